@@ -1,0 +1,252 @@
+"""Consultations, offers, appointments and the seats that keep two bookings apart."""
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import TSTZRANGE, ExcludeConstraint, Range
+from sqlmodel import Field, SQLModel
+
+from service.tables.columns import (
+    Versioned,
+    check,
+    ids,
+    index,
+    instants,
+    json_object,
+    one_of,
+    sealed,
+    texts,
+    wall_time,
+)
+
+PRIORITIES = ("routine", "urgent", "asap", "stat")
+MODES = ("live", "written", "either")
+AGE_BANDS = ("neonate", "infant", "child", "adolescent", "adult", "older")
+CONSULTATION_STATES = (
+    "draft",
+    "open",
+    "offered",
+    "scheduled",
+    "completed",
+    "unmatched",
+    "cancelled",
+    "expired",
+)
+OFFER_STATES = ("pending", "accepted", "declined", "countered", "expired", "withdrawn")
+DECLINE_REASONS = ("wrong_specialty", "busy", "insufficient_info", "language", "conflict")
+APPOINTMENT_STATUSES = ("pending", "booked", "fulfilled", "cancelled", "noshow")
+ROUTES = ("direct", "network", "umbrella")
+CANCEL_REASONS = (
+    "no_longer_needed",
+    "resolved_locally",
+    "transferred",
+    "patient_withdrew",
+    "filed_by_mistake",
+    "other",
+)
+APPOINTMENT_CANCEL_REASONS = ("emergency", "busy", "power", "alert", "illness", "no_longer_needed", "other")
+RELEASE_REASONS = ("hold_expired", "hold_released", "memorandum_ended", "request_cancelled")
+
+
+class Consultation(Versioned, table=True):
+    """A question put to mentors; `question` is case text."""
+
+    id: UUID = Field(primary_key=True)
+    programme_id: UUID = Field(foreign_key="programme.id")
+    institution_id: UUID = Field(foreign_key="institution.id")
+    clinician_id: UUID = Field(foreign_key="person.id", index=True)
+    department: str | None = None
+    follows_id: UUID | None = Field(default=None, foreign_key="consultation.id")
+    specialty_code: str = Field(foreign_key="specialty.code")
+    activity: str = "teleconsultation"
+    priority: str
+    mode: str
+    state: str
+    question: bytes | None = sealed()
+    languages: list[str] = texts()
+    age_band: str
+    duration_minutes: int
+    tags: list[str] = texts()
+    is_translated: bool = False
+    excluded_mentors: list[UUID] = ids()
+    consent_scope: str | None = None
+    consent_countries: list[str] = texts()
+    consent_given_on: date | None = None
+    opened_at: datetime | None = None
+    answer_due_at: datetime | None = None
+    next_wave_at: datetime | None = None
+    waves: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    alert_at: datetime | None = None
+    advice_due_at: datetime | None = None
+    is_advice_overdue_told: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    cancel_reason: str | None = None
+    note: bytes | None = sealed()
+    closed_at: datetime | None = None
+    created_by: UUID | None = Field(default=None, foreign_key="person.id")
+
+    __table_args__ = (
+        one_of("priority", *PRIORITIES),
+        one_of("mode", *MODES, "board"),
+        one_of("state", *CONSULTATION_STATES),
+        one_of("age_band", *AGE_BANDS),
+        one_of("consent_scope", "general", "countries"),
+        one_of("cancel_reason", *CANCEL_REASONS),
+        check("duration_bounded", "duration_minutes BETWEEN 15 AND 240"),
+        check("due_once_open", "state = 'draft' OR answer_due_at IS NOT NULL OR closed_at IS NOT NULL"),
+        index("ix_consultation_institution_id_id", "institution_id", "id"),
+        index("ix_consultation_next_wave_at", "next_wave_at", where="next_wave_at IS NOT NULL"),
+        index("ix_consultation_alert_at", "alert_at", where="alert_at IS NOT NULL"),
+        index(
+            "ix_consultation_answer_due_at",
+            "answer_due_at",
+            where="state IN ('open', 'offered', 'unmatched')",
+        ),
+        index("ix_consultation_advice_due_at", "advice_due_at", where="state = 'scheduled'"),
+        index("ix_consultation_closed_at", "closed_at", where="question IS NOT NULL"),
+    )
+
+
+class ConsultationWindow(SQLModel, table=True):
+    """A time in which the clinician can attend, half-open."""
+
+    __tablename__ = "consultation_window"
+    consultation_id: UUID = Field(primary_key=True, foreign_key="consultation.id")
+    from_at: datetime = Field(primary_key=True)
+    until_at: datetime
+
+    __table_args__ = (check("in_order", "from_at < until_at"),)
+
+
+class Offer(Versioned, table=True):
+    """One mentor asked to take one consultation; `note` is case text."""
+
+    id: UUID = Field(primary_key=True)
+    consultation_id: UUID = Field(foreign_key="consultation.id", index=True)
+    mentor_id: UUID = Field(foreign_key="person.id")
+    institution_id: UUID = Field(foreign_key="institution.id")
+    memorandum_id: UUID = Field(foreign_key="memorandum.id")
+    route: str
+    kind: str  # live, written, or either: what the mentor may accept
+    state: str
+    wave: int
+    starts: list[datetime] = instants()
+    counter_starts: list[datetime] = instants()
+    sent_at: datetime
+    answer_by: datetime
+    answered_at: datetime | None = None
+    decline_reason: str | None = None
+    note: bytes | None = sealed()
+    terms: dict[str, Any] = json_object()
+    override_rule: str | None = None
+    override_reason: str | None = None
+
+    __table_args__ = (
+        one_of("route", *ROUTES),
+        one_of("kind", *MODES),
+        one_of("state", *OFFER_STATES),
+        one_of("decline_reason", *DECLINE_REASONS),
+        index(
+            "uq_offer_open",
+            "consultation_id",
+            "mentor_id",
+            unique=True,
+            where="state IN ('pending', 'countered', 'accepted')",
+        ),
+        index("ix_offer_mentor_id_sent_at", "mentor_id", "sent_at"),
+        index("ix_offer_answer_by", "answer_by", where="state = 'pending'"),
+        index("ix_offer_countered", "consultation_id", where="state = 'countered'"),
+    )
+
+
+class Appointment(Versioned, table=True):
+    """One agreed or held time; its id never changes, and is the stem of the calendar UID. `note` is case text."""
+
+    id: UUID = Field(primary_key=True)
+    consultation_id: UUID = Field(foreign_key="consultation.id", index=True)
+    offer_id: UUID | None = Field(default=None, foreign_key="offer.id")
+    memorandum_id: UUID = Field(foreign_key="memorandum.id", index=True)
+    route: str
+    status: str
+    starts_at: datetime
+    ends_at: datetime
+    requester_zone: str
+    requester_wall: datetime = wall_time()
+    mentor_zone: str
+    mentor_wall: datetime = wall_time()
+    tzdata_version: str
+    held_until: datetime | None = None
+    proposed_starts: list[datetime] = instants()
+    proposed_by: UUID | None = Field(default=None, foreign_key="person.id")
+    cancel_reason: str | None = None
+    note: bytes | None = sealed()
+    sequence: int = 0
+    dtstamp: datetime
+    remind_at: datetime | None = None
+    is_memorandum_end_told: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+
+    __table_args__ = (
+        one_of("route", *ROUTES),
+        one_of("status", *APPOINTMENT_STATUSES),
+        one_of("cancel_reason", *APPOINTMENT_CANCEL_REASONS, *RELEASE_REASONS),
+        check("in_order", "starts_at < ends_at"),
+        check("held_while_pending", "(status = 'pending') = (held_until IS NOT NULL)"),
+        index("uq_appointment_live", "consultation_id", unique=True, where="status IN ('pending', 'booked')"),
+        index("ix_appointment_held_until", "held_until", where="status = 'pending'"),
+        index("ix_appointment_remind_at", "remind_at", where="remind_at IS NOT NULL"),
+        index("ix_appointment_memorandum_live", "memorandum_id", where="status IN ('pending', 'booked')"),
+        index("ix_appointment_starts_at", "starts_at", "id"),
+    )
+
+
+class Participant(SQLModel, table=True):
+    """Who takes part in an appointment, with their answer and the last calendar reply read from them."""
+
+    appointment_id: UUID = Field(primary_key=True, foreign_key="appointment.id")
+    person_id: UUID = Field(primary_key=True, foreign_key="person.id", index=True)
+    role: str
+    status: str
+    sequence: int | None = None
+    dtstamp: datetime | None = None
+
+    __table_args__ = (
+        one_of("role", "clinician", "mentor", "interpreter", "observer"),
+        one_of("status", "needs-action", "accepted", "declined", "tentative"),
+    )
+
+
+class Seat(SQLModel, table=True):
+    """A person is occupied: [start, end + that person's own buffer). Released means deleted.
+
+    The exclusion constraint is the proof that nobody is booked twice, whatever the code does (reliability §1).
+    """
+
+    model_config = {"arbitrary_types_allowed": True}
+    appointment_id: UUID = Field(primary_key=True, foreign_key="appointment.id")
+    person_id: UUID = Field(primary_key=True, foreign_key="person.id")
+    during: Range[datetime] = Field(sa_type=TSTZRANGE)
+    held_until: datetime | None = None
+
+    __table_args__ = (
+        check("bounds_half_open", "NOT isempty(during) AND lower_inc(during) AND NOT upper_inc(during)"),
+        check("bounds_there", "NOT lower_inf(during) AND NOT upper_inf(during)"),
+        check("bounds_finite", "isfinite(lower(during)) AND isfinite(upper(during))"),
+        check("length_sane", "upper(during) - lower(during) BETWEEN interval '5 min' AND interval '8 h'"),
+        ExcludeConstraint((text("person_id"), "="), (text("during"), "&&"), using="gist", name="ex_seat_occupied_once"),
+        index("ix_seat_held_until", "held_until", where="held_until IS NOT NULL"),
+    )
+
+
+class Advice(SQLModel, table=True):
+    """The written answer; `text` is case text."""
+
+    id: UUID = Field(primary_key=True)
+    consultation_id: UUID = Field(foreign_key="consultation.id", unique=True)
+    offer_id: UUID = Field(foreign_key="offer.id")
+    mentor_id: UUID = Field(foreign_key="person.id")
+    text: bytes | None = sealed()
+    minutes: int
+    given_at: datetime
+
+    __table_args__ = (check("minutes_bounded", "minutes BETWEEN 1 AND 1440"),)

@@ -1,0 +1,187 @@
+"""What happened, per memorandum: the chained log, and what else a memorandum brings."""
+
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlmodel import Field, SQLModel
+
+from service.tables.care import ROUTES
+from service.tables.columns import check, ids, index, one_of, sealed
+
+OUTCOMES = (
+    "advice_given",
+    "plan_changed",
+    "referred",
+    "no_show_mentor",
+    "no_show_clinician",
+    "interrupted_alert",
+    "interrupted_power",
+    "interrupted_link",
+    "cancelled_late",
+)
+ACTIVITY_KINDS = (
+    "traineeship",
+    "joint_operation",
+    "visit",
+    "conference",
+    "education",
+    "research",
+    "grant",
+    "publication",
+    "donation",
+    "other",
+)
+
+
+class LogHead(SQLModel, table=True):
+    """The end of a memorandum's chain, locked last by whoever appends."""
+
+    __tablename__ = "log_head"
+    memorandum_id: UUID = Field(primary_key=True, foreign_key="memorandum.id")
+    position: int
+    hash: str
+
+
+class LogEntry(SQLModel, table=True):
+    """A link of a memorandum's chain; the facts it seals are the row of `session` or `activity` of the same id."""
+
+    __tablename__ = "log_entry"
+    id: UUID = Field(primary_key=True)
+    memorandum_id: UUID = Field(foreign_key="memorandum.id")
+    position: int
+    kind: str
+    corrects: UUID | None = Field(default=None, foreign_key="log_entry.id", unique=True)
+    logged_at: datetime
+    logged_by: UUID | None = None
+    previous_hash: str
+    hash: str
+
+    __table_args__ = (
+        one_of("kind", "session", "advice", "activity"),
+        index("uq_log_entry_position", "memorandum_id", "position", unique=True),
+    )
+
+
+class Session(SQLModel, table=True):
+    """What took place under a memorandum, live or written; append-only. `conclusion` is case text and erasable."""
+
+    id: UUID = Field(primary_key=True)
+    appointment_id: UUID | None = Field(default=None, foreign_key="appointment.id", index=True)
+    consultation_id: UUID = Field(foreign_key="consultation.id", index=True)
+    memorandum_id: UUID = Field(foreign_key="memorandum.id")
+    programme_id: UUID = Field(foreign_key="programme.id")
+    route: str
+    is_memorandum_chosen_anew: bool = False
+    mode: str
+    specialty_code: str = Field(foreign_key="specialty.code")
+    priority: str
+    requesting_institution_id: UUID = Field(foreign_key="institution.id")
+    partner_institution_id: UUID = Field(foreign_key="institution.id")
+    clinician_id: UUID = Field(foreign_key="person.id")
+    mentor_id: UUID = Field(foreign_key="person.id")
+    participants: list[UUID] = ids()
+    started_at: datetime
+    ended_at: datetime
+    minutes: int
+    outcome: str
+    is_civil_for_requester: bool
+    is_civil_for_mentor: bool
+    is_corrected: bool = False
+    conclusion: bytes | None = sealed()
+
+    __table_args__ = (
+        one_of("route", *ROUTES),
+        one_of("mode", "live", "written"),
+        one_of("outcome", *OUTCOMES),
+        check("in_order", "started_at <= ended_at"),
+        check("minutes_bounded", "minutes BETWEEN 0 AND 1440"),
+        index("ix_session_memorandum_id_started_at", "memorandum_id", "started_at", where="NOT is_corrected"),
+        index("ix_session_programme_id_started_at", "programme_id", "started_at", where="NOT is_corrected"),
+        index(
+            "ix_session_partner_institution_id_started_at",
+            "partner_institution_id",
+            "started_at",
+            where="NOT is_corrected",
+        ),
+    )
+
+
+class Feedback(SQLModel, table=True):
+    """One side's answer after a session; `note` is case text."""
+
+    id: UUID = Field(primary_key=True)
+    session_id: UUID = Field(foreign_key="session.id")
+    person_id: UUID = Field(foreign_key="person.id")
+    side: str
+    is_useful: bool
+    patient_outcome: str | None = None
+    note: bytes | None = sealed()
+    given_at: datetime
+
+    __table_args__ = (
+        one_of("side", "requesting", "partner"),
+        one_of("patient_outcome", "better", "same", "worse", "died", "unknown"),
+        index("uq_feedback_side", "session_id", "side", unique=True),
+    )
+
+
+class Activity(SQLModel, table=True):
+    """Everything else a memorandum brings, as it was published; the memorandum may be unknown."""
+
+    id: UUID = Field(primary_key=True)
+    code: str | None = Field(default=None, unique=True)
+    programme_id: UUID = Field(foreign_key="programme.id", index=True)
+    memorandum_id: UUID | None = Field(default=None, foreign_key="memorandum.id", index=True)
+    kind: str
+    published_kind: str | None = None
+    on_date: date | None = None
+    period: str | None = None
+    from_on: date | None = None
+    until_on: date | None = None
+    days: int | None = None
+    people_count: int | None = None
+    people_op: str | None = None
+    note: str | None = None
+    source: str | None = None
+    created_at: datetime
+
+    __table_args__ = (
+        one_of("kind", *ACTIVITY_KINDS),
+        one_of("people_op", "=", ">", ">=", "<", "<=", "~"),
+        check("people_whole", "(people_count IS NULL) = (people_op IS NULL)"),
+        check("period_known", "period ~ '^[0-9]{4}(-(0[1-9]|1[0-2])|-Q[1-4])?$'"),
+    )
+
+
+class ActivityInstitution(SQLModel, table=True):
+    """An institution that took part in an activity."""
+
+    __tablename__ = "activity_institution"
+    activity_id: UUID = Field(primary_key=True, foreign_key="activity.id")
+    institution_id: UUID = Field(primary_key=True, foreign_key="institution.id", index=True)
+    direction: str
+
+    __table_args__ = (one_of("direction", "from", "to"),)
+
+
+class ActivitySpecialty(SQLModel, table=True):
+    """A specialty that an activity was about."""
+
+    __tablename__ = "activity_specialty"
+    activity_id: UUID = Field(primary_key=True, foreign_key="activity.id")
+    specialty_code: str = Field(primary_key=True, foreign_key="specialty.code")
+
+
+class Milestone(SQLModel, table=True):
+    """A published count of a programme's memoranda."""
+
+    id: UUID = Field(primary_key=True)
+    programme_id: UUID = Field(foreign_key="programme.id")
+    on_text: str = Field()
+    precision: str
+    total_memoranda: int | None = None
+    added: int | None = None
+    event: str
+    sources: str
+
+    __table_args__ = (index("uq_milestone", "programme_id", "on_text", unique=True),)

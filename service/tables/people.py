@@ -1,0 +1,183 @@
+"""People, their roles, their hours, and what proves who they are."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import BYTEA, JSONB
+from sqlmodel import Field, SQLModel
+
+from service.actor import ROLES
+from service.tables.columns import Versioned, check, index, one_of, texts, wall_time
+
+LOCALES = ("uk", "en")
+LEVELS = ("A1", "A2", "B1", "B2", "C1", "C2", "native")
+
+
+class Person(Versioned, table=True):
+    """Somebody who signs in; occupied for `buffer_minutes` after each of their appointments."""
+
+    id: UUID = Field(primary_key=True)
+    email: str
+    display_name: str
+    locale: str
+    zone: str
+    state: str = "active"
+    buffer_minutes: int = Field(default=10, sa_column_kwargs={"server_default": text("10")})
+
+    __table_args__ = (
+        one_of("locale", *LOCALES),
+        one_of("state", "active", "disabled"),
+        check("buffer_bounded", "buffer_minutes BETWEEN 0 AND 120"),
+        index("uq_person_email", "lower(email)", unique=True),
+    )
+
+
+class RoleGrant(SQLModel, table=True):
+    """One role of one person, at an institution or for a programme."""
+
+    __tablename__ = "role_grant"
+    id: UUID = Field(primary_key=True)
+    person_id: UUID = Field(foreign_key="person.id")
+    role: str
+    institution_id: UUID | None = Field(default=None, foreign_key="institution.id")
+    programme_id: UUID | None = Field(default=None, foreign_key="programme.id")
+    created_at: datetime
+
+    __table_args__ = (
+        one_of("role", *ROLES),
+        check("one_place", "num_nonnulls(institution_id, programme_id) = 1"),
+        check("admin_of_programme", "(role = 'programme_admin') = (programme_id IS NOT NULL)"),
+        index(
+            "uq_role_grant",
+            "person_id",
+            "role",
+            "coalesce(institution_id, programme_id)",
+            unique=True,
+        ),
+        index("ix_role_grant_institution_id_role", "institution_id", "role", "person_id"),
+    )
+
+
+class PersonLanguage(SQLModel, table=True):
+    """A language a person speaks, with its CEFR level."""
+
+    __tablename__ = "person_language"
+    person_id: UUID = Field(primary_key=True, foreign_key="person.id")
+    code: str = Field(primary_key=True)
+    level: str
+
+    __table_args__ = (one_of("level", *LEVELS),)
+
+
+class MentorProfile(Versioned, table=True):
+    """What a mentor offers; no offer reaches them unless `verified_until` lies ahead."""
+
+    __tablename__ = "mentor_profile"
+    person_id: UUID = Field(primary_key=True, foreign_key="person.id")
+    institution_id: UUID = Field(foreign_key="institution.id", index=True)
+    verified_until: datetime | None = None
+    verified_by: UUID | None = Field(default=None, foreign_key="person.id")
+    sessions_per_week: int = Field(default=3, sa_column_kwargs={"server_default": text("3")})
+    offers_per_week: int = Field(default=5, sa_column_kwargs={"server_default": text("5")})
+    notice_minutes: int = Field(default=720, sa_column_kwargs={"server_default": text("720")})
+    treats_children: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    opt_ins: list[str] = texts()
+    tags: list[str] = texts()
+    quiet_from_minute: int = Field(default=1320, sa_column_kwargs={"server_default": text("1320")})
+    quiet_until_minute: int = Field(default=420, sa_column_kwargs={"server_default": text("420")})
+    availability_zone: str
+
+    __table_args__ = (
+        check("caps_bounded", "sessions_per_week BETWEEN 0 AND 100 AND offers_per_week BETWEEN 0 AND 100"),
+        check("notice_bounded", "notice_minutes BETWEEN 0 AND 20160"),
+        check("quiet_bounded", "quiet_from_minute BETWEEN 0 AND 1440 AND quiet_until_minute BETWEEN 0 AND 1440"),
+    )
+
+
+class MentorSpecialty(SQLModel, table=True):
+    """A specialty a mentor takes consultations in."""
+
+    __tablename__ = "mentor_specialty"
+    person_id: UUID = Field(primary_key=True, foreign_key="mentor_profile.person_id")
+    specialty_code: str = Field(primary_key=True, foreign_key="specialty.code")
+
+    __table_args__ = (index("ix_mentor_specialty_specialty_code", "specialty_code", "person_id"),)
+
+
+class WeeklyHours(SQLModel, table=True):
+    """Hours of a weekday (0 is Monday) by the wall clock of the mentor's availability zone, half-open."""
+
+    __tablename__ = "weekly_hours"
+    id: UUID = Field(primary_key=True)
+    person_id: UUID = Field(foreign_key="mentor_profile.person_id", index=True)
+    weekday: int
+    from_minute: int
+    until_minute: int
+
+    __table_args__ = (
+        check("weekday_known", "weekday BETWEEN 0 AND 6"),
+        check("minutes_in_order", "0 <= from_minute AND from_minute < until_minute AND until_minute <= 1440"),
+    )
+
+
+class AvailabilityException(SQLModel, table=True):
+    """Away, or available beyond the weekly hours, by the wall clock of the mentor's availability zone."""
+
+    __tablename__ = "availability_exception"
+    id: UUID = Field(primary_key=True)
+    person_id: UUID = Field(foreign_key="mentor_profile.person_id", index=True)
+    from_wall: datetime = wall_time()
+    until_wall: datetime = wall_time()
+    kind: str
+
+    __table_args__ = (one_of("kind", "away", "extra"), check("walls_in_order", "from_wall < until_wall"))
+
+
+class SigningKey(SQLModel, table=True):
+    """A key that signs access tokens (ES256); the private part is sealed under the secret keys."""
+
+    __tablename__ = "signing_key"
+    id: UUID = Field(primary_key=True)
+    private_pem: bytes = Field(sa_type=BYTEA)
+    public_jwk: dict[str, Any] = Field(sa_type=JSONB)
+    created_at: datetime
+    retired_at: datetime | None = None
+
+
+class Link(SQLModel, table=True):
+    """What a link in a mail allows one person to do once; its token is derived from the id, never stored."""
+
+    id: UUID = Field(primary_key=True)
+    person_id: UUID = Field(foreign_key="person.id", index=True)
+    purpose: str
+    subject_id: UUID | None = None
+    starts_at: datetime | None = None
+    opens_at: datetime | None = None
+    expires_at: datetime
+    used_at: datetime | None = None
+    created_at: datetime
+
+    __table_args__ = (index("ix_link_expires_at", "expires_at"),)
+
+
+class RefreshToken(SQLModel, table=True):
+    """One refresh token of a family; using a used one revokes them all."""
+
+    __tablename__ = "refresh_token"
+    id: UUID = Field(primary_key=True)
+    family_id: UUID = Field(index=True)
+    person_id: UUID = Field(foreign_key="person.id", index=True)
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+class RevokedToken(SQLModel, table=True):
+    """An access token taken back before its time."""
+
+    __tablename__ = "revoked_token"
+    jti: UUID = Field(primary_key=True)
+    expires_at: datetime

@@ -1,0 +1,146 @@
+"""One unit of work: one transaction, one instant, one actor. The only commit of the project.
+
+Whatever a verb does (rows, events, deliveries, jobs) is in the transaction of its Work or did not happen.
+A deadlock or serialization failure is retried here and nowhere else; a broken constraint becomes the domain's error.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from service import actor as actors
+from service import clock, crypto, errors
+
+T = TypeVar("T")
+RETRIES = 3
+_RETRYABLE = {"40001", "40P01"}
+_UNAVAILABLE = {"55P03", "57014", "57P01", "57P02", "57P03", "53300", "25P03", "08000", "08003", "08006", "08001"}
+_BAD_INPUT = {"22021", "22P05", "22P02", "22003", "22007", "22008", "22023"}
+
+CONSTRAINTS: dict[str, Callable[[], errors.DomainError]] = {
+    "ex_seat_occupied_once": errors.SlotTaken,
+    "uq_offer_open": lambda: errors.Exists("This mentor has an open offer for this consultation."),
+    "uq_appointment_live": errors.SlotTaken,
+    "uq_person_email": lambda: errors.Exists("A person with this address is registered."),
+    "uq_advice_consultation_id": errors.AlreadyLogged,
+    "uq_feedback_side": errors.AlreadyLogged,
+    "uq_log_entry_corrects": lambda: errors.Exists("This entry has been corrected: correct the newer one."),
+    "uq_role_grant": lambda: errors.Exists("This role is granted."),
+    "uq_institution_code": lambda: errors.Exists("An institution has this code."),
+    "uq_memorandum_code": lambda: errors.Exists("A memorandum has this code."),
+    "uq_programme_code": lambda: errors.Exists("A programme has this code."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long a transaction may wait and run, in milliseconds."""
+
+    lock_ms: int = 2_000
+    statement_ms: int = 5_000
+    idle_ms: int = 15_000
+
+
+@dataclass(slots=True)
+class Work:
+    """What a verb needs: the open session, the one instant, who acts, the keys."""
+
+    session: AsyncSession
+    now: datetime
+    actor: actors.Actor
+    keys: crypto.Keys
+    request_id: str | None = None
+    memo: dict[str, object] = field(default_factory=dict)
+
+    async def lock_people(self, people: Iterable[UUID]) -> None:
+        """Hold each person's advisory lock until the end, taken in sorted order: without it, overlapping inserts deadlock."""
+        for person in sorted(set(people)):
+            key = int.from_bytes(person.bytes[8:], signed=True)
+            await self.session.exec(sa.select(sa.func.pg_advisory_xact_lock(key)))  # type: ignore[call-overload]
+
+    def unseal(self, value: bytes | None, row_id: UUID) -> str | None:
+        """Read a sealed column."""
+        return None if value is None else self.keys.decrypt(value, row_id)
+
+    def seal(self, text: str | None, row_id: UUID) -> bytes | None:
+        """Prepare a sealed column."""
+        return None if text is None else self.keys.encrypt(text, row_id)
+
+
+class Database:
+    """The one place that opens and commits transactions."""
+
+    def __init__(
+        self, engine: AsyncEngine, time: clock.Clock, keys: crypto.Keys, timeouts: Timeouts | None = None
+    ) -> None:
+        """Work on `engine` by the clock `time`."""
+        self.engine = engine
+        self.clock = time
+        self.keys = keys
+        limits = timeouts or Timeouts()
+        self._limits = sa.text(
+            "SELECT set_config('lock_timeout', :lock, true), set_config('statement_timeout', :statement, true),"
+            " set_config('idle_in_transaction_session_timeout', :idle, true)"
+        ).bindparams(lock=str(limits.lock_ms), statement=str(limits.statement_ms), idle=str(limits.idle_ms))
+
+    @asynccontextmanager
+    async def work(self, actor: actors.Actor, request_id: str | None = None) -> AsyncIterator[Work]:
+        """Open a transaction that commits when the block ends and rolls back when it raises."""
+        try:
+            async with AsyncSession(self.engine, expire_on_commit=False, autoflush=False) as session:
+                await session.exec(self._limits)  # type: ignore[call-overload]
+                yield Work(session, self.clock.now(), actor, self.keys, request_id)
+                await session.commit()
+        except DBAPIError as error:
+            raise _translated(error) from error
+        except (PoolTimeout, ConnectionError, OSError) as error:
+            raise errors.Unavailable from error
+
+    async def run(self, actor: actors.Actor, body: Callable[[Work], Awaitable[T]]) -> T:
+        """Do `body` in one transaction, again if the database asks for it."""
+
+        async def attempt() -> T:
+            async with self.work(actor) as w:
+                return await body(w)
+
+        return await retrying(attempt)
+
+
+class Retryable(errors.Unavailable):
+    """The database could not order this among others; nothing was done, try again"""
+
+
+async def retrying(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Give the result of the first attempt that no deadlock or serialization failure ends, of three."""
+    for count in range(1, RETRIES):
+        try:
+            return await attempt()
+        except Retryable:
+            await asyncio.sleep(0.02 * count * (1 + clock.jitter()))
+    return await attempt()
+
+
+def _translated(error: DBAPIError) -> Exception:
+    """Find the domain's word for what the database refused."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    if state in _RETRYABLE:
+        return Retryable()
+    if isinstance(error, IntegrityError):
+        name = getattr(error.orig.__cause__, "constraint_name", None) if error.orig else None
+        if name in CONSTRAINTS:
+            return CONSTRAINTS[name]()
+    if state in _UNAVAILABLE or error.connection_invalidated:
+        return errors.Unavailable()
+    if state in _BAD_INPUT or (not state and type(error.orig.__cause__).__name__ == "DataError"):
+        return errors.Invalid("", "a value is outside what can be stored")
+    return error
