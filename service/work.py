@@ -7,7 +7,7 @@ A deadlock or serialization failure is retried here and nowhere else; a broken c
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
@@ -20,35 +20,45 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from service import actor as actors
 from service import clock, crypto, errors
+from service.tables import columns
 
 T = TypeVar("T")
 RETRIES = 3
 _RETRYABLE = {"40001", "40P01"}
-_UNAVAILABLE = {"55P03", "57014", "57P01", "57P02", "57P03", "53300", "25P03", "08000", "08003", "08006", "08001"}
+_UNAVAILABLE = {
+    "55P03",
+    "57014",
+    "57P01",
+    "57P02",
+    "57P03",
+    "53300",
+    "25P03",
+    "08000",
+    "08003",
+    "08006",
+    "08001",
+}
 _BAD_INPUT = {"22021", "22P05", "22P02", "22003", "22007", "22008", "22023"}
 
 CONSTRAINTS: dict[str, Callable[[], errors.DomainError]] = {
     "ex_seat_occupied_once": errors.SlotTaken,
-    "uq_offer_open": lambda: errors.Exists("This mentor has an open offer for this consultation."),
+    "uq_offer_open": lambda: errors.Exists(
+        "This mentor has an open offer for this consultation."
+    ),
     "uq_appointment_live": errors.SlotTaken,
-    "uq_person_email": lambda: errors.Exists("A person with this address is registered."),
+    "uq_person_email": lambda: errors.Exists(
+        "A person with this address is registered."
+    ),
     "uq_advice_consultation_id": errors.AlreadyLogged,
     "uq_feedback_side": errors.AlreadyLogged,
-    "uq_log_entry_corrects": lambda: errors.Exists("This entry has been corrected: correct the newer one."),
+    "uq_log_entry_corrects": lambda: errors.Exists(
+        "This entry has been corrected: correct the newer one."
+    ),
     "uq_role_grant": lambda: errors.Exists("This role is granted."),
     "uq_institution_code": lambda: errors.Exists("An institution has this code."),
     "uq_memorandum_code": lambda: errors.Exists("A memorandum has this code."),
     "uq_programme_code": lambda: errors.Exists("A programme has this code."),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long a transaction may wait and run, in milliseconds."""
-
-    lock_ms: int = 2_000
-    statement_ms: int = 5_000
-    idle_ms: int = 15_000
 
 
 @dataclass(slots=True)
@@ -60,7 +70,6 @@ class Work:
     actor: actors.Actor
     keys: crypto.Keys
     request_id: str | None = None
-    memo: dict[str, object] = field(default_factory=dict)
 
     async def lock_people(self, people: Iterable[UUID]) -> None:
         """Hold each person's advisory lock until the end, taken in sorted order: without it, overlapping inserts deadlock."""
@@ -72,6 +81,11 @@ class Work:
         """Read a sealed column."""
         return None if value is None else self.keys.decrypt(value, row_id)
 
+    def touch(self, row: columns.Versioned) -> None:
+        """Let the row's version rise, for a change that no event tells."""
+        row.version += 1
+        self.session.add(row)
+
     def seal(self, text: str | None, row_id: UUID) -> bytes | None:
         """Prepare a sealed column."""
         return None if text is None else self.keys.encrypt(text, row_id)
@@ -81,24 +95,22 @@ class Database:
     """The one place that opens and commits transactions."""
 
     def __init__(
-        self, engine: AsyncEngine, time: clock.Clock, keys: crypto.Keys, timeouts: Timeouts | None = None
+        self, engine: AsyncEngine, time: clock.Clock, keys: crypto.Keys
     ) -> None:
-        """Work on `engine` by the clock `time`."""
+        """Work on `engine` (whose connections carry the timeouts of reliability §1) by the clock `time`."""
         self.engine = engine
         self.clock = time
         self.keys = keys
-        limits = timeouts or Timeouts()
-        self._limits = sa.text(
-            "SELECT set_config('lock_timeout', :lock, true), set_config('statement_timeout', :statement, true),"
-            " set_config('idle_in_transaction_session_timeout', :idle, true)"
-        ).bindparams(lock=str(limits.lock_ms), statement=str(limits.statement_ms), idle=str(limits.idle_ms))
 
     @asynccontextmanager
-    async def work(self, actor: actors.Actor, request_id: str | None = None) -> AsyncIterator[Work]:
+    async def work(
+        self, actor: actors.Actor, request_id: str | None = None
+    ) -> AsyncIterator[Work]:
         """Open a transaction that commits when the block ends and rolls back when it raises."""
         try:
-            async with AsyncSession(self.engine, expire_on_commit=False, autoflush=False) as session:
-                await session.exec(self._limits)  # type: ignore[call-overload]
+            async with AsyncSession(
+                self.engine, expire_on_commit=False, autoflush=False
+            ) as session:
                 yield Work(session, self.clock.now(), actor, self.keys, request_id)
                 await session.commit()
         except DBAPIError as error:
@@ -136,11 +148,17 @@ def _translated(error: DBAPIError) -> Exception:
     if state in _RETRYABLE:
         return Retryable()
     if isinstance(error, IntegrityError):
-        name = getattr(error.orig.__cause__, "constraint_name", None) if error.orig else None
+        name = (
+            getattr(error.orig.__cause__, "constraint_name", None)
+            if error.orig
+            else None
+        )
         if name in CONSTRAINTS:
             return CONSTRAINTS[name]()
     if state in _UNAVAILABLE or error.connection_invalidated:
         return errors.Unavailable()
-    if state in _BAD_INPUT or (not state and type(error.orig.__cause__).__name__ == "DataError"):
+    if state in _BAD_INPUT or (
+        not state and type(error.orig.__cause__).__name__ == "DataError"
+    ):
         return errors.Invalid("", "a value is outside what can be stored")
     return error
