@@ -6,16 +6,14 @@ most likely a typing error, and the default it leaves behind would be silent.
 
 import base64
 import binascii
+import email.policy
 import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
-from email.errors import MessageError
-from email.headerregistry import Address
-from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
@@ -45,8 +43,19 @@ def _items(value: object) -> object:
     return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
 
 
+def _split(value: str) -> SplitResult:
+    """Take an address apart; Python's own complaints quote it, password and all."""
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        msg = "is not an address; a password in it must be percent-encoded"
+        raise ValueError(msg) from None
+    return parts
+
+
 def _database_url(value: SecretStr) -> SecretStr:
-    parts = urlsplit(value.get_secret_value())
+    parts = _split(value.get_secret_value())
     if parts.scheme not in ("postgres", "postgresql", "postgresql+asyncpg") or parts.path in ("", "/"):
         msg = "must look like postgresql://user:password@host:5432/database"
         raise ValueError(msg)
@@ -55,16 +64,15 @@ def _database_url(value: SecretStr) -> SecretStr:
 
 
 def _smtp_url(value: SecretStr) -> SecretStr:
-    parts = urlsplit(value.get_secret_value())
+    parts = _split(value.get_secret_value())
     if parts.scheme not in ("smtp", "smtp+starttls", "smtps") or not parts.hostname:
         msg = "must look like smtp://host:25, smtp+starttls://user:password@host:587 or smtps://user:password@host"
         raise ValueError(msg)
-    _ = parts.port  # raises ValueError when it is none
     return value
 
 
 def _web_address(value: str) -> str:
-    parts = urlsplit(value)
+    parts = _split(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         msg = "must be an http(s) address without query, such as https://pobratym.example"
         raise ValueError(msg)
@@ -83,12 +91,8 @@ def _room_url(value: str) -> str:
 
 
 def _mail_from(value: str) -> str:
-    try:
-        name, address = parseaddr(value, strict=True)
-        Address(display_name=name, addr_spec=address)
-    except (MessageError, ValueError, IndexError):
-        address = ""
-    if not address:
+    header = email.policy.default.header_factory("From", "" if {"\r", "\n"} & set(value) else value)
+    if header.defects or len(header.addresses) != 1 or not header.addresses[0].domain:
         msg = "must look like Pobratym <no-reply@pobratym.example>"
         raise ValueError(msg)
     return value
