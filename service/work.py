@@ -7,7 +7,7 @@ A deadlock or serialization failure is retried here and nowhere else; a broken c
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from service import actor as actors
-from service import clock, crypto, errors
+from service import clock, crypto, errors, queue
 from service.tables import columns
 
 T = TypeVar("T")
@@ -70,6 +70,9 @@ class Work:
     actor: actors.Actor
     keys: crypto.Keys
     request_id: str | None = None
+    jobs: list[tuple[UUID, int]] = field(
+        default_factory=list
+    )  # deliveries to hand to a worker when this commits
 
     async def lock_people(self, people: Iterable[UUID]) -> None:
         """Hold each person's advisory lock until the end, taken in sorted order: without it, overlapping inserts deadlock."""
@@ -111,7 +114,10 @@ class Database:
             async with AsyncSession(
                 self.engine, expire_on_commit=False, autoflush=False
             ) as session:
-                yield Work(session, self.clock.now(), actor, self.keys, request_id)
+                w = Work(session, self.clock.now(), actor, self.keys, request_id)
+                yield w
+                await session.flush()
+                await queue.put(session, w.jobs)
                 await session.commit()
         except DBAPIError as error:
             raise _translated(error) from error

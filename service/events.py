@@ -1,0 +1,123 @@
+"""The catalogue of events, and the one way to record one: in the transaction of the change it tells of.
+
+A payload is thin (contract §4): ids, state, times, links; never case text or contact data. One event per subject
+and change; `record` lets the subject's version rise, so that a consumer can drop what is stale.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from service import clock, tables
+from service.tables import columns
+from service.work import Work
+
+TYPES = (
+    "consultation.opened",
+    "consultation.offered",
+    "consultation.scheduled",
+    "consultation.unmatched",
+    "consultation.completed",
+    "consultation.cancelled",
+    "consultation.expired",
+    "offer.sent",
+    "offer.accepted",
+    "offer.declined",
+    "offer.countered",
+    "offer.counter_declined",
+    "offer.expired",
+    "offer.withdrawn",
+    "appointment.held",
+    "appointment.hold_expired",
+    "appointment.booked",
+    "appointment.rescheduled",
+    "appointment.mentor_replaced",
+    "appointment.cancelled",
+    "appointment.fulfilled",
+    "appointment.noshow",
+    "advice.given",
+    "session.logged",
+    "session.corrected",
+    "activity.logged",
+    "memorandum.activated",
+    "memorandum.suspended",
+    "memorandum.expired",
+    "memorandum.budget_low",
+    "mentor.availability_changed",
+    "webhook_endpoint.disabled",
+)
+
+_PATHS = {
+    "consultation": "/v1/consultations/{}",
+    "offer": "/v1/offers/{}",
+    "appointment": "/v1/appointments/{}",
+    "memorandum": "/v1/memoranda/{}",
+    "mentor": "/v1/mentors/{}/availability",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Whom an event concerns, beside the programme's admins: both institutions, the people of the case."""
+
+    programme_id: UUID | None = None
+    memorandum_id: UUID | None = None
+    institution_ids: tuple[UUID, ...] = ()
+    person_ids: tuple[UUID, ...] = ()
+
+
+def instant(at: datetime) -> str:
+    """Write an instant as RFC 3339 in UTC, to the second."""
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def record(  # noqa: PLR0913 - the payload's fields, each by name
+    w: Work,
+    type_: str,
+    subject: columns.Versioned | None,
+    subject_id: UUID,
+    audience: Audience,
+    *,
+    state: str | None = None,
+    consultation_id: UUID | None = None,
+    starts_at: datetime | None = None,
+    corrects: UUID | None = None,
+) -> tables.Event:
+    """Tell of one change of `subject`; a subject without a row of versions (a session, an advice) is at version 1."""
+    if type_ not in TYPES:
+        raise ValueError(type_)
+    version = 1
+    if subject is not None:
+        subject.version += 1
+        version = subject.version
+        w.session.add(subject)
+    data: dict[str, object] = {"id": str(subject_id), "version": version}
+    optional = {
+        "consultation_id": consultation_id and str(consultation_id),
+        "memorandum_id": audience.memorandum_id and str(audience.memorandum_id),
+        "state": state,
+        "starts_at": starts_at and instant(starts_at),
+        "corrects": corrects and str(corrects),
+    }
+    data |= {name: value for name, value in optional.items() if value is not None}
+    path = _PATHS.get(type_.split(".")[0])
+    data["links"] = {"self": path.format(subject_id)} if path else {}
+    event = tables.Event(
+        id=clock.new_id(),
+        type=type_,
+        subject_id=subject_id,
+        subject_version=version,
+        programme_id=audience.programme_id,
+        memorandum_id=audience.memorandum_id,
+        institution_ids=_unique(audience.institution_ids),
+        person_ids=_unique(audience.person_ids),
+        occurred_at=w.now,
+        data=data,
+    )
+    w.session.add(event)
+    return event
+
+
+def _unique(ids: Iterable[UUID]) -> list[UUID]:
+    return sorted(set(ids))

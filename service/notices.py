@@ -1,0 +1,393 @@
+"""Who is told what on which occasion: plain values for the mails of one change, in the same transaction.
+
+Only ids, codes, times and counts go in (domain §7); words and languages are the adapter's. Links in mails are rows
+bound to one person and one act; their tokens are derived when the mail is rendered.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col
+
+from service import clock, deliveries, tables
+from service.events import instant
+from service.work import Work
+
+JOIN_BEFORE = timedelta(minutes=10)
+JOIN_AFTER = timedelta(hours=1)
+ANSWER_LINK = timedelta(days=14)
+FEEDBACK_LINK = timedelta(days=30)
+
+
+async def people(w: Work, ids: Iterable[UUID | None]) -> dict[UUID, tables.Person]:
+    """Load these people by id."""
+    query = sa.select(tables.Person).where(
+        col(tables.Person.id).in_({i for i in ids if i})
+    )
+    rows = (await w.session.exec(query)).scalars()  # type: ignore[call-overload]
+    return {person.id: person for person in rows}
+
+
+async def coordinators(w: Work, institution_ids: Iterable[UUID]) -> list[tables.Person]:
+    """Load the active coordinators of these institutions."""
+    query = (
+        sa.select(tables.Person)
+        .join(
+            tables.RoleGrant, col(tables.RoleGrant.person_id) == col(tables.Person.id)
+        )
+        .where(
+            col(tables.RoleGrant.role) == "coordinator",
+            col(tables.Person.state) == "active",
+        )
+        .where(col(tables.RoleGrant.institution_id).in_(set(institution_ids)))
+        .distinct()
+    )
+    return list((await w.session.exec(query)).scalars())  # type: ignore[call-overload]
+
+
+async def _values(w: Work, consultation: tables.Consultation) -> dict[str, Any]:
+    specialty = await w.session.get_one(tables.Specialty, consultation.specialty_code)
+    return {
+        "consultation_id": str(consultation.id),
+        "specialty": {"en": specialty.name_en, "uk": specialty.name_uk},
+        "priority": consultation.priority,
+        "mode": consultation.mode,
+        "duration_minutes": consultation.duration_minutes,
+    }
+
+
+def _link(  # noqa: PLR0913 - a link's fields, each by name
+    w: Work,
+    person_id: UUID,
+    purpose: str,
+    subject_id: UUID,
+    expires_at: datetime,
+    *,
+    starts_at: datetime | None = None,
+    opens_at: datetime | None = None,
+) -> tables.Link:
+    return tables.Link(
+        id=clock.new_id(),
+        person_id=person_id,
+        purpose=purpose,
+        subject_id=subject_id,
+        starts_at=starts_at,
+        opens_at=opens_at,
+        expires_at=expires_at,
+        created_at=w.now,
+    )
+
+
+def _choices(
+    w: Work,
+    person: UUID,
+    purpose: str,
+    subject: UUID,
+    starts: Sequence[datetime],
+    until: datetime,
+) -> dict[str, tables.Link]:
+    return {
+        f"{purpose}:{instant(start)}": _link(
+            w, person, purpose, subject, until, starts_at=start
+        )
+        for start in starts
+    }
+
+
+def _times(clinician: tables.Person, mentor: tables.Person) -> list[dict[str, str]]:
+    return [
+        {"who": "clinician", "zone": clinician.zone},
+        {"who": "mentor", "zone": mentor.zone},
+    ]
+
+
+async def to_people(
+    w: Work,
+    template: str,
+    consultation: tables.Consultation,
+    receivers: Iterable[tables.Person],
+    **values: object,
+) -> None:
+    """Mail one template without buttons or calendar part to each of the receivers."""
+    common = await _values(w, consultation) | values
+    for person in receivers:
+        await deliveries.mail(w, template=template, person=person, values=common)
+
+
+async def request_filed(w: Work, consultation: tables.Consultation) -> None:
+    """The clinician has a receipt."""
+    clinician = await w.session.get_one(tables.Person, consultation.clinician_id)
+    due = consultation.answer_due_at
+    await to_people(
+        w, "receipt", consultation, [clinician], answer_by=due and instant(due)
+    )
+
+
+async def offer_sent(
+    w: Work, consultation: tables.Consultation, offer: tables.Offer
+) -> None:
+    """The mentor is asked, with one link an answer."""
+    known = await people(w, [offer.mentor_id, consultation.clinician_id])
+    mentor, clinician = known[offer.mentor_id], known[consultation.clinician_id]
+    until = offer.answer_by
+    links = _choices(w, mentor.id, "offer.accept", offer.id, offer.starts, until)
+    if offer.kind != "live":
+        links["offer.accept_written"] = _link(
+            w, mentor.id, "offer.accept_written", offer.id, until
+        )
+    if offer.kind != "written":
+        links["offer.counter"] = _link(w, mentor.id, "offer.counter", offer.id, until)
+    links["offer.decline"] = _link(w, mentor.id, "offer.decline", offer.id, until)
+    values = await _values(w, consultation) | {
+        "offer_id": str(offer.id),
+        "answer_by": instant(until),
+        "answer_due_at": instant(consultation.answer_due_at)
+        if consultation.answer_due_at
+        else None,
+        "starts": [instant(start) for start in offer.starts],
+        "times": _times(clinician, mentor),
+    }
+    template = "offer_written" if offer.kind == "written" else "offer"
+    await deliveries.mail(
+        w,
+        template=template,
+        person=mentor,
+        values=values,
+        links=links,
+        useless_after=until,
+    )
+
+
+async def countered(
+    w: Work, consultation: tables.Consultation, offer: tables.Offer
+) -> None:
+    """The clinician sees the mentor's other times, with a link to take each."""
+    known = await people(w, [offer.mentor_id, consultation.clinician_id])
+    mentor, clinician = known[offer.mentor_id], known[consultation.clinician_id]
+    until = consultation.answer_due_at or w.now + ANSWER_LINK
+    links = _choices(
+        w, clinician.id, "counter.accept", offer.id, offer.counter_starts, until
+    )
+    links["counter.decline"] = _link(
+        w, clinician.id, "counter.decline", offer.id, until
+    )
+    values = await _values(w, consultation) | {
+        "offer_id": str(offer.id),
+        "starts": [instant(start) for start in offer.counter_starts],
+        "times": _times(clinician, mentor),
+    }
+    await deliveries.mail(
+        w, template="countered", person=clinician, values=values, links=links
+    )
+
+
+async def move_proposed(
+    w: Work,
+    consultation: tables.Consultation,
+    appointment: tables.Appointment,
+    proposer: UUID,
+    starts: Sequence[datetime],
+) -> None:
+    """The other side sees the proposed time, with a link to take or decline it."""
+    rows = await participants(w, appointment.id)
+    known = await people(w, [row.person_id for row in rows])
+    sides = {row.role: known[row.person_id] for row in rows}
+    mentor_proposes = any(
+        row.person_id == proposer and row.role == "mentor" for row in rows
+    )
+    receiver = sides["clinician"] if mentor_proposes else sides["mentor"]
+    until = appointment.starts_at
+    links = _choices(w, receiver.id, "move.accept", appointment.id, starts, until)
+    links["move.decline"] = _link(w, receiver.id, "move.decline", appointment.id, until)
+    values = await _values(w, consultation) | {
+        "appointment_id": str(appointment.id),
+        "starts_at": instant(appointment.starts_at),
+        "ends_at": instant(appointment.ends_at),
+        "starts": [instant(start) for start in starts],
+        "times": _times(sides["clinician"], sides["mentor"]),
+    }
+    await deliveries.mail(
+        w,
+        template="move_proposed",
+        person=receiver,
+        values=values,
+        links=links,
+        useless_after=until,
+    )
+
+
+async def participants(w: Work, appointment_id: UUID) -> list[tables.Participant]:
+    """Load who takes part, clinician first."""
+    query = (
+        sa.select(tables.Participant)
+        .where(col(tables.Participant.appointment_id) == appointment_id)
+        .order_by(col(tables.Participant.role), col(tables.Participant.person_id))
+    )
+    return list((await w.session.exec(query)).scalars())  # type: ignore[call-overload]
+
+
+async def invited(
+    w: Work,
+    template: str,
+    consultation: tables.Consultation,
+    appointment: tables.Appointment,
+) -> None:
+    """Every participant has the current REQUEST, with a join link of their own."""
+    status = "CONFIRMED" if appointment.status == "booked" else "TENTATIVE"
+    rows = await participants(w, appointment.id)
+    await _calendar_mails(
+        w, template, consultation, appointment, rows, rows, "REQUEST", status
+    )
+
+
+async def called_off(
+    w: Work,
+    template: str,
+    consultation: tables.Consultation,
+    appointment: tables.Appointment,
+    reason: str | None,
+) -> None:
+    """Every participant has the CANCEL."""
+    rows = await participants(w, appointment.id)
+    await _calendar_mails(
+        w,
+        template,
+        consultation,
+        appointment,
+        rows,
+        rows,
+        "CANCEL",
+        "CANCELLED",
+        reason,
+    )
+
+
+async def taken_out(
+    w: Work,
+    consultation: tables.Consultation,
+    appointment: tables.Appointment,
+    leaving: tables.Participant,
+    reason: str | None,
+) -> None:
+    """The one who leaves has a CANCEL without STATUS (INV-14); the others are told by a REQUEST of their own."""
+    remaining = await participants(w, appointment.id)
+    await _calendar_mails(
+        w,
+        "replaced_out",
+        consultation,
+        appointment,
+        [leaving],
+        [leaving, *remaining],
+        "CANCEL",
+        None,
+        reason,
+    )
+
+
+async def _calendar_mails(  # noqa: PLR0913, PLR0917 - the parts of an iTIP message
+    w: Work,
+    template: str,
+    consultation: tables.Consultation,
+    appointment: tables.Appointment,
+    receivers: Sequence[tables.Participant],
+    present: Sequence[tables.Participant],
+    method: str,
+    status: str | None,
+    reason: str | None = None,
+) -> None:
+    known = await people(w, [row.person_id for row in present])
+    calendar = {
+        "method": method,
+        "status": status,
+        "appointment_id": str(appointment.id),
+        "sequence": appointment.sequence,
+        "dtstamp": instant(appointment.dtstamp),
+        "starts_at": instant(appointment.starts_at),
+        "ends_at": instant(appointment.ends_at),
+        "attendees": [
+            {"person_id": str(row.person_id), "role": row.role, "partstat": row.status}
+            for row in (receivers if status is None else present)
+        ],
+    }
+    values = await _values(w, consultation) | {
+        "appointment_id": str(appointment.id),
+        "starts_at": calendar["starts_at"],
+        "ends_at": calendar["ends_at"],
+        "times": [
+            {"who": row.role, "zone": known[row.person_id].zone} for row in present
+        ],
+        "reason": reason,
+    }
+    for row in receivers:
+        links = (
+            {}
+            if method == "CANCEL"
+            else {"join": join_link(w, appointment, row.person_id)}
+        )
+        await deliveries.mail(
+            w,
+            template=template,
+            person=known[row.person_id],
+            values=values,
+            links=links,
+            calendar=calendar,
+            appointment=appointment,
+        )
+
+
+def join_link(w: Work, appointment: tables.Appointment, person_id: UUID) -> tables.Link:
+    """Make the link that opens the room for one person, from ten minutes before until an hour after."""
+    return _link(
+        w,
+        person_id,
+        "join",
+        appointment.id,
+        appointment.ends_at + JOIN_AFTER,
+        opens_at=appointment.starts_at - JOIN_BEFORE,
+    )
+
+
+async def remind(
+    w: Work, consultation: tables.Consultation, appointment: tables.Appointment
+) -> None:
+    """Every participant is reminded, unless the session is over before the mail leaves."""
+    rows = await participants(w, appointment.id)
+    known = await people(w, [row.person_id for row in rows])
+    values = await _values(w, consultation) | {
+        "appointment_id": str(appointment.id),
+        "starts_at": instant(appointment.starts_at),
+        "ends_at": instant(appointment.ends_at),
+        "times": [{"who": row.role, "zone": known[row.person_id].zone} for row in rows],
+    }
+    for row in rows:
+        await deliveries.mail(
+            w,
+            template="reminder",
+            person=known[row.person_id],
+            values=values,
+            links={"join": join_link(w, appointment, row.person_id)},
+            appointment=appointment,
+            useless_after=appointment.ends_at,
+        )
+
+
+async def ask_feedback(
+    w: Work, consultation: tables.Consultation, session_id: UUID, mentor_id: UUID
+) -> None:
+    """Both sides are asked one question."""
+    known = await people(w, [consultation.clinician_id, mentor_id])
+    values: Mapping[str, Any] = await _values(w, consultation) | {
+        "session_id": str(session_id)
+    }
+    for person in known.values():
+        link = _link(w, person.id, "feedback", session_id, w.now + FEEDBACK_LINK)
+        await deliveries.mail(
+            w,
+            template="feedback",
+            person=person,
+            values=values,
+            links={"feedback": link},
+        )

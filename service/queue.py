@@ -1,0 +1,64 @@
+"""The queue library behind one function: what is put is in the caller's transaction.
+
+pgqueuer's own asyncpg driver, given a raw connection before the session's first statement, runs outside the
+transaction; this driver goes through the session. A job carries an id only: the row it names is the truth.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
+from pgqueuer.adapters.persistence import qb, queries
+from pgqueuer.domain.settings import DBSettings
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+SCHEMA = "queue"
+DELIVER = "deliver"
+
+
+def settings() -> DBSettings:
+    """Name the queue's tables: in a schema of their own, so that our migrations do not see them."""
+    return DBSettings(db_schema=SCHEMA)
+
+
+def on(driver: AsyncpgDriver) -> queries.Queries:
+    """Speak to the queue over any driver."""
+    names = settings()
+    return queries.Queries(
+        driver,
+        qbe=qb.QueryBuilderEnvironment(names),
+        qbq=qb.QueryQueueBuilder(names),
+        qbs=qb.QuerySchedulerBuilder(names),
+    )
+
+
+class _InTransaction(AsyncpgDriver):
+    """A driver whose statements belong to the session's transaction."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def fetch(self, query: str, *args: object) -> list[dict[str, object]]:
+        connection = await self._session.connection()
+        result = await connection.exec_driver_sql(query, args)
+        return [dict(row._mapping) for row in result]  # noqa: SLF001 - SQLAlchemy's public name for it
+
+    async def execute(self, query: str, *args: object) -> str:
+        connection = await self._session.connection()
+        await connection.exec_driver_sql(query, args)
+        return ""
+
+
+async def put(session: AsyncSession, deliveries: Sequence[tuple[UUID, int]]) -> None:
+    """Have a worker look at each (delivery, attempt) now; one that waits in the queue already is not put twice."""
+    if not deliveries:
+        return
+    count = len(deliveries)
+    await on(_InTransaction(session)).enqueue(
+        [DELIVER] * count,
+        [delivery.bytes for delivery, _ in deliveries],
+        [0] * count,
+        [None] * count,
+        [f"{delivery}:{attempt}" for delivery, attempt in deliveries],
+        on_conflict="skip",
+    )
