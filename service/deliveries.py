@@ -38,8 +38,7 @@ async def mail(  # noqa: PLR0913 - what a mail is made of, each by name
 
     `values` and `calendar` hold ids, codes, times and counts only: no case text, no address.
     """
-    for link in (links or {}).values():
-        w.session.add(link)
+    w.add(*(links or {}).values())
     payload = {
         "template": template,
         "locale": person.locale,
@@ -64,7 +63,7 @@ async def mail(  # noqa: PLR0913 - what a mail is made of, each by name
         useless_after=useless_after,
         created_at=w.now,
     )
-    w.session.add(row)
+    w.add(row)
     w.jobs.append((row.id, 0))
     return row
 
@@ -100,11 +99,9 @@ async def claim(w: Work, delivery_id: UUID) -> Claim | None:
         return None
     if await _overtaken(w, row):
         row.state, row.next_attempt_at, row.settled_at = "dropped", None, w.now
-        w.session.add(row)
         return None
     row.attempt += 1
     row.next_attempt_at = w.now + LEASE
-    w.session.add(row)
     attendees = [
         UUID(a["person_id"])
         for a in row.payload.get("calendar", {}).get("attendees", [])
@@ -161,8 +158,7 @@ async def settle(
             "delivered" if isinstance(outcome, outcomes.Delivered) else "refused"
         )
     row.settled_at = None if row.state == "pending" else w.now
-    w.session.add(row)
-    w.session.add(
+    w.add(
         tables.DeliveryAttempt(
             delivery_id=row.id,
             attempt=row.attempt,

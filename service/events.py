@@ -91,7 +91,6 @@ def record(  # noqa: PLR0913 - the payload's fields, each by name
     if subject is not None:
         subject.version += 1
         version = subject.version
-        w.session.add(subject)
     data: dict[str, object] = {"id": str(subject_id), "version": version}
     optional = {
         "consultation_id": consultation_id and str(consultation_id),
@@ -115,7 +114,7 @@ def record(  # noqa: PLR0913 - the payload's fields, each by name
         occurred_at=w.now,
         data=data,
     )
-    w.session.add(event)
+    w.add(event)
     return event
 
 

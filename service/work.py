@@ -5,17 +5,20 @@ A deadlock or serialization failure is retried here and nowhere else; a broken c
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+import itertools
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from service import actor as actors
@@ -78,7 +81,7 @@ class Work:
         """Hold each person's advisory lock until the end, taken in sorted order: without it, overlapping inserts deadlock."""
         for person in sorted(set(people)):
             key = int.from_bytes(person.bytes[8:], signed=True)
-            await self.session.exec(sa.select(sa.func.pg_advisory_xact_lock(key)))  # type: ignore[call-overload]
+            await self.sql(sa.select(sa.func.pg_advisory_xact_lock(key)))
 
     def unseal(self, value: bytes | None, row_id: UUID) -> str | None:
         """Read a sealed column."""
@@ -87,7 +90,6 @@ class Work:
     def touch(self, row: columns.Versioned) -> None:
         """Let the row's version rise, for a change that no event tells."""
         row.version += 1
-        self.session.add(row)
 
     def seal(self, text: str | None, row_id: UUID) -> bytes | None:
         """Prepare a sealed column."""
@@ -116,7 +118,7 @@ class Database:
             ) as session:
                 w = Work(session, self.clock.now(), actor, self.keys, request_id)
                 yield w
-                await session.flush()
+                await w.flush()
                 await queue.put(session, w.jobs)
                 await session.commit()
         except DBAPIError as error:

@@ -16,7 +16,14 @@ from service.tables.care import (
     Participant,
     Seat,
 )
-from service.tables.delivery import Audit, Delivery, DeliveryAttempt, Event, IdempotencyKey, RateLimit
+from service.tables.delivery import (
+    Audit,
+    Delivery,
+    DeliveryAttempt,
+    Event,
+    IdempotencyKey,
+    RateLimit,
+)
 from service.tables.log import (
     Activity,
     ActivityInstitution,

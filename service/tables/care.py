@@ -35,7 +35,13 @@ CONSULTATION_STATES = (
     "expired",
 )
 OFFER_STATES = ("pending", "accepted", "declined", "countered", "expired", "withdrawn")
-DECLINE_REASONS = ("wrong_specialty", "busy", "insufficient_info", "language", "conflict")
+DECLINE_REASONS = (
+    "wrong_specialty",
+    "busy",
+    "insufficient_info",
+    "language",
+    "conflict",
+)
 APPOINTMENT_STATUSES = ("pending", "booked", "fulfilled", "cancelled", "noshow")
 ROUTES = ("direct", "network", "umbrella")
 CANCEL_REASONS = (
@@ -46,8 +52,21 @@ CANCEL_REASONS = (
     "filed_by_mistake",
     "other",
 )
-APPOINTMENT_CANCEL_REASONS = ("emergency", "busy", "power", "alert", "illness", "no_longer_needed", "other")
-RELEASE_REASONS = ("hold_expired", "hold_released", "memorandum_ended", "request_cancelled")
+APPOINTMENT_CANCEL_REASONS = (
+    "emergency",
+    "busy",
+    "power",
+    "alert",
+    "illness",
+    "no_longer_needed",
+    "other",
+)
+RELEASE_REASONS = (
+    "hold_expired",
+    "hold_released",
+    "memorandum_ended",
+    "request_cancelled",
+)
 
 
 class Consultation(Versioned, table=True):
@@ -80,7 +99,9 @@ class Consultation(Versioned, table=True):
     waves: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     alert_at: datetime | None = None
     advice_due_at: datetime | None = None
-    is_advice_overdue_told: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    is_advice_overdue_told: bool = Field(
+        default=False, sa_column_kwargs={"server_default": text("false")}
+    )
     cancel_reason: str | None = None
     note: bytes | None = sealed()
     closed_at: datetime | None = None
@@ -94,16 +115,27 @@ class Consultation(Versioned, table=True):
         one_of("consent_scope", "general", "countries"),
         one_of("cancel_reason", *CANCEL_REASONS),
         check("duration_bounded", "duration_minutes BETWEEN 15 AND 240"),
-        check("due_once_open", "state = 'draft' OR answer_due_at IS NOT NULL OR closed_at IS NOT NULL"),
+        check(
+            "due_once_open",
+            "state = 'draft' OR answer_due_at IS NOT NULL OR closed_at IS NOT NULL",
+        ),
         index("ix_consultation_institution_id_id", "institution_id", "id"),
-        index("ix_consultation_next_wave_at", "next_wave_at", where="next_wave_at IS NOT NULL"),
+        index(
+            "ix_consultation_next_wave_at",
+            "next_wave_at",
+            where="next_wave_at IS NOT NULL",
+        ),
         index("ix_consultation_alert_at", "alert_at", where="alert_at IS NOT NULL"),
         index(
             "ix_consultation_answer_due_at",
             "answer_due_at",
             where="state IN ('open', 'offered', 'unmatched')",
         ),
-        index("ix_consultation_advice_due_at", "advice_due_at", where="state = 'scheduled'"),
+        index(
+            "ix_consultation_advice_due_at",
+            "advice_due_at",
+            where="state = 'scheduled'",
+        ),
         index("ix_consultation_closed_at", "closed_at", where="question IS NOT NULL"),
     )
 
@@ -184,7 +216,9 @@ class Appointment(Versioned, table=True):
     sequence: int = 0
     dtstamp: datetime
     remind_at: datetime | None = None
-    is_memorandum_end_told: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    is_memorandum_end_told: bool = Field(
+        default=False, sa_column_kwargs={"server_default": text("false")}
+    )
 
     __table_args__ = (
         one_of("route", *ROUTES),
@@ -192,10 +226,19 @@ class Appointment(Versioned, table=True):
         one_of("cancel_reason", *APPOINTMENT_CANCEL_REASONS, *RELEASE_REASONS),
         check("in_order", "starts_at < ends_at"),
         check("held_while_pending", "(status = 'pending') = (held_until IS NOT NULL)"),
-        index("uq_appointment_live", "consultation_id", unique=True, where="status IN ('pending', 'booked')"),
+        index(
+            "uq_appointment_live",
+            "consultation_id",
+            unique=True,
+            where="status IN ('pending', 'booked')",
+        ),
         index("ix_appointment_held_until", "held_until", where="status = 'pending'"),
         index("ix_appointment_remind_at", "remind_at", where="remind_at IS NOT NULL"),
-        index("ix_appointment_memorandum_live", "memorandum_id", where="status IN ('pending', 'booked')"),
+        index(
+            "ix_appointment_memorandum_live",
+            "memorandum_id",
+            where="status IN ('pending', 'booked')",
+        ),
         index("ix_appointment_starts_at", "starts_at", "id"),
     )
 
@@ -229,11 +272,22 @@ class Seat(SQLModel, table=True):
     held_until: datetime | None = None
 
     __table_args__ = (
-        check("bounds_half_open", "NOT isempty(during) AND lower_inc(during) AND NOT upper_inc(during)"),
+        check(
+            "bounds_half_open",
+            "NOT isempty(during) AND lower_inc(during) AND NOT upper_inc(during)",
+        ),
         check("bounds_there", "NOT lower_inf(during) AND NOT upper_inf(during)"),
         check("bounds_finite", "isfinite(lower(during)) AND isfinite(upper(during))"),
-        check("length_sane", "upper(during) - lower(during) BETWEEN interval '5 min' AND interval '8 h'"),
-        ExcludeConstraint((text("person_id"), "="), (text("during"), "&&"), using="gist", name="ex_seat_occupied_once"),
+        check(
+            "length_sane",
+            "upper(during) - lower(during) BETWEEN interval '5 min' AND interval '8 h'",
+        ),
+        ExcludeConstraint(
+            (text("person_id"), "="),
+            (text("during"), "&&"),
+            using="gist",
+            name="ex_seat_occupied_once",
+        ),
         index("ix_seat_held_until", "held_until", where="held_until IS NOT NULL"),
     )
 

@@ -30,34 +30,58 @@ def check(name: str, rule: str) -> CheckConstraint:
     return CheckConstraint(rule, name=name)
 
 
-def index(name: str, *columns: str, where: str | None = None, unique: bool = False, using: str = "btree") -> Index:
+def index(
+    name: str,
+    *columns: str,
+    where: str | None = None,
+    unique: bool = False,
+    using: str = "btree",
+) -> Index:
     """Index columns or expressions, for the rows of `where` only if it is given."""
     condition = text(where) if where else None
-    return Index(name, *[text(c) for c in columns], unique=unique, postgresql_where=condition, postgresql_using=using)
+    return Index(
+        name,
+        *[text(c) for c in columns],
+        unique=unique,
+        postgresql_where=condition,
+        postgresql_using=using,
+    )
 
 
 def texts() -> Any:  # noqa: ANN401 - SQLModel's Field is Any
     """Hold a list of texts."""
-    return Field(default_factory=list, sa_type=ARRAY(Text), sa_column_kwargs={"server_default": text("'{}'")})
+    return Field(
+        default_factory=list,
+        sa_type=ARRAY(Text),
+        sa_column_kwargs={"server_default": text("'{}'")},
+    )
 
 
 def ids() -> Any:  # noqa: ANN401
     """Hold a list of ids."""
     return Field(
-        default_factory=list, sa_type=ARRAY(PG_UUID(as_uuid=True)), sa_column_kwargs={"server_default": text("'{}'")}
+        default_factory=list,
+        sa_type=ARRAY(PG_UUID(as_uuid=True)),
+        sa_column_kwargs={"server_default": text("'{}'")},
     )
 
 
 def instants() -> Any:  # noqa: ANN401
     """Hold a list of instants."""
     return Field(
-        default_factory=list, sa_type=ARRAY(TIMESTAMP(timezone=True)), sa_column_kwargs={"server_default": text("'{}'")}
+        default_factory=list,
+        sa_type=ARRAY(TIMESTAMP(timezone=True)),
+        sa_column_kwargs={"server_default": text("'{}'")},
     )
 
 
 def json_object() -> Any:  # noqa: ANN401
     """Hold a JSON object, empty unless set."""
-    return Field(default_factory=dict, sa_type=JSONB, sa_column_kwargs={"server_default": text("'{}'")})
+    return Field(
+        default_factory=dict,
+        sa_type=JSONB,
+        sa_column_kwargs={"server_default": text("'{}'")},
+    )
 
 
 def sealed() -> Any:  # noqa: ANN401

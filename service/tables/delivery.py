@@ -28,7 +28,13 @@ class Event(SQLModel, table=True):
 
     __table_args__ = (
         index("ix_event_unplaced", "id", where="position IS NULL"),
-        index("ix_event_subject_version", "subject_id", "subject_version", "type", unique=True),
+        index(
+            "ix_event_subject_version",
+            "subject_id",
+            "subject_version",
+            "type",
+            unique=True,
+        ),
     )
 
 
@@ -39,8 +45,12 @@ class Delivery(SQLModel, table=True):
     kind: str
     event_id: UUID | None = Field(default=None, foreign_key="event.id")
     person_id: UUID | None = Field(default=None, foreign_key="person.id", index=True)
-    appointment_id: UUID | None = Field(default=None, foreign_key="appointment.id", index=True)
-    sequence: int | None = None  # the appointment's when it was recorded: an overtaken invite is dropped
+    appointment_id: UUID | None = Field(
+        default=None, foreign_key="appointment.id", index=True
+    )
+    sequence: int | None = (
+        None  # the appointment's when it was recorded: an overtaken invite is dropped
+    )
     payload: dict[str, Any] = json_object()
     state: str = "pending"
     attempt: int = 0
@@ -53,8 +63,12 @@ class Delivery(SQLModel, table=True):
     __table_args__ = (
         one_of("kind", "mail", "webhook"),
         one_of("state", "pending", "delivered", "refused", "dead", "dropped"),
-        check("due_while_pending", "(state = 'pending') = (next_attempt_at IS NOT NULL)"),
-        index("ix_delivery_next_attempt_at", "next_attempt_at", where="state = 'pending'"),
+        check(
+            "due_while_pending", "(state = 'pending') = (next_attempt_at IS NOT NULL)"
+        ),
+        index(
+            "ix_delivery_next_attempt_at", "next_attempt_at", where="state = 'pending'"
+        ),
     )
 
 
@@ -83,7 +97,10 @@ class Audit(SQLModel, table=True):
     request_id: str | None = None
     details: dict[str, Any] = json_object()
 
-    __table_args__ = (index("ix_audit_subject_id", "subject_id"), index("ix_audit_person_id_at", "person_id", "at"))
+    __table_args__ = (
+        index("ix_audit_subject_id", "subject_id"),
+        index("ix_audit_person_id_at", "person_id", "at"),
+    )
 
 
 class IdempotencyKey(SQLModel, table=True):
@@ -118,4 +135,3 @@ class RateLimit(SQLModel, table=True):
 
 APPEND_ONLY = ("audit", "log_entry")
 """Tables whose rows a trigger keeps from UPDATE and DELETE."""
-

@@ -66,7 +66,9 @@ class Session(SQLModel, table=True):
     """What took place under a memorandum, live or written; append-only. `conclusion` is case text and erasable."""
 
     id: UUID = Field(primary_key=True)
-    appointment_id: UUID | None = Field(default=None, foreign_key="appointment.id", index=True)
+    appointment_id: UUID | None = Field(
+        default=None, foreign_key="appointment.id", index=True
+    )
     consultation_id: UUID = Field(foreign_key="consultation.id", index=True)
     memorandum_id: UUID = Field(foreign_key="memorandum.id")
     programme_id: UUID = Field(foreign_key="programme.id")
@@ -95,8 +97,18 @@ class Session(SQLModel, table=True):
         one_of("outcome", *OUTCOMES),
         check("in_order", "started_at <= ended_at"),
         check("minutes_bounded", "minutes BETWEEN 0 AND 1440"),
-        index("ix_session_memorandum_id_started_at", "memorandum_id", "started_at", where="NOT is_corrected"),
-        index("ix_session_programme_id_started_at", "programme_id", "started_at", where="NOT is_corrected"),
+        index(
+            "ix_session_memorandum_id_started_at",
+            "memorandum_id",
+            "started_at",
+            where="NOT is_corrected",
+        ),
+        index(
+            "ix_session_programme_id_started_at",
+            "programme_id",
+            "started_at",
+            where="NOT is_corrected",
+        ),
         index(
             "ix_session_partner_institution_id_started_at",
             "partner_institution_id",
@@ -131,7 +143,9 @@ class Activity(SQLModel, table=True):
     id: UUID = Field(primary_key=True)
     code: str | None = Field(default=None, unique=True)
     programme_id: UUID = Field(foreign_key="programme.id", index=True)
-    memorandum_id: UUID | None = Field(default=None, foreign_key="memorandum.id", index=True)
+    memorandum_id: UUID | None = Field(
+        default=None, foreign_key="memorandum.id", index=True
+    )
     kind: str
     published_kind: str | None = None
     on_date: date | None = None
@@ -158,7 +172,9 @@ class ActivityInstitution(SQLModel, table=True):
 
     __tablename__ = "activity_institution"
     activity_id: UUID = Field(primary_key=True, foreign_key="activity.id")
-    institution_id: UUID = Field(primary_key=True, foreign_key="institution.id", index=True)
+    institution_id: UUID = Field(
+        primary_key=True, foreign_key="institution.id", index=True
+    )
     direction: str
 
     __table_args__ = (one_of("direction", "from", "to"),)

@@ -24,7 +24,9 @@ class Person(Versioned, table=True):
     locale: str
     zone: str
     state: str = "active"
-    buffer_minutes: int = Field(default=10, sa_column_kwargs={"server_default": text("10")})
+    buffer_minutes: int = Field(
+        default=10, sa_column_kwargs={"server_default": text("10")}
+    )
 
     __table_args__ = (
         one_of("locale", *LOCALES),
@@ -48,7 +50,10 @@ class RoleGrant(SQLModel, table=True):
     __table_args__ = (
         one_of("role", *ROLES),
         check("one_place", "num_nonnulls(institution_id, programme_id) = 1"),
-        check("admin_of_programme", "(role = 'programme_admin') = (programme_id IS NOT NULL)"),
+        check(
+            "admin_of_programme",
+            "(role = 'programme_admin') = (programme_id IS NOT NULL)",
+        ),
         index(
             "uq_role_grant",
             "person_id",
@@ -56,7 +61,9 @@ class RoleGrant(SQLModel, table=True):
             "coalesce(institution_id, programme_id)",
             unique=True,
         ),
-        index("ix_role_grant_institution_id_role", "institution_id", "role", "person_id"),
+        index(
+            "ix_role_grant_institution_id_role", "institution_id", "role", "person_id"
+        ),
     )
 
 
@@ -79,20 +86,38 @@ class MentorProfile(Versioned, table=True):
     institution_id: UUID = Field(foreign_key="institution.id", index=True)
     verified_until: datetime | None = None
     verified_by: UUID | None = Field(default=None, foreign_key="person.id")
-    sessions_per_week: int = Field(default=3, sa_column_kwargs={"server_default": text("3")})
-    offers_per_week: int = Field(default=5, sa_column_kwargs={"server_default": text("5")})
-    notice_minutes: int = Field(default=720, sa_column_kwargs={"server_default": text("720")})
-    treats_children: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    sessions_per_week: int = Field(
+        default=3, sa_column_kwargs={"server_default": text("3")}
+    )
+    offers_per_week: int = Field(
+        default=5, sa_column_kwargs={"server_default": text("5")}
+    )
+    notice_minutes: int = Field(
+        default=720, sa_column_kwargs={"server_default": text("720")}
+    )
+    treats_children: bool = Field(
+        default=False, sa_column_kwargs={"server_default": text("false")}
+    )
     opt_ins: list[str] = texts()
     tags: list[str] = texts()
-    quiet_from_minute: int = Field(default=1320, sa_column_kwargs={"server_default": text("1320")})
-    quiet_until_minute: int = Field(default=420, sa_column_kwargs={"server_default": text("420")})
+    quiet_from_minute: int = Field(
+        default=1320, sa_column_kwargs={"server_default": text("1320")}
+    )
+    quiet_until_minute: int = Field(
+        default=420, sa_column_kwargs={"server_default": text("420")}
+    )
     availability_zone: str
 
     __table_args__ = (
-        check("caps_bounded", "sessions_per_week BETWEEN 0 AND 100 AND offers_per_week BETWEEN 0 AND 100"),
+        check(
+            "caps_bounded",
+            "sessions_per_week BETWEEN 0 AND 100 AND offers_per_week BETWEEN 0 AND 100",
+        ),
         check("notice_bounded", "notice_minutes BETWEEN 0 AND 20160"),
-        check("quiet_bounded", "quiet_from_minute BETWEEN 0 AND 1440 AND quiet_until_minute BETWEEN 0 AND 1440"),
+        check(
+            "quiet_bounded",
+            "quiet_from_minute BETWEEN 0 AND 1440 AND quiet_until_minute BETWEEN 0 AND 1440",
+        ),
     )
 
 
@@ -103,7 +128,9 @@ class MentorSpecialty(SQLModel, table=True):
     person_id: UUID = Field(primary_key=True, foreign_key="mentor_profile.person_id")
     specialty_code: str = Field(primary_key=True, foreign_key="specialty.code")
 
-    __table_args__ = (index("ix_mentor_specialty_specialty_code", "specialty_code", "person_id"),)
+    __table_args__ = (
+        index("ix_mentor_specialty_specialty_code", "specialty_code", "person_id"),
+    )
 
 
 class WeeklyHours(SQLModel, table=True):
@@ -118,7 +145,10 @@ class WeeklyHours(SQLModel, table=True):
 
     __table_args__ = (
         check("weekday_known", "weekday BETWEEN 0 AND 6"),
-        check("minutes_in_order", "0 <= from_minute AND from_minute < until_minute AND until_minute <= 1440"),
+        check(
+            "minutes_in_order",
+            "0 <= from_minute AND from_minute < until_minute AND until_minute <= 1440",
+        ),
     )
 
 
@@ -132,7 +162,10 @@ class AvailabilityException(SQLModel, table=True):
     until_wall: datetime = wall_time()
     kind: str
 
-    __table_args__ = (one_of("kind", "away", "extra"), check("walls_in_order", "from_wall < until_wall"))
+    __table_args__ = (
+        one_of("kind", "away", "extra"),
+        check("walls_in_order", "from_wall < until_wall"),
+    )
 
 
 class SigningKey(SQLModel, table=True):

@@ -11,7 +11,14 @@ from sqlmodel import Field, SQLModel
 from service.tables.columns import Versioned, check, index, json_object, one_of, texts
 
 MEMORANDUM_KINDS = ("bilateral", "multilateral", "umbrella")
-MEMORANDUM_STATUSES = ("draft", "signed", "active", "suspended", "expired", "terminated")
+MEMORANDUM_STATUSES = (
+    "draft",
+    "signed",
+    "active",
+    "suspended",
+    "expired",
+    "terminated",
+)
 PRECISIONS = ("on", "by", "unknown")
 BUDGET_PERIODS = ("month", "quarter", "year", "total")
 SIDES = ("requesting", "partner")
@@ -69,7 +76,9 @@ class Institution(Versioned, table=True):
     )
     languages: list[str] = texts()
     aliases: list[str] = texts()
-    shows_its_name: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    shows_its_name: bool = Field(
+        default=False, sa_column_kwargs={"server_default": text("false")}
+    )
     sources: list[str] = texts()
     note: str | None = None
 
@@ -115,7 +124,10 @@ class Memorandum(Versioned, table=True):
         one_of("status", *MEMORANDUM_STATUSES),
         one_of("signed_precision", *PRECISIONS),
         one_of("budget_per", *BUDGET_PERIODS),
-        check("budget_whole", "(budget_minutes IS NULL) = (budget_per IS NULL) AND budget_minutes >= 0"),
+        check(
+            "budget_whole",
+            "(budget_minutes IS NULL) = (budget_per IS NULL) AND budget_minutes >= 0",
+        ),
         check("dates_in_order", "valid_until > valid_from"),
         index("ix_memorandum_ending", "valid_until", where="status = 'active'"),
     )
@@ -126,7 +138,9 @@ class MemorandumParty(SQLModel, table=True):
 
     __tablename__ = "memorandum_party"
     memorandum_id: UUID = Field(primary_key=True, foreign_key="memorandum.id")
-    institution_id: UUID = Field(primary_key=True, foreign_key="institution.id", index=True)
+    institution_id: UUID = Field(
+        primary_key=True, foreign_key="institution.id", index=True
+    )
     side: str
 
     __table_args__ = (one_of("side", *SIDES),)
