@@ -1,0 +1,253 @@
+"""Mail out: one message as bytes, and its hand-over to a server or a Maildir.
+
+`compose` is a pure function of plain values, so every attempt carries the same bytes under the same Message-ID. The
+MIME text is assembled here and not by the standard library's EmailMessage: its boundaries are random, and it re-folds
+what it is given. What is assembled is ASCII only, and each header value has been checked. Knows no rows.
+"""
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email import header, parser, policy, utils
+from pathlib import Path
+from typing import Any, Literal
+from urllib import parse
+
+import aiosmtplib
+
+from integrations import letters, plain
+from service import outcomes
+
+_DEADLINE_SECONDS = 15
+_GOODBYE_SECONDS = 1
+_HEADER_CHARACTERS = 76
+_LAST_TEMPORARY_CODE = 499
+_MESSAGE_ID = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+")
+_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+")
+_SCHEMES = ("smtp", "smtp+starttls", "smtps")
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A person's or our own name and address."""
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """Everything one mail says, as plain values; `values` and `links` are those of `letters.write`."""
+
+    message_id: str
+    dated: datetime
+    sender: Mailbox
+    reply_to: Mailbox | None
+    recipient: Mailbox
+    locale: str
+    template: str
+    values: Mapping[str, Any]
+    links: Mapping[str, str]
+    method: Literal["REQUEST", "CANCEL"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A piece of MIME: its own headers, and its body as ASCII lines."""
+
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+def compose(mail: Mail, calendar: bytes | None) -> bytes:
+    """The message is ready to be sent, the same bytes for the same values, ASCII only, with CRLF.
+
+    With `calendar` it is an invitation: the calendar is the last alternative, and the same bytes are attached as
+    `invite.ics`. Raises ValueError for an address, Message-ID or link that is not one, for a calendar whose method is
+    not the mail's, and for what `letters.write` refuses.
+    """
+    if (mail.method is None) != (calendar is None):
+        fault = "a mail has a calendar if, and only if, it has a method"
+        raise ValueError(fault)
+    message_id = _checked(_MESSAGE_ID, mail.message_id.removeprefix("<").removesuffix(">"))
+    seed = hashlib.sha256(message_id.encode()).hexdigest()[:32]
+    letter = letters.write(mail.template, mail.locale, mail.recipient.name, mail.values, mail.links)
+    choices = [_text("plain", letter.plain), _text("html", letter.html)]
+    if calendar is None:
+        body = _multipart("alternative", f"=_alt_{seed}", choices)
+    else:
+        body = _invitation(choices, calendar, str(mail.method), seed)
+    headers = [
+        ("From", _mailbox("From", mail.sender)),
+        ("To", _mailbox("To", mail.recipient)),
+        *([("Reply-To", _mailbox("Reply-To", mail.reply_to))] if mail.reply_to else []),
+        ("Subject", _unstructured("Subject", letter.subject)),
+        ("Date", utils.format_datetime(mail.dated.astimezone(UTC))),
+        ("Message-ID", f"<{message_id}>"),
+        ("Auto-Submitted", "auto-generated"),
+        ("Content-Language", mail.locale),
+        ("MIME-Version", "1.0"),
+    ]
+    return _bytes(_Part((*headers, *body.headers), body.body))
+
+
+def _invitation(choices: list[_Part], calendar: bytes, method: str, seed: str) -> _Part:
+    if calendar.count(b"\r\nMETHOD:") != 1 or f"\r\nMETHOD:{method}\r\n".encode() not in calendar:
+        fault = f"the calendar is not a {method}"
+        raise ValueError(fault)
+    kind = f'text/calendar; charset="utf-8"; method={method}; component=VEVENT'
+    alternative = _multipart("alternative", f"=_alt_{seed}", [*choices, _base64(kind, calendar)])
+    copy = _base64('application/ics; name="invite.ics"', calendar, 'attachment; filename="invite.ics"')
+    return _multipart("mixed", f"=_mix_{seed}", [alternative, copy])
+
+
+def _text(subtype: str, text: str) -> _Part:
+    octets = text.replace("\n", "\r\n").encode()
+    kind = f'text/{subtype}; charset="utf-8"'
+    if octets.isascii():
+        return _Part(_content(kind, "quoted-printable"), binascii.b2a_qp(octets, istext=True))
+    return _base64(kind, octets)
+
+
+def _base64(kind: str, octets: bytes, disposition: str | None = None) -> _Part:
+    return _Part(_content(kind, "base64", disposition), base64.encodebytes(octets).replace(b"\n", b"\r\n"))
+
+
+def _content(kind: str, encoding: str, disposition: str | None = None) -> tuple[tuple[str, str], ...]:
+    headers = (("Content-Type", kind), ("Content-Transfer-Encoding", encoding))
+    return (*headers, ("Content-Disposition", disposition)) if disposition else headers
+
+
+def _multipart(subtype: str, boundary: str, parts: list[_Part]) -> _Part:
+    line = f"--{boundary}".encode()
+    body = b"".join(line + b"\r\n" + _bytes(part) + b"\r\n" for part in parts)
+    return _Part((("Content-Type", f'multipart/{subtype}; boundary="{boundary}"'),), body + line + b"--\r\n")
+
+
+def _bytes(part: _Part) -> bytes:
+    return "".join(f"{name}: {value}\r\n" for name, value in part.headers).encode("ascii") + b"\r\n" + part.body
+
+
+def _checked(pattern: re.Pattern[str], value: str) -> str:
+    if not pattern.fullmatch(value):
+        # The value is not shown: it may be a person's address.
+        fault = "an address or Message-ID is not one"
+        raise ValueError(fault)
+    return value
+
+
+def _address(address: str) -> str:
+    local, _, domain = address.rpartition("@")
+    with contextlib.suppress(UnicodeError):
+        domain = domain.encode("idna").decode("ascii")
+    return _checked(_ADDRESS, f"{local}@{domain}")
+
+
+def _mailbox(field: str, mailbox: Mailbox) -> str:
+    name = plain.line(mailbox.name)
+    address = f"<{_address(mailbox.address)}>"
+    if not name:
+        return address
+    phrase = f'"{utils.quote(name)}"' if name.isascii() else _encoded(field, name)
+    return f"{phrase}\r\n {address}"
+
+
+def _unstructured(field: str, text: str) -> str:
+    one_line = plain.line(text)
+    return one_line if one_line.isascii() and "=?" not in one_line else _encoded(field, one_line)
+
+
+def _encoded(field: str, text: str) -> str:
+    words = header.Header(text, "utf-8", maxlinelen=_HEADER_CHARACTERS, header_name=field)
+    return words.encode(linesep="\r\n")
+
+
+async def send(url: str, message: bytes, recipient: str) -> outcomes.Outcome:
+    """The server of `url` (`smtp://`, `smtp+starttls://`, `smtps://`) has the message, or it is known why not.
+
+    At most 15 s in all: a client's own timeouts are per read. What the server says of this mail decides, 4xx for later
+    and 5xx for never; a fault of the line, of the server or of our login is not the mail's, and is tried again.
+    Raises ValueError for any other scheme, and for a recipient that is not an address.
+    """
+    client = _client(url)
+    to = _address(recipient)
+    sender = parser.BytesHeaderParser(policy=policy.SMTP).parsebytes(message)["From"].addresses[0].addr_spec
+    try:
+        async with asyncio.timeout(_DEADLINE_SECONDS):
+            await client.connect()
+            # One by one, as the library's own sendmail resets the envelope after a refusal and may hang in that.
+            await client.mail(sender)
+            await client.rcpt(to)
+            taken = await client.data(message)
+    except (aiosmtplib.SMTPSenderRefused, aiosmtplib.SMTPRecipientRefused, aiosmtplib.SMTPDataError) as refusal:
+        said = f"{refusal.code} {plain.line(refusal.message)}"
+        return outcomes.Retry(None, said) if refusal.code <= _LAST_TEMPORARY_CODE else outcomes.Refused(said)
+    except (aiosmtplib.SMTPException, OSError) as fault:
+        return outcomes.Retry(None, f"{type(fault).__name__}: {plain.line(str(fault))}")
+    finally:
+        await _leave(client)
+    return outcomes.Delivered(taken.code)
+
+
+def _client(url: str) -> aiosmtplib.SMTP:
+    server = parse.urlsplit(url)
+    if server.scheme not in _SCHEMES:
+        fault = "a mail server is smtp://, smtp+starttls:// or smtps://"
+        raise ValueError(fault)
+    return aiosmtplib.SMTP(
+        hostname=server.hostname,
+        port=server.port,
+        username=parse.unquote(server.username) if server.username else None,
+        password=parse.unquote(server.password) if server.password else None,
+        timeout=_DEADLINE_SECONDS,
+        use_tls=server.scheme == "smtps",
+        start_tls=True if server.scheme == "smtp+starttls" else None,
+        # Plain `smtp` is upgraded when that is offered, whatever the certificate: still better than plain (RFC 7435).
+        validate_certs=server.scheme != "smtp",
+    )
+
+
+async def _leave(client: aiosmtplib.SMTP) -> None:
+    """The connection is closed, politely if the server plays along: its answer changes nothing any more."""
+    with contextlib.suppress(aiosmtplib.SMTPException, OSError):
+        async with asyncio.timeout(_GOODBYE_SECONDS):
+            await client.quit()
+    client.close()
+
+
+@dataclass(frozen=True, slots=True)
+class MaildirOutbox:
+    """A folder in Maildir form that takes mail where no server is configured."""
+
+    folder: Path
+
+    async def send(self, message: bytes, recipient: str) -> outcomes.Outcome:
+        """The message lies in `new/` under its Message-ID: the same one twice is one file, also once it was read."""
+        _address(recipient)
+        fields = parser.BytesHeaderParser(policy=policy.compat32).parsebytes(message)
+        name = _checked(_MESSAGE_ID, str(fields["Message-ID"]).strip(" <>"))
+        try:
+            await asyncio.to_thread(self._put, name, message)
+        except OSError as fault:
+            return outcomes.Retry(None, f"{type(fault).__name__}: {fault.strerror}")
+        return outcomes.Delivered(None)
+
+    def _put(self, name: str, message: bytes) -> None:
+        for part in ("tmp", "new", "cur"):
+            (self.folder / part).mkdir(parents=True, exist_ok=True, mode=0o700)
+        if any((self.folder / "cur").glob(f"{name}*")):
+            return
+        descriptor, unfinished = tempfile.mkstemp(dir=self.folder / "tmp")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(message)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(unfinished).replace(self.folder / "new" / name)

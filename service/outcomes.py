@@ -1,0 +1,31 @@
+"""What became of one attempt to hand something over: a value, never an exception.
+
+The adapters say it, the deliveries settle it. It must not decide when the next attempt is due.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The other side has taken it; `status` is its own code, where it has one."""
+
+    status: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """It may work later; `after_seconds` is the wait the other side asked for, if it did."""
+
+    after_seconds: int | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """It will never work as it is; no further attempt is of use."""
+
+    error: str
+
+
+Outcome = Delivered | Retry | Refused
