@@ -1,0 +1,138 @@
+# What to type. `make` alone tells. Needs Python 3.11 or 3.12 and make; everything else is fetched into .venv.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+export UV_PYTHON_DOWNLOADS := never
+export UV_NO_PROGRESS := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+BIN := .venv/bin
+PYTHON := $(BIN)/python
+PYTEST := $(PYTHON) -m pytest
+TYPED := -p service -p api -p integrations -p migrations
+STAMP := .venv/.ready
+NODE := tests/integrations/ical
+
+.PHONY: help setup setup-pg15 setup-node setup-browser demo fast test lint types architecture migration-lint \
+	dockerfile-lint dead-code tests coverage demo-once bench drills lock format clean
+
+help: ## show what can be asked for
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  make %-16s %s\n' "$$name" "$$text"; done
+
+# --- set-up -----------------------------------------------------------------------------------------------------
+
+setup: $(STAMP) ## make .venv, so that .venv/bin/pobratym runs
+
+$(STAMP): requirements.lock pyproject.toml
+	@mkdir -p .cache
+	@test -x $(BIN)/pip || { \
+		for python in python3.12 python3.11 python3; do \
+			"$$python" -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null \
+				&& exec "$$python" -m venv --clear .venv; \
+		done; \
+		echo "make: no Python 3.11 or 3.12 with venv is on the PATH (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@awk '/^[^ ]/ { ours = /^uv==/ } ours' requirements.lock >.cache/uv.lock
+	@$(PYTHON) -m pip install --quiet --require-hashes -r .cache/uv.lock
+	@$(BIN)/uv pip sync --quiet --python $(PYTHON) requirements.lock \
+		|| { echo "make: uv found no way to the packages, pip tries (a minute or two)" >&2; \
+			$(PYTHON) -m pip install --quiet --require-hashes -r requirements.lock; }
+	@$(BIN)/uv pip install --quiet --python $(PYTHON) --no-deps --editable . \
+		|| $(PYTHON) -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+setup-pg15: ## have Debian's PostgreSQL for the tests that prove the oldest version we support
+	@if ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql; } \
+			>.cache/apt.log 2>&1 || echo "LEFT OUT: Debian's PostgreSQL cannot be installed (.cache/apt.log); its tests are skipped"; \
+	else echo "LEFT OUT: Debian's PostgreSQL is not installed and we are not root; its tests are skipped"; fi
+
+setup-node: ## have the second iCalendar reader (ical.js) for the tests that use it
+	@if [ ! -f $(NODE)/package-lock.json ]; then :; \
+	elif ! command -v npm >/dev/null 2>&1; then echo "LEFT OUT: npm is not installed; the tests with ical.js are skipped"; \
+	elif [ $(NODE)/node_modules/.package-lock.json -nt $(NODE)/package-lock.json ]; then :; \
+	else npm ci --prefix $(NODE) --no-audit --no-fund --loglevel=error \
+		|| echo "LEFT OUT: npm found no way to ical.js; the tests with it are skipped"; fi
+
+lock: ## resolve the dependencies anew, with hashes and without naming a host
+	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --universal --generate-hashes --no-emit-index-url \
+		--no-header --output-file requirements.lock $(LOCK)
+	$(BIN)/uv pip compile --quiet pyproject.toml --universal --generate-hashes --no-emit-index-url \
+		--no-header --constraint requirements.lock --output-file requirements-run.lock
+	@touch requirements.lock
+
+# --- see it work ------------------------------------------------------------------------------------------------
+
+demo: setup ## walk one consultation from request to report, then serve; ONCE=1 ends after the walk
+	@$(BIN)/pobratym demo $(if $(ONCE),--once)
+
+# --- check ------------------------------------------------------------------------------------------------------
+
+fast: setup ## lint, architecture, rules and house tests: under ten seconds
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/lint-imports --no-logo --quiet >.cache/architecture.log 2>&1 || { cat .cache/architecture.log; exit 1; }
+	@PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(PYTEST) -q -p pytest_asyncio -p _hypothesis_pytestplugin -m "not slow" \
+		tests/rules tests/test_house.py
+
+test: setup setup-pg15 setup-node lint types architecture migration-lint dockerfile-lint dead-code tests coverage demo-once ## every check and test; what .ci/run calls
+	@echo "make test: all held"
+
+lint: setup
+	@echo "== lint"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
+
+format: setup ## put the code into its form
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format --quiet .
+
+types: setup
+	@echo "== types"
+	@$(BIN)/mypy $(TYPED)
+	@$(BIN)/mypy $(wildcard tests bench)
+
+architecture: setup
+	@echo "== who imports whom"
+	@$(BIN)/lint-imports --no-logo
+
+migration-lint: setup
+	@echo "== migrations"
+	@mkdir -p .cache
+	@$(BIN)/alembic upgrade head --sql >.cache/migrations.sql 2>.cache/migrations.log || { cat .cache/migrations.log; exit 1; }
+	@$(BIN)/squawk .cache/migrations.sql
+
+dockerfile-lint: setup
+	@echo "== Dockerfile"
+	@$(BIN)/tally lint Dockerfile
+
+dead-code: setup
+	@echo "== dead code, unused and undeclared dependencies"
+	@$(BIN)/vulture
+	@$(BIN)/deptry .
+
+tests: setup
+	@echo "== tests"
+	@rm -rf .cache/coverage && mkdir -p .cache/coverage
+	@$(PYTEST) -q -m "not drill" --cov --cov-report= $(ARGS)
+
+coverage: setup
+	@echo "== coverage"
+	@$(BIN)/coverage report --fail-under=95
+	@$(BIN)/coverage report --include='service/rules/*' --fail-under=100
+
+demo-once: setup
+	@echo "== demo"
+	@rm -rf .cache/demo && POBRATYM_DATA_DIR=.cache/demo $(BIN)/pobratym demo --once
+
+drills: setup setup-pg15 ## what kills, waits and fills up: longer than `make test` may be
+	@$(PYTEST) -q -m drill $(ARGS)
+
+bench: setup ## measure, and print one table with ratios
+	@$(PYTHON) -m bench
+
+clean: ## remove what can be made again (not .pobratym, your data)
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
