@@ -1,0 +1,329 @@
+"""When a person can be booked. The only module that expands a zone: never SQL, whose server has its own zone data.
+
+Weekly hours are wall-clock in the person's zone. Times are counted in cells of five minutes (`cells`): hours are
+rounded inward, busy time outward. What a week's hours are in UTC is computed once per zone, hours and week.
+"""
+
+import zoneinfo
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from importlib import resources
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import tzdata
+
+from service.rules import cells
+from service.rules.cells import Frame
+from service.rules.intervals import Interval
+
+TZDATA_VERSION: Final[str] = tzdata.IANA_VERSION
+MINUTES_A_DAY: Final = 1440
+_DAY = timedelta(days=1)
+_WEEK_CELLS = cells.count(7 * MINUTES_A_DAY)
+_WEEKS_KEPT = 128
+_ALIASES = {
+    "Europe/Kiev": "Europe/Kyiv",
+    "Europe/Uzhgorod": "Europe/Kyiv",
+    "Europe/Zaporozhye": "Europe/Kyiv",
+    "FLE Standard Time": "Europe/Kyiv",
+    "Etc/UTC": "UTC",
+}
+
+
+def force_tzdata() -> None:
+    """Let every zone be read from the pinned tzdata package.
+
+    Python prefers the operating system's copy, which was older and put Winnipeg one hour wrong (domain §5).
+    """
+    zoneinfo.reset_tzpath(to=[])
+    ZoneInfo.clear_cache()
+
+
+force_tzdata()
+
+
+class UnknownZone(ValueError):
+    """This is no canonical name of a time zone."""
+
+
+class NonexistentTime(ValueError):
+    """The clock of the zone never shows this time."""
+
+    def __init__(self, wall: datetime, zone: str) -> None:
+        """Keep the wall time and the zone."""
+        super().__init__(f"{wall.isoformat(sep=' ')} does not exist in {zone}")
+        self.wall = wall
+        self.zone = zone
+
+
+@lru_cache(maxsize=1)
+def _canonical_names() -> frozenset[str]:
+    table = resources.files("tzdata.zoneinfo").joinpath("zone.tab").read_text("utf-8")
+    rows = (line.split("\t") for line in table.splitlines() if not line.startswith("#"))
+    return frozenset({row[2] for row in rows} | {"UTC"})
+
+
+def canonical_zone(name: str) -> str:
+    """Give the name to store: one that the tz database lists for a country, or UTC.
+
+    The old names of Kyiv and its Windows name become `Europe/Kyiv`. Raises UnknownZone for anything else.
+    """
+    name = _ALIASES.get(name, name)
+    if name not in _canonical_names():
+        message = "not a canonical name of the tz database"
+        raise UnknownZone(message)
+    return name
+
+
+def to_instant(wall: datetime, zone: str, *, strict: bool) -> datetime:
+    """Give the instant at which the zone's clock shows `wall` (naive); the first one of a repeated hour.
+
+    A time that does not exist raises NonexistentTime when strict, else it is read with the offset before the gap
+    (RFC 5545 §3.3.5).
+    """
+    local = wall.replace(tzinfo=ZoneInfo(zone), fold=0)
+    try:
+        found = local.astimezone(UTC)
+        exists = not strict or found.astimezone(local.tzinfo).replace(
+            tzinfo=None
+        ) == wall.replace(fold=0)
+    except OverflowError:
+        raise NonexistentTime(wall, zone) from None
+    if not exists:
+        raise NonexistentTime(wall, zone)
+    return found
+
+
+def to_wall(instant: datetime, zone: str) -> datetime:
+    """Give what the zone's clock shows at the instant, naive."""
+    return instant.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)
+
+
+def local_date(instant: datetime, zone: str) -> date:
+    """Give the date in the zone at the instant."""
+    return instant.astimezone(ZoneInfo(zone)).date()
+
+
+def day_start(day: date, zone: str) -> datetime:
+    """Give the instant at which the date begins in the zone."""
+    return to_instant(datetime.combine(day, time.min), zone, strict=False)
+
+
+def iso_week(instant: datetime, zone: str) -> tuple[int, int]:
+    """Give the ISO year and week in the zone at the instant."""
+    year, week, _ = local_date(instant, zone).isocalendar()
+    return year, week
+
+
+def week_bounds(week: tuple[int, int], zone: str) -> Interval:
+    """Give the instants at which the ISO (year, week) begins and ends in the zone."""
+    monday = date.fromisocalendar(*week, 1)
+    return day_start(monday, zone), day_start(monday + 7 * _DAY, zone)
+
+
+def add_working_time(
+    start: datetime, duration: timedelta, zone: str, weekdays: Collection[int]
+) -> datetime:
+    """Give the instant after `duration` of time that lies on working days, taken as whole local days.
+
+    `weekdays` are numbers, 0 is Monday; with none at all every day counts.
+    """
+    at = start
+    while True:
+        day = local_date(at, zone)
+        tomorrow = day_start(day + _DAY, zone)
+        if day.weekday() in weekdays or not weekdays:
+            if at + duration <= tomorrow:
+                return at + duration
+            duration -= tomorrow - at
+        at = tomorrow
+
+
+@dataclass(frozen=True, slots=True)
+class Weekly:
+    """Hours that come back every week: minutes of the day on the wall clock; `until_minute` may be 1440."""
+
+    weekday: int
+    from_minute: int
+    until_minute: int
+
+    def __post_init__(self) -> None:
+        """Refuse what is no stretch of one day."""
+        if not (
+            0 <= self.weekday <= 6
+            and 0 <= self.from_minute < self.until_minute <= MINUTES_A_DAY
+        ):  # noqa: PLR2004 - days of a week
+            message = (
+                "weekly hours are a stretch of one day: 0..6, 0 <= from < until <= 1440"
+            )
+            raise ValueError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class DatedHours:
+    """An exception to the weekly hours, wall-clock and naive: `away`, or `extra` time; away wins."""
+
+    kind: str
+    from_wall: datetime
+    until_wall: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """When a person works, in their own zone."""
+
+    zone: str
+    weekly: tuple[Weekly, ...] = ()
+    exceptions: tuple[DatedHours, ...] = ()
+
+
+class _Pattern:
+    """The weekly hours of one zone as bits, week by week; a week is computed once."""
+
+    def __init__(self, zone: str, weekly: tuple[Weekly, ...]) -> None:
+        self._zone = zone
+        self._weekly = weekly
+        self._kept: dict[tuple[int, int], int] = {}
+
+    def bits(self, frame: Frame) -> int:
+        """Set the open cells of the frame."""
+        # A day on either side, since the local date may differ from the date in UTC by one.
+        first = _monday(cells.instant(frame.first).date() - _DAY)
+        last = _monday(cells.instant(frame.first + frame.count).date() + _DAY)
+        shift = frame.first - _origin(first)
+        return (self._weeks(first, last) >> shift) & frame.full
+
+    def _weeks(self, first: date, last: date) -> int:
+        key = (first.toordinal(), last.toordinal())
+        bits = self._kept.get(key)
+        if bits is None:
+            if len(self._kept) >= _WEEKS_KEPT:
+                self._kept.clear()
+            bits = 0
+            for number, ordinal in enumerate(
+                range(first.toordinal(), last.toordinal() + 1, 7)
+            ):
+                bits |= self._week(date.fromordinal(ordinal)) << (number * _WEEK_CELLS)
+            self._kept[key] = bits
+        return bits
+
+    def _week(self, monday: date) -> int:
+        key = (monday.toordinal(), 0)
+        if key not in self._kept:
+            self._kept[key] = self._expand(monday)
+        return self._kept[key]
+
+    def _expand(self, monday: date) -> int:
+        frame = Frame(_origin(monday), _WEEK_CELLS + 2 * cells.count(MINUTES_A_DAY))
+        midnight = datetime.combine(monday, time.min)
+        return frame.inward(
+            (
+                to_instant(
+                    midnight + timedelta(days=w.weekday, minutes=w.from_minute),
+                    self._zone,
+                    strict=False,
+                ),
+                to_instant(
+                    midnight + timedelta(days=w.weekday, minutes=w.until_minute),
+                    self._zone,
+                    strict=False,
+                ),
+            )
+            for w in self._weekly
+        )
+
+
+def _monday(day: date) -> date:
+    return day - timedelta(days=day.weekday())
+
+
+def _origin(monday: date) -> int:
+    # A day before Monday in UTC: no zone is ahead of UTC by more.
+    return cells.floor(datetime.combine(monday, time.min, UTC) - _DAY)
+
+
+@lru_cache(maxsize=8192)
+def _pattern(zone: str, weekly: tuple[Weekly, ...]) -> _Pattern:
+    return _Pattern(zone, weekly)
+
+
+@lru_cache(maxsize=256)
+def _every_day(from_minute: int, until_minute: int) -> tuple[Weekly, ...]:
+    if from_minute < until_minute:
+        stretches = [(from_minute, until_minute)]
+    else:  # over midnight, or the whole day when both are the same
+        stretches = [
+            (low, high)
+            for low, high in ((0, until_minute), (from_minute, MINUTES_A_DAY))
+            if low < high
+        ]
+    return tuple(Weekly(day, low, high) for day in range(7) for low, high in stretches)
+
+
+def daily_bits(zone: str, from_minute: int, until_minute: int, frame: Frame) -> int:
+    """Set the cells between two times of every day; over midnight when the second is not later than the first."""
+    return _pattern(zone, _every_day(from_minute, until_minute)).bits(frame)
+
+
+def open_bits(hours: Hours, frame: Frame) -> int:
+    """Set the cells of weekly and extra hours, whether away or not."""
+    bits = _pattern(hours.zone, hours.weekly).bits(frame)
+    extra = _dated(hours, "extra", frame) if hours.exceptions else ()
+    return bits | frame.inward(extra)
+
+
+def away_bits(hours: Hours, frame: Frame) -> int:
+    """Set the cells that an absence touches."""
+    return frame.outward(_dated(hours, "away", frame)) if hours.exceptions else 0
+
+
+def is_away(hours: Hours, during: Interval) -> bool:
+    """Tell whether an absence touches the interval."""
+    frame = Frame(
+        cells.floor(during[0]), cells.ceil(during[1]) - cells.floor(during[0])
+    )
+    return away_bits(hours, frame) != 0
+
+
+def _dated(hours: Hours, kind: str, frame: Frame) -> Iterable[Interval]:
+    # Clipped on the wall clock first: an absence "until 9999-12-31" has no instant in every zone.
+    low = cells.instant(frame.first).replace(tzinfo=None) - 2 * _DAY
+    high = cells.instant(frame.first + frame.count).replace(tzinfo=None) + 2 * _DAY
+    for dated in hours.exceptions:
+        from_wall, until_wall = max(low, dated.from_wall), min(high, dated.until_wall)
+        if dated.kind == kind and from_wall < until_wall:
+            yield (
+                to_instant(from_wall, hours.zone, strict=False),
+                to_instant(until_wall, hours.zone, strict=False),
+            )
+
+
+def free(hours: Hours, busy: Iterable[Interval], window: Interval) -> list[Interval]:
+    """Give when the person works and is not busy, inside the window."""
+    frame = Frame.within(window)
+    return frame.intervals(
+        open_bits(hours, frame) & ~away_bits(hours, frame) & ~frame.outward(busy)
+    )
+
+
+def starts(  # noqa: PLR0913 - a slot has that many measures
+    hours: Hours,
+    busy: Iterable[Interval],
+    window: Interval,
+    minutes: int,
+    buffer_minutes: int,
+    step_minutes: int = 15,
+) -> list[datetime]:
+    """Give the bookable starts: the session lies inside hours and window, and with its buffer is clear of busy time.
+
+    `busy` already holds the buffers of its bookings; the buffer after the session need not lie inside the hours.
+    """
+    frame = Frame.within(window)
+    length, occupied = cells.count(minutes), cells.count(minutes + buffer_minutes)
+    beyond = frame.longer(occupied - length)
+    worked = cells.runs(open_bits(hours, frame) & ~away_bits(hours, frame), length)
+    clear = cells.runs(beyond.full & ~beyond.outward(busy), occupied)
+    return frame.instants(worked & clear & frame.grid(step_minutes))

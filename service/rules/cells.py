@@ -1,0 +1,138 @@
+"""Time as integers: one bit for each five minutes since 1970, so that a month is one number of 8,640 bits.
+
+Shifts and masks over such numbers are what makes a thousand mentors cheap (performance.md). Nothing here knows zones.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+from service.rules.intervals import Interval
+
+CELL_MINUTES = 5
+_CELL = timedelta(minutes=CELL_MINUTES)
+_COMB = 2016
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def floor(instant: datetime) -> int:
+    """Number the cell that holds the instant."""
+    return (instant - _EPOCH) // _CELL
+
+
+def ceil(instant: datetime) -> int:
+    """Number the first cell that starts at the instant or after it."""
+    return -((_EPOCH - instant) // _CELL)
+
+
+def count(minutes: int) -> int:
+    """Count the cells that hold so many minutes, rounded up."""
+    return -(-minutes // CELL_MINUTES)
+
+
+def instant(cell: int) -> datetime:
+    """Give the instant at which the cell starts."""
+    return _EPOCH + cell * _CELL
+
+
+def runs(bits: int, length: int) -> int:
+    """Keep the bits at which `length` set bits in a row begin."""
+    have = 1
+    while have < length:
+        step = min(have, length - have)
+        bits &= bits >> step
+        have += step
+    return bits
+
+
+@lru_cache(maxsize=256)
+def _comb(length: int, step: int) -> int:
+    return sum(1 << at for at in range(0, length, step))
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A stretch of cells; bit 0 of its numbers is the cell `first`."""
+
+    first: int
+    count: int
+
+    @classmethod
+    def within(cls, window: Interval) -> "Frame":
+        """Span the whole cells inside the window."""
+        first = ceil(window[0])
+        return cls(first, max(0, floor(window[1]) - first))
+
+    @property
+    def full(self) -> int:
+        """Every bit set."""
+        return (1 << self.count) - 1
+
+    def longer(self, by: int) -> "Frame":
+        """Begin at the same cell and end so many cells later."""
+        return Frame(self.first, self.count + by)
+
+    def between(self, low: int, high: int) -> int:
+        """Set the bits of the cells from `low` up to and without `high`, clipped to the frame."""
+        low = max(0, low - self.first)
+        high = min(self.count, high - self.first)
+        return ((1 << (high - low)) - 1) << low if low < high else 0
+
+    def outward(self, intervals: Iterable[Interval]) -> int:
+        """Set every cell that an interval touches: for busy time."""
+        bits = 0
+        for start, end in intervals:
+            if start < end:
+                bits |= self.between(floor(start), ceil(end))
+        return bits
+
+    def inward(self, intervals: Iterable[Interval]) -> int:
+        """Set every cell that lies whole inside an interval: for free time."""
+        bits = 0
+        for start, end in intervals:
+            bits |= self.between(ceil(start), floor(end))
+        return bits
+
+    def starting(self, since: datetime | None, until: datetime | None) -> int:
+        """Set the cells that start in `[since, until)`; None is open."""
+        low = self.first if since is None else ceil(since)
+        high = self.first + self.count if until is None else ceil(until)
+        return self.between(low, high)
+
+    def grid(self, step_minutes: int) -> int:
+        """Set the cells on the grid of so many minutes, counted from 1970 in UTC."""
+        step = max(1, step_minutes // CELL_MINUTES)
+        offset = -self.first % step
+        length = (
+            -(-self.count // _COMB) * _COMB
+        )  # few different lengths, so that the cache is of use
+        return (_comb(length, step) << offset) & self.full
+
+    def earliest(self, bits: int) -> datetime | None:
+        """Give the start of the first set cell."""
+        return instant(self.first + (bits & -bits).bit_length() - 1) if bits else None
+
+    def instants(self, bits: int) -> list[datetime]:
+        """Give the start of every set cell, in order."""
+        text = f"{bits:b}"[
+            ::-1
+        ]  # a search in text is much faster than shifting a long number once a bit
+        found = []
+        at = text.find("1")
+        while at >= 0:
+            found.append(instant(self.first + at))
+            at = text.find("1", at + 1)
+        return found
+
+    def intervals(self, bits: int) -> list[Interval]:
+        """Give the set cells as the fewest intervals, in order."""
+        text = f"{bits:b}"[::-1]
+        found = []
+        at = text.find("1")
+        while at >= 0:
+            end = text.find("0", at)
+            end = len(text) if end < 0 else end
+            found.append((instant(self.first + at), instant(self.first + end)))
+            at = text.find("1", end)
+        return found

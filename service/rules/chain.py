@@ -1,0 +1,102 @@
+"""The hash chain of a memorandum's log (reliability §7): whoever changes an entry breaks every hash after it."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+GENESIS = "0" * 64
+_MAX_INTEGER = 2**53 - 1
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+class NotCanonical(ValueError):
+    """The value has no canonical form here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry as it is stored."""
+
+    id: str
+    body: Mapping[str, object]
+    previous_hash: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What came of following a chain: how many entries hold, the last good hash, and the first entry that does not."""
+
+    ok: bool
+    entries: int
+    head: str
+    first_broken: str | None = None
+
+
+def canonical(value: object) -> str:
+    """Write the value as RFC 8785 does: keys in the order of UTF-16, no spaces.
+
+    Fractions are refused, since their form is where implementations differ; so are integers beyond 2^53.
+    """
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            message = "a key is not a string"
+            raise NotCanonical(message)
+        members = sorted(value.items(), key=lambda member: _utf16(member[0]))
+        return (
+            "{"
+            + ",".join(f"{_text(key)}:{canonical(inner)}" for key, inner in members)
+            + "}"
+        )
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(canonical(inner) for inner in value) + "]"
+    if isinstance(value, str):
+        return _text(value)
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, int) and abs(value) <= _MAX_INTEGER:
+        return str(int(value))
+    message = f"a value of {type(value).__name__} has no canonical form here"
+    raise NotCanonical(message)
+
+
+def _text(value: str) -> str:
+    _utf16(value)
+    return json.dumps(str(value), ensure_ascii=False)
+
+
+def _utf16(value: str) -> bytes:
+    try:
+        return value.encode("utf-16-be")
+    except UnicodeEncodeError:
+        message = "a lone surrogate has no canonical form"
+        raise NotCanonical(message) from None
+
+
+def entry_hash(previous: str, body: Mapping[str, object]) -> str:
+    """Give the SHA-256, in hex, of the previous entry's hash and this entry; the first one follows GENESIS."""
+    if not _HASH.fullmatch(previous):
+        message = "the previous hash is not 64 hex digits"
+        raise NotCanonical(message)
+    return hashlib.sha256((previous + canonical(body)).encode()).hexdigest()
+
+
+def verify(entries: Iterable[Entry]) -> Verification:
+    """Follow the chain from GENESIS, in order, and stop at the first entry that does not fit."""
+    head, good = GENESIS, 0
+    for entry in entries:
+        if entry.previous_hash != head or entry.hash != _hash_or_none(head, entry.body):
+            return Verification(
+                ok=False, entries=good, head=head, first_broken=entry.id
+            )
+        head, good = entry.hash, good + 1
+    return Verification(ok=True, entries=good, head=head)
+
+
+def _hash_or_none(previous: str, body: Mapping[str, object]) -> str | None:
+    try:
+        return entry_hash(previous, body)
+    except NotCanonical:
+        return None

@@ -1,0 +1,184 @@
+"""The states of a consultation, an offer, an appointment and a memorandum, and the small decisions about them.
+
+Every change of state in the service goes through `step`, so that these tables are the whole truth.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+
+Table = Mapping[str, frozenset[str]]
+
+
+def _table(rows: Mapping[str, str]) -> Table:
+    return MappingProxyType(
+        {state: frozenset(following.split()) for state, following in rows.items()}
+    )
+
+
+CONSULTATION = _table({
+    "draft": "open cancelled",
+    # scheduled at once: a counter is taken, or an accept arrives, after the wave around it has ended
+    "open": "offered scheduled unmatched cancelled expired",
+    "offered": "open scheduled unmatched cancelled expired",
+    "unmatched": "open offered scheduled cancelled expired",
+    "scheduled": "open completed cancelled",
+    "completed": "",
+    "cancelled": "",
+    "expired": "",
+})  # fmt: skip
+OFFER = _table({
+    "pending": "accepted declined countered expired withdrawn",
+    "countered": "accepted pending declined expired withdrawn",
+    "accepted": "",
+    "declined": "",
+    "expired": "",
+    "withdrawn": "",
+})  # fmt: skip
+APPOINTMENT = _table({
+    "pending": "booked cancelled",
+    "booked": "fulfilled cancelled noshow",
+    "fulfilled": "",
+    "cancelled": "",
+    "noshow": "",
+})  # fmt: skip
+MEMORANDUM = _table({
+    "draft": "signed terminated",
+    "signed": "active expired terminated",
+    "active": "suspended expired terminated",
+    "suspended": "active expired terminated",
+    "expired": "",
+    "terminated": "",
+})  # fmt: skip
+TABLES: Mapping[str, Table] = MappingProxyType({
+    "consultation": CONSULTATION,
+    "offer": OFFER,
+    "appointment": APPOINTMENT,
+    "memorandum": MEMORANDUM,
+})  # fmt: skip
+
+CONSULTATION_STATES = tuple(CONSULTATION)
+OFFER_STATES = tuple(OFFER)
+APPOINTMENT_STATUSES = tuple(APPOINTMENT)
+MEMORANDUM_STATUSES = tuple(MEMORANDUM)
+
+DECLINE_REASONS = (
+    "wrong_specialty",
+    "busy",
+    "insufficient_info",
+    "language",
+    "conflict",
+)
+SEEKING = frozenset(
+    {"open", "offered", "unmatched"}
+)  # nothing is agreed yet: may be asked for, matched, expired
+
+
+class IllegalTransition(ValueError):
+    """The subject cannot go from the one state to the other."""
+
+    def __init__(self, subject: str, from_state: str, to_state: str) -> None:
+        """Keep what was tried."""
+        super().__init__(f"{subject}: {from_state} -> {to_state}")
+        self.subject = subject
+        self.from_state = from_state
+        self.to_state = to_state
+
+
+class TooLate(ValueError):
+    """The time for this has passed; `at` is when it did."""
+
+    def __init__(self, subject: str, at: datetime) -> None:
+        """Keep what is late, and since when."""
+        super().__init__(f"{subject}: too late since {at.isoformat()}")
+        self.subject = subject
+        self.at = at
+
+
+def step(subject: str, from_state: str, to_state: str) -> str:
+    """Give the new state, or raise IllegalTransition; `subject` names one of TABLES."""
+    if to_state not in TABLES[subject].get(from_state, frozenset()):
+        raise IllegalTransition(subject, from_state, to_state)
+    return to_state
+
+
+def is_final(subject: str, state: str) -> bool:
+    """Tell whether nothing follows the state."""
+    return not TABLES[subject][state]
+
+
+def _answer(state: str, to_state: str, answer_by: datetime, now: datetime) -> str:
+    new = step("offer", state, to_state)
+    if now >= answer_by:
+        raise TooLate("offer", answer_by)
+    return new
+
+
+def accept(state: str, answer_by: datetime, now: datetime) -> str:
+    """Let the mentor take a pending offer; raises TooLate from `answer_by` on, whether or not the sweep has run."""
+    if (
+        state == "countered"
+    ):  # a counter is taken by the requesting side: accept_counter
+        raise IllegalTransition("offer", state, "accepted")
+    return _answer(state, "accepted", answer_by, now)
+
+
+def decline(state: str, answer_by: datetime, now: datetime) -> str:
+    """Let the mentor decline, a countered offer too; raises TooLate when a pending one is over."""
+    return (
+        step("offer", state, "declined")
+        if state == "countered"
+        else _answer(state, "declined", answer_by, now)
+    )
+
+
+def counter(state: str, answer_by: datetime, now: datetime) -> str:
+    """Let the mentor propose other times; raises TooLate from `answer_by` on."""
+    return _answer(state, "countered", answer_by, now)
+
+
+def accept_counter(state: str) -> str:
+    """Let the requesting side take one of the mentor's times: no time limit but the times themselves."""
+    if state != "countered":
+        raise IllegalTransition("offer", state, "accepted")
+    return "accepted"
+
+
+def decline_counter(state: str, answer_by: datetime, now: datetime) -> str:
+    """Let the requesting side decline the mentor's times: pending again until the offer's time, else expired."""
+    if state != "countered":
+        raise IllegalTransition("offer", state, "pending")
+    return "pending" if now < answer_by else "expired"
+
+
+def expire(state: str, answer_by: datetime, now: datetime) -> str:
+    """Give `expired` for a pending offer whose time is over, else the state as it is (a counter waits)."""
+    return "expired" if state == "pending" and now >= answer_by else state
+
+
+def withdraw(state: str) -> str:
+    """Give `withdrawn` for an offer that still waits, else the state as it is."""
+    return "withdrawn" if state in {"pending", "countered"} else state
+
+
+def confirm_hold(status: str, held_until: datetime, now: datetime) -> str:
+    """Let a held time be booked: just before its expiry wins, from the expiry on raises TooLate."""
+    new = step("appointment", status, "booked")
+    if now >= held_until:
+        raise TooLate("appointment", held_until)
+    return new
+
+
+def expire_hold(status: str, held_until: datetime, now: datetime) -> str:
+    """Give `cancelled` for a hold that is over, else the status as it is."""
+    return "cancelled" if status == "pending" and now >= held_until else status
+
+
+def after_loss(side: str) -> str:
+    """Give the consultation's state when an appointment is cancelled or missed by that side."""
+    return "cancelled" if side == "requesting" else "open"
+
+
+def expire_consultation(state: str, expires_at: datetime, now: datetime) -> str:
+    """Give `expired` for a consultation still without an agreement a day after its answer was due."""
+    return "expired" if state in SEEKING and now >= expires_at else state

@@ -1,0 +1,212 @@
+"""The numbers of the programme (domain §2, §4), never globals: one `Policy` for each programme."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any
+
+from service.rules import availability
+
+PRIORITIES = (
+    "routine",
+    "urgent",
+    "asap",
+    "stat",
+)  # FHIR's order, lowest first: asap is above urgent
+TERMS = (
+    "specialty", "speed", "reliability", "load", "continuity", "civil_hours", "language", "memorandum",
+    "power_and_link", "tags", "diversity",
+)  # fmt: skip
+
+
+class InvalidPolicy(ValueError):
+    """The programme's own numbers cannot be used; the message names the key."""
+
+
+def _weights(*values: float) -> Mapping[str, float]:
+    return MappingProxyType(dict(zip(TERMS, values, strict=True)))
+
+
+_WEIGHTS_ROUTINE = _weights(24, 8, 8, 14, 12, 12, 8, 6, 3, 3, 2)
+_WEIGHTS_URGENT = _weights(24, 20, 12, 8, 10, 8, 8, 4, 3, 2, 1)
+_WEIGHTS_STAT = _weights(26, 34, 16, 2, 4, 2, 8, 2, 4, 2, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast one priority goes."""
+
+    answer_due: timedelta
+    per_wave: int
+    wave: timedelta
+    alert_after: timedelta
+    minimum_notice: timedelta
+    weights: Mapping[str, float]
+    working_days_only: bool = False  # the wave's time counts on the mentor's institution's working weekdays only
+    any_hour: bool = (
+        False  # a mentor who opted in can be booked outside their weekly hours
+    )
+
+
+_PACES = MappingProxyType({
+    "routine": Pace(
+        timedelta(days=7), 1, timedelta(hours=24), timedelta(days=3), timedelta(hours=12), _WEIGHTS_ROUTINE,
+        working_days_only=True,
+    ),
+    "urgent": Pace(
+        timedelta(hours=24), 2, timedelta(hours=4), timedelta(hours=8), timedelta(hours=2), _WEIGHTS_URGENT,
+    ),
+    "asap": Pace(
+        timedelta(hours=8), 3, timedelta(hours=1), timedelta(hours=2), timedelta(minutes=30), _WEIGHTS_URGENT,
+    ),
+    "stat": Pace(
+        timedelta(hours=1), 5, timedelta(minutes=10), timedelta(0), timedelta(0), _WEIGHTS_STAT, any_hour=True,
+    ),
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The numbers that one programme works by."""
+
+    paces: Mapping[str, Pace] = field(default_factory=lambda: _PACES)
+    slot_step_minutes: int = 15
+    default_minutes: int = 30
+    buffer_minutes: int = 10
+    hold_minutes: int = 15
+    expired_grace_hours: int = 24
+    known_case_share: float = (
+        0.5  # of the usual time, for the mentor who knows the case
+    )
+    case_text_days: int = 90
+    audit_days: int = 5 * 365
+
+    def pace(self, priority: str) -> Pace:
+        """Give the numbers of one priority."""
+        return self.paces[priority]
+
+    @property
+    def hold(self) -> timedelta:
+        """How long a time is held."""
+        return timedelta(minutes=self.hold_minutes)
+
+
+DEFAULT = Policy()
+_PACE_MINUTES = {
+    f"{name}_minutes": name for name in ("answer_due", "wave", "alert_after", "minimum_notice")
+}  # fmt: skip
+_MOST_MINUTES = 366 * 1440
+
+
+def _number(key: str, value: object, *, least: float, whole: bool = True) -> float:
+    is_number = isinstance(value, int if whole else (int, float)) and not isinstance(
+        value, bool
+    )
+    if not is_number or not least <= value <= _MOST_MINUTES:  # type: ignore[operator]  # narrowed by is_number
+        message = f"{key}: not a number from {least} to {_MOST_MINUTES}"
+        raise InvalidPolicy(message)
+    return value  # type: ignore[return-value]
+
+
+def from_overrides(overrides: Mapping[str, Any], base: Policy = DEFAULT) -> Policy:
+    """Give the base with a programme's own numbers in place; raises InvalidPolicy for an unknown key or a bad value.
+
+    `{"hold_minutes": 20, "priorities": {"urgent": {"wave_minutes": 180, "per_wave": 3, "weights": {"load": 10}}}}`
+    """
+    changes: dict[str, Any] = {}
+    for key, value in overrides.items():
+        if key == "priorities":
+            changes["paces"] = MappingProxyType(dict(base.paces) | _paces(value, base))
+        elif key == "known_case_share":
+            changes[key] = _number(key, value, least=0.1, whole=False)
+        elif key != "paces" and key in {f.name for f in fields(Policy)}:
+            changes[key] = _number(
+                key, value, least=0 if key == "buffer_minutes" else 1
+            )
+        else:
+            message = f"{key}: no such setting"
+            raise InvalidPolicy(message)
+    return replace(base, **changes)
+
+
+def _paces(overrides: object, base: Policy) -> dict[str, Pace]:
+    changed: dict[str, Pace] = {}
+    for priority, values in (
+        overrides.items()
+        if isinstance(overrides, Mapping)
+        else [("priorities", overrides)]
+    ):
+        if priority not in PRIORITIES or not isinstance(values, Mapping):
+            message = f"{priority}: not a priority with its numbers"
+            raise InvalidPolicy(message)
+        changed[priority] = _pace(values, base.paces[priority])
+    return changed
+
+
+def _pace(overrides: Mapping[str, Any], base: Pace) -> Pace:
+    changes: dict[str, Any] = {}
+    for key, value in overrides.items():
+        if key in _PACE_MINUTES:
+            least = 1 if key in {"answer_due_minutes", "wave_minutes"} else 0
+            changes[_PACE_MINUTES[key]] = timedelta(
+                minutes=_number(key, value, least=least)
+            )
+        elif key == "per_wave":
+            changes[key] = _number(key, value, least=1)
+        elif key in {"working_days_only", "any_hour"} and isinstance(value, bool):
+            changes[key] = value
+        elif (
+            key == "weights"
+            and isinstance(value, Mapping)
+            and value.keys() <= set(TERMS)
+        ):
+            own = {
+                term: _number(term, weight, least=0, whole=False)
+                for term, weight in value.items()
+            }
+            changes[key] = MappingProxyType(dict(base.weights) | own)
+        else:
+            message = f"{key}: no such setting, or not of its kind"
+            raise InvalidPolicy(message)
+    return replace(base, **changes)
+
+
+def answer_due_at(policy: Policy, priority: str, opened_at: datetime) -> datetime:
+    """Give when the session must have started, or the written advice been given."""
+    return opened_at + policy.pace(priority).answer_due
+
+
+def alert_at(policy: Policy, priority: str, opened_at: datetime) -> datetime:
+    """Give when the coordinator is alerted if nobody has accepted."""
+    return opened_at + policy.pace(priority).alert_after
+
+
+def expires_at(policy: Policy, answer_due_at: datetime) -> datetime:
+    """Give when a consultation with nothing booked expires."""
+    return answer_due_at + timedelta(hours=policy.expired_grace_hours)
+
+
+def answer_by(  # noqa: PLR0913 - the rule has that many inputs
+    policy: Policy,
+    priority: str,
+    now: datetime,
+    answer_due_at: datetime,
+    mentor_zone: str,
+    working_weekdays: Collection[int],
+    *,
+    known_case: bool,
+) -> datetime:
+    """Give until when a mentor asked now may answer, never past the answer's due time.
+
+    Routine counts only the working weekdays (0 is Monday) of the mentor's institution, as whole local days. The
+    mentor who knows the case has half the time.
+    """
+    pace = policy.pace(priority)
+    wave = pace.wave * policy.known_case_share if known_case else pace.wave
+    if pace.working_days_only:
+        return min(
+            availability.add_working_time(now, wave, mentor_zone, working_weekdays),
+            answer_due_at,
+        )
+    return min(now + wave, answer_due_at)

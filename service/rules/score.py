@@ -1,0 +1,92 @@
+"""The terms of a mentor's score (domain §4), each in 0..1: coordinators trust what they can read."""
+
+import math
+from datetime import datetime
+
+from service.rules import availability
+from service.rules.case import Case, Link, Mentor, Rulebook
+from service.rules.specialties import Relation
+
+_SPECIALTY = {
+    Relation.EXACT: 1.0,
+    Relation.NARROWER: 0.95,
+    Relation.BROADER: 0.6,
+    Relation.SECOND_PARENT: 0.5,
+    Relation.SIBLING: 0.25,
+    Relation.ROOT_SIBLING: 0.25,  # chosen by hand only
+    Relation.NONE: 0.0,
+}
+_CONTINUITY = {"case": 1.0, "clinician": 0.6, "hospital": 0.3, None: 0.0}
+_LANGUAGE = {"native": 1.0, "C2": 1.0, "C1": 1.0, "B2": 0.8, "B1": 0.5}
+_INTERPRETER, _TRANSLATION = 0.4, 0.3
+_ROUTE = {"direct": 1.0, "network": 0.9, "umbrella": 0.8}
+_POWER = {"firm_outage": 0.0, "possible": 0.7, "unknown": 0.7, "autonomous": 1.0, "no_feed": 1.0}
+_CIVIL = {hour: 1.0 for hour in range(9, 18)} | {8: 0.7, 18: 0.7, 7: 0.4, 19: 0.4, 20: 0.4}
+
+
+def civil_hours(start: datetime, one_zone: str, other_zone: str) -> float:
+    """Say how civil the hour is for the side that is worse off."""
+    return min(_CIVIL.get(availability.to_wall(start, zone).hour, 0.0) for zone in (one_zone, other_zone))
+
+
+def speed(now: datetime, earliest: datetime, due_at: datetime) -> float:
+    """Say how much of the time until the answer is due remains after the wait."""
+    if due_at <= now:
+        return 0.0
+    return min(1.0, max(0.0, 1 - (earliest - now) / (due_at - now)))
+
+
+def reliability(mentor: Mentor) -> float:
+    """Say how often the mentor answers in time; a newcomer is taken to be even."""
+    return min(1.0, (mentor.answered_in_time_180d + 1) / (mentor.offers_180d + 2))
+
+
+def load(mentor: Mentor, at: datetime) -> float:
+    """Say how free the mentor is in that week, and how little they were asked lately."""
+    room = 1.0
+    if mentor.sessions_cap:
+        booked = mentor.sessions_by_week.get(availability.iso_week(at, mentor.zone), 0)
+        room = max(0.0, 1 - booked / mentor.sessions_cap)
+    return room * math.exp(-mentor.offers_7d / 5)
+
+
+def language(asked: Case, mentor: Mentor, *, is_live: bool) -> float:
+    """Say how well both can talk or write to each other."""
+    shared = max((_LANGUAGE.get(mentor.languages.get(code, ""), 0.0) for code in asked.languages), default=0.0)
+    helped = _INTERPRETER if asked.interpreter else 0.0
+    translated = _TRANSLATION if asked.translation and not is_live else 0.0
+    return max(shared, helped, translated)
+
+
+def memorandum(asked: Case, link: Link) -> float:
+    """Say how direct the memorandum is, and whether hours for two such sessions are left."""
+    left = 1.0 if link.minutes_left is None else min(1.0, max(0, link.minutes_left) / (2 * asked.minutes))
+    return _ROUTE[link.route] * left
+
+
+def terms(  # noqa: PLR0913 - the table's inputs
+    asked: Case,
+    mentor: Mentor,
+    link: Link,
+    now: datetime,
+    book: Rulebook,
+    *,
+    earliest: datetime,
+    is_live: bool,
+    most_used: int,
+) -> dict[str, float]:
+    """Give every term by name; `most_used` is the sessions in 90 d of the most used eligible institution."""
+    knows_case = mentor.person_id in asked.case_mentor_ids
+    return {
+        "specialty": _SPECIALTY[book.tree.best(asked.specialty, mentor.specialties)],
+        "speed": speed(now, earliest, asked.answer_due_at),
+        "reliability": reliability(mentor),
+        "load": load(mentor, earliest),
+        "continuity": 1.0 if knows_case else _CONTINUITY[mentor.continuity],
+        "civil_hours": civil_hours(earliest, asked.zone, mentor.zone) if is_live else 1.0,
+        "language": language(asked, mentor, is_live=is_live),
+        "memorandum": memorandum(asked, link),
+        "power_and_link": _POWER[mentor.power],
+        "tags": len(asked.tags & mentor.tags) / len(asked.tags) if asked.tags else 1.0,
+        "diversity": 1 - mentor.institution_sessions_90d / most_used if most_used else 1.0,
+    }

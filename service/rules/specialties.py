@@ -1,0 +1,121 @@
+"""How near two specialties are: a tree of codes in which some have second parents."""
+
+from collections.abc import Collection, Iterable
+from enum import StrEnum
+
+MAX_STEPS = 2
+
+
+class Relation(StrEnum):
+    """What a mentor's specialty is to the one asked for, nearest first."""
+
+    EXACT = "exact"
+    NARROWER = "narrower"
+    BROADER = "broader"
+    SECOND_PARENT = "second_parent"
+    SIBLING = "sibling"
+    ROOT_SIBLING = "root_sibling"
+    NONE = "none"
+
+
+_ORDER = {relation: number for number, relation in enumerate(Relation)}
+
+
+class Tree:
+    """The specialties of a programme; unknown codes are related to nothing but themselves."""
+
+    def __init__(self, rows: Iterable[tuple[str, str | None, Collection[str]]]) -> None:
+        """Build from rows of (code, parent or None for an area, second parents)."""
+        self._parent: dict[str, str | None] = {}
+        self._parents: dict[str, frozenset[str]] = {}
+        for code, parent, also in rows:
+            self._parent[code] = parent or None
+            self._parents[code] = (
+                frozenset((*also, parent)) - {None, ""} if parent else frozenset(also)
+            )
+        self._distances = {code: self._climb(code) for code in self._parent}
+        self._relations: dict[tuple[str, str], Relation] = {}
+
+    def __contains__(self, code: str) -> bool:
+        """Tell whether the code is in the tree."""
+        return code in self._parent
+
+    def _climb(self, code: str) -> dict[str, int]:
+        distances = {code: 0}
+        level, steps = {code}, 0
+        while level:
+            steps += 1
+            level = {
+                up
+                for below in level
+                for up in self._parents.get(below, ())
+                if up not in distances
+            }
+            distances |= dict.fromkeys(level, steps)
+        return distances
+
+    def _line(self, code: str) -> list[str]:
+        """Give the first parents up to two steps, nearest first."""
+        line: list[str] = []
+        parent = self._parent.get(code)
+        while parent and len(line) < MAX_STEPS:
+            line.append(parent)
+            parent = self._parent.get(parent)
+        return line
+
+    def ancestors(self, code: str) -> dict[str, int]:
+        """Give the code and all above it, through second parents too, with the fewest steps to each."""
+        return self._distances.get(code, {code: 0})
+
+    def relation(self, asked: str, held: str) -> Relation:
+        """Say what the held specialty is to the asked one, within two steps up or down."""
+        key = (asked, held)
+        found = self._relations.get(key)
+        if found is None:
+            found = self._relate(asked, held)
+            if (
+                asked in self and held in self
+            ):  # so that strange codes cannot fill the memory
+                self._relations[key] = found
+        return found
+
+    def _relate(self, asked: str, held: str) -> Relation:
+        shared = self._parent.get(asked)
+        if asked == held:
+            return Relation.EXACT
+        if asked in self._line(held):
+            return Relation.NARROWER
+        if held in self._line(asked):
+            return Relation.BROADER
+        if (
+            min(self.ancestors(held).get(asked, 9), self.ancestors(asked).get(held, 9))
+            <= MAX_STEPS
+        ):
+            return Relation.SECOND_PARENT
+        if shared is None or shared != self._parent.get(held):
+            return Relation.NONE
+        return Relation.SIBLING if self._parent.get(shared) else Relation.ROOT_SIBLING
+
+    def best(self, asked: str, held: Iterable[str]) -> Relation:
+        """Say what the nearest of the held specialties is to the asked one."""
+        return min(
+            (self.relation(asked, code) for code in held),
+            key=_ORDER.__getitem__,
+            default=Relation.NONE,
+        )
+
+    def covers(self, areas: Collection[str], asked: str) -> bool:
+        """Tell whether the areas hold the asked specialty or one above it; no areas at all hold everything."""
+        return not areas or not self.ancestors(asked).keys().isdisjoint(areas)
+
+    def steps(self, areas: Collection[str], asked: str) -> int | None:
+        """Count the steps from the asked specialty up to the nearest area: fewer is more specific.
+
+        None when the areas do not cover it; areas that list nothing are the least specific of all.
+        """
+        if not areas:
+            return len(self._parent) + 1
+        return min(
+            (steps for code, steps in self.ancestors(asked).items() if code in areas),
+            default=None,
+        )
