@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from importlib import resources
-from typing import Final
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-import tzdata
+import tzdata  # type: ignore[import-untyped]  # it is data, and one version string
 
 from service.rules import cells
 from service.rules.cells import Frame
@@ -22,8 +22,9 @@ from service.rules.intervals import Interval
 TZDATA_VERSION: Final[str] = tzdata.IANA_VERSION
 MINUTES_A_DAY: Final = 1440
 _DAY = timedelta(days=1)
-_WEEK_CELLS = cells.count(7 * MINUTES_A_DAY)
+_DAY_CELLS = cells.A_WEEK // 7
 _WEEKS_KEPT = 128
+_ALONE = -1  # in place of the last week of a stretch
 _ALIASES = {
     "Europe/Kiev": "Europe/Kyiv",
     "Europe/Uzhgorod": "Europe/Kyiv",
@@ -87,9 +88,7 @@ def to_instant(wall: datetime, zone: str, *, strict: bool) -> datetime:
     local = wall.replace(tzinfo=ZoneInfo(zone), fold=0)
     try:
         found = local.astimezone(UTC)
-        exists = not strict or found.astimezone(local.tzinfo).replace(
-            tzinfo=None
-        ) == wall.replace(fold=0)
+        exists = not strict or found.astimezone(local.tzinfo).replace(tzinfo=None) == wall.replace(fold=0)
     except OverflowError:
         raise NonexistentTime(wall, zone) from None
     if not exists:
@@ -102,6 +101,11 @@ def to_wall(instant: datetime, zone: str) -> datetime:
     return instant.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)
 
 
+def local_hour(instant: datetime, zone: str) -> int:
+    """Give the hour that the zone's clock shows at the instant."""
+    return instant.astimezone(ZoneInfo(zone)).hour
+
+
 def local_date(instant: datetime, zone: str) -> date:
     """Give the date in the zone at the instant."""
     return instant.astimezone(ZoneInfo(zone)).date()
@@ -112,6 +116,7 @@ def day_start(day: date, zone: str) -> datetime:
     return to_instant(datetime.combine(day, time.min), zone, strict=False)
 
 
+@lru_cache(maxsize=4096)
 def iso_week(instant: datetime, zone: str) -> tuple[int, int]:
     """Give the ISO year and week in the zone at the instant."""
     year, week, _ = local_date(instant, zone).isocalendar()
@@ -124,9 +129,7 @@ def week_bounds(week: tuple[int, int], zone: str) -> Interval:
     return day_start(monday, zone), day_start(monday + 7 * _DAY, zone)
 
 
-def add_working_time(
-    start: datetime, duration: timedelta, zone: str, weekdays: Collection[int]
-) -> datetime:
+def add_working_time(start: datetime, duration: timedelta, zone: str, weekdays: Collection[int]) -> datetime:
     """Give the instant after `duration` of time that lies on working days, taken as whole local days.
 
     `weekdays` are numbers, 0 is Monday; with none at all every day counts.
@@ -142,24 +145,15 @@ def add_working_time(
         at = tomorrow
 
 
-@dataclass(frozen=True, slots=True)
-class Weekly:
-    """Hours that come back every week: minutes of the day on the wall clock; `until_minute` may be 1440."""
+class Weekly(NamedTuple):
+    """Hours that come back every week: minutes of the day on the wall clock; `until_minute` may be 1440.
 
-    weekday: int
+    A tuple and no dataclass: the cache of a week's bits compares and hashes it a thousand times a request.
+    """
+
+    weekday: int  # 0 is Monday
     from_minute: int
     until_minute: int
-
-    def __post_init__(self) -> None:
-        """Refuse what is no stretch of one day."""
-        if not (
-            0 <= self.weekday <= 6
-            and 0 <= self.from_minute < self.until_minute <= MINUTES_A_DAY
-        ):  # noqa: PLR2004 - days of a week
-            message = (
-                "weekly hours are a stretch of one day: 0..6, 0 <= from < until <= 1440"
-            )
-            raise ValueError(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,63 +180,67 @@ class _Pattern:
     def __init__(self, zone: str, weekly: tuple[Weekly, ...]) -> None:
         self._zone = zone
         self._weekly = weekly
+        self._walls = Frame(-_DAY_CELLS, cells.A_WEEK + 2 * _DAY_CELLS).between_all(
+            (
+                w.weekday * _DAY_CELLS + cells.count(w.from_minute),
+                w.weekday * _DAY_CELLS + w.until_minute // cells.CELL_MINUTES,
+            )
+            for w in weekly
+        )
         self._kept: dict[tuple[int, int], int] = {}
 
     def bits(self, frame: Frame) -> int:
         """Set the open cells of the frame."""
         # A day on either side, since the local date may differ from the date in UTC by one.
-        first = _monday(cells.instant(frame.first).date() - _DAY)
-        last = _monday(cells.instant(frame.first + frame.count).date() + _DAY)
-        shift = frame.first - _origin(first)
-        return (self._weeks(first, last) >> shift) & frame.full
+        first = cells.week(frame.first - _DAY_CELLS)
+        last = cells.week(frame.first + frame.count + _DAY_CELLS)
+        return (self._weeks(first, last) >> (frame.first - _origin(first))) & frame.full
 
-    def _weeks(self, first: date, last: date) -> int:
-        key = (first.toordinal(), last.toordinal())
-        bits = self._kept.get(key)
+    def _weeks(self, first: int, last: int) -> int:
+        bits = self._kept.get((first, last))
         if bits is None:
             if len(self._kept) >= _WEEKS_KEPT:
                 self._kept.clear()
             bits = 0
-            for number, ordinal in enumerate(
-                range(first.toordinal(), last.toordinal() + 1, 7)
-            ):
-                bits |= self._week(date.fromordinal(ordinal)) << (number * _WEEK_CELLS)
-            self._kept[key] = bits
+            for week in range(first, last + 1):
+                bits |= self._week(week) << ((week - first) * cells.A_WEEK)
+            self._kept[first, last] = bits
         return bits
 
-    def _week(self, monday: date) -> int:
-        key = (monday.toordinal(), 0)
-        if key not in self._kept:
-            self._kept[key] = self._expand(monday)
-        return self._kept[key]
+    def _week(self, week: int) -> int:
+        bits = self._kept.get((week, _ALONE))
+        if bits is None:
+            bits = self._kept[week, _ALONE] = self._expand(week)
+        return bits
 
-    def _expand(self, monday: date) -> int:
-        frame = Frame(_origin(monday), _WEEK_CELLS + 2 * cells.count(MINUTES_A_DAY))
-        midnight = datetime.combine(monday, time.min)
+    def _expand(self, week: int) -> int:
+        offset = _steady_offset(self._zone, week)
+        if offset is not None:  # the week's walls are the same every time, and only shifted
+            return self._walls >> offset if offset > 0 else self._walls << -offset
+        frame = Frame(_origin(week), cells.A_WEEK + 2 * _DAY_CELLS)
+        midnight = cells.instant(cells.monday(week)).replace(tzinfo=None)
         return frame.inward(
             (
-                to_instant(
-                    midnight + timedelta(days=w.weekday, minutes=w.from_minute),
-                    self._zone,
-                    strict=False,
-                ),
-                to_instant(
-                    midnight + timedelta(days=w.weekday, minutes=w.until_minute),
-                    self._zone,
-                    strict=False,
-                ),
+                to_instant(midnight + timedelta(days=w.weekday, minutes=w.from_minute), self._zone, strict=False),
+                to_instant(midnight + timedelta(days=w.weekday, minutes=w.until_minute), self._zone, strict=False),
             )
             for w in self._weekly
         )
 
 
-def _monday(day: date) -> date:
-    return day - timedelta(days=day.weekday())
+@lru_cache(maxsize=4096)
+def _steady_offset(zone: str, week: int) -> int | None:
+    """Give how many cells the zone is ahead of UTC all week long; None if its clocks change in or beside it."""
+    monday = cells.instant(cells.monday(week))
+    offsets = {(monday + days * _DAY).astimezone(ZoneInfo(zone)).utcoffset() for days in range(-1, 9)}
+    offset = offsets.pop() or timedelta(0)
+    count, rest = divmod(offset, timedelta(minutes=cells.CELL_MINUTES))
+    return None if offsets or rest else count
 
 
-def _origin(monday: date) -> int:
+def _origin(week: int) -> int:
     # A day before Monday in UTC: no zone is ahead of UTC by more.
-    return cells.floor(datetime.combine(monday, time.min, UTC) - _DAY)
+    return cells.monday(week) - _DAY_CELLS
 
 
 @lru_cache(maxsize=8192)
@@ -250,22 +248,18 @@ def _pattern(zone: str, weekly: tuple[Weekly, ...]) -> _Pattern:
     return _Pattern(zone, weekly)
 
 
-@lru_cache(maxsize=256)
-def _every_day(from_minute: int, until_minute: int) -> tuple[Weekly, ...]:
+@lru_cache(maxsize=512)
+def _daily(zone: str, from_minute: int, until_minute: int) -> _Pattern:
     if from_minute < until_minute:
         stretches = [(from_minute, until_minute)]
     else:  # over midnight, or the whole day when both are the same
-        stretches = [
-            (low, high)
-            for low, high in ((0, until_minute), (from_minute, MINUTES_A_DAY))
-            if low < high
-        ]
-    return tuple(Weekly(day, low, high) for day in range(7) for low, high in stretches)
+        stretches = [(low, high) for low, high in ((0, until_minute), (from_minute, MINUTES_A_DAY)) if low < high]
+    return _Pattern(zone, tuple(Weekly(day, low, high) for day in range(7) for low, high in stretches))
 
 
 def daily_bits(zone: str, from_minute: int, until_minute: int, frame: Frame) -> int:
     """Set the cells between two times of every day; over midnight when the second is not later than the first."""
-    return _pattern(zone, _every_day(from_minute, until_minute)).bits(frame)
+    return _daily(zone, from_minute, until_minute).bits(frame)
 
 
 def open_bits(hours: Hours, frame: Frame) -> int:
@@ -282,9 +276,7 @@ def away_bits(hours: Hours, frame: Frame) -> int:
 
 def is_away(hours: Hours, during: Interval) -> bool:
     """Tell whether an absence touches the interval."""
-    frame = Frame(
-        cells.floor(during[0]), cells.ceil(during[1]) - cells.floor(during[0])
-    )
+    frame = Frame(cells.floor(during[0]), cells.ceil(during[1]) - cells.floor(during[0]))
     return away_bits(hours, frame) != 0
 
 
@@ -304,12 +296,10 @@ def _dated(hours: Hours, kind: str, frame: Frame) -> Iterable[Interval]:
 def free(hours: Hours, busy: Iterable[Interval], window: Interval) -> list[Interval]:
     """Give when the person works and is not busy, inside the window."""
     frame = Frame.within(window)
-    return frame.intervals(
-        open_bits(hours, frame) & ~away_bits(hours, frame) & ~frame.outward(busy)
-    )
+    return frame.intervals(open_bits(hours, frame) & ~away_bits(hours, frame) & ~frame.outward(busy))
 
 
-def starts(  # noqa: PLR0913 - a slot has that many measures
+def starts(
     hours: Hours,
     busy: Iterable[Interval],
     window: Interval,

@@ -47,9 +47,7 @@ class Case:
     tags: frozenset[str] = frozenset()
     translation: bool = False
     interpreter: bool = False
-    windows: tuple[
-        Interval, ...
-    ] = ()  # none given: 07-21 in the clinician's zone, any hour for stat
+    windows: tuple[Interval, ...] = ()  # none given: 07-21 in the clinician's zone, any hour for stat
     busy: tuple[Interval, ...] = ()  # the clinician's, buffers included
     buffer_minutes: int = 0  # the clinician's
     consent: Consent | None = None
@@ -96,19 +94,13 @@ class Mentor:
     links: tuple[Link, ...] = ()
     tags: frozenset[str] = frozenset()
     treats_children: bool = False
-    opt_ins: frozenset[str] = (
-        frozenset()
-    )  # priorities for which quiet hours do not count
-    quiet: tuple[int, int] | None = (
-        QUIET_HOURS  # minutes of the day in the mentor's zone
-    )
+    opt_ins: frozenset[str] = frozenset()  # priorities for which quiet hours do not count
+    quiet: tuple[int, int] | None = QUIET_HOURS  # minutes of the day in the mentor's zone
     notice_minutes: int = 0
     buffer_minutes: int = 10
     sessions_cap: int | None = None  # a week
     offers_cap: int | None = None  # a week
-    sessions_by_week: Mapping[tuple[int, int], int] = field(
-        default_factory=dict
-    )  # by ISO week in the mentor's zone
+    sessions_by_week: Mapping[tuple[int, int], int] = field(default_factory=dict)  # by ISO week in the mentor's zone
     offers_7d: int = 0
     offers_30d: int = 0
     offers_180d: int = 0
@@ -126,8 +118,4 @@ def knows_case(case: Case, mentor: Mentor) -> bool:
 def notice(case: Case, mentor: Mentor, policy: Policy) -> timedelta:
     """Give the time there must be before a session; the mentor's own counts for routine only."""
     least = policy.pace(case.priority).minimum_notice
-    return (
-        max(least, timedelta(minutes=mentor.notice_minutes))
-        if case.priority == "routine"
-        else least
-    )
+    return max(least, timedelta(minutes=mentor.notice_minutes)) if case.priority == "routine" else least

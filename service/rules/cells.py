@@ -11,8 +11,9 @@ from functools import lru_cache
 from service.rules.intervals import Interval
 
 CELL_MINUTES = 5
+A_WEEK = 7 * 1440 // CELL_MINUTES
 _CELL = timedelta(minutes=CELL_MINUTES)
-_COMB = 2016
+_FIRST_MONDAY = 4 * A_WEEK // 7  # 1970-01-05; the week before it is number 0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -34,6 +35,16 @@ def count(minutes: int) -> int:
 def instant(cell: int) -> datetime:
     """Give the instant at which the cell starts."""
     return _EPOCH + cell * _CELL
+
+
+def week(cell: int) -> int:
+    """Number the week in UTC, from Monday, that holds the cell."""
+    return (cell - _FIRST_MONDAY) // A_WEEK + 1
+
+
+def monday(week: int) -> int:
+    """Give the first cell of the week."""
+    return (week - 1) * A_WEEK + _FIRST_MONDAY
 
 
 def runs(bits: int, length: int) -> int:
@@ -79,20 +90,20 @@ class Frame:
         high = min(self.count, high - self.first)
         return ((1 << (high - low)) - 1) << low if low < high else 0
 
+    def between_all(self, stretches: Iterable[tuple[int, int]]) -> int:
+        """Set the bits of all the stretches of cells."""
+        bits = 0
+        for low, high in stretches:
+            bits |= self.between(low, high)
+        return bits
+
     def outward(self, intervals: Iterable[Interval]) -> int:
         """Set every cell that an interval touches: for busy time."""
-        bits = 0
-        for start, end in intervals:
-            if start < end:
-                bits |= self.between(floor(start), ceil(end))
-        return bits
+        return self.between_all((floor(start), ceil(end)) for start, end in intervals if start < end)
 
     def inward(self, intervals: Iterable[Interval]) -> int:
         """Set every cell that lies whole inside an interval: for free time."""
-        bits = 0
-        for start, end in intervals:
-            bits |= self.between(ceil(start), floor(end))
-        return bits
+        return self.between_all((ceil(start), floor(end)) for start, end in intervals)
 
     def starting(self, since: datetime | None, until: datetime | None) -> int:
         """Set the cells that start in `[since, until)`; None is open."""
@@ -104,10 +115,13 @@ class Frame:
         """Set the cells on the grid of so many minutes, counted from 1970 in UTC."""
         step = max(1, step_minutes // CELL_MINUTES)
         offset = -self.first % step
-        length = (
-            -(-self.count // _COMB) * _COMB
-        )  # few different lengths, so that the cache is of use
+        length = -(-self.count // A_WEEK) * A_WEEK  # few different lengths, so that the cache is of use
         return (_comb(length, step) << offset) & self.full
+
+    def since(self, bits: int, at: datetime) -> int:
+        """Keep the bits of the cells that start at the instant or after it."""
+        passed = max(0, ceil(at) - self.first)
+        return bits >> passed << passed
 
     def earliest(self, bits: int) -> datetime | None:
         """Give the start of the first set cell."""
@@ -115,9 +129,7 @@ class Frame:
 
     def instants(self, bits: int) -> list[datetime]:
         """Give the start of every set cell, in order."""
-        text = f"{bits:b}"[
-            ::-1
-        ]  # a search in text is much faster than shifting a long number once a bit
+        text = f"{bits:b}"[::-1]  # a search in text is much faster than shifting a long number once a bit
         found = []
         at = text.find("1")
         while at >= 0:

@@ -45,11 +45,7 @@ def canonical(value: object) -> str:
             message = "a key is not a string"
             raise NotCanonical(message)
         members = sorted(value.items(), key=lambda member: _utf16(member[0]))
-        return (
-            "{"
-            + ",".join(f"{_text(key)}:{canonical(inner)}" for key, inner in members)
-            + "}"
-        )
+        return "{" + ",".join(f"{_text(key)}:{canonical(inner)}" for key, inner in members) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(canonical(inner) for inner in value) + "]"
     if isinstance(value, str):
@@ -88,9 +84,7 @@ def verify(entries: Iterable[Entry]) -> Verification:
     head, good = GENESIS, 0
     for entry in entries:
         if entry.previous_hash != head or entry.hash != _hash_or_none(head, entry.body):
-            return Verification(
-                ok=False, entries=good, head=head, first_broken=entry.id
-            )
+            return Verification(ok=False, entries=good, head=head, first_broken=entry.id)
         head, good = entry.hash, good + 1
     return Verification(ok=True, entries=good, head=head)
 

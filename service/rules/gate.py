@@ -3,7 +3,7 @@
 The same check runs when mentors are matched, asked, held, accepted and booked: inside the transaction each time.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
@@ -43,7 +43,7 @@ OVERRIDABLE = frozenset({Refusal.BUDGET_SPENT, Refusal.SPECIALTY_TOO_FAR})
 _NOTHING: frozenset[str] = frozenset()
 
 
-def check(  # noqa: PLR0913 - the gate looks at all of it
+def check(
     asked: Case,
     mentor: Mentor,
     start: datetime | None,
@@ -58,13 +58,23 @@ def check(  # noqa: PLR0913 - the gate looks at all of it
     Overrides work for `budget_spent`, and for `specialty_too_far` only for a sibling directly under an area. With
     `is_asking` off (an offer is out: accept, book, move) the cap on offers and the minimum notice no longer count.
     """
-    failing = _links_refuse(asked, mentor, now if start is None else start, book, overrides)
-    failing |= _mentor_refuses(asked, mentor, now if start is None else start, book, overrides, is_asking=is_asking)
+    at = now if start is None else start
+    failing = _links_refuse(asked, mentor, at, book, overrides)
+    failing.update(rule for rule, fails in _STANDING if fails(asked, mentor, book, overrides))
+    if mentor.verified_until is None or mentor.verified_until <= at:
+        failing.add(Refusal.MENTOR_UNVERIFIED)
+    if (is_asking and _is_asked_enough(mentor)) or _is_booked_out(mentor, at):
+        failing.add(Refusal.MENTOR_FULL)
     if start is None:
         failing |= _written_refuses(asked, mentor, now)
     else:
         failing |= _time_refuses(asked, mentor, start, now, book, is_asking=is_asking)
     return tuple(rule for rule in Refusal if rule in failing)
+
+
+def may_ever(asked: Case, mentor: Mentor, book: Rulebook) -> bool:
+    """Tell whether every rule that does not depend on the session's time says yes to asking this mentor."""
+    return not _is_asked_enough(mentor) and not any(fails(asked, mentor, book, ()) for _, fails in _STANDING)
 
 
 def covering(asked: Case, links: Collection[Link], book: Rulebook) -> list[Link]:
@@ -83,6 +93,8 @@ def choose_link(
     """Give the memorandum under which it happens: the most specific area, then most hours left, then the oldest."""
     valid = [link for link in mentor.links if link.is_valid(at) and has_budget(asked, link, overrides)]
     fitting = covering(asked, valid, book)
+    if len(fitting) == 1:
+        return fitting[0]
     return min(fitting, key=lambda link: _preference(asked, link, book), default=None)
 
 
@@ -118,46 +130,44 @@ def _links_refuse(
     return failing
 
 
-def _mentor_refuses(  # noqa: PLR0913 - as check
-    asked: Case, mentor: Mentor, at: datetime, book: Rulebook, overrides: Collection[str], *, is_asking: bool
-) -> set[Refusal]:
-    return {
-        rule
-        for rule, fails in (
-            (Refusal.SPECIALTY_TOO_FAR, _is_too_far(asked, mentor, book, overrides)),
-            (Refusal.MENTOR_UNVERIFIED, mentor.verified_until is None or mentor.verified_until <= at),
-            (Refusal.NO_COMMON_LANGUAGE, not can_talk(asked, mentor, is_written=asked.mode == "written")),
-            (
-                Refusal.NO_TRANSFER_BASIS,
-                not transfer.allows(book.basis, asked.consent, asked.country, mentor.country),
-            ),
-            (Refusal.MENTOR_FULL, _is_full(mentor, at, is_asking=is_asking)),
-            (
-                Refusal.EXCLUDED,
-                mentor.person_id in asked.excluded_mentors or mentor.person_id == asked.requester_id,
-            ),
-            (Refusal.NO_PAEDIATRICS, asked.age_band in CHILDREN and not mentor.treats_children),
-        )
-        if fails
-    }
-
-
 def _is_too_far(asked: Case, mentor: Mentor, book: Rulebook, overrides: Collection[str]) -> bool:
     relation = book.tree.best(asked.specialty, mentor.specialties)
     by_hand = relation is Relation.ROOT_SIBLING and Refusal.SPECIALTY_TOO_FAR in overrides
     return relation in _FAR and not by_hand
 
 
-def can_talk(asked: Case, mentor: Mentor, *, is_written: bool) -> bool:
-    """Tell whether both share a language at B1, or have an interpreter, or write with translation."""
-    if asked.interpreter or (is_written and asked.translation):
-        return True
-    return any(mentor.languages.get(code) in _ENOUGH for code in asked.languages)
+def _cannot_talk(asked: Case, mentor: Mentor, _book: Rulebook, _overrides: Collection[str]) -> bool:
+    if asked.interpreter or (asked.mode == "written" and asked.translation):
+        return False
+    return not any(mentor.languages.get(code) in _ENOUGH for code in asked.languages)
 
 
-def _is_full(mentor: Mentor, at: datetime, *, is_asking: bool) -> bool:
-    if is_asking and mentor.offers_cap is not None and mentor.offers_7d >= mentor.offers_cap:
-        return True
+def _cannot_send(asked: Case, mentor: Mentor, book: Rulebook, _overrides: Collection[str]) -> bool:
+    return not transfer.allows(book.basis, asked.consent, asked.country, mentor.country)
+
+
+def _is_excluded(asked: Case, mentor: Mentor, _book: Rulebook, _overrides: Collection[str]) -> bool:
+    return mentor.person_id in asked.excluded_mentors or mentor.person_id == asked.requester_id
+
+
+def _treats_no_children(asked: Case, mentor: Mentor, _book: Rulebook, _overrides: Collection[str]) -> bool:
+    return asked.age_band in CHILDREN and not mentor.treats_children
+
+
+_STANDING: tuple[tuple[Refusal, Callable[[Case, Mentor, Rulebook, Collection[str]], bool]], ...] = (
+    (Refusal.SPECIALTY_TOO_FAR, _is_too_far),
+    (Refusal.NO_COMMON_LANGUAGE, _cannot_talk),
+    (Refusal.NO_TRANSFER_BASIS, _cannot_send),
+    (Refusal.EXCLUDED, _is_excluded),
+    (Refusal.NO_PAEDIATRICS, _treats_no_children),
+)
+
+
+def _is_asked_enough(mentor: Mentor) -> bool:
+    return mentor.offers_cap is not None and mentor.offers_7d >= mentor.offers_cap
+
+
+def _is_booked_out(mentor: Mentor, at: datetime) -> bool:
     if mentor.sessions_cap is None:
         return False
     return mentor.sessions_by_week.get(availability.iso_week(at, mentor.zone), 0) >= mentor.sessions_cap
@@ -172,7 +182,7 @@ def _written_refuses(asked: Case, mentor: Mentor, now: datetime) -> set[Refusal]
     return failing
 
 
-def _time_refuses(  # noqa: PLR0913 - as check
+def _time_refuses(
     asked: Case, mentor: Mentor, start: datetime, now: datetime, book: Rulebook, *, is_asking: bool
 ) -> set[Refusal]:
     failing: set[Refusal] = set()

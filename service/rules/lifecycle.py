@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
 
+_OFFER, _APPOINTMENT = "offer", "appointment"
 Table = Mapping[str, frozenset[str]]
 
 
 def _table(rows: Mapping[str, str]) -> Table:
-    return MappingProxyType(
-        {state: frozenset(following.split()) for state, following in rows.items()}
-    )
+    return MappingProxyType({state: frozenset(following.split()) for state, following in rows.items()})
 
 
 CONSULTATION = _table({
@@ -69,9 +68,7 @@ DECLINE_REASONS = (
     "language",
     "conflict",
 )
-SEEKING = frozenset(
-    {"open", "offered", "unmatched"}
-)  # nothing is agreed yet: may be asked for, matched, expired
+SEEKING = frozenset({"open", "offered", "unmatched"})  # nothing is agreed yet: may be asked for, matched, expired
 
 
 class IllegalTransition(ValueError):
@@ -108,28 +105,22 @@ def is_final(subject: str, state: str) -> bool:
 
 
 def _answer(state: str, to_state: str, answer_by: datetime, now: datetime) -> str:
-    new = step("offer", state, to_state)
+    new = step(_OFFER, state, to_state)
     if now >= answer_by:
-        raise TooLate("offer", answer_by)
+        raise TooLate(_OFFER, answer_by)
     return new
 
 
 def accept(state: str, answer_by: datetime, now: datetime) -> str:
     """Let the mentor take a pending offer; raises TooLate from `answer_by` on, whether or not the sweep has run."""
-    if (
-        state == "countered"
-    ):  # a counter is taken by the requesting side: accept_counter
-        raise IllegalTransition("offer", state, "accepted")
+    if state == "countered":  # a counter is taken by the requesting side: accept_counter
+        raise IllegalTransition(_OFFER, state, "accepted")
     return _answer(state, "accepted", answer_by, now)
 
 
 def decline(state: str, answer_by: datetime, now: datetime) -> str:
     """Let the mentor decline, a countered offer too; raises TooLate when a pending one is over."""
-    return (
-        step("offer", state, "declined")
-        if state == "countered"
-        else _answer(state, "declined", answer_by, now)
-    )
+    return step(_OFFER, state, "declined") if state == "countered" else _answer(state, "declined", answer_by, now)
 
 
 def counter(state: str, answer_by: datetime, now: datetime) -> str:
@@ -140,14 +131,14 @@ def counter(state: str, answer_by: datetime, now: datetime) -> str:
 def accept_counter(state: str) -> str:
     """Let the requesting side take one of the mentor's times: no time limit but the times themselves."""
     if state != "countered":
-        raise IllegalTransition("offer", state, "accepted")
+        raise IllegalTransition(_OFFER, state, "accepted")
     return "accepted"
 
 
 def decline_counter(state: str, answer_by: datetime, now: datetime) -> str:
     """Let the requesting side decline the mentor's times: pending again until the offer's time, else expired."""
     if state != "countered":
-        raise IllegalTransition("offer", state, "pending")
+        raise IllegalTransition(_OFFER, state, "pending")
     return "pending" if now < answer_by else "expired"
 
 
@@ -163,9 +154,9 @@ def withdraw(state: str) -> str:
 
 def confirm_hold(status: str, held_until: datetime, now: datetime) -> str:
     """Let a held time be booked: just before its expiry wins, from the expiry on raises TooLate."""
-    new = step("appointment", status, "booked")
+    new = step(_APPOINTMENT, status, "booked")
     if now >= held_until:
-        raise TooLate("appointment", held_until)
+        raise TooLate(_APPOINTMENT, held_until)
     return new
 
 

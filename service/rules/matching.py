@@ -5,13 +5,17 @@ Only proposes: what is read here may be stale, and the database decides. Every t
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from service.rules import availability, case, cells, gate, score
+from service.rules.availability import Hours
 from service.rules.case import Case, Link, Mentor, Rulebook
 from service.rules.cells import Frame
 from service.rules.gate import Refusal
+from service.rules.intervals import Interval
+from service.rules.policy import Pace
 
 ATTENDS = (7 * 60, 21 * 60)  # when a clinician who named no windows is taken to be at hand
 PROPOSALS = 3
@@ -50,83 +54,119 @@ class _Search:
     asked: Case
     now: datetime
     book: Rulebook
+    pace: Pace
     frame: Frame
+    length: int  # of the session, in cells
     attendable: int  # starts at which the clinician can attend the whole session
+    worked: dict[object, int] = field(default_factory=dict)  # starts within hours, by hours: many have the same
 
 
 def _search(asked: Case, now: datetime, book: Rulebook) -> _Search:
-    length = cells.count(asked.minutes)
+    pace, length = book.policy.pace(asked.priority), cells.count(asked.minutes)
     first = cells.ceil(now)
     frame = Frame(first, max(0, cells.floor(asked.answer_due_at) + 1 - first + length))
     if asked.windows:
         at_hand = frame.inward(asked.windows)
-    elif book.policy.pace(asked.priority).any_hour:
+    elif pace.any_hour:
         at_hand = frame.full
     else:
         at_hand = availability.daily_bits(asked.zone, *ATTENDS, frame)
     attendable = (
         cells.runs(at_hand, length)
-        & _clear(frame, asked.busy, asked.minutes, asked.buffer_minutes)
+        & _clear(frame, asked.busy, length, cells.count(asked.minutes + asked.buffer_minutes))
         & frame.grid(book.policy.slot_step_minutes)
         & frame.starting(now, asked.answer_due_at + timedelta(microseconds=1))
     )
-    return _Search(asked, now, book, frame, attendable)
+    return _Search(asked, now, book, pace, frame, length, attendable)
 
 
-def _clear(frame: Frame, busy: Sequence[tuple[datetime, datetime]], minutes: int, buffer_minutes: int) -> int:
-    occupied = cells.count(minutes + buffer_minutes)
-    beyond = frame.longer(occupied - cells.count(minutes))
+def _clear(frame: Frame, busy: Sequence[Interval], length: int, occupied: int) -> int:
+    beyond = frame.longer(occupied - length)
     return cells.runs(beyond.full & ~beyond.outward(busy), occupied)
 
 
 def _common(search: _Search, mentor: Mentor) -> int:
     """Set the starts within both sides' hours and the notice, whatever else stands against them."""
-    asked, frame = search.asked, search.frame
+    asked, hours = search.asked, mentor.hours
     has_opted_in = asked.priority in mentor.opt_ins
-    if has_opted_in and search.book.policy.pace(asked.priority).any_hour:
-        worked = frame.full
+    if has_opted_in and search.pace.any_hour:
+        bits = search.attendable
+    elif hours.exceptions:
+        bits = _worked(search, hours, None if has_opted_in else mentor.quiet, mentor.zone)
     else:
-        worked = availability.open_bits(mentor.hours, frame)
-        if mentor.quiet is not None and not has_opted_in:
-            worked &= ~availability.daily_bits(mentor.zone, *mentor.quiet, frame)
-    earliest = search.now + case.notice(asked, mentor, search.book.policy)
-    return cells.runs(worked, cells.count(asked.minutes)) & search.attendable & frame.starting(earliest, None)
+        key = (hours.zone, hours.weekly, has_opted_in, mentor.quiet, mentor.zone)
+        found = search.worked.get(key)
+        if found is None:
+            found = _worked(search, hours, None if has_opted_in else mentor.quiet, mentor.zone)
+            search.worked[key] = found
+        bits = found
+    notice = case.notice(asked, mentor, search.book.policy)
+    return search.frame.since(bits, search.now + notice) if notice else bits
+
+
+def _worked(search: _Search, hours: Hours, quiet: tuple[int, int] | None, zone: str) -> int:
+    bits = availability.open_bits(hours, search.frame)
+    if quiet is not None:
+        bits &= ~availability.daily_bits(zone, *quiet, search.frame)
+    return cells.runs(bits, search.length) & search.attendable
 
 
 def _allowed(search: _Search, mentor: Mentor) -> int:
-    """Set the starts at which no rule that depends on the time refuses; busy and absent times are out, too."""
+    """Set the starts at which no rule that depends on the time refuses, busy times left aside."""
     asked, frame = search.asked, search.frame
-    links = [k for k in mentor.links if k.status == "active" and gate.has_budget(asked, k)]
     bits = 0
-    for link in gate.covering(asked, links, search.book):
-        bits |= frame.starting(link.valid_from, link.valid_until)
-    bits &= frame.starting(None, mentor.verified_until)
+    for link in gate.covering(asked, mentor.links, search.book):
+        if link.status == "active" and gate.has_budget(asked, link):
+            bits |= _within(search, link.valid_from, link.valid_until)
+    if mentor.verified_until is None:
+        return 0
+    bits &= _within(search, None, mentor.verified_until)
     if mentor.sessions_cap is not None:
         for week, booked in mentor.sessions_by_week.items():
             if booked >= mentor.sessions_cap:
                 bits &= ~frame.starting(*availability.week_bounds(week, mentor.zone))
-    here = frame.full & ~availability.away_bits(mentor.hours, frame)
-    return (
-        bits
-        & cells.runs(here, cells.count(asked.minutes))
-        & _clear(frame, mentor.busy, asked.minutes, mentor.buffer_minutes)
-    )
+    away = availability.away_bits(mentor.hours, frame)
+    return bits & cells.runs(frame.full & ~away, search.length) if away else bits
+
+
+def _within(search: _Search, since: datetime | None, until: datetime | None) -> int:
+    begins = since is None or since <= search.now
+    if begins and (until is None or until > search.asked.answer_due_at):
+        return search.frame.full
+    return search.frame.starting(since, until)
+
+
+def _first_clear(search: _Search, mentor: Mentor, bits: int) -> datetime | None:
+    """Give the first of the starts that is clear of the mentor's busy time: mostly the first one tried."""
+    occupied = timedelta(minutes=cells.CELL_MINUTES * cells.count(search.asked.minutes + mentor.buffer_minutes))
+    while bits:
+        start = cells.instant(search.frame.first + (bits & -bits).bit_length() - 1)
+        end = start + occupied
+        blocked = max((until for since, until in mentor.busy if since < end and until > start), default=None)
+        if blocked is None:
+            return start
+        bits = search.frame.since(bits, blocked)
+    return None
+
+
+def _starts(search: _Search, mentor: Mentor) -> list[datetime]:
+    occupied = cells.count(search.asked.minutes + mentor.buffer_minutes)
+    clear = _clear(search.frame, mentor.busy, search.length, occupied)
+    return search.frame.instants(_common(search, mentor) & _allowed(search, mentor) & clear)
 
 
 def propose(asked: Case, mentor: Mentor, now: datetime, book: Rulebook) -> list[datetime]:
     """Give every start at which this mentor may and can take the case live, in order; `[]` for written mode."""
-    if asked.mode == "written":
+    if asked.mode == "written" or not gate.may_ever(asked, mentor, book):
         return []
-    search = _search(asked, now, book)
-    bits = _common(search, mentor) & _allowed(search, mentor)
-    start = search.frame.earliest(bits)
-    # What does not depend on the time is the same at each start: one check serves for all of them.
-    return search.frame.instants(bits) if start and not gate.check(asked, mentor, start, now, book) else []
+    return _starts(_search(asked, now, book), mentor)
 
 
 def pick_three(starts: Sequence[datetime], requester_zone: str, mentor_zone: str) -> tuple[datetime, ...]:
-    """Give up to three of the starts, in order, on different half-days of the requester: the earliest one, then others
-    spread over the first two thirds of the time, at the best hour for the side that is worse off.
+    """Give up to three of the starts, in order, on different half-days of the requester.
+
+    The earliest one, then others spread over the first two thirds of the time, each at the best hour of its half-day
+    for the side that is worse off.
     """
     halves: dict[tuple[object, bool], list[datetime]] = {}
     for start in starts:
@@ -142,61 +182,63 @@ def pick_three(starts: Sequence[datetime], requester_zone: str, mentor_zone: str
     )
 
 
-def rank(
-    asked: Case, mentors: Sequence[Mentor], now: datetime, book: Rulebook, *, limit: int = 10
-) -> Ranking:
+def rank(asked: Case, mentors: Sequence[Mentor], now: datetime, book: Rulebook, *, limit: int = 10) -> Ranking:
     """Order the mentors who may and can, and name for each of the others every rule that refuses.
 
     Mode `either` is live where a time can be found, else written. Only the first `limit` get proposals.
     """
     search = _search(asked, now, book)
-    found: list[Candidate] = []
+    found: list[_Found] = []
     excluded: list[tuple[Mentor, tuple[Refusal, ...]]] = []
     for mentor in mentors:
         judged = _judge(search, mentor)
-        if isinstance(judged, Candidate):
+        if isinstance(judged, _Found):
             found.append(judged)
         else:
             excluded.append((mentor, judged))
-    most_used = max((c.mentor.institution_sessions_90d for c in found), default=0)
-    scored = sorted((_scored(search, c, most_used) for c in found), key=lambda c: _order(asked, c))
-    return Ranking(
-        tuple(_proposed(search, c) if number < limit else c for number, c in enumerate(scored)),
-        tuple(excluded),
-    )
+    most_used = max((f.mentor.institution_sessions_90d for f in found), default=0)
+    ordered = sorted((_scored(search, f, most_used) for f in found), key=lambda c: _order(asked, c))
+    return Ranking((*(_proposed(search, c) for c in ordered[:limit]), *ordered[limit:]), tuple(excluded))
 
 
-def _judge(search: _Search, mentor: Mentor) -> Candidate | tuple[Refusal, ...]:
-    live = _judge_live(search, mentor) if search.asked.mode != "written" else ()
-    if isinstance(live, Candidate) or search.asked.mode == "live":
+class _Found(NamedTuple):
+    mentor: Mentor
+    earliest: datetime
+    is_live: bool
+
+
+def _judge(search: _Search, mentor: Mentor) -> _Found | tuple[Refusal, ...]:
+    if search.asked.mode == "written":
+        return _judge_written(search, mentor)
+    live = _judge_live(search, mentor)
+    if isinstance(live, _Found) or search.asked.mode == "live":
         return live
     written = _judge_written(search, mentor)
-    return written if isinstance(written, Candidate) or not live else live
+    return written if isinstance(written, _Found) else live
 
 
-def _judge_live(search: _Search, mentor: Mentor) -> Candidate | tuple[Refusal, ...]:
-    asked, frame = search.asked, search.frame
+def _judge_live(search: _Search, mentor: Mentor) -> _Found | tuple[Refusal, ...]:
     common = _common(search, mentor)
-    bits = common & _allowed(search, mentor)
-    at = frame.earliest(bits) or frame.earliest(common) or frame.earliest(search.attendable) or search.now
-    refusals = gate.check(asked, mentor, at, search.now, search.book)
-    if bits and not refusals:
-        return _candidate(search, mentor, at, is_live=True)
+    start = _first_clear(search, mentor, common & _allowed(search, mentor))
+    if start and gate.may_ever(search.asked, mentor, search.book):
+        return _Found(mentor, start, is_live=True)
+    # What refuses is told for the first time at which they would meet.
+    at = start or search.frame.earliest(common) or search.frame.earliest(search.attendable) or search.now
+    refusals = set(gate.check(search.asked, mentor, at, search.now, search.book))
     if not common:  # they never meet: because of the mentor's hours, or since the clinician can attend no time at all
-        why = Refusal.OUTSIDE_HOURS if search.attendable else Refusal.DEADLINE_UNREACHABLE
-        refusals = tuple(rule for rule in Refusal if rule in {*refusals, why})
-    return refusals or (Refusal.DEADLINE_UNREACHABLE,)
+        refusals.add(Refusal.OUTSIDE_HOURS if search.attendable else Refusal.DEADLINE_UNREACHABLE)
+    return tuple(rule for rule in Refusal if rule in refusals) or (Refusal.DEADLINE_UNREACHABLE,)
 
 
-def _judge_written(search: _Search, mentor: Mentor) -> Candidate | tuple[Refusal, ...]:
-    asked = replace(search.asked, mode="written")
-    refusals = gate.check(asked, mentor, None, search.now, search.book)
+def _judge_written(search: _Search, mentor: Mentor) -> _Found | tuple[Refusal, ...]:
+    asked = search.asked if search.asked.mode == "written" else replace(search.asked, mode="written")
+    refusals = set(gate.check(asked, mentor, None, search.now, search.book))
     at = next_working_hour(mentor, search.now, asked.answer_due_at)
+    if at and not refusals:
+        return _Found(mentor, at, is_live=False)
     if at is None:
-        refusals = tuple(rule for rule in Refusal if rule in {*refusals, Refusal.DEADLINE_UNREACHABLE})
-    if refusals or at is None:
-        return refusals
-    return _candidate(search, mentor, at, is_live=False)
+        refusals.add(Refusal.DEADLINE_UNREACHABLE)
+    return tuple(rule for rule in Refusal if rule in refusals)
 
 
 def next_working_hour(mentor: Mentor, now: datetime, until: datetime) -> datetime | None:
@@ -214,29 +256,25 @@ def next_working_hour(mentor: Mentor, now: datetime, until: datetime) -> datetim
     return max(at, now) if at else None
 
 
-def _candidate(search: _Search, mentor: Mentor, at: datetime, *, is_live: bool) -> Candidate:
-    judged_at = at if is_live else search.now
-    link = gate.choose_link(search.asked, mentor, judged_at, search.book)
-    if link is None:  # the gate has just passed
+def _scored(search: _Search, found: _Found, most_used: int) -> Candidate:
+    asked, mentor = search.asked, found.mentor
+    link = gate.choose_link(asked, mentor, found.earliest if found.is_live else search.now, search.book)
+    if link is None:  # pragma: no cover - the gate has just passed
         raise AssertionError
-    knows = case.knows_case(search.asked, mentor)
-    return Candidate(mentor, 0.0, {}, {}, link, is_live, knows, at)
-
-
-def _scored(search: _Search, candidate: Candidate, most_used: int) -> Candidate:
     terms = score.terms(
-        search.asked,
-        candidate.mentor,
-        candidate.link,
+        asked,
+        mentor,
+        link,
         search.now,
         search.book,
-        earliest=candidate.earliest,
-        is_live=candidate.is_live,
+        earliest=found.earliest,
+        is_live=found.is_live,
         most_used=most_used,
     )
-    weights = search.book.policy.pace(search.asked.priority).weights
-    total = round(sum(weights[term] * value for term, value in terms.items()), 6)
-    return replace(candidate, score=total, terms=terms, weights=weights)
+    weights = search.pace.weights
+    total = round(sum([weights[term] * value for term, value in terms.items()]), 6)
+    knows_case = case.knows_case(asked, mentor)
+    return Candidate(mentor, total, terms, weights, link, found.is_live, knows_case, found.earliest)
 
 
 def _order(asked: Case, candidate: Candidate) -> tuple[bool, float, int, str]:
@@ -247,5 +285,5 @@ def _order(asked: Case, candidate: Candidate) -> tuple[bool, float, int, str]:
 def _proposed(search: _Search, candidate: Candidate) -> Candidate:
     if not candidate.is_live:
         return candidate
-    starts = search.frame.instants(_common(search, candidate.mentor) & _allowed(search, candidate.mentor))
-    return replace(candidate, starts=pick_three(starts, search.asked.zone, candidate.mentor.zone))
+    mentor = candidate.mentor
+    return replace(candidate, starts=pick_three(_starts(search, mentor), search.asked.zone, mentor.zone))

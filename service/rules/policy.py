@@ -44,9 +44,7 @@ class Pace:
     minimum_notice: timedelta
     weights: Mapping[str, float]
     working_days_only: bool = False  # the wave's time counts on the mentor's institution's working weekdays only
-    any_hour: bool = (
-        False  # a mentor who opted in can be booked outside their weekly hours
-    )
+    any_hour: bool = False  # a mentor who opted in can be booked outside their weekly hours
 
 
 _PACES = MappingProxyType({
@@ -76,9 +74,7 @@ class Policy:
     buffer_minutes: int = 10
     hold_minutes: int = 15
     expired_grace_hours: int = 24
-    known_case_share: float = (
-        0.5  # of the usual time, for the mentor who knows the case
-    )
+    known_case_share: float = 0.5  # of the usual time, for the mentor who knows the case
     case_text_days: int = 90
     audit_days: int = 5 * 365
 
@@ -100,9 +96,7 @@ _MOST_MINUTES = 366 * 1440
 
 
 def _number(key: str, value: object, *, least: float, whole: bool = True) -> float:
-    is_number = isinstance(value, int if whole else (int, float)) and not isinstance(
-        value, bool
-    )
+    is_number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
     if not is_number or not least <= value <= _MOST_MINUTES:  # type: ignore[operator]  # narrowed by is_number
         message = f"{key}: not a number from {least} to {_MOST_MINUTES}"
         raise InvalidPolicy(message)
@@ -121,9 +115,7 @@ def from_overrides(overrides: Mapping[str, Any], base: Policy = DEFAULT) -> Poli
         elif key == "known_case_share":
             changes[key] = _number(key, value, least=0.1, whole=False)
         elif key != "paces" and key in {f.name for f in fields(Policy)}:
-            changes[key] = _number(
-                key, value, least=0 if key == "buffer_minutes" else 1
-            )
+            changes[key] = _number(key, value, least=0 if key == "buffer_minutes" else 1)
         else:
             message = f"{key}: no such setting"
             raise InvalidPolicy(message)
@@ -132,11 +124,7 @@ def from_overrides(overrides: Mapping[str, Any], base: Policy = DEFAULT) -> Poli
 
 def _paces(overrides: object, base: Policy) -> dict[str, Pace]:
     changed: dict[str, Pace] = {}
-    for priority, values in (
-        overrides.items()
-        if isinstance(overrides, Mapping)
-        else [("priorities", overrides)]
-    ):
+    for priority, values in overrides.items() if isinstance(overrides, Mapping) else [("priorities", overrides)]:
         if priority not in PRIORITIES or not isinstance(values, Mapping):
             message = f"{priority}: not a priority with its numbers"
             raise InvalidPolicy(message)
@@ -149,22 +137,13 @@ def _pace(overrides: Mapping[str, Any], base: Pace) -> Pace:
     for key, value in overrides.items():
         if key in _PACE_MINUTES:
             least = 1 if key in {"answer_due_minutes", "wave_minutes"} else 0
-            changes[_PACE_MINUTES[key]] = timedelta(
-                minutes=_number(key, value, least=least)
-            )
+            changes[_PACE_MINUTES[key]] = timedelta(minutes=_number(key, value, least=least))
         elif key == "per_wave":
             changes[key] = _number(key, value, least=1)
         elif key in {"working_days_only", "any_hour"} and isinstance(value, bool):
             changes[key] = value
-        elif (
-            key == "weights"
-            and isinstance(value, Mapping)
-            and value.keys() <= set(TERMS)
-        ):
-            own = {
-                term: _number(term, weight, least=0, whole=False)
-                for term, weight in value.items()
-            }
+        elif key == "weights" and isinstance(value, Mapping) and value.keys() <= set(TERMS):
+            own = {term: _number(term, weight, least=0, whole=False) for term, weight in value.items()}
             changes[key] = MappingProxyType(dict(base.weights) | own)
         else:
             message = f"{key}: no such setting, or not of its kind"
@@ -187,7 +166,7 @@ def expires_at(policy: Policy, answer_due_at: datetime) -> datetime:
     return answer_due_at + timedelta(hours=policy.expired_grace_hours)
 
 
-def answer_by(  # noqa: PLR0913 - the rule has that many inputs
+def answer_by(
     policy: Policy,
     priority: str,
     now: datetime,

@@ -2,6 +2,7 @@
 
 import math
 from datetime import datetime
+from functools import lru_cache
 
 from service.rules import availability
 from service.rules.case import Case, Link, Mentor, Rulebook
@@ -21,12 +22,17 @@ _LANGUAGE = {"native": 1.0, "C2": 1.0, "C1": 1.0, "B2": 0.8, "B1": 0.5}
 _INTERPRETER, _TRANSLATION = 0.4, 0.3
 _ROUTE = {"direct": 1.0, "network": 0.9, "umbrella": 0.8}
 _POWER = {"firm_outage": 0.0, "possible": 0.7, "unknown": 0.7, "autonomous": 1.0, "no_feed": 1.0}
-_CIVIL = {hour: 1.0 for hour in range(9, 18)} | {8: 0.7, 18: 0.7, 7: 0.4, 19: 0.4, 20: 0.4}
+_CIVIL = dict.fromkeys(range(9, 18), 1.0) | {8: 0.7, 18: 0.7, 7: 0.4, 19: 0.4, 20: 0.4}
+
+
+@lru_cache(maxsize=4096)
+def _civil(start: datetime, zone: str) -> float:
+    return _CIVIL.get(availability.local_hour(start, zone), 0.0)
 
 
 def civil_hours(start: datetime, one_zone: str, other_zone: str) -> float:
     """Say how civil the hour is for the side that is worse off."""
-    return min(_CIVIL.get(availability.to_wall(start, zone).hour, 0.0) for zone in (one_zone, other_zone))
+    return min(_civil(start, one_zone), _civil(start, other_zone))
 
 
 def speed(now: datetime, earliest: datetime, due_at: datetime) -> float:

@@ -30,9 +30,7 @@ class Tree:
         self._parents: dict[str, frozenset[str]] = {}
         for code, parent, also in rows:
             self._parent[code] = parent or None
-            self._parents[code] = (
-                frozenset((*also, parent)) - {None, ""} if parent else frozenset(also)
-            )
+            self._parents[code] = frozenset((*also, parent)) - {None, ""} if parent else frozenset(also)
         self._distances = {code: self._climb(code) for code in self._parent}
         self._relations: dict[tuple[str, str], Relation] = {}
 
@@ -45,12 +43,7 @@ class Tree:
         level, steps = {code}, 0
         while level:
             steps += 1
-            level = {
-                up
-                for below in level
-                for up in self._parents.get(below, ())
-                if up not in distances
-            }
+            level = {up for below in level for up in self._parents.get(below, ()) if up not in distances}
             distances |= dict.fromkeys(level, steps)
         return distances
 
@@ -73,9 +66,7 @@ class Tree:
         found = self._relations.get(key)
         if found is None:
             found = self._relate(asked, held)
-            if (
-                asked in self and held in self
-            ):  # so that strange codes cannot fill the memory
+            if asked in self and held in self:  # so that strange codes cannot fill the memory
                 self._relations[key] = found
         return found
 
@@ -87,10 +78,7 @@ class Tree:
             return Relation.NARROWER
         if held in self._line(asked):
             return Relation.BROADER
-        if (
-            min(self.ancestors(held).get(asked, 9), self.ancestors(asked).get(held, 9))
-            <= MAX_STEPS
-        ):
+        if min(self.ancestors(held).get(asked, 9), self.ancestors(asked).get(held, 9)) <= MAX_STEPS:
             return Relation.SECOND_PARENT
         if shared is None or shared != self._parent.get(held):
             return Relation.NONE

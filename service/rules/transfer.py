@@ -24,9 +24,7 @@ class Consent:
 def parse(document: Mapping[str, Any]) -> TransferBasis:
     """Read the basis from the document `service/data/transfer_basis.json`."""
     groups = document["groups"].values()
-    return TransferBasis(
-        str(document["version"]), frozenset(code for group in groups for code in group)
-    )
+    return TransferBasis(str(document["version"]), frozenset(code for group in groups for code in group))
 
 
 def allows(
@@ -42,6 +40,4 @@ def allows(
         return True
     if consent is None:
         return False
-    return to_country in consent.countries or (
-        consent.scope == "general" and to_country in basis.general
-    )
+    return to_country in consent.countries or (consent.scope == "general" and to_country in basis.general)
