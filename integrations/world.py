@@ -1,0 +1,89 @@
+"""Everything that a process holds while it runs: settings, clock, keys, the database.
+
+Opened once at the start, handed to whoever needs it, never a global: a test swaps a field.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from integrations import migrate, postgres
+from integrations.settings import Settings
+from service import clock, crypto, work
+
+
+@dataclass(slots=True)
+class World:
+    """What the edge, the worker and the commands share."""
+
+    settings: Settings
+    clock: clock.Clock
+    keys: crypto.Keys
+    engine: AsyncEngine
+    database: work.Database
+
+
+class NotMigrated(Exception):
+    """The database has another schema than this program; the message says what to do."""
+
+
+@asynccontextmanager
+async def opened(
+    settings: Settings, *, purpose: str = "api", statement_timeout_ms: int | None = None, migrating: bool = True
+) -> AsyncIterator[World]:
+    """Have the world until the block ends; the embedded database is started, and brought to the newest schema.
+
+    A database named by its address is never migrated from here: raises NotMigrated when its schema is another.
+    Raises postgres.CannotStart.
+    """
+    async with AsyncExitStack() as stack:
+        url = await _database(settings, stack)
+        engine = engine_of(settings, url, purpose=purpose, statement_timeout_ms=statement_timeout_ms)
+        stack.push_async_callback(engine.dispose)
+        if migrating:
+            await _have_schema(settings, engine)
+        keys = crypto.Keys(settings.keys())
+        time = clock.ManualClock(settings.clock_offset_path) if settings.clock == "manual" else clock.SystemClock()
+        yield World(settings, time, keys, engine, work.Database(engine, time, keys))
+
+
+def engine_of(settings: Settings, url: URL, *, purpose: str, statement_timeout_ms: int | None = None) -> AsyncEngine:
+    """Give an engine whose connections carry the timeouts of the settings (reliability §1)."""
+    limits = {
+        "lock_timeout": settings.lock_timeout_ms,
+        "statement_timeout": statement_timeout_ms or settings.statement_timeout_ms,
+        "idle_in_transaction_session_timeout": settings.idle_in_transaction_timeout_ms,
+    }
+    names = {name: str(value) for name, value in limits.items()} | {"application_name": f"pobratym {purpose}"}
+    return create_async_engine(
+        url,
+        pool_size=settings.pool_size,
+        max_overflow=0,
+        pool_timeout=settings.pool_timeout_ms / 1000,
+        pool_pre_ping=True,
+        connect_args={"server_settings": {**names, "timezone": "UTC"}, "timeout": settings.pool_timeout_ms / 1000},
+    )
+
+
+async def _database(settings: Settings, stack: AsyncExitStack) -> URL:
+    """Name the database, started if it is ours; off the loop, because a recovery may take long."""
+    if settings.database_url is not None:
+        return make_url(settings.database_url.get_secret_value())
+    server = postgres.running(settings.data_dir)
+    url = make_url((await asyncio.to_thread(server.__enter__)).url())
+    stack.push_async_callback(asyncio.to_thread, server.__exit__, None, None, None)
+    return url
+
+
+async def _have_schema(settings: Settings, engine: AsyncEngine) -> None:
+    present, wanted = await migrate.present(engine), migrate.head()
+    if present == wanted:
+        return
+    if not settings.is_embedded:
+        msg = f"The database has schema {present or 'none'}, this program needs {wanted}: run `pobratym migrate`."
+        raise NotMigrated(msg)
+    await migrate.upgrade(engine)

@@ -1,0 +1,334 @@
+"""Rows for tests, with defaults that are right together: Chernihiv asks, Lille answers, paediatrics, a memorandum.
+
+Each builder inserts and gives the row back; what a test does not name, it does not care about. Rows go in directly:
+no verb runs, no event is recorded.
+"""
+
+import itertools
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import TypeVar
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import Range
+from sqlmodel import SQLModel, col
+
+from service import clock, tables
+from service.actor import Actor, Grant
+from service.work import Work
+
+Row = TypeVar("Row", bound=SQLModel)
+TREE = {
+    "medicine": None,
+    "paediatrics": "medicine",
+    "neonatology": "paediatrics",
+    "oncology": "medicine",
+    "surgery": None,
+    "neurosurgery": "surgery",
+    "urology": "surgery",
+}
+_serial = itertools.count(1)
+
+
+async def add(w: Work, *rows: Row) -> Row:
+    """Insert, and give the first one back."""
+    w.add(*rows)
+    await w.flush()
+    return rows[0]
+
+
+async def specialty(w: Work, code: str = "paediatrics", parent: str | None = None, **fields: object) -> str:
+    """Have the specialty and its parents; codes of TREE know theirs."""
+    if await w.session.get(tables.Specialty, code):
+        return code
+    parent = parent or TREE.get(code)
+    if parent:
+        await specialty(w, parent)
+    defaults = {"name_en": code.title(), "name_uk": code, "is_bookable": True}
+    await add(w, tables.Specialty(code=code, parent_code=parent, **(defaults | fields)))
+    return code
+
+
+async def programme(w: Work, **fields: object) -> tables.Programme:
+    """Give the one programme of the test; another one when its `code` is named."""
+    code = fields.pop("code", "ua-partnership")
+    found = await _first(w, tables.Programme, col(tables.Programme.code) == code)
+    if found:
+        return found
+    defaults = {
+        "name": "Програма",
+        "name_en": "Programme",
+        "country": "UA",
+        "zone": "Europe/Kyiv",
+        "created_at": w.now,
+    }
+    return await add(w, tables.Programme(id=clock.new_id(), code=code, **(defaults | fields)))
+
+
+async def institution(w: Work, **fields: object) -> tables.Institution:
+    """Make a Ukrainian hospital, unless told otherwise."""
+    number = next(_serial)
+    defaults = {
+        "name": f"Лікарня {number}",
+        "name_en": f"Hospital {number}",
+        "kind": "hospital",
+        "country": "UA",
+        "zone": "Europe/Kyiv",
+        "city": "Chernihiv",
+        "created_at": w.now,
+    }
+    return await add(w, tables.Institution(id=clock.new_id(), **(defaults | fields)))
+
+
+async def partner(w: Work, **fields: object) -> tables.Institution:
+    """Make a French hospital."""
+    return await institution(w, **({"country": "FR", "zone": "Europe/Paris", "city": "Lille"} | fields))
+
+
+async def person(w: Work, **fields: object) -> tables.Person:
+    """Make a person without any role."""
+    number = next(_serial)
+    defaults = {
+        "email": f"person{number}@hospital.example",
+        "display_name": f"Person {number}",
+        "locale": "uk",
+        "zone": "Europe/Kyiv",
+        "created_at": w.now,
+    }
+    return await add(w, tables.Person(id=clock.new_id(), **(defaults | fields)))
+
+
+async def grant(
+    w: Work, who: tables.Person, role: str, place: tables.Institution | tables.Programme
+) -> tables.RoleGrant:
+    """Let the person hold the role there."""
+    where = "programme_id" if isinstance(place, tables.Programme) else "institution_id"
+    return await add(
+        w,
+        tables.RoleGrant(id=clock.new_id(), person_id=who.id, role=role, created_at=w.now, **{where: place.id}),
+    )
+
+
+async def clinician(w: Work, at: tables.Institution, **fields: object) -> tables.Person:
+    """Make a clinician of the institution."""
+    return await _with_role(w, "clinician", at, **fields)
+
+
+async def coordinator(w: Work, at: tables.Institution, **fields: object) -> tables.Person:
+    """Make a coordinator of the institution."""
+    return await _with_role(w, "coordinator", at, **fields)
+
+
+async def admin(w: Work, of: tables.Programme | None = None, **fields: object) -> tables.Person:
+    """Make an admin of the programme."""
+    return await _with_role(w, "programme_admin", of or await programme(w), **fields)
+
+
+async def mentor(  # noqa: PLR0913
+    w: Work,
+    at: tables.Institution | None = None,
+    *,
+    specialties: Iterable[str] = ("paediatrics",),
+    languages: Mapping[str, str] = {"en": "C1"},  # noqa: B006 - read only
+    weekly: Iterable[tuple[int, int, int]] = tuple((day, 9 * 60, 17 * 60) for day in range(5)),
+    verified_until: datetime | None = datetime(2028, 1, 1, tzinfo=UTC),
+    profile: Mapping[str, object] = {},  # noqa: B006 - read only
+    **fields: object,
+) -> tables.Person:
+    """Make a verified mentor with working hours Monday to Friday, 09 to 17 in their own zone.
+
+    `weekly` is (weekday, from minute, until minute); `profile` overrides columns of the mentor's profile.
+    """
+    at = at or await partner(w)
+    who = await _with_role(w, "mentor", at, **({"locale": "en", "zone": at.zone or "Europe/Paris"} | fields))
+    for code in specialties:
+        await specialty(w, code)
+    of_profile = {
+        "person_id": who.id,
+        "institution_id": at.id,
+        "verified_until": verified_until,
+        "availability_zone": who.zone,
+        "treats_children": True,
+        "created_at": w.now,
+    }
+    await add(w, tables.MentorProfile(**(of_profile | dict(profile))))
+    hours = [
+        tables.WeeklyHours(id=clock.new_id(), person_id=who.id, weekday=day, from_minute=start, until_minute=end)
+        for day, start, end in weekly
+    ]
+    await _add_all(w, [tables.MentorSpecialty(person_id=who.id, specialty_code=code) for code in specialties])
+    await _add_all(
+        w, [tables.PersonLanguage(person_id=who.id, code=code, level=level) for code, level in languages.items()]
+    )
+    await _add_all(w, hours)
+    return who
+
+
+async def memorandum(
+    w: Work,
+    requesting: tables.Institution | Iterable[tables.Institution],
+    partners: tables.Institution | Iterable[tables.Institution],
+    *,
+    areas: Iterable[str] = (),
+    **fields: object,
+) -> tables.Memorandum:
+    """Make an active memorandum, valid from 2026 until 2029, without a budget."""
+    defaults = {
+        "kind": "bilateral",
+        "status": "active",
+        "signed_on": date(2025, 12, 1),
+        "signed_precision": "on",
+        "valid_from": date(2026, 1, 1),
+        "valid_until": date(2029, 1, 1),
+        "activities": ["teleconsultation"],
+        "created_at": w.now,
+    }
+    if "programme_id" not in fields:
+        defaults["programme_id"] = (await programme(w)).id
+    made = await add(w, tables.Memorandum(id=clock.new_id(), **(defaults | fields)))
+    sides = (("requesting", requesting), ("partner", partners))
+    await _add_all(
+        w,
+        [
+            tables.MemorandumParty(memorandum_id=made.id, institution_id=party.id, side=side)
+            for side, parties in sides
+            for party in ([parties] if isinstance(parties, tables.Institution) else parties)
+        ],
+    )
+    for code in areas:
+        await specialty(w, code)
+    await _add_all(w, [tables.MemorandumArea(memorandum_id=made.id, specialty_code=code) for code in areas])
+    await add(w, tables.LogHead(memorandum_id=made.id, position=0, hash=""))
+    return made
+
+
+async def consultation(
+    w: Work, by: tables.Person, at: tables.Institution, *, question: str = "What next?", **fields: object
+) -> tables.Consultation:
+    """Make an open live consultation of the clinician, routine, due in seven days; no offers are out."""
+    id_ = clock.new_id()
+    code = await specialty(w, str(fields.pop("specialty_code", "paediatrics")))
+    defaults = {
+        "institution_id": at.id,
+        "clinician_id": by.id,
+        "created_by": by.id,
+        "priority": "routine",
+        "mode": "live",
+        "state": "open",
+        "question": w.seal(question, id_),
+        "languages": ["en"],
+        "age_band": "child",
+        "duration_minutes": 30,
+        "consent_scope": "general",
+        "consent_given_on": w.now.date(),
+        "opened_at": w.now,
+        "answer_due_at": w.now + timedelta(days=7),
+        "created_at": w.now,
+    }
+    if "programme_id" not in fields:
+        defaults["programme_id"] = (await programme(w)).id
+    return await add(w, tables.Consultation(id=id_, specialty_code=code, **(defaults | fields)))
+
+
+async def offer(
+    w: Work,
+    consultation: tables.Consultation,
+    mentor: tables.Person,
+    memorandum: tables.Memorandum,
+    **fields: object,
+) -> tables.Offer:
+    """Make a pending offer of wave 1 with one start, tomorrow at 10:00Z, to be answered within a day."""
+    profile = await w.session.get(tables.MentorProfile, mentor.id)
+    if profile is None:
+        raise LookupError(mentor.id)
+    tomorrow = (w.now + timedelta(days=1)).replace(hour=10, minute=0, second=0, microsecond=0)
+    defaults = {
+        "consultation_id": consultation.id,
+        "mentor_id": mentor.id,
+        "institution_id": profile.institution_id,
+        "memorandum_id": memorandum.id,
+        "route": "direct",
+        "kind": consultation.mode,
+        "state": "pending",
+        "wave": 1,
+        "starts": [tomorrow],
+        "sent_at": w.now,
+        "answer_by": w.now + timedelta(days=1),
+        "created_at": w.now,
+    }
+    return await add(w, tables.Offer(id=clock.new_id(), **(defaults | fields)))
+
+
+async def appointment(
+    w: Work,
+    consultation: tables.Consultation,
+    mentor: tables.Person,
+    memorandum: tables.Memorandum,
+    *,
+    starts_at: datetime | None = None,
+    minutes: int = 30,
+    **fields: object,
+) -> tables.Appointment:
+    """Make a booked appointment, tomorrow at 10:00Z, with its participants and seats; the consultation is untouched."""
+    starts_at = starts_at or (w.now + timedelta(days=1)).replace(hour=10, minute=0, second=0, microsecond=0)
+    ends_at = starts_at + timedelta(minutes=minutes)
+    defaults = {
+        "consultation_id": consultation.id,
+        "memorandum_id": memorandum.id,
+        "route": "direct",
+        "status": "booked",
+        "starts_at": starts_at,
+        "ends_at": ends_at,
+        "requester_zone": "Europe/Kyiv",
+        "requester_wall": (starts_at + timedelta(hours=2)).replace(tzinfo=None),
+        "mentor_zone": "Europe/Paris",
+        "mentor_wall": (starts_at + timedelta(hours=1)).replace(tzinfo=None),
+        "tzdata_version": "2026c",
+        "dtstamp": w.now,
+        "created_at": w.now,
+    }
+    made = await add(w, tables.Appointment(id=clock.new_id(), **(defaults | fields)))
+    for who, role in ((consultation.clinician_id, "clinician"), (mentor.id, "mentor")):
+        await add(w, tables.Participant(appointment_id=made.id, person_id=who, role=role, status="accepted"))
+        if made.status in ("pending", "booked"):
+            await seat(w, made, who)
+    return made
+
+
+async def seat(w: Work, appointment: tables.Appointment, person_id: UUID, buffer_minutes: int = 10) -> tables.Seat:
+    """Occupy the person for the appointment and the buffer behind it."""
+    until = appointment.ends_at + timedelta(minutes=buffer_minutes)
+    return await add(
+        w,
+        tables.Seat(
+            appointment_id=appointment.id,
+            person_id=person_id,
+            during=Range(appointment.starts_at, until),
+            held_until=appointment.held_until,
+        ),
+    )
+
+
+async def actor(w: Work, who: tables.Person) -> Actor:
+    """Give the person as whoever acts, with the grants they hold now."""
+    rows = (await w.sql(sa.select(tables.RoleGrant).where(col(tables.RoleGrant.person_id) == who.id))).scalars()
+    return Actor("person", who.id, frozenset(Grant(row.role, row.institution_id, row.programme_id) for row in rows))
+
+
+async def _with_role(
+    w: Work, role: str, place: tables.Institution | tables.Programme, **fields: object
+) -> tables.Person:
+    who = await person(w, **fields)
+    await grant(w, who, role, place)
+    return who
+
+
+async def _add_all(w: Work, rows: Iterable[SQLModel]) -> None:
+    w.add(*rows)
+    await w.flush()
+
+
+async def _first(w: Work, kind: type[Row], rule: sa.ColumnElement[bool]) -> Row | None:
+    found: Row | None = (await w.sql(sa.select(kind).where(rule))).scalars().first()
+    return found

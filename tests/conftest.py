@@ -1,0 +1,108 @@
+"""One database server for the whole run; per test a transaction that is rolled back, or a copy of its own.
+
+`POBRATYM_TEST_DATABASE_URL` names another server to run the same tests on; its user must be able to make databases.
+"""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import world as simulated
+from sqlalchemy import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from integrations import migrate, postgres, settings
+from integrations.world import World
+from service import actor, clock, work
+
+TEMPLATE = f"pobratym_template_{os.getpid()}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "races: several transactions at once, on a copy of the database")
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pobratym")
+
+
+@pytest.fixture(scope="session")
+def server_url(data_dir: Path) -> Iterator[URL]:
+    """The server's own database, from which others are made."""
+    given = os.environ.get("POBRATYM_TEST_DATABASE_URL")
+    if given:
+        yield make_url(given).set(drivername="postgresql+asyncpg")
+        return
+    with postgres.running(data_dir, fast_unsafe=True) as server:
+        yield make_url(server.url(postgres.SUPERUSER))
+
+
+@pytest.fixture(scope="session")
+async def template(server_url: URL) -> AsyncIterator[str]:
+    """A database with the newest schema and no rows, to copy."""
+    async with simulated.database(server_url, TEMPLATE) as url:
+        engine = create_async_engine(url, poolclass=NullPool)
+        await migrate.upgrade(engine)
+        await engine.dispose()
+        yield TEMPLATE
+
+
+@pytest.fixture(scope="session")
+async def shared_engine(server_url: URL, template: str, the_settings: settings.Settings) -> AsyncIterator[AsyncEngine]:
+    """One database for all tests that roll back."""
+    async with simulated.database(server_url, f"{template}_shared", template) as url:
+        engine = simulated.engine(the_settings, url)
+        yield engine
+        await engine.dispose()
+
+
+@pytest.fixture
+def test_clock() -> simulated.TestClock:
+    """A clock that stands still until the test moves it."""
+    return simulated.TestClock()
+
+
+@pytest.fixture(scope="session")
+def the_settings(data_dir: Path) -> settings.Settings:
+    return settings.Settings(data_dir=data_dir)
+
+
+@pytest.fixture
+async def world(
+    request: pytest.FixtureRequest,
+    server_url: URL,
+    template: str,
+    shared_engine: AsyncEngine,
+    the_settings: settings.Settings,
+    test_clock: simulated.TestClock,
+) -> AsyncIterator[World]:
+    """Everything a process holds, on a database without rows; with a copy of its own for tests marked `races`."""
+    if request.node.get_closest_marker("races") is None:
+        async with simulated.rolled_back(shared_engine) as bind:
+            yield simulated.made(the_settings, shared_engine, test_clock, bind)
+        return
+    async with simulated.database(server_url, f"pobratym_{clock.new_id().hex}", template) as url:
+        engine = simulated.engine(the_settings, url)
+        yield simulated.made(the_settings, engine, test_clock)
+        await engine.dispose()
+
+
+@pytest.fixture
+async def w(world: World) -> AsyncIterator[work.Work]:
+    """A timer's unit of work, open during the test; with `client`, use `async with world.database.work(...)` instead."""
+    async with world.database.work(actor.TIMER) as unit:
+        yield unit
+
+
+@pytest.fixture
+async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
+    """The API over this test's world, without a network."""
+    from api import app  # noqa: PLC0415 - most tests need no edge, and it is slow to import
+
+    transport = httpx.ASGITransport(app.create(world), raise_app_exceptions=False, client=("127.0.0.1", 50000))
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as found:
+        yield found

@@ -1,0 +1,77 @@
+"""The world of a test: a clock that is set by hand, fixed keys, databases that vanish."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy import URL
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from integrations.settings import Settings
+from integrations.world import World, engine_of
+from service import crypto, work
+
+MONDAY = datetime(2026, 11, 16, 8, tzinfo=UTC)
+KEYS = crypto.Keys({"test": bytes(range(32))})
+
+
+class TestClock:
+    """Tells what it was set to, Monday 2026-11-16T08:00:00Z at first."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        self.instant = MONDAY
+
+    def now(self) -> datetime:
+        return self.instant
+
+    def set(self, instant: datetime | None) -> None:
+        self.instant = instant or MONDAY
+
+    def forward(self, **how_long: float) -> datetime:
+        """Let time pass, as in `forward(hours=2)`."""
+        self.instant += timedelta(**how_long)
+        return self.instant
+
+
+@asynccontextmanager
+async def database(server: URL, name: str, template: str = "template1") -> AsyncIterator[URL]:
+    """A database copied from `template`, dropped at the end."""
+    await _outside(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    try:
+        yield server.set(database=name)
+    finally:
+        await _outside(server, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@asynccontextmanager
+async def rolled_back(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection on which every commit is a savepoint, and nothing stays.
+
+    Units of work follow one another on it; two at once need a database of their own (`races`).
+    """
+    async with engine.connect() as connection:
+        outer = await connection.begin()
+        await connection.begin_nested()  # only below a savepoint do sessions make their own
+        yield connection
+        await outer.rollback()
+
+
+def engine(settings: Settings, url: URL) -> AsyncEngine:
+    return engine_of(settings, url, purpose="test")
+
+
+def made(settings: Settings, engine: AsyncEngine, clock: TestClock, bind: AsyncConnection | None = None) -> World:
+    """A world on the engine, or on one connection of it."""
+    keys = KEYS
+    return World(settings, clock, keys, engine, work.Database(bind or engine, clock, keys))  # type: ignore[arg-type]
+
+
+async def _outside(server: URL, sql: str) -> None:
+    maker = create_async_engine(server, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    async with maker.connect() as connection:
+        await connection.execute(sa.text(sql))
+    await maker.dispose()
