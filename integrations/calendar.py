@@ -17,6 +17,7 @@ from integrations import plain
 
 _LONGEST_UID_OCTETS = 255
 _LINE_OCTETS = 75
+_STATUSES = {"REQUEST": ("TENTATIVE", "CONFIRMED"), "CANCEL": ("CANCELLED", None)}
 _INSIDE_A_CHARACTER = range(0b1000_0000, 0b1100_0000)  # UTF-8's octets after the first
 
 
@@ -74,12 +75,11 @@ def render(invite: Invite) -> bytes:
 
 
 def _fault(invite: Invite) -> str | None:
-    statuses = ("TENTATIVE", "CONFIRMED") if invite.method == "REQUEST" else ("CANCELLED", None)
     if None in {instant.tzinfo for instant in (invite.dtstamp, invite.starts_at, invite.ends_at)}:
         return "an instant of an invite has an offset"
     if invite.starts_at >= invite.ends_at:
         return "an invite ends after its start"
-    if invite.status not in statuses:
+    if invite.status not in _STATUSES.get(invite.method, ()):
         return f"a {invite.method} does not say {invite.status}"
     if not invite.attendees or invite.sequence < 0:
         return "an invite has somebody invited and a sequence from 0"

@@ -71,8 +71,8 @@ def compose(mail: Mail, calendar: bytes | None) -> bytes:
     """The message is ready to be sent, the same bytes for the same values, ASCII only, with CRLF.
 
     With `calendar` it is an invitation: the calendar is the last alternative, and the same bytes are attached as
-    `invite.ics`. Raises ValueError for an address, Message-ID or link that is not one, for a calendar whose method is
-    not the mail's, and for what `letters.write` refuses.
+    `invite.ics`. Raises ValueError for an address, Message-ID or link that is not one, for a calendar whose method,
+    organizer or attendees do not fit the mail, and for what `letters.write` refuses.
     """
     if (mail.method is None) != (calendar is None):
         fault = "a mail has a calendar if, and only if, it has a method"
@@ -83,6 +83,8 @@ def compose(mail: Mail, calendar: bytes | None) -> bytes:
     choices = [_text("plain", letter.plain), _text("html", letter.html)]
     if calendar is None:
         body = _multipart("alternative", f"=_alt_{seed}", choices)
+    elif misfit := _misfit(mail, calendar):
+        raise ValueError(misfit)
     else:
         body = _invitation(choices, calendar, str(mail.method), seed)
     headers = [
@@ -99,10 +101,20 @@ def compose(mail: Mail, calendar: bytes | None) -> bytes:
     return _bytes(_Part((*headers, *body.headers), body.body))
 
 
+def _misfit(mail: Mail, calendar: bytes) -> str | None:
+    """Why a client would not take this calendar for an invitation to this person by this sender (RFC 6047 2.3, 2.4)."""
+    lines = calendar.replace(b"\r\n ", b"").decode().split("\r\n")
+    organizer = (mail.reply_to or mail.sender).address
+    if [line for line in lines if line.startswith("METHOD:")] != [f"METHOD:{mail.method}"]:
+        return "the calendar's method is not the mail's"
+    if not any(line.startswith("ORGANIZER") and line.endswith(f":mailto:{organizer}") for line in lines):
+        return "the answer would not go to the calendar's organizer"
+    if not any(line.startswith("ATTENDEE") and line.endswith(f":mailto:{mail.recipient.address}") for line in lines):
+        return "the recipient is not an attendee of the calendar"
+    return None
+
+
 def _invitation(choices: list[_Part], calendar: bytes, method: str, seed: str) -> _Part:
-    if calendar.count(b"\r\nMETHOD:") != 1 or f"\r\nMETHOD:{method}\r\n".encode() not in calendar:
-        fault = f"the calendar is not a {method}"
-        raise ValueError(fault)
     kind = f'text/calendar; charset="utf-8"; method={method}; component=VEVENT'
     alternative = _multipart("alternative", f"=_alt_{seed}", [*choices, _base64(kind, calendar)])
     copy = _base64('application/ics; name="invite.ics"', calendar, 'attachment; filename="invite.ics"')
@@ -156,13 +168,18 @@ def _mailbox(field: str, mailbox: Mailbox) -> str:
     address = f"<{_address(mailbox.address)}>"
     if not name:
         return address
-    phrase = f'"{utils.quote(name)}"' if name.isascii() else _encoded(field, name)
+    phrase = f'"{utils.quote(name)}"' if _is_plain(name) else _encoded(field, name)
     return f"{phrase}\r\n {address}"
 
 
 def _unstructured(field: str, text: str) -> str:
     one_line = plain.line(text)
-    return one_line if one_line.isascii() and "=?" not in one_line else _encoded(field, one_line)
+    return one_line if _is_plain(one_line) else _encoded(field, one_line)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a reader shows the text as it stands: some decode what looks like an encoded word wherever it is."""
+    return text.isascii() and "=?" not in text
 
 
 def _encoded(field: str, text: str) -> str:
