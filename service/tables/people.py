@@ -45,6 +45,7 @@ class RoleGrant(SQLModel, table=True):
     role: str
     institution_id: UUID | None = Field(default=None, foreign_key="institution.id")
     programme_id: UUID | None = Field(default=None, foreign_key="programme.id")
+    department: str | None = None  # a request belongs to the department: its clinicians can take it over
     created_at: datetime
 
     __table_args__ = (

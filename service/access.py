@@ -1,0 +1,303 @@
+"""Who sees what: the only way from an id in a request to a row. What is not yours is missing (`errors.NotFound`).
+
+`*_seen` give the same rules as conditions, for lists and filters. Roles of an institution count for what that
+institution takes part in; nobody's role reaches further than the tables below say (domain §1, reliability §5).
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+from sqlmodel import SQLModel, col
+
+from service import actor as actors
+from service import audit, errors, tables
+from service.work import Work
+
+Row = TypeVar("Row", bound=SQLModel)
+Condition = sa.ColumnElement[bool]
+READING_OFFERS = ("pending", "countered", "accepted")
+_ANY_ROLE = ("clinician", "mentor", "coordinator", "partner_system")
+
+
+def requires(w: Work, *roles: str) -> None:
+    """Go on only if the actor holds one of the roles anywhere, or is the timer; raises Forbidden."""
+    if not (w.actor.is_timer or w.actor.holds(*roles)):
+        raise errors.Forbidden
+
+
+def requires_at(w: Work, institution_id: UUID, *roles: str) -> None:
+    """Go on only if the actor holds one of the roles at this institution, or is the timer; raises Forbidden."""
+    if not (w.actor.is_timer or institution_id in w.actor.institutions(*roles)):
+        raise errors.Forbidden
+
+
+def requires_mentors_side(w: Work, offer: tables.Offer) -> None:
+    """Go on only for the mentor who was asked, or who acts for their institution; raises Forbidden."""
+    if w.actor.person_id != offer.mentor_id:
+        requires_at(w, offer.institution_id, "coordinator", "partner_system")
+
+
+def is_requesting_side(w: Work, consultation: tables.Consultation) -> bool:
+    """Tell whether the actor is the clinician, of their department, or their institution's coordinator."""
+    own = {(g.institution_id, g.department) for g in w.actor.grants if g.role == "clinician"}
+    return (
+        w.actor.is_timer
+        or w.actor.person_id == consultation.clinician_id
+        or consultation.institution_id in w.actor.institutions("coordinator")
+        or (consultation.institution_id, consultation.department) in own
+    )
+
+
+def requires_requesting_side(w: Work, consultation: tables.Consultation) -> None:
+    """Go on only for the requesting side; raises Forbidden."""
+    if not is_requesting_side(w, consultation):
+        raise errors.Forbidden
+
+
+def requires_admin(w: Work, programme_id: UUID | None = None) -> None:
+    """Go on only for an admin of this programme (of any, when none is named) or the timer; raises Forbidden."""
+    programmes = w.actor.programmes("programme_admin")
+    if not (w.actor.is_timer or (programme_id in programmes if programme_id else programmes)):
+        raise errors.Forbidden
+
+
+async def visible_programme(w: Work, programme_id: UUID) -> tables.Programme:
+    """Give the programme: everybody signed in reads the registry."""
+    return await _one(w, tables.Programme, programme_id, sa.true(), lock=False)
+
+
+async def visible_institution(w: Work, institution_id: UUID) -> tables.Institution:
+    """Give the institution: everybody signed in reads the registry."""
+    return await _one(w, tables.Institution, institution_id, sa.true(), lock=False)
+
+
+async def visible_memorandum(w: Work, memorandum_id: UUID, *, lock: bool = False) -> tables.Memorandum:
+    """Give the memorandum to its parties, their members and its programme's admins."""
+    return await _one(w, tables.Memorandum, memorandum_id, memoranda_seen(w.actor), lock=lock)
+
+
+async def visible_person(w: Work, person_id: UUID, *, lock: bool = False) -> tables.Person:
+    """Give the person to themself, to coordinators of an institution where they hold a role, and to admins."""
+    return await _one(w, tables.Person, person_id, people_seen(w.actor), lock=lock)
+
+
+async def visible_mentor(w: Work, mentor_id: UUID, *, lock: bool = False) -> tables.MentorProfile:
+    """Give the mentor to themself, their side, admins, and institutions that an active memorandum links with theirs."""
+    return await _one(w, tables.MentorProfile, mentor_id, mentors_seen(w.actor), lock=lock)
+
+
+async def visible_consultation(w: Work, consultation_id: UUID, *, lock: bool = False) -> tables.Consultation:
+    """Give the consultation to its side, to every mentor asked, and (without case text) to the programme's admins."""
+    return await _one(w, tables.Consultation, consultation_id, consultations_seen(w.actor), lock=lock)
+
+
+async def visible_offer(w: Work, offer_id: UUID, *, lock: bool = False) -> tables.Offer:
+    """Give the offer to its mentor and both sides; a rival mentor does not see it."""
+    return await _one(w, tables.Offer, offer_id, offers_seen(w.actor), lock=lock)
+
+
+async def visible_appointment(w: Work, appointment_id: UUID, *, lock: bool = False) -> tables.Appointment:
+    """Give the appointment to who takes part and to both sides."""
+    return await _one(w, tables.Appointment, appointment_id, appointments_seen(w.actor), lock=lock)
+
+
+async def visible_session(w: Work, session_id: UUID) -> tables.Session:
+    """Give the session to who took part and to both sides."""
+    return await _one(w, tables.Session, session_id, sessions_seen(w.actor), lock=False)
+
+
+async def may_read_case_text(w: Work, consultation: tables.Consultation) -> bool:
+    """Tell whether the actor is one of the people of the case (domain §1)."""
+    return await _is_there(
+        w,
+        sa.select(col(tables.Consultation.id)).where(
+            col(tables.Consultation.id) == consultation.id, case_text_read(w.actor)
+        ),
+    )
+
+
+async def read_case_text(w: Work, consultation: tables.Consultation) -> str | None:
+    """Give the question to the people of the case, and remember that it was read; None for everybody else."""
+    if consultation.question is None or not await may_read_case_text(w, consultation):
+        return None
+    audit.record(w, "read_case_text", "consultation", consultation.id)
+    return w.keys.decrypt(consultation.question, consultation.id)
+
+
+def case_text_read(actor: actors.Actor) -> Condition:
+    """Say which consultations' case text the actor may read."""
+    if actor.is_timer:
+        return sa.true()
+    return sa.or_(_of_requesting_side(actor), _was_asked(actor, READING_OFFERS, col(tables.Offer.ended_at).is_(None)))
+
+
+def consultations_seen(actor: actors.Actor) -> Condition:
+    """Say which consultations the actor sees."""
+    if actor.is_timer:
+        return sa.true()
+    return sa.or_(
+        _of_requesting_side(actor),
+        _was_asked(actor, tables.care.OFFER_STATES),
+        _among(tables.Consultation.institution_id, actor.institutions("partner_system")),
+        _among(tables.Consultation.programme_id, actor.programmes("programme_admin")),
+    )
+
+
+def offers_seen(actor: actors.Actor) -> Condition:
+    """Say which offers the actor sees."""
+    if actor.is_timer:
+        return sa.true()
+    return sa.or_(
+        col(tables.Offer.mentor_id) == actor.person_id,
+        _among(tables.Offer.institution_id, actor.institutions("coordinator", "partner_system")),
+        col(tables.Offer.consultation_id).in_(_consultations_of_side(actor)),
+    )
+
+
+def appointments_seen(actor: actors.Actor) -> Condition:
+    """Say which appointments the actor sees: a mentor's institution by the offer, or by the mentor who takes part."""
+    if actor.is_timer:
+        return sa.true()
+    taking_part = sa.select(col(tables.Participant.appointment_id)).where(
+        col(tables.Participant.person_id) == actor.person_id
+    )
+    theirs = actor.institutions("coordinator", "partner_system")
+    of_mentors = (
+        sa.select(col(tables.Participant.appointment_id))
+        .join(tables.MentorProfile, col(tables.MentorProfile.person_id) == col(tables.Participant.person_id))
+        .where(col(tables.Participant.role) == "mentor", _among(tables.MentorProfile.institution_id, theirs))
+    )
+    return sa.or_(
+        col(tables.Appointment.id).in_(taking_part),
+        col(tables.Appointment.id).in_(of_mentors) if theirs else sa.false(),
+        col(tables.Appointment.consultation_id).in_(_consultations_of_side(actor)),
+    )
+
+
+def sessions_seen(actor: actors.Actor) -> Condition:
+    """Say which sessions the actor sees."""
+    if actor.is_timer:
+        return sa.true()
+    theirs = actor.institutions("coordinator", "partner_system")
+    return sa.or_(
+        col(tables.Session.mentor_id) == actor.person_id,
+        col(tables.Session.participants).contains([actor.person_id]),
+        _among(tables.Session.partner_institution_id, theirs),
+        col(tables.Session.consultation_id).in_(_consultations_of_side(actor)),
+    )
+
+
+def memoranda_seen(actor: actors.Actor) -> Condition:
+    """Say which memoranda the actor sees: those of their institutions and of the networks these belong to."""
+    if actor.is_timer:
+        return sa.true()
+    own = _parties_for(actor.institutions(*_ANY_ROLE))
+    return sa.or_(
+        col(tables.Memorandum.id).in_(
+            sa.select(col(tables.MemorandumParty.memorandum_id)).where(
+                col(tables.MemorandumParty.institution_id).in_(own)
+            )
+        ),
+        _among(tables.Memorandum.programme_id, actor.programmes("programme_admin")),
+    )
+
+
+def people_seen(actor: actors.Actor) -> Condition:
+    """Say which people the actor sees."""
+    if actor.is_timer or actor.programmes("programme_admin"):
+        return sa.true()
+    colleagues = sa.select(col(tables.RoleGrant.person_id)).where(
+        _among(tables.RoleGrant.institution_id, actor.institutions("coordinator"))
+    )
+    return sa.or_(col(tables.Person.id) == actor.person_id, col(tables.Person.id).in_(colleagues))
+
+
+def mentors_seen(actor: actors.Actor) -> Condition:
+    """Say which mentors the actor sees."""
+    if actor.is_timer or actor.programmes("programme_admin"):
+        return sa.true()
+    return sa.or_(
+        col(tables.MentorProfile.person_id) == actor.person_id,
+        _among(tables.MentorProfile.institution_id, actor.institutions("coordinator", "partner_system")),
+        col(tables.MentorProfile.institution_id).in_(_linked_with(actor.institutions("clinician", "coordinator"))),
+    )
+
+
+def _linked_with(requesting: frozenset[UUID]) -> sa.Select[Any]:
+    """Name the institutions (and members of networks) that are partners of these in an active memorandum."""
+    asking, answering = orm.aliased(tables.MemorandumParty), orm.aliased(tables.MemorandumParty)
+    parties = (
+        sa.select(col(answering.institution_id))
+        .join(asking, col(asking.memorandum_id) == col(answering.memorandum_id))
+        .join(tables.Memorandum, col(tables.Memorandum.id) == col(answering.memorandum_id))
+        .where(col(tables.Memorandum.status) == "active", col(asking.side) == "requesting")
+        .where(col(answering.side) == "partner", col(asking.institution_id).in_(_parties_for(requesting)))
+    )
+    members = sa.select(col(tables.Membership.institution_id)).where(col(tables.Membership.network_id).in_(parties))
+    return sa.select(parties.union(members).subquery().c[0])
+
+
+def _parties_for(institutions: frozenset[UUID]) -> sa.Select[Any]:
+    """Name these institutions and every network or umbrella they belong to."""
+    own = sa.select(col(tables.Institution.id)).where(_among(tables.Institution.id, institutions))
+    networks = sa.select(col(tables.Membership.network_id)).where(
+        _among(tables.Membership.institution_id, institutions)
+    )
+    return sa.select(own.union(networks).subquery().c[0])
+
+
+def _of_requesting_side(actor: actors.Actor) -> Condition:
+    """The clinician, the clinicians of the same department, the coordinator of the institution."""
+    departments = [
+        sa.and_(
+            col(tables.Consultation.institution_id) == grant.institution_id,
+            col(tables.Consultation.department).is_not_distinct_from(grant.department),
+        )
+        for grant in sorted(actor.grants, key=repr)
+        if grant.role == "clinician"
+    ]
+    return sa.or_(
+        col(tables.Consultation.clinician_id) == actor.person_id,
+        _among(tables.Consultation.institution_id, actor.institutions("coordinator")),
+        *departments,
+    )
+
+
+def _consultations_of_side(actor: actors.Actor) -> sa.Select[Any]:
+    return sa.select(col(tables.Consultation.id)).where(
+        sa.or_(
+            _of_requesting_side(actor),
+            _among(tables.Consultation.institution_id, actor.institutions("partner_system")),
+            _among(tables.Consultation.programme_id, actor.programmes("programme_admin")),
+        )
+    )
+
+
+def _was_asked(actor: actors.Actor, states: Sequence[str], *more: Condition) -> Condition:
+    return col(tables.Consultation.id).in_(
+        sa.select(col(tables.Offer.consultation_id)).where(
+            col(tables.Offer.mentor_id) == actor.person_id, col(tables.Offer.state).in_(states), *more
+        )
+    )
+
+
+def _among(column: Any, ids: frozenset[UUID]) -> Condition:  # noqa: ANN401 - a class attribute of a table
+    return col(column).in_(sorted(ids)) if ids else sa.false()
+
+
+async def _one(w: Work, kind: type[Row], row_id: UUID, seen: Condition, *, lock: bool) -> Row:
+    key = next(iter(sa.inspect(kind).primary_key))
+    statement = sa.select(kind).where(key == row_id, seen)
+    if lock:
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    row: Row | None = (await w.sql(statement)).scalar_one_or_none()
+    if row is None:
+        raise errors.NotFound
+    return row
+
+
+async def _is_there(w: Work, statement: sa.Select[Any]) -> bool:
+    return (await w.sql(statement.limit(1))).first() is not None
