@@ -141,9 +141,6 @@ def _ensure_running(installation: Installation, folder: Path, *, fast_unsafe: bo
     if fast_unsafe:
         options += ["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]
     start(installation, cluster, sockets, options)
-    made = installation.run("createdb", "-h", str(sockets), "-U", SUPERUSER, DATABASE)
-    if made.returncode and "already exists" not in made.stdout:
-        raise CannotStart(made.stdout)
     return Server(sockets)
 
 
@@ -175,11 +172,18 @@ def initialise(installation: Installation, cluster: Path, *, locale: Sequence[st
 
 
 def start(installation: Installation, cluster: Path, sockets: Path, options: Sequence[str]) -> None:
-    """Have the cluster's server accept connections in `sockets`, and nowhere else; raises CannotStart.
+    """Have the cluster's server, with our database, accept connections in `sockets` only; raises CannotStart.
 
     A server that is there already is found, one that recovers is waited for, the files of a dead one are cleared by
     PostgreSQL itself.
     """
+    _start(installation, cluster, sockets, options)
+    made = installation.run("createdb", "-h", str(sockets), "-U", SUPERUSER, DATABASE)
+    if made.returncode and "already exists" not in made.stdout:
+        raise CannotStart(made.stdout)
+
+
+def _start(installation: Installation, cluster: Path, sockets: Path, options: Sequence[str]) -> None:
     server_log = cluster / "server.log"
     flags = shlex.join(["-c", "listen_addresses=", "-k", f'"{sockets}"', *options])
     arguments = ("-D", str(cluster), "-l", str(server_log), "-o", flags, "-w", "-t", str(_START_SECONDS), "start")

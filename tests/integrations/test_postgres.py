@@ -21,9 +21,10 @@ from integrations import postgres
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLDER = """
-import sys, time
+import sys
 from pathlib import Path
-from integrations import postgres
+from integrations import logs, postgres
+logs.configure()
 with postgres.running(Path(sys.argv[1]), fast_unsafe=False) as server:
     print(server.socket_folder, flush=True)
     sys.stdin.read()
