@@ -24,9 +24,7 @@ FEEDBACK_LINK = timedelta(days=30)
 
 async def people(w: Work, ids: Iterable[UUID | None]) -> dict[UUID, tables.Person]:
     """Load these people by id."""
-    query = sa.select(tables.Person).where(
-        col(tables.Person.id).in_({i for i in ids if i})
-    )
+    query = sa.select(tables.Person).where(col(tables.Person.id).in_({i for i in ids if i}))
     rows = (await w.session.exec(query)).scalars()  # type: ignore[call-overload]
     return {person.id: person for person in rows}
 
@@ -35,9 +33,7 @@ async def coordinators(w: Work, institution_ids: Iterable[UUID]) -> list[tables.
     """Load the active coordinators of these institutions."""
     query = (
         sa.select(tables.Person)
-        .join(
-            tables.RoleGrant, col(tables.RoleGrant.person_id) == col(tables.Person.id)
-        )
+        .join(tables.RoleGrant, col(tables.RoleGrant.person_id) == col(tables.Person.id))
         .where(
             col(tables.RoleGrant.role) == "coordinator",
             col(tables.Person.state) == "active",
@@ -90,10 +86,7 @@ def _choices(
     until: datetime,
 ) -> dict[str, tables.Link]:
     return {
-        f"{purpose}:{instant(start)}": _link(
-            w, person, purpose, subject, until, starts_at=start
-        )
-        for start in starts
+        f"{purpose}:{instant(start)}": _link(w, person, purpose, subject, until, starts_at=start) for start in starts
     }
 
 
@@ -121,32 +114,24 @@ async def request_filed(w: Work, consultation: tables.Consultation) -> None:
     """The clinician has a receipt."""
     clinician = await w.session.get_one(tables.Person, consultation.clinician_id)
     due = consultation.answer_due_at
-    await to_people(
-        w, "receipt", consultation, [clinician], answer_by=due and instant(due)
-    )
+    await to_people(w, "receipt", consultation, [clinician], answer_by=due and instant(due))
 
 
-async def offer_sent(
-    w: Work, consultation: tables.Consultation, offer: tables.Offer
-) -> None:
+async def offer_sent(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:
     """The mentor is asked, with one link an answer."""
     known = await people(w, [offer.mentor_id, consultation.clinician_id])
     mentor, clinician = known[offer.mentor_id], known[consultation.clinician_id]
     until = offer.answer_by
     links = _choices(w, mentor.id, "offer.accept", offer.id, offer.starts, until)
     if offer.kind != "live":
-        links["offer.accept_written"] = _link(
-            w, mentor.id, "offer.accept_written", offer.id, until
-        )
+        links["offer.accept_written"] = _link(w, mentor.id, "offer.accept_written", offer.id, until)
     if offer.kind != "written":
         links["offer.counter"] = _link(w, mentor.id, "offer.counter", offer.id, until)
     links["offer.decline"] = _link(w, mentor.id, "offer.decline", offer.id, until)
     values = await _values(w, consultation) | {
         "offer_id": str(offer.id),
         "answer_by": instant(until),
-        "answer_due_at": instant(consultation.answer_due_at)
-        if consultation.answer_due_at
-        else None,
+        "answer_due_at": instant(consultation.answer_due_at) if consultation.answer_due_at else None,
         "starts": [instant(start) for start in offer.starts],
         "times": _times(clinician, mentor),
     }
@@ -161,27 +146,19 @@ async def offer_sent(
     )
 
 
-async def countered(
-    w: Work, consultation: tables.Consultation, offer: tables.Offer
-) -> None:
+async def countered(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:
     """The clinician sees the mentor's other times, with a link to take each."""
     known = await people(w, [offer.mentor_id, consultation.clinician_id])
     mentor, clinician = known[offer.mentor_id], known[consultation.clinician_id]
     until = consultation.answer_due_at or w.now + ANSWER_LINK
-    links = _choices(
-        w, clinician.id, "counter.accept", offer.id, offer.counter_starts, until
-    )
-    links["counter.decline"] = _link(
-        w, clinician.id, "counter.decline", offer.id, until
-    )
+    links = _choices(w, clinician.id, "counter.accept", offer.id, offer.counter_starts, until)
+    links["counter.decline"] = _link(w, clinician.id, "counter.decline", offer.id, until)
     values = await _values(w, consultation) | {
         "offer_id": str(offer.id),
         "starts": [instant(start) for start in offer.counter_starts],
         "times": _times(clinician, mentor),
     }
-    await deliveries.mail(
-        w, template="countered", person=clinician, values=values, links=links
-    )
+    await deliveries.mail(w, template="countered", person=clinician, values=values, links=links)
 
 
 async def move_proposed(
@@ -195,9 +172,7 @@ async def move_proposed(
     rows = await participants(w, appointment.id)
     known = await people(w, [row.person_id for row in rows])
     sides = {row.role: known[row.person_id] for row in rows}
-    mentor_proposes = any(
-        row.person_id == proposer and row.role == "mentor" for row in rows
-    )
+    mentor_proposes = any(row.person_id == proposer and row.role == "mentor" for row in rows)
     receiver = sides["clinician"] if mentor_proposes else sides["mentor"]
     until = appointment.starts_at
     links = _choices(w, receiver.id, "move.accept", appointment.id, starts, until)
@@ -238,9 +213,7 @@ async def invited(
     """Every participant has the current REQUEST, with a join link of their own."""
     status = "CONFIRMED" if appointment.status == "booked" else "TENTATIVE"
     rows = await participants(w, appointment.id)
-    await _calendar_mails(
-        w, template, consultation, appointment, rows, rows, "REQUEST", status
-    )
+    await _calendar_mails(w, template, consultation, appointment, rows, rows, "REQUEST", status)
 
 
 async def called_off(
@@ -316,17 +289,11 @@ async def _calendar_mails(  # noqa: PLR0913, PLR0917 - the parts of an iTIP mess
         "appointment_id": str(appointment.id),
         "starts_at": calendar["starts_at"],
         "ends_at": calendar["ends_at"],
-        "times": [
-            {"who": row.role, "zone": known[row.person_id].zone} for row in present
-        ],
+        "times": [{"who": row.role, "zone": known[row.person_id].zone} for row in present],
         "reason": reason,
     }
     for row in receivers:
-        links = (
-            {}
-            if method == "CANCEL"
-            else {"join": join_link(w, appointment, row.person_id)}
-        )
+        links = {} if method == "CANCEL" else {"join": join_link(w, appointment, row.person_id)}
         await deliveries.mail(
             w,
             template=template,
@@ -350,9 +317,7 @@ def join_link(w: Work, appointment: tables.Appointment, person_id: UUID) -> tabl
     )
 
 
-async def remind(
-    w: Work, consultation: tables.Consultation, appointment: tables.Appointment
-) -> None:
+async def remind(w: Work, consultation: tables.Consultation, appointment: tables.Appointment) -> None:
     """Every participant is reminded, unless the session is over before the mail leaves."""
     rows = await participants(w, appointment.id)
     known = await people(w, [row.person_id for row in rows])
@@ -374,14 +339,10 @@ async def remind(
         )
 
 
-async def ask_feedback(
-    w: Work, consultation: tables.Consultation, session_id: UUID, mentor_id: UUID
-) -> None:
+async def ask_feedback(w: Work, consultation: tables.Consultation, session_id: UUID, mentor_id: UUID) -> None:
     """Both sides are asked one question."""
     known = await people(w, [consultation.clinician_id, mentor_id])
-    values: Mapping[str, Any] = await _values(w, consultation) | {
-        "session_id": str(session_id)
-    }
+    values: Mapping[str, Any] = await _values(w, consultation) | {"session_id": str(session_id)}
     for person in known.values():
         link = _link(w, person.id, "feedback", session_id, w.now + FEEDBACK_LINK)
         await deliveries.mail(

@@ -6,15 +6,15 @@ A deadlock or serialization failure is retried here and nowhere else; a broken c
 
 import asyncio
 import itertools
-import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -22,7 +22,7 @@ from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from service import actor as actors
-from service import clock, crypto, errors, queue
+from service import clock, crypto, errors, queue, tables
 from service.tables import columns
 
 T = TypeVar("T")
@@ -43,25 +43,25 @@ _UNAVAILABLE = {
 }
 _BAD_INPUT = {"22021", "22P05", "22P02", "22003", "22007", "22008", "22023"}
 
+_LOCK = sa.text("SELECT pg_advisory_xact_lock(key) FROM unnest(:keys) WITH ORDINALITY AS k (key, n) ORDER BY n").bindparams(
+    sa.bindparam("keys", type_=ARRAY(sa.BigInteger))
+)
+
 CONSTRAINTS: dict[str, Callable[[], errors.DomainError]] = {
     "ex_seat_occupied_once": errors.SlotTaken,
-    "uq_offer_open": lambda: errors.Exists(
-        "This mentor has an open offer for this consultation."
-    ),
+    "uq_offer_open": lambda: errors.Exists("This mentor has an open offer for this consultation."),
     "uq_appointment_live": errors.SlotTaken,
-    "uq_person_email": lambda: errors.Exists(
-        "A person with this address is registered."
-    ),
+    "uq_person_email": lambda: errors.Exists("A person with this address is registered."),
     "uq_advice_consultation_id": errors.AlreadyLogged,
     "uq_feedback_side": errors.AlreadyLogged,
-    "uq_log_entry_corrects": lambda: errors.Exists(
-        "This entry has been corrected: correct the newer one."
-    ),
+    "uq_log_entry_corrects": lambda: errors.Exists("This entry has been corrected: correct the newer one."),
     "uq_role_grant": lambda: errors.Exists("This role is granted."),
     "uq_institution_code": lambda: errors.Exists("An institution has this code."),
     "uq_memorandum_code": lambda: errors.Exists("A memorandum has this code."),
     "uq_programme_code": lambda: errors.Exists("A programme has this code."),
 }
+
+_ORDER = {table.name: place for place, table in enumerate(tables.metadata.sorted_tables)}
 
 
 @dataclass(slots=True)
@@ -73,19 +73,32 @@ class Work:
     actor: actors.Actor
     keys: crypto.Keys
     request_id: str | None = None
-    jobs: list[tuple[UUID, int]] = field(
-        default_factory=list
-    )  # deliveries to hand to a worker when this commits
+    jobs: list[tuple[UUID, int]] = field(default_factory=list)  # deliveries to hand to a worker when this commits
+
+    pending: list[SQLModel] = field(default_factory=list)  # rows to insert at the next flush
+
+    def add(self, *rows: SQLModel) -> None:
+        """Have the rows inserted before the next statement."""
+        self.pending.extend(rows)
+
+    async def flush(self) -> None:
+        """Send what was added and changed: in the order of the foreign keys, which the session alone does not know."""
+        pending, self.pending = sorted(self.pending, key=_place), []
+        for _, rows in itertools.groupby(pending, key=_place):
+            self.session.add_all(rows)
+            await self.session.flush()
+        await self.session.flush()
+
+    async def sql(self, statement: sa.Executable, values: Mapping[str, object] | None = None) -> sa.Result[Any]:
+        """Run a statement in this transaction, after what was added and changed."""
+        await self.flush()
+        result: sa.Result[Any] = await self.session.exec(statement, params=values)  # type: ignore[call-overload]
+        return result
 
     async def lock_people(self, people: Iterable[UUID]) -> None:
         """Hold each person's advisory lock until the end, taken in sorted order: without it, overlapping inserts deadlock."""
-        for person in sorted(set(people)):
-            key = int.from_bytes(person.bytes[8:], signed=True)
-            await self.sql(sa.select(sa.func.pg_advisory_xact_lock(key)))
-
-    def unseal(self, value: bytes | None, row_id: UUID) -> str | None:
-        """Read a sealed column."""
-        return None if value is None else self.keys.decrypt(value, row_id)
+        keys = [int.from_bytes(person.bytes[8:], signed=True) for person in sorted(set(people))]
+        await self.sql(_LOCK, {"keys": keys})
 
     def touch(self, row: columns.Versioned) -> None:
         """Let the row's version rise, for a change that no event tells."""
@@ -99,23 +112,17 @@ class Work:
 class Database:
     """The one place that opens and commits transactions."""
 
-    def __init__(
-        self, engine: AsyncEngine, time: clock.Clock, keys: crypto.Keys
-    ) -> None:
+    def __init__(self, engine: AsyncEngine, time: clock.Clock, keys: crypto.Keys) -> None:
         """Work on `engine` (whose connections carry the timeouts of reliability §1) by the clock `time`."""
         self.engine = engine
         self.clock = time
         self.keys = keys
 
     @asynccontextmanager
-    async def work(
-        self, actor: actors.Actor, request_id: str | None = None
-    ) -> AsyncIterator[Work]:
+    async def work(self, actor: actors.Actor, request_id: str | None = None) -> AsyncIterator[Work]:
         """Open a transaction that commits when the block ends and rolls back when it raises."""
         try:
-            async with AsyncSession(
-                self.engine, expire_on_commit=False, autoflush=False
-            ) as session:
+            async with AsyncSession(self.engine, expire_on_commit=False, autoflush=False) as session:
                 w = Work(session, self.clock.now(), actor, self.keys, request_id)
                 yield w
                 await w.flush()
@@ -150,23 +157,21 @@ async def retrying(attempt: Callable[[], Awaitable[T]]) -> T:
     return await attempt()
 
 
+def _place(row: SQLModel) -> int:
+    return _ORDER[type(row).__tablename__]
+
+
 def _translated(error: DBAPIError) -> Exception:
     """Find the domain's word for what the database refused."""
     state = getattr(error.orig, "sqlstate", None) or ""
     if state in _RETRYABLE:
         return Retryable()
     if isinstance(error, IntegrityError):
-        name = (
-            getattr(error.orig.__cause__, "constraint_name", None)
-            if error.orig
-            else None
-        )
+        name = getattr(error.orig.__cause__, "constraint_name", None) if error.orig else None
         if name in CONSTRAINTS:
             return CONSTRAINTS[name]()
     if state in _UNAVAILABLE or error.connection_invalidated:
         return errors.Unavailable()
-    if state in _BAD_INPUT or (
-        not state and type(error.orig.__cause__).__name__ == "DataError"
-    ):
+    if state in _BAD_INPUT or (not state and type(error.orig.__cause__).__name__ == "DataError"):
         return errors.Invalid("", "a value is outside what can be stored")
     return error

@@ -173,6 +173,7 @@ class Offer(Versioned, table=True):
     terms: dict[str, Any] = json_object()
     override_rule: str | None = None
     override_reason: str | None = None
+    ended_at: datetime | None = None  # an accepted offer whose mentor was replaced or cancelled: reads no case text
 
     __table_args__ = (
         one_of("route", *ROUTES),
@@ -184,7 +185,7 @@ class Offer(Versioned, table=True):
             "consultation_id",
             "mentor_id",
             unique=True,
-            where="state IN ('pending', 'countered', 'accepted')",
+            where="state IN ('pending', 'countered') OR (state = 'accepted' AND ended_at IS NULL)",
         ),
         index("ix_offer_mentor_id_sent_at", "mentor_id", "sent_at"),
         index("ix_offer_answer_by", "answer_by", where="state = 'pending'"),

@@ -1,0 +1,192 @@
+"""What either side does with a booked or held time: move it, call it off, report who did not come, join."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from service import access, bookings, deidentification, errors, notices, offers, tables
+from service.rules import gate, lifecycle, matching
+from service.work import Work
+
+CONSULTATION_REASONS = {"no_longer_needed": "no_longer_needed"}
+"""The consultation's reason for an appointment's; any other one is `other`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """One appointment of one consultation, both locked, and the side that acts: requesting or partner."""
+
+    consultation: tables.Consultation
+    appointment: tables.Appointment
+    rows: list[tables.Participant]
+    side: str
+
+
+async def _open(w: Work, appointment_id: UUID) -> _Open:
+    seen = await access.visible_appointment(w, appointment_id)
+    consultation = await bookings.lock_consultation(w, seen.consultation_id)
+    await w.session.refresh(seen, with_for_update={"key_share": True})
+    rows = await notices.participants(w, seen.id)
+    return _Open(consultation, seen, rows, _side(w, consultation, rows))
+
+
+def _side(w: Work, consultation: tables.Consultation, rows: list[tables.Participant]) -> str:
+    if access.is_requesting_side(w, consultation):
+        return "requesting"
+    for row in rows:
+        if row.role == "mentor" and (
+            row.person_id == w.actor.person_id
+            or row.institution_id in w.actor.institutions("coordinator", "partner_system")
+        ):
+            return "partner"
+    raise errors.Forbidden
+
+
+async def move(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.Appointment:
+    """The appointment has the new time if it is bookable or was proposed by the other side; else it is proposed to them.
+
+    Raises SlotTaken, GateRefused, TimeNotBookable, IllegalTransition; a failed move leaves everything as it was.
+    """
+    seen = await _open(w, appointment_id)
+    appointment, consultation = seen.appointment, seen.consultation
+    if appointment.status != "booked":
+        raise errors.IllegalTransition("appointment", appointment.status, "booked")
+    if starts_at == appointment.starts_at:
+        return appointment
+    if starts_at <= w.now:
+        raise errors.TimeNotBookable("/starts_at", "this time lies behind us")
+    mentor = next(row for row in seen.rows if row.role == "mentor")
+    known = await offers.facts(w, consultation, mentor.person_id, but_appointment=appointment.id)
+    is_agreed = starts_at in appointment.proposed_starts and _is_other_side(w, seen)
+    if is_agreed or starts_at in matching.propose(known.asked, known.mentor, w.now, known.book):
+        waived = offers.AGREED if is_agreed else frozenset()
+        refused = gate.check(known.asked, known.mentor, starts_at, w.now, known.book, is_asking=False)
+        # The minutes of this very appointment are its own to keep.
+        reasons = [rule.value for rule in refused if rule not in waived and rule != gate.Refusal.BUDGET_SPENT]
+        if reasons:
+            raise errors.GateRefused(reasons)
+        await bookings.move(w, consultation, appointment, starts_at, w.actor.person_id)
+        return appointment
+    appointment.proposed_starts, appointment.proposed_by = [starts_at], w.actor.person_id
+    w.touch(appointment)
+    proposer = _stands_for(seen)
+    await notices.move_proposed(w, consultation, appointment, proposer, [starts_at])
+    return appointment
+
+
+def _stands_for(seen: _Open) -> UUID:
+    role = "clinician" if seen.side == "requesting" else "mentor"
+    return next(row.person_id for row in seen.rows if row.role == role)
+
+
+def _is_other_side(w: Work, seen: _Open) -> bool:
+    proposer = seen.appointment.proposed_by
+    if proposer is None or proposer == w.actor.person_id:
+        return False
+    mentors = {row.person_id for row in seen.rows if row.role == "mentor"}
+    return (seen.side == "requesting") == (proposer in mentors)
+
+
+async def decline_move(w: Work, appointment_id: UUID) -> tables.Appointment:
+    """The proposed time is off the table; the booked one stays."""
+    seen = await _open(w, appointment_id)
+    if seen.appointment.proposed_starts:
+        seen.appointment.proposed_starts, seen.appointment.proposed_by = [], None
+        w.touch(seen.appointment)
+    return seen.appointment
+
+
+async def cancel(w: Work, appointment_id: UUID, reason: str, note: str | None = None) -> tables.Appointment:
+    """The time is free again. By the mentor's side the consultation is open again; by the other it is cancelled."""
+    deidentification.check(w, {"note": note})
+    seen = await _open(w, appointment_id)
+    appointment = seen.appointment
+    if appointment.status == "cancelled" and appointment.cancel_reason == reason:
+        return appointment
+    if appointment.status == "pending":
+        await bookings.release(w, seen.consultation, appointment, "hold_released")
+        return appointment
+    await bookings.cancel(w, seen.consultation, appointment, reason, note)
+    await lose(w, seen.consultation, seen.side, CONSULTATION_REASONS.get(reason, "other"))
+    return appointment
+
+
+async def lose(w: Work, consultation: tables.Consultation, side: str, reason: str) -> None:
+    """The agreed time came to nothing by that side: the consultation goes on, or ends."""
+    state = lifecycle.after_loss(side)
+    bookings.step("consultation", consultation, state)
+    if state == "open":
+        consultation.next_wave_at = w.now
+        consultation.advice_due_at = None
+        bookings.tell_consultation(w, "consultation.opened", consultation)
+        return
+    consultation.cancel_reason, consultation.closed_at = reason, w.now
+    bookings.tell_consultation(w, "consultation.cancelled", consultation)
+    await offers.withdraw(w, consultation, await offers.of_consultation(w, consultation.id))
+
+
+async def release_hold(w: Work, appointment_id: UUID) -> tables.Appointment:
+    """A held time is let go; releasing it twice is one release."""
+    seen = await _open(w, appointment_id)
+    if seen.side != "requesting":
+        raise errors.Forbidden
+    if seen.appointment.status == "pending":
+        await bookings.release(w, seen.consultation, seen.appointment, "hold_released")
+    elif seen.appointment.status != "cancelled":
+        raise errors.IllegalTransition("appointment", seen.appointment.status, "cancelled")
+    return seen.appointment
+
+
+async def expire_hold(w: Work, appointment_id: UUID) -> None:
+    """Let go of a hold whose time is over; nothing if it was booked or released."""
+    appointment = await w.session.get_one(tables.Appointment, appointment_id)
+    consultation = await bookings.lock_consultation(w, appointment.consultation_id)
+    await w.session.refresh(appointment, with_for_update={"key_share": True})
+    if appointment.held_until and lifecycle.expire_hold(appointment.status, appointment.held_until, w.now) == "cancelled":
+        await bookings.release(w, consultation, appointment, "hold_expired")
+
+
+async def report_no_show(w: Work, appointment_id: UUID, who: str) -> tables.Appointment:
+    """Somebody did not come: never before the start. The consultation goes on as for a cancel by that side."""
+    seen = await _open(w, appointment_id)
+    if seen.appointment.status == "noshow":
+        return seen.appointment
+    if seen.appointment.status == "booked" and w.now < seen.appointment.starts_at:
+        raise errors.Conflict("Nobody can have missed it before it starts.")
+    await miss(w, seen.consultation, seen.appointment, who)
+    return seen.appointment
+
+
+async def miss(w: Work, consultation: tables.Consultation, appointment: tables.Appointment, who: str) -> None:
+    """Write that `who` (mentor or clinician) did not come, and tell both sides."""
+    rows = await notices.participants(w, appointment.id)
+    await bookings.miss(w, consultation, appointment)
+    await lose(w, consultation, "partner" if who == "mentor" else "requesting", "other")
+    people = await notices.people(w, [row.person_id for row in rows])
+    starts, ends = notices.instant(appointment.starts_at), notices.instant(appointment.ends_at)
+    times = [{"who": row.role, "zone": row.zone} for row in rows]
+    values = {"appointment_id": str(appointment.id), "starts_at": starts, "ends_at": ends, "times": times}
+    await notices.to_people(w, "noshow", consultation, people.values(), **values)
+
+
+async def room(w: Work, appointment_id: UUID) -> tables.Appointment:
+    """Give the appointment whose room may be entered now: from ten minutes before until an hour after."""
+    seen = await access.visible_appointment(w, appointment_id)
+    rows = await notices.participants(w, seen.id)
+    if w.actor.person_id not in {row.person_id for row in rows}:
+        raise errors.Forbidden
+    opens, closes = seen.starts_at - notices.JOIN_BEFORE, seen.ends_at + notices.JOIN_AFTER
+    if seen.status not in {"booked", "fulfilled"} or not opens <= w.now < closes:
+        raise errors.JoinNotOpen(None, opens_at=notices.instant(opens), closes_at=notices.instant(closes))
+    return seen
+
+
+async def remind(w: Work, appointment_id: UUID) -> None:
+    """The participants are reminded, and the next reminder is set; nothing for what is no longer booked."""
+    appointment = await w.session.get_one(tables.Appointment, appointment_id)
+    consultation = await bookings.lock_consultation(w, appointment.consultation_id)
+    await w.session.refresh(appointment, with_for_update={"key_share": True})
+    if appointment.status != "booked" or appointment.remind_at is None or appointment.remind_at > w.now:
+        return
+    appointment.remind_at = bookings.next_reminder(appointment.starts_at, w.now + timedelta(seconds=1))
+    await notices.remind(w, consultation, appointment)

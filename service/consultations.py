@@ -1,0 +1,267 @@
+"""A clinician's request: filed, consented, assigned, withdrawn, expired."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col
+
+from service import access, bookings, candidates, clock, deidentification, errors, notices, offers, tables
+from service.deidentification import ConfirmedSpan
+from service.rules import lifecycle, matching, policy
+from service.work import Work
+
+ENDED_STATES = ("completed", "cancelled", "expired")
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What the patient agreed to: sending under the general list, or to the named countries (ISO 3166-1)."""
+
+    scope: str
+    given_on: date
+    countries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What is asked for."""
+
+    specialty: str
+    priority: str
+    mode: str
+    question: str
+    languages: tuple[str, ...]
+    age_band: str
+    duration_minutes: int
+    windows: tuple[tuple[datetime, datetime], ...] = ()
+    department: str | None = None
+    tags: tuple[str, ...] = ()
+    is_translated: bool = False
+    excluded_mentors: tuple[UUID, ...] = ()
+    clinician_id: UUID | None = None
+    follows_id: UUID | None = None
+    consent: Consent | None = None
+    confirmed_spans: Collection[ConfirmedSpan] = field(default_factory=tuple)
+
+
+async def request(w: Work, wish: Wish) -> tables.Consultation:
+    """The consultation is filed, and with consent open: its first wave is out. A coordinator may file for a clinician."""
+    if wish.mode == "board":
+        raise errors.ModeNotOffered("/mode", "boards of several mentors are not offered yet")
+    clinician_id, institution_id, programme_id, department = await _requester(w, wish)
+    specialty = await w.session.get(tables.Specialty, wish.specialty)
+    if specialty is None or not specialty.is_bookable:
+        raise errors.Invalid("/specialty", "not a specialty that consultations are asked for")
+    if wish.follows_id:
+        await access.visible_consultation(w, wish.follows_id)
+    _check_windows(w, wish.windows)
+    deidentification.check(w, {"question": wish.question, "department": wish.department}, wish.confirmed_spans)
+    row_id = clock.new_id()
+    consultation = tables.Consultation(
+        id=row_id,
+        version=0,
+        created_at=w.now,
+        programme_id=programme_id,
+        institution_id=institution_id,
+        clinician_id=clinician_id,
+        department=department,
+        follows_id=wish.follows_id,
+        specialty_code=wish.specialty,
+        priority=wish.priority,
+        mode=wish.mode,
+        state="draft",
+        question=w.seal(wish.question, row_id),
+        languages=list(wish.languages),
+        age_band=wish.age_band,
+        duration_minutes=wish.duration_minutes,
+        tags=list(wish.tags),
+        is_translated=wish.is_translated,
+        excluded_mentors=sorted(set(wish.excluded_mentors)),
+        created_by=w.actor.person_id,
+    )
+    windows = [
+        tables.ConsultationWindow(consultation_id=row_id, from_at=from_at, until_at=until_at)
+        for from_at, until_at in dict(wish.windows).items()
+    ]
+    w.add(consultation, *windows)
+    if wish.consent:
+        await _open(w, consultation, wish.consent)
+    else:
+        w.touch(consultation)
+    return consultation
+
+
+async def _requester(w: Work, wish: Wish) -> tuple[UUID, UUID, UUID, str | None]:
+    """Name the clinician, the institution, its programme and the department the request belongs to."""
+    clinician_id = wish.clinician_id or w.actor.person_id
+    acting = clinician_id != w.actor.person_id
+    role = "coordinator" if acting else "clinician"
+    places = sorted(w.actor.institutions(role))
+    if not places:
+        raise errors.Forbidden
+    grants = (
+        await w.sql(
+            sa.select(tables.RoleGrant)
+            .join(tables.Person, col(tables.Person.id) == col(tables.RoleGrant.person_id))
+            .where(col(tables.RoleGrant.person_id) == clinician_id, col(tables.RoleGrant.role) == "clinician")
+            .where(col(tables.RoleGrant.institution_id).in_(places), col(tables.Person.state) == "active")
+            .order_by(col(tables.RoleGrant.id))
+        )
+    ).scalars().all()
+    if not grants:
+        raise errors.Invalid("/clinician_id", "not a clinician of your institution")
+    grant = next((g for g in grants if g.department == wish.department), grants[0])
+    found = (
+        await w.sql(_PROGRAMME, {"institution": grant.institution_id})
+    ).scalar_one_or_none()
+    if found is None:
+        raise errors.GateRefused(["no_memorandum"])
+    return grant.person_id, grant.institution_id, found, wish.department or grant.department
+
+
+_PROGRAMME = sa.text("""
+SELECT m.programme_id FROM memorandum m JOIN memorandum_party p ON p.memorandum_id = m.id AND p.side = 'requesting'
+WHERE p.institution_id = :institution
+   OR p.institution_id IN (SELECT network_id FROM membership WHERE institution_id = :institution)
+ORDER BY (m.status = 'active') DESC, (p.institution_id = :institution) DESC, m.id LIMIT 1
+""")
+
+
+def _check_windows(w: Work, windows: Sequence[tuple[datetime, datetime]]) -> None:
+    for number, (from_at, until_at) in enumerate(windows):
+        if until_at <= from_at:
+            raise errors.Invalid(f"/windows/{number}/until", "a window ends after its start")
+        if until_at <= w.now:
+            raise errors.Invalid(f"/windows/{number}/until", "this window lies behind us")
+
+
+async def consent(w: Work, consultation_id: UUID, given: Consent) -> tables.Consultation:
+    """The patient's consent is on record; a draft is open now. A later consent may name more countries."""
+    seen = await access.visible_consultation(w, consultation_id)
+    access.requires_requesting_side(w, seen)
+    consultation = await bookings.lock_consultation(w, consultation_id)
+    if consultation.state in ENDED_STATES:
+        raise errors.IllegalTransition("consultation", consultation.state, "open")
+    if consultation.state == "draft":
+        await _open(w, consultation, given)
+        return consultation
+    _record_consent(w, consultation, given)
+    w.touch(consultation)
+    if consultation.state == "unmatched":
+        consultation.next_wave_at = w.now
+    return consultation
+
+
+def _record_consent(w: Work, consultation: tables.Consultation, given: Consent) -> None:
+    if given.given_on > w.now.date():
+        raise errors.Invalid("/given_on", "consent cannot be given in the future")
+    consultation.consent_scope, consultation.consent_given_on = given.scope, given.given_on
+    consultation.consent_countries = sorted(set(given.countries))
+
+
+async def _open(w: Work, consultation: tables.Consultation, given: Consent) -> None:
+    _record_consent(w, consultation, given)
+    book = await candidates.rulebook(w, consultation.programme_id)
+    bookings.step("consultation", consultation, "open")
+    consultation.opened_at = consultation.next_wave_at = w.now
+    consultation.answer_due_at = policy.answer_due_at(book.policy, consultation.priority, w.now)
+    consultation.alert_at = policy.alert_at(book.policy, consultation.priority, w.now)
+    bookings.tell_consultation(w, "consultation.opened", consultation)
+    await notices.request_filed(w, consultation)
+    await offers.make_wave(w, consultation)
+
+
+async def cancel(w: Work, consultation_id: UUID, reason: str, note: str | None = None) -> tables.Consultation:
+    """The request is withdrawn: open offers closed, a booked or held time freed, everybody told."""
+    seen = await access.visible_consultation(w, consultation_id)
+    access.requires_requesting_side(w, seen)
+    deidentification.check(w, {"note": note})
+    consultation = await bookings.lock_consultation(w, consultation_id)
+    if consultation.state == "cancelled" and consultation.cancel_reason == reason:
+        return consultation
+    all_offers = await offers.of_consultation(w, consultation.id)
+    appointment = await bookings.live(w, consultation.id)
+    consultation.note = w.seal(note, consultation.id)
+    await _close(w, consultation, "cancelled", reason)
+    if appointment and appointment.status == "booked":
+        await bookings.cancel(w, consultation, appointment, "request_cancelled")
+    elif appointment:
+        await bookings.release(w, consultation, appointment, "request_cancelled")
+    written = [offer for offer in all_offers if offer.state == "accepted" and offer.ended_at is None]
+    for offer in written:
+        offer.ended_at = w.now
+    if written and appointment is None:
+        mentors = await notices.people(w, [offer.mentor_id for offer in written])
+        await notices.to_people(w, "withdrawn", consultation, mentors.values())
+    await offers.withdraw(w, consultation, all_offers)
+    return consultation
+
+
+async def _close(w: Work, consultation: tables.Consultation, state: str, reason: str | None) -> None:
+    bookings.step("consultation", consultation, state)
+    consultation.cancel_reason = reason
+    consultation.closed_at = w.now
+    consultation.next_wave_at = consultation.alert_at = None
+    bookings.tell_consultation(w, f"consultation.{state}", consultation)
+
+
+async def assign(w: Work, consultation_id: UUID, clinician_id: UUID) -> tables.Consultation:
+    """A colleague of the same institution takes the consultation over; a booked time must be free for them."""
+    seen = await access.visible_consultation(w, consultation_id)
+    access.requires_requesting_side(w, seen)
+    consultation = await bookings.lock_consultation(w, consultation_id)
+    if consultation.state in ENDED_STATES:
+        raise errors.IllegalTransition("consultation", consultation.state, consultation.state)
+    colleague = (
+        await w.sql(
+            sa.select(tables.Person)
+            .join(tables.RoleGrant, col(tables.RoleGrant.person_id) == col(tables.Person.id))
+            .where(col(tables.Person.id) == clinician_id, col(tables.Person.state) == "active")
+            .where(col(tables.RoleGrant.role) == "clinician")
+            .where(col(tables.RoleGrant.institution_id) == consultation.institution_id)
+        )
+    ).scalars().first()
+    if colleague is None:
+        raise errors.Invalid("/clinician_id", "not a clinician of this institution")
+    if colleague.id == consultation.clinician_id:
+        return consultation
+    appointment = await bookings.live(w, consultation.id)
+    consultation.clinician_id = colleague.id
+    w.touch(consultation)
+    if appointment:
+        await bookings.replace_clinician(w, consultation, appointment, colleague)
+    return consultation
+
+
+async def expire(w: Work, consultation_id: UUID) -> None:
+    """Close a consultation whose answer was due a day ago with nothing agreed; nothing if something was."""
+    consultation = await bookings.lock_consultation(w, consultation_id)
+    book = await candidates.rulebook(w, consultation.programme_id)
+    if consultation.answer_due_at is None:
+        return
+    ends_at = policy.expires_at(book.policy, consultation.answer_due_at)
+    if lifecycle.expire_consultation(consultation.state, ends_at, w.now) == consultation.state:
+        return
+    all_offers = await offers.of_consultation(w, consultation.id)
+    held = await bookings.live(w, consultation.id)
+    await _close(w, consultation, "expired", None)
+    if held:
+        await bookings.release(w, consultation, held, "hold_expired")
+    await offers.withdraw(w, consultation, all_offers)
+    clinician = await notices.people(w, [consultation.clinician_id])
+    receivers = [*clinician.values(), *await notices.coordinators(w, [consultation.institution_id])]
+    await notices.to_people(w, "expired", consultation, {person.id: person for person in receivers}.values())
+
+
+async def candidates_of(w: Work, consultation_id: UUID) -> tuple[matching.Ranking, Any, tables.Consultation]:
+    """Rank who may and can answer, with every term, and name who may not, with every reason: for the requesting side."""
+    consultation = await access.visible_consultation(w, consultation_id)
+    if not access.is_requesting_side(w, consultation):
+        access.requires_admin(w, consultation.programme_id)
+    book = await candidates.rulebook(w, consultation.programme_id)
+    ranking, asked = await candidates.ranking(w, consultation, book, limit=20, near=True)
+    return ranking, asked, consultation

@@ -1,0 +1,548 @@
+"""Asking mentors: waves, answers, counters, holds. The first acceptance wins in one transaction.
+
+Lock order: consultation, offers, people, memorandum (architecture). Who may be asked and when is decided by
+`rules.gate` and `rules.matching`; this loads, asks them, and writes.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col, select
+
+from service import access, bookings, candidates, clock, deidentification, errors, events, memoranda, notices, tables
+from service.rules import gate, lifecycle, matching, policy
+from service.rules.case import Case, Link, Mentor, Rulebook
+from service.rules.gate import Refusal
+from service.work import Work
+
+AGREED = frozenset({Refusal.OUTSIDE_HOURS, Refusal.MENTOR_PAUSED, Refusal.DEADLINE_UNREACHABLE})
+"""What the two sides may agree on: a time that both named themselves may lie outside hours and after the due time."""
+MOST_STARTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What an acceptance led to: an appointment, or advice to be written by the due time."""
+
+    consultation: tables.Consultation
+    appointment: tables.Appointment | None
+
+
+async def of_consultation(w: Work, consultation_id: UUID) -> list[tables.Offer]:
+    """Lock every offer of the consultation and give them as they are now."""
+    await w.flush()
+    query = (
+        select(tables.Offer)
+        .where(col(tables.Offer.consultation_id) == consultation_id)
+        .order_by(col(tables.Offer.id))
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    return list((await w.session.exec(query)).all())
+
+
+async def make_wave(w: Work, consultation: tables.Consultation) -> None:
+    """Ask the next mentors, or say that nobody is left: the consultation is locked, and due for a wave."""
+    asked_before = await of_consultation(w, consultation.id)
+    waiting = [offer for offer in asked_before if offer.state in {"pending", "countered"}]
+    if any(offer.state == "pending" and offer.answer_by > w.now for offer in waiting):
+        consultation.next_wave_at = max(offer.answer_by for offer in waiting if offer.state == "pending")
+        return
+    book = await candidates.rulebook(w, consultation.programme_id)
+    pace = book.policy.pace(consultation.priority)
+    but = {offer.mentor_id for offer in asked_before}
+    ranking, _ = await candidates.ranking(w, consultation, book, limit=pace.per_wave, but=but)
+    if not ranking.candidates:
+        # Somebody may become free again: look once a wave, until the consultation expires.
+        consultation.next_wave_at = w.now + pace.wave
+        if not waiting and consultation.state != "unmatched":
+            await _nobody_left(w, consultation, book)
+        return
+    consultation.waves += 1
+    weekdays = await _working_weekdays(w, [c.mentor.institution_id for c in ranking.candidates[: pace.per_wave]])
+    sent = [
+        await _send(w, consultation, candidate, book, weekdays[candidate.mentor.institution_id])
+        for candidate in ranking.candidates[: pace.per_wave]
+    ]
+    consultation.next_wave_at = max(offer.answer_by for offer in sent)
+    _become_offered(w, consultation, sent[0].memorandum_id)
+
+
+async def _nobody_left(w: Work, consultation: tables.Consultation, book: Rulebook) -> None:
+    ranking, _ = await candidates.ranking(w, consultation, book, near=True)
+    counts: dict[str, int] = {}
+    for reason in (reason for _, reasons in ranking.excluded for reason in reasons):
+        counts[reason.value] = counts.get(reason.value, 0) + 1
+    bookings.step("consultation", consultation, "unmatched")
+    bookings.tell_consultation(w, "consultation.unmatched", consultation)
+    receivers = await notices.coordinators(w, [consultation.institution_id])
+    await notices.to_people(w, "unmatched", consultation, receivers, counts=counts)
+
+
+def _become_offered(w: Work, consultation: tables.Consultation, memorandum_id: UUID) -> None:
+    if consultation.state in {"open", "unmatched"}:
+        bookings.step("consultation", consultation, "offered")
+        bookings.tell_consultation(w, "consultation.offered", consultation, memorandum_id)
+
+
+async def _working_weekdays(w: Work, institution_ids: Collection[UUID]) -> dict[UUID, list[int]]:
+    query = select(tables.Institution).where(col(tables.Institution.id).in_(set(institution_ids)))
+    return {row.id: row.working_weekdays for row in (await w.session.exec(query)).all()}
+
+
+async def _send(  # noqa: PLR0913, PLR0917 - an offer's parts
+    w: Work,
+    consultation: tables.Consultation,
+    candidate: matching.Candidate,
+    book: Rulebook,
+    working_weekdays: Collection[int],
+    override: tuple[str, str] | None = None,
+) -> tables.Offer:
+    due = consultation.answer_due_at or w.now
+    kind = consultation.mode
+    if kind == "either" and not candidate.starts:
+        kind = "written"
+    offer = tables.Offer(
+        id=clock.new_id(),
+        version=0,
+        created_at=w.now,
+        consultation_id=consultation.id,
+        mentor_id=candidate.mentor.person_id,
+        institution_id=candidate.mentor.institution_id,
+        memorandum_id=candidate.link.memorandum_id,
+        route=candidate.link.route,
+        kind=kind,
+        state="pending",
+        wave=consultation.waves,
+        starts=list(candidate.starts),
+        sent_at=w.now,
+        answer_by=policy.answer_by(
+            book.policy,
+            consultation.priority,
+            w.now,
+            due,
+            candidate.mentor.zone,
+            working_weekdays,
+            known_case=candidate.knows_case,
+        ),
+        terms={"score": candidate.score, **candidate.terms},
+        override_rule=override[0] if override else None,
+        override_reason=override[1] if override else None,
+    )
+    w.add(offer)
+    _tell(w, "offer.sent", consultation, offer)
+    await w.flush()
+    await notices.offer_sent(w, consultation, offer)
+    return offer
+
+
+def _tell(w: Work, type_: str, consultation: tables.Consultation, offer: tables.Offer) -> None:
+    audience = events.Audience(
+        programme_id=consultation.programme_id,
+        memorandum_id=offer.memorandum_id,
+        institution_ids=(consultation.institution_id, offer.institution_id),
+        person_ids=(consultation.clinician_id, offer.mentor_id),
+    )
+    events.record(w, type_, offer, offer.id, audience, state=offer.state, consultation_id=consultation.id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """One mentor and one case as the gate sees them now."""
+
+    asked: Case
+    mentor: Mentor
+    book: Rulebook
+
+
+async def facts(
+    w: Work, consultation: tables.Consultation, mentor_id: UUID, *, but_appointment: UUID | None = None
+) -> _Facts:
+    """Load what the gate needs about this mentor; raises NotFound for somebody who is no mentor."""
+    asked = await candidates.case(w, consultation, but_appointment=but_appointment)
+    found = await candidates.mentors(w, consultation, asked, people=[mentor_id], but_appointment=but_appointment)
+    if not found:
+        raise errors.NotFound
+    return _Facts(asked, found[0], await candidates.rulebook(w, consultation.programme_id))
+
+
+def _gate(
+    w: Work,
+    known: _Facts,
+    start: datetime | None,
+    overrides: Collection[str] = (),
+    *,
+    waived: Collection[str] = (),
+    is_asking: bool,
+) -> Link:
+    """Give the memorandum the session runs under, or raise GateRefused with every failing rule."""
+    refused = gate.check(known.asked, known.mentor, start, w.now, known.book, overrides, is_asking=is_asking)
+    reasons = [rule.value for rule in refused if rule not in waived]
+    link = gate.choose_link(known.asked, known.mentor, start or w.now, known.book, overrides)
+    if reasons or link is None:
+        raise errors.GateRefused(reasons or [Refusal.NO_MEMORANDUM.value])
+    return link
+
+
+async def _gate_with_budget(  # noqa: PLR0913 - what the gate asks for
+    w: Work,
+    consultation: tables.Consultation,
+    offer: tables.Offer,
+    start: datetime | None,
+    *,
+    waived: Collection[str] = (),
+    but_appointment: UUID | None = None,
+) -> Link:
+    """As `_gate`, and no other booking can spend the same minutes: a memorandum with a budget is locked, then read."""
+    overrides = [offer.override_rule] if offer.override_rule else []
+    locked: UUID | None = None
+    while True:
+        known = await facts(w, consultation, offer.mentor_id, but_appointment=but_appointment)
+        link = _gate(w, known, start, overrides, waived=waived, is_asking=False)
+        # What was chosen at the offer stays as long as it still holds.
+        chosen = [k for k in known.mentor.links if k.memorandum_id == offer.memorandum_id and k.is_valid(start or w.now)]
+        fitting = [k for k in gate.covering(known.asked, chosen, known.book) if gate.has_budget(known.asked, k, overrides)]
+        link = fitting[0] if fitting else link
+        if link.minutes_left is None or link.memorandum_id == locked:
+            return link
+        await memoranda.lock_budget(w, link.memorandum_id)
+        locked = link.memorandum_id
+
+
+def _must_be_answerable(offer: tables.Offer, decide: object, w: Work) -> None:
+    try:
+        offer.state = decide(offer.state, offer.answer_by, w.now)  # type: ignore[operator]
+    except lifecycle.TooLate as error:
+        raise errors.OfferExpired from error
+    except lifecycle.IllegalTransition as error:
+        raise errors.OfferClosed(f"It is {offer.state}.", state=offer.state) from error
+
+
+async def _open(w: Work, offer_id: UUID) -> tuple[tables.Consultation, tables.Offer, list[tables.Offer]]:
+    seen = await access.visible_offer(w, offer_id)
+    consultation = await bookings.lock_consultation(w, seen.consultation_id)
+    all_offers = await of_consultation(w, consultation.id)
+    return consultation, next(offer for offer in all_offers if offer.id == offer_id), all_offers
+
+
+async def accept(w: Work, offer_id: UUID, starts_at: datetime | None) -> Accepted:
+    """The mentor takes the consultation: booked at `starts_at`, or for None advice will be written; rivals withdrawn.
+
+    Raises OfferClosed, OfferExpired, SlotTaken, GateRefused, TimeNotBookable, HoldExpired. The same answer twice is one.
+    """
+    consultation, offer, rivals = await _open(w, offer_id)
+    access.requires_mentors_side(w, offer)
+    held = await bookings.live(w, consultation.id)
+    if offer.state == "accepted" and offer.ended_at is None:
+        same = held.starts_at if held and held.status == "booked" else None
+        if same == starts_at:
+            return Accepted(consultation, held)
+    _must_be_answerable(offer, lifecycle.accept, w)
+    offer.answered_at = w.now
+    if starts_at is None:
+        return await _accept_written(w, consultation, offer, rivals)
+    if offer.kind == "written":
+        raise errors.TimeNotBookable("/starts_at", "this offer asks for written advice: send no time")
+    waived: Collection[str] = {Refusal.OUTSIDE_HOURS, Refusal.MENTOR_PAUSED}
+    if starts_at not in offer.starts:
+        await _must_be_bookable(w, consultation, offer.mentor_id, starts_at, held)
+        waived = ()
+    return await _agree(w, consultation, offer, rivals, starts_at, held, waived)
+
+
+async def _accept_written(
+    w: Work, consultation: tables.Consultation, offer: tables.Offer, rivals: Sequence[tables.Offer]
+) -> Accepted:
+    if offer.kind == "live":
+        raise errors.TimeNotBookable("/starts_at", "a live consultation needs one of the offered times")
+    await _gate_with_budget(w, consultation, offer, None, waived={Refusal.OUTSIDE_HOURS})
+    bookings.step("consultation", consultation, "scheduled")
+    consultation.advice_due_at = consultation.answer_due_at
+    consultation.next_wave_at = consultation.alert_at = None
+    _tell(w, "offer.accepted", consultation, offer)
+    bookings.tell_consultation(w, "consultation.scheduled", consultation, offer.memorandum_id)
+    await withdraw(w, consultation, [rival for rival in rivals if rival.id != offer.id])
+    return Accepted(consultation, None)
+
+
+async def _must_be_bookable(
+    w: Work, consultation: tables.Consultation, mentor_id: UUID, starts_at: datetime, own: tables.Appointment | None
+) -> None:
+    known = await facts(w, consultation, mentor_id, but_appointment=own.id if own else None)
+    bookable = matching.propose(known.asked, known.mentor, w.now, known.book)
+    if starts_at not in bookable:
+        taken = await candidates.busy(
+            w, [mentor_id, consultation.clinician_id], starts_at, starts_at, but_appointment=own.id if own else None
+        )
+        if taken:
+            raise errors.SlotTaken(bookable[:MOST_STARTS])
+        raise errors.TimeNotBookable("/starts_at", "not one of the offered times, and not a bookable one")
+
+
+async def _agree(  # noqa: PLR0913, PLR0917 - an agreement's parts
+    w: Work,
+    consultation: tables.Consultation,
+    offer: tables.Offer,
+    rivals: Sequence[tables.Offer],
+    starts_at: datetime,
+    held: tables.Appointment | None,
+    waived: Collection[str],
+    clinician_status: str = "needs-action",
+) -> Accepted:
+    """Seat both people first (a loser reads slot-taken), ask the gate second, then tell."""
+    if held and held.status == "booked":
+        link = await _gate_with_budget(w, consultation, offer, starts_at, waived=waived, but_appointment=held.id)
+        _tell(w, "offer.accepted", consultation, offer)
+        await bookings.replace_mentor(w, consultation, held, offer, link, starts_at)
+        await withdraw(w, consultation, [rival for rival in rivals if rival.id != offer.id])
+        return Accepted(consultation, held)
+    appointment = await _book(w, consultation, offer, starts_at, held, waived, clinician_status)
+    bookings.step("consultation", consultation, "scheduled")
+    consultation.next_wave_at = consultation.alert_at = None
+    _tell(w, "offer.accepted", consultation, offer)
+    await bookings.tell(w, "appointment.booked", consultation, appointment)
+    bookings.tell_consultation(w, "consultation.scheduled", consultation, appointment.memorandum_id)
+    await withdraw(w, consultation, [rival for rival in rivals if rival.id != offer.id])
+    await notices.invited(w, "booked", consultation, appointment)
+    return Accepted(consultation, appointment)
+
+
+async def _book(  # noqa: PLR0913, PLR0917 - as _agree
+    w: Work,
+    consultation: tables.Consultation,
+    offer: tables.Offer,
+    starts_at: datetime,
+    held: tables.Appointment | None,
+    waived: Collection[str],
+    clinician_status: str,
+) -> tables.Appointment:
+    if held:
+        rows = await notices.participants(w, held.id)
+        if held.starts_at == starts_at and any(row.person_id == offer.mentor_id for row in rows):
+            await bookings.confirm(w, consultation, held, offer)
+            link = await _gate_with_budget(
+                w, consultation, offer, starts_at, waived=waived, but_appointment=held.id
+            )
+            held.memorandum_id, held.route = link.memorandum_id, link.route
+            return held
+        await bookings.release(w, consultation, held, "hold_released")
+    provisional = Link(memorandum_id=offer.memorandum_id, route=offer.route)
+    try:
+        appointment = await bookings.create(
+            w,
+            consultation,
+            mentor_id=offer.mentor_id,
+            mentor_institution_id=offer.institution_id,
+            offer=offer,
+            link=provisional,
+            starts_at=starts_at,
+            clinician_status=clinician_status,
+        )
+    except errors.SlotTaken as error:
+        known = await facts(w, consultation, offer.mentor_id)
+        raise errors.SlotTaken(matching.propose(known.asked, known.mentor, w.now, known.book)[:MOST_STARTS]) from error
+    link = await _gate_with_budget(
+        w, consultation, offer, starts_at, waived=waived, but_appointment=appointment.id
+    )
+    appointment.memorandum_id, appointment.route = link.memorandum_id, link.route
+    return appointment
+
+
+async def withdraw(w: Work, consultation: tables.Consultation, offers: Sequence[tables.Offer]) -> None:
+    """Close what still waits, without a mark against the mentors; they are thanked."""
+    closed = [offer for offer in offers if offer.state in {"pending", "countered"}]
+    for offer in closed:
+        offer.state = lifecycle.withdraw(offer.state)
+        _tell(w, "offer.withdrawn", consultation, offer)
+    if closed:
+        mentors = await notices.people(w, [offer.mentor_id for offer in closed])
+        await notices.to_people(w, "offer_closed", consultation, mentors.values())
+
+
+async def decline(w: Work, offer_id: UUID, reason: str, note: str | None = None) -> tables.Offer:
+    """The mentor says no; the next wave goes out as soon as nobody of this one is left."""
+    consultation, offer, rivals = await _open(w, offer_id)
+    access.requires_mentors_side(w, offer)
+    if offer.state == "declined" and offer.decline_reason == reason:
+        return offer
+    _must_be_answerable(offer, lifecycle.decline, w)
+    offer.answered_at, offer.decline_reason = w.now, reason
+    deidentification.check(w, {"note": note})
+    offer.note = w.seal(note, offer.id)
+    _tell(w, "offer.declined", consultation, offer)
+    mentors = await notices.people(w, [offer.mentor_id])
+    await notices.to_people(w, "offer_thanks", consultation, mentors.values())
+    _hurry(w, consultation, rivals)
+    return offer
+
+
+def _hurry(w: Work, consultation: tables.Consultation, all_offers: Sequence[tables.Offer]) -> None:
+    if consultation.state in lifecycle.SEEKING and not any(offer.state == "pending" for offer in all_offers):
+        consultation.next_wave_at = w.now
+
+
+async def expire(w: Work, offer_id: UUID) -> None:
+    """Close an offer that nobody answered in time, and let the next wave go out; nothing if it was answered."""
+    seen = await w.session.get_one(tables.Offer, offer_id)
+    consultation = await bookings.lock_consultation(w, seen.consultation_id)
+    all_offers = await of_consultation(w, consultation.id)
+    offer = next(offer for offer in all_offers if offer.id == offer_id)
+    if lifecycle.expire(offer.state, offer.answer_by, w.now) != offer.state:
+        await _expired(w, consultation, offer)
+        _hurry(w, consultation, all_offers)
+
+
+async def _expired(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:
+    offer.state = "expired"
+    _tell(w, "offer.expired", consultation, offer)
+    mentors = await notices.people(w, [offer.mentor_id])
+    await notices.to_people(w, "offer_closed", consultation, mentors.values())
+
+
+async def counter(w: Work, offer_id: UUID, starts: Sequence[datetime]) -> tables.Offer:
+    """The mentor proposes up to three other times, each ahead of us."""
+    consultation, offer, _ = await _open(w, offer_id)
+    access.requires_mentors_side(w, offer)
+    if offer.kind == "written":
+        raise errors.TimeNotBookable("/starts", "written advice has no time")
+    if any(start <= w.now for start in starts):
+        raise errors.TimeNotBookable("/starts", "a proposed time lies behind us")
+    _must_be_answerable(offer, lifecycle.counter, w)
+    offer.answered_at = w.now
+    offer.counter_starts = sorted(set(starts))
+    _tell(w, "offer.countered", consultation, offer)
+    await notices.countered(w, consultation, offer)
+    return offer
+
+
+async def accept_counter(w: Work, offer_id: UUID, starts_at: datetime) -> Accepted:
+    """The requesting side takes one of the mentor's times: booked, rivals withdrawn."""
+    consultation, offer, rivals = await _open(w, offer_id)
+    access.requires_requesting_side(w, consultation)
+    held = await bookings.live(w, consultation.id)
+    if offer.state == "accepted" and offer.ended_at is None and held and held.starts_at == starts_at:
+        return Accepted(consultation, held)
+    if starts_at not in offer.counter_starts:
+        raise errors.TimeNotBookable("/starts_at", "not one of the mentor's times")
+    if starts_at <= w.now:
+        raise errors.TimeNotBookable("/starts_at", "this time lies behind us")
+    try:
+        offer.state = lifecycle.accept_counter(offer.state)
+    except lifecycle.IllegalTransition as error:
+        raise errors.OfferClosed(f"It is {offer.state}.", state=offer.state) from error
+    return await _agree(w, consultation, offer, rivals, starts_at, held, AGREED, clinician_status="accepted")
+
+
+async def decline_counter(w: Work, offer_id: UUID) -> tables.Offer:
+    """The requesting side wants none of the mentor's times: the offer waits again until its time, else it is over."""
+    consultation, offer, rivals = await _open(w, offer_id)
+    access.requires_requesting_side(w, consultation)
+    try:
+        offer.state = lifecycle.decline_counter(offer.state, offer.answer_by, w.now)
+    except lifecycle.IllegalTransition as error:
+        raise errors.OfferClosed(f"It is {offer.state}.", state=offer.state) from error
+    _tell(w, "offer.counter_declined", consultation, offer)
+    mentors = await notices.people(w, [offer.mentor_id])
+    await notices.to_people(w, "counter_declined", consultation, mentors.values())
+    _hurry(w, consultation, rivals)
+    return offer
+
+
+async def choose(
+    w: Work,
+    consultation_id: UUID,
+    mentor_id: UUID,
+    starts: Sequence[datetime] | None,
+    override: tuple[str, str] | None,
+) -> tables.Offer:
+    """The requesting side's coordinator asks this mentor; the gate holds, but for the rule overridden with a reason."""
+    consultation = await access.visible_consultation(w, consultation_id)
+    access.requires_at(w, consultation.institution_id, "coordinator")
+    consultation = await bookings.lock_consultation(w, consultation_id)
+    await of_consultation(w, consultation_id)
+    return await _ask_by_hand(w, consultation, mentor_id, starts, override)
+
+
+async def _ask_by_hand(
+    w: Work,
+    consultation: tables.Consultation,
+    mentor_id: UUID,
+    starts: Sequence[datetime] | None,
+    override: tuple[str, str] | None,
+) -> tables.Offer:
+    if consultation.state not in {*lifecycle.SEEKING, "scheduled"} or consultation.advice_due_at:
+        raise errors.IllegalTransition("consultation", consultation.state, "offered")
+    own = await bookings.live(w, consultation.id)
+    known = await facts(w, consultation, mentor_id, but_appointment=own.id if own else None)
+    overrides = [override[0]] if override else []
+    free = _free_starts(known, w.now, overrides)
+    chosen = tuple(starts) if starts else matching.pick_three(free, known.asked.zone, known.mentor.zone)
+    is_live = consultation.mode != "written" and bool(chosen)
+    if not is_live and consultation.mode == "live":
+        raise errors.GateRefused([Refusal.DEADLINE_UNREACHABLE.value])
+    links = [_gate(w, known, start, overrides, is_asking=True) for start in (chosen if is_live else (None,))]
+    if starts and not set(starts) <= set(free):
+        raise errors.TimeNotBookable("/starts", "one of these times is not bookable")
+    candidate = matching.Candidate(
+        mentor=known.mentor,
+        score=0.0,
+        terms={},
+        weights={},
+        link=links[0],
+        is_live=is_live,
+        knows_case=False,
+        earliest=chosen[0] if is_live else w.now,
+        starts=chosen,
+    )
+    consultation.waves += 1
+    weekdays = await _working_weekdays(w, [known.mentor.institution_id])
+    offer = await _send(w, consultation, candidate, known.book, weekdays[known.mentor.institution_id], override)
+    if consultation.state != "scheduled":
+        consultation.next_wave_at = max(offer.answer_by, consultation.next_wave_at or offer.answer_by)
+        _become_offered(w, consultation, offer.memorandum_id)
+    return offer
+
+
+def _free_starts(known: _Facts, now: datetime, overrides: Collection[str]) -> list[datetime]:
+    return matching.propose(known.asked, known.mentor, now, known.book, overrides)
+
+
+async def hold(w: Work, consultation_id: UUID, mentor_id: UUID, starts_at: datetime) -> tables.Appointment:
+    """The requesting side's coordinator holds a bookable time, and asks the mentor for it if nobody has yet."""
+    consultation = await access.visible_consultation(w, consultation_id)
+    access.requires_at(w, consultation.institution_id, "coordinator")
+    consultation = await bookings.lock_consultation(w, consultation_id)
+    all_offers = await of_consultation(w, consultation_id)
+    if consultation.state not in lifecycle.SEEKING or consultation.mode == "written":
+        raise errors.IllegalTransition("consultation", consultation.state, "held")
+    held = await bookings.live(w, consultation.id)
+    if held and held.held_until and held.held_until > w.now:
+        raise errors.Exists("A time is held for this consultation: release it first.", held.id)
+    if held:
+        await bookings.release(w, consultation, held, "hold_expired")
+    await _must_be_bookable(w, consultation, mentor_id, starts_at, None)
+    pending = [offer for offer in all_offers if offer.mentor_id == mentor_id and offer.state == "pending"]
+    offer = pending[0] if pending else await _ask_by_hand(w, consultation, mentor_id, [starts_at], None)
+    if starts_at not in offer.starts:
+        offer.starts = sorted({*offer.starts, starts_at})
+        w.touch(offer)
+    link = await _gate_with_budget(w, consultation, offer, starts_at)
+    book = await candidates.rulebook(w, consultation.programme_id)
+    appointment = await bookings.create(
+        w,
+        consultation,
+        mentor_id=mentor_id,
+        mentor_institution_id=offer.institution_id,
+        offer=None,
+        link=link,
+        starts_at=starts_at,
+        held_until=w.now + book.policy.hold,
+    )
+    await bookings.tell(w, "appointment.held", consultation, appointment)
+    await notices.invited(w, "held", consultation, appointment)
+    return appointment
+
+
