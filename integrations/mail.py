@@ -241,6 +241,17 @@ async def _leave(client: aiosmtplib.SMTP) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class SmtpOutbox:
+    """A mail server, by its address."""
+
+    url: str
+
+    async def send(self, message: bytes, recipient: str) -> outcomes.Outcome:
+        """The server has taken the message, or said why not."""
+        return await send(self.url, message, recipient)
+
+
+@dataclass(frozen=True, slots=True)
 class MaildirOutbox:
     """A folder in Maildir form that takes mail where no server is configured."""
 

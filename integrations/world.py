@@ -7,13 +7,22 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from integrations import migrate, postgres
+from integrations import mail, migrate, postgres
 from integrations.settings import Settings
-from service import clock, crypto, work
+from service import clock, crypto, outcomes, work
+
+
+class Outbox(Protocol):
+    """Whoever takes mail."""
+
+    async def send(self, message: bytes, recipient: str) -> outcomes.Outcome:
+        """Hand the message over for one recipient."""
+        ...
 
 
 @dataclass(slots=True)
@@ -25,6 +34,7 @@ class World:
     keys: crypto.Keys
     engine: AsyncEngine
     database: work.Database
+    outbox: Outbox
 
 
 class NotMigrated(Exception):
@@ -48,7 +58,14 @@ async def opened(
             await _have_schema(settings, engine)
         keys = crypto.Keys(settings.keys())
         time = clock.ManualClock(settings.clock_offset_path) if settings.clock == "manual" else clock.SystemClock()
-        yield World(settings, time, keys, engine, work.Database(engine, time, keys))
+        yield World(settings, time, keys, engine, work.Database(engine, time, keys), outbox_of(settings))
+
+
+def outbox_of(settings: Settings) -> Outbox:
+    """Send by SMTP where a server is named, else into a Maildir under the data directory."""
+    if settings.smtp_url is not None:
+        return mail.SmtpOutbox(settings.smtp_url.get_secret_value())
+    return mail.MaildirOutbox(settings.data_dir / "mail")
 
 
 def engine_of(settings: Settings, url: URL, *, purpose: str, statement_timeout_ms: int | None = None) -> AsyncEngine:

@@ -43,11 +43,8 @@ async def mail(  # noqa: PLR0913 - what a mail is made of, each by name
         "template": template,
         "locale": person.locale,
         "dated": instant(w.now),
-        "values": dict(values),
-        "links": {
-            name: {"id": str(link.id), "purpose": link.purpose}
-            for name, link in (links or {}).items()
-        },
+        "values": {**values, "zone": person.zone},
+        "links": {name: {"id": str(link.id), "purpose": link.purpose} for name, link in (links or {}).items()},
     }
     if calendar:
         payload["calendar"] = dict(calendar)
@@ -77,9 +74,7 @@ class Claim:
     attempt: int
     payload: Mapping[str, Any]
     recipient: tuple[str, str] | None  # name, address
-    people: Mapping[
-        str, tuple[str, str, str]
-    ]  # id -> name, address, locale: for the attendees of an invite
+    people: Mapping[str, tuple[str, str, str]]  # id -> name, address, locale: for the attendees of an invite
 
 
 async def claim(w: Work, delivery_id: UUID) -> Claim | None:
@@ -102,15 +97,10 @@ async def claim(w: Work, delivery_id: UUID) -> Claim | None:
         return None
     row.attempt += 1
     row.next_attempt_at = w.now + LEASE
-    attendees = [
-        UUID(a["person_id"])
-        for a in row.payload.get("calendar", {}).get("attendees", [])
-    ]
+    attendees = [UUID(a["person_id"]) for a in row.payload.get("calendar", {}).get("attendees", [])]
     people = (
         await w.session.exec(
-            sa.select(tables.Person).where(
-                col(tables.Person.id).in_({*attendees, row.person_id} - {None})
-            )  # type: ignore[call-overload]
+            sa.select(tables.Person).where(col(tables.Person.id).in_({*attendees, row.person_id} - {None}))  # type: ignore[call-overload]
         )
     ).scalars()
     known = {str(p.id): (p.display_name, p.email, p.locale) for p in people}
@@ -148,15 +138,11 @@ async def settle(
         return
     row.error = None if isinstance(outcome, outcomes.Delivered) else outcome.error[:200]
     if isinstance(outcome, outcomes.Retry):
-        row.next_attempt_at = retry.next_attempt(
-            row.attempt, w.now, clock.jitter(), outcome.after_seconds
-        )
+        row.next_attempt_at = retry.next_attempt(row.attempt, w.now, clock.jitter(), outcome.after_seconds)
         row.state = "pending" if row.next_attempt_at else "dead"
     else:
         row.next_attempt_at = None
-        row.state = (
-            "delivered" if isinstance(outcome, outcomes.Delivered) else "refused"
-        )
+        row.state = "delivered" if isinstance(outcome, outcomes.Delivered) else "refused"
     row.settled_at = None if row.state == "pending" else w.now
     w.add(
         tables.DeliveryAttempt(

@@ -51,6 +51,7 @@ async def _values(w: Work, consultation: tables.Consultation) -> dict[str, Any]:
         "specialty": {"en": specialty.name_en, "uk": specialty.name_uk},
         "priority": consultation.priority,
         "mode": consultation.mode,
+        "page": f"/consultations/{consultation.id}",
         "duration_minutes": consultation.duration_minutes,
     }
 
@@ -77,16 +78,12 @@ def _link(  # noqa: PLR0913 - a link's fields, each by name
     )
 
 
-def _choices(
-    w: Work,
-    person: UUID,
-    purpose: str,
-    subject: UUID,
-    starts: Sequence[datetime],
-    until: datetime,
+def _choices(  # noqa: PLR0913, PLR0917 - one link for each start
+    w: Work, name: str, person: UUID, purpose: str, subject: UUID, starts: Sequence[datetime], until: datetime
 ) -> dict[str, tables.Link]:
     return {
-        f"{purpose}:{instant(start)}": _link(w, person, purpose, subject, until, starts_at=start) for start in starts
+        f"{name}_{number}": _link(w, person, purpose, subject, until, starts_at=start)
+        for number, start in enumerate(starts, 1)
     }
 
 
@@ -122,14 +119,16 @@ async def offer_sent(w: Work, consultation: tables.Consultation, offer: tables.O
     known = await people(w, [offer.mentor_id, consultation.clinician_id])
     mentor, clinician = known[offer.mentor_id], known[consultation.clinician_id]
     until = offer.answer_by
-    links = _choices(w, mentor.id, "offer.accept", offer.id, offer.starts, until)
+    links = _choices(w, "accept", mentor.id, "offer.accept", offer.id, offer.starts, until)
     if offer.kind != "live":
-        links["offer.accept_written"] = _link(w, mentor.id, "offer.accept_written", offer.id, until)
+        name = "accept" if offer.kind == "written" else "write_advice"
+        links[name] = _link(w, mentor.id, "offer.accept_written", offer.id, until)
     if offer.kind != "written":
-        links["offer.counter"] = _link(w, mentor.id, "offer.counter", offer.id, until)
-    links["offer.decline"] = _link(w, mentor.id, "offer.decline", offer.id, until)
+        links["counter"] = _link(w, mentor.id, "offer.counter", offer.id, until)
+    links["decline"] = _link(w, mentor.id, "offer.decline", offer.id, until)
     values = await _values(w, consultation) | {
         "offer_id": str(offer.id),
+        "page": f"/offers/{offer.id}",
         "answer_by": instant(until),
         "answer_due_at": instant(consultation.answer_due_at) if consultation.answer_due_at else None,
         "starts": [instant(start) for start in offer.starts],
@@ -151,8 +150,8 @@ async def countered(w: Work, consultation: tables.Consultation, offer: tables.Of
     known = await people(w, [offer.mentor_id, consultation.clinician_id])
     mentor, clinician = known[offer.mentor_id], known[consultation.clinician_id]
     until = consultation.answer_due_at or w.now + ANSWER_LINK
-    links = _choices(w, clinician.id, "counter.accept", offer.id, offer.counter_starts, until)
-    links["counter.decline"] = _link(w, clinician.id, "counter.decline", offer.id, until)
+    links = _choices(w, "take", clinician.id, "counter.accept", offer.id, offer.counter_starts, until)
+    links["decline"] = _link(w, clinician.id, "counter.decline", offer.id, until)
     values = await _values(w, consultation) | {
         "offer_id": str(offer.id),
         "starts": [instant(start) for start in offer.counter_starts],
@@ -175,8 +174,8 @@ async def move_proposed(
     mentor_proposes = any(row.person_id == proposer and row.role == "mentor" for row in rows)
     receiver = sides["clinician"] if mentor_proposes else sides["mentor"]
     until = appointment.starts_at
-    links = _choices(w, receiver.id, "move.accept", appointment.id, starts, until)
-    links["move.decline"] = _link(w, receiver.id, "move.decline", appointment.id, until)
+    links = _choices(w, "take", receiver.id, "move.accept", appointment.id, starts, until)
+    links["decline"] = _link(w, receiver.id, "move.decline", appointment.id, until)
     values = await _values(w, consultation) | {
         "appointment_id": str(appointment.id),
         "starts_at": instant(appointment.starts_at),
@@ -272,19 +271,7 @@ async def _calendar_mails(  # noqa: PLR0913, PLR0917 - the parts of an iTIP mess
     reason: str | None = None,
 ) -> None:
     known = await people(w, [row.person_id for row in present])
-    calendar = {
-        "method": method,
-        "status": status,
-        "appointment_id": str(appointment.id),
-        "sequence": appointment.sequence,
-        "dtstamp": instant(appointment.dtstamp),
-        "starts_at": instant(appointment.starts_at),
-        "ends_at": instant(appointment.ends_at),
-        "attendees": [
-            {"person_id": str(row.person_id), "role": row.role, "partstat": row.status}
-            for row in (receivers if status is None else present)
-        ],
-    }
+    calendar = calendar_of(appointment, receivers if status is None else present, method, status)
     values = await _values(w, consultation) | {
         "appointment_id": str(appointment.id),
         "starts_at": calendar["starts_at"],
@@ -303,6 +290,24 @@ async def _calendar_mails(  # noqa: PLR0913, PLR0917 - the parts of an iTIP mess
             calendar=calendar,
             appointment=appointment,
         )
+
+
+def calendar_of(
+    appointment: tables.Appointment, present: Sequence[tables.Participant], method: str, status: str | None
+) -> dict[str, Any]:
+    """Give the plain values of an iTIP message: SEQUENCE and DTSTAMP are the row's, so that a repeat says the same."""
+    return {
+        "method": method,
+        "status": status,
+        "appointment_id": str(appointment.id),
+        "sequence": appointment.sequence,
+        "dtstamp": instant(appointment.dtstamp),
+        "starts_at": instant(appointment.starts_at),
+        "ends_at": instant(appointment.ends_at),
+        "attendees": [
+            {"person_id": str(row.person_id), "role": row.role, "partstat": row.status.upper()} for row in present
+        ],
+    }
 
 
 def join_link(w: Work, appointment: tables.Appointment, person_id: UUID) -> tables.Link:

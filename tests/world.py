@@ -9,8 +9,9 @@ from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from integrations import tokens
 from integrations.settings import Settings
-from integrations.world import World, engine_of
+from integrations.world import World, engine_of, outbox_of
 from service import crypto, work
 
 MONDAY = datetime(2026, 11, 16, 8, tzinfo=UTC)
@@ -67,7 +68,8 @@ def engine(settings: Settings, url: URL) -> AsyncEngine:
 def made(settings: Settings, engine: AsyncEngine, clock: TestClock, bind: AsyncConnection | None = None) -> World:
     """A world on the engine, or on one connection of it."""
     keys = KEYS
-    return World(settings, clock, keys, engine, work.Database(bind or engine, clock, keys))  # type: ignore[arg-type]
+    outbox = outbox_of(settings)
+    return World(settings, clock, keys, engine, work.Database(bind or engine, clock, keys), outbox)  # type: ignore[arg-type]
 
 
 async def _outside(server: URL, sql: str) -> None:

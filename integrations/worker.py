@@ -1,0 +1,91 @@
+"""The worker: takes deliveries from the queue, and sweeps what is due by the clock. As many as wanted, anywhere.
+
+A worker killed at any point loses nothing: what it had claimed is leased, what is due is a column.
+"""
+
+import asyncio
+import contextlib
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+import structlog
+from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
+from pgqueuer.core.qm import QueueManager
+from pgqueuer.domain.models import Job
+
+from integrations import deliver
+from integrations.world import World
+from service import clock, errors, queue, sweep
+
+AT_ONCE = 8
+SWEEP_SECONDS = 1.0
+SIMULATED_SWEEP_SECONDS = 0.2
+HOUSEKEEPING_SECONDS = 600.0
+RECONNECT_SECONDS = 1.0
+_log = structlog.get_logger("pobratym.worker")
+
+
+async def run(world: World, stop: asyncio.Event) -> None:
+    """Work until `stop` is set; finishes what it has begun. A database that goes away is waited for."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_again(stop, lambda: _take_jobs(world, stop)))
+        tasks.create_task(_again(stop, lambda: _sweep(world, stop)))
+
+
+async def _again(stop: asyncio.Event, body: object) -> None:
+    while not stop.is_set():
+        try:
+            await body()  # type: ignore[operator]
+        except (errors.Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            _log.warning("worker_interrupted", error=type(error).__name__)
+            await _pause(stop, RECONNECT_SECONDS)
+
+
+async def _take_jobs(world: World, stop: asyncio.Event) -> None:
+    url = world.engine.url.set(drivername="postgresql")
+    connection = await asyncpg.connect(url.render_as_string(hide_password=False))
+    try:
+        manager = QueueManager(queue.on(AsyncpgDriver(connection)))
+        limit = asyncio.Semaphore(AT_ONCE)
+
+        @manager.entrypoint(queue.DELIVER, accepts_context=False)
+        async def take(job: Job) -> None:
+            async with limit:
+                try:
+                    await deliver.deliver(world, UUID(bytes=job.payload or b""))
+                except (errors.DomainError, ValueError) as error:  # the row stays due: the sweep brings it again
+                    _log.warning("delivery_interrupted", error=type(error).__name__)
+
+        ended = asyncio.create_task(_end(manager, stop))
+        try:
+            await manager.run(
+                dequeue_timeout=timedelta(seconds=5), batch_size=AT_ONCE, shutdown_on_listener_failure=True
+            )
+        finally:
+            ended.cancel()
+    finally:
+        with contextlib.suppress(Exception):
+            await connection.close()
+
+
+async def _end(manager: QueueManager, stop: asyncio.Event) -> None:
+    await stop.wait()
+    manager.shutdown.set()
+
+
+async def _sweep(world: World, stop: asyncio.Event) -> None:
+    pause = SIMULATED_SWEEP_SECONDS if world.settings.clock == "manual" else SWEEP_SECONDS
+    cleaned = -HOUSEKEEPING_SECONDS
+    while not stop.is_set():
+        await sweep.once(world.database)
+        if clock.monotonic() - cleaned > HOUSEKEEPING_SECONDS:
+            cleaned = clock.monotonic()
+            await sweep.housekeeping(world.database)
+        await _pause(stop, pause)
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()

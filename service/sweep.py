@@ -1,0 +1,182 @@
+"""What is due by the clock. Timers are columns on the rows they concern, so they survive anything.
+
+Each due row is dealt with in a transaction of its own, by a verb that locks it and looks again: two workers that
+sweep at once, or an answer that arrives meanwhile, find the work done and do nothing.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from service import (
+    actor,
+    advice,
+    appointments,
+    bookings,
+    consultations,
+    deliveries,
+    errors,
+    memoranda,
+    notices,
+    offers,
+    tables,
+)
+from service.rules import lifecycle, policy
+from service.work import Database, Work
+
+BATCH = 100
+SEEKING = "state IN ('open', 'offered', 'unmatched')"
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """Which rows are due at :now, and what is done about each."""
+
+    name: str
+    due: str
+    act: Callable[[Work, UUID], Awaitable[object]]
+
+
+async def _wave(w: Work, consultation_id: UUID) -> None:
+    consultation = await bookings.lock_consultation(w, consultation_id)
+    is_due = consultation.next_wave_at is not None and consultation.next_wave_at <= w.now
+    if is_due and consultation.state in lifecycle.SEEKING:
+        await offers.make_wave(w, consultation)
+    elif is_due:
+        consultation.next_wave_at = None
+
+
+async def _alert(w: Work, consultation_id: UUID) -> None:
+    consultation = await bookings.lock_consultation(w, consultation_id)
+    if consultation.alert_at is None or consultation.alert_at > w.now:
+        return
+    consultation.alert_at = None
+    if consultation.state in lifecycle.SEEKING:
+        receivers = await notices.coordinators(w, [consultation.institution_id])
+        due = consultation.answer_due_at
+        await notices.to_people(w, "alert", consultation, receivers, answer_by=due and notices.instant(due))
+
+
+async def _memorandum_ended(w: Work, appointment_id: UUID) -> None:
+    """Both sides' coordinators hear of an appointment whose memorandum no longer holds; it is kept until they decide."""
+    appointment = await w.session.get_one(tables.Appointment, appointment_id)
+    consultation = await bookings.lock_consultation(w, appointment.consultation_id)
+    await w.session.refresh(appointment, with_for_update={"key_share": True})
+    if appointment.is_memorandum_end_told:
+        return
+    appointment.is_memorandum_end_told = True
+    rows = await notices.participants(w, appointment.id)
+    receivers = await notices.coordinators(w, {row.institution_id for row in rows})
+    times = [{"who": row.role, "zone": row.zone} for row in rows]
+    starts, ends = notices.instant(appointment.starts_at), notices.instant(appointment.ends_at)
+    values = {"appointment_id": str(appointment.id), "starts_at": starts, "ends_at": ends, "times": times}
+    await notices.to_people(w, "memorandum_ended", consultation, receivers, **values)
+
+
+async def _forget(w: Work, consultation_id: UUID) -> None:
+    """Erase the case text of a consultation that closed long ago; its facts stay."""
+    for statement in _FORGET:
+        await w.sql(sa.text(statement), {"id": consultation_id})
+
+
+_FORGET = (
+    "UPDATE consultation SET question = NULL, note = NULL WHERE id = :id",
+    "UPDATE offer SET note = NULL WHERE consultation_id = :id",
+    "UPDATE appointment SET note = NULL WHERE consultation_id = :id",
+    "UPDATE advice SET text = NULL WHERE consultation_id = :id",
+    "UPDATE session SET conclusion = NULL WHERE consultation_id = :id",
+    "UPDATE feedback SET note = NULL WHERE session_id IN (SELECT id FROM session WHERE consultation_id = :id)",
+)
+
+TIMERS = (
+    Timer("hold", "SELECT id FROM appointment WHERE status = 'pending' AND held_until <= :now", appointments.expire_hold),
+    Timer("offer", "SELECT id FROM offer WHERE state = 'pending' AND answer_by <= :now", offers.expire),
+    Timer("wave", f"SELECT id FROM consultation WHERE next_wave_at <= :now AND {SEEKING}", _wave),
+    Timer("alert", "SELECT id FROM consultation WHERE alert_at <= :now", _alert),
+    Timer(
+        "expiry", f"SELECT id FROM consultation WHERE {SEEKING} AND answer_due_at <= :expired", consultations.expire
+    ),
+    Timer(
+        "advice",
+        "SELECT id FROM consultation WHERE state = 'scheduled' AND advice_due_at <= :now AND NOT is_advice_overdue_told",
+        advice.overdue,
+    ),
+    Timer("reminder", "SELECT id FROM appointment WHERE remind_at <= :now AND status = 'booked'", appointments.remind),
+    Timer(
+        "memorandum", "SELECT id FROM memorandum WHERE status = 'active' AND valid_until <= :tomorrow", memoranda.expire
+    ),
+    Timer(
+        "memorandum_ended",
+        "SELECT a.id FROM appointment a JOIN memorandum m ON m.id = a.memorandum_id AND m.status <> 'active'"
+        " WHERE a.status IN ('pending', 'booked') AND NOT a.is_memorandum_end_told",
+        _memorandum_ended,
+    ),
+    Timer(
+        "retention", "SELECT id FROM consultation WHERE question IS NOT NULL AND closed_at <= :forgotten", _forget
+    ),
+)  # fmt: skip
+
+_PLACE_EVENTS = sa.text("""
+UPDATE event SET position = placed.position
+FROM (SELECT id, coalesce((SELECT max(position) FROM event), 0) + row_number() OVER (ORDER BY id) AS position
+      FROM event WHERE position IS NULL ORDER BY id LIMIT 1000) placed
+WHERE event.id = placed.id
+""")
+
+_HOUSEKEEPING = (
+    "DELETE FROM idempotency_key WHERE created_at < :day_ago",
+    "DELETE FROM revoked_token WHERE expires_at < :now",
+    "DELETE FROM link WHERE expires_at < :month_ago",
+    "DELETE FROM refresh_token WHERE expires_at < :month_ago",
+    "DELETE FROM rate_limit WHERE arrives_at < :day_ago",
+)
+
+
+async def once(database: Database) -> dict[str, int]:
+    """Deal with everything that is due now, a batch of each kind, and tell how much of each there was.
+
+    A row that cannot be dealt with now (somebody holds its lock) is met again at the next sweep.
+    """
+    done: dict[str, int] = {}
+    for timer in TIMERS:
+        async with database.work(actor.TIMER) as w:
+            ids = (await w.sql(sa.text(f"{timer.due} ORDER BY 1 LIMIT {BATCH}"), _instants(w, timer.due))).scalars().all()
+        for row_id in ids:
+            try:
+                await database.run(actor.TIMER, lambda w, row_id=row_id, act=timer.act: act(w, row_id))
+            except errors.Unavailable:
+                continue
+        done[timer.name] = len(ids)
+    async with database.work(actor.TIMER) as w:
+        done["delivery"] = await deliveries.enqueue_due(w)
+    await place_events(database)
+    return done
+
+
+def _instants(w: Work, statement: str) -> dict[str, object]:
+    known = {
+        "now": w.now,
+        "expired": w.now - timedelta(hours=policy.DEFAULT.expired_grace_hours),
+        "tomorrow": (w.now + timedelta(days=1)).date(),
+        "forgotten": w.now - timedelta(days=policy.DEFAULT.case_text_days),
+    }
+    return {name: value for name, value in known.items() if f":{name}" in statement}
+
+
+async def place_events(database: Database) -> None:
+    """Give committed events their position, without gaps: one sequencer at a time, whatever order they committed in."""
+    async with database.work(actor.TIMER) as w:
+        await w.sql(sa.text("SELECT pg_advisory_xact_lock(hashtext('pobratym event positions'))"))
+        await w.sql(_PLACE_EVENTS)
+
+
+async def housekeeping(database: Database) -> None:
+    """Drop what nobody can use any more."""
+    async with database.work(actor.TIMER) as w:
+        instants = {"now": w.now, "day_ago": w.now - timedelta(days=1), "month_ago": w.now - timedelta(days=30)}
+        for statement in _HOUSEKEEPING:
+            used = {name: value for name, value in instants.items() if f":{name}" in statement}
+            await w.sql(sa.text(statement), used)
