@@ -1,0 +1,29 @@
+# One image for the API and the worker: `… serve` and `… worker`. Everything secret comes from the environment.
+
+FROM python:3.12.12-slim-bookworm AS build
+WORKDIR /build
+COPY requirements-run.lock ./
+RUN python -m venv /opt/pobratym \
+    && /opt/pobratym/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes \
+        -r requirements-run.lock
+
+FROM python:3.12.12-slim-bookworm
+ENV PATH=/opt/pobratym/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    POBRATYM_DATA_DIR=/var/lib/pobratym
+RUN install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/pobratym
+WORKDIR /app
+COPY --from=build /opt/pobratym /opt/pobratym
+COPY alembic.ini ./
+COPY migrations ./migrations
+COPY service ./service
+COPY integrations ./integrations
+COPY api ./api
+USER 10001:10001
+EXPOSE 8000
+# The worker answers no requests: start it with its health check off.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/live', timeout=2)"]
+ENTRYPOINT ["python", "-m", "api.cli"]
+CMD ["serve", "--host", "0.0.0.0", "--no-worker"]
