@@ -4,6 +4,8 @@ Prefers a false alarm, which the clinician confirms, to a miss; but leaves alone
 pressures, doses, laboratory values, clock times and recent dates. The text is in NFC; positions are code points.
 """
 
+# ruff: noqa: RUF001 - the patterns are made for Ukrainian text
+
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -222,11 +222,13 @@ def _judge_live(search: _Search, mentor: Mentor) -> _Found | tuple[Refusal, ...]
     start = _first_clear(search, mentor, common & _allowed(search, mentor))
     if start and gate.may_ever(search.asked, mentor, search.book):
         return _Found(mentor, start, is_live=True)
-    # What refuses is told for the first time at which they would meet.
-    at = start or search.frame.earliest(common) or search.frame.earliest(search.attendable) or search.now
+    # What refuses is told for the first time at which they would meet, or that the clinician can attend.
+    notice = case.notice(search.asked, mentor, search.book.policy)
+    attendable = search.frame.since(search.attendable, search.now + notice)
+    at = start or search.frame.earliest(common or attendable or search.attendable) or search.now
     refusals = set(gate.check(search.asked, mentor, at, search.now, search.book))
-    if not common:  # they never meet: because of the mentor's hours, or since the clinician can attend no time at all
-        refusals.add(Refusal.OUTSIDE_HOURS if search.attendable else Refusal.DEADLINE_UNREACHABLE)
+    if not common:  # they never meet: because of the mentor's hours, or since the clinician has no time in time
+        refusals.add(Refusal.OUTSIDE_HOURS if attendable else Refusal.DEADLINE_UNREACHABLE)
     return tuple(rule for rule in Refusal if rule in refusals) or (Refusal.DEADLINE_UNREACHABLE,)
 
 
