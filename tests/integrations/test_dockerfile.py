@@ -1,4 +1,4 @@
-"""The image, as far as it can be seen without a container engine; `make test` also runs a linter over the Dockerfile."""
+"""The image, as far as it can be seen without a container engine; `make test` also lints the Dockerfile."""
 
 import importlib.machinery
 import importlib.util
