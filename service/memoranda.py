@@ -252,6 +252,18 @@ async def transition(
     return view
 
 
+async def expire(w: Work, memorandum_id: UUID) -> None:
+    """Let a memorandum end on the first day it no longer holds, in its programme's zone; not before, not twice."""
+    query = (
+        sa.select(tables.Memorandum).where(col(tables.Memorandum.id) == memorandum_id).with_for_update(key_share=True)
+    )
+    row = (await w.sql(query.execution_options(populate_existing=True))).scalar_one()
+    programme = await w.session.get_one(tables.Programme, row.programme_id)
+    today = availability.local_date(w.now, programme.zone)
+    if row.status == "active" and row.valid_until is not None and row.valid_until <= today:
+        await transition(w, row, "expired", row.valid_until, None)
+
+
 async def page(
     w: Work,
     *,
@@ -260,8 +272,8 @@ async def page(
     status: str | None = None,
     programme_id: UUID | None = None,
     institution_id: UUID | None = None,
-) -> tuple[list[View], str | None]:
-    """Give the memoranda that the actor sees, oldest first."""
+) -> list[View]:
+    """Give the memoranda that the actor sees, oldest first; one more than `limit` if others follow."""
     seen = [access.memoranda_seen(w.actor)]
     if status is not None:
         seen.append(col(tables.Memorandum.status) == status)
@@ -272,8 +284,7 @@ async def page(
             col(tables.MemorandumParty.institution_id) == institution_id
         )
         seen.append(col(tables.Memorandum.id).in_(parties))
-    found = await paging.page(w, tables.Memorandum, sa.and_(*seen), after=after, limit=limit)
-    return await views(w, found.items), found.next
+    return await views(w, await paging.rows(w, tables.Memorandum, sa.and_(*seen), after=after, limit=limit))
 
 
 async def views(w: Work, rows: Sequence[tables.Memorandum]) -> list[View]:

@@ -1,0 +1,212 @@
+"""Who signs in, with which roles, and which mentors are verified.
+
+Coordinators keep the people of their own institution, admins all. Nobody changes their own roles, verifies
+themself, or lets themself in again.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col
+
+from service import access, audit, clock, errors, logins, paging, tables
+from service.actor import Grant
+from service.work import Work
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A person with their roles."""
+
+    row: tables.Person
+    grants: tuple[Grant, ...]
+
+
+async def page(
+    w: Work,
+    *,
+    after: UUID | None,
+    limit: int,
+    role: str | None = None,
+    institution_id: UUID | None = None,
+) -> list[View]:
+    """Give the people that the actor sees, oldest first; one more than `limit` if others follow."""
+    seen = [access.people_seen(w.actor)]
+    held = sa.select(col(tables.RoleGrant.person_id))
+    if role is not None:
+        held = held.where(col(tables.RoleGrant.role) == role)
+    if institution_id is not None:
+        held = held.where(col(tables.RoleGrant.institution_id) == institution_id)
+    if role is not None or institution_id is not None:
+        seen.append(col(tables.Person.id).in_(held))
+    return await views(w, await paging.rows(w, tables.Person, sa.and_(*seen), after=after, limit=limit))
+
+
+async def views(w: Work, rows: Collection[tables.Person]) -> list[View]:
+    """Give the people with their roles, in one query."""
+    ids = [row.id for row in rows]
+    grants: dict[UUID, list[Grant]] = {row_id: [] for row_id in ids}
+    for row in await _grant_rows(w, ids):
+        grants[row.person_id].append(_as_grant(row))
+    return [View(row, tuple(grants[row.id])) for row in rows]
+
+
+async def create(w: Work, fields: Mapping[str, Any], grants: Collection[Grant]) -> View:
+    """Make a person with these roles; a mentor gets an empty profile, unverified. Raises Exists for a known address."""
+    if not grants:
+        raise errors.Invalid("/roles", "at least one role is needed")
+    _must_give(w, grants)
+    await _check_places(w, grants)
+    row = tables.Person(id=clock.new_id(), created_at=w.now, **fields)
+    w.add(row)
+    await w.flush()
+    await _set_grants(w, row, set(), set(grants))
+    audit.record(w, "created", "person", row.id)
+    return (await views(w, [row]))[0]
+
+
+async def change(w: Work, row: tables.Person, changes: Mapping[str, Any], grants: Collection[Grant] | None) -> View:
+    """Change a person: their own name, language and zone by themself; these, state and roles by who keeps them.
+
+    Disabling takes effect at once: every sign-in ends.
+    """
+    held = {_as_grant(grant) for grant in await _grant_rows(w, [row.id])}
+    is_self = row.id == w.actor.person_id
+    if is_self and (grants is not None or "state" in changes or "email" in changes):
+        msg = "Somebody else must change your roles, your state and your address."
+        raise errors.Forbidden(msg)
+    if not is_self:
+        access.requires(w, "coordinator", "programme_admin")
+        if {"state", "email"} & changes.keys():
+            _must_give(w, held)  # whoever is let in or out elsewhere too is not ours alone
+    if grants is not None:
+        _must_give(w, held ^ set(grants))
+        await _check_places(w, grants)
+        await _set_grants(w, row, held, set(grants))
+    for name, value in changes.items():
+        setattr(row, name, value)
+    if changes.get("state") == "disabled":
+        await logins.revoke_all(w, row.id)
+    w.touch(row)
+    audit.record(w, "changed", "person", row.id, fields=sorted({*changes, *(["roles"] if grants is not None else [])}))
+    return (await views(w, [row]))[0]
+
+
+async def verify(w: Work, person_id: UUID, until: datetime) -> tables.MentorProfile:
+    """Let offers reach the mentor until an instant; by their institution's coordinator or an admin, never by themself.
+
+    An instant that is past takes the verification back.
+    """
+    await access.visible_person(w, person_id)
+    profile: tables.MentorProfile | None = (
+        await w.sql(
+            sa.select(tables.MentorProfile).where(col(tables.MentorProfile.person_id) == person_id).with_for_update()
+        )
+    ).scalar_one_or_none()
+    is_keeper = profile is not None and profile.institution_id in w.actor.institutions("coordinator")
+    if person_id == w.actor.person_id or not (is_keeper or w.actor.holds("programme_admin")):
+        raise errors.Forbidden
+    if profile is None:
+        msg = "This person is no mentor."
+        raise errors.Conflict(msg)
+    profile.verified_until, profile.verified_by = until, w.actor.person_id
+    w.touch(profile)
+    audit.record(w, "verified", "mentor", person_id, until=until.isoformat())
+    return profile
+
+
+async def own(w: Work) -> View:
+    """Give whoever is signed in; raises Unauthenticated for anybody who is no person."""
+    row = await w.session.get(tables.Person, w.actor.person_id) if w.actor.person_id else None
+    if row is None:
+        raise errors.Unauthenticated
+    return (await views(w, [row]))[0]
+
+
+def _must_give(w: Work, grants: Collection[Grant]) -> None:
+    """Go on only if the actor decides about all these roles: a coordinator at home, an admin everywhere.
+
+    The role of an admin is given by admins of the same programme only.
+    """
+    keeps = w.actor.institutions("coordinator")
+    programmes = w.actor.programmes("programme_admin")
+    for grant in grants:
+        is_ours = (
+            grant.programme_id in programmes if grant.programme_id else programmes or grant.institution_id in keeps
+        )
+        if not (w.actor.is_timer or is_ours):
+            msg = "Roles are given by the institution's coordinator or an admin."
+            raise errors.Forbidden(msg)
+
+
+async def _check_places(w: Work, grants: Collection[Grant]) -> None:
+    for place, grant in enumerate(grants):
+        if (grant.role == "programme_admin") != (grant.programme_id is not None) or not (
+            grant.institution_id or grant.programme_id
+        ):
+            raise errors.Invalid(
+                f"/roles/{place}", "an admin has a programme_id, every other role an institution_id, nobody both"
+            )
+        if grant.institution_id and grant.programme_id:
+            raise errors.Invalid(f"/roles/{place}", "one place only: institution_id or programme_id")
+        if grant.institution_id and await w.session.get(tables.Institution, grant.institution_id) is None:
+            raise errors.Invalid(f"/roles/{place}/institution_id", "no such institution")
+        if grant.programme_id and await w.session.get(tables.Programme, grant.programme_id) is None:
+            raise errors.Invalid(f"/roles/{place}/programme_id", "no such programme")
+
+
+async def _set_grants(w: Work, person: tables.Person, held: set[Grant], wanted: set[Grant]) -> None:
+    for row in await _grant_rows(w, [person.id]):
+        if _as_grant(row) not in wanted:
+            await w.session.delete(row)
+    await w.flush()
+    for grant in sorted(wanted - held, key=repr):
+        w.add(
+            tables.RoleGrant(
+                id=clock.new_id(),
+                person_id=person.id,
+                role=grant.role,
+                institution_id=grant.institution_id,
+                programme_id=grant.programme_id,
+                department=grant.department,
+                created_at=w.now,
+            )
+        )
+    await _keep_profile(w, person, {grant.institution_id for grant in wanted if grant.role == "mentor"})
+
+
+async def _keep_profile(w: Work, person: tables.Person, institutions: set[UUID | None]) -> None:
+    """Give a new mentor an empty profile; who is no longer a mentor there, or moved, must be verified anew."""
+    profile = await w.session.get(tables.MentorProfile, person.id)
+    if profile is None:
+        for institution_id in sorted(filter(None, institutions))[:1]:
+            w.add(
+                tables.MentorProfile(
+                    person_id=person.id,
+                    institution_id=institution_id,
+                    availability_zone=person.zone,
+                    created_at=w.now,
+                )
+            )
+        return
+    if profile.institution_id not in institutions:
+        profile.verified_until = profile.verified_by = None
+        profile.institution_id = next(iter(sorted(filter(None, institutions))), profile.institution_id)
+        w.touch(profile)
+
+
+async def _grant_rows(w: Work, people: Collection[UUID]) -> list[tables.RoleGrant]:
+    rows = await w.sql(
+        sa.select(tables.RoleGrant)
+        .where(col(tables.RoleGrant.person_id).in_(people))
+        .order_by(col(tables.RoleGrant.person_id), col(tables.RoleGrant.id))
+    )
+    return list(rows.scalars())
+
+
+def _as_grant(row: tables.RoleGrant) -> Grant:
+    return Grant(row.role, row.institution_id, row.programme_id, row.department)
