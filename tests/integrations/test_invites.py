@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import letterbox
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import letterbox
 from integrations import calendar, letters, mail
 
 READER = Path(__file__).parent / "ical"
@@ -195,20 +195,28 @@ def test_inv_10_no_zone_is_named_in_an_invite() -> None:
     assert b"TZID" not in calendar.render(letterbox.an_invite())
 
 
-@pytest.mark.parametrize("field", ["summary", "description", "uid", "organizer", "attendee"])
-def test_inv_11_no_value_starts_a_line_of_its_own(field: str) -> None:
+def injected(field: str) -> bytes:
     changes: dict[str, Any] = {field: INJECTION}
     if field == "organizer":
         changes = {"organizer": calendar.Organizer(INJECTION, letterbox.SENDER)}
-    if field == "attendee":
+    if field == "attendees":
         changes = {"attendees": (calendar.Attendee(INJECTION, letterbox.CLINICIAN, "uk"),) * 2}
-    names = [
-        line.partition(":")[0].partition(";")[0]
-        for line in letterbox.lines(calendar.render(letterbox.an_invite(**changes)))
-    ]
-    assert names == [
-        line.partition(":")[0].partition(";")[0] for line in letterbox.lines(calendar.render(letterbox.an_invite()))
-    ]
+    return calendar.render(letterbox.an_invite(**changes))
+
+
+def properties(ics: bytes) -> list[str]:
+    return [line.partition(":")[0].partition(";")[0] for line in letterbox.lines(ics)]
+
+
+@pytest.mark.parametrize("field", ["summary", "description", "uid", "organizer", "attendees"])
+def test_inv_11_no_value_starts_a_line_of_its_own(field: str) -> None:
+    assert properties(injected(field)) == properties(calendar.render(letterbox.an_invite()))
+
+
+@pytest.mark.parametrize("field", ["summary", "description", "organizer", "attendees"])
+def test_inv_11_no_value_brings_in_a_character_that_steers(field: str) -> None:
+    text = injected(field).replace(b"\r\n", b"").decode()
+    assert set(text) & set("\r\n\x00\x0b\x85\u2028\u2029") == set()
 
 
 @pytest.mark.parametrize("field", ["url", "organizer", "attendees"])
@@ -232,6 +240,11 @@ def test_inv_11_an_invite_is_private_and_names_the_room() -> None:
         == letterbox.values(ics, "LOCATION")
         == [letterbox.LINKS["join"]]
     )
+
+
+def test_inv_11_the_room_is_told_to_be_for_sound_and_picture() -> None:
+    (line,) = (found for found in letterbox.lines(calendar.render(letterbox.an_invite())) if "CONFERENCE" in found)
+    assert line == f"CONFERENCE;FEATURE=AUDIO,VIDEO;VALUE=URI:{letterbox.LINKS['join']}"
 
 
 def test_inv_11_an_event_tells_facts_and_links_that_open_but_no_link_that_acts() -> None:
