@@ -4,7 +4,7 @@ Only proposes: what is read here may be stale, and the database decides. Every t
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -111,12 +111,12 @@ def _worked(search: _Search, hours: Hours, quiet: tuple[int, int] | None, zone: 
     return cells.runs(bits, search.length) & search.attendable
 
 
-def _allowed(search: _Search, mentor: Mentor) -> int:
+def _allowed(search: _Search, mentor: Mentor, overrides: Collection[str] = ()) -> int:
     """Set the starts at which no rule that depends on the time refuses, busy times left aside."""
     asked, frame = search.asked, search.frame
     bits = 0
     for link in gate.covering(asked, mentor.links, search.book):
-        if link.status == "active" and gate.has_budget(asked, link):
+        if link.status == "active" and gate.has_budget(asked, link, overrides):
             bits |= _within(search, link.valid_from, link.valid_until)
     if mentor.verified_until is None:
         return 0
@@ -149,17 +149,19 @@ def _first_clear(search: _Search, mentor: Mentor, bits: int) -> datetime | None:
     return None
 
 
-def _starts(search: _Search, mentor: Mentor) -> list[datetime]:
+def _starts(search: _Search, mentor: Mentor, overrides: Collection[str] = ()) -> list[datetime]:
     occupied = cells.count(search.asked.minutes + mentor.buffer_minutes)
     clear = _clear(search.frame, mentor.busy, search.length, occupied)
-    return search.frame.instants(_common(search, mentor) & _allowed(search, mentor) & clear)
+    return search.frame.instants(_common(search, mentor) & _allowed(search, mentor, overrides) & clear)
 
 
-def propose(asked: Case, mentor: Mentor, now: datetime, book: Rulebook) -> list[datetime]:
+def propose(
+    asked: Case, mentor: Mentor, now: datetime, book: Rulebook, overrides: Collection[str] = ()
+) -> list[datetime]:
     """Give every start at which this mentor may and can take the case live, in order; `[]` for written mode."""
-    if asked.mode == "written" or not gate.may_ever(asked, mentor, book):
+    if asked.mode == "written" or not gate.may_ever(asked, mentor, book, overrides):
         return []
-    return _starts(_search(asked, now, book), mentor)
+    return _starts(_search(asked, now, book), mentor, overrides)
 
 
 def pick_three(starts: Sequence[datetime], requester_zone: str, mentor_zone: str) -> tuple[datetime, ...]:

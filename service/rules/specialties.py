@@ -30,7 +30,7 @@ class Tree:
         self._parents: dict[str, frozenset[str]] = {}
         for code, parent, also in rows:
             self._parent[code] = parent or None
-            self._parents[code] = frozenset((*also, parent)) - {None, ""} if parent else frozenset(also)
+            self._parents[code] = frozenset(filter(None, (*also, parent)))
         self._distances = {code: self._climb(code) for code in self._parent}
         self._relations: dict[tuple[str, str], Relation] = {}
 

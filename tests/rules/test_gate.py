@@ -217,11 +217,14 @@ ONE, TWO, THREE = (UUID(int=n) for n in (101, 102, 103))
 
 
 def test_the_memorandum_with_the_most_specific_area_is_chosen():
-    assert choose(
-        link(memorandum_id=ONE),
-        link(memorandum_id=TWO, areas=frozenset({"sur.neuro", "med"}), minutes_left=60),
-        link(memorandum_id=THREE, areas=frozenset({"sur"})),
-    ) == TWO
+    assert (
+        choose(
+            link(memorandum_id=ONE),
+            link(memorandum_id=TWO, areas=frozenset({"sur.neuro", "med"}), minutes_left=60),
+            link(memorandum_id=THREE, areas=frozenset({"sur"})),
+        )
+        == TWO
+    )
 
 
 def test_among_equal_areas_most_hours_left_are_chosen():
@@ -230,7 +233,11 @@ def test_among_equal_areas_most_hours_left_are_chosen():
 
 
 def test_among_equal_hours_the_oldest_is_chosen():
-    links = (link(memorandum_id=ONE, signed_on=None), link(memorandum_id=TWO), link(memorandum_id=THREE, signed_on=date(2023, 1, 1)))
+    links = (
+        link(memorandum_id=ONE, signed_on=None),
+        link(memorandum_id=TWO),
+        link(memorandum_id=THREE, signed_on=date(2023, 1, 1)),
+    )
     assert choose(*links) == THREE
     assert choose(*links[:2]) == TWO
 

@@ -42,7 +42,8 @@ def tried_one_by_one(asked, asking, now):
         at_hand = (
             any(since <= at and at + session <= until for since, until in asked.windows)
             if asked.windows
-            else asked.priority == "stat" or local.replace(hour=7, minute=0) <= local < ends <= local.replace(hour=21, minute=0)
+            else asked.priority == "stat"
+            or local.replace(hour=7, minute=0) <= local < ends <= local.replace(hour=21, minute=0)
         )
         both = ((asked.busy, asked.buffer_minutes), (asking.busy, asking.buffer_minutes))
         is_clear = not any(
@@ -57,9 +58,9 @@ def tried_one_by_one(asked, asking, now):
 
 
 instants = st.integers(-200, 4 * 288).map(lambda n: NOW + n * FIVE)
-stretches = st.lists(
-    st.tuples(instants, st.integers(1, 60)).map(lambda p: (p[0], p[0] + p[1] * FIVE)), max_size=5
-).map(tuple)
+stretches = st.lists(st.tuples(instants, st.integers(1, 60)).map(lambda p: (p[0], p[0] + p[1] * FIVE)), max_size=5).map(
+    tuple
+)
 cases = st.builds(
     case,
     priority=st.sampled_from(["routine", "urgent", "asap", "stat"]),
@@ -101,13 +102,13 @@ mentors = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(cases, mentors, st.integers(0, 16).map(lambda n: NOW + n * timedelta(minutes=4)))
 def test_what_is_proposed_is_what_the_gate_and_both_calendars_allow(asked, asking, now):
     assert matching.propose(asked, asking, now, BOOK) == tried_one_by_one(asked, asking, now)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(cases, mentors)
 def test_a_mentor_is_ranked_exactly_when_there_is_something_to_propose(asked, asking):
     proposed = matching.propose(asked, asking, NOW, BOOK)

@@ -1,0 +1,156 @@
+from datetime import timedelta
+
+import pytest
+from rules.values import NOW
+
+from service.rules import lifecycle
+from service.rules.lifecycle import IllegalTransition, TooLate
+
+LATER = NOW + timedelta(hours=1)
+TICK = timedelta(microseconds=1)
+EVERY_PAIR = [
+    (subject, one, other, other in table[one])
+    for subject, table in lifecycle.TABLES.items()
+    for one in table
+    for other in table
+]
+
+
+@pytest.mark.parametrize(("subject", "one", "other", "is_legal"), EVERY_PAIR)
+def test_only_what_the_table_holds_is_legal(subject, one, other, is_legal):
+    if is_legal:
+        assert lifecycle.step(subject, one, other) == other
+    else:
+        with pytest.raises(IllegalTransition) as caught:
+            lifecycle.step(subject, one, other)
+        assert (caught.value.subject, caught.value.from_state, caught.value.to_state) == (subject, one, other)
+
+
+@pytest.mark.parametrize("subject", lifecycle.TABLES)
+def test_every_state_that_is_reached_is_in_the_table(subject):
+    table = lifecycle.TABLES[subject]
+    assert set().union(*table.values()) <= set(table)
+
+
+@pytest.mark.parametrize(
+    ("subject", "path"),
+    [
+        ("consultation", "draft open offered scheduled completed"),
+        ("consultation", "open unmatched offered scheduled open offered expired"),
+        ("consultation", "scheduled cancelled"),
+        ("offer", "pending countered pending accepted"),
+        ("offer", "pending withdrawn"),
+        ("appointment", "pending booked fulfilled"),
+        ("appointment", "booked noshow"),
+        ("memorandum", "draft signed active suspended active expired"),
+        ("memorandum", "signed terminated"),
+    ],
+)
+def test_the_flow_of_the_page_is_legal(subject, path):
+    states = path.split()
+    for one, other in zip(states, states[1:], strict=False):
+        lifecycle.step(subject, one, other)
+
+
+@pytest.mark.parametrize(
+    ("subject", "final"),
+    [
+        ("consultation", {"completed", "cancelled", "expired"}),
+        ("offer", {"accepted", "declined", "expired", "withdrawn"}),
+        ("appointment", {"fulfilled", "cancelled", "noshow"}),
+        ("memorandum", {"expired", "terminated"}),
+    ],
+)
+def test_nothing_follows_a_final_state(subject, final):
+    assert {state for state in lifecycle.TABLES[subject] if lifecycle.is_final(subject, state)} == final
+
+
+def test_an_unknown_state_leads_nowhere():
+    with pytest.raises(IllegalTransition):
+        lifecycle.step("offer", "nonsense", "accepted")
+
+
+@pytest.mark.parametrize("answer", [lifecycle.accept, lifecycle.decline, lifecycle.counter])
+def test_an_offer_is_answered_until_just_before_its_time_is_over(answer):
+    answer("pending", LATER, LATER - TICK)
+    with pytest.raises(TooLate) as caught:
+        answer("pending", LATER, LATER)
+    assert (caught.value.subject, caught.value.at) == ("offer", LATER)
+
+
+@pytest.mark.parametrize("answer", [lifecycle.accept, lifecycle.decline, lifecycle.counter])
+@pytest.mark.parametrize("state", ["accepted", "declined", "expired", "withdrawn"])
+def test_a_closed_offer_is_not_answered(answer, state):
+    with pytest.raises(IllegalTransition):
+        answer(state, LATER, NOW)
+
+
+def test_a_mentor_cannot_accept_their_own_counter():
+    with pytest.raises(IllegalTransition):
+        lifecycle.accept("countered", LATER, NOW)
+
+
+def test_a_mentor_may_take_a_counter_back_at_any_time():
+    assert lifecycle.decline("countered", NOW, LATER) == "declined"
+
+
+def test_a_counter_is_taken_whenever_its_times_allow():
+    assert lifecycle.accept_counter("countered") == "accepted"
+
+
+@pytest.mark.parametrize("state", ["pending", "expired"])
+def test_only_a_counter_is_taken_or_declined_by_the_requesting_side(state):
+    with pytest.raises(IllegalTransition):
+        lifecycle.accept_counter(state)
+    with pytest.raises(IllegalTransition):
+        lifecycle.decline_counter(state, LATER, NOW)
+
+
+def test_a_declined_counter_is_pending_again_until_the_offers_time():
+    assert lifecycle.decline_counter("countered", LATER, LATER - TICK) == "pending"
+    assert lifecycle.decline_counter("countered", LATER, LATER) == "expired"
+
+
+@pytest.mark.parametrize(
+    ("state", "now", "after"),
+    [("pending", LATER, "expired"), ("pending", LATER - TICK, "pending"), ("countered", LATER, "countered")],
+)
+def test_only_silence_expires(state, now, after):
+    assert lifecycle.expire(state, LATER, now) == after
+
+
+@pytest.mark.parametrize(
+    ("state", "after"), [("pending", "withdrawn"), ("countered", "withdrawn"), ("declined", "declined")]
+)
+def test_offers_that_wait_are_withdrawn_when_another_is_accepted(state, after):
+    assert lifecycle.withdraw(state) == after
+
+
+def test_a_hold_confirmed_just_before_its_expiry_wins_and_just_after_loses():
+    assert lifecycle.confirm_hold("pending", LATER, LATER - TICK) == "booked"
+    with pytest.raises(TooLate):
+        lifecycle.confirm_hold("pending", LATER, LATER)
+
+
+def test_a_hold_is_never_both_confirmed_and_expired():
+    assert lifecycle.expire_hold("pending", LATER, LATER - TICK) == "pending"
+    assert lifecycle.expire_hold("pending", LATER, LATER) == "cancelled"
+    assert lifecycle.expire_hold("booked", LATER, LATER) == "booked"
+    with pytest.raises(IllegalTransition):
+        lifecycle.confirm_hold("cancelled", LATER, NOW)
+
+
+def test_a_loss_reopens_the_case_unless_the_requesting_side_wanted_it():
+    assert lifecycle.after_loss("requesting") == "cancelled"
+    assert lifecycle.after_loss("partner") == "open"
+
+
+@pytest.mark.parametrize("state", lifecycle.CONSULTATION_STATES)
+def test_only_a_consultation_without_an_agreement_expires(state):
+    is_seeking = state in {"open", "offered", "unmatched"}
+    assert lifecycle.expire_consultation(state, LATER, LATER - TICK) == state
+    assert lifecycle.expire_consultation(state, LATER, LATER) == ("expired" if is_seeking else state)
+
+
+def test_the_reasons_for_declining_are_the_five_of_the_page():
+    assert lifecycle.DECLINE_REASONS == ("wrong_specialty", "busy", "insufficient_info", "language", "conflict")

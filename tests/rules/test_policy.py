@@ -1,0 +1,127 @@
+from datetime import timedelta
+
+import pytest
+from rules.values import NOW, utc
+
+from service.rules import policy
+from service.rules.policy import DEFAULT, PRIORITIES, InvalidPolicy
+
+WEEK = NOW + timedelta(days=7)
+DAYS = {0, 1, 2, 3, 4}
+
+
+def answer_by(priority, now=NOW, due=WEEK, *, known_case=False, chosen=DEFAULT):
+    return policy.answer_by(chosen, priority, now, due, "Europe/Paris", DAYS, known_case=known_case)
+
+
+def test_asap_is_above_urgent():
+    assert PRIORITIES == ("routine", "urgent", "asap", "stat")
+    assert set(DEFAULT.paces) == set(PRIORITIES)
+
+
+@pytest.mark.parametrize(
+    ("priority", "due", "per_wave", "wave", "alert", "notice"),
+    [
+        ("routine", 7 * 24 * 60, 1, 24 * 60, 3 * 24 * 60, 12 * 60),
+        ("urgent", 24 * 60, 2, 4 * 60, 8 * 60, 2 * 60),
+        ("asap", 8 * 60, 3, 60, 2 * 60, 30),
+        ("stat", 60, 5, 10, 0, 0),
+    ],
+)
+def test_the_table_of_priorities_is_as_agreed(priority, due, per_wave, wave, alert, notice):
+    pace = DEFAULT.pace(priority)
+    assert policy.answer_due_at(DEFAULT, priority, NOW) == NOW + timedelta(minutes=due)
+    assert policy.alert_at(DEFAULT, priority, NOW) == NOW + timedelta(minutes=alert)
+    assert (pace.per_wave, pace.wave, pace.minimum_notice) == (
+        per_wave,
+        timedelta(minutes=wave),
+        timedelta(minutes=notice),
+    )
+
+
+@pytest.mark.parametrize("priority", PRIORITIES)
+def test_the_weights_of_a_priority_sum_to_a_hundred(priority):
+    weights = DEFAULT.pace(priority).weights
+    assert tuple(weights) == policy.TERMS
+    assert sum(weights.values()) == 100
+
+
+def test_a_routine_answer_is_awaited_over_the_weekend():
+    friday = utc(2026, 11, 20, 14)
+    assert answer_by("routine", friday, friday + timedelta(days=7)) == utc(2026, 11, 23, 14)
+
+
+@pytest.mark.parametrize(("priority", "minutes"), [("urgent", 240), ("asap", 60), ("stat", 10)])
+def test_other_answers_are_awaited_by_the_clock(priority, minutes):
+    saturday = utc(2026, 11, 21, 14)
+    assert answer_by(priority, saturday) == saturday + timedelta(minutes=minutes)
+
+
+def test_the_mentor_who_knows_the_case_has_half_the_time():
+    assert answer_by("routine", known_case=True) == NOW + timedelta(hours=12)
+    assert answer_by("urgent", known_case=True) == NOW + timedelta(hours=2)
+
+
+@pytest.mark.parametrize("priority", PRIORITIES)
+def test_no_answer_is_awaited_past_the_due_time(priority):
+    due = NOW + timedelta(minutes=4)
+    assert answer_by(priority, due=due) == due
+
+
+def test_a_consultation_expires_a_day_after_its_answer_was_due():
+    assert policy.expires_at(DEFAULT, NOW) == NOW + timedelta(days=1)
+
+
+def test_a_hold_lasts_fifteen_minutes():
+    assert DEFAULT.hold == timedelta(minutes=15)
+
+
+def test_a_programme_has_its_own_numbers_and_leaves_the_others_alone():
+    own = policy.from_overrides({
+        "hold_minutes": 20,
+        "buffer_minutes": 0,
+        "known_case_share": 0.25,
+        "priorities": {
+            "urgent": {"wave_minutes": 180, "per_wave": 3, "minimum_notice_minutes": 0, "weights": {"load": 10.5}},
+            "stat": {"any_hour": False},
+        },
+    })  # fmt: skip
+    urgent = own.pace("urgent")
+    assert (own.hold_minutes, own.buffer_minutes, own.known_case_share) == (20, 0, 0.25)
+    assert (urgent.wave, urgent.per_wave, urgent.minimum_notice) == (timedelta(hours=3), 3, timedelta(0))
+    assert (urgent.weights["load"], urgent.weights["speed"]) == (10.5, 20)
+    assert urgent.answer_due == timedelta(hours=24)
+    assert not own.pace("stat").any_hour
+    assert own.pace("asap") == DEFAULT.pace("asap")
+    assert DEFAULT.pace("stat").any_hour
+
+
+def test_no_overrides_are_the_default():
+    assert policy.from_overrides({}) == DEFAULT
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        ({"hold": 20}, "hold"),
+        ({"paces": {}}, "paces"),
+        ({"hold_minutes": 0}, "hold_minutes"),
+        ({"hold_minutes": "20"}, "hold_minutes"),
+        ({"hold_minutes": True}, "hold_minutes"),
+        ({"hold_minutes": 1.5}, "hold_minutes"),
+        ({"hold_minutes": 10**9}, "hold_minutes"),
+        ({"known_case_share": float("nan")}, "known_case_share"),
+        ({"priorities": []}, "priorities"),
+        ({"priorities": {"high": {}}}, "high"),
+        ({"priorities": {"stat": 5}}, "stat"),
+        ({"priorities": {"stat": {"wave": 5}}}, "wave"),
+        ({"priorities": {"stat": {"wave_minutes": 0}}}, "wave_minutes"),
+        ({"priorities": {"stat": {"per_wave": 0}}}, "per_wave"),
+        ({"priorities": {"stat": {"any_hour": 1}}}, "any_hour"),
+        ({"priorities": {"stat": {"weights": {"luck": 1}}}}, "weights"),
+        ({"priorities": {"stat": {"weights": {"load": -1}}}}, "load"),
+    ],
+)
+def test_a_wrong_number_is_refused_by_its_name(overrides, named):
+    with pytest.raises(InvalidPolicy, match=f"^{named}:"):
+        policy.from_overrides(overrides)
