@@ -56,13 +56,12 @@ async def move(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.App
     if starts_at <= w.now:
         raise errors.TimeNotBookable("/starts_at", "this time lies behind us")
     mentor = next(row for row in seen.rows if row.role == "mentor")
-    known = await offers.facts(w, consultation, mentor.person_id, but_appointment=appointment.id)
+    known = await offers.facts(w, consultation, mentor.person_id, but_appointment=appointment.id, at=starts_at)
     is_agreed = starts_at in appointment.proposed_starts and _is_other_side(w, seen)
     if is_agreed or starts_at in matching.propose(known.asked, known.mentor, w.now, known.book):
         waived = offers.AGREED if is_agreed else frozenset()
         refused = gate.check(known.asked, known.mentor, starts_at, w.now, known.book, is_asking=False)
-        # The minutes of this very appointment are its own to keep.
-        reasons = [rule.value for rule in refused if rule not in waived and rule != gate.Refusal.BUDGET_SPENT]
+        reasons = [rule.value for rule in refused if rule not in waived]
         if reasons:
             raise errors.GateRefused(reasons)
         await bookings.move(w, consultation, appointment, starts_at, w.actor.person_id)

@@ -362,10 +362,10 @@ async def _call_off(
     rows = await notices.participants(w, appointment.id)
     await w.lock_people([consultation.clinician_id, *(row.person_id for row in rows)])
     step_appointment(appointment, status)
-    await w.sql(_FREE, {"appointment": appointment.id})
     appointment.cancel_reason = reason
     appointment.held_until = appointment.remind_at = None
     revise(w, appointment)
+    await w.sql(_FREE, {"appointment": appointment.id})
     for row in rows:
         row.status = "declined" if status == "cancelled" else row.status
         await end_offer(w, row.offer_id)

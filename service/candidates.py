@@ -193,10 +193,12 @@ async def mentors(  # noqa: PLR0913 - which mentors, over which time
     people: Collection[UUID] | None = None,
     near: Collection[str] = (),
     but_appointment: UUID | None = None,
+    at: datetime | None = None,
 ) -> list[Mentor]:
     """Load the mentors whom a memorandum of any status links with the requester, or just `people`.
 
-    `near` names specialties whose other mentors are loaded too, fifty at most.
+    `near` names specialties whose other mentors are loaded too, fifty at most; the minutes left of a budget are those
+    of the period of `at`, or now.
     """
     institutions: list[UUID] = []
     chosen = list(people or ())
@@ -208,7 +210,14 @@ async def mentors(  # noqa: PLR0913 - which mentors, over which time
             )
         )
         partner_ids = list(found.scalars())
-    links = await memoranda.links(w, consultation.institution_id, partner_ids, consultation.programme_id)
+    links = await memoranda.links(
+        w,
+        consultation.institution_id,
+        partner_ids,
+        consultation.programme_id,
+        at=at,
+        but_appointment=but_appointment,
+    )
     if people is None:
         institutions = list(links)
         if near:

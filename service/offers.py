@@ -159,11 +159,16 @@ class _Facts:
 
 
 async def facts(
-    w: Work, consultation: tables.Consultation, mentor_id: UUID, *, but_appointment: UUID | None = None
+    w: Work,
+    consultation: tables.Consultation,
+    mentor_id: UUID,
+    *,
+    but_appointment: UUID | None = None,
+    at: datetime | None = None,
 ) -> _Facts:
-    """Load what the gate needs about this mentor; raises NotFound for somebody who is no mentor."""
+    """Load what the gate needs about this mentor, for a time around `at`; raises NotFound for somebody who is none."""
     asked = await candidates.case(w, consultation, but_appointment=but_appointment)
-    found = await candidates.mentors(w, consultation, asked, people=[mentor_id], but_appointment=but_appointment)
+    found = await candidates.mentors(w, consultation, asked, people=[mentor_id], but_appointment=but_appointment, at=at)
     if not found:
         raise errors.NotFound
     return _Facts(asked, found[0], await candidates.rulebook(w, consultation.programme_id))
@@ -200,7 +205,7 @@ async def _gate_with_budget(  # noqa: PLR0913 - what the gate asks for
     overrides = [offer.override_rule] if offer.override_rule else []
     locked: UUID | None = None
     while True:
-        known = await facts(w, consultation, offer.mentor_id, but_appointment=but_appointment)
+        known = await facts(w, consultation, offer.mentor_id, but_appointment=but_appointment, at=start)
         link = _gate(w, known, start, overrides, waived=waived, is_asking=False)
         # What was chosen at the offer stays as long as it still holds.
         chosen = [k for k in known.mentor.links if k.memorandum_id == offer.memorandum_id and k.is_valid(start or w.now)]
@@ -478,7 +483,7 @@ async def _ask_by_hand(
     own = await bookings.live(w, consultation.id)
     known = await facts(w, consultation, mentor_id, but_appointment=own.id if own else None)
     overrides = [override[0]] if override else []
-    free = _free_starts(known, w.now, overrides)
+    free = matching.propose(known.asked, known.mentor, w.now, known.book, overrides)
     chosen = tuple(starts) if starts else matching.pick_three(free, known.asked.zone, known.mentor.zone)
     is_live = consultation.mode != "written" and bool(chosen)
     if not is_live and consultation.mode == "live":
@@ -504,10 +509,6 @@ async def _ask_by_hand(
         consultation.next_wave_at = max(offer.answer_by, consultation.next_wave_at or offer.answer_by)
         _become_offered(w, consultation, offer.memorandum_id)
     return offer
-
-
-def _free_starts(known: _Facts, now: datetime, overrides: Collection[str]) -> list[datetime]:
-    return matching.propose(known.asked, known.mentor, now, known.book, overrides)
 
 
 async def hold(w: Work, consultation_id: UUID, mentor_id: UUID, starts_at: datetime) -> tables.Appointment:

@@ -14,8 +14,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import Range
 from sqlmodel import SQLModel, col
 
+from integrations.world import World
 from service import clock, tables
-from service.actor import Actor, Grant
+from service.actor import STRANGER, Actor, Grant
+from service.rules import availability
 from service.work import Work
 
 Row = TypeVar("Row", bound=SQLModel)
@@ -125,15 +127,15 @@ async def admin(w: Work, of: tables.Programme | None = None, **fields: object) -
     return await _with_role(w, "programme_admin", of or await programme(w), **fields)
 
 
-async def mentor(  # noqa: PLR0913
+async def mentor(
     w: Work,
     at: tables.Institution | None = None,
     *,
     specialties: Iterable[str] = ("paediatrics",),
-    languages: Mapping[str, str] = {"en": "C1"},  # noqa: B006 - read only
+    languages: Mapping[str, str] = {"en": "C1"},
     weekly: Iterable[tuple[int, int, int]] = tuple((day, 9 * 60, 17 * 60) for day in range(5)),
     verified_until: datetime | None = datetime(2028, 1, 1, tzinfo=UTC),
-    profile: Mapping[str, object] = {},  # noqa: B006 - read only
+    profile: Mapping[str, object] = {},
     **fields: object,
 ) -> tables.Person:
     """Make a verified mentor with working hours Monday to Friday, 09 to 17 in their own zone.
@@ -199,7 +201,6 @@ async def memorandum(
     for code in areas:
         await specialty(w, code)
     await _add_all(w, [tables.MemorandumArea(memorandum_id=made.id, specialty_code=code) for code in areas])
-    await add(w, tables.LogHead(memorandum_id=made.id, position=0, hash=""))
     return made
 
 
@@ -280,17 +281,20 @@ async def appointment(
         "status": "booked",
         "starts_at": starts_at,
         "ends_at": ends_at,
-        "requester_zone": "Europe/Kyiv",
-        "requester_wall": (starts_at + timedelta(hours=2)).replace(tzinfo=None),
-        "mentor_zone": "Europe/Paris",
-        "mentor_wall": (starts_at + timedelta(hours=1)).replace(tzinfo=None),
         "tzdata_version": "2026c",
         "dtstamp": w.now,
         "created_at": w.now,
     }
     made = await add(w, tables.Appointment(id=clock.new_id(), **(defaults | fields)))
-    for who, role in ((consultation.clinician_id, "clinician"), (mentor.id, "mentor")):
-        await add(w, tables.Participant(appointment_id=made.id, person_id=who, role=role, status="accepted"))
+    profile = await w.session.get_one(tables.MentorProfile, mentor.id)
+    sides = (
+        (consultation.clinician_id, "clinician", consultation.institution_id, "Europe/Kyiv"),
+        (mentor.id, "mentor", profile.institution_id, "Europe/Paris"),
+    )
+    for who, role, place, zone in sides:
+        wall = availability.to_wall(starts_at, zone)
+        taking_part = {"person_id": who, "role": role, "institution_id": place, "zone": zone, "wall": wall}
+        await add(w, tables.Participant(appointment_id=made.id, status="accepted", **taking_part))
         if made.status in ("pending", "booked"):
             await seat(w, made, who)
     return made
@@ -314,6 +318,13 @@ async def actor(w: Work, who: tables.Person) -> Actor:
     """Give the person as whoever acts, with the grants they hold now."""
     rows = (await w.sql(sa.select(tables.RoleGrant).where(col(tables.RoleGrant.person_id) == who.id))).scalars()
     return Actor("person", who.id, frozenset(Grant(row.role, row.institution_id, row.programme_id) for row in rows))
+
+
+async def bearer(world: World, who: tables.Person) -> dict[str, str]:
+    """Give the headers of a request by the person, who was committed before."""
+    async with world.database.work(STRANGER) as w:
+        token, _ = await world.tokens.issue(w, who.id, clock.new_id())
+    return {"Authorization": f"Bearer {token}"}
 
 
 async def _with_role(

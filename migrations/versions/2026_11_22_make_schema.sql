@@ -430,6 +430,51 @@ CREATE INDEX ix_offer_mentor_id_sent_at ON offer USING btree (mentor_id, sent_at
 
 CREATE UNIQUE INDEX uq_offer_open ON offer USING btree (consultation_id, mentor_id) WHERE state IN ('pending', 'countered') OR (state = 'accepted' AND ended_at IS NULL);
 
+CREATE TABLE appointment (
+    version INTEGER DEFAULT 1 NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    id UUID NOT NULL,
+    consultation_id UUID NOT NULL,
+    memorandum_id UUID NOT NULL,
+    route VARCHAR NOT NULL,
+    status VARCHAR NOT NULL,
+    starts_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    ends_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    tzdata_version VARCHAR NOT NULL,
+    held_until TIMESTAMP WITH TIME ZONE,
+    proposed_starts TIMESTAMP WITH TIME ZONE[] DEFAULT '{}' NOT NULL,
+    proposed_by UUID,
+    cancel_reason VARCHAR,
+    note BYTEA,
+    sequence INTEGER NOT NULL,
+    dtstamp TIMESTAMP WITH TIME ZONE NOT NULL,
+    remind_at TIMESTAMP WITH TIME ZONE,
+    is_memorandum_end_told BOOLEAN DEFAULT false NOT NULL,
+    CONSTRAINT pk_appointment PRIMARY KEY (id),
+    CONSTRAINT ck_appointment_route_known CHECK (route IN ('direct', 'network', 'umbrella')),
+    CONSTRAINT ck_appointment_status_known CHECK (status IN ('pending', 'booked', 'fulfilled', 'cancelled', 'noshow')),
+    CONSTRAINT ck_appointment_cancel_reason_known CHECK (cancel_reason IN ('emergency', 'busy', 'power', 'alert', 'illness', 'no_longer_needed', 'other', 'hold_expired', 'hold_released', 'memorandum_ended', 'request_cancelled')),
+    CONSTRAINT ck_appointment_in_order CHECK (starts_at < ends_at),
+    CONSTRAINT ck_appointment_held_while_pending CHECK ((status = 'pending') = (held_until IS NOT NULL)),
+    CONSTRAINT fk_appointment_consultation_id_consultation FOREIGN KEY(consultation_id) REFERENCES consultation (id),
+    CONSTRAINT fk_appointment_memorandum_id_memorandum FOREIGN KEY(memorandum_id) REFERENCES memorandum (id),
+    CONSTRAINT fk_appointment_proposed_by_person FOREIGN KEY(proposed_by) REFERENCES person (id)
+);
+
+CREATE INDEX ix_appointment_consultation_id ON appointment (consultation_id);
+
+CREATE INDEX ix_appointment_held_until ON appointment USING btree (held_until) WHERE status = 'pending';
+
+CREATE INDEX ix_appointment_memorandum_id ON appointment (memorandum_id);
+
+CREATE INDEX ix_appointment_memorandum_live ON appointment USING btree (memorandum_id) WHERE status IN ('pending', 'booked');
+
+CREATE INDEX ix_appointment_remind_at ON appointment USING btree (remind_at) WHERE remind_at IS NOT NULL;
+
+CREATE INDEX ix_appointment_starts_at ON appointment USING btree (starts_at, id);
+
+CREATE UNIQUE INDEX uq_appointment_live ON appointment USING btree (consultation_id) WHERE status IN ('pending', 'booked');
+
 CREATE TABLE log_head (
     memorandum_id UUID NOT NULL,
     position INTEGER NOT NULL,
@@ -562,106 +607,27 @@ CREATE TABLE memorandum_transition (
 
 CREATE INDEX ix_memorandum_transition_memorandum_id ON memorandum_transition (memorandum_id);
 
-CREATE TABLE appointment (
-    version INTEGER DEFAULT 1 NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    id UUID NOT NULL,
-    consultation_id UUID NOT NULL,
-    offer_id UUID,
-    memorandum_id UUID NOT NULL,
-    route VARCHAR NOT NULL,
-    status VARCHAR NOT NULL,
-    starts_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    ends_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    requester_zone VARCHAR NOT NULL,
-    requester_wall TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-    mentor_zone VARCHAR NOT NULL,
-    mentor_wall TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-    tzdata_version VARCHAR NOT NULL,
-    held_until TIMESTAMP WITH TIME ZONE,
-    proposed_starts TIMESTAMP WITH TIME ZONE[] DEFAULT '{}' NOT NULL,
-    proposed_by UUID,
-    cancel_reason VARCHAR,
-    note BYTEA,
-    sequence INTEGER NOT NULL,
-    dtstamp TIMESTAMP WITH TIME ZONE NOT NULL,
-    remind_at TIMESTAMP WITH TIME ZONE,
-    is_memorandum_end_told BOOLEAN DEFAULT false NOT NULL,
-    CONSTRAINT pk_appointment PRIMARY KEY (id),
-    CONSTRAINT ck_appointment_route_known CHECK (route IN ('direct', 'network', 'umbrella')),
-    CONSTRAINT ck_appointment_status_known CHECK (status IN ('pending', 'booked', 'fulfilled', 'cancelled', 'noshow')),
-    CONSTRAINT ck_appointment_cancel_reason_known CHECK (cancel_reason IN ('emergency', 'busy', 'power', 'alert', 'illness', 'no_longer_needed', 'other', 'hold_expired', 'hold_released', 'memorandum_ended', 'request_cancelled')),
-    CONSTRAINT ck_appointment_in_order CHECK (starts_at < ends_at),
-    CONSTRAINT ck_appointment_held_while_pending CHECK ((status = 'pending') = (held_until IS NOT NULL)),
-    CONSTRAINT fk_appointment_consultation_id_consultation FOREIGN KEY(consultation_id) REFERENCES consultation (id),
-    CONSTRAINT fk_appointment_offer_id_offer FOREIGN KEY(offer_id) REFERENCES offer (id),
-    CONSTRAINT fk_appointment_memorandum_id_memorandum FOREIGN KEY(memorandum_id) REFERENCES memorandum (id),
-    CONSTRAINT fk_appointment_proposed_by_person FOREIGN KEY(proposed_by) REFERENCES person (id)
-);
-
-CREATE INDEX ix_appointment_consultation_id ON appointment (consultation_id);
-
-CREATE INDEX ix_appointment_held_until ON appointment USING btree (held_until) WHERE status = 'pending';
-
-CREATE INDEX ix_appointment_memorandum_id ON appointment (memorandum_id);
-
-CREATE INDEX ix_appointment_memorandum_live ON appointment USING btree (memorandum_id) WHERE status IN ('pending', 'booked');
-
-CREATE INDEX ix_appointment_remind_at ON appointment USING btree (remind_at) WHERE remind_at IS NOT NULL;
-
-CREATE INDEX ix_appointment_starts_at ON appointment USING btree (starts_at, id);
-
-CREATE UNIQUE INDEX uq_appointment_live ON appointment USING btree (consultation_id) WHERE status IN ('pending', 'booked');
-
-CREATE TABLE advice (
-    id UUID NOT NULL,
-    consultation_id UUID NOT NULL,
-    offer_id UUID NOT NULL,
-    mentor_id UUID NOT NULL,
-    text BYTEA,
-    minutes INTEGER NOT NULL,
-    given_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    CONSTRAINT pk_advice PRIMARY KEY (id),
-    CONSTRAINT ck_advice_minutes_bounded CHECK (minutes BETWEEN 1 AND 1440),
-    CONSTRAINT uq_advice_consultation_id UNIQUE (consultation_id),
-    CONSTRAINT fk_advice_consultation_id_consultation FOREIGN KEY(consultation_id) REFERENCES consultation (id),
-    CONSTRAINT fk_advice_offer_id_offer FOREIGN KEY(offer_id) REFERENCES offer (id),
-    CONSTRAINT fk_advice_mentor_id_person FOREIGN KEY(mentor_id) REFERENCES person (id)
-);
-
-CREATE TABLE activity_institution (
-    activity_id UUID NOT NULL,
-    institution_id UUID NOT NULL,
-    direction VARCHAR NOT NULL,
-    CONSTRAINT pk_activity_institution PRIMARY KEY (activity_id, institution_id),
-    CONSTRAINT ck_activity_institution_direction_known CHECK (direction IN ('from', 'to')),
-    CONSTRAINT fk_activity_institution_activity_id_activity FOREIGN KEY(activity_id) REFERENCES activity (id),
-    CONSTRAINT fk_activity_institution_institution_id_institution FOREIGN KEY(institution_id) REFERENCES institution (id)
-);
-
-CREATE INDEX ix_activity_institution_institution_id ON activity_institution (institution_id);
-
-CREATE TABLE activity_specialty (
-    activity_id UUID NOT NULL,
-    specialty_code VARCHAR NOT NULL,
-    CONSTRAINT pk_activity_specialty PRIMARY KEY (activity_id, specialty_code),
-    CONSTRAINT fk_activity_specialty_activity_id_activity FOREIGN KEY(activity_id) REFERENCES activity (id),
-    CONSTRAINT fk_activity_specialty_specialty_code_specialty FOREIGN KEY(specialty_code) REFERENCES specialty (code)
-);
-
 CREATE TABLE participant (
     appointment_id UUID NOT NULL,
     person_id UUID NOT NULL,
+    institution_id UUID NOT NULL,
     role VARCHAR NOT NULL,
     status VARCHAR NOT NULL,
+    offer_id UUID,
+    zone VARCHAR NOT NULL,
+    wall TIMESTAMP WITHOUT TIME ZONE NOT NULL,
     sequence INTEGER,
     dtstamp TIMESTAMP WITH TIME ZONE,
     CONSTRAINT pk_participant PRIMARY KEY (appointment_id, person_id),
     CONSTRAINT ck_participant_role_known CHECK (role IN ('clinician', 'mentor', 'interpreter', 'observer')),
     CONSTRAINT ck_participant_status_known CHECK (status IN ('needs-action', 'accepted', 'declined', 'tentative')),
     CONSTRAINT fk_participant_appointment_id_appointment FOREIGN KEY(appointment_id) REFERENCES appointment (id),
-    CONSTRAINT fk_participant_person_id_person FOREIGN KEY(person_id) REFERENCES person (id)
+    CONSTRAINT fk_participant_person_id_person FOREIGN KEY(person_id) REFERENCES person (id),
+    CONSTRAINT fk_participant_institution_id_institution FOREIGN KEY(institution_id) REFERENCES institution (id),
+    CONSTRAINT fk_participant_offer_id_offer FOREIGN KEY(offer_id) REFERENCES offer (id)
 );
+
+CREATE INDEX ix_participant_institution_id ON participant (institution_id);
 
 CREATE INDEX ix_participant_person_id ON participant (person_id);
 
@@ -681,6 +647,22 @@ CREATE TABLE seat (
 );
 
 CREATE INDEX ix_seat_held_until ON seat USING btree (held_until) WHERE held_until IS NOT NULL;
+
+CREATE TABLE advice (
+    id UUID NOT NULL,
+    consultation_id UUID NOT NULL,
+    offer_id UUID NOT NULL,
+    mentor_id UUID NOT NULL,
+    text BYTEA,
+    minutes INTEGER NOT NULL,
+    given_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT pk_advice PRIMARY KEY (id),
+    CONSTRAINT ck_advice_minutes_bounded CHECK (minutes BETWEEN 1 AND 1440),
+    CONSTRAINT uq_advice_consultation_id UNIQUE (consultation_id),
+    CONSTRAINT fk_advice_consultation_id_consultation FOREIGN KEY(consultation_id) REFERENCES consultation (id),
+    CONSTRAINT fk_advice_offer_id_offer FOREIGN KEY(offer_id) REFERENCES offer (id),
+    CONSTRAINT fk_advice_mentor_id_person FOREIGN KEY(mentor_id) REFERENCES person (id)
+);
 
 CREATE TABLE delivery (
     id UUID NOT NULL,
@@ -762,6 +744,26 @@ CREATE INDEX ix_session_memorandum_id_started_at ON session USING btree (memoran
 CREATE INDEX ix_session_partner_institution_id_started_at ON session USING btree (partner_institution_id, started_at) WHERE NOT is_corrected;
 
 CREATE INDEX ix_session_programme_id_started_at ON session USING btree (programme_id, started_at) WHERE NOT is_corrected;
+
+CREATE TABLE activity_institution (
+    activity_id UUID NOT NULL,
+    institution_id UUID NOT NULL,
+    direction VARCHAR NOT NULL,
+    CONSTRAINT pk_activity_institution PRIMARY KEY (activity_id, institution_id),
+    CONSTRAINT ck_activity_institution_direction_known CHECK (direction IN ('from', 'to')),
+    CONSTRAINT fk_activity_institution_activity_id_activity FOREIGN KEY(activity_id) REFERENCES activity (id),
+    CONSTRAINT fk_activity_institution_institution_id_institution FOREIGN KEY(institution_id) REFERENCES institution (id)
+);
+
+CREATE INDEX ix_activity_institution_institution_id ON activity_institution (institution_id);
+
+CREATE TABLE activity_specialty (
+    activity_id UUID NOT NULL,
+    specialty_code VARCHAR NOT NULL,
+    CONSTRAINT pk_activity_specialty PRIMARY KEY (activity_id, specialty_code),
+    CONSTRAINT fk_activity_specialty_activity_id_activity FOREIGN KEY(activity_id) REFERENCES activity (id),
+    CONSTRAINT fk_activity_specialty_specialty_code_specialty FOREIGN KEY(specialty_code) REFERENCES specialty (code)
+);
 
 CREATE TABLE delivery_attempt (
     delivery_id UUID NOT NULL,

@@ -198,16 +198,11 @@ class Appointment(Versioned, table=True):
 
     id: UUID = Field(primary_key=True)
     consultation_id: UUID = Field(foreign_key="consultation.id", index=True)
-    offer_id: UUID | None = Field(default=None, foreign_key="offer.id")
     memorandum_id: UUID = Field(foreign_key="memorandum.id", index=True)
     route: str
     status: str
     starts_at: datetime
     ends_at: datetime
-    requester_zone: str
-    requester_wall: datetime = wall_time()
-    mentor_zone: str
-    mentor_wall: datetime = wall_time()
     tzdata_version: str
     held_until: datetime | None = None
     proposed_starts: list[datetime] = instants()
@@ -245,12 +240,16 @@ class Appointment(Versioned, table=True):
 
 
 class Participant(SQLModel, table=True):
-    """Who takes part in an appointment, with their answer and the last calendar reply read from them."""
+    """Who takes part: by which offer, their answer, their wall time, the last calendar reply read from them."""
 
     appointment_id: UUID = Field(primary_key=True, foreign_key="appointment.id")
     person_id: UUID = Field(primary_key=True, foreign_key="person.id", index=True)
+    institution_id: UUID = Field(foreign_key="institution.id", index=True)
     role: str
     status: str
+    offer_id: UUID | None = Field(default=None, foreign_key="offer.id")
+    zone: str
+    wall: datetime = wall_time()
     sequence: int | None = None
     dtstamp: datetime | None = None
 

@@ -1,0 +1,81 @@
+"""The only reading of time, randomness and ids.
+
+`now()` is the domain's time and may be simulated (contract §7); `wall()` is the system's time always, for what
+other parties check: webhook timestamps, client assertions, Date headers.
+"""
+
+import os
+import secrets
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+from uuid import UUID
+
+
+class Clock(Protocol):
+    """Whoever tells the time."""
+
+    def now(self) -> datetime:
+        """Tell the domain's instant, in UTC."""
+        ...
+
+
+def wall() -> datetime:
+    """Tell the system's instant, in UTC, whatever the domain's clock says."""
+    return datetime.now(UTC)
+
+
+class SystemClock:
+    """The domain's time is the system's."""
+
+    def now(self) -> datetime:
+        """Tell the instant, in UTC."""
+        return wall()
+
+
+class ManualClock:
+    """The system's time plus the seconds in a file that all processes of one data directory share."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the offset from `path` at each reading; a missing file is no offset."""
+        self._path = path
+
+    def now(self) -> datetime:
+        """Tell the shifted instant, in UTC."""
+        try:
+            offset = float(self._path.read_text())
+        except (FileNotFoundError, ValueError):
+            offset = 0.0
+        return wall() + timedelta(seconds=offset)
+
+    def set(self, instant: datetime | None) -> None:
+        """Let every process read `instant` as now; None returns to the system's time."""
+        offset = (instant - wall()).total_seconds() if instant else 0.0
+        beside = self._path.with_suffix(f".{os.getpid()}")
+        beside.write_text(repr(offset))
+        beside.replace(self._path)
+
+
+def new_id() -> UUID:
+    """Make a UUIDv7 (RFC 9562 §5.7) of the system's time, so that ids grow whatever the domain's clock says."""
+    milliseconds = time.time_ns() // 1_000_000
+    value = (
+        (milliseconds & ((1 << 48) - 1)) << 80 | 0x7 << 76 | secrets.randbits(12) << 64
+    )
+    return UUID(int=value | 0b10 << 62 | secrets.randbits(62))
+
+
+def jitter() -> float:
+    """Draw a number in [0, 1)."""
+    return secrets.randbelow(1 << 30) / (1 << 30)
+
+
+def random_bytes(count: int) -> bytes:
+    """Draw bytes that nobody can guess."""
+    return secrets.token_bytes(count)
+
+
+def monotonic() -> float:
+    """Read a stopwatch, in seconds: for durations only."""
+    return time.perf_counter()
