@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rules.values import OFFICE, PROPERTY, WINDOWS, ZONES, calendars, plain_free_cells, plain_instant, utc
 
+from rules.values import OFFICE, PROPERTY, WINDOWS, ZONES, calendars, plain_free_cells, plain_instant, utc, wall
 from service.rules import availability, intervals
 from service.rules.availability import DatedHours, Hours, Weekly
 
@@ -15,17 +15,17 @@ EACH_WINDOW = [(zone, *row) for zone, rows in WINDOWS_OF_KYIV["zones"].items() f
 FIVE = timedelta(minutes=5)
 
 
-def test_the_forced_zone_data_is_the_pinned_one():
-    assert availability.TZDATA_VERSION == WINDOWS_OF_KYIV["tzdb"]
+def test_the_forced_zone_data_is_the_pinned_one() -> None:
+    assert WINDOWS_OF_KYIV["tzdb"] == availability.TZDATA_VERSION
 
 
-def test_winnipeg_no_longer_changes_its_clocks_in_2026():
+def test_winnipeg_no_longer_changes_its_clocks_in_2026() -> None:
     # An older copy of the zone data, as operating systems have it, says 09:00.
-    assert availability.to_wall(utc(2026, 11, 21, 15), "America/Winnipeg") == datetime(2026, 11, 21, 10)
+    assert availability.to_wall(utc(2026, 11, 21, 15), "America/Winnipeg") == wall(2026, 11, 21, 10)
 
 
 @pytest.mark.parametrize(("zone", "since", "until", "ahead"), EACH_WINDOW)
-def test_kyiv_is_ahead_by_the_published_hours_in_every_window(zone, since, until, ahead):
+def test_kyiv_is_ahead_by_the_published_hours_in_every_window(zone, since, until, ahead) -> None:
     first = datetime.fromisoformat(since)
     last = datetime.fromisoformat(until) - timedelta(seconds=1)
     for at in (first, first + (last - first) / 2, last):
@@ -34,7 +34,7 @@ def test_kyiv_is_ahead_by_the_published_hours_in_every_window(zone, since, until
 
 
 @pytest.mark.parametrize(("zone", "since", "until", "ahead"), EACH_WINDOW)
-def test_hours_in_kyiv_are_bookable_at_the_published_difference(zone, since, until, ahead):
+def test_hours_in_kyiv_are_bookable_at_the_published_difference(zone, since, until, ahead) -> None:
     first, last = datetime.fromisoformat(since), datetime.fromisoformat(until)
     window = (first, min(last, first + timedelta(days=9)))
     everyday = tuple(Weekly(day, 12 * 60, 13 * 60) for day in range(7))
@@ -45,12 +45,12 @@ def test_hours_in_kyiv_are_bookable_at_the_published_difference(zone, since, unt
 
 
 @pytest.mark.parametrize("name", ["Europe/Kiev", "Europe/Uzhgorod", "Europe/Zaporozhye", "FLE Standard Time"])
-def test_inv_10_the_other_names_of_kyiv_become_europe_kyiv(name):
+def test_inv_10_the_other_names_of_kyiv_become_europe_kyiv(name) -> None:
     assert availability.canonical_zone(name) == "Europe/Kyiv"
 
 
 @pytest.mark.parametrize("name", ["Europe/Kyiv", "Europe/Oslo", "America/Winnipeg", "UTC"])
-def test_a_canonical_zone_keeps_its_name(name):
+def test_a_canonical_zone_keeps_its_name(name) -> None:
     assert availability.canonical_zone(name) == name
 
 
@@ -59,62 +59,62 @@ def test_a_canonical_zone_keeps_its_name(name):
     ["", "right/Europe/Kyiv", "posix/Europe/Kyiv", "localtime", "Factory", "Europe", "Europe/Kyiv\0", "x" * 5000,
      "../etc/passwd", "/Europe/Kyiv", "europe/kyiv", "EST", "code", "GMT+2", "Europe/Kyiv "],
 )  # fmt: skip
-def test_what_is_no_canonical_zone_is_refused(name):
+def test_what_is_no_canonical_zone_is_refused(name) -> None:
     with pytest.raises(availability.UnknownZone):
         availability.canonical_zone(name)
 
 
-def test_inv_23_a_time_that_kyivs_clocks_skip_is_refused_when_typed():
+def test_inv_23_a_time_that_kyivs_clocks_skip_is_refused_when_typed() -> None:
     with pytest.raises(availability.NonexistentTime) as caught:
-        availability.to_instant(datetime(2026, 3, 29, 3, 30), "Europe/Kyiv", strict=True)
-    assert (caught.value.wall, caught.value.zone) == (datetime(2026, 3, 29, 3, 30), "Europe/Kyiv")
+        availability.to_instant(wall(2026, 3, 29, 3, 30), "Europe/Kyiv", strict=True)
+    assert (caught.value.wall, caught.value.zone) == (wall(2026, 3, 29, 3, 30), "Europe/Kyiv")
 
 
-def test_inv_23_a_time_that_kyivs_clocks_skip_is_read_with_the_offset_before_in_weekly_hours():
-    found = availability.to_instant(datetime(2026, 3, 29, 3, 30), "Europe/Kyiv", strict=False)
+def test_inv_23_a_time_that_kyivs_clocks_skip_is_read_with_the_offset_before_in_weekly_hours() -> None:
+    found = availability.to_instant(wall(2026, 3, 29, 3, 30), "Europe/Kyiv", strict=False)
     assert found == utc(2026, 3, 29, 1, 30)
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_inv_23_of_a_repeated_hour_the_first_is_meant(strict):
-    found = availability.to_instant(datetime(2026, 10, 25, 3, 30), "Europe/Kyiv", strict=strict)
+def test_inv_23_of_a_repeated_hour_the_first_is_meant(strict) -> None:
+    found = availability.to_instant(wall(2026, 10, 25, 3, 30), "Europe/Kyiv", strict=strict)
     assert found == utc(2026, 10, 25, 0, 30)
 
 
 @pytest.mark.parametrize("strict", [True, False])
 @pytest.mark.parametrize(
-    ("wall", "zone"), [(datetime(1, 1, 1), "Europe/Kyiv"), (datetime(9999, 12, 31, 23), "America/Toronto")]
+    ("wall", "zone"), [(wall(1, 1, 1), "Europe/Kyiv"), (wall(9999, 12, 31, 23), "America/Toronto")]
 )
-def test_a_time_beyond_the_calendar_does_not_exist(wall, zone, strict):
+def test_a_time_beyond_the_calendar_does_not_exist(wall, zone, strict) -> None:
     with pytest.raises(availability.NonexistentTime):
         availability.to_instant(wall, zone, strict=strict)
 
 
 @PROPERTY
-@given(st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1)), st.sampled_from(ZONES))
-def test_an_instant_comes_back_from_the_wall_clock_unless_it_is_the_second_of_a_repeated_hour(naive, zone):
+@given(st.datetimes(wall(2020, 1, 1), wall(2030, 1, 1)), st.sampled_from(ZONES))
+def test_an_instant_comes_back_from_the_wall_clock_unless_it_is_the_second_of_a_repeated_hour(naive, zone) -> None:
     instant = naive.replace(tzinfo=UTC)
     back = availability.to_instant(availability.to_wall(instant, zone), zone, strict=True)
     assert back in (instant, instant - timedelta(hours=1))
     assert availability.to_wall(back, zone) == availability.to_wall(instant, zone)
 
 
-def test_a_day_of_the_change_has_twenty_five_hours():
-    start = availability.day_start(datetime(2026, 10, 25).date(), "Europe/Kyiv")
-    end = availability.day_start(datetime(2026, 10, 26).date(), "Europe/Kyiv")
+def test_a_day_of_the_change_has_twenty_five_hours() -> None:
+    start = availability.day_start(wall(2026, 10, 25).date(), "Europe/Kyiv")
+    end = availability.day_start(wall(2026, 10, 26).date(), "Europe/Kyiv")
     assert (start, end - start) == (utc(2026, 10, 24, 21), timedelta(hours=25))
 
 
-def test_the_week_of_an_instant_is_that_of_the_zone():
+def test_the_week_of_an_instant_is_that_of_the_zone() -> None:
     late_sunday = utc(2026, 11, 22, 23)
     assert availability.iso_week(late_sunday, "Europe/Kyiv") == (2026, 48)
     assert availability.iso_week(late_sunday, "America/Toronto") == (2026, 47)
-    assert availability.local_date(late_sunday, "Europe/Kyiv") == datetime(2026, 11, 23).date()
+    assert availability.local_date(late_sunday, "Europe/Kyiv") == wall(2026, 11, 23).date()
 
 
 @PROPERTY
-@given(st.datetimes(datetime(2024, 12, 20), datetime(2027, 1, 10)), st.sampled_from(ZONES))
-def test_an_instant_lies_within_the_bounds_of_its_week(naive, zone):
+@given(st.datetimes(wall(2024, 12, 20), wall(2027, 1, 10)), st.sampled_from(ZONES))
+def test_an_instant_lies_within_the_bounds_of_its_week(naive, zone) -> None:
     instant = naive.replace(tzinfo=UTC)
     start, end = availability.week_bounds(availability.iso_week(instant, zone), zone)
     assert start <= instant < end
@@ -131,13 +131,13 @@ def test_an_instant_lies_within_the_bounds_of_its_week(naive, zone):
         (utc(2026, 11, 21, 14), set(), utc(2026, 11, 22, 14)),  # no days known: all count
     ],
 )
-def test_a_day_of_working_time_skips_the_days_of_rest(start, weekdays, end):
+def test_a_day_of_working_time_skips_the_days_of_rest(start, weekdays, end) -> None:
     assert availability.add_working_time(start, timedelta(days=1), "Europe/Paris", weekdays) == end
 
 
 @PROPERTY
 @given(calendars())
-def test_free_time_is_the_same_as_counted_cell_by_cell(calendar):
+def test_free_time_is_the_same_as_counted_cell_by_cell(calendar) -> None:
     hours, busy, window = calendar
     cells = [(at, at + FIVE) for at in plain_free_cells(hours, busy, window)]
     assert availability.free(hours, busy, window) == intervals.merge(cells)
@@ -145,7 +145,7 @@ def test_free_time_is_the_same_as_counted_cell_by_cell(calendar):
 
 @PROPERTY
 @given(calendars(), st.sampled_from([15, 20, 30, 60]), st.sampled_from([0, 10, 45]), st.sampled_from([5, 15, 30]))
-def test_bookable_starts_are_the_same_as_tried_one_by_one(calendar, minutes, buffer, step):
+def test_bookable_starts_are_the_same_as_tried_one_by_one(calendar, minutes, buffer, step) -> None:
     hours, busy, window = calendar
     worked = set(plain_free_cells(hours, (), window))
     expected = []
@@ -162,7 +162,7 @@ def test_bookable_starts_are_the_same_as_tried_one_by_one(calendar, minutes, buf
 
 @PROPERTY
 @given(st.sampled_from(ZONES), st.integers(0, 1440), st.integers(0, 1440), WINDOWS)
-def test_daily_hours_are_those_between_two_times_of_the_wall_clock(zone, low, high, window):
+def test_daily_hours_are_those_between_two_times_of_the_wall_clock(zone, low, high, window) -> None:
     low, high = low - low % 5, high - high % 5
     frame = availability.Frame.within(window)
     found = availability.daily_bits(zone, low, high, frame)
@@ -175,36 +175,36 @@ def test_daily_hours_are_those_between_two_times_of_the_wall_clock(zone, low, hi
                 assert bool(found >> (availability.cells.floor(at) - frame.first) & 1) == is_inside
 
 
-def test_hours_up_to_midnight_reach_the_next_days_hours_without_a_gap():
+def test_hours_up_to_midnight_reach_the_next_days_hours_without_a_gap() -> None:
     night = (Weekly(0, 20 * 60, 1440), Weekly(1, 0, 4 * 60))
     found = availability.free(Hours("Europe/Kyiv", night), (), (utc(2026, 11, 16), utc(2026, 11, 18)))
     assert found == [(utc(2026, 11, 16, 18), utc(2026, 11, 17, 2))]
 
 
-def test_an_absence_without_an_end_lasts_for_ever():
-    away = DatedHours("away", datetime(2026, 11, 17), datetime(9999, 12, 31, 23, 59))
+def test_an_absence_without_an_end_lasts_for_ever() -> None:
+    away = DatedHours("away", wall(2026, 11, 17), wall(9999, 12, 31, 23, 59))
     found = availability.free(Hours("America/Toronto", OFFICE, (away,)), (), (utc(2026, 11, 16), utc(2026, 12, 16)))
     assert found == [(utc(2026, 11, 16, 14), utc(2026, 11, 16, 22))]
 
 
-def test_absence_wins_over_extra_hours():
-    both = tuple(DatedHours(kind, datetime(2026, 11, 21, 9), datetime(2026, 11, 21, 12)) for kind in ("extra", "away"))
+def test_absence_wins_over_extra_hours() -> None:
+    both = tuple(DatedHours(kind, wall(2026, 11, 21, 9), wall(2026, 11, 21, 12)) for kind in ("extra", "away"))
     assert availability.free(Hours("Europe/Paris", (), both), (), (utc(2026, 11, 16), utc(2026, 11, 23))) == []
 
 
-def test_weekly_hours_keep_their_wall_clock_over_both_changes():
+def test_weekly_hours_keep_their_wall_clock_over_both_changes() -> None:
     found = availability.free(Hours("America/Toronto", OFFICE[:1]), (), (utc(2026, 10, 19), utc(2026, 11, 9)))
     assert [start.hour for start, _ in found] == [13, 13, 14]
     assert [availability.to_wall(start, "Europe/Kyiv").hour for start, _ in found] == [16, 15, 16]
 
 
-def test_a_zone_with_an_odd_offset_is_expanded_to_whole_cells():
+def test_a_zone_with_an_odd_offset_is_expanded_to_whole_cells() -> None:
     # Monrovia was 44 min 30 s behind UTC until 1972.
     found = availability.free(Hours("Africa/Monrovia", OFFICE[:1]), (), (utc(1971, 3, 1), utc(1971, 3, 2)))
     assert found == [(utc(1971, 3, 1, 9, 45), utc(1971, 3, 1, 17, 40))]
 
 
-def test_more_weeks_than_are_kept_give_the_same_hours():
+def test_more_weeks_than_are_kept_give_the_same_hours() -> None:
     hours = Hours("Europe/Kyiv", OFFICE[:1])
     found = [
         availability.free(hours, (), (utc(2026, 1, 5) + timedelta(weeks=n), utc(2026, 1, 6) + timedelta(weeks=n)))
@@ -213,6 +213,6 @@ def test_more_weeks_than_are_kept_give_the_same_hours():
     assert all(len(day) == 1 for day in found)
 
 
-def test_a_window_that_ends_before_it_begins_holds_nothing():
+def test_a_window_that_ends_before_it_begins_holds_nothing() -> None:
     window = (utc(2026, 11, 17), utc(2026, 11, 16))
     assert availability.starts(Hours("Europe/Kyiv", OFFICE), (), window, 30, 10) == []

@@ -4,8 +4,8 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rules.values import PROPERTY
 
+from rules.values import PROPERTY
 from service.rules import chain
 from service.rules.chain import GENESIS, Entry, NotCanonical
 
@@ -18,7 +18,7 @@ values = st.recursive(
 bodies = st.dictionaries(text, values, min_size=1, max_size=4)
 
 
-def entries(all_bodies):
+def entries(all_bodies) -> list[Entry]:
     made, head = [], GENESIS
     for number, body in enumerate(all_bodies):
         made.append(Entry(str(number), body, head, chain.entry_hash(head, body)))
@@ -28,54 +28,54 @@ def entries(all_bodies):
 
 @PROPERTY
 @given(values)
-def test_canonical_json_reads_back_as_the_same_value(value):
+def test_canonical_json_reads_back_as_the_same_value(value) -> None:
     assert json.loads(chain.canonical(value)) == value
 
 
 @PROPERTY
 @given(bodies)
-def test_the_order_in_which_keys_are_given_does_not_matter(body):
+def test_the_order_in_which_keys_are_given_does_not_matter(body) -> None:
     assert chain.canonical(dict(reversed(body.items()))) == chain.canonical(body)
 
 
-def test_the_published_example_of_the_standard_comes_out_sorted_by_utf_16():
+def test_the_published_example_of_the_standard_comes_out_sorted_by_utf_16() -> None:
     # RFC 8785 §3.2.3
     example = {"\u20ac": 1, "\r": 2, "\ufb33": 3, "1": 4, "\U0001f600": 5, "\u0080": 6, "\u00f6": 7}
     expected = '{"\\r":2,"1":4,"\u0080":6,"\u00f6":7,"\u20ac":1,"\U0001f600":5,"\ufb33":3}'
     assert chain.canonical(example) == expected
 
 
-def test_strings_are_escaped_as_the_standard_says():
+def test_strings_are_escaped_as_the_standard_says() -> None:
     # RFC 8785 §3.2.2.2
     assert chain.canonical('\u20ac$\u000f\nA\'B"\\\\"/') == '"\u20ac$\\u000f\\nA\'B\\"\\\\\\\\\\"/"'
 
 
-def test_literals_and_tuples_are_written_as_json():
+def test_literals_and_tuples_are_written_as_json() -> None:
     assert chain.canonical({"a": (None, True, False, -0, 12)}) == '{"a":[null,true,false,0,12]}'
 
 
 @pytest.mark.parametrize(
     "value", [1.5, 1.0, float("nan"), 2**53, -(2**53), b"x", {1: 2}, "\ud800", {"\udfff": 1}, {1, 2}]
 )
-def test_what_has_no_canonical_form_is_refused(value):
+def test_what_has_no_canonical_form_is_refused(value) -> None:
     with pytest.raises(NotCanonical):
         chain.canonical({"a": value})
 
 
-def test_the_hash_is_that_of_the_previous_hash_and_the_entry():
+def test_the_hash_is_that_of_the_previous_hash_and_the_entry() -> None:
     expected = hashlib.sha256((GENESIS + '{"a":1,"b":"\u0457"}').encode()).hexdigest()
     assert chain.entry_hash(GENESIS, {"b": "\u0457", "a": 1}) == expected
 
 
 @pytest.mark.parametrize("previous", ["", "0" * 63, "0" * 64 + "\n", "A" * 64])
-def test_a_previous_hash_that_is_none_is_refused(previous):
+def test_a_previous_hash_that_is_none_is_refused(previous) -> None:
     with pytest.raises(NotCanonical):
         chain.entry_hash(previous, {})
 
 
 @PROPERTY
 @given(st.lists(bodies, max_size=5))
-def test_an_untouched_chain_holds(all_bodies):
+def test_an_untouched_chain_holds(all_bodies) -> None:
     made = entries(all_bodies)
     found = chain.verify(made)
     assert (found.ok, found.entries, found.first_broken) == (True, len(made), None)
@@ -84,7 +84,7 @@ def test_an_untouched_chain_holds(all_bodies):
 
 @PROPERTY
 @given(st.lists(bodies, min_size=2, max_size=5), st.data())
-def test_the_first_broken_entry_is_named_whatever_was_done_to_it(all_bodies, data):
+def test_the_first_broken_entry_is_named_whatever_was_done_to_it(all_bodies, data) -> None:
     made = entries(all_bodies)
     at = data.draw(st.integers(0, len(made) - 1))
     entry = made[at]
@@ -102,7 +102,7 @@ def test_the_first_broken_entry_is_named_whatever_was_done_to_it(all_bodies, dat
 
 @PROPERTY
 @given(st.lists(bodies, min_size=3, max_size=5), st.data())
-def test_a_missing_or_exchanged_entry_breaks_the_chain(all_bodies, data):
+def test_a_missing_or_exchanged_entry_breaks_the_chain(all_bodies, data) -> None:
     made = entries([{**body, "n": number} for number, body in enumerate(all_bodies)])
     at = data.draw(st.integers(0, len(made) - 2))
     assert not chain.verify([*made[:at], *made[at + 1 :]]).ok

@@ -1,26 +1,27 @@
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rules.values import BOOK, CLINICIAN, MENTOR, NOW, OFFICE, PROPERTY, case, link, mentor, utc
 
+from rules.values import BOOK, CLINICIAN, MENTOR, NOW, OFFICE, PROPERTY, case, link, mentor, utc, wall
 from service.rules import gate
 from service.rules.availability import DatedHours, Hours
+from service.rules.case import Link
 from service.rules.gate import Refusal
 from service.rules.transfer import Consent
 
 START = utc(2026, 11, 18, 10)
 FRESH = UUID(int=50)
-AWAY = DatedHours("away", datetime(2026, 11, 18), datetime(2026, 11, 19))
+AWAY = DatedHours("away", wall(2026, 11, 18), wall(2026, 11, 19))
 
 
-def check(asked=None, asking=None, start=START, now=NOW, overrides=(), **fields):
+def check(asked=None, asking=None, start=START, now=NOW, overrides=(), **fields: bool) -> tuple[Refusal, ...]:
     return gate.check(asked or case(), asking or mentor(), start, now, BOOK, overrides, **fields)
 
 
-def test_a_mentor_whom_nothing_refuses_may_take_the_case():
+def test_a_mentor_whom_nothing_refuses_may_take_the_case() -> None:
     assert check() == ()
 
 
@@ -71,15 +72,15 @@ BROKEN = {
 @pytest.mark.parametrize(
     ("rule", "asked", "asking"), [(rule, *pair) for rule, pairs in BROKEN.items() for pair in pairs]
 )
-def test_the_rule_that_is_broken_is_named_alone(rule, asked, asking):
+def test_the_rule_that_is_broken_is_named_alone(rule, asked, asking) -> None:
     assert check(asked, asking) == (rule,)
 
 
-def test_every_rule_has_a_case_here():
+def test_every_rule_has_a_case_here() -> None:
     assert set(BROKEN) == set(Refusal)
 
 
-def test_all_broken_rules_are_named_in_the_order_of_the_page():
+def test_all_broken_rules_are_named_in_the_order_of_the_page() -> None:
     asked = case(consent=None, excluded_mentors=frozenset({MENTOR}), age_band="child", answer_due_at=NOW)
     everything = mentor(
         links=(link(areas=frozenset({"ped"}), activities=frozenset({"visit"}), minutes_left=0),),
@@ -93,13 +94,13 @@ def test_all_broken_rules_are_named_in_the_order_of_the_page():
     assert check(asked, everything) == tuple(Refusal)[1:]
 
 
-def test_without_a_valid_memorandum_its_areas_are_not_judged():
+def test_without_a_valid_memorandum_its_areas_are_not_judged() -> None:
     assert check(asking=mentor(links=(link(status="draft", areas=frozenset({"ped"}), minutes_left=0),))) == (
         Refusal.NO_MEMORANDUM,
     )
 
 
-def test_two_memoranda_that_only_together_cover_the_case_do_not():
+def test_two_memoranda_that_only_together_cover_the_case_do_not() -> None:
     apart = (link(areas=frozenset({"ped"})), link(activities=frozenset({"visit"})))
     assert check(asking=mentor(links=apart)) == (Refusal.ACTIVITY_NOT_COVERED,)
 
@@ -108,26 +109,26 @@ def test_two_memoranda_that_only_together_cover_the_case_do_not():
     ("areas", "specialty"),
     [({"sur"}, "sur.neuro.skullbase"), ({"hnk"}, "sur.neuro.skullbase"), ({"acu"}, "sur.burns"), (set(), "med")],
 )
-def test_an_area_covers_what_lies_below_it_through_second_parents_too(areas, specialty):
+def test_an_area_covers_what_lies_below_it_through_second_parents_too(areas, specialty) -> None:
     asking = mentor(links=(link(areas=frozenset(areas)),), specialties=frozenset({specialty}))
     assert check(case(specialty=specialty), asking) == ()
 
 
-def test_a_sibling_directly_under_an_area_can_be_chosen_by_hand():
+def test_a_sibling_directly_under_an_area_can_be_chosen_by_hand() -> None:
     urologist = mentor(specialties=frozenset({"sur.urology"}))
     assert check(asking=urologist, overrides={"specialty_too_far"}) == ()
 
 
-def test_a_stranger_to_the_specialty_cannot_be_chosen_by_hand():
+def test_a_stranger_to_the_specialty_cannot_be_chosen_by_hand() -> None:
     cardiologist = mentor(specialties=frozenset({"med.cardiology"}))
     assert check(asking=cardiologist, overrides={"specialty_too_far"}) == (Refusal.SPECIALTY_TOO_FAR,)
 
 
-def test_a_spent_budget_can_be_overridden():
+def test_a_spent_budget_can_be_overridden() -> None:
     assert check(asking=mentor(links=(link(minutes_left=0),)), overrides={"budget_spent"}) == ()
 
 
-def test_no_other_rule_can_be_overridden():
+def test_no_other_rule_can_be_overridden() -> None:
     assert check(asking=mentor(verified_until=None), overrides=set(Refusal)) == (Refusal.MENTOR_UNVERIFIED,)
     assert set(gate.OVERRIDABLE) == {"budget_spent", "specialty_too_far"}
 
@@ -140,7 +141,7 @@ def test_no_other_rule_can_be_overridden():
         (case(mode="written", translation=True), {}),
     ],
 )
-def test_a_shared_language_an_interpreter_or_translation_in_writing_is_enough(asked, spoken):
+def test_a_shared_language_an_interpreter_or_translation_in_writing_is_enough(asked, spoken) -> None:
     assert check(asked, mentor(languages=spoken)) == ()
 
 
@@ -153,11 +154,11 @@ def test_a_shared_language_an_interpreter_or_translation_in_writing_is_enough(as
         (None, "UA"),
     ],
 )
-def test_the_text_may_go_where_the_consent_reaches(consent, country):
+def test_the_text_may_go_where_the_consent_reaches(consent, country) -> None:
     assert check(case(consent=consent), mentor(country=country)) == ()
 
 
-def test_whoever_opted_in_for_the_priority_has_no_quiet_hours():
+def test_whoever_opted_in_for_the_priority_has_no_quiet_hours() -> None:
     asked = case(priority="urgent", answer_due_at=NOW + timedelta(days=7))
     night = utc(2026, 11, 18, 2)
     assert check(asked, mentor(), night) == (Refusal.OUTSIDE_HOURS,)
@@ -165,14 +166,14 @@ def test_whoever_opted_in_for_the_priority_has_no_quiet_hours():
     assert check(asked, mentor(quiet=None), night) == ()
 
 
-def test_the_mentors_own_notice_counts_for_routine_only():
+def test_the_mentors_own_notice_counts_for_routine_only() -> None:
     soon = NOW + timedelta(hours=3)
     asked = case(priority="urgent", answer_due_at=NOW + timedelta(days=1))
     assert check(asked, mentor(notice_minutes=2880), soon) == ()
 
 
 @pytest.mark.parametrize(("priority", "minutes"), [("routine", 720), ("urgent", 120), ("asap", 30), ("stat", 0)])
-def test_the_least_notice_depends_on_the_priority(priority, minutes):
+def test_the_least_notice_depends_on_the_priority(priority, minutes) -> None:
     earliest = NOW + timedelta(minutes=minutes)
     asked = case(priority=priority)
     anytime = mentor(quiet=None)
@@ -180,35 +181,35 @@ def test_the_least_notice_depends_on_the_priority(priority, minutes):
     assert check(asked, anytime, earliest - timedelta(seconds=1)) == (Refusal.DEADLINE_UNREACHABLE,)
 
 
-def test_an_offer_that_is_out_is_not_refused_for_the_cap_on_offers_or_the_notice():
+def test_an_offer_that_is_out_is_not_refused_for_the_cap_on_offers_or_the_notice() -> None:
     full = mentor(offers_cap=1, offers_7d=1)
     soon = NOW + timedelta(hours=1)
     assert check(asking=full, start=soon, is_asking=False) == ()
     assert check(asking=full, start=soon) == (Refusal.MENTOR_FULL, Refusal.DEADLINE_UNREACHABLE)
 
 
-def test_a_full_week_refuses_an_offer_that_is_out():
+def test_a_full_week_refuses_an_offer_that_is_out() -> None:
     booked = mentor(sessions_cap=1, sessions_by_week={(2026, 47): 1})
     assert check(asking=booked, is_asking=False) == (Refusal.MENTOR_FULL,)
     assert check(asking=booked, start=utc(2026, 11, 23, 7, 55)) == ()
 
 
-def test_written_advice_is_judged_at_the_instant_and_knows_no_quiet_hours():
+def test_written_advice_is_judged_at_the_instant_and_knows_no_quiet_hours() -> None:
     night = utc(2026, 11, 17, 23)
     assert check(case(mode="written"), mentor(), None, night) == ()
 
 
-def test_written_advice_is_refused_while_the_mentor_is_away():
+def test_written_advice_is_refused_while_the_mentor_is_away() -> None:
     away = mentor(hours=Hours("Europe/Paris", OFFICE, (AWAY,)))
     assert check(case(mode="written"), away, None, START) == (Refusal.MENTOR_PAUSED,)
     assert check(case(mode="written"), away, None, NOW) == ()
 
 
-def test_written_advice_is_refused_when_it_is_due_already():
+def test_written_advice_is_refused_when_it_is_due_already() -> None:
     assert check(case(mode="written", answer_due_at=NOW), mentor(), None) == (Refusal.DEADLINE_UNREACHABLE,)
 
 
-def choose(*links, overrides=()):
+def choose(*links: Link, overrides=()) -> UUID | None:
     chosen = gate.choose_link(case(specialty="sur.neuro.skullbase"), mentor(links=links), START, BOOK, overrides)
     return chosen and chosen.memorandum_id
 
@@ -216,7 +217,7 @@ def choose(*links, overrides=()):
 ONE, TWO, THREE = (UUID(int=n) for n in (101, 102, 103))
 
 
-def test_the_memorandum_with_the_most_specific_area_is_chosen():
+def test_the_memorandum_with_the_most_specific_area_is_chosen() -> None:
     assert (
         choose(
             link(memorandum_id=ONE),
@@ -227,12 +228,12 @@ def test_the_memorandum_with_the_most_specific_area_is_chosen():
     )
 
 
-def test_among_equal_areas_most_hours_left_are_chosen():
+def test_among_equal_areas_most_hours_left_are_chosen() -> None:
     assert choose(link(memorandum_id=ONE, minutes_left=600), link(memorandum_id=TWO, minutes_left=900)) == TWO
     assert choose(link(memorandum_id=ONE, minutes_left=600), link(memorandum_id=TWO)) == TWO
 
 
-def test_among_equal_hours_the_oldest_is_chosen():
+def test_among_equal_hours_the_oldest_is_chosen() -> None:
     links = (
         link(memorandum_id=ONE, signed_on=None),
         link(memorandum_id=TWO),
@@ -242,14 +243,14 @@ def test_among_equal_hours_the_oldest_is_chosen():
     assert choose(*links[:2]) == TWO
 
 
-def test_a_memorandum_that_is_spent_or_over_is_not_chosen():
+def test_a_memorandum_that_is_spent_or_over_is_not_chosen() -> None:
     assert choose(link(minutes_left=0), link(valid_until=START)) is None
     assert choose(link(memorandum_id=ONE, minutes_left=0), overrides={"budget_spent"}) == ONE
 
 
 @PROPERTY
 @given(st.data())
-def test_a_memorandum_is_chosen_exactly_when_no_rule_about_memoranda_refuses(data):
+def test_a_memorandum_is_chosen_exactly_when_no_rule_about_memoranda_refuses(data) -> None:
     links = tuple(
         data.draw(
             st.lists(

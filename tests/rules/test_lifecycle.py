@@ -1,8 +1,9 @@
+import itertools
 from datetime import timedelta
 
 import pytest
-from rules.values import NOW
 
+from rules.values import NOW
 from service.rules import lifecycle
 from service.rules.lifecycle import IllegalTransition, TooLate
 
@@ -17,7 +18,7 @@ EVERY_PAIR = [
 
 
 @pytest.mark.parametrize(("subject", "one", "other", "is_legal"), EVERY_PAIR)
-def test_only_what_the_table_holds_is_legal(subject, one, other, is_legal):
+def test_only_what_the_table_holds_is_legal(subject, one, other, is_legal) -> None:
     if is_legal:
         assert lifecycle.step(subject, one, other) == other
     else:
@@ -27,7 +28,7 @@ def test_only_what_the_table_holds_is_legal(subject, one, other, is_legal):
 
 
 @pytest.mark.parametrize("subject", lifecycle.TABLES)
-def test_every_state_that_is_reached_is_in_the_table(subject):
+def test_every_state_that_is_reached_is_in_the_table(subject) -> None:
     table = lifecycle.TABLES[subject]
     assert set().union(*table.values()) <= set(table)
 
@@ -46,9 +47,9 @@ def test_every_state_that_is_reached_is_in_the_table(subject):
         ("memorandum", "signed terminated"),
     ],
 )
-def test_the_flow_of_the_page_is_legal(subject, path):
+def test_the_flow_of_the_page_is_legal(subject, path) -> None:
     states = path.split()
-    for one, other in zip(states, states[1:], strict=False):
+    for one, other in itertools.pairwise(states):
         lifecycle.step(subject, one, other)
 
 
@@ -61,17 +62,17 @@ def test_the_flow_of_the_page_is_legal(subject, path):
         ("memorandum", {"expired", "terminated"}),
     ],
 )
-def test_nothing_follows_a_final_state(subject, final):
+def test_nothing_follows_a_final_state(subject, final) -> None:
     assert {state for state in lifecycle.TABLES[subject] if lifecycle.is_final(subject, state)} == final
 
 
-def test_an_unknown_state_leads_nowhere():
+def test_an_unknown_state_leads_nowhere() -> None:
     with pytest.raises(IllegalTransition):
         lifecycle.step("offer", "nonsense", "accepted")
 
 
 @pytest.mark.parametrize("answer", [lifecycle.accept, lifecycle.decline, lifecycle.counter])
-def test_an_offer_is_answered_until_just_before_its_time_is_over(answer):
+def test_an_offer_is_answered_until_just_before_its_time_is_over(answer) -> None:
     answer("pending", LATER, LATER - TICK)
     with pytest.raises(TooLate) as caught:
         answer("pending", LATER, LATER)
@@ -80,33 +81,33 @@ def test_an_offer_is_answered_until_just_before_its_time_is_over(answer):
 
 @pytest.mark.parametrize("answer", [lifecycle.accept, lifecycle.decline, lifecycle.counter])
 @pytest.mark.parametrize("state", ["accepted", "declined", "expired", "withdrawn"])
-def test_a_closed_offer_is_not_answered(answer, state):
+def test_a_closed_offer_is_not_answered(answer, state) -> None:
     with pytest.raises(IllegalTransition):
         answer(state, LATER, NOW)
 
 
-def test_a_mentor_cannot_accept_their_own_counter():
+def test_a_mentor_cannot_accept_their_own_counter() -> None:
     with pytest.raises(IllegalTransition):
         lifecycle.accept("countered", LATER, NOW)
 
 
-def test_a_mentor_may_take_a_counter_back_at_any_time():
+def test_a_mentor_may_take_a_counter_back_at_any_time() -> None:
     assert lifecycle.decline("countered", NOW, LATER) == "declined"
 
 
-def test_a_counter_is_taken_whenever_its_times_allow():
+def test_a_counter_is_taken_whenever_its_times_allow() -> None:
     assert lifecycle.accept_counter("countered") == "accepted"
 
 
 @pytest.mark.parametrize("state", ["pending", "expired"])
-def test_only_a_counter_is_taken_or_declined_by_the_requesting_side(state):
+def test_only_a_counter_is_taken_or_declined_by_the_requesting_side(state) -> None:
     with pytest.raises(IllegalTransition):
         lifecycle.accept_counter(state)
     with pytest.raises(IllegalTransition):
         lifecycle.decline_counter(state, LATER, NOW)
 
 
-def test_a_declined_counter_is_pending_again_until_the_offers_time():
+def test_a_declined_counter_is_pending_again_until_the_offers_time() -> None:
     assert lifecycle.decline_counter("countered", LATER, LATER - TICK) == "pending"
     assert lifecycle.decline_counter("countered", LATER, LATER) == "expired"
 
@@ -115,24 +116,24 @@ def test_a_declined_counter_is_pending_again_until_the_offers_time():
     ("state", "now", "after"),
     [("pending", LATER, "expired"), ("pending", LATER - TICK, "pending"), ("countered", LATER, "countered")],
 )
-def test_only_silence_expires(state, now, after):
+def test_only_silence_expires(state, now, after) -> None:
     assert lifecycle.expire(state, LATER, now) == after
 
 
 @pytest.mark.parametrize(
     ("state", "after"), [("pending", "withdrawn"), ("countered", "withdrawn"), ("declined", "declined")]
 )
-def test_offers_that_wait_are_withdrawn_when_another_is_accepted(state, after):
+def test_offers_that_wait_are_withdrawn_when_another_is_accepted(state, after) -> None:
     assert lifecycle.withdraw(state) == after
 
 
-def test_a_hold_confirmed_just_before_its_expiry_wins_and_just_after_loses():
+def test_a_hold_confirmed_just_before_its_expiry_wins_and_just_after_loses() -> None:
     assert lifecycle.confirm_hold("pending", LATER, LATER - TICK) == "booked"
     with pytest.raises(TooLate):
         lifecycle.confirm_hold("pending", LATER, LATER)
 
 
-def test_a_hold_is_never_both_confirmed_and_expired():
+def test_a_hold_is_never_both_confirmed_and_expired() -> None:
     assert lifecycle.expire_hold("pending", LATER, LATER - TICK) == "pending"
     assert lifecycle.expire_hold("pending", LATER, LATER) == "cancelled"
     assert lifecycle.expire_hold("booked", LATER, LATER) == "booked"
@@ -140,17 +141,17 @@ def test_a_hold_is_never_both_confirmed_and_expired():
         lifecycle.confirm_hold("cancelled", LATER, NOW)
 
 
-def test_a_loss_reopens_the_case_unless_the_requesting_side_wanted_it():
+def test_a_loss_reopens_the_case_unless_the_requesting_side_wanted_it() -> None:
     assert lifecycle.after_loss("requesting") == "cancelled"
     assert lifecycle.after_loss("partner") == "open"
 
 
 @pytest.mark.parametrize("state", lifecycle.CONSULTATION_STATES)
-def test_only_a_consultation_without_an_agreement_expires(state):
+def test_only_a_consultation_without_an_agreement_expires(state) -> None:
     is_seeking = state in {"open", "offered", "unmatched"}
     assert lifecycle.expire_consultation(state, LATER, LATER - TICK) == state
     assert lifecycle.expire_consultation(state, LATER, LATER) == ("expired" if is_seeking else state)
 
 
-def test_the_reasons_for_declining_are_the_five_of_the_page():
+def test_the_reasons_for_declining_are_the_five_of_the_page() -> None:
     assert lifecycle.DECLINE_REASONS == ("wrong_specialty", "busy", "insufficient_info", "language", "conflict")

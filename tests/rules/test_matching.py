@@ -6,11 +6,13 @@ from uuid import UUID
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rules.values import BOOK, MENTOR, NOW, OFFICE, case, link, mentor, plain_free_cells, utc
 
+from rules.values import BOOK, MENTOR, NOW, OFFICE, case, link, mentor, plain_free_cells, utc, wall
 from service.rules import availability, gate, matching, score
 from service.rules.availability import DatedHours, Hours, Weekly
+from service.rules.case import Mentor
 from service.rules.gate import Refusal
+from service.rules.matching import Candidate, Ranking
 from service.rules.policy import TERMS
 
 FIVE, QUARTER, DAY = timedelta(minutes=5), timedelta(minutes=15), timedelta(days=1)
@@ -18,18 +20,18 @@ ALL_WEEK = tuple(Weekly(day, 0, 1440) for day in range(7))
 PEOPLE = [UUID(int=n) for n in range(20, 30)]
 
 
-def rank(asked, *mentors, now=NOW, limit=10):
+def rank(asked, *mentors: Mentor, now=NOW, limit=10) -> Ranking:
     return matching.rank(asked, mentors, now, BOOK, limit=limit)
 
 
-def first(asked, *mentors, now=NOW):
+def first(asked, *mentors: Mentor, now=NOW) -> Candidate:
     return rank(asked, *mentors, now=now).candidates[0]
 
 
 # What is proposed: the same as trying every quarter of an hour with the whole gate.
 
 
-def tried_one_by_one(asked, asking, now):
+def tried_one_by_one(asked, asking, now) -> list[datetime]:
     found, session = [], timedelta(minutes=asked.minutes)
     any_hour = asked.priority == "stat" and "stat" in asking.opt_ins
     window = (now - DAY, asked.answer_due_at + DAY)
@@ -77,7 +79,7 @@ mentors = st.builds(
         Hours,
         st.sampled_from(["Europe/Paris", "America/Toronto"]),
         st.sampled_from([OFFICE, ALL_WEEK, ()]),
-        st.sampled_from([(), (DatedHours("away", datetime(2026, 11, 17), datetime(2026, 11, 18, 12)),)]),
+        st.sampled_from([(), (DatedHours("away", wall(2026, 11, 17), wall(2026, 11, 18, 12)),)]),
     ),
     zone=st.sampled_from(["Europe/Paris", "America/Toronto"]),
     busy=stretches,
@@ -104,13 +106,13 @@ mentors = st.builds(
 
 @settings(deadline=None, max_examples=100)
 @given(cases, mentors, st.integers(0, 16).map(lambda n: NOW + n * timedelta(minutes=4)))
-def test_what_is_proposed_is_what_the_gate_and_both_calendars_allow(asked, asking, now):
+def test_what_is_proposed_is_what_the_gate_and_both_calendars_allow(asked, asking, now) -> None:
     assert matching.propose(asked, asking, now, BOOK) == tried_one_by_one(asked, asking, now)
 
 
 @settings(deadline=None, max_examples=100)
 @given(cases, mentors)
-def test_a_mentor_is_ranked_exactly_when_there_is_something_to_propose(asked, asking):
+def test_a_mentor_is_ranked_exactly_when_there_is_something_to_propose(asked, asking) -> None:
     proposed = matching.propose(asked, asking, NOW, BOOK)
     ranking = rank(asked, asking)
     assert [c.earliest for c in ranking.candidates] == proposed[:1]
@@ -123,16 +125,16 @@ def test_a_mentor_is_ranked_exactly_when_there_is_something_to_propose(asked, as
         assert all(0 <= value <= 1 for value in candidate.terms.values())
 
 
-def test_a_written_case_proposes_no_times():
+def test_a_written_case_proposes_no_times() -> None:
     assert matching.propose(case(mode="written"), mentor(), NOW, BOOK) == []
 
 
-def test_the_first_time_is_after_the_notice_within_both_sides_hours():
+def test_the_first_time_is_after_the_notice_within_both_sides_hours() -> None:
     # 12 h from 10:00 in Kyiv is night; Paris opens at 09:00 there, 10:00 in Kyiv.
     assert first(case(), mentor()).earliest == utc(2026, 11, 17, 8)
 
 
-def test_a_clinician_without_windows_attends_from_7_to_21_but_at_any_hour_for_stat():
+def test_a_clinician_without_windows_attends_from_7_to_21_but_at_any_hour_for_stat() -> None:
     night_owl = mentor(hours=Hours("America/Toronto", ALL_WEEK), quiet=None)
     asked = case(priority="asap", answer_due_at=NOW + timedelta(hours=23))
     late = utc(2026, 11, 16, 19)  # 21:00 in Kyiv
@@ -140,7 +142,7 @@ def test_a_clinician_without_windows_attends_from_7_to_21_but_at_any_hour_for_st
     assert first(dataclasses.replace(asked, priority="stat"), night_owl, now=late).earliest == late
 
 
-def test_a_mentor_who_opted_in_for_stat_can_be_booked_at_any_hour():
+def test_a_mentor_who_opted_in_for_stat_can_be_booked_at_any_hour() -> None:
     asked = case(priority="stat", answer_due_at=utc(2026, 11, 17, 3))
     now = utc(2026, 11, 17, 2)
     assert first(asked, mentor(opt_ins=frozenset({"stat"})), now=now).earliest == now
@@ -150,21 +152,21 @@ def test_a_mentor_who_opted_in_for_stat_can_be_booked_at_any_hour():
 # Who is excluded, and why.
 
 
-def reasons(asked, asking, now=NOW):
+def reasons(asked, asking, now=NOW) -> tuple[Refusal, ...]:
     ((_, found),) = rank(asked, asking, now=now).excluded
     return found
 
 
-def test_hours_that_never_meet_are_told_as_outside_hours():
+def test_hours_that_never_meet_are_told_as_outside_hours() -> None:
     nights = mentor(hours=Hours("Europe/Paris", (Weekly(0, 0, 300),)))
     assert reasons(case(), nights) == (Refusal.OUTSIDE_HOURS,)
 
 
-def test_a_mentor_busy_until_the_answer_is_due_is_told_as_deadline_unreachable():
+def test_a_mentor_busy_until_the_answer_is_due_is_told_as_deadline_unreachable() -> None:
     assert reasons(case(), mentor(busy=((NOW, NOW + 8 * DAY),))) == (Refusal.DEADLINE_UNREACHABLE,)
 
 
-def test_a_clinician_who_can_attend_no_time_is_told_as_deadline_unreachable():
+def test_a_clinician_who_can_attend_no_time_is_told_as_deadline_unreachable() -> None:
     asked = case(windows=((NOW - DAY, NOW),))
     assert reasons(asked, mentor(verified_until=None)) == (
         Refusal.MENTOR_UNVERIFIED,
@@ -172,12 +174,12 @@ def test_a_clinician_who_can_attend_no_time_is_told_as_deadline_unreachable():
     )
 
 
-def test_an_absence_over_all_the_time_is_told_as_paused():
-    away = DatedHours("away", datetime(2026, 11, 1), datetime(9999, 1, 1))
+def test_an_absence_over_all_the_time_is_told_as_paused() -> None:
+    away = DatedHours("away", wall(2026, 11, 1), wall(9999, 1, 1))
     assert reasons(case(), mentor(hours=Hours("Europe/Paris", OFFICE, (away,)))) == (Refusal.MENTOR_PAUSED,)
 
 
-def test_every_rule_that_refuses_is_told_for_an_excluded_mentor():
+def test_every_rule_that_refuses_is_told_for_an_excluded_mentor() -> None:
     asking = mentor(languages={}, country="US", verified_until=None)
     assert reasons(case(), asking) == (
         Refusal.MENTOR_UNVERIFIED,
@@ -189,64 +191,64 @@ def test_every_rule_that_refuses_is_told_for_an_excluded_mentor():
 # Written advice.
 
 
-def test_written_advice_waits_for_the_mentors_next_working_hour():
+def test_written_advice_waits_for_the_mentors_next_working_hour() -> None:
     saturday = utc(2026, 11, 21, 12)
     found = first(case(mode="written", answer_due_at=saturday + 7 * DAY), mentor(), now=saturday)
     assert (found.earliest, found.starts, found.is_live) == (utc(2026, 11, 23, 8), (), False)
     assert found.terms["civil_hours"] == 1
 
 
-def test_written_advice_begins_at_once_within_working_hours():
+def test_written_advice_begins_at_once_within_working_hours() -> None:
     at = NOW + timedelta(minutes=2)
     assert first(case(mode="written"), mentor(), now=at).earliest == at
 
 
-def test_a_mentor_without_weekly_hours_may_write_but_is_not_taken_to_be_quick():
+def test_a_mentor_without_weekly_hours_may_write_but_is_not_taken_to_be_quick() -> None:
     found = first(case(mode="written"), mentor(hours=Hours("Europe/Paris")))
     assert found.terms["speed"] == 0
 
 
-def test_written_advice_that_cannot_be_begun_in_time_is_refused():
+def test_written_advice_that_cannot_be_begun_in_time_is_refused() -> None:
     saturday = utc(2026, 11, 21, 12)
     asked = case(mode="written", answer_due_at=saturday + DAY)
     assert reasons(asked, mentor(), now=saturday) == (Refusal.DEADLINE_UNREACHABLE,)
 
 
-def test_written_advice_that_was_due_already_is_refused():
+def test_written_advice_that_was_due_already_is_refused() -> None:
     assert reasons(case(mode="written", answer_due_at=NOW), mentor()) == (Refusal.DEADLINE_UNREACHABLE,)
 
 
-def test_either_is_live_where_a_time_is_found():
+def test_either_is_live_where_a_time_is_found() -> None:
     assert first(case(mode="either"), mentor()).is_live
 
 
-def test_either_is_written_where_no_time_is_found():
+def test_either_is_written_where_no_time_is_found() -> None:
     full_days = mentor(busy=((NOW, NOW + 8 * DAY),))
     assert not first(case(mode="either"), full_days).is_live
 
 
-def test_either_gives_the_reasons_of_the_call_when_neither_is_possible():
+def test_either_gives_the_reasons_of_the_call_when_neither_is_possible() -> None:
     assert reasons(case(mode="either"), mentor(verified_until=None)) == (Refusal.MENTOR_UNVERIFIED,)
 
 
 # The order.
 
 
-def test_a_better_mentor_comes_first():
+def test_a_better_mentor_comes_first() -> None:
     good, better = mentor(person_id=PEOPLE[0], languages={"en": "B1"}), mentor(person_id=PEOPLE[1])
     ordered = rank(case(), good, better).candidates
     assert [c.mentor.person_id for c in ordered] == [PEOPLE[1], PEOPLE[0]]
     assert ordered[0].score - ordered[1].score == pytest.approx(8 * 0.5)
 
 
-def test_the_score_is_the_weighted_sum_of_the_terms_that_are_shown():
+def test_the_score_is_the_weighted_sum_of_the_terms_that_are_shown() -> None:
     found = first(case(priority="urgent", answer_due_at=NOW + DAY), mentor())
     assert found.score == pytest.approx(sum(found.weights[t] * found.terms[t] for t in TERMS))
     assert found.weights["speed"] == 20
 
 
 @pytest.mark.parametrize("knows", [{"asked": {"case_mentor_ids": frozenset({PEOPLE[0]})}}, {"is_known": "case"}])
-def test_the_mentor_who_knows_the_case_is_asked_first_whatever_the_score(knows):
+def test_the_mentor_who_knows_the_case_is_asked_first_whatever_the_score(knows) -> None:
     weaker = mentor(person_id=PEOPLE[0], languages={"en": "B1"}, offers_7d=9, continuity=knows.get("is_known"))
     ordered = rank(case(**knows.get("asked", {})), mentor(), weaker).candidates
     assert [c.knows_case for c in ordered] == [True, False]
@@ -254,12 +256,12 @@ def test_the_mentor_who_knows_the_case_is_asked_first_whatever_the_score(knows):
     assert ordered[0].score < ordered[1].score
 
 
-def test_equal_scores_are_ordered_by_fewer_offers_in_thirty_days():
+def test_equal_scores_are_ordered_by_fewer_offers_in_thirty_days() -> None:
     asked_often, asked_less = mentor(person_id=PEOPLE[0], offers_30d=2), mentor(person_id=PEOPLE[1], offers_30d=1)
     assert first(case(), asked_often, asked_less).mentor is asked_less
 
 
-def test_full_ties_do_not_depend_on_the_order_in_which_mentors_are_given():
+def test_full_ties_do_not_depend_on_the_order_in_which_mentors_are_given() -> None:
     equal = [mentor(person_id=person) for person in PEOPLE]
     forward = [c.mentor.person_id for c in rank(case(), *equal).candidates]
     assert forward == [c.mentor.person_id for c in rank(case(), *reversed(equal)).candidates]
@@ -267,12 +269,12 @@ def test_full_ties_do_not_depend_on_the_order_in_which_mentors_are_given():
     assert sorted(forward) == sorted(other_case) != forward != other_case
 
 
-def test_only_the_first_ones_get_proposals():
+def test_only_the_first_ones_get_proposals() -> None:
     ordered = rank(case(), *(mentor(person_id=person) for person in PEOPLE), limit=2).candidates
     assert [len(c.starts) for c in ordered] == [3, 3, 0, 0, 0, 0, 0, 0, 0, 0]
 
 
-def test_the_partner_whose_people_were_used_less_is_preferred():
+def test_the_partner_whose_people_were_used_less_is_preferred() -> None:
     used = mentor(person_id=PEOPLE[0], institution_sessions_90d=4)
     less = mentor(person_id=PEOPLE[1], institution_sessions_90d=1)
     terms = {c.mentor.person_id: c.terms["diversity"] for c in rank(case(), used, less).candidates}
@@ -282,7 +284,7 @@ def test_the_partner_whose_people_were_used_less_is_preferred():
 # Three proposals.
 
 
-def test_proposals_are_on_different_half_days_and_the_first_is_the_earliest():
+def test_proposals_are_on_different_half_days_and_the_first_is_the_earliest() -> None:
     starts = matching.propose(case(), mentor(), NOW, BOOK)
     picked = matching.pick_three(starts, "Europe/Kyiv", "Europe/Paris")
     halves = {(wall.date(), wall.hour < 12) for wall in (availability.to_wall(at, "Europe/Kyiv") for at in picked)}
@@ -292,13 +294,13 @@ def test_proposals_are_on_different_half_days_and_the_first_is_the_earliest():
     assert picked[2] - picked[0] >= 2 * DAY
 
 
-def test_fewer_half_days_give_fewer_proposals():
+def test_fewer_half_days_give_fewer_proposals() -> None:
     starts = [utc(2026, 11, 17, 8), utc(2026, 11, 17, 9), utc(2026, 11, 17, 11)]
     assert matching.pick_three(starts, "Europe/Kyiv", "Europe/Paris") == (starts[0], starts[2])
     assert matching.pick_three([], "Europe/Kyiv", "Europe/Paris") == ()
 
 
-def test_later_proposals_are_at_the_hour_that_is_best_for_the_worse_off_side():
+def test_later_proposals_are_at_the_hour_that_is_best_for_the_worse_off_side() -> None:
     starts = [utc(2026, 11, 17, 12), utc(2026, 11, 18, 12), utc(2026, 11, 18, 14), utc(2026, 11, 18, 15)]
     # In Toronto 07:00, 09:00 and 10:00; in Kyiv 14:00, 16:00 and 17:00.
     assert matching.pick_three(starts, "Europe/Kyiv", "America/Toronto") == (starts[0], starts[2])
@@ -317,24 +319,24 @@ def test_later_proposals_are_at_the_hour_that_is_best_for_the_worse_off_side():
         ("ped.cardiology", {"med.cardiology", "ped.cardiology"}, 1),
     ],
 )
-def test_the_specialty_term_follows_the_nearest_specialty(asked, held, value):
+def test_the_specialty_term_follows_the_nearest_specialty(asked, held, value) -> None:
     found = first(case(specialty=asked), mentor(specialties=frozenset(held)))
     assert found.terms["specialty"] == value
 
 
-def test_speed_is_what_remains_of_the_time_until_the_answer_is_due():
+def test_speed_is_what_remains_of_the_time_until_the_answer_is_due() -> None:
     assert score.speed(NOW, NOW, NOW + 4 * DAY) == 1
     assert score.speed(NOW, NOW + DAY, NOW + 4 * DAY) == 0.75
     assert score.speed(NOW, NOW + 5 * DAY, NOW + 4 * DAY) == 0
     assert score.speed(NOW, NOW, NOW) == 0
 
 
-def test_reliability_takes_a_newcomer_to_be_even():
+def test_reliability_takes_a_newcomer_to_be_even() -> None:
     assert score.reliability(mentor()) == 0.5
     assert score.reliability(mentor(offers_180d=8, answered_in_time_180d=5)) == 0.6
 
 
-def test_load_falls_with_booked_sessions_and_with_offers():
+def test_load_falls_with_booked_sessions_and_with_offers() -> None:
     busy = mentor(sessions_cap=4, sessions_by_week={(2026, 47): 1}, offers_7d=5)
     assert score.load(busy, NOW) == pytest.approx(0.75 * math.exp(-1))
     assert score.load(mentor(offers_7d=10), NOW) == pytest.approx(math.exp(-2))
@@ -342,7 +344,7 @@ def test_load_falls_with_booked_sessions_and_with_offers():
 
 
 @pytest.mark.parametrize(("kind", "value"), [("case", 1), ("clinician", 0.6), ("hospital", 0.3), (None, 0)])
-def test_continuity_prefers_who_knows_the_case_then_the_clinician_then_the_hospital(kind, value):
+def test_continuity_prefers_who_knows_the_case_then_the_clinician_then_the_hospital(kind, value) -> None:
     assert first(case(), mentor(continuity=kind)).terms["continuity"] == value
 
 
@@ -350,7 +352,7 @@ def test_continuity_prefers_who_knows_the_case_then_the_clinician_then_the_hospi
     ("hour", "value"),
     [(4, 0), (5, 0.4), (6, 0.7), (7, 1), (15, 1), (16, 0.7), (17, 0.4), (18, 0.4), (19, 0)],
 )
-def test_an_hour_is_as_civil_as_for_the_worse_off_side(hour, value):
+def test_an_hour_is_as_civil_as_for_the_worse_off_side(hour, value) -> None:
     at = utc(2026, 11, 17, hour)  # two hours later in Kyiv
     assert score.civil_hours(at, "Europe/Kyiv", "Europe/Kyiv") == value
     assert score.civil_hours(at, "Europe/Kyiv", "America/Toronto") <= value
@@ -371,7 +373,7 @@ def test_an_hour_is_as_civil_as_for_the_worse_off_side(hour, value):
         (case(languages=frozenset()), {}, True, 0),
     ],
 )
-def test_language_takes_the_best_way_to_talk(asked, spoken, is_live, value):
+def test_language_takes_the_best_way_to_talk(asked, spoken, is_live, value) -> None:
     assert score.language(asked, mentor(languages=spoken), is_live=is_live) == value
 
 
@@ -379,24 +381,24 @@ def test_language_takes_the_best_way_to_talk(asked, spoken, is_live, value):
     ("route", "left", "value"),
     [("direct", None, 1), ("network", None, 0.9), ("umbrella", 60, 0.8), ("direct", 45, 0.75), ("direct", -5, 0)],
 )
-def test_a_direct_memorandum_with_hours_left_is_best(route, left, value):
+def test_a_direct_memorandum_with_hours_left_is_best(route, left, value) -> None:
     assert score.memorandum(case(), link(route=route, minutes_left=left)) == value
 
 
 @pytest.mark.parametrize(
     ("power", "value"), [("firm_outage", 0), ("possible", 0.7), ("unknown", 0.7), ("autonomous", 1), ("no_feed", 1)]
 )
-def test_only_a_firm_outage_counts_fully(power, value):
+def test_only_a_firm_outage_counts_fully(power, value) -> None:
     assert first(case(), mentor(power=power)).terms["power_and_link"] == value
 
 
-def test_tags_count_as_far_as_they_are_shared():
+def test_tags_count_as_far_as_they_are_shared() -> None:
     asked = case(tags=frozenset({"blast", "burn"}))
     assert first(asked, mentor(tags=frozenset({"burn", "device"}))).terms["tags"] == 0.5
     assert first(case(), mentor()).terms["tags"] == 1
 
 
-def test_a_candidate_names_the_memorandum_of_its_first_time():
+def test_a_candidate_names_the_memorandum_of_its_first_time() -> None:
     later = link(memorandum_id=UUID(int=77), valid_from=NOW + 2 * DAY)
     asking = mentor(links=(later,))
     assert first(case(), asking).link is later

@@ -1,8 +1,8 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
-from rules.values import NOW, utc
 
+from rules.values import NOW, utc
 from service.rules import policy
 from service.rules.policy import DEFAULT, PRIORITIES, InvalidPolicy
 
@@ -10,11 +10,11 @@ WEEK = NOW + timedelta(days=7)
 DAYS = {0, 1, 2, 3, 4}
 
 
-def answer_by(priority, now=NOW, due=WEEK, *, known_case=False, chosen=DEFAULT):
-    return policy.answer_by(chosen, priority, now, due, "Europe/Paris", DAYS, known_case=known_case)
+def answer_by(priority, now=NOW, due=WEEK, *, known_case=False) -> datetime:
+    return policy.answer_by(DEFAULT, priority, now, due, "Europe/Paris", DAYS, known_case=known_case)
 
 
-def test_asap_is_above_urgent():
+def test_asap_is_above_urgent() -> None:
     assert PRIORITIES == ("routine", "urgent", "asap", "stat")
     assert set(DEFAULT.paces) == set(PRIORITIES)
 
@@ -28,7 +28,7 @@ def test_asap_is_above_urgent():
         ("stat", 60, 5, 10, 0, 0),
     ],
 )
-def test_the_table_of_priorities_is_as_agreed(priority, due, per_wave, wave, alert, notice):
+def test_the_table_of_priorities_is_as_agreed(priority, due, per_wave, wave, alert, notice) -> None:
     pace = DEFAULT.pace(priority)
     assert policy.answer_due_at(DEFAULT, priority, NOW) == NOW + timedelta(minutes=due)
     assert policy.alert_at(DEFAULT, priority, NOW) == NOW + timedelta(minutes=alert)
@@ -40,43 +40,43 @@ def test_the_table_of_priorities_is_as_agreed(priority, due, per_wave, wave, ale
 
 
 @pytest.mark.parametrize("priority", PRIORITIES)
-def test_the_weights_of_a_priority_sum_to_a_hundred(priority):
+def test_the_weights_of_a_priority_sum_to_a_hundred(priority) -> None:
     weights = DEFAULT.pace(priority).weights
     assert tuple(weights) == policy.TERMS
     assert sum(weights.values()) == 100
 
 
-def test_a_routine_answer_is_awaited_over_the_weekend():
+def test_a_routine_answer_is_awaited_over_the_weekend() -> None:
     friday = utc(2026, 11, 20, 14)
     assert answer_by("routine", friday, friday + timedelta(days=7)) == utc(2026, 11, 23, 14)
 
 
 @pytest.mark.parametrize(("priority", "minutes"), [("urgent", 240), ("asap", 60), ("stat", 10)])
-def test_other_answers_are_awaited_by_the_clock(priority, minutes):
+def test_other_answers_are_awaited_by_the_clock(priority, minutes) -> None:
     saturday = utc(2026, 11, 21, 14)
     assert answer_by(priority, saturday) == saturday + timedelta(minutes=minutes)
 
 
-def test_the_mentor_who_knows_the_case_has_half_the_time():
+def test_the_mentor_who_knows_the_case_has_half_the_time() -> None:
     assert answer_by("routine", known_case=True) == NOW + timedelta(hours=12)
     assert answer_by("urgent", known_case=True) == NOW + timedelta(hours=2)
 
 
 @pytest.mark.parametrize("priority", PRIORITIES)
-def test_no_answer_is_awaited_past_the_due_time(priority):
+def test_no_answer_is_awaited_past_the_due_time(priority) -> None:
     due = NOW + timedelta(minutes=4)
     assert answer_by(priority, due=due) == due
 
 
-def test_a_consultation_expires_a_day_after_its_answer_was_due():
+def test_a_consultation_expires_a_day_after_its_answer_was_due() -> None:
     assert policy.expires_at(DEFAULT, NOW) == NOW + timedelta(days=1)
 
 
-def test_a_hold_lasts_fifteen_minutes():
+def test_a_hold_lasts_fifteen_minutes() -> None:
     assert DEFAULT.hold == timedelta(minutes=15)
 
 
-def test_a_programme_has_its_own_numbers_and_leaves_the_others_alone():
+def test_a_programme_has_its_own_numbers_and_leaves_the_others_alone() -> None:
     own = policy.from_overrides({
         "hold_minutes": 20,
         "buffer_minutes": 0,
@@ -96,7 +96,7 @@ def test_a_programme_has_its_own_numbers_and_leaves_the_others_alone():
     assert DEFAULT.pace("stat").any_hour
 
 
-def test_no_overrides_are_the_default():
+def test_no_overrides_are_the_default() -> None:
     assert policy.from_overrides({}) == DEFAULT
 
 
@@ -122,6 +122,6 @@ def test_no_overrides_are_the_default():
         ({"priorities": {"stat": {"weights": {"load": -1}}}}, "load"),
     ],
 )
-def test_a_wrong_number_is_refused_by_its_name(overrides, named):
+def test_a_wrong_number_is_refused_by_its_name(overrides, named) -> None:
     with pytest.raises(InvalidPolicy, match=f"^{named}:"):
         policy.from_overrides(overrides)

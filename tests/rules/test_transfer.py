@@ -1,13 +1,13 @@
 import pytest
-from rules.values import basis
 
+from rules.values import basis
 from service.rules import transfer
 from service.rules.transfer import Consent
 
 GENERAL = Consent("general")
 
 
-def test_the_shipped_list_is_the_eea_and_the_named_parties_of_convention_108():
+def test_the_shipped_list_is_the_eea_and_the_named_parties_of_convention_108() -> None:
     assert len(basis().general) == 34
     assert {"FR", "IS", "LI", "NO", "MD", "MK", "GB", "TR"} <= basis().general
     assert basis().general.isdisjoint({"IL", "CA", "US", "UZ", "CH"})
@@ -29,9 +29,9 @@ def test_the_shipped_list_is_the_eea_and_the_named_parties_of_convention_108():
         (GENERAL, None, False),
     ],
 )
-def test_the_text_goes_only_where_the_consent_reaches(consent, to_country, allowed):
+def test_the_text_goes_only_where_the_consent_reaches(consent, to_country, allowed) -> None:
     assert transfer.allows(basis(), consent, "UA", to_country) == allowed
 
 
-def test_an_unknown_country_is_nobodys_own():
+def test_an_unknown_country_is_nobodys_own() -> None:
     assert not transfer.allows(basis(), GENERAL, None, None)

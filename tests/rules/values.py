@@ -1,5 +1,7 @@
 """Values for the tests of the rules, with defaults that pass the gate; and slow, plain versions of what is fast."""
 
+# ruff: noqa: ANN401 - the builders take any field of what they build
+
 import csv
 import json
 from datetime import UTC, date, datetime, time, timedelta
@@ -27,6 +29,11 @@ ZONES = ("Europe/Kyiv", "Europe/Paris", "America/Toronto", "Asia/Jerusalem", "Eu
 
 def utc(*parts: int) -> datetime:
     return datetime(*parts, tzinfo=UTC)  # type: ignore[misc]  # at least year, month and day
+
+
+def wall(*parts: int) -> datetime:
+    """Give what a clock on a wall shows: no zone is meant."""
+    return datetime(*parts)  # type: ignore[misc]  # noqa: DTZ001 - at least year, month and day; naive on purpose
 
 
 def tree() -> Tree:
@@ -107,9 +114,8 @@ def around(window: Interval, longest: int = 600) -> st.SearchStrategy[tuple[Inte
 
 def dated(window: Interval) -> st.SearchStrategy[tuple[DatedHours, ...]]:
     naive = around((window[0].replace(tzinfo=None), window[1].replace(tzinfo=None)), 3000)
-    kinds = st.sampled_from(["away", "extra"])
-    return st.tuples(kinds, kinds, naive).map(
-        lambda drawn: tuple(DatedHours(drawn[n % 2], *pair) for n, pair in enumerate(drawn[2][:3]))  # type: ignore[misc]
+    return st.tuples(st.permutations(["away", "extra", "away"]), naive).map(
+        lambda drawn: tuple(DatedHours(kind, *pair) for kind, pair in zip(*drawn, strict=False))
     )
 
 
