@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from service import access, bookings, deidentification, errors, notices, offers, tables
+from service import access, answers, bookings, deidentification, errors, notices, offers, tables
 from service.rules import gate, lifecycle, matching
 from service.work import Work
 
@@ -59,7 +59,7 @@ async def move(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.App
     known = await offers.facts(w, consultation, mentor.person_id, but_appointment=appointment.id, at=starts_at)
     is_agreed = starts_at in appointment.proposed_starts and _is_other_side(w, seen)
     if is_agreed or starts_at in matching.propose(known.asked, known.mentor, w.now, known.book):
-        waived = offers.AGREED if is_agreed else frozenset()
+        waived = answers.AGREED if is_agreed else frozenset()
         refused = gate.check(known.asked, known.mentor, starts_at, w.now, known.book, is_asking=False)
         reasons = [rule.value for rule in refused if rule not in waived]
         if reasons:
@@ -141,7 +141,10 @@ async def expire_hold(w: Work, appointment_id: UUID) -> None:
     appointment = await w.session.get_one(tables.Appointment, appointment_id)
     consultation = await bookings.lock_consultation(w, appointment.consultation_id)
     await w.session.refresh(appointment, with_for_update={"key_share": True})
-    if appointment.held_until and lifecycle.expire_hold(appointment.status, appointment.held_until, w.now) == "cancelled":
+    if (
+        appointment.held_until
+        and lifecycle.expire_hold(appointment.status, appointment.held_until, w.now) == "cancelled"
+    ):
         await bookings.release(w, consultation, appointment, "hold_expired")
 
 

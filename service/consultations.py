@@ -104,20 +104,22 @@ async def _requester(w: Work, wish: Wish) -> tuple[UUID, UUID, UUID, str | None]
     if not places:
         raise errors.Forbidden
     grants = (
-        await w.sql(
-            sa.select(tables.RoleGrant)
-            .join(tables.Person, col(tables.Person.id) == col(tables.RoleGrant.person_id))
-            .where(col(tables.RoleGrant.person_id) == clinician_id, col(tables.RoleGrant.role) == "clinician")
-            .where(col(tables.RoleGrant.institution_id).in_(places), col(tables.Person.state) == "active")
-            .order_by(col(tables.RoleGrant.id))
+        (
+            await w.sql(
+                sa.select(tables.RoleGrant)
+                .join(tables.Person, col(tables.Person.id) == col(tables.RoleGrant.person_id))
+                .where(col(tables.RoleGrant.person_id) == clinician_id, col(tables.RoleGrant.role) == "clinician")
+                .where(col(tables.RoleGrant.institution_id).in_(places), col(tables.Person.state) == "active")
+                .order_by(col(tables.RoleGrant.id))
+            )
         )
-    ).scalars().all()
+        .scalars()
+        .all()
+    )
     if not grants:
         raise errors.Invalid("/clinician_id", "not a clinician of your institution")
     grant = next((g for g in grants if g.department == wish.department), grants[0])
-    found = (
-        await w.sql(_PROGRAMME, {"institution": grant.institution_id})
-    ).scalar_one_or_none()
+    found = (await w.sql(_PROGRAMME, {"institution": grant.institution_id})).scalar_one_or_none()
     if found is None:
         raise errors.GateRefused(["no_memorandum"])
     return grant.person_id, grant.institution_id, found, wish.department or grant.department
@@ -217,14 +219,18 @@ async def assign(w: Work, consultation_id: UUID, clinician_id: UUID) -> tables.C
     if consultation.state in ENDED_STATES:
         raise errors.IllegalTransition("consultation", consultation.state, consultation.state)
     colleague = (
-        await w.sql(
-            sa.select(tables.Person)
-            .join(tables.RoleGrant, col(tables.RoleGrant.person_id) == col(tables.Person.id))
-            .where(col(tables.Person.id) == clinician_id, col(tables.Person.state) == "active")
-            .where(col(tables.RoleGrant.role) == "clinician")
-            .where(col(tables.RoleGrant.institution_id) == consultation.institution_id)
+        (
+            await w.sql(
+                sa.select(tables.Person)
+                .join(tables.RoleGrant, col(tables.RoleGrant.person_id) == col(tables.Person.id))
+                .where(col(tables.Person.id) == clinician_id, col(tables.Person.state) == "active")
+                .where(col(tables.RoleGrant.role) == "clinician")
+                .where(col(tables.RoleGrant.institution_id) == consultation.institution_id)
+            )
         )
-    ).scalars().first()
+        .scalars()
+        .first()
+    )
     if colleague is None:
         raise errors.Invalid("/clinician_id", "not a clinician of this institution")
     if colleague.id == consultation.clinician_id:

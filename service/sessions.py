@@ -156,7 +156,9 @@ async def log(w: Work, appointment_id: UUID, happened: Happened) -> tables.Sessi
     w.add(session)
     await append(w, session.memorandum_id, "session", session.id, facts(session))
     audience = bookings.audience(consultation, session.memorandum_id, *rows)
-    events.record(w, "session.logged", None, session.id, audience, state=session.outcome, consultation_id=consultation.id)
+    events.record(
+        w, "session.logged", None, session.id, audience, state=session.outcome, consultation_id=consultation.id
+    )
     if happened.outcome in _MISSED:
         await appointments.miss(w, consultation, seen, _MISSED[happened.outcome])
         return session
@@ -183,7 +185,9 @@ async def _session(
     happened: Happened,
 ) -> tables.Session:
     memorandum_id, route, is_anew = await _memorandum_at(w, consultation, appointment, mentor, happened.started_at)
-    present = happened.participants if happened.participants is not None else (consultation.clinician_id, mentor.person_id)
+    present = (
+        happened.participants if happened.participants is not None else (consultation.clinician_id, mentor.person_id)
+    )
     clinician = await w.session.get_one(tables.Person, consultation.clinician_id)
     row_id = clock.new_id()
     return tables.Session(
@@ -275,7 +279,9 @@ async def log_advice(  # noqa: PLR0913 - an advice's parts
         institution_ids=(consultation.institution_id, offer.institution_id),
         person_ids=(consultation.clinician_id, offer.mentor_id),
     )
-    events.record(w, "session.logged", None, session.id, audience, state="advice_given", consultation_id=consultation.id)
+    events.record(
+        w, "session.logged", None, session.id, audience, state="advice_given", consultation_id=consultation.id
+    )
     await _complete(w, consultation, session)
     return session
 

@@ -143,7 +143,9 @@ async def once(database: Database) -> dict[str, int]:
     done: dict[str, int] = {}
     for timer in TIMERS:
         async with database.work(actor.TIMER) as w:
-            ids = (await w.sql(sa.text(f"{timer.due} ORDER BY 1 LIMIT {BATCH}"), _instants(w, timer.due))).scalars().all()
+            ids = (
+                (await w.sql(sa.text(f"{timer.due} ORDER BY 1 LIMIT {BATCH}"), _instants(w, timer.due))).scalars().all()
+            )
         for row_id in ids:
             try:
                 await database.run(actor.TIMER, lambda w, row_id=row_id, act=timer.act: act(w, row_id))

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 import build
 from integrations import deliver
 from integrations.world import World
-from service import actor, advice, appointments, consultations, errors, offers, sessions, sweep, tables
+from service import actor, advice, answers, appointments, consultations, errors, offers, sessions, sweep, tables
 from service.actor import Actor
 from service.rules import lifecycle
 from service.work import Work
@@ -70,7 +70,7 @@ async def test_a_request_is_offered_accepted_booked_and_logged(scene: Scene) -> 
     sent = await scene.rows("SELECT id, mentor_id, starts, state FROM offer")
     assert {row.mentor_id for row in sent} == {scene.mentor.id, scene.rival.id}
     mine = next(row for row in sent if row.mentor_id == scene.mentor.id)
-    accepted = await scene.do(scene.mentor, offers.accept, mine.id, mine.starts[0])
+    accepted = await scene.do(scene.mentor, answers.accept, mine.id, mine.starts[0])
     assert accepted.appointment.status == "booked"
     assert [row.state for row in await scene.rows("SELECT state FROM offer ORDER BY state")] == ["accepted", "withdrawn"]
     scene.clock.set(mine.starts[0] + timedelta(hours=1))
@@ -93,7 +93,7 @@ async def test_every_mail_of_the_flow_can_be_composed_and_delivered(scene: Scene
     asked = await scene.do(scene.clinician, consultations.request, scene.wish())
     (first, _) = await scene.rows("SELECT id, mentor_id, starts FROM offer ORDER BY mentor_id")
     mentor = scene.mentor if first.mentor_id == scene.mentor.id else scene.rival
-    accepted = await scene.do(mentor, offers.accept, first.id, first.starts[0])
+    accepted = await scene.do(mentor, answers.accept, first.id, first.starts[0])
     await scene.do(scene.clinician, appointments.cancel, accepted.appointment.id, "illness")
     assert asked.state == "offered"
     for row in await scene.rows("SELECT id FROM delivery"):
@@ -106,7 +106,7 @@ async def test_written_advice_completes_the_consultation(scene: Scene) -> None:
     asked = await scene.do(scene.clinician, consultations.request, scene.wish(mode="written"))
     (offer, _) = await scene.rows("SELECT id, mentor_id FROM offer")
     mentor = scene.mentor if offer.mentor_id == scene.mentor.id else scene.rival
-    accepted = await scene.do(mentor, offers.accept, offer.id, None)
+    accepted = await scene.do(mentor, answers.accept, offer.id, None)
     assert accepted.consultation.advice_due_at is not None
     await scene.do(mentor, advice.give, asked.id, "Give half the dose.", 20)
     _, text = await scene.do(scene.clinician, advice.read, asked.id)
@@ -133,8 +133,8 @@ async def test_a_counter_is_taken_by_the_requesting_side(scene: Scene) -> None:
     await scene.do(scene.clinician, consultations.request, scene.wish())
     (mine,) = await scene.rows("SELECT id, starts FROM offer WHERE mentor_id = :m", m=scene.mentor.id)
     other = mine.starts[-1] + timedelta(hours=1)
-    await scene.do(scene.mentor, offers.counter, mine.id, [other])
-    taken = await scene.do(scene.clinician, offers.accept_counter, mine.id, other)
+    await scene.do(scene.mentor, answers.counter, mine.id, [other])
+    taken = await scene.do(scene.clinician, answers.accept_counter, mine.id, other)
     assert (taken.appointment.starts_at, taken.appointment.status) == (other, "booked")
 
 
@@ -142,7 +142,7 @@ async def test_a_mentors_cancel_opens_the_consultation_again(scene: Scene) -> No
     await scene.do(scene.clinician, consultations.request, scene.wish(priority="routine"))
     (mine,) = await scene.rows("SELECT id, mentor_id, starts FROM offer")
     mentor = scene.mentor if mine.mentor_id == scene.mentor.id else scene.rival
-    accepted = await scene.do(mentor, offers.accept, mine.id, mine.starts[0])
+    accepted = await scene.do(mentor, answers.accept, mine.id, mine.starts[0])
     await scene.do(mentor, appointments.cancel, accepted.appointment.id, "emergency")
     (row,) = await scene.rows("SELECT state FROM consultation")
     assert row.state in lifecycle.SEEKING
@@ -160,7 +160,7 @@ async def test_a_coordinator_holds_a_time_and_the_mentors_acceptance_books_it(sc
     assert (held.status, held.sequence) == ("pending", 0)
     mentor = scene.mentor if chosen.mentor.person_id == scene.mentor.id else scene.rival
     (mine,) = await scene.rows("SELECT id FROM offer WHERE mentor_id = :m", m=mentor.id)
-    accepted = await scene.do(mentor, offers.accept, mine.id, chosen.starts[0])
+    accepted = await scene.do(mentor, answers.accept, mine.id, chosen.starts[0])
     assert (accepted.appointment.id, accepted.appointment.status, accepted.appointment.sequence) == (held.id, "booked", 1)
 
 
@@ -182,9 +182,9 @@ async def test_another_mentor_takes_over_the_same_appointment(scene: Scene) -> N
     first, second = (
         (scene.mentor, scene.rival) if mine.mentor_id == scene.mentor.id else (scene.rival, scene.mentor)
     )
-    accepted = await scene.do(first, offers.accept, mine.id, mine.starts[0])
+    accepted = await scene.do(first, answers.accept, mine.id, mine.starts[0])
     offer = await scene.do(scene.coordinator, offers.choose, asked.id, second.id, None, None)
-    replaced = await scene.do(second, offers.accept, offer.id, offer.starts[0])
+    replaced = await scene.do(second, answers.accept, offer.id, offer.starts[0])
     assert replaced.appointment.id == accepted.appointment.id
     seats = await scene.rows("SELECT person_id FROM seat ORDER BY person_id")
     assert [row.person_id for row in seats] == sorted([scene.clinician.id, second.id])
@@ -194,7 +194,7 @@ async def test_a_move_to_a_bookable_time_moves_and_to_another_is_proposed(scene:
     await scene.do(scene.clinician, consultations.request, scene.wish(priority="routine"))
     (mine,) = await scene.rows("SELECT id, mentor_id, starts FROM offer")
     mentor = scene.mentor if mine.mentor_id == scene.mentor.id else scene.rival
-    booked = (await scene.do(mentor, offers.accept, mine.id, mine.starts[0])).appointment
+    booked = (await scene.do(mentor, answers.accept, mine.id, mine.starts[0])).appointment
     later = mine.starts[0] + timedelta(minutes=15)
     moved = await scene.do(scene.clinician, appointments.move, booked.id, later)
     assert (moved.starts_at, moved.sequence) == (later, 1)
@@ -209,7 +209,7 @@ async def test_withdrawing_the_request_frees_the_time(scene: Scene) -> None:
     asked = await scene.do(scene.clinician, consultations.request, scene.wish(priority="routine"))
     (mine,) = await scene.rows("SELECT id, mentor_id, starts FROM offer")
     mentor = scene.mentor if mine.mentor_id == scene.mentor.id else scene.rival
-    await scene.do(mentor, offers.accept, mine.id, mine.starts[0])
+    await scene.do(mentor, answers.accept, mine.id, mine.starts[0])
     await scene.do(scene.clinician, consultations.cancel, asked.id, "resolved_locally")
     assert await scene.rows("SELECT * FROM seat") == []
     (row,) = await scene.rows("SELECT status FROM appointment")
@@ -222,7 +222,7 @@ async def test_reminders_go_out_a_day_and_an_hour_before(scene: Scene, w: Work) 
     (mine,) = await scene.rows("SELECT id, mentor_id, starts FROM offer")
     mentor = scene.mentor if mine.mentor_id == scene.mentor.id else scene.rival
     start = mine.starts[-1]
-    await scene.do(mentor, offers.accept, mine.id, start)
+    await scene.do(mentor, answers.accept, mine.id, start)
     for lead in (24, 1):
         scene.clock.set(start - timedelta(hours=lead))
         await sweep.once(scene.world.database)
