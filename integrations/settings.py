@@ -151,6 +151,7 @@ def _optional(check: Callable[[T], T]) -> Callable[[T | None], T | None]:
 
 _List = Annotated[tuple[str, ...], BeforeValidator(_items)]
 _Milliseconds = Annotated[int, Field(ge=1, le=3_600_000)]
+_PerMinute = Annotated[int, Field(ge=0, le=1_000_000)]
 _Secret = SecretStr | None
 
 
@@ -177,6 +178,8 @@ class Settings(BaseModel):
     statement_timeout_ms: _Milliseconds = 5_000
     job_statement_timeout_ms: _Milliseconds = 60_000
     idle_in_transaction_timeout_ms: _Milliseconds = 15_000
+    requests_per_minute: _PerMinute = 600  # of one caller; 0 lets everything in
+    sign_ins_per_minute: _PerMinute = 30  # from one address; 0 lets everything in
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property

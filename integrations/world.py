@@ -12,7 +12,7 @@ from typing import Protocol
 from sqlalchemy import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from integrations import mail, migrate, postgres
+from integrations import mail, migrate, postgres, tokens
 from integrations.settings import Settings
 from service import clock, crypto, outcomes, work
 
@@ -35,6 +35,7 @@ class World:
     engine: AsyncEngine
     database: work.Database
     outbox: Outbox
+    tokens: tokens.Tokens
 
 
 class NotMigrated(Exception):
@@ -58,7 +59,8 @@ async def opened(
             await _have_schema(settings, engine)
         keys = crypto.Keys(settings.keys())
         time = clock.ManualClock(settings.clock_offset_path) if settings.clock == "manual" else clock.SystemClock()
-        yield World(settings, time, keys, engine, work.Database(engine, time, keys), outbox_of(settings))
+        database = work.Database(engine, time, keys)
+        yield World(settings, time, keys, engine, database, outbox_of(settings), tokens.Tokens(settings.base_url))
 
 
 def outbox_of(settings: Settings) -> Outbox:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-import world as simulated
 from sqlalchemy import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from integrations import migrate, postgres, settings
+import world as simulated
+from integrations import logs, migrate, postgres, settings
 from integrations.world import World
 from service import actor, clock, work
 
@@ -23,6 +23,7 @@ TEMPLATE = f"pobratym_template_{os.getpid()}"
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "races: several transactions at once, on a copy of the database")
+    logs.configure("critical")
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +69,7 @@ def test_clock() -> simulated.TestClock:
 
 @pytest.fixture(scope="session")
 def the_settings(data_dir: Path) -> settings.Settings:
-    return settings.Settings(data_dir=data_dir)
+    return settings.Settings(data_dir=data_dir, requests_per_minute=0, sign_ins_per_minute=0)
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ async def world(
 
 @pytest.fixture
 async def w(world: World) -> AsyncIterator[work.Work]:
-    """A timer's unit of work, open during the test; with `client`, use `async with world.database.work(...)` instead."""
+    """A timer's unit of work, open during the test; beside `client`, use `async with world.database.work(...)`."""
     async with world.database.work(actor.TIMER) as unit:
         yield unit
 

@@ -67,9 +67,8 @@ def engine(settings: Settings, url: URL) -> AsyncEngine:
 
 def made(settings: Settings, engine: AsyncEngine, clock: TestClock, bind: AsyncConnection | None = None) -> World:
     """A world on the engine, or on one connection of it."""
-    keys = KEYS
-    outbox = outbox_of(settings)
-    return World(settings, clock, keys, engine, work.Database(bind or engine, clock, keys), outbox)  # type: ignore[arg-type]
+    database = work.Database(bind or engine, clock, KEYS)  # type: ignore[arg-type]  # a session is content with either
+    return World(settings, clock, KEYS, engine, database, outbox_of(settings), tokens.Tokens(settings.base_url))
 
 
 async def _outside(server: URL, sql: str) -> None:

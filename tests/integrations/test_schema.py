@@ -1,9 +1,9 @@
 import sqlalchemy as sa
-import world as simulated
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+import world as simulated
 from integrations import migrate
 from migrations import regenerate
 from service import tables

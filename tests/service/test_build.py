@@ -1,7 +1,7 @@
-import build
 import pytest
 import sqlalchemy as sa
 
+import build
 from integrations.world import World
 from service import actor, tables
 from service.work import Work
