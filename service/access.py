@@ -64,14 +64,14 @@ def requires_admin(w: Work, programme_id: UUID | None = None) -> None:
         raise errors.Forbidden
 
 
-async def visible_programme(w: Work, programme_id: UUID) -> tables.Programme:
+async def visible_programme(w: Work, programme_id: UUID, *, lock: bool = False) -> tables.Programme:
     """Give the programme: everybody signed in reads the registry."""
-    return await _one(w, tables.Programme, programme_id, sa.true(), lock=False)
+    return await _one(w, tables.Programme, programme_id, sa.true(), lock=lock)
 
 
-async def visible_institution(w: Work, institution_id: UUID) -> tables.Institution:
+async def visible_institution(w: Work, institution_id: UUID, *, lock: bool = False) -> tables.Institution:
     """Give the institution: everybody signed in reads the registry."""
-    return await _one(w, tables.Institution, institution_id, sa.true(), lock=False)
+    return await _one(w, tables.Institution, institution_id, sa.true(), lock=lock)
 
 
 async def visible_memorandum(w: Work, memorandum_id: UUID, *, lock: bool = False) -> tables.Memorandum:

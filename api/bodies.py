@@ -1,0 +1,25 @@
+"""What the bodies of requests have in common: examples, and fields that a change may leave out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+def like(example: Mapping[str, Any]) -> ConfigDict:
+    """Show an example of the whole body in the description."""
+    return ConfigDict(json_schema_extra={"examples": [dict(example)]})
+
+
+def absent() -> Any:  # noqa: ANN401 - pydantic's Field is Any
+    """Let a field be left out, but not be null."""
+    return Field(default=None, json_schema_extra=_without_default)
+
+
+def given(body: BaseModel) -> dict[str, Any]:
+    """Give the fields that the body names, and only these."""
+    return {name: getattr(body, name) for name in body.model_fields_set}
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
