@@ -11,7 +11,7 @@ from uuid import UUID
 
 from fastapi import Depends, Header, Query, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from api import shapes
 from integrations.world import World
@@ -25,8 +25,10 @@ T = TypeVar("T")
 
 _LONGEST_CURSOR = 500
 _bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="An access token of `POST /v1/auth/tokens`.")
-_instant = TypeAdapter(shapes.Instant)
-_id = TypeAdapter(shapes.Id)
+_instant: TypeAdapter[datetime] = TypeAdapter(shapes.Instant)
+_id: TypeAdapter[UUID] = TypeAdapter(shapes.Id)
+_number: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(strict=True, ge=0, lt=2**63)])
+_text: TypeAdapter[str] = TypeAdapter(shapes.Line)
 
 
 def anyone(request: Request) -> Work:
@@ -98,38 +100,40 @@ class Page:
 
     def after_id(self) -> UUID | None:
         """Read the cursor of a list in the order of ids; raises Invalid."""
-        (found,) = self._read(_id) or (None,)
-        return found
+        values = self._values(1)
+        return _read(_id, values[0]) if values else None
 
     def after_at(self) -> tuple[datetime, UUID] | None:
         """Read the cursor of a list in the order of (instant, id); raises Invalid."""
-        found = self._read(_instant, _id)
-        return (found[0], found[1]) if found else None
+        values = self._values(2)
+        return (_read(_instant, values[0]), _read(_id, values[1])) if values else None
 
     def after_number(self) -> int | None:
         """Read the cursor of a list in the order of a position; raises Invalid."""
-        (found,) = self._read(TypeAdapter(int)) or (None,)
-        return found
+        values = self._values(1)
+        return _read(_number, values[0]) if values else None
 
     def after_text(self) -> str | None:
         """Read the cursor of a list in the order of a code; raises Invalid."""
-        (found,) = self._read(TypeAdapter(shapes.Line)) or (None,)
-        return found
+        values = self._values(1)
+        return _read(_text, values[0]) if values else None
 
     def cut(self, rows: Sequence[T], key: Callable[[T], Sequence[object]]) -> tuple[Sequence[T], str | None]:
         """Give this page and the next cursor, from one row more than `limit` in the order of `key`."""
         page = rows[: self.limit]
         return page, cursor(*key(page[-1])) if len(rows) > self.limit else None
 
-    def _read(self, *kinds: TypeAdapter) -> tuple | None:
-        if self.after is None:
-            return None
-        if len(self.after) != len(kinds):
+    def _values(self, count: int) -> tuple[str | int, ...] | None:
+        if self.after is not None and len(self.after) != count:
             raise _bad_cursor()
-        try:
-            return tuple(kind.validate_python(value) for kind, value in zip(kinds, self.after, strict=True))
-        except ValidationError:
-            raise _bad_cursor() from None
+        return self.after
+
+
+def _read(kind: TypeAdapter[T], value: object) -> T:
+    try:
+        return kind.validate_python(value)
+    except ValidationError:
+        raise _bad_cursor() from None
 
 
 def cursor(*key: object) -> str:

@@ -14,10 +14,11 @@ from api import problems, shapes, transactional
 DESCRIPTION = """\
 Schedules and logs consultations between hospitals that have signed a memorandum.
 
-Instants are RFC 3339 in UTC, ids are UUIDv7, durations carry their unit in the name. Errors are `application/problem+json`
-whose `type` is a page that explains it. What you may not see is answered as if it did not exist (404). Lists take `limit`
-and `after`; `next` is the `after` of the next page. Single resources carry an `ETag`; PATCH and PUT need it in `If-Match`.
-A POST with an `Idempotency-Key` is done once: the same key, path and body give the same answer for 24 hours.
+Instants are RFC 3339 in UTC, ids are UUIDv7, durations carry their unit in the name. Errors are
+`application/problem+json` whose `type` is a page that explains it. What you may not see is answered as if it did not
+exist (404). Lists take `limit` and `after`; `next` is the `after` of the next page. Single resources carry an `ETag`;
+PATCH and PUT need it in `If-Match`. A POST with an `Idempotency-Key` is done once: the same key, path and body give the
+same answer for 24 hours.
 """
 
 _KEY_PARAMETER = {
@@ -56,7 +57,8 @@ def page(app: FastAPI) -> str:
 def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     """Add what every operation of this kind may answer."""
     answers = operation["responses"]
-    answers.pop("422", None) if _is_default(answers.get("422")) else None
+    if _is_default(answers.get("422")):
+        answers.pop("422")
     parameters = operation.setdefault("parameters", [])
     kinds = {parameter["in"] for parameter in parameters}
     is_known_only = bool(operation.get("security"))

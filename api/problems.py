@@ -218,7 +218,7 @@ def _documented(status: int) -> dict[str, Any]:
 
 
 def _add_example(answer_: dict[str, Any], name: str) -> None:
-    members = {"errors": [{"pointer": "/field", "detail": "must not be empty"}]} if name == "invalid" else {}
-    value = document(name, "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11", **members)
+    faults = [{"pointer": "/field", "detail": "must not be empty"}] if name == "invalid" else None
+    value = document(name, "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11", errors=faults)
     shown = {key: part for key, part in value.items() if part is not None}
     answer_["content"][MEDIA_TYPE].setdefault("examples", {})[name] = {"value": shown}

@@ -37,10 +37,10 @@ async def faults(world: World) -> list[str]:
 
 async def backlog(world: World) -> Backlog:
     """Count what waits and what was done; raises Unavailable."""
-    count = sa.select(col(tables.Delivery.kind), col(tables.Delivery.state), sa.func.count())
+    count = sa.select(col(tables.Delivery.kind), col(tables.Delivery.state), sa.func.count().label("number"))
     async with world.database.work(actor.TIMER) as w:
         rows = (await w.sql(count.group_by(col(tables.Delivery.kind), col(tables.Delivery.state)))).all()
-    return Backlog({(kind, state): number for kind, state, number in rows}, await _oldest_due_seconds(world))
+    return Backlog({(row.kind, row.state): row.number for row in rows}, await _oldest_due_seconds(world))
 
 
 async def _oldest_due_seconds(world: World) -> float:

@@ -26,7 +26,7 @@ def table_statements() -> list[str]:
     engine = sa.create_mock_engine(
         "postgresql+asyncpg://", lambda sql, *_, **__: found.append(str(sql.compile(dialect=dialect)).strip())
     )
-    tables.metadata.create_all(engine, checkfirst=False)  # type: ignore[arg-type]  # a mock engine is enough for it
+    tables.metadata.create_all(engine, checkfirst=False)
     runs = itertools.groupby(found, key=lambda sql: "INDEX" in sql.split("(")[0])
     ordered = [sql for is_index, run in runs for sql in (sorted(run) if is_index else run)]
     return [re.sub(r"[ \t]+\n", "\n", sql).replace("\t", "    ") for sql in ordered]

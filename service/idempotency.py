@@ -39,9 +39,8 @@ class Answer:
 
 async def begin(w: Work, request: Request) -> UUID | Answer:
     """Give the answer to repeat, or the id to store one under; raises IdempotencyKeyReused for another body."""
-    await w.sql(
-        _theirs(sa.delete(tables.IdempotencyKey), request).where(col(tables.IdempotencyKey.created_at) <= w.now - KEPT)
-    )
+    is_old = col(tables.IdempotencyKey.created_at) <= w.now - KEPT
+    await w.sql(sa.delete(tables.IdempotencyKey).where(_theirs(request), is_old))
     row_id = clock.new_id()
     values = {
         "id": row_id,
@@ -55,7 +54,7 @@ async def begin(w: Work, request: Request) -> UUID | Answer:
     insert = postgresql.insert(tables.IdempotencyKey).values(values).on_conflict_do_nothing()
     if (await w.sql(insert.returning(col(tables.IdempotencyKey.id)))).first() is not None:
         return row_id
-    row = (await w.sql(_theirs(sa.select(tables.IdempotencyKey), request))).scalar_one_or_none()
+    row = (await w.sql(sa.select(tables.IdempotencyKey).where(_theirs(request)))).scalar_one_or_none()
     if row is None or row.status is None:  # swept away since, or left by a twin that is gone
         raise errors.Unavailable
     if row.request_hash != request.body_hash:
@@ -77,13 +76,8 @@ async def drop(w: Work, row_id: UUID) -> None:
     await w.sql(sa.delete(tables.IdempotencyKey).where(col(tables.IdempotencyKey.id) == row_id))
 
 
-async def forget(w: Work) -> None:
-    """Drop the answers that are older than a day."""
-    await w.sql(sa.delete(tables.IdempotencyKey).where(col(tables.IdempotencyKey.created_at) <= w.now - KEPT))
-
-
-def _theirs(statement: sa.Select | sa.Delete, request: Request) -> sa.Select | sa.Delete:
-    return statement.where(
+def _theirs(request: Request) -> sa.ColumnElement[bool]:
+    return sa.and_(
         col(tables.IdempotencyKey.caller) == request.caller,
         col(tables.IdempotencyKey.path) == request.path,
         col(tables.IdempotencyKey.key) == request.key,

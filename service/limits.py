@@ -21,9 +21,6 @@ _TAKE = sa.text("""
     sa.bindparam("room", type_=sa.Interval()),
 )
 _LOOK = sa.text("SELECT arrives_at FROM rate_limit WHERE bucket = :bucket")
-_FORGET = sa.text("DELETE FROM rate_limit WHERE arrives_at < :now").bindparams(
-    sa.bindparam("now", type_=sa.TIMESTAMP(timezone=True))
-)
 
 
 async def take(w: Work, bucket: str, at: datetime, per_minute: int) -> None:
@@ -39,8 +36,3 @@ async def take(w: Work, bucket: str, at: datetime, per_minute: int) -> None:
     arrives_at = (await w.sql(_LOOK, {"bucket": bucket})).scalar_one()
     wait = arrives_at + gap - at - room
     raise errors.TooManyRequests(max(1, math.ceil(wait.total_seconds())))
-
-
-async def forget(w: Work, at: datetime) -> None:
-    """Drop the buckets that are full again."""
-    await w.sql(_FORGET, {"now": at})

@@ -4,10 +4,12 @@ Each builder inserts and gives the row back; what a test does not name, it does 
 no verb runs, no event is recorded.
 """
 
+# ruff: noqa: ANN401 - a builder takes what the columns take
+
 import itertools
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -30,6 +32,7 @@ TREE = {
     "neurosurgery": "surgery",
     "urology": "surgery",
 }
+WORKING_WEEK = [(day, 9 * 60, 17 * 60) for day in range(5)]
 _serial = itertools.count(1)
 
 
@@ -40,25 +43,25 @@ async def add(w: Work, *rows: Row) -> Row:
     return rows[0]
 
 
-async def specialty(w: Work, code: str = "paediatrics", parent: str | None = None, **fields: object) -> str:
+async def specialty(w: Work, code: str = "paediatrics", parent: str | None = None, **fields: Any) -> str:
     """Have the specialty and its parents; codes of TREE know theirs."""
     if await w.session.get(tables.Specialty, code):
         return code
     parent = parent or TREE.get(code)
     if parent:
         await specialty(w, parent)
-    defaults = {"name_en": code.title(), "name_uk": code, "is_bookable": True}
+    defaults: dict[str, Any] = {"name_en": code.title(), "name_uk": code, "is_bookable": True}
     await add(w, tables.Specialty(code=code, parent_code=parent, **(defaults | fields)))
     return code
 
 
-async def programme(w: Work, **fields: object) -> tables.Programme:
+async def programme(w: Work, **fields: Any) -> tables.Programme:
     """Give the one programme of the test; another one when its `code` is named."""
     code = fields.pop("code", "ua-partnership")
     found = await _first(w, tables.Programme, col(tables.Programme.code) == code)
     if found:
         return found
-    defaults = {
+    defaults: dict[str, Any] = {
         "name": "Програма",
         "name_en": "Programme",
         "country": "UA",
@@ -68,10 +71,10 @@ async def programme(w: Work, **fields: object) -> tables.Programme:
     return await add(w, tables.Programme(id=clock.new_id(), code=code, **(defaults | fields)))
 
 
-async def institution(w: Work, **fields: object) -> tables.Institution:
+async def institution(w: Work, **fields: Any) -> tables.Institution:
     """Make a Ukrainian hospital, unless told otherwise."""
     number = next(_serial)
-    defaults = {
+    defaults: dict[str, Any] = {
         "name": f"Лікарня {number}",
         "name_en": f"Hospital {number}",
         "kind": "hospital",
@@ -83,15 +86,15 @@ async def institution(w: Work, **fields: object) -> tables.Institution:
     return await add(w, tables.Institution(id=clock.new_id(), **(defaults | fields)))
 
 
-async def partner(w: Work, **fields: object) -> tables.Institution:
+async def partner(w: Work, **fields: Any) -> tables.Institution:
     """Make a French hospital."""
     return await institution(w, **({"country": "FR", "zone": "Europe/Paris", "city": "Lille"} | fields))
 
 
-async def person(w: Work, **fields: object) -> tables.Person:
+async def person(w: Work, **fields: Any) -> tables.Person:
     """Make a person without any role."""
     number = next(_serial)
-    defaults = {
+    defaults: dict[str, Any] = {
         "email": f"person{number}@hospital.example",
         "display_name": f"Person {number}",
         "locale": "uk",
@@ -105,24 +108,24 @@ async def grant(
     w: Work, who: tables.Person, role: str, place: tables.Institution | tables.Programme
 ) -> tables.RoleGrant:
     """Let the person hold the role there."""
-    where = "programme_id" if isinstance(place, tables.Programme) else "institution_id"
+    where: dict[str, Any] = {"programme_id" if isinstance(place, tables.Programme) else "institution_id": place.id}
     return await add(
         w,
-        tables.RoleGrant(id=clock.new_id(), person_id=who.id, role=role, created_at=w.now, **{where: place.id}),
+        tables.RoleGrant(id=clock.new_id(), person_id=who.id, role=role, created_at=w.now, **where),
     )
 
 
-async def clinician(w: Work, at: tables.Institution, **fields: object) -> tables.Person:
+async def clinician(w: Work, at: tables.Institution, **fields: Any) -> tables.Person:
     """Make a clinician of the institution."""
     return await _with_role(w, "clinician", at, **fields)
 
 
-async def coordinator(w: Work, at: tables.Institution, **fields: object) -> tables.Person:
+async def coordinator(w: Work, at: tables.Institution, **fields: Any) -> tables.Person:
     """Make a coordinator of the institution."""
     return await _with_role(w, "coordinator", at, **fields)
 
 
-async def admin(w: Work, of: tables.Programme | None = None, **fields: object) -> tables.Person:
+async def admin(w: Work, of: tables.Programme | None = None, **fields: Any) -> tables.Person:
     """Make an admin of the programme."""
     return await _with_role(w, "programme_admin", of or await programme(w), **fields)
 
@@ -133,10 +136,10 @@ async def mentor(
     *,
     specialties: Iterable[str] = ("paediatrics",),
     languages: Mapping[str, str] = {"en": "C1"},
-    weekly: Iterable[tuple[int, int, int]] = tuple((day, 9 * 60, 17 * 60) for day in range(5)),
+    weekly: Iterable[tuple[int, int, int]] = WORKING_WEEK,
     verified_until: datetime | None = datetime(2028, 1, 1, tzinfo=UTC),
-    profile: Mapping[str, object] = {},
-    **fields: object,
+    profile: Mapping[str, Any] = {},
+    **fields: Any,
 ) -> tables.Person:
     """Make a verified mentor with working hours Monday to Friday, 09 to 17 in their own zone.
 
@@ -146,7 +149,7 @@ async def mentor(
     who = await _with_role(w, "mentor", at, **({"locale": "en", "zone": at.zone or "Europe/Paris"} | fields))
     for code in specialties:
         await specialty(w, code)
-    of_profile = {
+    of_profile: dict[str, Any] = {
         "person_id": who.id,
         "institution_id": at.id,
         "verified_until": verified_until,
@@ -173,10 +176,10 @@ async def memorandum(
     partners: tables.Institution | Iterable[tables.Institution],
     *,
     areas: Iterable[str] = (),
-    **fields: object,
+    **fields: Any,
 ) -> tables.Memorandum:
     """Make an active memorandum, valid from 2026 until 2029, without a budget."""
-    defaults = {
+    defaults: dict[str, Any] = {
         "kind": "bilateral",
         "status": "active",
         "signed_on": date(2025, 12, 1),
@@ -205,12 +208,12 @@ async def memorandum(
 
 
 async def consultation(
-    w: Work, by: tables.Person, at: tables.Institution, *, question: str = "What next?", **fields: object
+    w: Work, by: tables.Person, at: tables.Institution, *, question: str = "What next?", **fields: Any
 ) -> tables.Consultation:
     """Make an open live consultation of the clinician, routine, due in seven days; no offers are out."""
     id_ = clock.new_id()
     code = await specialty(w, str(fields.pop("specialty_code", "paediatrics")))
-    defaults = {
+    defaults: dict[str, Any] = {
         "institution_id": at.id,
         "clinician_id": by.id,
         "created_by": by.id,
@@ -237,14 +240,14 @@ async def offer(
     consultation: tables.Consultation,
     mentor: tables.Person,
     memorandum: tables.Memorandum,
-    **fields: object,
+    **fields: Any,
 ) -> tables.Offer:
     """Make a pending offer of wave 1 with one start, tomorrow at 10:00Z, to be answered within a day."""
     profile = await w.session.get(tables.MentorProfile, mentor.id)
     if profile is None:
         raise LookupError(mentor.id)
     tomorrow = (w.now + timedelta(days=1)).replace(hour=10, minute=0, second=0, microsecond=0)
-    defaults = {
+    defaults: dict[str, Any] = {
         "consultation_id": consultation.id,
         "mentor_id": mentor.id,
         "institution_id": profile.institution_id,
@@ -269,12 +272,12 @@ async def appointment(
     *,
     starts_at: datetime | None = None,
     minutes: int = 30,
-    **fields: object,
+    **fields: Any,
 ) -> tables.Appointment:
     """Make a booked appointment, tomorrow at 10:00Z, with its participants and seats; the consultation is untouched."""
     starts_at = starts_at or (w.now + timedelta(days=1)).replace(hour=10, minute=0, second=0, microsecond=0)
     ends_at = starts_at + timedelta(minutes=minutes)
-    defaults = {
+    defaults: dict[str, Any] = {
         "consultation_id": consultation.id,
         "memorandum_id": memorandum.id,
         "route": "direct",
@@ -293,7 +296,13 @@ async def appointment(
     )
     for who, role, place, zone in sides:
         wall = availability.to_wall(starts_at, zone)
-        taking_part = {"person_id": who, "role": role, "institution_id": place, "zone": zone, "wall": wall}
+        taking_part: dict[str, Any] = {
+            "person_id": who,
+            "role": role,
+            "institution_id": place,
+            "zone": zone,
+            "wall": wall,
+        }
         await add(w, tables.Participant(appointment_id=made.id, status="accepted", **taking_part))
         if made.status in ("pending", "booked"):
             await seat(w, made, who)
@@ -327,9 +336,7 @@ async def bearer(world: World, who: tables.Person) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-async def _with_role(
-    w: Work, role: str, place: tables.Institution | tables.Programme, **fields: object
-) -> tables.Person:
+async def _with_role(w: Work, role: str, place: tables.Institution | tables.Programme, **fields: Any) -> tables.Person:
     who = await person(w, **fields)
     await grant(w, who, role, place)
     return who

@@ -13,6 +13,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+import build
 import world as simulated
 from integrations import logs, migrate, postgres, settings
 from integrations.world import World
@@ -107,3 +108,24 @@ async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app.create(world), raise_app_exceptions=False, client=("127.0.0.1", 50000))
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as found:
         yield found
+
+
+@pytest.fixture
+async def caller(world: World) -> dict[str, str]:
+    """The headers of a coordinator."""
+    async with world.database.work(actor.TIMER) as unit:
+        who = await build.coordinator(unit, await build.institution(unit))
+    return await build.bearer(world, who)
+
+
+@pytest.fixture
+async def probing(world: World, caller: dict[str, str]) -> AsyncIterator[httpx.AsyncClient]:
+    """The API with the probe resource beside the real ones; calls come from a coordinator."""
+    import probe  # noqa: PLC0415 - as above
+    from api import app  # noqa: PLC0415
+
+    found = app.create(world)
+    found.include_router(probe.router)
+    transport = httpx.ASGITransport(found, client=("127.0.0.1", 50000))
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver", headers=caller) as client:
+        yield client

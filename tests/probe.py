@@ -5,6 +5,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Query, Response
+from pydantic import Field
 from sqlmodel import col
 
 from api import deps, problems, shapes
@@ -24,7 +25,7 @@ class Wish(shapes.Shape):
     at: shapes.Instant | None = None
     on: shapes.Day | None = None
     zone: shapes.Zone | None = None
-    ids: list[shapes.Id] = []
+    ids: Annotated[list[shapes.Id], Field(default_factory=list)]
 
 
 class Made(shapes.Shape):

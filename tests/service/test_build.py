@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import pytest
 import sqlalchemy as sa
 
@@ -30,7 +32,7 @@ async def _count(world: World) -> int:
 async def test_what_a_test_commits_is_gone_in_the_next(world: World, _again: int) -> None:
     async with world.database.work(actor.TIMER) as w:
         await build.institution(w)
-    with pytest.raises(ZeroDivisionError):
+    with suppress(ZeroDivisionError):
         async with world.database.work(actor.TIMER) as w:
             await build.institution(w)
             raise ZeroDivisionError
