@@ -1,8 +1,13 @@
 """What either side does with a booked or held time: move it, call it off, report who did not come, join."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col
 
 from service import access, answers, bookings, deidentification, errors, notices, offers, tables
 from service.rules import gate, lifecycle, matching
@@ -165,9 +170,7 @@ async def miss(w: Work, consultation: tables.Consultation, appointment: tables.A
     await bookings.miss(w, consultation, appointment)
     await lose(w, consultation, "partner" if who == "mentor" else "requesting", "other")
     people = await notices.people(w, [row.person_id for row in rows])
-    starts, ends = notices.instant(appointment.starts_at), notices.instant(appointment.ends_at)
-    times = [{"who": row.role, "zone": row.zone} for row in rows]
-    values = {"appointment_id": str(appointment.id), "starts_at": starts, "ends_at": ends, "times": times}
+    values = await notices.values_of(w, consultation, appointment, rows)
     await notices.to_people(w, "noshow", consultation, people.values(), **values)
 
 
@@ -192,3 +195,80 @@ async def remind(w: Work, appointment_id: UUID) -> None:
         return
     appointment.remind_at = bookings.next_reminder(appointment.starts_at, w.now + timedelta(seconds=1))
     await notices.remind(w, consultation, appointment)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """An appointment with who takes part, and whose."""
+
+    row: tables.Appointment
+    participants: Sequence[tables.Participant]
+
+
+async def read(w: Work, appointment_id: UUID) -> View:
+    """Give one appointment."""
+    return (await views(w, [await access.visible_appointment(w, appointment_id)]))[0]
+
+
+async def page(
+    w: Work,
+    *,
+    after: tuple[datetime, UUID] | None,
+    limit: int,
+    from_at: datetime | None = None,
+    until_at: datetime | None = None,
+) -> list[View]:
+    """Give the appointments that the actor sees by their start, in [from, until): one more than `limit` at most."""
+    kind = tables.Appointment
+    place = sa.tuple_(col(kind.starts_at), col(kind.id))
+    statement = sa.select(kind).where(access.appointments_seen(w.actor)).order_by(kind.starts_at, kind.id)
+    if from_at is not None:
+        statement = statement.where(col(kind.starts_at) >= from_at)
+    if until_at is not None:
+        statement = statement.where(col(kind.starts_at) < until_at)
+    if after is not None:
+        statement = statement.where(place > sa.tuple_(sa.literal(after[0]), sa.literal(after[1])))
+    return await views(w, list((await w.sql(statement.limit(limit + 1))).scalars()))
+
+
+async def views(w: Work, rows: Sequence[tables.Appointment]) -> list[View]:
+    """Give the appointments with their participants, in one query."""
+    kind = tables.Participant
+    statement = sa.select(kind).where(col(kind.appointment_id).in_([row.id for row in rows]))
+    taking_part: dict[UUID, list[tables.Participant]] = {row.id: [] for row in rows}
+    for found in (await w.sql(statement.order_by(col(kind.role), col(kind.person_id)))).scalars():
+        taking_part[found.appointment_id].append(found)
+    return [View(row, taking_part[row.id]) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """What one participant's calendar object is made of: plain values, the people by id, the link to the room."""
+
+    calendar: Mapping[str, Any]
+    values: Mapping[str, Any]
+    people: Mapping[str, tuple[str, str, str]]
+    locale: str
+    join: tables.Link | None
+
+
+async def invitation(w: Work, appointment_id: UUID) -> Invitation:
+    """Give the present invite of a participant, as the last mail said it, with a join link of its own."""
+    seen = await read(w, appointment_id)
+    row = seen.row
+    if w.actor.person_id not in {found.person_id for found in seen.participants}:
+        raise errors.NotFound
+    consultation = await w.session.get_one(tables.Consultation, row.consultation_id)
+    known = await notices.people(w, [found.person_id for found in seen.participants])
+    is_on = row.status in {"pending", "booked", "fulfilled"}
+    status = {"pending": "TENTATIVE", "booked": "CONFIRMED", "fulfilled": "CONFIRMED"}.get(row.status, "CANCELLED")
+    join = notices.join_link(w, row, w.actor.person_id) if is_on and w.actor.person_id else None
+    if join:
+        w.add(join)
+    return Invitation(
+        notices.calendar_of(row, seen.participants, "REQUEST" if is_on else "CANCEL", status),
+        await notices.values_of(w, consultation, row, seen.participants),
+        {str(person.id): (person.display_name, person.email, person.locale) for person in known.values()},
+        next(person.locale for person in known.values() if person.id == w.actor.person_id),
+        join,
+    )

@@ -1,15 +1,17 @@
 """A clinician's request: filed, consented, assigned, withdrawn, expired."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import col
 
-from service import access, bookings, candidates, clock, deidentification, errors, notices, offers, tables
+from service import access, bookings, candidates, clock, deidentification, errors, notices, offers, paging, tables
 from service.deidentification import ConfirmedSpan
 from service.rules import lifecycle, matching, policy
 from service.work import Work
@@ -271,3 +273,54 @@ async def candidates_of(w: Work, consultation_id: UUID) -> tuple[matching.Rankin
     book = await candidates.rulebook(w, consultation.programme_id)
     ranking, asked = await candidates.ranking(w, consultation, book, limit=20, near=True)
     return ranking, asked, consultation
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A consultation as its readers see it: the agreement it led to, and the question for the people of the case."""
+
+    row: tables.Consultation
+    memorandum_id: UUID | None
+    appointment_id: UUID | None
+    question: str | None
+
+
+async def read(w: Work, consultation_id: UUID) -> View:
+    """Give one consultation; the people of the case read the question, and that is remembered."""
+    row = await access.visible_consultation(w, consultation_id)
+    return (await views(w, [row], {row.id: await access.read_case_text(w, row)}))[0]
+
+
+async def page(  # noqa: PLR0913 - the filters
+    w: Work,
+    *,
+    after: UUID | None,
+    limit: int,
+    state: str | None = None,
+    priority: str | None = None,
+    specialty: str | None = None,
+) -> list[View]:
+    """Give the consultations that the actor sees, oldest first, without case text: one more than `limit` at most."""
+    kind = tables.Consultation
+    filters = ((kind.state, state), (kind.priority, priority), (kind.specialty_code, specialty))
+    seen = sa.and_(
+        access.consultations_seen(w.actor), *(col(column) == value for column, value in filters if value is not None)
+    )
+    return await views(w, await paging.rows(w, kind, seen, after=after, limit=limit), {})
+
+
+async def views(w: Work, rows: Sequence[tables.Consultation], questions: Mapping[UUID, str | None]) -> list[View]:
+    """Give the rows with the appointment and memorandum that each came to, in one query."""
+    agreed = await w.sql(_AGREED, {"ids": [row.id for row in rows]})
+    found = {row.id: (row.memorandum_id, row.appointment_id) for row in agreed}
+    return [View(row, *found.get(row.id, (None, None)), questions.get(row.id)) for row in rows]
+
+
+_AGREED = sa.text("""
+SELECT c.id, coalesce(a.memorandum_id, o.memorandum_id) AS memorandum_id, a.id AS appointment_id
+FROM unnest(:ids) AS c (id)
+LEFT JOIN LATERAL (SELECT id, memorandum_id FROM appointment WHERE consultation_id = c.id
+                   AND status IN ('pending', 'booked', 'fulfilled') ORDER BY id DESC LIMIT 1) a ON true
+LEFT JOIN LATERAL (SELECT memorandum_id FROM offer WHERE consultation_id = c.id AND state = 'accepted'
+                   AND ended_at IS NULL LIMIT 1) o ON true
+""").bindparams(sa.bindparam("ids", type_=ARRAY(PG_UUID(as_uuid=True))))

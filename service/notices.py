@@ -56,6 +56,21 @@ async def _values(w: Work, consultation: tables.Consultation) -> dict[str, Any]:
     }
 
 
+async def values_of(
+    w: Work,
+    consultation: tables.Consultation,
+    appointment: tables.Appointment,
+    rows: Sequence[tables.Participant],
+) -> dict[str, Any]:
+    """Give what may be said of an appointment: when it is, by each side's clock."""
+    return await _values(w, consultation) | {
+        "appointment_id": str(appointment.id),
+        "starts_at": instant(appointment.starts_at),
+        "ends_at": instant(appointment.ends_at),
+        "times": [{"who": row.role, "zone": row.zone} for row in rows],
+    }
+
+
 def _link(  # noqa: PLR0913 - a link's fields, each by name
     w: Work,
     person_id: UUID,
@@ -176,13 +191,7 @@ async def move_proposed(
     until = appointment.starts_at
     links = _choices(w, "take", receiver.id, "move.accept", appointment.id, starts, until)
     links["decline"] = _link(w, receiver.id, "move.decline", appointment.id, until)
-    values = await _values(w, consultation) | {
-        "appointment_id": str(appointment.id),
-        "starts_at": instant(appointment.starts_at),
-        "ends_at": instant(appointment.ends_at),
-        "starts": [instant(start) for start in starts],
-        "times": _times(sides["clinician"], sides["mentor"]),
-    }
+    values = await values_of(w, consultation, appointment, rows) | {"starts": [instant(start) for start in starts]}
     await deliveries.mail(
         w,
         template="move_proposed",
@@ -272,13 +281,7 @@ async def _calendar_mails(  # noqa: PLR0913, PLR0917 - the parts of an iTIP mess
 ) -> None:
     known = await people(w, [row.person_id for row in present])
     calendar = calendar_of(appointment, receivers if status is None else present, method, status)
-    values = await _values(w, consultation) | {
-        "appointment_id": str(appointment.id),
-        "starts_at": calendar["starts_at"],
-        "ends_at": calendar["ends_at"],
-        "times": [{"who": row.role, "zone": known[row.person_id].zone} for row in present],
-        "reason": reason,
-    }
+    values = await values_of(w, consultation, appointment, present) | {"reason": reason}
     for row in receivers:
         links = {} if method == "CANCEL" else {"join": join_link(w, appointment, row.person_id)}
         await deliveries.mail(
@@ -326,12 +329,7 @@ async def remind(w: Work, consultation: tables.Consultation, appointment: tables
     """Every participant is reminded, unless the session is over before the mail leaves."""
     rows = await participants(w, appointment.id)
     known = await people(w, [row.person_id for row in rows])
-    values = await _values(w, consultation) | {
-        "appointment_id": str(appointment.id),
-        "starts_at": instant(appointment.starts_at),
-        "ends_at": instant(appointment.ends_at),
-        "times": [{"who": row.role, "zone": known[row.person_id].zone} for row in rows],
-    }
+    values = await values_of(w, consultation, appointment, rows)
     for row in rows:
         await deliveries.mail(
             w,

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import sqlalchemy as sa
 from sqlmodel import col, select
 
-from service import access, bookings, candidates, clock, errors, events, memoranda, notices, tables
+from service import access, bookings, candidates, clock, errors, events, memoranda, notices, paging, tables
 from service.rules import gate, lifecycle, matching, policy
 from service.rules.case import Case, Link, Mentor, Rulebook
 from service.rules.gate import Refusal
@@ -347,3 +348,32 @@ async def hold(w: Work, consultation_id: UUID, mentor_id: UUID, starts_at: datet
     await bookings.tell(w, "appointment.held", consultation, appointment)
     await notices.invited(w, "held", consultation, appointment)
     return appointment
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """An offer and the consultation it is about; case text is read there."""
+
+    row: tables.Offer
+    consultation: tables.Consultation
+
+
+async def read(w: Work, offer_id: UUID) -> View:
+    """Give one offer."""
+    return (await views(w, [await access.visible_offer(w, offer_id)]))[0]
+
+
+async def page(w: Work, *, after: UUID | None, limit: int, state: str | None = None) -> list[View]:
+    """Give the offers that the actor sees, oldest first: one more than `limit` at most."""
+    seen = access.offers_seen(w.actor)
+    if state is not None:
+        seen = sa.and_(seen, col(tables.Offer.state) == state)
+    return await views(w, await paging.rows(w, tables.Offer, seen, after=after, limit=limit))
+
+
+async def views(w: Work, rows: Sequence[tables.Offer]) -> list[View]:
+    """Give the offers with their consultations, in one query."""
+    kind = tables.Consultation
+    found = await w.sql(sa.select(kind).where(col(kind.id).in_({row.consultation_id for row in rows})))
+    known = {consultation.id: consultation for consultation in found.scalars()}
+    return [View(row, known[row.consultation_id]) for row in rows]

@@ -374,6 +374,15 @@ async def give_feedback(
     return row
 
 
+async def feedback_of(w: Work, session_id: UUID) -> Sequence[tables.Feedback]:
+    """Give both sides' answers, without their notes."""
+    await access.visible_session(w, session_id)
+    kind = tables.Feedback
+    return list(
+        (await w.sql(sa.select(kind).where(col(kind.session_id) == session_id).order_by(col(kind.side)))).scalars()
+    )
+
+
 async def entries(
     w: Work, memorandum_id: UUID, after: int, limit: int
 ) -> Sequence[tuple[tables.LogEntry, tables.Session | None]]:

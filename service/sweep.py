@@ -70,9 +70,7 @@ async def _memorandum_ended(w: Work, appointment_id: UUID) -> None:
     appointment.is_memorandum_end_told = True
     rows = await notices.participants(w, appointment.id)
     receivers = await notices.coordinators(w, {row.institution_id for row in rows})
-    times = [{"who": row.role, "zone": row.zone} for row in rows]
-    starts, ends = notices.instant(appointment.starts_at), notices.instant(appointment.ends_at)
-    values = {"appointment_id": str(appointment.id), "starts_at": starts, "ends_at": ends, "times": times}
+    values = await notices.values_of(w, consultation, appointment, rows)
     await notices.to_people(w, "memorandum_ended", consultation, receivers, **values)
 
 

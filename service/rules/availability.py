@@ -1,7 +1,7 @@
 """When a person can be booked. The only module that expands a zone: never SQL, whose server has its own zone data.
 
-Weekly hours are wall-clock in the person's zone. Times are counted in cells of five minutes (`cells`): hours are
-rounded inward, busy time outward. What a week's hours are in UTC is computed once per zone, hours and week.
+Weekly hours are wall-clock in the person's zone. Free time is exact; starts are found in cells of five minutes
+(`cells`), with hours rounded inward and busy time outward. What a week's hours are in UTC is computed once.
 """
 
 import zoneinfo
@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import tzdata  # type: ignore[import-untyped]  # it is data, and one version string
 
-from service.rules import cells
+from service.rules import cells, intervals
 from service.rules.cells import Frame
 from service.rules.intervals import Interval
 
@@ -24,6 +24,9 @@ MINUTES_A_DAY: Final = 1440
 _DAY = timedelta(days=1)
 _DAY_CELLS = cells.A_WEEK // 7
 _WEEKS_KEPT = 128
+_CELL = timedelta(minutes=cells.CELL_MINUTES)
+# No zone changes its clocks twice within a few days; the edges are a day beside the week, as far as zones reach.
+_SAMPLED = tuple(timedelta(days=days) for days in (-1, 2, 5, 8))
 _ALONE = -1  # in place of the last week of a stretch
 _ALIASES = {
     "Europe/Kiev": "Europe/Kyiv",
@@ -180,13 +183,11 @@ class _Pattern:
     def __init__(self, zone: str, weekly: tuple[Weekly, ...]) -> None:
         self._zone = zone
         self._weekly = weekly
-        self._walls = Frame(-_DAY_CELLS, cells.A_WEEK + 2 * _DAY_CELLS).between_all(
-            (
-                w.weekday * _DAY_CELLS + cells.count(w.from_minute),
-                w.weekday * _DAY_CELLS + w.until_minute // cells.CELL_MINUTES,
-            )
-            for w in weekly
+        self._since_monday = sorted(
+            (timedelta(w.weekday, minutes=w.from_minute), timedelta(w.weekday, minutes=w.until_minute)) for w in weekly
         )
+        self._merged: dict[tuple[int, int], list[Interval]] = {}
+        self._walls: int | None = None
         self._kept: dict[tuple[int, int], int] = {}
 
     def bits(self, frame: Frame) -> int:
@@ -215,27 +216,53 @@ class _Pattern:
 
     def _expand(self, week: int) -> int:
         offset = _steady_offset(self._zone, week)
-        if offset is not None:  # the week's walls are the same every time, and only shifted
-            return self._walls >> offset if offset > 0 else self._walls << -offset
-        frame = Frame(_origin(week), cells.A_WEEK + 2 * _DAY_CELLS)
-        midnight = cells.instant(cells.monday(week)).replace(tzinfo=None)
-        return frame.inward(
-            (
-                to_instant(midnight + timedelta(days=w.weekday, minutes=w.from_minute), self._zone, strict=False),
-                to_instant(midnight + timedelta(days=w.weekday, minutes=w.until_minute), self._zone, strict=False),
+        if offset is None or offset % _CELL:
+            return Frame(_origin(week), cells.A_WEEK + 2 * _DAY_CELLS).inward(self._instants(week))
+        # The week's walls are the same every time, and only shifted.
+        if self._walls is None:
+            self._walls = Frame(-_DAY_CELLS, cells.A_WEEK + 2 * _DAY_CELLS).between_all(
+                (-(-since // _CELL), until // _CELL) for since, until in self._since_monday
             )
-            for w in self._weekly
-        )
+        ahead = offset // _CELL
+        return self._walls >> ahead if ahead > 0 else self._walls << -ahead
+
+    def _instants(self, week: int) -> list[Interval]:
+        midnight = cells.instant(cells.monday(week))
+        offset = _steady_offset(self._zone, week)
+        if offset is not None:
+            midnight -= offset
+            return [(midnight + since, midnight + until) for since, until in self._since_monday]
+        walls = ((midnight + since, midnight + until) for since, until in self._since_monday)
+        return [
+            (_lenient(since.replace(tzinfo=None), self._zone), _lenient(until.replace(tzinfo=None), self._zone))
+            for since, until in walls
+        ]
+
+    def stretches(self, window: Interval) -> list[Interval]:
+        """Give the open hours inside the window, merged and in order."""
+        first = cells.week(cells.floor(window[0]) - _DAY_CELLS)
+        last = cells.week(cells.ceil(window[1]) + _DAY_CELLS)
+        merged = self._merged.get((first, last))
+        if merged is None:
+            if len(self._merged) >= _WEEKS_KEPT:
+                self._merged.clear()
+            expanded = [stretch for week in range(first, last + 1) for stretch in self._instants(week)]
+            merged = self._merged[first, last] = intervals.merge(expanded)
+        return intervals.clip(merged, window)
 
 
 @lru_cache(maxsize=4096)
-def _steady_offset(zone: str, week: int) -> int | None:
-    """Give how many cells the zone is ahead of UTC all week long; None if its clocks change in or beside it."""
+def _steady_offset(zone: str, week: int) -> timedelta | None:
+    """Give how far the zone is ahead of UTC all week long; None if its clocks change in or beside it."""
     monday = cells.instant(cells.monday(week))
-    offsets = {(monday + days * _DAY).astimezone(ZoneInfo(zone)).utcoffset() for days in range(-1, 9)}
-    offset = offsets.pop() or timedelta(0)
-    count, rest = divmod(offset, timedelta(minutes=cells.CELL_MINUTES))
-    return None if offsets or rest else count
+    zone_info = ZoneInfo(zone)
+    offsets = {(monday + beside).astimezone(zone_info).utcoffset() for beside in _SAMPLED}
+    offset = offsets.pop()
+    return None if offsets else offset
+
+
+def _lenient(wall: datetime, zone: str) -> datetime:
+    return to_instant(wall, zone, strict=False)
 
 
 def _origin(week: int) -> int:
@@ -295,8 +322,12 @@ def _dated(hours: Hours, kind: str, frame: Frame) -> Iterable[Interval]:
 
 def free(hours: Hours, busy: Iterable[Interval], window: Interval) -> list[Interval]:
     """Give when the person works and is not busy, inside the window."""
-    frame = Frame.within(window)
-    return frame.intervals(open_bits(hours, frame) & ~away_bits(hours, frame) & ~frame.outward(busy))
+    found = _pattern(hours.zone, hours.weekly).stretches(window)
+    if hours.exceptions:
+        frame = Frame.within(window)
+        found = intervals.clip(intervals.merge([*found, *_dated(hours, "extra", frame)]), window)
+        found = intervals.subtract(found, _dated(hours, "away", frame))
+    return intervals.subtract(found, busy)
 
 
 def starts(

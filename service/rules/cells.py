@@ -136,15 +136,3 @@ class Frame:
             found.append(instant(self.first + at))
             at = text.find("1", at + 1)
         return found
-
-    def intervals(self, bits: int) -> list[Interval]:
-        """Give the set cells as the fewest intervals, in order."""
-        text = f"{bits:b}"[::-1]
-        found = []
-        at = text.find("1")
-        while at >= 0:
-            end = text.find("0", at)
-            end = len(text) if end < 0 else end
-            found.append((instant(self.first + at), instant(self.first + end)))
-            at = text.find("1", end)
-        return found

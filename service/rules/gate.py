@@ -4,6 +4,7 @@ The same check runs when mentors are matched, asked, held, accepted and booked: 
 """
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
@@ -58,6 +59,8 @@ def check(
     Overrides work for `budget_spent`, and for `specialty_too_far` only for a sibling directly under an area. With
     `is_asking` off (an offer is out: accept, book, move) the cap on offers and the minimum notice no longer count.
     """
+    if start is None and asked.mode != "written":  # advice in place of a call: translation is enough
+        asked = replace(asked, mode="written")
     at = now if start is None else start
     failing = _links_refuse(asked, mentor, at, book, overrides)
     failing.update(rule for rule, fails in _STANDING if fails(asked, mentor, book, overrides))

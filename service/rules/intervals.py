@@ -4,9 +4,10 @@ Exact to the microsecond; the bitmaps of `cells` are the fast, five-minute twin.
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 
 Interval = tuple[datetime, datetime]
+_NEVER = (datetime.max.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))  # later than any other
 
 
 def overlaps(one: Interval, other: Interval) -> bool:
@@ -16,13 +17,29 @@ def overlaps(one: Interval, other: Interval) -> bool:
 
 def merge(intervals: Iterable[Interval]) -> list[Interval]:
     """Give the same instants as the fewest intervals, in order; touching ones become one, empty ones vanish."""
+    ordered = sorted([i for i in intervals if i[0] < i[1]])
     merged: list[Interval] = []
-    for start, end in sorted(i for i in intervals if i[0] < i[1]):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
+    if not ordered:
+        return merged
+    start, end = ordered[0]
+    for since, until in ordered:
+        if since > end:
             merged.append((start, end))
+            start, end = since, until
+        elif until > end:
+            end = until
+    merged.append((start, end))
     return merged
+
+
+def clip(merged: list[Interval], window: Interval) -> list[Interval]:
+    """Give what of merged intervals lies in the window."""
+    low, high = window
+    inside = [i for i in merged if i[0] < high and i[1] > low] if low < high else []
+    if inside:
+        inside[0] = (max(inside[0][0], low), inside[0][1])
+        inside[-1] = (inside[-1][0], min(inside[-1][1], high))
+    return inside
 
 
 def intersect(one: Iterable[Interval], other: Iterable[Interval]) -> list[Interval]:
@@ -43,19 +60,20 @@ def intersect(one: Iterable[Interval], other: Iterable[Interval]) -> list[Interv
 
 def subtract(one: Iterable[Interval], other: Iterable[Interval]) -> list[Interval]:
     """Give the instants of the first that are not in the second, in order."""
-    holes = merge(other)
     rest: list[Interval] = []
-    first = 0
+    holes = iter([*merge(other), _NEVER])
+    since, until = next(holes)
     for start, end in merge(one):
-        while first < len(holes) and holes[first][1] <= start:
-            first += 1
         at = start
-        for hole_start, hole_end in holes[first:]:
-            if hole_start >= end:
+        while until <= at:
+            since, until = next(holes)
+        while since < end:
+            if at < since:
+                rest.append((at, since))
+            at = until
+            if at >= end:  # the hole may reach into the next one
                 break
-            if at < hole_start:
-                rest.append((at, hole_start))
-            at = hole_end
+            since, until = next(holes)
         if at < end:
             rest.append((at, end))
     return rest

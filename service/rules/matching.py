@@ -235,9 +235,8 @@ def _judge_live(search: _Search, mentor: Mentor) -> _Found | tuple[Refusal, ...]
 
 
 def _judge_written(search: _Search, mentor: Mentor) -> _Found | tuple[Refusal, ...]:
-    asked = search.asked if search.asked.mode == "written" else replace(search.asked, mode="written")
-    refusals = set(gate.check(asked, mentor, None, search.now, search.book))
-    at = next_working_hour(mentor, search.now, asked.answer_due_at)
+    refusals = set(gate.check(search.asked, mentor, None, search.now, search.book))
+    at = next_working_hour(mentor, search.now, search.asked.answer_due_at)
     if at and not refusals:
         return _Found(mentor, at, is_live=False)
     if at is None:

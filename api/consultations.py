@@ -1,0 +1,395 @@
+"""Consultations: filed, consented, assigned, withdrawn; whom to ask; written advice."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
+from pydantic import Field
+
+from api import deps, problems, shapes
+from api.appointments import AppointmentOut, appointment_out
+from api.offers import OfferOut, shown
+from api.transactional import Transactional
+from service import access, advice, appointments, consultations, errors, offers
+from service.deidentification import ConfirmedSpan
+from service.rules import availability, matching
+
+router = APIRouter(route_class=Transactional, tags=["Consultations"])
+
+Priority = Literal["routine", "urgent", "asap", "stat"]
+State = Literal["draft", "open", "offered", "scheduled", "completed", "unmatched", "cancelled", "expired"]
+CancelReason = Literal[
+    "no_longer_needed", "resolved_locally", "transferred", "patient_withdrew", "filed_by_mistake", "other"
+]
+EXAMPLE = {
+    "specialty": "ped.general",
+    "priority": "urgent",
+    "mode": "live",
+    "question": "A child of three with recurrent seizures after a fever; which second drug, and when?",
+    "languages": ["en", "fr"],
+    "age_band": "child",
+    "duration_minutes": 30,
+    "windows": [{"from": "2026-11-24T08:00:00Z", "until": "2026-11-24T14:00:00Z"}],
+    "tags": [],
+    "consent": {"scope": "general", "given_on": "2026-11-21"},
+}
+
+
+class Window(shapes.Shape):
+    """A time in which the clinician can attend, half-open."""
+
+    from_: Annotated[shapes.Instant, Field(alias="from")]
+    until: shapes.Instant
+
+
+class Span(shapes.Shape):
+    """A place in a text, in code points, half-open, that names nobody although it seems to."""
+
+    field: Annotated[str, Field(max_length=40)]
+    start: Annotated[int, Field(ge=0, le=20_000)]
+    end: Annotated[int, Field(ge=0, le=20_000)]
+
+
+class ConsentIn(shapes.Shape):
+    """The patient's consent: to the general list of countries, or to the named ones besides."""
+
+    model_config = shapes.Shape.model_config | {
+        "json_schema_extra": {"example": {"scope": "countries", "countries": ["IL"], "given_on": "2026-11-21"}}
+    }
+
+    scope: Literal["general", "countries"]
+    countries: Annotated[list[shapes.Country], Field(max_length=50)] = []
+    given_on: shapes.Day
+
+
+class ConsultationIn(shapes.Shape):
+    """What is asked for. Without `consent` it stays a draft that nobody is asked about."""
+
+    model_config = shapes.Shape.model_config | {"json_schema_extra": {"example": EXAMPLE}}
+
+    specialty: shapes.Code
+    priority: Priority
+    mode: Literal["live", "written", "either", "board"]
+    question: shapes.CaseText
+    languages: Annotated[list[shapes.Language], Field(min_length=1, max_length=10)]
+    age_band: Literal["neonate", "infant", "child", "adolescent", "adult", "older"]
+    duration_minutes: Annotated[int, Field(ge=15, le=240, multiple_of=5)] = 30
+    windows: Annotated[list[Window], Field(max_length=50)] = []
+    department: shapes.Line | None = None
+    tags: Annotated[list[shapes.Code], Field(max_length=20)] = []
+    translation: bool = False
+    excluded_mentors: Annotated[list[shapes.Id], Field(max_length=50)] = []
+    clinician_id: shapes.Id | None = None
+    follows_id: shapes.Id | None = None
+    confirmed_spans: Annotated[list[Span], Field(max_length=100)] = []
+    consent: ConsentIn | None = None
+
+
+class ConsultationOut(shapes.Shape):
+    """A consultation; `question` is there for the people of the case, in the single resource only."""
+
+    id: shapes.Id
+    programme_id: shapes.Id
+    state: State
+    specialty: str
+    priority: Priority
+    mode: str
+    institution_id: shapes.Id
+    clinician_id: shapes.Id
+    department: str | None
+    age_band: str
+    languages: list[str]
+    duration_minutes: int
+    tags: list[str]
+    answer_due_at: shapes.Instant | None
+    advice_due_at: shapes.Instant | None
+    question: str | None
+    memorandum_id: shapes.Id | None
+    appointment_id: shapes.Id | None
+    cancel_reason: str | None
+    version: int
+
+
+class CancelIn(shapes.Shape):
+    """Why the request is withdrawn; a note is case text."""
+
+    model_config = shapes.Shape.model_config | {"json_schema_extra": {"example": {"reason": "resolved_locally"}}}
+
+    reason: CancelReason
+    note: shapes.Note | None = None
+
+
+class AssignIn(shapes.Shape):
+    """The colleague who takes over."""
+
+    clinician_id: shapes.Id
+
+
+class AdviceIn(shapes.Shape):
+    """The written answer, and the minutes it took."""
+
+    model_config = shapes.Shape.model_config | {
+        "json_schema_extra": {"example": {"text": "I would add levetiracetam at 20 mg/kg.", "minutes": 20}}
+    }
+
+    text: shapes.CaseText
+    minutes: Annotated[int, Field(ge=1, le=480)]
+    confirmed_spans: Annotated[list[Span], Field(max_length=100)] = []
+
+
+class AdviceOut(shapes.Shape):
+    """The written answer, for the people of the case."""
+
+    id: shapes.Id
+    consultation_id: shapes.Id
+    mentor_id: shapes.Id
+    text: str
+    minutes: int
+    given_at: shapes.Instant
+
+
+class Override(shapes.Shape):
+    """A rule that a coordinator may set aside, with the reason that is kept."""
+
+    rule: Literal["budget_spent", "specialty_too_far"]
+    reason: shapes.Line
+
+
+class OfferIn(shapes.Shape):
+    """The mentor chosen by hand; without `starts` up to three times are proposed."""
+
+    mentor_id: shapes.Id
+    starts: Annotated[list[shapes.Instant], Field(min_length=1, max_length=3)] | None = None
+    override: Override | None = None
+
+
+class HoldIn(shapes.Shape):
+    """The time to hold while the mentor is asked."""
+
+    mentor_id: shapes.Id
+    starts_at: shapes.Instant
+
+
+class SlotOut(shapes.Shape):
+    """A bookable start, with both wall clocks."""
+
+    starts_at: shapes.Instant
+    requester_local: shapes.Wall
+    mentor_local: shapes.Wall
+
+
+class CandidateOut(shapes.Shape):
+    """A mentor who may and can, with every term of the score (0..1) and its weight."""
+
+    mentor: shapes.Id
+    score: float
+    terms: dict[str, float]
+    weights: dict[str, float]
+    memorandum: shapes.Id
+    route: Literal["direct", "network", "umbrella"]
+    slots: list[SlotOut]
+
+
+class ExcludedOut(shapes.Shape):
+    """A mentor who may not or cannot, with every rule that refuses."""
+
+    mentor: shapes.Id
+    reasons: list[str]
+
+
+class CandidatesOut(shapes.Shape):
+    """Who may and can answer, first to last, and who may not."""
+
+    candidates: list[CandidateOut]
+    excluded: list[ExcludedOut]
+
+
+def consultation_out(view: consultations.View) -> ConsultationOut:
+    """Show a consultation."""
+    row = view.row
+    return ConsultationOut(
+        **{
+            name: getattr(row, name)
+            for name in ConsultationOut.model_fields
+            if hasattr(row, name) and name != "question"
+        },
+        specialty=row.specialty_code,
+        question=view.question,
+        memorandum_id=view.memorandum_id,
+        appointment_id=view.appointment_id,
+    )
+
+
+def _spans(spans: list[Span]) -> tuple[ConfirmedSpan, ...]:
+    return tuple(ConfirmedSpan(span.field, span.start, span.end) for span in spans)
+
+
+def _consent(given: ConsentIn) -> consultations.Consent:
+    return consultations.Consent(given.scope, given.given_on, tuple(given.countries))
+
+
+def _wish(body: ConsultationIn) -> consultations.Wish:
+    return consultations.Wish(
+        **body.model_dump(include={"specialty", "priority", "mode", "question", "age_band", "duration_minutes"}),
+        **body.model_dump(include={"department", "clinician_id", "follows_id"}),
+        languages=tuple(body.languages),
+        windows=tuple((window.from_, window.until) for window in body.windows),
+        tags=tuple(body.tags),
+        is_translated=body.translation,
+        excluded_mentors=tuple(body.excluded_mentors),
+        consent=_consent(body.consent) if body.consent else None,
+        confirmed_spans=_spans(body.confirmed_spans),
+    )
+
+
+@router.post(
+    "/v1/consultations",
+    status_code=201,
+    responses=problems.of(errors.PersonalDataFound, errors.ModeNotOffered, errors.Forbidden, errors.GateRefused),
+)
+async def request(body: ConsultationIn, w: deps.W, response: Response) -> ConsultationOut:
+    """File a request; with consent the first offers go out by themselves. Free text that seems to name a person is refused."""
+    row = await consultations.request(w, _wish(body))
+    response.headers["Location"] = f"/v1/consultations/{row.id}"
+    return await _shown(w, row.id, response)
+
+
+@router.get("/v1/consultations")
+async def page(
+    w: deps.W,
+    paging: deps.Paging,
+    state: State | None = None,
+    priority: Priority | None = None,
+    specialty: Annotated[shapes.Code | None, Query()] = None,
+) -> shapes.Listing[ConsultationOut]:
+    """List the consultations you see, oldest first, without case text."""
+    found = await consultations.page(
+        w, after=paging.after_id(), limit=paging.limit, state=state, priority=priority, specialty=specialty
+    )
+    items, following = paging.cut(found, lambda view: (view.row.id,))
+    return shapes.Listing(items=[consultation_out(view) for view in items], next=following)
+
+
+@router.get("/v1/consultations/{consultation_id}")
+async def read(consultation_id: shapes.Id, w: deps.W, response: Response) -> ConsultationOut:
+    """Read one consultation; the people of the case read the question, and each reading is remembered."""
+    return await _shown(w, consultation_id, response)
+
+
+async def _shown(w: deps.W, consultation_id: shapes.Id, response: Response) -> ConsultationOut:
+    await w.flush()
+    view = await consultations.read(w, consultation_id)
+    deps.etag(response, view.row.version)
+    return consultation_out(view)
+
+
+@router.get("/v1/consultations/{consultation_id}/candidates", responses=problems.of(errors.Forbidden))
+async def candidates(consultation_id: shapes.Id, w: deps.W) -> CandidatesOut:
+    """Rank who may and can answer, with every term; name who may not, with every reason."""
+    ranking, asked, _ = await consultations.candidates_of(w, consultation_id)
+    return CandidatesOut(
+        candidates=[_candidate(found, asked.zone) for found in ranking.candidates],
+        excluded=[
+            ExcludedOut(mentor=mentor.person_id, reasons=[reason.value for reason in reasons])
+            for mentor, reasons in ranking.excluded
+        ],
+    )
+
+
+def _candidate(found: matching.Candidate, requester_zone: str) -> CandidateOut:
+    return CandidateOut(
+        mentor=found.mentor.person_id,
+        score=found.score,
+        terms=dict(found.terms),
+        weights=dict(found.weights),
+        memorandum=found.link.memorandum_id,
+        route=found.link.route,
+        slots=[
+            SlotOut(
+                starts_at=start,
+                requester_local=availability.to_wall(start, requester_zone),
+                mentor_local=availability.to_wall(start, found.mentor.zone),
+            )
+            for start in found.starts
+        ],
+    )
+
+
+@router.post(
+    "/v1/consultations/{consultation_id}/offers",
+    status_code=201,
+    responses=problems.of(
+        errors.Forbidden, errors.GateRefused, errors.TimeNotBookable, errors.Exists, errors.IllegalTransition
+    ),
+)
+async def ask(consultation_id: shapes.Id, body: OfferIn, w: deps.W, response: Response) -> OfferOut:
+    """Ask this mentor: the requesting side's coordinator chooses by hand, and the gate still holds.
+
+    On a scheduled consultation the acceptance replaces the mentor: the appointment keeps its id.
+    """
+    override = (body.override.rule, body.override.reason) if body.override else None
+    offer = await offers.choose(w, consultation_id, body.mentor_id, body.starts, override)
+    response.headers["Location"] = f"/v1/offers/{offer.id}"
+    return await shown(w, offer.id, response)
+
+
+@router.post(
+    "/v1/consultations/{consultation_id}/holds",
+    status_code=201,
+    responses=problems.of(
+        errors.Forbidden, errors.GateRefused, errors.SlotTaken, errors.TimeNotBookable, errors.Exists
+    ),
+)
+async def hold(consultation_id: shapes.Id, body: HoldIn, w: deps.W, response: Response) -> AppointmentOut:
+    """Hold a time for 15 minutes while the mentor is asked; accepting within them books it."""
+    row = await offers.hold(w, consultation_id, body.mentor_id, body.starts_at)
+    await w.flush()
+    response.headers["Location"] = f"/v1/appointments/{row.id}"
+    return appointment_out(await appointments.read(w, row.id), response)
+
+
+@router.post(
+    "/v1/consultations/{consultation_id}/cancel",
+    responses=problems.of(errors.Forbidden, errors.IllegalTransition, errors.PersonalDataFound),
+)
+async def cancel(consultation_id: shapes.Id, body: CancelIn, w: deps.W, response: Response) -> ConsultationOut:
+    """Withdraw the request: open offers are closed, a booked or held time is free at once."""
+    await consultations.cancel(w, consultation_id, body.reason, body.note)
+    return await _shown(w, consultation_id, response)
+
+
+@router.post(
+    "/v1/consultations/{consultation_id}/consent", responses=problems.of(errors.Forbidden, errors.IllegalTransition)
+)
+async def consent(consultation_id: shapes.Id, body: ConsentIn, w: deps.W, response: Response) -> ConsultationOut:
+    """Record the patient's consent; a draft is open from here, and its offers go out."""
+    await consultations.consent(w, consultation_id, _consent(body))
+    return await _shown(w, consultation_id, response)
+
+
+@router.post("/v1/consultations/{consultation_id}/assign", responses=problems.of(errors.Forbidden, errors.SlotTaken))
+async def assign(consultation_id: shapes.Id, body: AssignIn, w: deps.W, response: Response) -> ConsultationOut:
+    """Let a colleague of the institution take the consultation over."""
+    await consultations.assign(w, consultation_id, body.clinician_id)
+    return await _shown(w, consultation_id, response)
+
+
+@router.post(
+    "/v1/consultations/{consultation_id}/advice",
+    status_code=201,
+    responses=problems.of(errors.Forbidden, errors.AlreadyLogged, errors.IllegalTransition, errors.PersonalDataFound),
+)
+async def give_advice(consultation_id: shapes.Id, body: AdviceIn, w: deps.W) -> AdviceOut:
+    """Give the written answer: by the mentor who accepted. It completes the consultation."""
+    row = await advice.give(w, consultation_id, body.text, body.minutes, _spans(body.confirmed_spans))
+    return AdviceOut(text=body.text, **row.model_dump(include=set(AdviceOut.model_fields) - {"text"}))
+
+
+@router.get("/v1/consultations/{consultation_id}/advice")
+async def read_advice(consultation_id: shapes.Id, w: deps.W) -> AdviceOut:
+    """Read the written answer: the people of the case; each reading is remembered."""
+    await access.visible_consultation(w, consultation_id)
+    found = await advice.read(w, consultation_id)
+    if found is None:
+        raise errors.NotFound
+    row, text = found
+    return AdviceOut(text=text, **row.model_dump(include=set(AdviceOut.model_fields) - {"text"}))
