@@ -1,6 +1,7 @@
 """The house's small rules, read from the source: what a linter does not know."""
 
 import ast
+import functools
 import re
 import subprocess
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@functools.cache
 def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), str(path))
 
