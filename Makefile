@@ -17,7 +17,7 @@ STAMP := .venv/.ready
 NODE := tests/integrations/ical
 
 .PHONY: help setup setup-pg15 setup-node setup-browser demo fast test lint types architecture migration-lint \
-	dockerfile-lint dead-code tests coverage demo-once bench drills lock format clean
+	dockerfile-lint dead-code tests tests-pg15 coverage demo-once bench drills lock format clean
 
 help: ## show what can be asked for
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -78,7 +78,7 @@ fast: setup ## lint, architecture, rules and house tests: under ten seconds
 	@PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(PYTEST) -q -p pytest_asyncio.plugin -p _hypothesis_pytestplugin --noconftest -m "not slow" \
 		tests/rules tests/test_house.py
 
-test: setup setup-pg15 setup-node lint types architecture migration-lint dockerfile-lint dead-code tests coverage demo-once ## every check and test; what .ci/run calls
+test: setup setup-pg15 setup-node lint types architecture migration-lint dockerfile-lint dead-code tests coverage tests-pg15 demo-once ## every check and test; what .ci/run calls
 	@echo "make test: all held"
 
 lint: setup
@@ -103,7 +103,7 @@ migration-lint: setup
 	@echo "== migrations"
 	@mkdir -p .cache
 	@$(BIN)/alembic upgrade head --sql >.cache/migrations.sql 2>.cache/migrations.log || { cat .cache/migrations.log; exit 1; }
-	@$(BIN)/squawk .cache/migrations.sql
+	@$(BIN)/squawk --pg-version 15 .cache/migrations.sql
 
 dockerfile-lint: setup
 	@echo "== Dockerfile"
@@ -123,6 +123,11 @@ coverage: setup
 	@echo "== coverage"
 	@$(BIN)/coverage report --fail-under=95
 	@$(BIN)/coverage report --include='service/rules/*' --fail-under=100
+
+tests-pg15: setup setup-pg15
+	@echo "== what touches the database, on the oldest PostgreSQL we support"
+	@$(PYTHON) tests/on_pg15.py -q -m "not drill and not slow" tests/integrations/test_schema.py \
+		$(wildcard tests/service tests/races tests/journeys) $(ARGS)
 
 demo-once: setup
 	@echo "== demo"
