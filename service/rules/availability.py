@@ -232,10 +232,11 @@ class _Pattern:
         if offset is not None:
             midnight -= offset
             return [(midnight + since, midnight + until) for since, until in self._since_monday]
-        walls = ((midnight + since, midnight + until) for since, until in self._since_monday)
+        # Sums of a zoned time are sums of its wall clock; a wall that does not exist has the offset before the gap.
+        midnight = midnight.replace(tzinfo=ZoneInfo(self._zone))
         return [
-            (_lenient(since.replace(tzinfo=None), self._zone), _lenient(until.replace(tzinfo=None), self._zone))
-            for since, until in walls
+            ((midnight + since).astimezone(UTC), (midnight + until).astimezone(UTC))
+            for since, until in self._since_monday
         ]
 
     def stretches(self, window: Interval) -> list[Interval]:
@@ -259,10 +260,6 @@ def _steady_offset(zone: str, week: int) -> timedelta | None:
     offsets = {(monday + beside).astimezone(zone_info).utcoffset() for beside in _SAMPLED}
     offset = offsets.pop()
     return None if offsets else offset
-
-
-def _lenient(wall: datetime, zone: str) -> datetime:
-    return to_instant(wall, zone, strict=False)
 
 
 def _origin(week: int) -> int:

@@ -6,8 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules.values import OFFICE, PROPERTY, WINDOWS, ZONES, calendars, plain_free_cells, plain_instant, utc, wall
-from service.rules import availability, intervals
+from rules.values import (
+    OFFICE,
+    PROPERTY,
+    WINDOWS,
+    ZONES,
+    calendars,
+    oracle,
+    pairs,
+    plain_dated,
+    plain_free_cells,
+    plain_instant,
+    plain_open,
+    utc,
+    wall,
+)
+from service.rules import availability
 from service.rules.availability import DatedHours, Hours, Weekly
 
 WINDOWS_OF_KYIV = json.loads((Path(__file__).parent / "data" / "kyiv_offset_windows.json").read_text("utf-8"))
@@ -137,10 +151,11 @@ def test_a_day_of_working_time_skips_the_days_of_rest(start, weekdays, end) -> N
 
 @PROPERTY
 @given(calendars())
-def test_free_time_is_the_same_as_counted_cell_by_cell(calendar) -> None:
+def test_free_time_is_the_same_as_the_plain_union_less_the_plain_rest(calendar) -> None:
     hours, busy, window = calendar
-    cells = [(at, at + FIVE) for at in plain_free_cells(hours, busy, window)]
-    assert availability.free(hours, busy, window) == intervals.merge(cells)
+    expected = oracle(plain_open(hours, window)) & oracle([window])
+    expected -= oracle([*plain_dated(hours, "away"), *busy])
+    assert availability.free(hours, busy, window) == pairs(expected)
 
 
 @PROPERTY
@@ -200,17 +215,15 @@ def test_weekly_hours_keep_their_wall_clock_over_both_changes() -> None:
 
 def test_a_zone_with_an_odd_offset_is_expanded_to_whole_cells() -> None:
     # Monrovia was 44 min 30 s behind UTC until 1972.
-    found = availability.free(Hours("Africa/Monrovia", OFFICE[:1]), (), (utc(1971, 3, 1), utc(1971, 3, 2)))
-    assert found == [(utc(1971, 3, 1, 9, 45), utc(1971, 3, 1, 17, 40))]
+    found = availability.starts(Hours("Africa/Monrovia", OFFICE[:1]), (), (utc(1971, 3, 1), utc(1971, 3, 2)), 30, 0, 5)
+    assert (found[0], found[-1]) == (utc(1971, 3, 1, 9, 45), utc(1971, 3, 1, 17, 10))
 
 
 def test_more_weeks_than_are_kept_give_the_same_hours() -> None:
-    hours = Hours("Europe/Kyiv", OFFICE[:1])
-    found = [
-        availability.free(hours, (), (utc(2026, 1, 5) + timedelta(weeks=n), utc(2026, 1, 6) + timedelta(weeks=n)))
-        for n in range(100)
-    ]
-    assert all(len(day) == 1 for day in found)
+    hours = Hours("Europe/Vilnius", OFFICE[:1])
+    mondays = [(utc(2026, 1, 5) + timedelta(weeks=n), utc(2026, 1, 6) + timedelta(weeks=n)) for n in range(140)]
+    assert {len(availability.free(hours, (), day)) for day in mondays} == {1}
+    assert {len(availability.starts(hours, (), day, 60, 0)) for day in mondays} == {29}
 
 
 def test_a_window_that_ends_before_it_begins_holds_nothing() -> None:

@@ -1,12 +1,10 @@
 from datetime import timedelta
 
-import portion
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules.values import PROPERTY, utc
+from rules.values import PROPERTY, oracle, pairs, utc
 from service.rules import intervals
-from service.rules.intervals import Interval
 
 EPOCH = utc(2026, 1, 1)
 some = st.lists(
@@ -15,17 +13,6 @@ some = st.lists(
     ),
     max_size=8,
 )
-
-
-def oracle(pairs: list[Interval]) -> portion.Interval:
-    whole = portion.empty()
-    for start, end in pairs:
-        whole |= portion.closedopen(start, end)
-    return whole
-
-
-def pairs(whole: portion.Interval) -> list[Interval]:
-    return [(atom.lower, atom.upper) for atom in whole if not atom.empty]
 
 
 @PROPERTY
@@ -50,3 +37,9 @@ def test_intersection_is_what_is_in_both(one, other) -> None:
 @given(some.filter(len), some.filter(len))
 def test_two_intervals_overlap_when_they_share_an_instant(one, other) -> None:
     assert intervals.overlaps(one[0], other[0]) == (not (oracle(one[:1]) & oracle(other[:1])).empty)
+
+
+@PROPERTY
+@given(some, some.filter(len))
+def test_clipping_leaves_what_lies_in_the_window(one, other) -> None:
+    assert intervals.clip(intervals.merge(one), other[0]) == pairs(oracle(one) & oracle(other[:1]))

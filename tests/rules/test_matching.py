@@ -227,6 +227,12 @@ def test_either_is_written_where_no_time_is_found() -> None:
     assert not first(case(mode="either"), full_days).is_live
 
 
+def test_either_is_written_where_only_translation_helps() -> None:
+    asked = case(mode="either", translation=True)
+    assert not first(asked, mentor(languages={})).is_live
+    assert first(asked, mentor(languages={})).terms["language"] == 0.3
+
+
 def test_either_gives_the_reasons_of_the_call_when_neither_is_possible() -> None:
     assert reasons(case(mode="either"), mentor(verified_until=None)) == (Refusal.MENTOR_UNVERIFIED,)
 

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import portion
 from hypothesis import settings
 from hypothesis import strategies as st
 
@@ -171,3 +172,14 @@ def plain_free_cells(hours: Hours, busy: tuple[Interval, ...], window: Interval)
             cells.append(at)
         at += five
     return cells
+
+
+def oracle(pairs: list[Interval]) -> portion.Interval:
+    whole = portion.empty()
+    for start, end in pairs:
+        whole |= portion.closedopen(start, end)
+    return whole
+
+
+def pairs(whole: portion.Interval) -> list[Interval]:
+    return [(atom.lower, atom.upper) for atom in whole if not atom.empty]
