@@ -9,7 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import access, answers, bookings, deidentification, errors, notices, offers, tables
+from service import access, answers, bookings, deidentification, errors, events, notices, offers, tables
 from service.rules import gate, lifecycle, matching
 from service.work import Work
 
@@ -182,7 +182,7 @@ async def room(w: Work, appointment_id: UUID) -> tables.Appointment:
         raise errors.Forbidden
     opens, closes = seen.starts_at - notices.JOIN_BEFORE, seen.ends_at + notices.JOIN_AFTER
     if seen.status not in {"booked", "fulfilled"} or not opens <= w.now < closes:
-        raise errors.JoinNotOpen(None, opens_at=notices.instant(opens), closes_at=notices.instant(closes))
+        raise errors.JoinNotOpen(None, opens_at=events.instant(opens), closes_at=events.instant(closes))
     return seen
 
 
@@ -221,7 +221,7 @@ async def page(
     """Give the appointments that the actor sees by their start, in [from, until): one more than `limit` at most."""
     kind = tables.Appointment
     place = sa.tuple_(col(kind.starts_at), col(kind.id))
-    statement = sa.select(kind).where(access.appointments_seen(w.actor)).order_by(kind.starts_at, kind.id)
+    statement = sa.select(kind).where(access.appointments_seen(w.actor)).order_by(col(kind.starts_at), col(kind.id))
     if from_at is not None:
         statement = statement.where(col(kind.starts_at) >= from_at)
     if until_at is not None:
@@ -256,19 +256,20 @@ async def invitation(w: Work, appointment_id: UUID) -> Invitation:
     """Give the present invite of a participant, as the last mail said it, with a join link of its own."""
     seen = await read(w, appointment_id)
     row = seen.row
-    if w.actor.person_id not in {found.person_id for found in seen.participants}:
+    me = w.actor.person_id
+    if me is None or me not in {found.person_id for found in seen.participants}:
         raise errors.NotFound
     consultation = await w.session.get_one(tables.Consultation, row.consultation_id)
     known = await notices.people(w, [found.person_id for found in seen.participants])
     is_on = row.status in {"pending", "booked", "fulfilled"}
     status = {"pending": "TENTATIVE", "booked": "CONFIRMED", "fulfilled": "CONFIRMED"}.get(row.status, "CANCELLED")
-    join = notices.join_link(w, row, w.actor.person_id) if is_on and w.actor.person_id else None
+    join = notices.join_link(w, row, me) if is_on else None
     if join:
         w.add(join)
     return Invitation(
         notices.calendar_of(row, seen.participants, "REQUEST" if is_on else "CANCEL", status),
         await notices.values_of(w, consultation, row, seen.participants),
         {str(person.id): (person.display_name, person.email, person.locale) for person in known.values()},
-        next(person.locale for person in known.values() if person.id == w.actor.person_id),
+        next(person.locale for person in known.values() if person.id == me),
         join,
     )

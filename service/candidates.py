@@ -253,6 +253,7 @@ def _mentor(row: Any, taken: tuple[tuple[datetime, datetime], ...], links: tuple
     for start in row["starts"] or ():
         week = availability.iso_week(start, row["zone"])
         weeks[week] = weeks.get(week, 0) + 1
+    continuity: str | None
     if row["knows_case"] or row["met_case"]:
         continuity = "case"
     elif row["met_clinician"]:

@@ -27,7 +27,7 @@ ACCESS_LIFE = timedelta(minutes=15)
 OPEN_LINKS = 5
 """Links that one person may have open at once: nobody's mailbox is filled by asking."""
 SIGN_IN = "sign_in"
-_REFRESH = "refresh"
+REFRESH = "refresh"
 _KEYS_LOCK = 0x706F6272
 _COORDINATE_BYTES = 32
 
@@ -275,11 +275,11 @@ def _signed_in(w: Work, person_id: UUID, family_id: UUID | None) -> SignedIn:
             expires_at=w.now + REFRESH_LIFE,
         )
     )
-    return SignedIn(person_id, w.keys.link_token(row_id, _REFRESH), row_id)
+    return SignedIn(person_id, w.keys.link_token(row_id, REFRESH), row_id)
 
 
 async def _refresh_row(w: Work, token: str) -> tables.RefreshToken | None:
-    found = w.keys.link_row(token, _REFRESH)
+    found = w.keys.link_row(token, REFRESH)
     if found is None:
         return None
     row: tables.RefreshToken | None = (

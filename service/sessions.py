@@ -355,14 +355,15 @@ async def give_feedback(
     """One side's answer is kept; the other side sees it. Each side answers once."""
     session = await access.visible_session(w, session_id)
     deidentification.check(w, {"note": note})
-    side = {session.clinician_id: "requesting", session.mentor_id: "partner"}.get(w.actor.person_id or UUID(int=0))
-    if side is None:
+    me = w.actor.person_id
+    side = {session.clinician_id: "requesting", session.mentor_id: "partner"}.get(me) if me else None
+    if me is None or side is None:
         raise errors.Forbidden
     row_id = clock.new_id()
     row = tables.Feedback(
         id=row_id,
         session_id=session.id,
-        person_id=w.actor.person_id,
+        person_id=me,
         side=side,
         is_useful=is_useful,
         patient_outcome=patient_outcome,
@@ -395,7 +396,7 @@ async def entries(
         .order_by(col(tables.LogEntry.position))
         .limit(limit)
     )
-    return [(entry, session) for entry, session in rows]
+    return [(row[0], row[1]) for row in rows]
 
 
 async def verification(w: Work, memorandum_id: UUID) -> chain.Verification:
@@ -437,7 +438,7 @@ async def entries_of(w: Work, memorandum_id: UUID) -> Sequence[tuple[tables.LogE
         .order_by(col(tables.LogEntry.position))
         .execution_options(populate_existing=True)
     )
-    return [(entry, session) for entry, session in rows]
+    return [(row[0], row[1]) for row in rows]
 
 
 async def verify_all(w: Work) -> dict[UUID, chain.Verification]:

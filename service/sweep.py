@@ -4,6 +4,7 @@ Each due row is dealt with in a transaction of its own, by a verb that locks it 
 sweep at once, or an answer that arrives meanwhile, find the work done and do nothing.
 """
 
+import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,6 +20,7 @@ from service import (
     consultations,
     deliveries,
     errors,
+    events,
     memoranda,
     notices,
     offers,
@@ -57,7 +59,7 @@ async def _alert(w: Work, consultation_id: UUID) -> None:
     if consultation.state in lifecycle.SEEKING:
         receivers = await notices.coordinators(w, [consultation.institution_id])
         due = consultation.answer_due_at
-        await notices.to_people(w, "alert", consultation, receivers, answer_by=due and notices.instant(due))
+        await notices.to_people(w, "alert", consultation, receivers, answer_by=due and events.instant(due))
 
 
 async def _memorandum_ended(w: Work, appointment_id: UUID) -> None:
@@ -146,7 +148,7 @@ async def once(database: Database) -> dict[str, int]:
             )
         for row_id in ids:
             try:
-                await database.run(actor.TIMER, lambda w, row_id=row_id, act=timer.act: act(w, row_id))
+                await database.run(actor.TIMER, functools.partial(_act, timer, row_id))
             except errors.Unavailable:
                 continue
         done[timer.name] = len(ids)
@@ -154,6 +156,10 @@ async def once(database: Database) -> dict[str, int]:
         done["delivery"] = await deliveries.enqueue_due(w)
     await place_events(database)
     return done
+
+
+async def _act(timer: Timer, row_id: UUID, w: Work) -> None:
+    await timer.act(w, row_id)
 
 
 def _instants(w: Work, statement: str) -> dict[str, object]:

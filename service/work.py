@@ -104,6 +104,10 @@ class Work:
         """Let the row's version rise, for a change that no event tells."""
         row.version += 1
 
+    def unseal(self, value: bytes | None, row_id: UUID) -> str | None:
+        """Read a sealed column."""
+        return None if value is None else self.keys.decrypt(value, row_id)
+
     def seal(self, text: str | None, row_id: UUID) -> bytes | None:
         """Prepare a sealed column."""
         return None if text is None else self.keys.encrypt(text, row_id)

@@ -2,6 +2,7 @@
 
 Weekly hours are wall-clock in the person's zone. Free time is exact; starts are found in cells of five minutes
 (`cells`), with hours rounded inward and busy time outward. What a week's hours are in UTC is computed once.
+The module is longer than others because nothing else may touch a zone.
 """
 
 import zoneinfo

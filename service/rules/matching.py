@@ -6,8 +6,8 @@ Only proposes: what is read here may be stale, and the database decides. Every t
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from datetime import datetime, time, timedelta
+from typing import NamedTuple, TypeVar
 
 from service.rules import availability, case, cells, gate, score
 from service.rules.availability import Hours
@@ -19,6 +19,8 @@ from service.rules.policy import Pace
 
 ATTENDS = (7 * 60, 21 * 60)  # when a clinician who named no windows is taken to be at hand
 PROPOSALS = 3
+_NOON = 12
+_Half = TypeVar("_Half")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +151,10 @@ def _first_clear(search: _Search, mentor: Mentor, bits: int) -> datetime | None:
     return None
 
 
-def _starts(search: _Search, mentor: Mentor, overrides: Collection[str] = ()) -> list[datetime]:
+def _bookable(search: _Search, mentor: Mentor) -> int:
     occupied = cells.count(search.asked.minutes + mentor.buffer_minutes)
     clear = _clear(search.frame, mentor.busy, search.length, occupied)
-    return search.frame.instants(_common(search, mentor) & _allowed(search, mentor, overrides) & clear)
+    return _common(search, mentor) & _allowed(search, mentor) & clear
 
 
 def propose(
@@ -173,15 +175,34 @@ def pick_three(starts: Sequence[datetime], requester_zone: str, mentor_zone: str
     halves: dict[tuple[object, bool], list[datetime]] = {}
     for start in starts:
         wall = availability.to_wall(start, requester_zone)
-        halves.setdefault((wall.date(), wall.hour < 12), []).append(start)  # noqa: PLR2004 - noon
-    groups = list(halves.values())
-    chosen = sorted({0, len(groups) // 3, 2 * len(groups) // 3} if len(groups) > PROPOSALS else range(len(groups)))
-    return tuple(
-        groups[at][0]
-        if at == 0
-        else max(groups[at], key=lambda start: score.civil_hours(start, requester_zone, mentor_zone))
-        for at in chosen
-    )
+        halves.setdefault((wall.date(), wall.hour < _NOON), []).append(start)
+    chosen = _spread(list(halves.values()))
+    return tuple(_best(half, requester_zone, mentor_zone) if at else half[0] for at, half in enumerate(chosen))
+
+
+def _spread(halves: list[_Half]) -> list[_Half]:
+    if len(halves) <= PROPOSALS:
+        return halves
+    return [halves[at * len(halves) // PROPOSALS] for at in range(PROPOSALS)]
+
+
+def _best(half: list[datetime], one_zone: str, other_zone: str) -> datetime:
+    return max(half, key=lambda start: score.civil_hours(start, one_zone, other_zone))
+
+
+def _half_days(search: _Search) -> list[int]:
+    """Give the half-days of the requester as bits: every mentor's proposals are picked by the same ones."""
+    frame, zone = search.frame, search.asked.zone
+    day = availability.local_date(search.now, zone)
+    halves = []
+    since = availability.day_start(day, zone)
+    while since <= search.asked.answer_due_at:
+        noon = availability.to_instant(datetime.combine(day, time(_NOON)), zone, strict=False)
+        day += timedelta(days=1)
+        tomorrow = availability.day_start(day, zone)
+        halves += [frame.starting(since, noon), frame.starting(noon, tomorrow)]
+        since = tomorrow
+    return halves
 
 
 def rank(asked: Case, mentors: Sequence[Mentor], now: datetime, book: Rulebook, *, limit: int = 10) -> Ranking:
@@ -200,7 +221,8 @@ def rank(asked: Case, mentors: Sequence[Mentor], now: datetime, book: Rulebook, 
             excluded.append((mentor, judged))
     most_used = max((f.mentor.institution_sessions_90d for f in found), default=0)
     ordered = sorted((_scored(search, f, most_used) for f in found), key=lambda c: _order(asked, c))
-    return Ranking((*(_proposed(search, c) for c in ordered[:limit]), *ordered[limit:]), tuple(excluded))
+    halves = _half_days(search) if limit else []
+    return Ranking((*(_proposed(search, c, halves) for c in ordered[:limit]), *ordered[limit:]), tuple(excluded))
 
 
 class _Found(NamedTuple):
@@ -285,8 +307,11 @@ def _order(asked: Case, candidate: Candidate) -> tuple[bool, float, int, str]:
     return (not candidate.knows_case, -candidate.score, candidate.mentor.offers_30d, stable)
 
 
-def _proposed(search: _Search, candidate: Candidate) -> Candidate:
+def _proposed(search: _Search, candidate: Candidate, halves: Sequence[int]) -> Candidate:
     if not candidate.is_live:
         return candidate
-    mentor = candidate.mentor
-    return replace(candidate, starts=pick_three(_starts(search, mentor), search.asked.zone, mentor.zone))
+    mentor, zone, frame = candidate.mentor, search.asked.zone, search.frame
+    bookable = _bookable(search, mentor)
+    _, *later = _spread([found for half in halves if (found := half & bookable)])
+    best = [_best(frame.instants(half), zone, mentor.zone) for half in later]
+    return replace(candidate, starts=(candidate.earliest, *best))
