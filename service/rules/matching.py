@@ -151,10 +151,10 @@ def _first_clear(search: _Search, mentor: Mentor, bits: int) -> datetime | None:
     return None
 
 
-def _bookable(search: _Search, mentor: Mentor) -> int:
+def _bookable(search: _Search, mentor: Mentor, overrides: Collection[str] = ()) -> int:
     occupied = cells.count(search.asked.minutes + mentor.buffer_minutes)
     clear = _clear(search.frame, mentor.busy, search.length, occupied)
-    return _common(search, mentor) & _allowed(search, mentor) & clear
+    return _common(search, mentor) & _allowed(search, mentor, overrides) & clear
 
 
 def propose(
@@ -163,7 +163,8 @@ def propose(
     """Give every start at which this mentor may and can take the case live, in order; `[]` for written mode."""
     if asked.mode == "written" or not gate.may_ever(asked, mentor, book, overrides):
         return []
-    return _starts(_search(asked, now, book), mentor, overrides)
+    search = _search(asked, now, book)
+    return search.frame.instants(_bookable(search, mentor, overrides))
 
 
 def pick_three(starts: Sequence[datetime], requester_zone: str, mentor_zone: str) -> tuple[datetime, ...]:
