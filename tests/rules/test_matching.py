@@ -119,6 +119,7 @@ def test_a_mentor_is_ranked_exactly_when_there_is_something_to_propose(asked, as
     assert all(reasons for _, reasons in ranking.excluded)
     for candidate in ranking.candidates:
         assert candidate.starts[0] == candidate.earliest
+        assert candidate.starts == matching.pick_three(proposed, asked.zone, asking.zone)
         assert set(candidate.starts) <= set(proposed)
         assert candidate.link.is_valid(candidate.earliest)
         assert list(candidate.terms) == list(TERMS)
@@ -149,6 +150,18 @@ def test_a_mentor_who_opted_in_for_stat_can_be_booked_at_any_hour() -> None:
     assert rank(asked, mentor(), now=now).candidates == ()
 
 
+@pytest.mark.parametrize(
+    ("rule", "asking"),
+    [
+        ("budget_spent", mentor(links=(link(minutes_left=0),))),
+        ("specialty_too_far", mentor(specialties=frozenset({"sur.urology"}))),
+    ],
+)
+def test_a_coordinator_who_overrides_is_shown_the_same_times(rule, asking) -> None:
+    assert matching.propose(case(), asking, NOW, BOOK) == []
+    assert matching.propose(case(), asking, NOW, BOOK, {rule}) == matching.propose(case(), mentor(), NOW, BOOK)
+
+
 # Who is excluded, and why.
 
 
@@ -177,6 +190,11 @@ def test_a_clinician_who_can_attend_no_time_is_told_as_deadline_unreachable() ->
 def test_an_absence_over_all_the_time_is_told_as_paused() -> None:
     away = DatedHours("away", wall(2026, 11, 1), wall(9999, 1, 1))
     assert reasons(case(), mentor(hours=Hours("Europe/Paris", OFFICE, (away,)))) == (Refusal.MENTOR_PAUSED,)
+
+
+def test_a_mentor_without_a_memorandum_is_not_asked_even_at_once() -> None:
+    at_any_hour = mentor(links=(), opt_ins=frozenset({"stat"}))
+    assert reasons(case(priority="stat"), at_any_hour) == (Refusal.NO_MEMORANDUM,)
 
 
 def test_every_rule_that_refuses_is_told_for_an_excluded_mentor() -> None:
