@@ -1,16 +1,19 @@
 """The application: routers put together, nothing decided."""
 
+import asyncio
 import importlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
 from api import health, openapi, problems, raw
+from integrations import logs, settings, worker
+from integrations import world as worlds
 from integrations.world import World
 
 RESOURCES = (
@@ -20,12 +23,14 @@ RESOURCES = (
     "people",
     "mentors",
     "memoranda",
+    "log",
     "consultations",
     "offers",
     "appointments",
     "sessions",
     "activities",
     "reports",
+    "log",
     "events",
     "webhooks",
     "links",
@@ -51,10 +56,38 @@ def create(world: World | None = None, lifespan: Lifespan | None = None) -> Fast
     problems.install(app)
     app.include_router(health.router)
     for name in RESOURCES:
-        if importlib.util.find_spec(f"api.{name}"):
+        found = importlib.util.find_spec(f"api.{name}")
+        if found and found.origin:
             app.include_router(importlib.import_module(f"api.{name}").router)
     _add_description(app)
     return app
+
+
+def serving() -> FastAPI:
+    """Give the application of a server process that does the jobs as well."""
+    return create(lifespan=_with_jobs)
+
+
+def serving_only() -> FastAPI:
+    """Give the application of a server process beside which a worker runs."""
+    return create(lifespan=_with_world)
+
+
+@asynccontextmanager
+async def _with_world(app: FastAPI) -> AsyncIterator[None]:
+    told = settings.load()
+    logs.configure(told.log_level)
+    async with worlds.opened(told) as app.state.world:
+        yield
+
+
+@asynccontextmanager
+async def _with_jobs(app: FastAPI) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    async with _with_world(app), asyncio.TaskGroup() as tasks:
+        tasks.create_task(worker.run(app.state.world, stop))
+        yield
+        stop.set()
 
 
 def _add_description(app: FastAPI) -> None:

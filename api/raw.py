@@ -33,7 +33,8 @@ HEADERS = {
 }
 """What every answer carries, unless its handler said otherwise."""
 
-_LONGEST_INTEGER = 19
+_LONGEST_INTEGER = 20
+_INTEGERS = range(-(2**63), 2**63)
 _OURS_TO_KEEP = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -197,10 +198,11 @@ def _check_depth(text: str) -> None:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > _LONGEST_INTEGER:
-        msg = "A number is too large."
+    value = int(digits) if len(digits) <= _LONGEST_INTEGER else _INTEGERS.stop
+    if value not in _INTEGERS:
+        msg = "A number does not fit into 64 bits."
         raise problems.BadBody(msg)
-    return int(digits)
+    return value
 
 
 def _number(text: str) -> float:

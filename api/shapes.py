@@ -146,7 +146,7 @@ def _zone(value: str) -> str:
         raise ValueError(msg) from None
 
 
-_CLEAN = (AfterValidator(_clean), AfterValidator(str.strip))
+_CLEAN = (AfterValidator(_clean),)
 _LINE = (*_CLEAN, AfterValidator(_single))
 
 Instant = Annotated[
@@ -175,10 +175,10 @@ Id = Annotated[
     BeforeValidator(_id),
     WithJsonSchema({"type": "string", "format": "uuid", "examples": ["0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"]}),
 ]
-Line = Annotated[str, StringConstraints(min_length=1, max_length=200), *_LINE]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), *_LINE]
 """A name or title: one line of at most 200 characters."""
-Note = Annotated[str, StringConstraints(min_length=1, max_length=2_000), *_CLEAN]
-CaseText = Annotated[str, StringConstraints(min_length=1, max_length=10_000), *_CLEAN]
+Note = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000), *_CLEAN]
+CaseText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000), *_CLEAN]
 Code = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 """A word of a fixed vocabulary: specialty, tag, kind."""
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
@@ -188,7 +188,10 @@ Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
 Email = Annotated[
     str,
     StringConstraints(
-        min_length=3, max_length=254, pattern=r"^[^@\s<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]+\.[A-Za-z]{2,63}$"
+        strip_whitespace=True,
+        min_length=3,
+        max_length=254,
+        pattern=r"^[^@\s<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]+\.[A-Za-z]{2,63}$",
     ),
     *_LINE,
 ]

@@ -50,6 +50,8 @@ BODIES: dict[str, tuple[bytes, int]] = {
     "an unknown field": (b'{"name": "x", "is_admin": true}', 422),
     "a text that is none": (b'{"name": 5}', 422),
 }
+ZONES = ("right/Europe/Kyiv", "posix/Europe/Kyiv", "localtime", "Factory", "Europe", "a\0b", "x" * 5000, "", ".")
+ZONES += ("../../etc/passwd", "/etc/localtime", "europe/kyiv", "EST5EDT4", "posixrules", "tzdata.zi")
 FIELDS: dict[str, Any] = {
     "2^31": {"count": 2**31},
     "2^63": {"count": 2**63},
@@ -66,7 +68,7 @@ FIELDS: dict[str, Any] = {
     "no offset": {"at": "2026-11-21T15:00:00"},
     "a date as an instant": {"at": "2026-11-21"},
     "a number as an instant": {"at": 0},
-    "an instant in other digits": {"at": "２０２６-11-21T15:00:00Z"},
+    "an instant in other digits": {"at": "２０２６-11-21T15:00:00Z"},  # noqa: RUF001 - that is the case
     "an offset of 25 hours": {"at": "2026-11-21T15:00:00+25:00"},
     "30 February": {"on": "2026-02-30"},
     "year 9999 as a day": {"on": "9999-12-31"},
@@ -76,11 +78,7 @@ FIELDS: dict[str, Any] = {
     "too long a name": {"name": "x" * 201},
     "an id that is none": {"ids": ["1"]},
     "an id in braces": {"ids": ["{0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11}"]},
-    **{
-        f"zone {zone[:20]!r}": {"zone": zone}
-        for zone in ("right/Europe/Kyiv", "posix/Europe/Kyiv", "localtime", "Factory", "Europe", "a\0b", "x" * 5000)
-        + ("../../etc/passwd", "/etc/localtime", "", "europe/kyiv", "EST5EDT4", "posixrules", "tzdata.zi", ".")
-    },
+    **{f"zone {zone[:20]!r}": {"zone": zone} for zone in ZONES},
 }
 VALUES = ("%00", "%ed%a0%80", "%ff", "NaN", "1e999", str(2**31), str(2**63), "9" * 4000, "-1", "0", "x" * 5000, "[[[[")
 VALUES_AS_TIMES = ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2026-12-31T23:59:60Z", "2026-11-21T15:00:00")
@@ -100,8 +98,8 @@ async def test_a_hostile_body_is_refused(probing: httpx.AsyncClient, name: str) 
 async def test_a_hostile_field_is_refused_and_pointed_at(probing: httpx.AsyncClient, name: str) -> None:
     answer = await probing.post("/v1/probes", json={"name": "probe"} | FIELDS[name])
 
-    if name == "2^63" or name.startswith("minus"):
-        assert answer.status_code in (400, 422)
+    if "2^63" in name:
+        assert answer.status_code == 400
     elif name == "2^31":
         assert answer.status_code == 201
     else:
@@ -156,13 +154,12 @@ def filled(path: str, value: str) -> str:
     return re.sub(r"\{[^}]*\}", value, path)
 
 
-@pytest.fixture(params=["clinician", "coordinator", "mentor", "programme_admin"])
+@pytest.fixture(params=["coordinator", "mentor", "programme_admin"])
 async def role(request: pytest.FixtureRequest, world: World) -> dict[str, str]:
     """The headers of one person of each role."""
     async with world.database.work(actor.TIMER) as w:
         place = await build.institution(w)
         who = await {
-            "clinician": lambda: build.clinician(w, place),
             "coordinator": lambda: build.coordinator(w, place),
             "mentor": lambda: build.mentor(w, place),
             "programme_admin": lambda: build.admin(w),
@@ -199,7 +196,7 @@ def attacks(path: str, operation: dict[str, Any]) -> Iterator[tuple[str, bytes |
             yield f"{plain}?{name}=1&{name}=2&{name}[]=3", b"{}" if body else None
     if not body:
         return
-    yield from ((plain, hostile) for hostile, _ in BODIES.values() if len(hostile) < raw.MOST_BYTES)
+    yield from ((plain, hostile) for hostile, status in BODIES.values() if status == 422)  # others: refused before
     for example in examples(body):
         for field in example:
             for value in (

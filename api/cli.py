@@ -1,0 +1,214 @@
+"""The command line. Everything heavy is imported by the command that needs it."""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from integrations import logs, settings
+
+if TYPE_CHECKING:
+    from integrations.world import World
+    from service.work import Work
+
+T = TypeVar("T")
+BAD_SETTINGS = 2
+
+commands = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+log = typer.Typer(no_args_is_help=True, help="The chained log of each memorandum.")
+commands.add_typer(log, name="log")
+AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+
+
+class Stop(Exception):
+    """The command cannot go on; the message is for the operator."""
+
+
+def main() -> None:
+    """Run the command that was typed; a fault of ours to foresee is a sentence, never a traceback."""
+    from integrations import postgres  # noqa: PLC0415
+    from integrations.world import NotMigrated  # noqa: PLC0415
+
+    try:
+        commands()
+    except settings.BadSettings as error:
+        for fault in error.faults:
+            print(fault, file=sys.stderr)
+        sys.exit(BAD_SETTINGS)
+    except (Stop, postgres.CannotStart, NotMigrated) as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+
+
+@commands.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Processes; POBRATYM_WORKERS if unset.")] = None,
+    worker: Annotated[bool, typer.Option(help="Deliver mail and keep timers in the same process.")] = True,  # noqa: FBT002
+) -> None:
+    """Serve the API and the pages, and do the jobs in the same process."""
+    import uvicorn  # noqa: PLC0415
+
+    from integrations import postgres, world  # noqa: PLC0415
+
+    told = _settings()
+    with contextlib.ExitStack() as stack:
+        if told.is_embedded:  # held here, so that it outlives each of the processes
+            stack.enter_context(postgres.running(told.data_dir))
+        asyncio.run(_seen(world.opened(told)))
+        uvicorn.run(
+            "api.app:serving" if worker else "api.app:serving_only",
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers or told.workers,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+        )
+
+
+@commands.command()
+def worker() -> None:
+    """Deliver what is due and keep the timers, until stopped; as many as wanted."""
+    from integrations import worker as jobs  # noqa: PLC0415
+    from integrations import world  # noqa: PLC0415
+
+    told = _settings()
+
+    async def work() -> None:
+        timeout = told.job_statement_timeout_ms
+        async with world.opened(told, purpose="worker", statement_timeout_ms=timeout) as opened:
+            await jobs.run(opened, _stopped())
+
+    asyncio.run(work())
+
+
+@commands.command()
+def migrate() -> None:
+    """Bring the database to the schema of this program."""
+    from integrations import migrate as migrations  # noqa: PLC0415
+    from integrations import world  # noqa: PLC0415
+
+    told = _settings(log_level="warning")
+
+    async def upgrade() -> None:
+        hour = 3_600_000
+        async with world.opened(told, purpose="migrate", statement_timeout_ms=hour, migrating=False) as opened:
+            await migrations.upgrade(opened.engine)
+
+    asyncio.run(upgrade())
+    print(f"The schema is {migrations.head()}.")
+
+
+@commands.command()
+def token(email: Annotated[str, typer.Argument(help="The person's address.")]) -> None:
+    """Print an access token of the person, and nothing else."""
+    from service import errors  # noqa: PLC0415
+
+    async def issue(world: "World", w: "Work") -> str:
+        return await world.tokens.for_email(w, email)
+
+    try:
+        print(_work(issue))
+    except errors.NotFound:
+        msg = "No active person has this address."
+        raise Stop(msg) from None
+
+
+@commands.command()
+def demo(
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    once: Annotated[bool, typer.Option(help="End after the walk.")] = False,  # noqa: FBT002
+    data_only: Annotated[bool, typer.Option(help="Load the registry and the demo people, and end.")] = False,  # noqa: FBT002
+) -> None:
+    """Walk one consultation from request to report over HTTP, then serve."""
+    from api import demo as walk  # noqa: PLC0415
+
+    told = _settings(log_level="warning")
+    try:
+        asyncio.run(walk.run(told, port=port, once=once, data_only=data_only))
+    except walk.StepFailed as error:
+        raise Stop(str(error)) from None
+
+
+@commands.command()
+def doctor(*, as_json: AsJson = False) -> None:
+    """Tell what is wrong, and how to mend it."""
+    from integrations import doctor as doctors  # noqa: PLC0415
+
+    found = asyncio.run(doctors.examine(_settings(log_level="error")))
+    if as_json:
+        print(json.dumps([dataclasses.asdict(finding) for finding in found], ensure_ascii=False))
+    for finding in () if as_json else found:
+        print(f"{'well ' if finding.is_well else 'ILL  '} {finding.subject}: {finding.detail}")
+        if not finding.is_well:
+            print(f"      {finding.mend}")
+    raise typer.Exit(0 if all(finding.is_well for finding in found) else 1)
+
+
+@log.command()
+def verify(*, as_json: AsJson = False) -> None:
+    """Follow every memorandum's chain; fails when an entry was changed or taken out."""
+    from service import memorandum_log  # noqa: PLC0415
+
+    found = _work(lambda _, w: memorandum_log.verify_all(w))
+    lines = [
+        {"memorandum_id": str(id_), "ok": one.ok, "entries": one.entries, "first_broken": one.first_broken}
+        for id_, one in found.items()
+    ]
+    if as_json:
+        print(json.dumps(lines, default=str))
+    for line in () if as_json else lines:
+        print(f"{line['memorandum_id']}: {line['entries']} entries, {'holds' if line['ok'] else 'BROKEN'}")
+    raise typer.Exit(0 if all(one.ok for one in found.values()) else 1)
+
+
+def _settings(log_level: str | None = None) -> settings.Settings:
+    """Read the settings and send the logs where they belong; warns of what is for development only."""
+    told = settings.load()
+    logs.configure(log_level or told.log_level)
+    if told.outbound_allow:
+        print("POBRATYM_OUTBOUND_ALLOW is set: the outbound guard is open to these hosts.", file=sys.stderr)
+    return told
+
+
+def _work(act: Callable[["World", "Work"], Awaitable[T]]) -> T:
+    """Do `act` in one unit of work of the operator's, without the noise of the logs."""
+    from integrations import world  # noqa: PLC0415
+    from service import actor  # noqa: PLC0415
+
+    told = _settings(log_level="error")
+
+    async def run() -> T:
+        timeout = told.job_statement_timeout_ms
+        async with (
+            world.opened(told, purpose="command", statement_timeout_ms=timeout) as opened,
+            opened.database.work(actor.TIMER) as w,
+        ):
+            return await act(opened, w)
+
+    return asyncio.run(run())
+
+
+async def _seen(world: "contextlib.AbstractAsyncContextManager[World]") -> None:
+    """See that the world opens: what keeps it shut is then a sentence, not a failed start of a server."""
+    async with world:
+        pass
+
+
+def _stopped() -> asyncio.Event:
+    """Give the event that SIGTERM and SIGINT set."""
+    import signal  # noqa: PLC0415
+
+    stop = asyncio.Event()
+    for sent in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(sent, stop.set)
+    return stop
