@@ -1,17 +1,12 @@
-"""What happened: the log of each memorandum, append-only and chained.
-
-An entry seals the facts of its `session` or `activity` row: ids, times, codes and counts, never names or free text,
-which lie beside it and can be erased. The head of the chain is locked last. A correction is a new entry.
-"""
+"""What happened: sessions logged by either side, corrected by new entries, answered for by both sides."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlmodel import col, select
+from sqlmodel import col
 
 from service import (
     access,
@@ -24,12 +19,12 @@ from service import (
     errors,
     events,
     memoranda,
+    memorandum_log,
     notices,
     tables,
 )
 from service.deidentification import ConfirmedSpan
-from service.events import instant
-from service.rules import chain, gate, score
+from service.rules import gate, score
 from service.work import Work
 
 LONGEST = timedelta(hours=12)
@@ -48,76 +43,6 @@ class Happened:
     participants: tuple[UUID, ...] | None = None
     conclusion: str | None = None
     confirmed_spans: tuple[ConfirmedSpan, ...] = ()
-
-
-def facts(row: tables.Session) -> dict[str, Any]:
-    """Give what an entry of the log seals of a session."""
-    return {
-        "kind": "session",
-        "session_id": str(row.id),
-        "appointment_id": str(row.appointment_id) if row.appointment_id else None,
-        "consultation_id": str(row.consultation_id),
-        "memorandum_id": str(row.memorandum_id),
-        "programme_id": str(row.programme_id),
-        "route": row.route,
-        "is_memorandum_chosen_anew": row.is_memorandum_chosen_anew,
-        "mode": row.mode,
-        "specialty": row.specialty_code,
-        "priority": row.priority,
-        "requesting_institution_id": str(row.requesting_institution_id),
-        "partner_institution_id": str(row.partner_institution_id),
-        "clinician_id": str(row.clinician_id),
-        "mentor_id": str(row.mentor_id),
-        "participants": sorted(str(person) for person in row.participants),
-        "started_at": instant(row.started_at),
-        "ended_at": instant(row.ended_at),
-        "minutes": row.minutes,
-        "outcome": row.outcome,
-        "is_civil_for_requester": row.is_civil_for_requester,
-        "is_civil_for_mentor": row.is_civil_for_mentor,
-    }
-
-
-def _sealed(entry: tables.LogEntry, body: dict[str, Any] | None) -> dict[str, Any]:
-    return {
-        "id": str(entry.id),
-        "memorandum_id": str(entry.memorandum_id),
-        "position": entry.position,
-        "kind": entry.kind,
-        "corrects": str(entry.corrects) if entry.corrects else None,
-        "logged_at": instant(entry.logged_at),
-        "logged_by": str(entry.logged_by) if entry.logged_by else None,
-        "facts": body,
-    }
-
-
-async def append(
-    w: Work, memorandum_id: UUID, kind: str, row_id: UUID, body: dict[str, Any], corrects: UUID | None = None
-) -> tables.LogEntry:
-    """Add an entry to the memorandum's chain, of the row with the same id; locks the head, last of all locks."""
-    await w.sql(
-        sa.text(
-            "INSERT INTO log_head (memorandum_id, position, hash) VALUES (:id, 0, :genesis) ON CONFLICT DO NOTHING"
-        ),
-        {"id": memorandum_id, "genesis": chain.GENESIS},
-    )
-    query = select(tables.LogHead).where(col(tables.LogHead.memorandum_id) == memorandum_id).with_for_update()
-    head = (await w.session.exec(query.execution_options(populate_existing=True))).one()
-    entry = tables.LogEntry(
-        id=row_id,
-        memorandum_id=memorandum_id,
-        position=head.position + 1,
-        kind=kind,
-        corrects=corrects,
-        logged_at=w.now.replace(microsecond=0),
-        logged_by=w.actor.person_id,
-        previous_hash=head.hash,
-        hash="",
-    )
-    entry.hash = chain.entry_hash(head.hash, _sealed(entry, body))
-    head.position, head.hash = entry.position, entry.hash
-    w.add(entry)
-    return entry
 
 
 def _check_times(w: Work, happened: Happened) -> None:
@@ -154,7 +79,7 @@ async def log(w: Work, appointment_id: UUID, happened: Happened) -> tables.Sessi
         raise errors.Invalid("/participants", "somebody here does not take part in this appointment")
     session = await _session(w, consultation, seen, mentor, happened)
     w.add(session)
-    await append(w, session.memorandum_id, "session", session.id, facts(session))
+    await memorandum_log.append(w, session.memorandum_id, "session", session.id, memorandum_log.facts(session))
     audience = bookings.audience(consultation, session.memorandum_id, *rows)
     events.record(
         w, "session.logged", None, session.id, audience, state=session.outcome, consultation_id=consultation.id
@@ -272,7 +197,7 @@ async def log_advice(  # noqa: PLR0913 - an advice's parts
         is_civil_for_mentor=score.civil_hours(ended_at, mentor_zone, mentor_zone) >= CIVIL,
     )
     w.add(session)
-    await append(w, session.memorandum_id, "session", session.id, facts(session))
+    await memorandum_log.append(w, session.memorandum_id, "session", session.id, memorandum_log.facts(session))
     audience = events.Audience(
         programme_id=consultation.programme_id,
         memorandum_id=offer.memorandum_id,
@@ -318,7 +243,9 @@ async def correct(w: Work, session_id: UUID, happened: Happened) -> tables.Sessi
         raise errors.Invalid("/participants", "somebody here did not take part")
     old.is_corrected = True
     w.add(session)
-    await append(w, session.memorandum_id, "session", session.id, facts(session), corrects=old.id)
+    await memorandum_log.append(
+        w, session.memorandum_id, "session", session.id, memorandum_log.facts(session), corrects=old.id
+    )
     audience = events.Audience(
         programme_id=session.programme_id,
         memorandum_id=session.memorandum_id,
@@ -382,66 +309,3 @@ async def feedback_of(w: Work, session_id: UUID) -> Sequence[tables.Feedback]:
     return list(
         (await w.sql(sa.select(kind).where(col(kind.session_id) == session_id).order_by(col(kind.side)))).scalars()
     )
-
-
-async def entries(
-    w: Work, memorandum_id: UUID, after: int, limit: int
-) -> Sequence[tuple[tables.LogEntry, tables.Session | None]]:
-    """Give the log of a memorandum in its order, after a position."""
-    await access.visible_memorandum(w, memorandum_id)
-    rows = await w.sql(
-        sa.select(tables.LogEntry, tables.Session)
-        .outerjoin(tables.Session, col(tables.Session.id) == col(tables.LogEntry.id))
-        .where(col(tables.LogEntry.memorandum_id) == memorandum_id, col(tables.LogEntry.position) > after)
-        .order_by(col(tables.LogEntry.position))
-        .limit(limit)
-    )
-    return [(row[0], row[1]) for row in rows]
-
-
-async def verification(w: Work, memorandum_id: UUID) -> chain.Verification:
-    """Follow the memorandum's chain and name the first broken entry, if any; a cut tail shows at the head."""
-    await access.visible_memorandum(w, memorandum_id)
-    return await verify(w, memorandum_id)
-
-
-async def verify(w: Work, memorandum_id: UUID) -> chain.Verification:
-    """As `verification`, for the operator: no visibility asked."""
-    rows = await entries_of(w, memorandum_id)
-    corrected = {entry.corrects for entry, _ in rows if entry.corrects}
-    found = chain.verify(
-        chain.Entry(
-            str(entry.id),
-            _sealed(entry, _facts_as_stored(session, is_corrected=entry.id in corrected)),
-            entry.previous_hash,
-            entry.hash,
-        )
-        for entry, session in rows
-    )
-    head = await w.session.get(tables.LogHead, memorandum_id)
-    if found.ok and (head.hash if head else chain.GENESIS) != found.head:
-        return chain.Verification(ok=False, entries=found.entries, head=found.head, first_broken="head")
-    return found
-
-
-def _facts_as_stored(session: tables.Session | None, *, is_corrected: bool) -> dict[str, Any] | None:
-    """Give the facts that must hash to the entry; a session that hides, or claims to be corrected, gives none."""
-    return facts(session) if session is not None and session.is_corrected == is_corrected else None
-
-
-async def entries_of(w: Work, memorandum_id: UUID) -> Sequence[tuple[tables.LogEntry, tables.Session | None]]:
-    """Give the whole chain with its facts, as stored now."""
-    rows = await w.sql(
-        sa.select(tables.LogEntry, tables.Session)
-        .outerjoin(tables.Session, col(tables.Session.id) == col(tables.LogEntry.id))
-        .where(col(tables.LogEntry.memorandum_id) == memorandum_id)
-        .order_by(col(tables.LogEntry.position))
-        .execution_options(populate_existing=True)
-    )
-    return [(row[0], row[1]) for row in rows]
-
-
-async def verify_all(w: Work) -> dict[UUID, chain.Verification]:
-    """Verify every chain there is."""
-    heads = await w.sql(sa.text("SELECT memorandum_id FROM log_head ORDER BY memorandum_id"))
-    return {memorandum_id: await verify(w, memorandum_id) for memorandum_id in heads.scalars().all()}

@@ -8,7 +8,19 @@ import sqlalchemy as sa
 import build
 from integrations import deliver
 from integrations.world import World
-from service import actor, advice, answers, appointments, consultations, errors, offers, sessions, sweep, tables
+from service import (
+    actor,
+    advice,
+    answers,
+    appointments,
+    consultations,
+    errors,
+    memorandum_log,
+    offers,
+    sessions,
+    sweep,
+    tables,
+)
 from service.actor import Actor
 from service.rules import lifecycle
 from service.work import Work
@@ -85,7 +97,7 @@ async def test_a_request_is_offered_accepted_booked_and_logged(scene: Scene) -> 
     assert logged.minutes == 25
     (row,) = await scene.rows("SELECT state FROM consultation")
     assert row.state == "completed"
-    verified = await scene.do(scene.coordinator, sessions.verification, scene.memorandum.id)
+    verified = await scene.do(scene.coordinator, memorandum_log.verification, scene.memorandum.id)
     assert (verified.ok, verified.entries) == (True, 1)
 
 
