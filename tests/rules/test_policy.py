@@ -96,6 +96,11 @@ def test_a_programme_has_its_own_numbers_and_leaves_the_others_alone() -> None:
     assert DEFAULT.pace("stat").any_hour
 
 
+def test_the_least_numbers_are_taken() -> None:
+    own = policy.from_overrides({"hold_minutes": 1, "priorities": {"asap": {"per_wave": 1, "wave_minutes": 1}}})
+    assert (own.hold_minutes, own.pace("asap").per_wave, own.pace("asap").wave) == (1, 1, timedelta(minutes=1))
+
+
 def test_no_overrides_are_the_default() -> None:
     assert policy.from_overrides({}) == DEFAULT
 
