@@ -244,7 +244,10 @@ class Walk:
         _hold("the log's chain holds", verified["ok"])
         self._say("The memorandum's log holds the session; its chain of hashes verifies", verified)
         report = (await self._call(COORDINATOR, "GET", f"{memorandum}/report", 200)).json()
-        self._say("The memorandum's report counts it", report)
+        figures = [f"{figure['name']:34} {figure['value']} {figure['unit']}" for figure in report["figures"]]
+        counted = {figure["name"]: figure["value"] for figure in report["figures"]}
+        _hold("the report counts the session", counted["sessions"] >= 1)
+        self._say("The memorandum's report counts it", "\n".join(figures))
 
 
 def _hold(claim: str, holds: bool, why: str = "") -> None:  # noqa: FBT001 - a claim and whether it holds

@@ -59,21 +59,21 @@ DEMO_PEOPLE = (
     DemoPerson(email="admin@programme.example", name="Адміністратор програми", role="programme_admin", locale="uk"),
     DemoPerson(
         email="clinician@chernihiv.example",
-        name="Лікар, Чернігівська обласна дитяча лікарня",
+        name="Лікар, Чернігів",
         role="clinician",
         at="ua-chernihiv-child",
         locale="uk",
     ),
     DemoPerson(
         email="coordinator@chernihiv.example",
-        name="Координатор, Чернігівська обласна дитяча лікарня",
+        name="Координатор, Чернігів",
         role="coordinator",
         at="ua-chernihiv-child",
         locale="uk",
     ),
     DemoPerson(
         email="clinician@mechnikov.example",
-        name="Лікар, лікарня імені Мечникова",
+        name="Лікар, Дніпро",
         role="clinician",
         at="ua-mechnikov",
         locale="uk",
@@ -117,7 +117,7 @@ DEMO_PEOPLE = (
     ),
     DemoPerson(
         email="mentor@gustave-roussy.example",
-        name="Mentor in oncology, Gustave Roussy",
+        name="Mentor in oncology, Villejuif",
         role="mentor",
         at="fr-gustave-roussy",
         zone="Europe/Paris",
