@@ -1,4 +1,4 @@
-"""The video room behind a join link: for now an address pattern of the settings."""
+"""Where the call takes place: an address of the operator's own service, one room an appointment."""
 
 from uuid import UUID
 
@@ -6,5 +6,7 @@ from integrations.settings import Settings
 
 
 def room_address(settings: Settings, appointment_id: UUID) -> str | None:
-    """Give the room of the appointment; None when no pattern is set."""
-    return settings.room_url and settings.room_url.replace("{appointment_id}", str(appointment_id))
+    """Give the address of the appointment's room; None while the settings name no service."""
+    if settings.room_url is None:
+        return None
+    return settings.room_url.replace("{appointment_id}", str(appointment_id))

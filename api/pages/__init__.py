@@ -1,0 +1,18 @@
+"""Pages for people: light, readable on a phone, whole without any script.
+
+frame     who looks, in which language; errors as pages; the headers and the check against foreign forms
+fields    what a form sent, read strictly, with faults beside the fields
+words     the catalogues, and times as people say them
+entrance  signing in and out, the first page
+actions   the links in mails: a bare page, one button, the result
+cases     a consultation and an offer, and what is done there
+requests  filing a request
+"""
+
+from fastapi import APIRouter
+
+from api.pages import actions, cases, entrance, requests
+
+router = APIRouter(include_in_schema=False)
+for part in (entrance, actions, requests, cases):
+    router.include_router(part.router)

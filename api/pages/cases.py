@@ -1,0 +1,257 @@
+"""A consultation and an offer for signed-in people, and what each side does there: the same verbs as everywhere."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+
+from api import problems, shapes
+from api.pages import actions, fields, frame
+from service import access, advice, answers, appointments, consultations, errors, overview, sessions
+from service.rules import lifecycle
+from service.tables import care, log
+from service.work import Work
+
+router = APIRouter(route_class=frame.Page)
+CONSENTS = ("general", "countries")
+LONGEST_ADVICE_MINUTES = 1440
+Again = Callable[[fields.Tried, int], Awaitable[Response]]
+
+
+@router.get("/consultations/{id}")
+async def case_page(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002 - the path's word
+    """Show the consultation as far as the visitor may see it."""
+    return await _case(visit, id)
+
+
+@router.post("/consultations/{id}/cancel")
+async def cancel(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
+    """Withdraw the request."""
+    form = await fields.sent(visit.request)
+    reason, note = form.one_of("reason", care.CANCEL_REASONS), form.words("note", "note", needed=False)
+    return await _try(visit, "cancel", form, id, lambda w: consultations.cancel(w, id, reason, note))
+
+
+@router.post("/consultations/{id}/consent")
+async def consent(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
+    """Record the patient's consent; a draft is open then."""
+    form = await fields.sent(visit.request)
+    scope = form.one_of("consent", CONSENTS)
+    choices = await visit.do(overview.choices)
+    countries = form.some_of("countries", choices.countries, needed=scope == "countries")
+    given = consultations.Consent(scope, form.day("given_on") or visit.today, countries)
+    return await _try(visit, "consent", form, id, lambda w: consultations.consent(w, id, given))
+
+
+@router.post("/consultations/{id}/advice")
+async def give_advice(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
+    """Give the written advice, once."""
+    form = await fields.sent(visit.request)
+    text, minutes = form.words("text", "text") or "", form.number("minutes", 1, LONGEST_ADVICE_MINUTES)
+    return await _try(visit, "advice", form, id, lambda w: advice.give(w, id, text, minutes, form.confirmed()))
+
+
+@router.get("/offers/{id}")
+async def offer_page(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
+    """Show what is asked, and the answers there are."""
+    return await _offer(visit, id)
+
+
+@router.post("/offers/{id}/accept")
+async def accept(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
+    """Take the consultation at one of the times, or in writing."""
+    form = await fields.sent(visit.request)
+    starts_at = None if form.has("starts_at", "written") else form.instant("starts_at")
+    return await _answer(visit, "accept", form, id, lambda w: answers.accept(w, id, starts_at))
+
+
+@router.post("/offers/{id}/decline")
+async def decline(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
+    """Say no, with a reason."""
+    form = await fields.sent(visit.request)
+    reason = form.one_of("reason", lifecycle.DECLINE_REASONS)
+    return await _answer(visit, "decline", form, id, lambda w: answers.decline(w, id, reason))
+
+
+@router.post("/offers/{id}/counter")
+async def counter(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
+    """Propose other times, by the visitor's own clock."""
+    form = await fields.sent(visit.request)
+    starts = actions.proposed(form, visit.zone)
+    return await _answer(visit, "counter", form, id, lambda w: answers.counter(w, id, starts))
+
+
+@router.post("/offers/{id}/counter/accept")
+async def accept_counter(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
+    """Take one of the mentor's times."""
+    form = await fields.sent(visit.request)
+    starts_at = form.instant("starts_at") or visit.world.clock.now()
+    case_id = await _consultation_of(visit, id)
+    return await _try(visit, f"counter-{id}", form, case_id, lambda w: answers.accept_counter(w, id, starts_at))
+
+
+@router.post("/offers/{id}/counter/decline")
+async def decline_counter(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
+    """Want none of the mentor's times."""
+    form = await fields.sent(visit.request)
+    case_id = await _consultation_of(visit, id)
+    return await _try(visit, f"counter-{id}", form, case_id, lambda w: answers.decline_counter(w, id))
+
+
+@router.post("/appointments/{id}/cancel")
+async def cancel_appointment(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
+    """Call the appointment off."""
+    form = await fields.sent(visit.request)
+    reason = form.one_of("reason", care.APPOINTMENT_CANCEL_REASONS)
+    case_id = await _consultation_at(visit, id)
+    return await _try(visit, "call_off", form, case_id, lambda w: appointments.cancel(w, id, reason))
+
+
+@router.post("/appointments/{id}/move")
+async def move(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
+    """Move the appointment, or propose it to the other side."""
+    form = await fields.sent(visit.request)
+    is_proposed = bool(form.typed("starts_at"))
+    wanted = form.instant("starts_at") if is_proposed else form.local("local", visit.zone, needed=True)
+    starts_at = wanted or visit.world.clock.now()
+    case_id = await _consultation_at(visit, id)
+    return await _try(visit, "move", form, case_id, lambda w: appointments.move(w, id, starts_at))
+
+
+@router.post("/appointments/{id}/move/decline")
+async def decline_move(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
+    """Leave the appointment where it is."""
+    form = await fields.sent(visit.request)
+    case_id = await _consultation_at(visit, id)
+    return await _try(visit, "move", form, case_id, lambda w: appointments.decline_move(w, id))
+
+
+@router.post("/appointments/{id}/session")
+async def log_session(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
+    """Log what happened, in the visitor's own wall times."""
+    form = await fields.sent(visit.request)
+    now = visit.world.clock.now()
+    happened = sessions.Happened(
+        started_at=form.local("started_at", visit.zone, needed=True) or now,
+        ended_at=form.local("ended_at", visit.zone, needed=True) or now,
+        outcome=form.one_of("outcome", log.OUTCOMES),
+        conclusion=form.words("conclusion", "text", needed=False),
+        confirmed_spans=form.confirmed(),
+    )
+    case_id = await _consultation_at(visit, id)
+    return await _try(visit, "session", form, case_id, lambda w: sessions.log(w, id, happened))
+
+
+@router.get("/appointments/{id}/join")
+async def join(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
+    """Enter the room, while it is open."""
+    return await actions.enter(visit, id)
+
+
+async def _try(
+    visit: frame.Visit, name: str, form: fields.Fields, case_id: UUID, body: Callable[[Work], Awaitable[object]]
+) -> Response:
+    """Do it and show the consultation; what fails is shown there, with what was typed."""
+
+    async def again(tried: fields.Tried, status: int) -> Response:
+        return await _case(visit, case_id, tried, status)
+
+    return await _attempt(visit, name, form, f"/consultations/{case_id}", body, again)
+
+
+async def _answer(
+    visit: frame.Visit, name: str, form: fields.Fields, offer_id: UUID, body: Callable[[Work], Awaitable[object]]
+) -> Response:
+    """Do it and show the offer; what fails is shown there."""
+
+    async def again(tried: fields.Tried, status: int) -> Response:
+        return await _offer(visit, offer_id, tried, status)
+
+    return await _attempt(visit, name, form, f"/offers/{offer_id}", body, again)
+
+
+async def _attempt(
+    visit: frame.Visit,
+    name: str,
+    form: fields.Fields,
+    path: str,
+    body: Callable[[Work], Awaitable[object]],
+    again: Again,
+) -> Response:
+    if form.faults:
+        return await again(fields.Tried(name, form), 422)
+    try:
+        await visit.do(body)
+    except (errors.Unauthenticated, errors.NotFound):
+        raise
+    except errors.PersonalDataFound as error:
+        return await again(fields.named(name, form, error), 422)
+    except errors.Invalid as error:
+        listed = error.members["errors"]
+        for fault in listed if isinstance(listed, list) else []:
+            form.faults[_field(name, fault["pointer"])] = fault["detail"]
+        return await again(fields.Tried(name, form), 422)
+    except errors.DomainError as error:
+        said = frame.problem_words(visit.words, error)
+        return await again(fields.Tried(name, form, said), problems.status_of(type(error)))
+    return frame.see(path)
+
+
+def _field(name: str, pointer: str) -> str:
+    """Name the form's field for what a verb calls it."""
+    renamed = {("move", "/starts_at"): "local", ("counter", "/starts"): actions.TIMES[0]}
+    return renamed.get((name, pointer), pointer.removeprefix("/"))
+
+
+async def _consultation_of(visit: frame.Visit, offer_id: UUID) -> UUID:
+    offer = await visit.do(lambda w: access.visible_offer(w, offer_id))
+    return offer.consultation_id
+
+
+async def _consultation_at(visit: frame.Visit, appointment_id: UUID) -> UUID:
+    return (await visit.do(lambda w: appointments.read(w, appointment_id))).row.consultation_id
+
+
+async def _case(
+    visit: frame.Visit, consultation_id: UUID, tried: fields.Tried | None = None, status: int = 200
+) -> Response:
+    case = await visit.do(lambda w: overview.case(w, consultation_id))
+    countries = (await visit.do(overview.choices)).countries if case.row.state == "draft" and case.is_requesting else []
+    mine = [offer for offer in case.offers if visit.person and offer.mentor_id == visit.person.id]
+    return visit.show(
+        "case.html",
+        status,
+        case=case,
+        tried=tried or fields.Tried("", fields.Fields([])),
+        countries=countries,
+        mine=mine,
+        may_write=any(offer.state == "accepted" and offer.ended_at is None for offer in mine)
+        and case.row.advice_due_at is not None
+        and case.row.state == "scheduled",
+        is_open=case.row.state not in consultations.ENDED_STATES,
+        cancel_reasons=care.CANCEL_REASONS,
+        call_off_reasons=care.APPOINTMENT_CANCEL_REASONS,
+        outcomes=log.OUTCOMES,
+        consents=CONSENTS,
+        local=visit.local,
+    )
+
+
+async def _offer(visit: frame.Visit, offer_id: UUID, tried: fields.Tried | None = None, status: int = 200) -> Response:
+    offer, case = await visit.do(lambda w: overview.asked(w, offer_id))
+    is_mine = visit.person is not None and offer.mentor_id == visit.person.id
+    may_answer = is_mine or offer.institution_id in visit.actor.institutions("coordinator")
+    now: datetime = visit.world.clock.now()
+    return visit.show(
+        "offer.html",
+        status,
+        offer=offer,
+        case=case,
+        tried=tried or fields.Tried("", fields.Fields([])),
+        may_answer=may_answer and offer.state == "pending" and offer.answer_by > now,
+        may_decline=may_answer and (offer.state == "countered" or (offer.state == "pending" and offer.answer_by > now)),
+        zones=(visit.zone, case.people[offer.mentor_id].zone, case.people[case.row.clinician_id].zone),
+        reasons=lifecycle.DECLINE_REASONS,
+        times=actions.TIMES,
+    )

@@ -1,0 +1,166 @@
+"""What a form sent, read as strictly as the API reads its bodies; every fault stands beside its field."""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+from fastapi import Request
+from pydantic import TypeAdapter, ValidationError
+
+from api import problems, shapes
+from service import errors
+from service.deidentification import ConfirmedSpan
+from service.rules import availability
+
+T = TypeVar("T")
+MOST_FIELDS = 200
+MEDIA_TYPE = "application/x-www-form-urlencoded"
+
+_wall: TypeAdapter[datetime] = TypeAdapter(shapes.Wall)
+_instant: TypeAdapter[datetime] = TypeAdapter(shapes.Instant)
+_day: TypeAdapter[date] = TypeAdapter(shapes.Day)
+_id: TypeAdapter[UUID] = TypeAdapter(shapes.Id)
+_note: TypeAdapter[str] = TypeAdapter(shapes.Note)
+_text: TypeAdapter[str] = TypeAdapter(shapes.CaseText)
+_line: TypeAdapter[str] = TypeAdapter(shapes.Line)
+_email: TypeAdapter[str] = TypeAdapter(shapes.Email)
+_KINDS: dict[str, TypeAdapter[str]] = {"note": _note, "text": _text, "line": _line, "email": _email}
+
+
+class Fields:
+    """The values by name, as typed, and the faults found while reading them: words of the catalogue's `faults`."""
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        """Keep the pairs as they will be stored: line ends as everywhere else, not as browsers send them, and NFC."""
+        self.values: dict[str, list[str]] = {}
+        for name, value in pairs:
+            text = unicodedata.normalize("NFC", value.replace("\r\n", "\n")).strip()
+            self.values.setdefault(name, []).append(text)
+        self.faults: dict[str, str] = {}
+
+    def typed(self, name: str) -> str:
+        """Give what was typed, to show it again."""
+        return self.values.get(name, [""])[0]
+
+    def all(self, name: str) -> list[str]:
+        """Give every value of the name."""
+        return [value for value in self.values.get(name, []) if value]
+
+    def has(self, name: str, value: str) -> bool:
+        """Tell whether the value was chosen."""
+        return value in self.values.get(name, ())
+
+    def words(self, name: str, kind: str, *, needed: bool = True) -> str | None:
+        """Read a text: line, note, text or email."""
+        return self._read(name, _KINDS[kind], f"bad_{kind}", needed=needed)
+
+    def one_of(self, name: str, choices: Any, *, needed: bool = True) -> str:  # noqa: ANN401 - any container
+        """Read a choice; an empty text if none was made."""
+        value = self.typed(name)
+        if value in choices:
+            return value
+        if value or needed:
+            self.faults[name] = "choose"
+        return ""
+
+    def some_of(self, name: str, choices: Any, *, needed: bool = True) -> tuple[str, ...]:  # noqa: ANN401
+        """Read several choices."""
+        chosen = self.all(name)
+        if set(chosen) - set(choices) or (needed and not chosen):
+            self.faults[name] = "choose"
+            return ()
+        return tuple(dict.fromkeys(chosen))
+
+    def number(self, name: str, least: int, most: int) -> int:
+        """Read a whole number within the bounds; the least if it is none."""
+        value = self.typed(name)
+        if value.isascii() and value.isdigit() and len(value) <= len(str(most)) and least <= int(value) <= most:
+            return int(value)
+        self.faults[name] = "bad_number"
+        return least
+
+    def day(self, name: str) -> date | None:
+        """Read a date."""
+        return self._read(name, _day, "bad_day", needed=True)
+
+    def instant(self, name: str) -> datetime | None:
+        """Read an instant that one of our own buttons sent."""
+        return self._read(name, _instant, "choose", needed=True)
+
+    def id(self, name: str) -> UUID | None:
+        """Read an id that one of our own lists sent; None is no choice."""
+        return self._read(name, _id, "choose", needed=False)
+
+    def local(self, name: str, zone: str, *, needed: bool = False) -> datetime | None:
+        """Read a wall time in the zone; one that its clock never shows is refused, the first of two is meant."""
+        wall = self._read(name, _wall, "bad_time", needed=needed)
+        if wall is None:
+            return None
+        try:
+            return availability.to_instant(wall, zone, strict=True)
+        except availability.NonexistentTime:
+            self.faults[name] = "no_such_time"
+            return None
+
+    def confirmed(self) -> tuple[ConfirmedSpan, ...]:
+        """Read the places that the writer says name nobody."""
+        spans = []
+        for value in self.all("confirmed"):
+            name, _, place = value.partition(":")
+            start, _, end = place.partition(":")
+            if start.isascii() and start.isdigit() and end.isascii() and end.isdigit():
+                spans.append(ConfirmedSpan(name, int(start[:9]), int(end[:9])))
+        return tuple(spans)
+
+    def _read(self, name: str, kind: TypeAdapter[T], fault: str, *, needed: bool) -> T | None:
+        value = self.typed(name)
+        if not value:
+            if needed:
+                self.faults[name] = "needed"
+            return None
+        try:
+            return kind.validate_python(value)
+        except ValidationError:
+            self.faults[name] = fault
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A form that failed, to be shown again: which one, what was typed, what is wrong, where somebody seems named."""
+
+    name: str
+    form: Fields
+    said: Mapping[str, str] | None = None
+    marks: Sequence[tuple[str, Sequence[tuple[str, bool]]]] = ()
+    confirm: Sequence[str] = ()
+
+
+def named(name: str, form: Fields, error: errors.PersonalDataFound) -> Tried:
+    """Show the form again with what seems to name somebody marked; ticked once, it goes through."""
+    spans = [(str(span["field"]), int(span["start"]), int(span["end"])) for span in error.members["spans"]]
+    shown = []
+    for field in dict.fromkeys(field for field, _, _ in spans):
+        text, parts, at = form.typed(field), [], 0
+        for start, end in sorted((start, end) for found, start, end in spans if found == field):
+            parts += [(text[at:start], False), (text[max(at, start) : end], True)]
+            at = max(at, end)
+        shown.append((field, [*parts, (text[at:], False)]))
+    before = [f"{span.field}:{span.start}:{span.end}" for span in form.confirmed()]
+    return Tried(name, form, None, shown, [*before, *(f"{field}:{start}:{end}" for field, start, end in spans)])
+
+
+async def sent(request: Request) -> Fields:
+    """Read the form; raises UnsupportedMediaType or BadBody for what no form of ours sends."""
+    body = await request.body()
+    if body and request.headers.get("content-type", "").partition(";")[0].strip().lower() != MEDIA_TYPE:
+        raise problems.UnsupportedMediaType
+    try:
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
+    except ValueError:
+        raise problems.BadBody("The form cannot be read.") from None
+    return Fields(pairs)

@@ -1,0 +1,257 @@
+"""Who looks at a page, in which language, and what every page has: headers, errors in words, no foreign forms.
+
+A handler asks for a `Visit`. Each thing it does is one transaction of its own (`do`), committed before the page is
+built from the next: a form that fails is shown again with what was typed, and nothing half done.
+"""
+
+import base64
+import dataclasses
+import hashlib
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
+
+import jinja2
+from fastapi import Depends, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.routing import APIRoute
+
+from api import problems
+from api.pages import words
+from api.pages.words import Words
+from integrations.world import World
+from service import actor as actors
+from service import clock, errors, limits, overview, tables, visits, work
+from service.rules import availability
+from service.work import Work
+
+T = TypeVar("T")
+_FOLDER = Path(__file__).parent
+STYLE = (_FOLDER / "templates" / "style.css").read_bytes()
+STYLE_PATH = f"/pages/{hashlib.sha256(STYLE).hexdigest()[:12]}.css"
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_PAGES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(_FOLDER / "templates"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_SEE_OTHER = 303
+_OWN_FETCH = ("same-origin", "none")
+
+
+class ForeignForm(errors.Forbidden):
+    """This form was not sent by one of our pages"""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request of one person, known or not."""
+
+    request: Request
+    world: World
+    actor: actors.Actor
+    person: tables.Person | None
+    words: Words
+
+    async def do(self, body: Callable[[Work], Awaitable[T]]) -> T:
+        """Do `body` in one transaction as the visitor, committed when this returns."""
+
+        async def attempt() -> T:
+            async with self.world.database.work(self.actor, self.request.state.request_id) as w:
+                return await body(w)
+
+        return await work.retrying(attempt)
+
+    async def acting_as(self, actor: actors.Actor) -> "Visit":
+        """Give the same request as another person's, in their language: the holder of a link."""
+        known = dataclasses.replace(self, actor=actor)
+        person = await known.do(overview.me)
+        return dataclasses.replace(known, person=person, words=words.of(person.locale))
+
+    @property
+    def zone(self) -> str:
+        """The visitor's own zone."""
+        return self.person.zone if self.person else "UTC"
+
+    @property
+    def today(self) -> date:
+        """The date where the visitor is."""
+        return availability.local_date(self.world.clock.now(), self.zone)
+
+    def local(self, at: datetime) -> str:
+        """Write the instant as a field for local times takes it, by the visitor's clock."""
+        return f"{availability.to_wall(at, self.zone):%Y-%m-%dT%H:%M}"
+
+    def show(self, template: str, status: int = 200, **values: object) -> HTMLResponse:
+        """Give the page."""
+        text = _PAGES.get_template(template).render(
+            t=self.words.table,
+            words=self.words,
+            me=self.person,
+            zone=self.zone,
+            now=self.world.clock.now(),
+            style=STYLE_PATH,
+            **values,
+        )
+        return HTMLResponse(text, status, HEADERS)
+
+    def problem(self, error: errors.DomainError) -> HTMLResponse:
+        """Give the page of an error: what it means, and what to do."""
+        said = problem_words(self.words, error)
+        return self.show("message.html", problems.status_of(type(error)), title=said["title"], text=said["advice"])
+
+
+def problem_words(found: Words, error: errors.DomainError) -> dict[str, str]:
+    """Word an error, with the rules of the gate if it names some; an unknown one by its kind."""
+    kinds = [problems.name_of(kind) for kind in type(error).__mro__ if issubclass(kind, errors.DomainError)]
+    said = dict(next(filter(None, map(found.problem, kinds)), None) or found.table["problems"]["other"])
+    reasons = error.members.get("reasons")
+    if isinstance(reasons, list):
+        worded = found.table["reasons"]
+        said["advice"] += " " + "; ".join(worded.get(reason, reason) for reason in reasons) + "."
+    return said
+
+
+def see(path: str) -> RedirectResponse:
+    """Send the browser to a page, after what was done."""
+    return RedirectResponse(path, _SEE_OTHER, HEADERS)
+
+
+def cookie_name(world: World) -> str:
+    """Name the cookie of the visit; browsers let nobody else set one with the prefix."""
+    return "__Host-session" if is_secure(world) else "session"
+
+
+def is_secure(world: World) -> bool:
+    """Tell whether people come by https."""
+    return world.settings.base_url.startswith("https:")
+
+
+async def visit(request: Request) -> Visit:
+    """Give the visit of whoever looks; a cookie that proves nothing makes a stranger."""
+    world: World = request.app.state.world
+    found = words.of(words.wanted(request.headers.get("accept-language", "")))
+    looking = Visit(request, world, actors.STRANGER, None, found)
+    request.state.visit = looking
+    if request.method == "POST":
+        _refuse_foreign(request, world)
+    actor = await looking.do(lambda w: _admitted(w, request, world))
+    if actor.person_id is not None:
+        looking = await looking.acting_as(actor)
+        request.state.visit = looking
+    return looking
+
+
+async def _admitted(w: Work, request: Request, world: World) -> actors.Actor:
+    actor = actors.STRANGER
+    token = request.cookies.get(cookie_name(world))
+    if token:
+        try:
+            actor = await visits.visitor(w, token)
+        except errors.Unauthenticated:
+            actor = actors.STRANGER
+    address = request.client.host if request.client else "unknown"
+    is_sign_in = request.method == "POST" and request.url.path.startswith("/sign-in")
+    per_minute = world.settings.sign_ins_per_minute if is_sign_in else world.settings.requests_per_minute
+    if per_minute:
+        bucket = f"sign-in:{address}" if is_sign_in else f"person:{actor.person_id}" if actor.person_id else None
+        await limits.take(w, bucket or f"address:{address}", clock.wall(), per_minute)
+    return actor
+
+
+def _refuse_foreign(request: Request, world: World) -> None:
+    """Let no other site's page send our forms; raises ForeignForm.
+
+    Browsers that say where a request comes from (`Sec-Fetch-Site`) are believed; of others the `Origin` must be ours.
+    Our pages send no referrer, so that an old browser's origin is `null`: enough only where the path holds the proof.
+    """
+    fetched = request.headers.get("sec-fetch-site")
+    origin = request.headers.get("origin")
+    if fetched is not None:
+        is_ours = fetched in _OWN_FETCH
+    elif origin is None:
+        is_ours = True  # no browser: nobody's cookies are at risk
+    elif origin == "null":
+        is_ours = request.url.path.startswith("/a/")
+    else:
+        is_ours = _host_of(origin) in {request.headers.get("host"), urlsplit(world.settings.base_url).netloc}
+    if not is_ours:
+        raise ForeignForm
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:
+        return None
+
+
+async def known(looking: Annotated[Visit, Depends(visit)]) -> Visit:
+    """Give the visit of somebody signed in; raises Unauthenticated."""
+    if looking.person is None:
+        raise errors.Unauthenticated
+    return looking
+
+
+Anybody = Annotated[Visit, Depends(visit)]
+Known = Annotated[Visit, Depends(known)]
+
+
+class Page(APIRoute):
+    """A route whose errors are pages."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Put words around errors."""
+        handler = super().get_route_handler()
+
+        async def paged(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except errors.Unauthenticated as error:
+                return _sign_in_first(request, error)
+            except errors.DomainError as error:
+                return _on_page(request, error)
+            except RequestValidationError:
+                return _on_page(request, errors.NotFound())  # only paths are declared, and no id looks like this one
+            except problems.BadBody:
+                return _on_page(request, errors.Invalid("", "the form cannot be read"))
+
+        return paged
+
+
+def _on_page(request: Request, error: errors.DomainError) -> Response:
+    looking: Visit | None = getattr(request.state, "visit", None)
+    if looking is None:
+        raise error
+    answer = looking.problem(error)
+    if isinstance(error, errors.TooManyRequests | errors.Unavailable):
+        answer.headers["Retry-After"] = str(error.retry_after_seconds)
+    return answer
+
+
+def _sign_in_first(request: Request, error: errors.Unauthenticated) -> Response:
+    """Ask who it is, and remember for a quarter of an hour where they wanted to go."""
+    looking: Visit | None = getattr(request.state, "visit", None)
+    if looking is None:
+        raise error
+    answer = looking.show("welcome.html", 401, is_wanted=True, is_sent=False, email="", fault=None)
+    if request.method == "GET":
+        wanted = base64.urlsafe_b64encode(request.url.path.encode()).decode()
+        keep(answer, looking.world, "wanted", wanted, 900)
+    return answer
+
+
+def keep(answer: Response, world: World, name: str, value: str, seconds: int) -> None:
+    """Set a cookie that scripts and other sites do not get; for 0 seconds it is taken back."""
+    answer.set_cookie(name, value, max_age=seconds, path="/", secure=is_secure(world), httponly=True, samesite="lax")

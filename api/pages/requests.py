@@ -1,0 +1,148 @@
+"""Filing a request: one form, that a phone can fill, errors beside the fields."""
+
+import hashlib
+import re
+from datetime import datetime
+
+from fastapi import APIRouter, Response
+
+from api import problems
+from api.pages import fields, frame, words
+from service import clock, consultations, errors, idempotency, overview
+from service.tables import care
+from service.work import Work
+
+router = APIRouter(route_class=frame.Page)
+WINDOWS = (1, 2, 3)
+MOST_TAGS = 10
+LENGTHS = ("15", "30", "45", "60", "90")
+CONSENTS = ("none", "general", "countries")
+_TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_POINTER = re.compile(r"/windows/(\d)/(from|until)")
+
+
+@router.get("/consultations/new")
+async def form_page(visit: frame.Known) -> Response:
+    """Show the empty form."""
+    usual = [("priority", "routine"), ("mode", "either"), ("age_band", "adult"), ("duration", "30")]
+    return await _page(visit, fields.Tried("new", fields.Fields([*usual, ("given_on", visit.today.isoformat())])))
+
+
+@router.post("/consultations/new")
+async def file(visit: frame.Known) -> Response:
+    """File the request; sent twice, it is filed once."""
+    form = await fields.sent(visit.request)
+    choices = await visit.do(overview.choices)
+    wish = _wish(visit, form, choices)
+    if wish is None:
+        return await _page(visit, fields.Tried("new", form), 422)
+    body = await visit.request.body()
+    key = idempotency.Request(
+        str(visit.actor.person_id),
+        "/consultations/new",
+        str(form.id("key") or clock.new_id()),
+        hashlib.sha256(body).digest(),
+    )
+    try:
+        return frame.see(await visit.do(lambda w: _file_once(w, key, wish)))
+    except errors.PersonalDataFound as error:
+        return await _page(visit, fields.named("new", form, error), 422)
+    except errors.Invalid as error:
+        _point(form, error)
+        return await _page(visit, fields.Tried("new", form), 422)
+    except (errors.Forbidden, errors.Conflict, errors.IdempotencyKeyReused) as error:
+        said = frame.problem_words(visit.words, error)
+        return await _page(visit, fields.Tried("new", form, said), problems.status_of(type(error)))
+
+
+async def _file_once(w: Work, key: idempotency.Request, wish: consultations.Wish) -> str:
+    """Give the address of the request, filed by this form or by its twin before."""
+    found = await idempotency.begin(w, key)
+    if isinstance(found, idempotency.Answer):
+        return found.headers["location"]
+    row = await consultations.request(w, wish)
+    path = f"/consultations/{row.id}"
+    await idempotency.finish(w, found, idempotency.Answer(303, {"location": path}, ""))
+    return path
+
+
+def _wish(visit: frame.Visit, form: fields.Fields, choices: overview.Choices) -> consultations.Wish | None:
+    """Read the form; None when a field is at fault."""
+    codes = {row.code for _, rows in choices.specialties for row in rows}
+    wish = consultations.Wish(
+        specialty=form.one_of("specialty", codes),
+        priority=form.one_of("priority", care.PRIORITIES),
+        mode=form.one_of("mode", care.MODES),
+        question=form.words("question", "text") or "",
+        languages=form.some_of("languages", words.LANGUAGES),
+        age_band=form.one_of("age_band", care.AGE_BANDS),
+        duration_minutes=int(form.one_of("duration", LENGTHS) or 0),
+        windows=_windows(visit, form),
+        department=form.words("department", "line", needed=False),
+        tags=_tags(form),
+        is_translated=form.has("translation", "yes"),
+        clinician_id=form.id("clinician_id"),
+        consent=_consent(form, choices),
+        confirmed_spans=form.confirmed(),
+    )
+    return None if form.faults else wish
+
+
+def _windows(visit: frame.Visit, form: fields.Fields) -> tuple[tuple[datetime, datetime], ...]:
+    found = []
+    for number in WINDOWS:
+        start, end = f"from_{number}", f"until_{number}"
+        if form.typed(start) or form.typed(end):
+            bounds = form.local(start, visit.zone, needed=True), form.local(end, visit.zone, needed=True)
+            if bounds[0] and bounds[1]:
+                found.append((bounds[0], bounds[1]))
+    return tuple(found)
+
+
+def _tags(form: fields.Fields) -> tuple[str, ...]:
+    tags = tuple(tag.strip().lower() for tag in form.typed("tags").split(",") if tag.strip())
+    if len(tags) > MOST_TAGS or not all(_TAG.fullmatch(tag) for tag in tags):
+        form.faults["tags"] = "bad_tags"
+    return tags
+
+
+def _consent(form: fields.Fields, choices: overview.Choices) -> consultations.Consent | None:
+    scope = form.one_of("consent", CONSENTS)
+    if scope in {"", "none"}:
+        return None
+    countries = form.some_of("countries", choices.countries, needed=scope == "countries")
+    given_on = form.day("given_on")
+    return consultations.Consent(scope, given_on, countries) if given_on else None
+
+
+def _point(form: fields.Fields, error: errors.Invalid) -> None:
+    """Put what a verb found beside the field it found it in."""
+    listed = error.members["errors"]
+    for fault in listed if isinstance(listed, list) else []:
+        window = _POINTER.fullmatch(fault["pointer"])
+        if window:
+            given = [number for number in WINDOWS if form.typed(f"from_{number}")]
+            name = f"{window[2]}_{given[int(window[1])]}"
+        else:
+            name = fault["pointer"].removeprefix("/")
+        form.faults[name] = fault["detail"]
+
+
+async def _page(visit: frame.Visit, tried: fields.Tried, status: int = 200) -> Response:
+    choices = await visit.do(overview.choices)
+    return visit.show(
+        "new.html",
+        status,
+        tried=tried,
+        form=tried.form,
+        choices=choices,
+        key=clock.new_id(),
+        is_clinician=visit.actor.holds("clinician"),
+        priorities=care.PRIORITIES,
+        modes=care.MODES,
+        age_bands=care.AGE_BANDS,
+        lengths=LENGTHS,
+        windows=WINDOWS,
+        consents=CONSENTS,
+        languages=words.LANGUAGES,
+    )

@@ -1,0 +1,119 @@
+"""The words of the pages, a catalogue a language, and instants as each side's clock shows them.
+
+Codes (priorities, reasons, modes) are worded as in the mails, from the mails' own catalogues.
+"""
+
+import functools
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import babel
+from babel import dates
+
+import integrations
+from service import tables
+from service.rules import availability
+
+LOCALES = ("uk", "en")
+LANGUAGES = ("uk", "en", "fr", "de", "pl", "it", "es", "lt", "he", "tr", "ro")
+_CALENDARS = {"uk": "uk_UA", "en": "en_GB"}
+_OWN = Path(__file__).parent / "catalogues"
+_MAILS = Path(integrations.__file__).parent / "templates" / "mail"
+_SHARED = ("priorities", "modes", "reasons", "zones")
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """One language."""
+
+    locale: str
+    table: Mapping[str, Any]
+
+    def code(self, kind: str, value: str) -> str:
+        """Word a code of the kind; raises LookupError for one that the catalogue does not know."""
+        word: str = self.table[kind][value]
+        return word
+
+    def problem(self, name: str) -> Mapping[str, str] | None:
+        """Give the title and advice of a problem by its kebab-case name, if the catalogue knows it."""
+        found: Mapping[str, str] | None = self.table["problems"].get(name)
+        return found
+
+    def fault(self, detail: str) -> str:
+        """Word what a verb finds wrong with a field; what the catalogue does not know is worded in general."""
+        return str(
+            self.table["faults"].get(detail) or (detail if self.locale == "en" else self.table["faults"]["other"])
+        )
+
+    def specialty(self, row: tables.Specialty) -> str:
+        """Name the specialty."""
+        return row.name_uk if self.locale == "uk" else row.name_en
+
+    def institution(self, row: tables.Institution) -> str:
+        """Name the institution; the name may be unknown."""
+        own, other = (row.name, row.name_en) if self.locale == "uk" else (row.name_en, row.name)
+        return own or other or self.table["page"]["unnamed"]
+
+    def language(self, code: str) -> str:
+        """Name the language."""
+        return babel.Locale.parse(self.locale).languages.get(code, code)
+
+    def country(self, code: str) -> str:
+        """Name the country."""
+        return babel.Locale.parse(self.locale).territories.get(code, code)
+
+    def day(self, day: date) -> str:
+        """Word a date."""
+        return dates.format_date(day, "long", _CALENDARS[self.locale])
+
+    def moment(self, at: datetime, zone: str) -> str:
+        """Word the instant by the clock of `zone`: weekday, date, time, place and offset, so that nobody guesses."""
+        wall = availability.to_wall(at, zone)
+        day = dates.format_date(wall, "full", _CALENDARS[self.locale])
+        return f"{day}, {self.clock(at, zone)}"
+
+    def clock(self, at: datetime, zone: str) -> str:
+        """Word the time of day of the instant in `zone`, with place and offset."""
+        wall = availability.to_wall(at, zone)
+        minutes = (wall.replace(tzinfo=UTC) - at) // timedelta(minutes=1)
+        hours, rest = divmod(abs(minutes), 60)
+        offset = f"UTC{'-' if minutes < 0 else '+'}{hours}" + (f":{rest:02}" if rest else "")
+        return f"{wall:%H:%M} ({self._place(zone)}, {offset})"
+
+    def both(self, at: datetime, zones: Iterable[str]) -> str:
+        """Word the instant by every clock, the first one in full; the date again only where it differs."""
+        first, *others = dict.fromkeys(zones)
+        day = availability.to_wall(at, first).date()
+        rest = [
+            self.clock(at, zone) if availability.to_wall(at, zone).date() == day else self.moment(at, zone)
+            for zone in others
+        ]
+        return " = ".join([self.moment(at, first), *rest])
+
+    def _place(self, zone: str) -> str:
+        named: str | None = self.table["zones"].get(zone)
+        return named or dates.get_timezone_location(zone, _CALENDARS[self.locale], return_city=True)
+
+
+@functools.cache
+def of(locale: str) -> Words:
+    """Give the words of a language."""
+    own = tomllib.loads((_OWN / f"{locale}.toml").read_text("utf-8"))
+    mails = tomllib.loads((_MAILS / f"{locale}.toml").read_text("utf-8"))
+    return Words(locale, {kind: mails[kind] for kind in _SHARED} | {"emergency": mails["emergency"]} | own)
+
+
+def wanted(accept_language: str) -> str:
+    """Give the first language of the header that there are pages in; English if there is none."""
+    ranges = []
+    for place, item in enumerate(accept_language.split(",")[:20]):
+        tag, _, weight = item.strip().partition(";q=")
+        try:
+            ranges.append((-float(weight or 1), place, tag.split("-")[0].lower()))
+        except ValueError:
+            continue
+    return next((tag for _, _, tag in sorted(ranges) if tag in LOCALES), "en")
