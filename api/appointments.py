@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import RedirectResponse
 
-from api import deps, problems, shapes
+from api import bodies, deps, problems, shapes
 from api.transactional import Transactional
 from integrations import deliver, video
 from service import appointments, errors
@@ -48,7 +48,7 @@ class AppointmentOut(shapes.Shape):
 class MoveIn(shapes.Shape):
     """The new time: bookable, it is booked; else it is proposed to the other side."""
 
-    model_config = shapes.Shape.model_config | {"json_schema_extra": {"example": {"starts_at": "2026-11-25T10:00:00Z"}}}
+    model_config = bodies.like({"starts_at": "2026-11-25T10:00:00Z"})
 
     starts_at: shapes.Instant
 
@@ -56,7 +56,7 @@ class MoveIn(shapes.Shape):
 class CancelIn(shapes.Shape):
     """Why it is called off; a note is case text."""
 
-    model_config = shapes.Shape.model_config | {"json_schema_extra": {"example": {"reason": "power"}}}
+    model_config = bodies.like({"reason": "power"})
 
     reason: Literal["emergency", "busy", "power", "alert", "illness", "no_longer_needed", "other"]
     note: shapes.Note | None = None
@@ -65,7 +65,7 @@ class CancelIn(shapes.Shape):
 class NoShowIn(shapes.Shape):
     """Who did not come."""
 
-    model_config = shapes.Shape.model_config | {"json_schema_extra": {"example": {"who": "mentor"}}}
+    model_config = bodies.like({"who": "mentor"})
 
     who: Literal["mentor", "clinician"]
 
@@ -133,8 +133,9 @@ async def invite(appointment_id: shapes.Id, w: deps.W, world: deps.TheWorld) -> 
     responses=problems.of(*_OVER, errors.SlotTaken, errors.GateRefused, errors.TimeNotBookable),
 )
 async def reschedule(appointment_id: shapes.Id, body: MoveIn, w: deps.W, response: Response) -> AppointmentOut:
-    """Move it: to a bookable time at once, any other time is proposed (`proposed_starts`) and the other side may agree
-    by the same call. A failed move leaves everything as it was.
+    """Move it: to a bookable time at once; any other time is proposed, and the other side may agree by the same call.
+
+    A failed move leaves everything as it was.
     """
     await appointments.move(w, appointment_id, body.starts_at)
     return await _shown(w, appointment_id, response)
@@ -142,7 +143,7 @@ async def reschedule(appointment_id: shapes.Id, body: MoveIn, w: deps.W, respons
 
 @router.post("/v1/appointments/{appointment_id}/cancel", responses=problems.of(*_OVER, errors.PersonalDataFound))
 async def cancel(appointment_id: shapes.Id, body: CancelIn, w: deps.W, response: Response) -> AppointmentOut:
-    """Call it off: the time is free at once. By the mentor's side the consultation is open again, by the other it ends."""
+    """Call it off: the time is free at once. By the mentor's side the consultation is open again, else it ends."""
     await appointments.cancel(w, appointment_id, body.reason, body.note)
     return await _shown(w, appointment_id, response)
 

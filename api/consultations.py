@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from api import deps, problems, shapes
+from api import bodies, deps, problems, shapes
 from api.appointments import AppointmentOut, appointment_out
 from api.offers import OfferOut, shown
 from api.transactional import Transactional
@@ -52,9 +52,7 @@ class Span(shapes.Shape):
 class ConsentIn(shapes.Shape):
     """The patient's consent: to the general list of countries, or to the named ones besides."""
 
-    model_config = shapes.Shape.model_config | {
-        "json_schema_extra": {"example": {"scope": "countries", "countries": ["IL"], "given_on": "2026-11-21"}}
-    }
+    model_config = bodies.like({"scope": "countries", "countries": ["IL"], "given_on": "2026-11-21"})
 
     scope: Literal["general", "countries"]
     countries: Annotated[list[shapes.Country], Field(max_length=50)] = []
@@ -64,7 +62,7 @@ class ConsentIn(shapes.Shape):
 class ConsultationIn(shapes.Shape):
     """What is asked for. Without `consent` it stays a draft that nobody is asked about."""
 
-    model_config = shapes.Shape.model_config | {"json_schema_extra": {"example": EXAMPLE}}
+    model_config = bodies.like(EXAMPLE)
 
     specialty: shapes.Code
     priority: Priority
@@ -112,7 +110,7 @@ class ConsultationOut(shapes.Shape):
 class CancelIn(shapes.Shape):
     """Why the request is withdrawn; a note is case text."""
 
-    model_config = shapes.Shape.model_config | {"json_schema_extra": {"example": {"reason": "resolved_locally"}}}
+    model_config = bodies.like({"reason": "resolved_locally"})
 
     reason: CancelReason
     note: shapes.Note | None = None
@@ -127,9 +125,7 @@ class AssignIn(shapes.Shape):
 class AdviceIn(shapes.Shape):
     """The written answer, and the minutes it took."""
 
-    model_config = shapes.Shape.model_config | {
-        "json_schema_extra": {"example": {"text": "I would add levetiracetam at 20 mg/kg.", "minutes": 20}}
-    }
+    model_config = bodies.like({"text": "I would add levetiracetam at 20 mg/kg.", "minutes": 20})
 
     text: shapes.CaseText
     minutes: Annotated[int, Field(ge=1, le=480)]
@@ -185,7 +181,7 @@ class CandidateOut(shapes.Shape):
     terms: dict[str, float]
     weights: dict[str, float]
     memorandum: shapes.Id
-    route: Literal["direct", "network", "umbrella"]
+    route: str
     slots: list[SlotOut]
 
 
@@ -247,7 +243,10 @@ def _wish(body: ConsultationIn) -> consultations.Wish:
     responses=problems.of(errors.PersonalDataFound, errors.ModeNotOffered, errors.Forbidden, errors.GateRefused),
 )
 async def request(body: ConsultationIn, w: deps.W, response: Response) -> ConsultationOut:
-    """File a request; with consent the first offers go out by themselves. Free text that seems to name a person is refused."""
+    """File a request; with consent the first offers go out by themselves.
+
+    Free text that seems to name a person is refused, and says where.
+    """
     row = await consultations.request(w, _wish(body))
     response.headers["Location"] = f"/v1/consultations/{row.id}"
     return await _shown(w, row.id, response)

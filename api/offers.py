@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from api import deps, problems, shapes
+from api import bodies, deps, problems, shapes
 from api.appointments import AppointmentOut, appointment_out
 from api.transactional import Transactional
 from service import answers, appointments, errors, offers
@@ -43,7 +43,7 @@ class OfferOut(shapes.Shape):
 class AcceptIn(shapes.Shape):
     """The chosen time: one of the offered starts, or another bookable one; none for written advice."""
 
-    model_config = shapes.Shape.model_config | {"json_schema_extra": {"example": {"starts_at": "2026-11-24T10:00:00Z"}}}
+    model_config = bodies.like({"starts_at": "2026-11-24T10:00:00Z"})
 
     starts_at: shapes.Instant | None = None
 
@@ -53,13 +53,13 @@ class WrittenOut(shapes.Shape):
 
     consultation_id: shapes.Id
     state: str
-    advice_due_at: shapes.Instant
+    advice_due_at: shapes.Instant | None
 
 
 class DeclineIn(shapes.Shape):
     """Why not; a note is case text."""
 
-    model_config = shapes.Shape.model_config | {"json_schema_extra": {"example": {"reason": "busy"}}}
+    model_config = bodies.like({"reason": "busy"})
 
     reason: Literal["wrong_specialty", "busy", "insufficient_info", "language", "conflict"]
     note: shapes.Note | None = None
@@ -68,7 +68,7 @@ class DeclineIn(shapes.Shape):
 class CounterIn(shapes.Shape):
     """Up to three other times."""
 
-    model_config = shapes.Shape.model_config | {"json_schema_extra": {"example": {"starts": ["2026-11-25T16:00:00Z"]}}}
+    model_config = bodies.like({"starts": ["2026-11-25T16:00:00Z"]})
 
     starts: Annotated[list[shapes.Instant], Field(min_length=1, max_length=3)]
 

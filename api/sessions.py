@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from api import deps, problems, shapes
+from api import bodies, deps, problems, shapes
 from api.consultations import Span
 from api.transactional import Transactional
 from service import access, errors, sessions, tables
@@ -35,7 +35,7 @@ EXAMPLE = {
 class SessionIn(shapes.Shape):
     """The actual times (never in the future), the outcome, and a conclusion, which is case text."""
 
-    model_config = shapes.Shape.model_config | {"json_schema_extra": {"example": EXAMPLE}}
+    model_config = bodies.like(EXAMPLE)
 
     started_at: shapes.Instant
     ended_at: shapes.Instant
@@ -73,9 +73,7 @@ class SessionOut(shapes.Shape):
 class FeedbackIn(shapes.Shape):
     """One side's answer: was it useful, how did the patient do; a note is case text."""
 
-    model_config = shapes.Shape.model_config | {
-        "json_schema_extra": {"example": {"is_useful": True, "patient_outcome": "better"}}
-    }
+    model_config = bodies.like({"is_useful": True, "patient_outcome": "better"})
 
     is_useful: bool
     patient_outcome: Literal["better", "same", "worse", "died", "unknown"] | None = None

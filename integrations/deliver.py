@@ -23,9 +23,7 @@ async def deliver(world: World, delivery_id: UUID) -> None:
     started_at, stopwatch = world.clock.now(), clock.monotonic()
     outcome = await _attempt(world, claimed)
     duration_ms = round((clock.monotonic() - stopwatch) * 1000)
-    await world.database.run(
-        actor.TIMER, lambda w: deliveries.settle(w, claimed, outcome, started_at, duration_ms)
-    )
+    await world.database.run(actor.TIMER, lambda w: deliveries.settle(w, claimed, outcome, started_at, duration_ms))
 
 
 async def _attempt(world: World, claimed: deliveries.Claim) -> outcomes.Outcome:
@@ -74,7 +72,7 @@ def urls(world: World, payload: Mapping[str, Any]) -> dict[str, str]:
     return links | ({"view": f"{base}{page}"} if page else {})
 
 
-def invite(  # noqa: PLR0913, PLR0917 - what an invite is made of
+def invite(
     settings: Settings,
     invited: Mapping[str, Any],
     values: Mapping[str, Any],

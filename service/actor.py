@@ -26,17 +26,11 @@ class Actor:
 
     def institutions(self, *roles: str) -> frozenset[UUID]:
         """Name the institutions where any of these roles is held."""
-        return frozenset(
-            g.institution_id
-            for g in self.grants
-            if g.role in roles and g.institution_id
-        )
+        return frozenset(g.institution_id for g in self.grants if g.role in roles and g.institution_id)
 
     def programmes(self, *roles: str) -> frozenset[UUID]:
         """Name the programmes for which any of these roles is held."""
-        return frozenset(
-            g.programme_id for g in self.grants if g.role in roles and g.programme_id
-        )
+        return frozenset(g.programme_id for g in self.grants if g.role in roles and g.programme_id)
 
     def holds(self, *roles: str) -> bool:
         """Tell whether any of these roles is held anywhere."""

@@ -13,7 +13,7 @@ from service.work import Work
 async def give(
     w: Work, consultation_id: UUID, text: str, minutes: int, confirmed: tuple[ConfirmedSpan, ...] = ()
 ) -> tables.Advice:
-    """The mentor's written answer is there, logged, and the consultation completed; a second one raises AlreadyLogged."""
+    """The mentor's written answer is there and logged, the consultation completed; a second raises AlreadyLogged."""
     await access.visible_consultation(w, consultation_id)
     deidentification.check(w, {"text": text}, confirmed)
     consultation = await bookings.lock_consultation(w, consultation_id)
@@ -57,7 +57,7 @@ async def give(
 
 
 async def read(w: Work, consultation_id: UUID) -> tuple[tables.Advice, str] | None:
-    """Give the advice and its text to the people of the case, and remember that it was read; None if there is none yet."""
+    """Give the advice and its text to the people of the case, and remember that it was read; None if there is none."""
     consultation = await access.visible_consultation(w, consultation_id)
     advice = await _given(w, consultation_id)
     if advice is None or advice.text is None or not await access.may_read_case_text(w, consultation):

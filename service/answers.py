@@ -45,7 +45,8 @@ async def _open(w: Work, offer_id: UUID) -> tuple[tables.Consultation, tables.Of
 async def accept(w: Work, offer_id: UUID, starts_at: datetime | None) -> Accepted:
     """The mentor takes the consultation: booked at `starts_at`, or for None advice will be written; rivals withdrawn.
 
-    Raises OfferClosed, OfferExpired, SlotTaken, GateRefused, TimeNotBookable, HoldExpired. The same answer twice is one.
+    The same answer twice is one. Raises OfferClosed, OfferExpired, SlotTaken, GateRefused, TimeNotBookable,
+    HoldExpired.
     """
     consultation, offer, rivals = await _open(w, offer_id)
     access.requires_mentors_side(w, offer)
@@ -110,7 +111,7 @@ async def _agree(  # noqa: PLR0913, PLR0917 - an agreement's parts
     return Accepted(consultation, appointment)
 
 
-async def _book(  # noqa: PLR0913, PLR0917 - as _agree
+async def _book(
     w: Work,
     consultation: tables.Consultation,
     offer: tables.Offer,

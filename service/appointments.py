@@ -48,7 +48,7 @@ def _side(w: Work, consultation: tables.Consultation, rows: list[tables.Particip
 
 
 async def move(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.Appointment:
-    """The appointment has the new time if it is bookable or was proposed by the other side; else it is proposed to them.
+    """The appointment has the new time if that is bookable or was proposed by the other side; else it is proposed.
 
     Raises SlotTaken, GateRefused, TimeNotBookable, IllegalTransition; a failed move leaves everything as it was.
     """

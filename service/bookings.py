@@ -179,7 +179,7 @@ async def create(  # noqa: PLR0913 - an appointment's parts, each by name
     held_until: datetime | None = None,
     clinician_status: str = "needs-action",
 ) -> tables.Appointment:
-    """Book the time, or hold it until `held_until`; raises SlotTaken. Mails and events are the caller's, after its gate."""
+    """Book the time, or hold it until `held_until`; raises SlotTaken. Mails and events are the caller's."""
     known = await notices.people(w, [consultation.clinician_id, mentor_id])
     appointment = tables.Appointment(
         id=clock.new_id(),

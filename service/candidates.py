@@ -185,7 +185,7 @@ async def busy(
     return taken
 
 
-async def mentors(  # noqa: PLR0913 - which mentors, over which time
+async def mentors(
     w: Work,
     consultation: tables.Consultation,
     asked: Case,
@@ -291,7 +291,7 @@ def _mentor(row: Any, taken: tuple[tuple[datetime, datetime], ...], links: tuple
     )
 
 
-async def ranking(  # noqa: PLR0913 - whom to rank
+async def ranking(
     w: Work,
     consultation: tables.Consultation,
     book: Rulebook,

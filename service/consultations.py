@@ -51,7 +51,7 @@ class Wish:
 
 
 async def request(w: Work, wish: Wish) -> tables.Consultation:
-    """The consultation is filed, and with consent open: its first wave is out. A coordinator may file for a clinician."""
+    """The consultation is filed; with consent it is open and its first wave out. A coordinator may file for others."""
     if wish.mode == "board":
         raise errors.ModeNotOffered("/mode", "boards of several mentors are not offered yet")
     clinician_id, institution_id, programme_id, department = await _requester(w, wish)
@@ -266,7 +266,7 @@ async def expire(w: Work, consultation_id: UUID) -> None:
 
 
 async def candidates_of(w: Work, consultation_id: UUID) -> tuple[matching.Ranking, Any, tables.Consultation]:
-    """Rank who may and can answer, with every term, and name who may not, with every reason: for the requesting side."""
+    """Rank who may and can answer, with every term, and name who may not, with every reason."""
     consultation = await access.visible_consultation(w, consultation_id)
     if not access.is_requesting_side(w, consultation):
         access.requires_admin(w, consultation.programme_id)
@@ -291,7 +291,7 @@ async def read(w: Work, consultation_id: UUID) -> View:
     return (await views(w, [row], {row.id: await access.read_case_text(w, row)}))[0]
 
 
-async def page(  # noqa: PLR0913 - the filters
+async def page(
     w: Work,
     *,
     after: UUID | None,

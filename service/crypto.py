@@ -34,21 +34,14 @@ class Keys:
             msg = "at least one secret key of 32 bytes is needed"
             raise ValueError(msg)
         self._keys = dict(keys)
-        self._link_keys = [
-            hmac.digest(key, b"pobratym links", "sha256") for key in keys.values()
-        ]
-        self._field_keys = {
-            name: AESGCM(hmac.digest(key, b"pobratym fields", "sha256"))
-            for name, key in keys.items()
-        }
+        self._link_keys = [hmac.digest(key, b"pobratym links", "sha256") for key in keys.values()]
+        self._field_keys = {name: AESGCM(hmac.digest(key, b"pobratym fields", "sha256")) for name, key in keys.items()}
 
     def encrypt(self, text: str, row_id: UUID) -> bytes:
         """Give key id, nonce and ciphertext as one value, bound to the row."""
         name = next(iter(self._keys)).encode()
         nonce = clock.random_bytes(_NONCE)
-        sealed = self._field_keys[name.decode()].encrypt(
-            nonce, text.encode(), row_id.bytes
-        )
+        sealed = self._field_keys[name.decode()].encrypt(nonce, text.encode(), row_id.bytes)
         return bytes([len(name)]) + name + nonce + sealed
 
     def decrypt(self, value: bytes, row_id: UUID) -> str:
@@ -57,19 +50,13 @@ class Keys:
         if name not in self._field_keys:
             raise CannotDecrypt
         try:
-            return (
-                self._field_keys[name]
-                .decrypt(rest[:_NONCE], rest[_NONCE:], row_id.bytes)
-                .decode()
-            )
+            return self._field_keys[name].decrypt(rest[:_NONCE], rest[_NONCE:], row_id.bytes).decode()
         except InvalidTag as error:
             raise CannotDecrypt from error
 
     def link_token(self, row_id: UUID, purpose: str) -> str:
         """Derive the token of a link: no row holds it (reliability: architecture rule 5)."""
-        return base64.urlsafe_b64encode(
-            row_id.bytes + self._mac(self._link_keys[0], row_id, purpose)
-        ).decode()
+        return base64.urlsafe_b64encode(row_id.bytes + self._mac(self._link_keys[0], row_id, purpose)).decode()
 
     def link_row(self, token: str, *purposes: str) -> tuple[UUID, str] | None:
         """Tell which row and purpose a token was derived for, under any of the keys; None when it is not ours."""
@@ -88,6 +75,4 @@ class Keys:
 
     @staticmethod
     def _mac(key: bytes, row_id: UUID, purpose: str) -> bytes:
-        return hmac.digest(
-            key, row_id.bytes + b"\0" + purpose.encode(), hashlib.sha256
-        )[:_MAC]
+        return hmac.digest(key, row_id.bytes + b"\0" + purpose.encode(), hashlib.sha256)[:_MAC]

@@ -18,7 +18,7 @@ class ConfirmedSpan:
 
 
 def check(w: Work, texts: dict[str, str | None], confirmed: Collection[ConfirmedSpan] = ()) -> None:
-    """Go on only if nothing in the texts, by field, seems to name a person; raises PersonalDataFound with every span."""
+    """Go on only if nothing in the texts, by field, seems to name a person; else raises PersonalDataFound."""
     said = set(confirmed)
     found = [
         (field, span.start, span.end, span.kind)

@@ -13,7 +13,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import clock, outcomes, queue, tables
+from service import clock, outcomes, tables
 from service.events import instant
 from service.rules import retry
 from service.work import Work

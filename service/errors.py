@@ -95,9 +95,7 @@ class Invalid(DomainError):
         faults = [Fault(pointer, detail), *more]
         super().__init__(
             detail,
-            errors=[
-                {"pointer": fault.pointer, "detail": fault.detail} for fault in faults
-            ],
+            errors=[{"pointer": fault.pointer, "detail": fault.detail} for fault in faults],
         )
 
 
@@ -108,14 +106,8 @@ class PersonalDataFound(DomainError):
         """Point at each span as (field, start, end, kind), never at the text itself."""
         super().__init__(
             "Send the same request with these spans in confirmed_spans if they are a false alarm.",
-            errors=[
-                {"pointer": f"/{field}", "detail": f"looks like a {kind}"}
-                for field, _, _, kind in spans
-            ],
-            spans=[
-                {"field": field, "start": start, "end": end, "kind": kind}
-                for field, start, end, kind in spans
-            ],
+            errors=[{"pointer": f"/{field}", "detail": f"looks like a {kind}"} for field, _, _, kind in spans],
+            spans=[{"field": field, "start": start, "end": end, "kind": kind} for field, start, end, kind in spans],
         )
 
 
@@ -187,9 +179,7 @@ class Exists(Conflict):
 
     def __init__(self, detail: str, existing_id: UUID | None = None) -> None:
         """Name the one that exists when the caller may see it."""
-        super().__init__(
-            detail, **({"existing_id": str(existing_id)} if existing_id else {})
-        )
+        super().__init__(detail, **({"existing_id": str(existing_id)} if existing_id else {}))
 
 
 class PreconditionRequired(DomainError):

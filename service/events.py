@@ -100,7 +100,7 @@ def record(  # noqa: PLR0913 - the payload's fields, each by name
         "corrects": corrects and str(corrects),
     }
     data |= {name: value for name, value in optional.items() if value is not None}
-    path = _PATHS.get(type_.split(".")[0])
+    path = _PATHS.get(type_.partition(".")[0])
     data["links"] = {"self": path.format(subject_id)} if path else {}
     event = tables.Event(
         id=clock.new_id(),

@@ -71,7 +71,7 @@ async def values_of(
     }
 
 
-def _link(  # noqa: PLR0913 - a link's fields, each by name
+def _link(
     w: Work,
     person_id: UUID,
     purpose: str,
@@ -93,7 +93,7 @@ def _link(  # noqa: PLR0913 - a link's fields, each by name
     )
 
 
-def _choices(  # noqa: PLR0913, PLR0917 - one link for each start
+def _choices(
     w: Work, name: str, person: UUID, purpose: str, subject: UUID, starts: Sequence[datetime], until: datetime
 ) -> dict[str, tables.Link]:
     return {

@@ -83,7 +83,7 @@ async def _working_weekdays(w: Work, institution_ids: Collection[UUID]) -> dict[
     return {row.id: row.working_weekdays for row in (await w.session.exec(query)).all()}
 
 
-async def _send(  # noqa: PLR0913, PLR0917 - an offer's parts
+async def _send(
     w: Work,
     consultation: tables.Consultation,
     candidate: matching.Candidate,
@@ -130,6 +130,7 @@ async def _send(  # noqa: PLR0913, PLR0917 - an offer's parts
 
 
 def tell(w: Work, type_: str, consultation: tables.Consultation, offer: tables.Offer) -> None:
+    """Record what happened to the offer."""
     audience = events.Audience(
         programme_id=consultation.programme_id,
         memorandum_id=offer.memorandum_id,
@@ -182,7 +183,7 @@ def _gate(
     return link
 
 
-async def gate_with_budget(  # noqa: PLR0913 - what the gate asks for
+async def gate_with_budget(
     w: Work,
     consultation: tables.Consultation,
     offer: tables.Offer,
@@ -214,6 +215,7 @@ async def gate_with_budget(  # noqa: PLR0913 - what the gate asks for
 async def must_be_bookable(
     w: Work, consultation: tables.Consultation, mentor_id: UUID, starts_at: datetime, own: tables.Appointment | None
 ) -> None:
+    """Go on only if the time is bookable for both, `own` left aside; raises SlotTaken or TimeNotBookable."""
     known = await facts(w, consultation, mentor_id, but_appointment=own.id if own else None)
     bookable = matching.propose(known.asked, known.mentor, w.now, known.book)
     if starts_at not in bookable:
@@ -237,6 +239,7 @@ async def withdraw(w: Work, consultation: tables.Consultation, offers: Sequence[
 
 
 def hurry(w: Work, consultation: tables.Consultation, all_offers: Sequence[tables.Offer]) -> None:
+    """Let the next wave go out now if nobody who was asked may still answer."""
     if consultation.state in lifecycle.SEEKING and not any(offer.state == "pending" for offer in all_offers):
         consultation.next_wave_at = w.now
 

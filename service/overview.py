@@ -166,7 +166,7 @@ async def _meetings(w: Work) -> list[Meeting]:
     )
     views = await appointments.views(w, list(rows.scalars()))
     of = await w.sql(
-        sa.select(tables.Consultation.id, tables.Specialty)
+        sa.select(col(tables.Consultation.id), tables.Specialty)
         .join(tables.Specialty, col(tables.Specialty.code) == col(tables.Consultation.specialty_code))
         .where(col(tables.Consultation.id).in_({view.row.consultation_id for view in views}))
     )

@@ -29,7 +29,7 @@ from service.work import Work
 
 LONGEST = timedelta(hours=12)
 CIVIL = 0.7
-"""Hours of this worth and more (08–19 local) count as civil in reports."""
+"""Hours of this worth and more (from 08 to 19 local) count as civil in reports."""
 _MISSED = {"no_show_mentor": "mentor", "no_show_clinician": "clinician"}
 
 
@@ -165,7 +165,7 @@ async def _memorandum_at(
     return fitting[0].memorandum_id, fitting[0].route, True
 
 
-async def log_advice(  # noqa: PLR0913 - an advice's parts
+async def log_advice(
     w: Work,
     consultation: tables.Consultation,
     offer: tables.Offer,

@@ -29,9 +29,6 @@ from service import (
 from service.rules import lifecycle, policy
 from service.work import Database, Work
 
-BATCH = 100
-SEEKING = "state IN ('open', 'offered', 'unmatched')"
-
 
 @dataclass(frozen=True, slots=True)
 class Timer:
@@ -63,7 +60,7 @@ async def _alert(w: Work, consultation_id: UUID) -> None:
 
 
 async def _memorandum_ended(w: Work, appointment_id: UUID) -> None:
-    """Both sides' coordinators hear of an appointment whose memorandum no longer holds; it is kept until they decide."""
+    """Both sides' coordinators hear of an appointment whose memorandum no longer holds; they decide."""
     appointment = await w.session.get_one(tables.Appointment, appointment_id)
     consultation = await bookings.lock_consultation(w, appointment.consultation_id)
     await w.session.refresh(appointment, with_for_update={"key_share": True})
@@ -91,20 +88,31 @@ _FORGET = (
     "UPDATE feedback SET note = NULL WHERE session_id IN (SELECT id FROM session WHERE consultation_id = :id)",
 )
 
+_ORDERED = " ORDER BY 1 LIMIT 100"  # a batch: what is left over is met at the next sweep
 TIMERS = (
-    Timer("hold", "SELECT id FROM appointment WHERE status = 'pending' AND held_until <= :now", appointments.expire_hold),
+    Timer(
+        "hold", "SELECT id FROM appointment WHERE status = 'pending' AND held_until <= :now", appointments.expire_hold
+    ),
     Timer("offer", "SELECT id FROM offer WHERE state = 'pending' AND answer_by <= :now", offers.expire),
-    Timer("wave", f"SELECT id FROM consultation WHERE next_wave_at <= :now AND {SEEKING}", _wave),
+    Timer(
+        "wave",
+        "SELECT id FROM consultation WHERE next_wave_at <= :now AND state IN ('open', 'offered', 'unmatched')",
+        _wave,
+    ),
     Timer("alert", "SELECT id FROM consultation WHERE alert_at <= :now", _alert),
     Timer(
-        "expiry", f"SELECT id FROM consultation WHERE {SEEKING} AND answer_due_at <= :expired", consultations.expire
+        "expiry",
+        "SELECT id FROM consultation WHERE state IN ('open', 'offered', 'unmatched') AND answer_due_at <= :expired",
+        consultations.expire,
     ),
     Timer(
         "advice",
         "SELECT id FROM consultation WHERE state = 'scheduled' AND advice_due_at <= :now AND NOT is_advice_overdue_told",
         advice.overdue,
     ),
-    Timer("reminder", "SELECT id FROM appointment WHERE remind_at <= :now AND status = 'booked'", appointments.remind),
+    Timer(
+        "reminder", "SELECT id FROM appointment WHERE remind_at <= :now AND status = 'booked'", appointments.remind
+    ),
     Timer(
         "memorandum", "SELECT id FROM memorandum WHERE status = 'active' AND valid_until <= :tomorrow", memoranda.expire
     ),
@@ -143,9 +151,7 @@ async def once(database: Database) -> dict[str, int]:
     done: dict[str, int] = {}
     for timer in TIMERS:
         async with database.work(actor.TIMER) as w:
-            ids = (
-                (await w.sql(sa.text(f"{timer.due} ORDER BY 1 LIMIT {BATCH}"), _instants(w, timer.due))).scalars().all()
-            )
+            ids = (await w.sql(sa.text(timer.due + _ORDERED), _instants(w, timer.due))).scalars().all()
         for row_id in ids:
             try:
                 await database.run(actor.TIMER, functools.partial(_act, timer, row_id))

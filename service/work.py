@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -43,9 +43,9 @@ _UNAVAILABLE = {
 }
 _BAD_INPUT = {"22021", "22P05", "22P02", "22003", "22007", "22008", "22023"}
 
-_LOCK = sa.text("SELECT pg_advisory_xact_lock(key) FROM unnest(:keys) WITH ORDINALITY AS k (key, n) ORDER BY n").bindparams(
-    sa.bindparam("keys", type_=ARRAY(sa.BigInteger))
-)
+_LOCK = sa.text(
+    "SELECT pg_advisory_xact_lock(key) FROM unnest(:keys) WITH ORDINALITY AS sorted (key, place) ORDER BY place"
+).bindparams(sa.bindparam("keys", type_=ARRAY(sa.BigInteger)))
 
 CONSTRAINTS: dict[str, Callable[[], errors.DomainError]] = {
     "ex_seat_occupied_once": errors.SlotTaken,
@@ -89,14 +89,14 @@ class Work:
             await self.session.flush()
         await self.session.flush()
 
-    async def sql(self, statement: sa.Executable, values: Mapping[str, object] | None = None) -> sa.Result[Any]:
+    async def sql(self, statement: sa.Executable, values: Mapping[str, object] | None = None) -> sa.Result[*tuple[Any, ...]]:
         """Run a statement in this transaction, after what was added and changed."""
         await self.flush()
-        result: sa.Result[Any] = await self.session.exec(statement, params=values)  # type: ignore[call-overload]
+        result: sa.Result[*tuple[Any, ...]] = await self.session.exec(statement, params=values)  # type: ignore[call-overload]
         return result
 
     async def lock_people(self, people: Iterable[UUID]) -> None:
-        """Hold each person's advisory lock until the end, taken in sorted order: without it, overlapping inserts deadlock."""
+        """Hold each person's advisory lock until the end, in sorted order: unsorted, overlapping inserts deadlock."""
         keys = [int.from_bytes(person.bytes[8:], signed=True) for person in sorted(set(people))]
         await self.sql(_LOCK, {"keys": keys})
 
@@ -162,7 +162,7 @@ async def retrying(attempt: Callable[[], Awaitable[T]]) -> T:
 
 
 def _place(row: SQLModel) -> int:
-    return _ORDER[type(row).__tablename__]
+    return _ORDER[str(type(row).__tablename__)]
 
 
 def _translated(error: DBAPIError) -> Exception:
@@ -171,11 +171,11 @@ def _translated(error: DBAPIError) -> Exception:
     if state in _RETRYABLE:
         return Retryable()
     if isinstance(error, IntegrityError):
-        name = getattr(error.orig.__cause__, "constraint_name", None) if error.orig else None
+        name = getattr(getattr(error.orig, "__cause__", None), "constraint_name", None)
         if name in CONSTRAINTS:
             return CONSTRAINTS[name]()
     if state in _UNAVAILABLE or error.connection_invalidated:
         return errors.Unavailable()
-    if state in _BAD_INPUT or (not state and type(error.orig.__cause__).__name__ == "DataError"):
+    if state in _BAD_INPUT or (not state and type(getattr(error.orig, "__cause__", None)).__name__ == "DataError"):
         return errors.Invalid("", "a value is outside what can be stored")
     return error

@@ -99,9 +99,7 @@ class Consultation(Versioned, table=True):
     waves: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     alert_at: datetime | None = None
     advice_due_at: datetime | None = None
-    is_advice_overdue_told: bool = Field(
-        default=False, sa_column_kwargs={"server_default": text("false")}
-    )
+    is_advice_overdue_told: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     cancel_reason: str | None = None
     note: bytes | None = sealed()
     closed_at: datetime | None = None
@@ -212,9 +210,7 @@ class Appointment(Versioned, table=True):
     sequence: int = 0
     dtstamp: datetime
     remind_at: datetime | None = None
-    is_memorandum_end_told: bool = Field(
-        default=False, sa_column_kwargs={"server_default": text("false")}
-    )
+    is_memorandum_end_told: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
 
     __table_args__ = (
         one_of("route", *ROUTES),

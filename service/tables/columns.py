@@ -16,7 +16,7 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
-SQLModel.metadata.naming_convention = NAMING  # type: ignore[assignment]  # SQLAlchemy types it as an immutable mapping
+SQLModel.metadata.naming_convention = NAMING
 
 
 def one_of(column: str, *values: str) -> CheckConstraint:

@@ -45,12 +45,8 @@ class Delivery(SQLModel, table=True):
     kind: str
     event_id: UUID | None = Field(default=None, foreign_key="event.id")
     person_id: UUID | None = Field(default=None, foreign_key="person.id", index=True)
-    appointment_id: UUID | None = Field(
-        default=None, foreign_key="appointment.id", index=True
-    )
-    sequence: int | None = (
-        None  # the appointment's when it was recorded: an overtaken invite is dropped
-    )
+    appointment_id: UUID | None = Field(default=None, foreign_key="appointment.id", index=True)
+    sequence: int | None = None  # the appointment's when it was recorded: an overtaken invite is dropped
     payload: dict[str, Any] = json_object()
     state: str = "pending"
     attempt: int = 0
@@ -63,12 +59,8 @@ class Delivery(SQLModel, table=True):
     __table_args__ = (
         one_of("kind", "mail", "webhook"),
         one_of("state", "pending", "delivered", "refused", "dead", "dropped"),
-        check(
-            "due_while_pending", "(state = 'pending') = (next_attempt_at IS NOT NULL)"
-        ),
-        index(
-            "ix_delivery_next_attempt_at", "next_attempt_at", where="state = 'pending'"
-        ),
+        check("due_while_pending", "(state = 'pending') = (next_attempt_at IS NOT NULL)"),
+        index("ix_delivery_next_attempt_at", "next_attempt_at", where="state = 'pending'"),
     )
 
 

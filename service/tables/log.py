@@ -66,9 +66,7 @@ class Session(SQLModel, table=True):
     """What took place under a memorandum, live or written; append-only. `conclusion` is case text and erasable."""
 
     id: UUID = Field(primary_key=True)
-    appointment_id: UUID | None = Field(
-        default=None, foreign_key="appointment.id", index=True
-    )
+    appointment_id: UUID | None = Field(default=None, foreign_key="appointment.id", index=True)
     consultation_id: UUID = Field(foreign_key="consultation.id", index=True)
     memorandum_id: UUID = Field(foreign_key="memorandum.id")
     programme_id: UUID = Field(foreign_key="programme.id")
@@ -143,9 +141,7 @@ class Activity(SQLModel, table=True):
     id: UUID = Field(primary_key=True)
     code: str | None = Field(default=None, unique=True)
     programme_id: UUID = Field(foreign_key="programme.id", index=True)
-    memorandum_id: UUID | None = Field(
-        default=None, foreign_key="memorandum.id", index=True
-    )
+    memorandum_id: UUID | None = Field(default=None, foreign_key="memorandum.id", index=True)
     kind: str
     published_kind: str | None = None
     on_date: date | None = None
@@ -172,9 +168,7 @@ class ActivityInstitution(SQLModel, table=True):
 
     __tablename__ = "activity_institution"
     activity_id: UUID = Field(primary_key=True, foreign_key="activity.id")
-    institution_id: UUID = Field(
-        primary_key=True, foreign_key="institution.id", index=True
-    )
+    institution_id: UUID = Field(primary_key=True, foreign_key="institution.id", index=True)
     direction: str
 
     __table_args__ = (one_of("direction", "from", "to"),)

@@ -24,9 +24,7 @@ class Person(Versioned, table=True):
     locale: str
     zone: str
     state: str = "active"
-    buffer_minutes: int = Field(
-        default=10, sa_column_kwargs={"server_default": text("10")}
-    )
+    buffer_minutes: int = Field(default=10, sa_column_kwargs={"server_default": text("10")})
 
     __table_args__ = (
         one_of("locale", *LOCALES),
@@ -62,9 +60,7 @@ class RoleGrant(SQLModel, table=True):
             "coalesce(institution_id, programme_id)",
             unique=True,
         ),
-        index(
-            "ix_role_grant_institution_id_role", "institution_id", "role", "person_id"
-        ),
+        index("ix_role_grant_institution_id_role", "institution_id", "role", "person_id"),
     )
 
 
@@ -87,26 +83,14 @@ class MentorProfile(Versioned, table=True):
     institution_id: UUID = Field(foreign_key="institution.id", index=True)
     verified_until: datetime | None = None
     verified_by: UUID | None = Field(default=None, foreign_key="person.id")
-    sessions_per_week: int = Field(
-        default=3, sa_column_kwargs={"server_default": text("3")}
-    )
-    offers_per_week: int = Field(
-        default=5, sa_column_kwargs={"server_default": text("5")}
-    )
-    notice_minutes: int = Field(
-        default=720, sa_column_kwargs={"server_default": text("720")}
-    )
-    treats_children: bool = Field(
-        default=False, sa_column_kwargs={"server_default": text("false")}
-    )
+    sessions_per_week: int = Field(default=3, sa_column_kwargs={"server_default": text("3")})
+    offers_per_week: int = Field(default=5, sa_column_kwargs={"server_default": text("5")})
+    notice_minutes: int = Field(default=720, sa_column_kwargs={"server_default": text("720")})
+    treats_children: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     opt_ins: list[str] = texts()
     tags: list[str] = texts()
-    quiet_from_minute: int = Field(
-        default=1320, sa_column_kwargs={"server_default": text("1320")}
-    )
-    quiet_until_minute: int = Field(
-        default=420, sa_column_kwargs={"server_default": text("420")}
-    )
+    quiet_from_minute: int = Field(default=1320, sa_column_kwargs={"server_default": text("1320")})
+    quiet_until_minute: int = Field(default=420, sa_column_kwargs={"server_default": text("420")})
     availability_zone: str
 
     __table_args__ = (
@@ -129,9 +113,7 @@ class MentorSpecialty(SQLModel, table=True):
     person_id: UUID = Field(primary_key=True, foreign_key="mentor_profile.person_id")
     specialty_code: str = Field(primary_key=True, foreign_key="specialty.code")
 
-    __table_args__ = (
-        index("ix_mentor_specialty_specialty_code", "specialty_code", "person_id"),
-    )
+    __table_args__ = (index("ix_mentor_specialty_specialty_code", "specialty_code", "person_id"),)
 
 
 class WeeklyHours(SQLModel, table=True):

@@ -71,14 +71,12 @@ class Institution(Versioned, table=True):
     zone: str | None = None
     working_weekdays: list[int] = Field(
         default_factory=lambda: [0, 1, 2, 3, 4],
-        sa_type=ARRAY(SmallInteger),  # type: ignore[call-overload]  # SQLModel's stub knows classes only
+        sa_type=ARRAY(SmallInteger),
         sa_column_kwargs={"server_default": text("'{0,1,2,3,4}'")},
     )
     languages: list[str] = texts()
     aliases: list[str] = texts()
-    shows_its_name: bool = Field(
-        default=False, sa_column_kwargs={"server_default": text("false")}
-    )
+    shows_its_name: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     sources: list[str] = texts()
     note: str | None = None
 
@@ -138,9 +136,7 @@ class MemorandumParty(SQLModel, table=True):
 
     __tablename__ = "memorandum_party"
     memorandum_id: UUID = Field(primary_key=True, foreign_key="memorandum.id")
-    institution_id: UUID = Field(
-        primary_key=True, foreign_key="institution.id", index=True
-    )
+    institution_id: UUID = Field(primary_key=True, foreign_key="institution.id", index=True)
     side: str
 
     __table_args__ = (one_of("side", *SIDES),)

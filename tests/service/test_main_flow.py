@@ -42,7 +42,9 @@ class Scene:
             self.mentor = await build.mentor(w, self.lille)
             self.rival = await build.mentor(w, self.lille)
             self.memorandum = await build.memorandum(w, self.asking, self.lille, **memorandum)
-            self.actors = {p.id: await build.actor(w, p) for p in (self.clinician, self.coordinator, self.mentor, self.rival)}
+            self.actors = {
+                p.id: await build.actor(w, p) for p in (self.clinician, self.coordinator, self.mentor, self.rival)
+            }
 
     def act(self, person: tables.Person) -> Actor:
         return self.actors[person.id]
@@ -84,7 +86,10 @@ async def test_a_request_is_offered_accepted_booked_and_logged(scene: Scene) -> 
     mine = next(row for row in sent if row.mentor_id == scene.mentor.id)
     accepted = await scene.do(scene.mentor, answers.accept, mine.id, mine.starts[0])
     assert accepted.appointment.status == "booked"
-    assert [row.state for row in await scene.rows("SELECT state FROM offer ORDER BY state")] == ["accepted", "withdrawn"]
+    assert [row.state for row in await scene.rows("SELECT state FROM offer ORDER BY state")] == [
+        "accepted",
+        "withdrawn",
+    ]
     scene.clock.set(mine.starts[0] + timedelta(hours=1))
     logged = await scene.do(
         scene.mentor,
@@ -173,7 +178,11 @@ async def test_a_coordinator_holds_a_time_and_the_mentors_acceptance_books_it(sc
     mentor = scene.mentor if chosen.mentor.person_id == scene.mentor.id else scene.rival
     (mine,) = await scene.rows("SELECT id FROM offer WHERE mentor_id = :m", m=mentor.id)
     accepted = await scene.do(mentor, answers.accept, mine.id, chosen.starts[0])
-    assert (accepted.appointment.id, accepted.appointment.status, accepted.appointment.sequence) == (held.id, "booked", 1)
+    assert (accepted.appointment.id, accepted.appointment.status, accepted.appointment.sequence) == (
+        held.id,
+        "booked",
+        1,
+    )
 
 
 async def test_an_unused_hold_is_let_go_by_the_sweep(scene: Scene) -> None:
@@ -191,9 +200,7 @@ async def test_an_unused_hold_is_let_go_by_the_sweep(scene: Scene) -> None:
 async def test_another_mentor_takes_over_the_same_appointment(scene: Scene) -> None:
     asked = await scene.do(scene.clinician, consultations.request, scene.wish(priority="routine"))
     (mine,) = await scene.rows("SELECT id, mentor_id, starts FROM offer")
-    first, second = (
-        (scene.mentor, scene.rival) if mine.mentor_id == scene.mentor.id else (scene.rival, scene.mentor)
-    )
+    first, second = (scene.mentor, scene.rival) if mine.mentor_id == scene.mentor.id else (scene.rival, scene.mentor)
     accepted = await scene.do(first, answers.accept, mine.id, mine.starts[0])
     offer = await scene.do(scene.coordinator, offers.choose, asked.id, second.id, None, None)
     replaced = await scene.do(second, answers.accept, offer.id, offer.starts[0])
