@@ -361,11 +361,12 @@ async def _call_off(
 ) -> None:
     rows = await notices.participants(w, appointment.id)
     await w.lock_people([consultation.clinician_id, *(row.person_id for row in rows)])
+    was_booked = appointment.status == "booked"
     step_appointment(appointment, status)
     appointment.cancel_reason = reason
     appointment.held_until = appointment.remind_at = None
     revise(w, appointment)
     await w.sql(_FREE, {"appointment": appointment.id})
     for row in rows:
-        row.status = "declined" if status == "cancelled" else row.status
+        row.status = "declined" if was_booked and status == "cancelled" else row.status  # a hold was never answered
         await end_offer(w, row.offer_id)
