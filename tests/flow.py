@@ -1,0 +1,204 @@
+"""A scene for tests of the whole flow, over HTTP: Chernihiv asks, Lille answers; and what each step left behind."""
+
+# ruff: noqa: ANN401 - bodies and answers are JSON
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+import sqlalchemy as sa
+
+import build
+from integrations.world import World
+from service import actor, sweep, tables
+from world import TestClock
+
+QUESTION = "A child with a rare syndrome: which dose?"
+
+
+def instant(at: datetime) -> str:
+    """Write an instant as the API does."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def read_instant(text: str) -> datetime:
+    """Read an instant that the API wrote."""
+    return datetime.fromisoformat(text)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one step left behind: events as (type, subject), mails as (template, reader), calendars as (reader, …)."""
+
+    events: list[tuple[str, str]]
+    mails: list[tuple[str, str]]
+    calendars: list[tuple[str, str, str | None, int]]
+
+
+@dataclass(frozen=True)
+class State:
+    """How things stand: the consultation, its latest appointment, who answered what, whose time is taken."""
+
+    consultation: str
+    appointment: str | None
+    participants: dict[str, str]
+    seats: list[str]
+
+
+@dataclass
+class Scene:
+    """Two institutions, a memorandum, the people of both; every call is made by one of them."""
+
+    world: World
+    clock: TestClock
+    client: httpx.AsyncClient
+    people: dict[str, tables.Person] = field(default_factory=dict)
+    versions: dict[UUID, int] = field(default_factory=dict)
+    seen_events: set[UUID] = field(default_factory=set)
+    seen_mails: set[UUID] = field(default_factory=set)
+
+    async def set_up(self, mentors: Iterable[str] = ("mentor", "rival"), **memorandum: Any) -> None:
+        """Have the rows that a flow begins with."""
+        async with self.world.database.work(actor.TIMER) as w:
+            self.asking = await build.institution(w)
+            self.lille = await build.partner(w)
+            self.programme = await build.programme(w)
+            self.people["clinician"] = await build.clinician(w, self.asking)
+            self.people["colleague"] = await build.clinician(w, self.asking)
+            self.people["coordinator"] = await build.coordinator(w, self.asking)
+            self.people["partner"] = await build.coordinator(w, self.lille)
+            self.people["admin"] = await build.admin(w, self.programme)
+            await build.specialty(w, "paediatrics")
+            for name in mentors:
+                self.people[name] = await build.mentor(
+                    w, self.lille, profile={"sessions_per_week": 100, "offers_per_week": 100}
+                )
+            self.memorandum = await build.memorandum(w, self.asking, self.lille, **memorandum)
+
+    def name(self, person_id: UUID) -> str:
+        """Tell who it is."""
+        return next(name for name, person in self.people.items() if person.id == person_id)
+
+    async def call(
+        self, who: str, method: str, path: str, body: Any = None, *, status: int | None = None, **headers: str
+    ) -> httpx.Response:
+        """Call the API as that person."""
+        bearer = await build.bearer(self.world, self.people[who])
+        answer = await self.client.request(method, path, json=body, headers=bearer | headers)
+        if status is not None:
+            assert answer.status_code == status, (method, path, answer.status_code, answer.text)
+        return answer
+
+    async def post(self, who: str, path: str, body: Any = None, status: int = 200) -> Any:
+        """Call with POST, and give what came back."""
+        return (await self.call(who, "POST", path, {} if body is None else body, status=status)).json()
+
+    async def get(self, who: str, path: str) -> Any:
+        """Call with GET, and give what came back."""
+        return (await self.call(who, "GET", path, status=200)).json()
+
+    def wish(self, **fields: Any) -> dict[str, Any]:
+        """Give the body of a request."""
+        return {
+            "specialty": "paediatrics",
+            "priority": "urgent",
+            "mode": "live",
+            "question": QUESTION,
+            "languages": ["en"],
+            "age_band": "child",
+            "duration_minutes": 30,
+            "consent": {"scope": "general", "given_on": self.clock.now().date().isoformat()},
+        } | fields
+
+    async def request(self, **fields: Any) -> str:
+        """File a request, and give its id."""
+        body = {name: value for name, value in self.wish(**fields).items() if value is not None}
+        return str((await self.post("clinician", "/v1/consultations", body, 201))["id"])
+
+    async def offer(self, mentor: str = "mentor") -> Any:
+        """Give the pending offer of that mentor."""
+        (found,) = (await self.get(mentor, "/v1/offers?state=pending"))["items"]
+        return found
+
+    async def booked(self, mentor: str = "mentor", **fields: Any) -> Any:
+        """File a request that this mentor accepts, and give the appointment."""
+        await self.request(**fields)
+        mine = await self.offer(mentor)
+        return await self.post(mentor, f"/v1/offers/{mine['id']}/accept", {"starts_at": mine["starts"][0]})
+
+    async def rows(self, statement: str, **values: object) -> list[Any]:
+        """Read the database."""
+        async with self.world.database.work(actor.TIMER) as w:
+            return list((await w.sql(sa.text(statement), values)).all())
+
+    async def sweep(self) -> None:
+        """Let the timers act once."""
+        await sweep.once(self.world.database)
+
+    async def next_wave(self) -> None:
+        """Go on to when the next wave is due, and let the timers act."""
+        (row,) = await self.rows("SELECT next_wave_at FROM consultation")
+        self.clock.set(max(row.next_wave_at, self.clock.now()))
+        await self.sweep()
+
+    async def later_start(self, appointment: Any, minutes: int = 15) -> str:
+        """Give a start a little after the appointment's."""
+        return instant(read_instant(appointment["starts_at"]) + timedelta(minutes=minutes))
+
+    async def state(self) -> State:
+        """Read how things stand in the rows."""
+        (consultation,) = await self.rows("SELECT state FROM consultation")
+        appointments = await self.rows("SELECT id, status FROM appointment ORDER BY id DESC LIMIT 1")
+        if not appointments:
+            return State(consultation.state, None, {}, [])
+        parts = await self.rows(
+            "SELECT person_id, status FROM participant WHERE appointment_id = :id", id=appointments[0].id
+        )
+        seats = await self.rows("SELECT person_id FROM seat")
+        return State(
+            consultation.state,
+            appointments[0].status,
+            {self.name(row.person_id): row.status for row in parts},
+            sorted(self.name(row.person_id) for row in seats),
+        )
+
+    async def look(self) -> None:
+        """Take what is there as known: `change` tells of what comes after."""
+        await self.change()
+
+    async def change(self) -> Change:
+        """Tell what is new since the last look; each event's subject must have risen by one version."""
+        events = [e for e in await self.rows("SELECT * FROM event ORDER BY id") if e.id not in self.seen_events]
+        for event in events:
+            before = self.versions.get(event.subject_id, 0)
+            assert event.subject_version == before + 1, (event.type, before, event.subject_version)
+            self.versions[event.subject_id] = event.subject_version
+        self.seen_events |= {event.id for event in events}
+        for table in ("consultation", "offer", "appointment", "memorandum"):
+            for row in await self.rows(f"SELECT id, version FROM {table}"):
+                self.versions[row.id] = row.version
+        mails = [m for m in await self.rows("SELECT * FROM delivery ORDER BY id") if m.id not in self.seen_mails]
+        self.seen_mails |= {mail.id for mail in mails}
+        return Change(
+            sorted([(event.type, await self._subject(event)) for event in events]),
+            sorted((mail.payload["template"], self.name(mail.person_id)) for mail in mails),
+            sorted(
+                (self.name(mail.person_id), calendar["method"], calendar["status"], calendar["sequence"])
+                for mail in mails
+                if (calendar := mail.payload.get("calendar"))
+            ),
+        )
+
+    async def _subject(self, event: Any) -> str:
+        if not event.type.startswith("offer."):
+            return str(event.type.split(".")[0])
+        (row,) = await self.rows("SELECT mentor_id FROM offer WHERE id = :id", id=event.subject_id)
+        return self.name(row.mentor_id)
+
+
+def given_today(scene: Scene) -> dict[str, str]:
+    """Give the body of a consent."""
+    return {"scope": "general", "given_on": scene.clock.now().date().isoformat()}
