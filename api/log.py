@@ -1,0 +1,135 @@
+"""The log of a memorandum: its chain, entry by entry, and whether it holds."""
+
+from fastapi import APIRouter
+
+from api import bodies, deps, shapes
+from api.transactional import Transactional
+from service import memorandum_log, tables
+
+router = APIRouter(prefix="/v1/memoranda/{id}/log", tags=["log"], route_class=Transactional)
+_EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
+_GENESIS, _HASH = "0" * 64, "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+_FACTS = {
+    "kind": "session",
+    "session_id": _EXAMPLE_ID,
+    "appointment_id": _EXAMPLE_ID,
+    "consultation_id": _EXAMPLE_ID,
+    "memorandum_id": _EXAMPLE_ID,
+    "programme_id": _EXAMPLE_ID,
+    "route": "direct",
+    "is_memorandum_chosen_anew": False,
+    "mode": "live",
+    "specialty": "paed",
+    "priority": "urgent",
+    "requesting_institution_id": _EXAMPLE_ID,
+    "partner_institution_id": _EXAMPLE_ID,
+    "clinician_id": _EXAMPLE_ID,
+    "mentor_id": _EXAMPLE_ID,
+    "participants": [_EXAMPLE_ID],
+    "started_at": "2026-11-20T10:02:00Z",
+    "ended_at": "2026-11-20T10:31:00Z",
+    "minutes": 29,
+    "outcome": "advice_given",
+    "is_civil_for_requester": True,
+    "is_civil_for_mentor": True,
+}
+
+
+class Facts(shapes.Shape):
+    """What an entry seals of a session or an advice: ids, times, codes and counts."""
+
+    model_config = bodies.like(_FACTS)
+    kind: str
+    session_id: shapes.Id
+    appointment_id: shapes.Id | None
+    consultation_id: shapes.Id
+    memorandum_id: shapes.Id
+    programme_id: shapes.Id
+    route: str
+    is_memorandum_chosen_anew: bool
+    mode: str
+    specialty: str
+    priority: str
+    requesting_institution_id: shapes.Id
+    partner_institution_id: shapes.Id
+    clinician_id: shapes.Id
+    mentor_id: shapes.Id
+    participants: list[shapes.Id]
+    started_at: shapes.Instant
+    ended_at: shapes.Instant
+    minutes: int
+    outcome: str
+    is_civil_for_requester: bool
+    is_civil_for_mentor: bool
+
+
+class LogEntry(shapes.Shape):
+    """One entry; `hash` is SHA-256 over `previous_hash` and the other fields in the canonical form of RFC 8785."""
+
+    model_config = bodies.like(
+        {
+            "id": _EXAMPLE_ID,
+            "memorandum_id": _EXAMPLE_ID,
+            "position": 1,
+            "kind": "session",
+            "corrects": None,
+            "logged_at": "2026-11-20T10:35:00Z",
+            "logged_by": _EXAMPLE_ID,
+            "facts": _FACTS,
+            "previous_hash": _GENESIS,
+            "hash": _HASH,
+        }
+    )
+    id: shapes.Id
+    memorandum_id: shapes.Id
+    position: int
+    kind: str
+    corrects: shapes.Id | None
+    logged_at: shapes.Instant
+    logged_by: shapes.Id | None
+    facts: Facts | None
+    previous_hash: str
+    hash: str
+
+
+class Verification(shapes.Shape):
+    """Whether the chain holds: how many entries do, the last good hash, and the first entry that does not.
+
+    `first_broken` is an entry's id, or `head` when the end of the chain is missing.
+    """
+
+    model_config = bodies.like({"ok": True, "entries": 12, "head": _HASH, "first_broken": None})
+    ok: bool
+    entries: int
+    head: str
+    first_broken: str | None
+
+
+@router.get("")
+async def log(w: deps.W, id: shapes.Id, page: deps.Paging) -> shapes.Listing[LogEntry]:  # noqa: A002
+    """List the entries of the memorandum's log in their order; a correction names the entry it stands for."""
+    rows = await memorandum_log.entries(w, id, page.after_number() or 0, page.limit + 1)
+    rows, following = page.cut(rows, lambda row: (row[0].position,))
+    return shapes.Listing(items=[_shown(*row) for row in rows], next=following)
+
+
+@router.get("/verification")
+async def verification(w: deps.W, id: shapes.Id) -> Verification:  # noqa: A002
+    """Follow the whole chain, over the facts as they are stored now."""
+    found = await memorandum_log.verification(w, id)
+    return Verification(ok=found.ok, entries=found.entries, head=found.head, first_broken=found.first_broken)
+
+
+def _shown(entry: tables.LogEntry, session: tables.Session | None) -> LogEntry:
+    return LogEntry(
+        id=entry.id,
+        memorandum_id=entry.memorandum_id,
+        position=entry.position,
+        kind=entry.kind,
+        corrects=entry.corrects,
+        logged_at=entry.logged_at,
+        logged_by=entry.logged_by,
+        facts=None if session is None else Facts.model_validate(memorandum_log.facts(session)),
+        previous_hash=entry.previous_hash,
+        hash=entry.hash,
+    )

@@ -1,0 +1,114 @@
+"""What was counted for a report, as plain values, and how evenly something is spread (domain §8)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+NOT_HELD = ("no_show_mentor", "no_show_clinician", "cancelled_late")
+_QUARTER = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Median and quartiles of some durations, in hours."""
+
+    rows: int = 0
+    lower: float | None = None
+    median: float | None = None
+    upper: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Counts over the consultations of one priority that were opened in the period."""
+
+    filed: int = 0
+    completed: int = 0
+    unmatched: int = 0
+    cancelled: int = 0
+    expired: int = 0
+    allocation: Spread = Spread()
+    answer: Spread = Spread()
+    closing: Spread = Spread()
+    allocation_decided: int = 0
+    allocated_in_time: int = 0
+    answer_decided: int = 0
+    answered_in_time: int = 0
+    day_decided: int = 0
+    answered_within_day: int = 0
+    first_wave_over: int = 0
+    first_wave_accepted: int = 0
+    needing_backup: int = 0
+    with_offers: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offers:
+    """Counts over the offers sent in the period."""
+
+    sent: int = 0
+    accepted: int = 0
+    declined: int = 0
+    wrong_specialty: int = 0
+    mentors: int = 0
+    most_in_week: int = 0
+    weeks: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """How many logged sessions share mode, outcome, route and whether the hour was civil on each side."""
+
+    mode: str
+    outcome: str
+    route: str
+    is_civil_for_requester: bool
+    is_civil_for_mentor: bool
+    sessions: int
+    minutes: int
+
+    @property
+    def is_held(self) -> bool:
+        """Tell whether the people met, or the advice was written."""
+        return self.outcome not in NOT_HELD
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How many follow-up answers say the same."""
+
+    side: str
+    is_useful: bool
+    patient_outcome: str | None
+    answers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numbers:
+    """Everything counted for one report; `asked` is by priority."""
+
+    asked: Mapping[str, Asked] = field(default_factory=dict)
+    everybody: Asked = Asked()
+    offers: Offers = Offers()
+    happened: Sequence[Happened] = ()
+    answers: Sequence[Answer] = ()
+    mentor_minutes: Sequence[int] = ()
+    areas: Mapping[str, int] = field(default_factory=dict)
+    partner_countries: Mapping[str, int] = field(default_factory=dict)
+    requesting_regions: Mapping[str, int] = field(default_factory=dict)
+
+
+def gini(values: Iterable[float]) -> float | None:
+    """Tell how unevenly something is spread: 0 all alike, towards 1 one has it all; None when there is nothing."""
+    placed = sorted(values)
+    total = sum(placed)
+    if not total:
+        return None
+    weighted = sum(place * value for place, value in enumerate(placed, start=1))
+    return 2 * weighted / (len(placed) * total) - (len(placed) + 1) / len(placed)
+
+
+def top_quarter_share(values: Iterable[float]) -> float | None:
+    """Tell which share of the whole the upper quarter has, its size rounded up; None when there is nothing."""
+    placed = sorted(values, reverse=True)
+    total = sum(placed)
+    return sum(placed[: -(-len(placed) // _QUARTER)]) / total if total else None
