@@ -283,12 +283,7 @@ def _availability(found: Hours) -> Availability:
 
 
 def _hours(body: Availability) -> Hours:
-    weekly = []
-    for place, day in enumerate(body.weekly):
-        try:
-            weekly.append(Weekly(DAYS.index(day.day), _minute(day.from_), _minute(day.until)))
-        except ValueError:
-            raise errors.Invalid(f"/weekly/{place}/until", "must be later than from, on the same day") from None
+    weekly = [Weekly(DAYS.index(day.day), _minute(day.from_), _minute(day.until)) for day in body.weekly]
     dated = [DatedHours(found.kind, found.from_, found.until) for found in body.exceptions]
     return Hours(body.zone, tuple(weekly), tuple(dated))
 

@@ -260,6 +260,9 @@ def _requires_keeper(w: Work, row: tables.MentorProfile, *others: str) -> None:
 
 
 def _check_weekly(wanted: Hours) -> None:
+    for place, found in enumerate(wanted.weekly):
+        if found.until_minute <= found.from_minute:
+            raise errors.Invalid(f"/weekly/{place}/until", "must be later than from, on the same day")
     placed = sorted((found.weekday, found.from_minute, found.until_minute, n) for n, found in enumerate(wanted.weekly))
     for before, after in itertools.pairwise(placed):
         if before[0] == after[0] and after[1] < before[2]:
