@@ -30,7 +30,6 @@ RESOURCES = (
     "sessions",
     "activities",
     "reports",
-    "log",
     "events",
     "webhooks",
     "links",

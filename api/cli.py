@@ -6,7 +6,9 @@ import dataclasses
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, TypeVar
+from uuid import UUID
 
 import typer
 
@@ -21,7 +23,9 @@ BAD_SETTINGS = 2
 
 commands = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 log = typer.Typer(no_args_is_help=True, help="The chained log of each memorandum.")
+report = typer.Typer(no_args_is_help=True, help="The figures of the log.")
 commands.add_typer(log, name="log")
+commands.add_typer(report, name="report")
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
@@ -169,6 +173,40 @@ def verify(*, as_json: AsJson = False) -> None:
     for line in () if as_json else lines:
         print(f"{line['memorandum_id']}: {line['entries']} entries, {'holds' if line['ok'] else 'BROKEN'}")
     raise typer.Exit(0 if all(one.ok for one in found.values()) else 1)
+
+
+@report.command("memorandum")
+def report_memorandum(
+    memorandum_id: Annotated[UUID, typer.Argument(metavar="ID")],
+    from_: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day.")] = None,
+    until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The first day not counted.")] = None,
+    zone: Annotated[str | None, typer.Option(help="Whose days; the programme's if unset.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Print a memorandum's figures, as a table or in JSON."""
+    from api import reports as shapes  # noqa: PLC0415
+    from service import errors, reports  # noqa: PLC0415
+    from service.rules import availability  # noqa: PLC0415
+
+    try:
+        told = availability.canonical_zone(zone) if zone else None
+        first, end = from_ and from_.date(), until and until.date()
+        made = _work(lambda _, w: reports.memorandum(w, memorandum_id, first, end, told))
+    except errors.NotFound:
+        msg = "No memorandum has this id."
+        raise Stop(msg) from None
+    except (errors.Invalid, availability.UnknownZone) as error:
+        raise Stop(str(error)) from None
+    if as_json:
+        print(shapes.shown(made).model_dump_json(by_alias=True))
+        return
+    print(f"{made.kind} {made.subject_id}, {made.from_on} until {made.until_on} in {made.zone}")
+    for figure in made.figures:
+        value = "-" if figure.value is None else f"{figure.value:.4g}"
+        print(f"  {figure.name:<34}{value:>12} {figure.unit}")
+        for part in figure.parts:
+            print(f"    {part.key:<32}{'-' if part.value is None else f'{part.value:.4g}':>12}")
 
 
 def _settings(log_level: str | None = None) -> settings.Settings:
