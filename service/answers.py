@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from service import access, bookings, deidentification, errors, notices, offers, tables
+from service import access, admission, bookings, deidentification, errors, notices, offers, tables
 from service.rules import lifecycle, matching
 from service.rules.case import Link
 from service.rules.gate import Refusal
@@ -63,7 +63,7 @@ async def accept(w: Work, offer_id: UUID, starts_at: datetime | None) -> Accepte
         raise errors.TimeNotBookable("/starts_at", "this offer asks for written advice: send no time")
     waived: Collection[str] = {Refusal.OUTSIDE_HOURS, Refusal.MENTOR_PAUSED}
     if starts_at not in offer.starts:
-        await offers.must_be_bookable(w, consultation, offer.mentor_id, starts_at, held)
+        await admission.must_be_bookable(w, consultation, offer.mentor_id, starts_at, held)
         waived = ()
     return await _agree(w, consultation, offer, rivals, starts_at, held, waived)
 
@@ -73,7 +73,7 @@ async def _accept_written(
 ) -> Accepted:
     if offer.kind == "live":
         raise errors.TimeNotBookable("/starts_at", "a live consultation needs one of the offered times")
-    await offers.gate_with_budget(w, consultation, offer, None, waived={Refusal.OUTSIDE_HOURS})
+    await admission.gate_with_budget(w, consultation, offer, None, waived={Refusal.OUTSIDE_HOURS})
     bookings.step("consultation", consultation, "scheduled")
     consultation.advice_due_at = consultation.answer_due_at
     consultation.next_wave_at = consultation.alert_at = None
@@ -95,7 +95,9 @@ async def _agree(  # noqa: PLR0913, PLR0917 - an agreement's parts
 ) -> Accepted:
     """Seat both people first (a loser reads slot-taken), ask the gate second, then tell."""
     if held and held.status == "booked":
-        link = await offers.gate_with_budget(w, consultation, offer, starts_at, waived=waived, but_appointment=held.id)
+        link = await admission.gate_with_budget(
+            w, consultation, offer, starts_at, waived=waived, but_appointment=held.id
+        )
         offers.tell(w, "offer.accepted", consultation, offer)
         await bookings.replace_mentor(w, consultation, held, offer, link, starts_at)
         await offers.withdraw(w, consultation, [rival for rival in rivals if rival.id != offer.id])
@@ -124,7 +126,7 @@ async def _book(
         rows = await notices.participants(w, held.id)
         if held.starts_at == starts_at and any(row.person_id == offer.mentor_id for row in rows):
             await bookings.confirm(w, consultation, held, offer)
-            link = await offers.gate_with_budget(
+            link = await admission.gate_with_budget(
                 w, consultation, offer, starts_at, waived=waived, but_appointment=held.id
             )
             held.memorandum_id, held.route = link.memorandum_id, link.route
@@ -143,11 +145,11 @@ async def _book(
             clinician_status=clinician_status,
         )
     except errors.SlotTaken as error:
-        known = await offers.facts(w, consultation, offer.mentor_id)
+        known = await admission.facts(w, consultation, offer.mentor_id)
         raise errors.SlotTaken(
-            matching.propose(known.asked, known.mentor, w.now, known.book)[: offers.MOST_STARTS]
+            matching.propose(known.asked, known.mentor, w.now, known.book)[: admission.MOST_STARTS]
         ) from error
-    link = await offers.gate_with_budget(
+    link = await admission.gate_with_budget(
         w, consultation, offer, starts_at, waived=waived, but_appointment=appointment.id
     )
     appointment.memorandum_id, appointment.route = link.memorandum_id, link.route
@@ -155,15 +157,22 @@ async def _book(
 
 
 async def decline(w: Work, offer_id: UUID, reason: str, note: str | None = None) -> tables.Offer:
-    """The mentor says no; the next wave goes out as soon as nobody of this one is left."""
+    """The mentor says no; the next wave goes out as soon as nobody of this one is left.
+
+    Declining after a promise of written advice hands it back: the consultation seeks again.
+    """
+    deidentification.check(w, {"note": note})
     consultation, offer, rivals = await _open(w, offer_id)
     access.requires_mentors_side(w, offer)
+    if offer.state == "accepted" and offer.ended_at is None and consultation.advice_due_at:
+        offer.decline_reason, offer.note = reason, w.seal(note, offer.id)
+        w.touch(offer)
+        await offers.reopen(w, consultation, rivals)
+        return offer
     if offer.state == "declined" and offer.decline_reason == reason:
         return offer
     _must_be_answerable(offer, lifecycle.decline, w)
-    offer.answered_at, offer.decline_reason = w.now, reason
-    deidentification.check(w, {"note": note})
-    offer.note = w.seal(note, offer.id)
+    offer.answered_at, offer.decline_reason, offer.note = w.now, reason, w.seal(note, offer.id)
     offers.tell(w, "offer.declined", consultation, offer)
     mentors = await notices.people(w, [offer.mentor_id])
     await notices.to_people(w, "offer_thanks", consultation, mentors.values())

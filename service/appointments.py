@@ -9,7 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import access, answers, bookings, deidentification, errors, events, notices, offers, tables
+from service import access, admission, answers, bookings, deidentification, errors, events, notices, offers, tables
 from service.rules import gate, lifecycle, matching
 from service.work import Work
 
@@ -61,7 +61,7 @@ async def move(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.App
     if starts_at <= w.now:
         raise errors.TimeNotBookable("/starts_at", "this time lies behind us")
     mentor = next(row for row in seen.rows if row.role == "mentor")
-    known = await offers.facts(w, consultation, mentor.person_id, but_appointment=appointment.id, at=starts_at)
+    known = await admission.facts(w, consultation, mentor.person_id, but_appointment=appointment.id, at=starts_at)
     is_agreed = starts_at in appointment.proposed_starts and _is_other_side(w, seen)
     if is_agreed or starts_at in matching.propose(known.asked, known.mentor, w.now, known.book):
         waived = answers.AGREED if is_agreed else frozenset()
@@ -117,16 +117,14 @@ async def cancel(w: Work, appointment_id: UUID, reason: str, note: str | None = 
 
 async def lose(w: Work, consultation: tables.Consultation, side: str, reason: str) -> None:
     """The agreed time came to nothing by that side: the consultation goes on, or ends."""
-    state = lifecycle.after_loss(side)
-    bookings.step("consultation", consultation, state)
-    if state == "open":
-        consultation.next_wave_at = w.now
-        consultation.advice_due_at = None
-        bookings.tell_consultation(w, "consultation.opened", consultation)
+    all_offers = await offers.of_consultation(w, consultation.id)
+    if lifecycle.after_loss(side) == "open":
+        await offers.reopen(w, consultation, all_offers)
         return
+    bookings.step("consultation", consultation, "cancelled")
     consultation.cancel_reason, consultation.closed_at = reason, w.now
     bookings.tell_consultation(w, "consultation.cancelled", consultation)
-    await offers.withdraw(w, consultation, await offers.of_consultation(w, consultation.id))
+    await offers.withdraw(w, consultation, all_offers)
 
 
 async def release_hold(w: Work, appointment_id: UUID) -> tables.Appointment:

@@ -65,7 +65,7 @@ held AS (
   SELECT t.person_id, array_agg(a.starts_at) AS starts
   FROM participant t JOIN chosen USING (person_id)
   JOIN appointment a ON a.id = t.appointment_id AND a.status IN ('booked', 'fulfilled')
-  WHERE a.starts_at > :days_7 AND t.role = 'mentor' GROUP BY t.person_id
+  WHERE a.starts_at > :days_7 AND t.role = 'mentor' AND a.id <> :but GROUP BY t.person_id
 ),
 met AS (
   SELECT mentor_id AS person_id,
@@ -230,6 +230,7 @@ async def mentors(
             "institutions": institutions,
             "people": chosen,
             "same_case": same_case,
+            "but": but_appointment or _NOBODY,
             "consultation": consultation.id,
             "clinician": asked.requester_id,
             "institution": asked.institution_id,

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import col
 
-from service import access, clock, errors, events, paging, tables
+from service import access, clock, deidentification, errors, events, paging, tables
 from service.rules import availability, chain, lifecycle
 from service.rules.case import Link
 from service.work import Work
@@ -214,6 +214,7 @@ async def transition(
     The first activation begins its validity if no date was known, an end ends it, and signing dates the signature.
     """
     access.requires_admin(w, row.programme_id)
+    deidentification.check(w, {"reason": reason})
     from_status = row.status
     try:
         lifecycle.step("memorandum", from_status, to)

@@ -12,13 +12,24 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col, select
 
-from service import access, bookings, candidates, clock, errors, events, memoranda, notices, paging, tables
-from service.rules import gate, lifecycle, matching, policy
-from service.rules.case import Case, Link, Mentor, Rulebook
+from service import (
+    access,
+    admission,
+    audit,
+    bookings,
+    candidates,
+    clock,
+    deidentification,
+    errors,
+    events,
+    notices,
+    paging,
+    tables,
+)
+from service.rules import lifecycle, matching, policy
+from service.rules.case import Rulebook
 from service.rules.gate import Refusal
 from service.work import Work
-
-MOST_STARTS = 3
 
 
 async def of_consultation(w: Work, consultation_id: UUID) -> list[tables.Offer]:
@@ -140,93 +151,6 @@ def tell(w: Work, type_: str, consultation: tables.Consultation, offer: tables.O
     events.record(w, type_, offer, offer.id, audience, state=offer.state, consultation_id=consultation.id)
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """One mentor and one case as the gate sees them now."""
-
-    asked: Case
-    mentor: Mentor
-    book: Rulebook
-
-
-async def facts(
-    w: Work,
-    consultation: tables.Consultation,
-    mentor_id: UUID,
-    *,
-    but_appointment: UUID | None = None,
-    at: datetime | None = None,
-) -> _Facts:
-    """Load what the gate needs about this mentor, for a time around `at`; raises NotFound for somebody who is none."""
-    asked = await candidates.case(w, consultation, but_appointment=but_appointment)
-    found = await candidates.mentors(w, consultation, asked, people=[mentor_id], but_appointment=but_appointment, at=at)
-    if not found:
-        raise errors.NotFound
-    return _Facts(asked, found[0], await candidates.rulebook(w, consultation.programme_id))
-
-
-def _gate(
-    w: Work,
-    known: _Facts,
-    start: datetime | None,
-    overrides: Collection[str] = (),
-    *,
-    waived: Collection[str] = (),
-    is_asking: bool,
-) -> Link:
-    """Give the memorandum the session runs under, or raise GateRefused with every failing rule."""
-    refused = gate.check(known.asked, known.mentor, start, w.now, known.book, overrides, is_asking=is_asking)
-    reasons = [rule.value for rule in refused if rule not in waived]
-    link = gate.choose_link(known.asked, known.mentor, start or w.now, known.book, overrides)
-    if reasons or link is None:
-        raise errors.GateRefused(reasons or [Refusal.NO_MEMORANDUM.value])
-    return link
-
-
-async def gate_with_budget(
-    w: Work,
-    consultation: tables.Consultation,
-    offer: tables.Offer,
-    start: datetime | None,
-    *,
-    waived: Collection[str] = (),
-    but_appointment: UUID | None = None,
-) -> Link:
-    """As `_gate`, and no other booking can spend the same minutes: a memorandum with a budget is locked, then read."""
-    overrides = [offer.override_rule] if offer.override_rule else []
-    locked: UUID | None = None
-    while True:
-        known = await facts(w, consultation, offer.mentor_id, but_appointment=but_appointment, at=start)
-        link = _gate(w, known, start, overrides, waived=waived, is_asking=False)
-        # What was chosen at the offer stays as long as it still holds.
-        chosen = [
-            k for k in known.mentor.links if k.memorandum_id == offer.memorandum_id and k.is_valid(start or w.now)
-        ]
-        fitting = [
-            k for k in gate.covering(known.asked, chosen, known.book) if gate.has_budget(known.asked, k, overrides)
-        ]
-        link = fitting[0] if fitting else link
-        if link.minutes_left is None or link.memorandum_id == locked:
-            return link
-        await memoranda.lock_budget(w, link.memorandum_id)
-        locked = link.memorandum_id
-
-
-async def must_be_bookable(
-    w: Work, consultation: tables.Consultation, mentor_id: UUID, starts_at: datetime, own: tables.Appointment | None
-) -> None:
-    """Go on only if the time is bookable for both, `own` left aside; raises SlotTaken or TimeNotBookable."""
-    known = await facts(w, consultation, mentor_id, but_appointment=own.id if own else None)
-    bookable = matching.propose(known.asked, known.mentor, w.now, known.book)
-    if starts_at not in bookable:
-        taken = await candidates.busy(
-            w, [mentor_id, consultation.clinician_id], starts_at, starts_at, but_appointment=own.id if own else None
-        )
-        if taken:
-            raise errors.SlotTaken(bookable[:MOST_STARTS])
-        raise errors.TimeNotBookable("/starts_at", "not one of the offered times, and not a bookable one")
-
-
 async def withdraw(w: Work, consultation: tables.Consultation, offers: Sequence[tables.Offer]) -> None:
     """Close what still waits, without a mark against the mentors; they are thanked."""
     closed = [offer for offer in offers if offer.state in {"pending", "countered"}]
@@ -262,6 +186,21 @@ async def _expired(w: Work, consultation: tables.Consultation, offer: tables.Off
     await notices.to_people(w, "offer_closed", consultation, mentors.values())
 
 
+async def reopen(w: Work, consultation: tables.Consultation, all_offers: Sequence[tables.Offer]) -> None:
+    """What was agreed came to nothing by the mentor's side: the consultation seeks again, with its whole time anew."""
+    for offer in all_offers:
+        if offer.state == "accepted" and offer.ended_at is None:
+            offer.ended_at = w.now
+    book = await candidates.rulebook(w, consultation.programme_id)
+    due = policy.answer_due_at(book.policy, consultation.priority, w.now)
+    bookings.step("consultation", consultation, "open")
+    consultation.answer_due_at = max(due, consultation.answer_due_at or due)
+    consultation.alert_at = policy.alert_at(book.policy, consultation.priority, w.now)
+    consultation.advice_due_at, consultation.is_advice_overdue_told = None, False
+    consultation.next_wave_at = w.now
+    bookings.tell_consultation(w, "consultation.opened", consultation)
+
+
 async def choose(
     w: Work,
     consultation_id: UUID,
@@ -273,28 +212,38 @@ async def choose(
     consultation = await access.visible_consultation(w, consultation_id)
     access.requires_at(w, consultation.institution_id, "coordinator")
     consultation = await bookings.lock_consultation(w, consultation_id)
-    await of_consultation(w, consultation_id)
-    return await _ask_by_hand(w, consultation, mentor_id, starts, override)
+    all_offers = await of_consultation(w, consultation_id)
+    if override:
+        deidentification.check(w, {"override/reason": override[1]})
+    offer = await _ask_by_hand(w, consultation, all_offers, mentor_id, starts, override)
+    if override:
+        audit.record(w, "override_rule", "offer", offer.id, rule=override[0])
+    return offer
 
 
 async def _ask_by_hand(
     w: Work,
     consultation: tables.Consultation,
+    all_offers: Sequence[tables.Offer],
     mentor_id: UUID,
     starts: Sequence[datetime] | None,
     override: tuple[str, str] | None,
 ) -> tables.Offer:
+    if consultation.state == "scheduled" and consultation.advice_due_at and consultation.advice_due_at <= w.now:
+        await reopen(w, consultation, all_offers)
     if consultation.state not in {*lifecycle.SEEKING, "scheduled"} or consultation.advice_due_at:
         raise errors.IllegalTransition("consultation", consultation.state, "offered")
     own = await bookings.live(w, consultation.id)
-    known = await facts(w, consultation, mentor_id, but_appointment=own.id if own else None)
+    known = await admission.facts(w, consultation, mentor_id, but_appointment=own.id if own else None)
     overrides = [override[0]] if override else []
     free = matching.propose(known.asked, known.mentor, w.now, known.book, overrides)
     chosen = tuple(starts) if starts else matching.pick_three(free, known.asked.zone, known.mentor.zone)
     is_live = consultation.mode != "written" and bool(chosen)
     if not is_live and consultation.mode == "live":
         raise errors.GateRefused([Refusal.DEADLINE_UNREACHABLE.value])
-    links = [_gate(w, known, start, overrides, is_asking=True) for start in (chosen if is_live else (None,))]
+    links = [
+        admission.gate_at(w, known, start, overrides, is_asking=True) for start in (chosen if is_live else (None,))
+    ]
     if starts and not set(starts) <= set(free):
         raise errors.TimeNotBookable("/starts", "one of these times is not bookable")
     candidate = matching.Candidate(
@@ -330,13 +279,13 @@ async def hold(w: Work, consultation_id: UUID, mentor_id: UUID, starts_at: datet
         raise errors.Exists("A time is held for this consultation: release it first.", held.id)
     if held:
         await bookings.release(w, consultation, held, "hold_expired")
-    await must_be_bookable(w, consultation, mentor_id, starts_at, None)
+    await admission.must_be_bookable(w, consultation, mentor_id, starts_at, None)
     pending = [offer for offer in all_offers if offer.mentor_id == mentor_id and offer.state == "pending"]
-    offer = pending[0] if pending else await _ask_by_hand(w, consultation, mentor_id, [starts_at], None)
+    offer = pending[0] if pending else await _ask_by_hand(w, consultation, all_offers, mentor_id, [starts_at], None)
     if starts_at not in offer.starts:
         offer.starts = sorted({*offer.starts, starts_at})
         w.touch(offer)
-    link = await gate_with_budget(w, consultation, offer, starts_at)
+    link = await admission.gate_with_budget(w, consultation, offer, starts_at)
     book = await candidates.rulebook(w, consultation.programme_id)
     appointment = await bookings.create(
         w,

@@ -247,3 +247,48 @@ async def test_reminders_go_out_a_day_and_an_hour_before(scene: Scene, w: Work) 
         await sweep.once(scene.world.database)
     reminders = await scene.rows("SELECT person_id FROM delivery WHERE payload->>'template' = 'reminder'")
     assert len(reminders) == 4
+
+
+async def test_a_mentor_with_one_session_a_week_can_take_that_one(scene: Scene) -> None:
+    async with scene.world.database.work(actor.TIMER) as w:
+        await w.sql(sa.text("UPDATE mentor_profile SET sessions_per_week = 1"))
+    await scene.do(scene.clinician, consultations.request, scene.wish(priority="routine"))
+    (mine,) = await scene.rows("SELECT id, mentor_id, starts FROM offer")
+    mentor = scene.mentor if mine.mentor_id == scene.mentor.id else scene.rival
+    accepted = await scene.do(mentor, answers.accept, mine.id, mine.starts[0])
+    assert accepted.appointment.status == "booked"
+
+
+async def test_written_advice_handed_back_is_asked_of_another_mentor(scene: Scene) -> None:
+    await scene.do(scene.clinician, consultations.request, scene.wish(mode="written", priority="routine"))
+    (mine,) = await scene.rows("SELECT id, mentor_id FROM offer")
+    mentor = scene.mentor if mine.mentor_id == scene.mentor.id else scene.rival
+    await scene.do(mentor, answers.accept, mine.id, None)
+    await scene.do(mentor, answers.decline, mine.id, "busy")
+    await sweep.once(scene.world.database)
+    states = await scene.rows("SELECT state, ended_at IS NULL AS is_on FROM offer ORDER BY wave")
+    assert [(row.state, row.is_on) for row in states] == [("accepted", False), ("pending", True)]
+
+
+async def test_overdue_advice_goes_to_the_coordinator_who_may_choose_another_mentor(scene: Scene) -> None:
+    asked = await scene.do(scene.clinician, consultations.request, scene.wish(mode="written", priority="routine"))
+    (mine,) = await scene.rows("SELECT id, mentor_id FROM offer")
+    first, second = (scene.mentor, scene.rival) if mine.mentor_id == scene.mentor.id else (scene.rival, scene.mentor)
+    await scene.do(first, answers.accept, mine.id, None)
+    scene.clock.forward(days=7, minutes=1)
+    await sweep.once(scene.world.database)
+    told = await scene.rows("SELECT person_id FROM delivery WHERE payload->>'template' = 'advice_overdue'")
+    assert [row.person_id for row in told] == [scene.coordinator.id]
+    offer = await scene.do(scene.coordinator, offers.choose, asked.id, second.id, None, None)
+    accepted = await scene.do(second, answers.accept, offer.id, None)
+    assert accepted.consultation.state == "scheduled"
+
+
+async def test_a_time_that_somebody_else_has_is_taken_not_unbookable(scene: Scene) -> None:
+    first = await scene.do(scene.clinician, consultations.request, scene.wish())
+    (mine,) = await scene.rows("SELECT id, starts FROM offer WHERE mentor_id = :m", m=scene.mentor.id)
+    await scene.do(scene.mentor, answers.accept, mine.id, mine.starts[0])
+    second = await scene.do(scene.clinician, consultations.request, scene.wish())
+    assert first.id != second.id
+    with pytest.raises(errors.SlotTaken):
+        await scene.do(scene.coordinator, offers.hold, second.id, scene.rival.id, mine.starts[0])
