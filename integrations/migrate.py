@@ -1,5 +1,6 @@
 """The way from an older schema to this one; several processes may ask for it at once."""
 
+import logging
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 FOLDER = Path(__file__).resolve().parent.parent / "migrations"
+logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells at each look which dialect it speaks
 _ONE_AT_A_TIME = 0x706F6272  # "pobr"
 
 

@@ -6,6 +6,7 @@
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -18,6 +19,9 @@ import world as simulated
 from integrations import logs, migrate, postgres, settings
 from integrations.world import World
 from service import actor, clock, work
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 TEMPLATE = f"pobratym_template_{os.getpid()}"
 
@@ -100,13 +104,29 @@ async def w(world: World) -> AsyncIterator[work.Work]:
         yield unit
 
 
-@pytest.fixture
-async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
-    """The API over this test's world, without a network."""
+@pytest.fixture(scope="session")
+def application() -> "FastAPI":
+    """The API, put together once: each test gives it its own world."""
     from api import app  # noqa: PLC0415 - most tests need no edge, and it is slow to import
 
-    transport = httpx.ASGITransport(app.create(world), raise_app_exceptions=False, client=("127.0.0.1", 50000))
-    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as found:
+    return app.create()
+
+
+@pytest.fixture(scope="session")
+def probing_application() -> "FastAPI":
+    """The API with the probe resource beside the real ones."""
+    import probe  # noqa: PLC0415 - as above
+    from api import app  # noqa: PLC0415
+
+    found = app.create()
+    found.include_router(probe.router)
+    return found
+
+
+@pytest.fixture
+async def client(application: "FastAPI", world: World) -> AsyncIterator[httpx.AsyncClient]:
+    """The API over this test's world, without a network, called from the machine itself."""
+    async with simulated.calling(application, world) as found:
         yield found
 
 
@@ -119,13 +139,9 @@ async def caller(world: World) -> dict[str, str]:
 
 
 @pytest.fixture
-async def probing(world: World, caller: dict[str, str]) -> AsyncIterator[httpx.AsyncClient]:
-    """The API with the probe resource beside the real ones; calls come from a coordinator."""
-    import probe  # noqa: PLC0415 - as above
-    from api import app  # noqa: PLC0415
-
-    found = app.create(world)
-    found.include_router(probe.router)
-    transport = httpx.ASGITransport(found, client=("127.0.0.1", 50000))
-    async with httpx.AsyncClient(transport=transport, base_url="http://testserver", headers=caller) as client:
+async def probing(
+    probing_application: "FastAPI", world: World, caller: dict[str, str]
+) -> AsyncIterator[httpx.AsyncClient]:
+    """The API with the probe resource; calls come from a coordinator."""
+    async with simulated.calling(probing_application, world, headers=caller) as client:
         yield client

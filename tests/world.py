@@ -1,9 +1,11 @@
 """The world of a test: a clock that is set by hand, fixed keys, databases that vanish."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
+import httpx
 import sqlalchemy as sa
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -13,6 +15,9 @@ from integrations import tokens
 from integrations.settings import Settings
 from integrations.world import World, engine_of, outbox_of
 from service import crypto, work
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 MONDAY = datetime(2026, 11, 16, 8, tzinfo=UTC)
 KEYS = crypto.Keys({"test": bytes(range(32))})
@@ -69,6 +74,15 @@ def made(settings: Settings, engine: AsyncEngine, clock: TestClock, bind: AsyncC
     """A world on the engine, or on one connection of it."""
     database = work.Database(bind or engine, clock, KEYS)  # type: ignore[arg-type]  # a session is content with either
     return World(settings, clock, KEYS, engine, database, outbox_of(settings), tokens.Tokens(settings.base_url))
+
+
+def calling(
+    app: "FastAPI", world: World, *, headers: Mapping[str, str] | None = None, address: str = "127.0.0.1"
+) -> httpx.AsyncClient:
+    """A client of the application over this world, whose calls come from `address`."""
+    app.state.world = world
+    transport = httpx.ASGITransport(app, client=(address, 50000))
+    return httpx.AsyncClient(transport=transport, base_url="http://testserver", headers=headers)
 
 
 async def _outside(server: URL, sql: str) -> None:

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections import Counter
+from pathlib import Path
 
 import httpx
 import pytest
 import sqlalchemy as sa
+from fastapi import FastAPI
 
 import build
 import world as simulated
-from api import app, metrics, problems
+from api import metrics, problems
 from integrations.world import World
 from service import actor, clock, errors, tables
 
@@ -286,22 +288,22 @@ async def test_live_and_ready_say_so(client: httpx.AsyncClient) -> None:
     assert (await client.get("/health/ready")).json() == {"status": "ready", "reasons": []}
 
 
-async def test_an_unreachable_database_makes_it_unready_and_leaves_it_alive(world: World) -> None:
+async def test_an_unreachable_database_makes_it_unready_and_leaves_it_alive(
+    probing_application: FastAPI, world: World, caller: dict[str, str]
+) -> None:
     away = simulated.engine(world.settings, sa.make_url("postgresql+asyncpg://nobody@/nothing?host=/nowhere"))
     without = simulated.made(world.settings, away, simulated.TestClock())
-    transport = httpx.ASGITransport(app.create(without))
-    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+    async with simulated.calling(probing_application, without) as client:
         ready, live = await client.get("/health/ready"), await client.get("/health/live")
-        signing_in = await client.post("/v1/probes", headers={"Authorization": "Bearer a.b.c"})
+        working = await client.get("/v1/probes", headers=caller)
 
     assert (ready.status_code, ready.json()["reasons"]) == (503, ["database_unreachable"])
     assert live.status_code == 200
-    assert signing_in.status_code == 404
+    assert (working.status_code, working.headers["retry-after"]) == (503, "1")
 
 
-async def test_metrics_are_for_the_machine_itself_or_a_token(world: World) -> None:
-    transport = httpx.ASGITransport(app.create(world), client=("192.0.2.1", 50000))
-    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as afar:
+async def test_metrics_are_for_the_machine_itself_or_a_token(application: FastAPI, world: World) -> None:
+    async with simulated.calling(application, world, address="192.0.2.1") as afar:
         stranger = await afar.get("/metrics")
         world.settings = world.settings.model_validate(
             {**world.settings.model_dump(exclude_none=True), "metrics_token": "a-token-of-sixteen"}
@@ -325,14 +327,11 @@ async def test_there_is_no_demo_clock_on_a_system_that_is_none(client: httpx.Asy
 
 
 async def test_the_demo_clock_is_set_and_returned_from_the_machine_itself(
-    world: World, tmp_path_factory: pytest.TempPathFactory
+    application: FastAPI, world: World, tmp_path: Path
 ) -> None:
-    world.clock = clock.ManualClock(tmp_path_factory.mktemp("clock") / "clock-offset")
-    found = app.create(world)
-    near, afar = (
-        httpx.AsyncClient(transport=httpx.ASGITransport(found, client=(host, 1)), base_url="http://testserver")
-        for host in ("127.0.0.1", "192.0.2.1")
-    )
+    world.clock = clock.ManualClock(tmp_path / "clock-offset")
+    near = simulated.calling(application, world)
+    afar = simulated.calling(application, world, address="192.0.2.1")
     refused = await afar.put("/demo/clock", json={"now": "2026-11-10T08:00:00Z"})
     await near.put("/demo/clock", json={"now": "2026-11-10T08:00:00Z"})
     moved = world.clock.now()

@@ -7,9 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 import build
-from api import app, openapi, raw
+import world as simulated
+from api import openapi, raw
 from integrations.world import World
 from service import actor, clock
 
@@ -167,12 +169,12 @@ async def role(request: pytest.FixtureRequest, world: World) -> dict[str, str]:
     return await build.bearer(world, who)
 
 
-async def test_no_route_answers_hostile_input_with_5xx(world: World, role: dict[str, str]) -> None:
-    found = app.create(world)
-    transport = httpx.ASGITransport(found, client=("192.0.2.1", 50000))
+async def test_no_route_answers_hostile_input_with_5xx(
+    application: FastAPI, world: World, role: dict[str, str]
+) -> None:
     bad: list[str] = []
-    async with httpx.AsyncClient(transport=transport, base_url="http://testserver", headers=role) as client:
-        for method, path, operation in operations(openapi.describe(found)):
+    async with simulated.calling(application, world, headers=role, address="192.0.2.1") as client:
+        for method, path, operation in operations(openapi.describe(application)):
             for address, body in attacks(path, operation):
                 headers = {"If-Match": "*"} | (JSON if body is not None else {})
                 answer = await client.request(method, address, content=body, headers=headers)
