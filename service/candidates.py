@@ -23,6 +23,8 @@ from service.work import Work
 
 NEAR_MISSES = 50
 """Mentors of the asked specialty whom no memorandum reaches: listed so that a coordinator sees why."""
+OTHERS = 20
+"""And some of any specialty, so that in a small programme nobody is missing from the list without a reason."""
 
 _MENTORS = sa.text("""
 WITH chosen AS (
@@ -102,8 +104,10 @@ ORDER BY person_id, lower(during)
 """).bindparams(sa.bindparam("people", type_=ARRAY(PG_UUID(as_uuid=True))))
 
 _NEAR = sa.text("""
-SELECT person_id FROM mentor_specialty JOIN mentor_profile USING (person_id)
-WHERE specialty_code = ANY(:codes) AND NOT institution_id = ANY(:institutions) LIMIT :most
+(SELECT person_id FROM mentor_specialty JOIN mentor_profile USING (person_id)
+ WHERE specialty_code = ANY(:codes) AND institution_id <> ALL(:institutions) LIMIT :most)
+UNION
+(SELECT person_id FROM mentor_profile WHERE institution_id <> ALL(:institutions) LIMIT :others)
 """).bindparams(sa.bindparam("institutions", type_=ARRAY(PG_UUID(as_uuid=True))))
 
 _NOBODY = UUID(int=0)
@@ -197,7 +201,7 @@ async def mentors(
 ) -> list[Mentor]:
     """Load the mentors whom a memorandum of any status links with the requester, or just `people`.
 
-    `near` names specialties whose other mentors are loaded too, fifty at most; the minutes left of a budget are those
+    `near` names specialties whose other mentors are loaded too, some of any other besides; the minutes left of a budget are those
     of the period of `at`, or now.
     """
     institutions: list[UUID] = []
@@ -221,7 +225,9 @@ async def mentors(
     if people is None:
         institutions = list(links)
         if near:
-            rows = await w.sql(_NEAR, {"codes": list(near), "institutions": institutions, "most": NEAR_MISSES})
+            rows = await w.sql(
+                _NEAR, {"codes": list(near), "institutions": institutions, "most": NEAR_MISSES, "others": OTHERS}
+            )
             chosen = list(rows.scalars())
     same_case = [consultation.id, *([consultation.follows_id] if consultation.follows_id else [])]
     rows = await w.sql(
