@@ -201,8 +201,8 @@ async def mentors(
 ) -> list[Mentor]:
     """Load the mentors whom a memorandum of any status links with the requester, or just `people`.
 
-    `near` names specialties whose other mentors are loaded too, some of any other besides; the minutes left of a budget are those
-    of the period of `at`, or now.
+    `near` names specialties whose other mentors are loaded too, some of any other besides; the minutes left of a
+    budget are those of the period of `at`, or now.
     """
     institutions: list[UUID] = []
     chosen = list(people or ())
