@@ -270,3 +270,16 @@ def test_a_memorandum_is_chosen_exactly_when_no_rule_about_memoranda_refuses(dat
     chosen = gate.choose_link(case(), mentor(links=links), START, BOOK)
     assert (chosen is None) == bool(refusals)
     assert set(refusals) <= {"no_memorandum", "area_not_covered", "activity_not_covered", "budget_spent"}
+
+
+@pytest.mark.parametrize(
+    ("hour", "minute", "refused"),
+    [
+        (20, 30, False),
+        (20, 35, True),
+        (5, 55, True),
+        (6, 0, False),
+    ],  # in UTC: an hour later in Paris, half an hour long
+)
+def test_quiet_hours_are_from_22_to_7_unless_the_mentor_says_otherwise(hour, minute, refused) -> None:
+    assert check(start=utc(2026, 11, 18, hour, minute)) == ((Refusal.OUTSIDE_HOURS,) if refused else ())
