@@ -138,20 +138,23 @@ class Tried:
     said: Mapping[str, str] | None = None
     marks: Sequence[tuple[str, Sequence[tuple[str, bool]]]] = ()
     confirm: Sequence[str] = ()
+    confirmed: Sequence[str] = ()
 
 
 def named(name: str, form: Fields, error: errors.PersonalDataFound) -> Tried:
     """Show the form again with what seems to name somebody marked; ticked once, it goes through."""
-    spans = [(str(span["field"]), int(span["start"]), int(span["end"])) for span in error.members["spans"]]
+    found = error.members["spans"]
+    listed = found if isinstance(found, list) else []
+    spans = [(str(span["field"]), int(span["start"]), int(span["end"])) for span in listed]
     shown = []
     for field in dict.fromkeys(field for field, _, _ in spans):
         text, parts, at = form.typed(field), [], 0
-        for start, end in sorted((start, end) for found, start, end in spans if found == field):
+        for start, end in sorted((start, end) for name_, start, end in spans if name_ == field):
             parts += [(text[at:start], False), (text[max(at, start) : end], True)]
             at = max(at, end)
         shown.append((field, [*parts, (text[at:], False)]))
     before = [f"{span.field}:{span.start}:{span.end}" for span in form.confirmed()]
-    return Tried(name, form, None, shown, [*before, *(f"{field}:{start}:{end}" for field, start, end in spans)])
+    return Tried(name, form, None, shown, [f"{field}:{start}:{end}" for field, start, end in spans], before)
 
 
 async def sent(request: Request) -> Fields:

@@ -224,7 +224,7 @@ class Page(APIRoute):
                 return _on_page(request, error)
             except RequestValidationError:
                 return _on_page(request, errors.NotFound())  # only paths are declared, and no id looks like this one
-            except problems.BadBody:
+            except (problems.BadBody, problems.UnsupportedMediaType):
                 return _on_page(request, errors.Invalid("", "the form cannot be read"))
 
         return paged

@@ -33,11 +33,6 @@ class Words:
     locale: str
     table: Mapping[str, Any]
 
-    def code(self, kind: str, value: str) -> str:
-        """Word a code of the kind; raises LookupError for one that the catalogue does not know."""
-        word: str = self.table[kind][value]
-        return word
-
     def problem(self, name: str) -> Mapping[str, str] | None:
         """Give the title and advice of a problem by its kebab-case name, if the catalogue knows it."""
         found: Mapping[str, str] | None = self.table["problems"].get(name)
@@ -60,11 +55,11 @@ class Words:
 
     def language(self, code: str) -> str:
         """Name the language."""
-        return babel.Locale.parse(self.locale).languages.get(code, code)
+        return str(babel.Locale.parse(self.locale).languages.get(code, code))
 
     def country(self, code: str) -> str:
         """Name the country."""
-        return babel.Locale.parse(self.locale).territories.get(code, code)
+        return str(babel.Locale.parse(self.locale).territories.get(code, code))
 
     def day(self, day: date) -> str:
         """Word a date."""

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
-import world as simulated
 
 import build
+import world as simulated
 from api import app
 from integrations.world import World
 from service import actor, consultations, logins, tables
@@ -67,7 +67,9 @@ class Scene:
 
     async def state(self) -> str:
         """Everything of every row that pages could change."""
-        found = [await self.rows(f"SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM {name} t") for name in COUNTED]
+        found = [
+            await self.rows(f"SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM {name} t") for name in COUNTED
+        ]
         return repr(found)
 
     async def link(self, purpose: str, who: tables.Person | None = None) -> tuple[str, tables.Link]:

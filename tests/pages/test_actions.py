@@ -176,9 +176,7 @@ async def test_a_proposed_move_is_answered_by_link(
 async def test_feedback_is_given_once_by_link(scene: Any, client: httpx.AsyncClient) -> None:
     appointment = await booked(scene)
     scene.clock.set(appointment.ends_at + timedelta(hours=1))
-    happened = sessions.Happened(
-        started_at=appointment.starts_at, ended_at=appointment.ends_at, outcome="advice_given"
-    )
+    happened = sessions.Happened(started_at=appointment.starts_at, ended_at=appointment.ends_at, outcome="advice_given")
     await scene.act(scene.mentor, sessions.log, appointment.id, happened)
     path, _ = await scene.link("feedback", scene.clinician)
     refused = await client.post(path, data={"outcome": "better"})
@@ -244,7 +242,9 @@ async def test_a_link_does_nothing_for_a_person_who_was_disabled(scene: Any, cli
     assert [(await client.get(path)).status_code, (await client.post(path)).status_code] == [404, 404]
 
 
-@pytest.mark.parametrize("token", ["x", "%00", "A" * 48, "%F0%9F%92%80", "..%2f..%2fetc", "a" * 4000, "%22%3E%3Cb%3E", "%FF"])
+@pytest.mark.parametrize(
+    "token", ["x", "%00", "A" * 48, "%F0%9F%92%80", "..%2f..%2fetc", "a" * 4000, "%22%3E%3Cb%3E", "%FF"]
+)
 @pytest.mark.parametrize("folder", ["a", "j", "sign-in"])
 async def test_strange_tokens_are_not_known(client: httpx.AsyncClient, folder: str, token: str) -> None:
     answers_ = [await client.get(f"/{folder}/{token}"), await client.post(f"/{folder}/{token}")]

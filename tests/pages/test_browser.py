@@ -1,0 +1,104 @@
+"""The pages in a real browser, on a phone's screen and without any script: what a person sees and presses."""
+
+import asyncio
+import os
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from api import app
+from integrations.world import World
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PHONE = {"width": 390, "height": 844}
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.races,
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="LEFT OUT: no Chromium is installed (make setup-browser)"),
+]
+
+
+@asynccontextmanager
+async def served(world: World) -> AsyncIterator[str]:
+    """The application on a port of its own."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    world.settings = world.settings.model_copy(update={"base_url": address})
+    server = uvicorn.Server(uvicorn.Config(app.create(world), log_config=None, lifespan="off"))
+    task = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        yield address
+    finally:
+        server.should_exit = True
+        await task
+        listening.close()
+
+
+@asynccontextmanager
+async def phone(complaints: list[str], locale: str) -> AsyncIterator[Any]:
+    """A page of a browser without scripts; what the browser complains of is kept."""
+    from playwright.async_api import async_playwright  # noqa: PLC0415 - slow to import, and not needed elsewhere
+
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        context = await browser.new_context(viewport=PHONE, java_script_enabled=False, locale=locale)
+        page = await context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        yield page
+        await browser.close()
+
+
+async def picture(page: Any, folder: Path, name: str) -> None:
+    """Keep a picture, in the folder of POBRATYM_TEST_PICTURES if it is set; nothing may be wider than the phone."""
+    folder = Path(os.environ.get("POBRATYM_TEST_PICTURES", folder))
+    await page.screenshot(path=folder / f"{name}.png", full_page=True)
+    for box in [await element.bounding_box() for element in await page.locator("section, input, button").all()]:
+        assert box is None or box["x"] + box["width"] <= PHONE["width"], name
+
+
+async def test_a_clinician_asks_and_a_mentor_accepts_on_phones_without_scripts(
+    scene: Any, world: World, tmp_path: Path
+) -> None:
+    complaints: list[str] = []
+    async with served(world) as address:
+        async with phone(complaints, "uk-UA") as page:
+            await page.goto(address)
+            await picture(page, tmp_path, "1-welcome")
+            await page.goto(address + await scene.sign_in_path(scene.clinician))
+            await page.get_by_role("button", name="Увійти").click()
+            await page.get_by_role("link", name="Подати запит").click()
+            await picture(page, tmp_path, "2-new")
+            await page.select_option("select[name=specialty]", "paediatrics")
+            await page.get_by_text("Терміново: протягом 24 годин").click()
+            await page.fill("textarea[name=question]", "Дитина з опіком. Тел. +380 44 123 45 67")
+            await page.select_option("select[name=age_band]", "child")
+            await page.check("input[name=mode][value=live]")
+            await page.check("input[name=languages][value=en]")
+            await page.check("input[name=consent][value=general]")
+            await page.get_by_role("button", name="Надіслати запит").click()
+            await picture(page, tmp_path, "3-personal-data")
+            await page.fill("textarea[name=question]", "Дитина 5 років з опіком 20 %: яка доза?")
+            await page.get_by_role("button", name="Надіслати запит").click()
+            await page.wait_for_url("**/consultations/*-*")
+            await picture(page, tmp_path, "4-consultation")
+        async with phone(complaints, "en-GB") as page:
+            path, _ = await scene.link("offer.accept")
+            await page.goto(address + path)
+            await picture(page, tmp_path, "5-accept")
+            await page.get_by_role("button", name="Yes, I take it").click()
+            await picture(page, tmp_path, "6-accepted")
+            await page.goto(address + await scene.sign_in_path(scene.mentor))
+            await page.get_by_role("button", name="Sign in").click()
+            await picture(page, tmp_path, "7-home")
+            await page.get_by_role("link", name="Paediatrics").first.click()
+            await picture(page, tmp_path, "8-mentor-consultation")
+        assert [row.status for row in await scene.rows("SELECT status FROM appointment")] == ["booked"]
+    assert [text for text in complaints if "Content Security Policy" in text] == []
