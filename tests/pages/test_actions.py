@@ -1,18 +1,18 @@
 """Links in mails: looking changes nothing, pressing does it once."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import httpx
 import pytest
 
 from integrations.world import World
-from service import answers, appointments, sessions
+from pages.scene import Scene
+from service import answers, appointments, sessions, tables
 
 CSP = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
-async def test_an_offer_is_accepted_by_the_link_of_its_mail(scene: Any, client: httpx.AsyncClient) -> None:
+async def test_an_offer_is_accepted_by_the_link_of_its_mail(scene: Scene, client: httpx.AsyncClient) -> None:
     asked = await scene.ask()
     path, link = await scene.link("offer.accept")
     shown = await client.get(path)
@@ -27,16 +27,17 @@ async def test_an_offer_is_accepted_by_the_link_of_its_mail(scene: Any, client: 
     assert (row.starts_at, row.status) == (link.starts_at, "booked")
 
 
-async def test_the_page_shows_the_time_by_both_clocks(scene: Any, client: httpx.AsyncClient) -> None:
+async def test_the_page_shows_the_time_by_both_clocks(scene: Scene, client: httpx.AsyncClient) -> None:
     await scene.ask()
     path, link = await scene.link("offer.accept")
     shown = (await client.get(path)).text
+    assert link.starts_at is not None
 
     assert f"{link.starts_at + timedelta(hours=1):%H:%M} (Paris, UTC+1)" in shown
     assert f"{link.starts_at + timedelta(hours=2):%H:%M} (Kyiv, UTC+2)" in shown
 
 
-async def test_looking_at_links_changes_nothing(scene: Any, client: httpx.AsyncClient) -> None:
+async def test_looking_at_links_changes_nothing(scene: Scene, client: httpx.AsyncClient) -> None:
     await scene.ask()
     await scene.ask(mode="written")
     before = await scene.state()
@@ -48,7 +49,7 @@ async def test_looking_at_links_changes_nothing(scene: Any, client: httpx.AsyncC
     assert await scene.state() == before
 
 
-async def test_no_page_of_a_link_shows_the_case(scene: Any, client: httpx.AsyncClient) -> None:
+async def test_no_page_of_a_link_shows_the_case(scene: Scene, client: httpx.AsyncClient) -> None:
     await scene.ask()
     for purpose in ("offer.accept", "offer.counter", "offer.decline"):
         path, _ = await scene.link(purpose)
@@ -59,7 +60,7 @@ async def test_no_page_of_a_link_shows_the_case(scene: Any, client: httpx.AsyncC
     assert "CANARY" not in (await client.get(path)).text
 
 
-async def test_a_second_press_shows_the_same_result(scene: Any, client: httpx.AsyncClient) -> None:
+async def test_a_second_press_shows_the_same_result(scene: Scene, client: httpx.AsyncClient) -> None:
     await scene.ask()
     path, _ = await scene.link("offer.accept")
     await client.post(path)
@@ -72,7 +73,7 @@ async def test_a_second_press_shows_the_same_result(scene: Any, client: httpx.As
     assert await scene.state() == before
 
 
-async def test_a_decline_needs_a_reason_of_the_list(scene: Any, client: httpx.AsyncClient) -> None:
+async def test_a_decline_needs_a_reason_of_the_list(scene: Scene, client: httpx.AsyncClient) -> None:
     await scene.ask()
     path, _ = await scene.link("offer.decline")
     without = await client.post(path)
@@ -85,7 +86,7 @@ async def test_a_decline_needs_a_reason_of_the_list(scene: Any, client: httpx.As
     assert "You have declined" in (await client.get(path)).text
 
 
-async def test_other_times_are_read_by_the_mentors_own_clock(scene: Any, client: httpx.AsyncClient) -> None:
+async def test_other_times_are_read_by_the_mentors_own_clock(scene: Scene, client: httpx.AsyncClient) -> None:
     await scene.ask()
     path, _ = await scene.link("offer.counter")
     await client.post(path, data={"time_1": "2026-11-17T18:00", "time_2": "", "time_3": "2026-11-17T19:30"})
@@ -95,7 +96,7 @@ async def test_other_times_are_read_by_the_mentors_own_clock(scene: Any, client:
     assert row.counter_starts == [datetime(2026, 11, 17, 17, tzinfo=UTC), datetime(2026, 11, 17, 18, 30, tzinfo=UTC)]
 
 
-async def test_a_time_that_the_clock_never_shows_is_refused_at_its_field(scene: Any, client: httpx.AsyncClient) -> None:
+async def test_a_time_that_no_clock_shows_is_refused_at_its_field(scene: Scene, client: httpx.AsyncClient) -> None:
     await scene.ask()
     path, _ = await scene.link("offer.counter")
     answer = await client.post(path, data={"time_1": "2026-11-17T18:00", "time_2": "2027-03-28T02:30"})
@@ -107,14 +108,14 @@ async def test_a_time_that_the_clock_never_shows_is_refused_at_its_field(scene: 
 
 
 @pytest.mark.parametrize("value", ["", "2026-11-17", "tomorrow", "2026-11-17T18:00Z", "9999-12-31T23:59", "\0"])
-async def test_times_that_are_none_are_refused(scene: Any, client: httpx.AsyncClient, value: str) -> None:
+async def test_times_that_are_none_are_refused(scene: Scene, client: httpx.AsyncClient, value: str) -> None:
     await scene.ask()
     path, _ = await scene.link("offer.counter")
 
     assert (await client.post(path, data={"time_1": value})).status_code == 422
 
 
-async def test_a_time_behind_us_is_refused_at_its_field(scene: Any, client: httpx.AsyncClient) -> None:
+async def test_a_time_behind_us_is_refused_at_its_field(scene: Scene, client: httpx.AsyncClient) -> None:
     await scene.ask()
     path, _ = await scene.link("offer.counter")
     answer = await client.post(path, data={"time_1": "2026-11-15T10:00"})
@@ -123,7 +124,7 @@ async def test_a_time_behind_us_is_refused_at_its_field(scene: Any, client: http
     assert "This time lies behind us." in answer.text
 
 
-async def test_the_clinician_takes_a_countered_time_by_link(scene: Any, client: httpx.AsyncClient) -> None:
+async def test_the_clinician_takes_a_countered_time_by_link(scene: Scene, client: httpx.AsyncClient) -> None:
     await scene.ask()
     path, _ = await scene.link("offer.counter")
     await client.post(path, data={"time_1": "2026-11-17T10:00"})
@@ -136,7 +137,7 @@ async def test_the_clinician_takes_a_countered_time_by_link(scene: Any, client: 
     assert "Час заплановано" in (await client.get(path)).text
 
 
-async def test_the_clinician_takes_none_of_the_countered_times(scene: Any, client: httpx.AsyncClient) -> None:
+async def test_the_clinician_takes_none_of_the_countered_times(scene: Scene, client: httpx.AsyncClient) -> None:
     await scene.ask()
     path, _ = await scene.link("offer.counter")
     await client.post(path, data={"time_1": "2026-11-17T10:00"})
@@ -147,16 +148,17 @@ async def test_the_clinician_takes_none_of_the_countered_times(scene: Any, clien
     assert "Ви не обрали жодного варіанта" in (await client.get(path)).text
 
 
-async def booked(scene: Any) -> Any:
+async def booked(scene: Scene) -> tables.Appointment:
     await scene.ask()
     (offer,) = await scene.rows("SELECT id, starts FROM offer")
     accepted = await scene.act(scene.mentor, answers.accept, offer.id, offer.starts[0])
-    return accepted.appointment
+    made: tables.Appointment = accepted.appointment
+    return made
 
 
 @pytest.mark.parametrize(("purpose", "is_moved"), [("move.accept", True), ("move.decline", False)])
 async def test_a_proposed_move_is_answered_by_link(
-    scene: Any, client: httpx.AsyncClient, purpose: str, is_moved: bool
+    scene: Scene, client: httpx.AsyncClient, purpose: str, is_moved: bool
 ) -> None:
     appointment = await booked(scene)
     late = appointment.starts_at.replace(hour=19, minute=0)
@@ -173,7 +175,7 @@ async def test_a_proposed_move_is_answered_by_link(
     assert (await client.get(path)).status_code == 200
 
 
-async def test_feedback_is_given_once_by_link(scene: Any, client: httpx.AsyncClient) -> None:
+async def test_feedback_is_given_once_by_link(scene: Scene, client: httpx.AsyncClient) -> None:
     appointment = await booked(scene)
     scene.clock.set(appointment.ends_at + timedelta(hours=1))
     happened = sessions.Happened(started_at=appointment.starts_at, ended_at=appointment.ends_at, outcome="advice_given")
@@ -190,7 +192,7 @@ async def test_feedback_is_given_once_by_link(scene: Any, client: httpx.AsyncCli
     assert "Дякуємо за відповідь" in (await client.get(path)).text
 
 
-async def test_an_expired_link_is_gone_and_does_nothing(scene: Any, client: httpx.AsyncClient) -> None:
+async def test_an_expired_link_is_gone_and_does_nothing(scene: Scene, client: httpx.AsyncClient) -> None:
     await scene.ask()
     path, link = await scene.link("offer.accept")
     scene.clock.set(link.expires_at)
@@ -200,7 +202,7 @@ async def test_an_expired_link_is_gone_and_does_nothing(scene: Any, client: http
     assert await scene.state() == before
 
 
-async def test_a_link_whose_offer_was_answered_otherwise_is_gone(scene: Any, client: httpx.AsyncClient) -> None:
+async def test_a_link_whose_offer_was_answered_otherwise_is_gone(scene: Scene, client: httpx.AsyncClient) -> None:
     await scene.ask()
     (offer,) = await scene.rows("SELECT id FROM offer")
     await scene.act(scene.mentor, answers.decline, offer.id, "busy")
@@ -211,7 +213,7 @@ async def test_a_link_whose_offer_was_answered_otherwise_is_gone(scene: Any, cli
     assert "You have declined" in (await client.get(done)).text
 
 
-async def test_a_press_that_fails_says_so_and_leaves_the_link_usable(scene: Any, client: httpx.AsyncClient) -> None:
+async def test_a_press_that_fails_says_so_and_leaves_the_link_usable(scene: Scene, client: httpx.AsyncClient) -> None:
     await scene.ask()
     await scene.rows("UPDATE memorandum SET status = 'suspended' RETURNING id")
     path, _ = await scene.link("offer.accept")
@@ -224,7 +226,7 @@ async def test_a_press_that_fails_says_so_and_leaves_the_link_usable(scene: Any,
     assert (await scene.rows("SELECT count(*) FROM appointment"))[0][0] == 1
 
 
-async def test_a_link_of_one_purpose_is_none_of_another(scene: Any, client: httpx.AsyncClient) -> None:
+async def test_a_link_of_one_purpose_is_none_of_another(scene: Scene, client: httpx.AsyncClient) -> None:
     await scene.ask()
     sign_in = (await scene.sign_in_path(scene.mentor)).removeprefix("/sign-in/")
     accept = (await scene.link("offer.accept"))[0].removeprefix("/a/")
@@ -234,7 +236,7 @@ async def test_a_link_of_one_purpose_is_none_of_another(scene: Any, client: http
     assert (await client.get(f"/j/{accept}")).status_code == 404
 
 
-async def test_a_link_does_nothing_for_a_person_who_was_disabled(scene: Any, client: httpx.AsyncClient) -> None:
+async def test_a_link_does_nothing_for_a_person_who_was_disabled(scene: Scene, client: httpx.AsyncClient) -> None:
     await scene.ask()
     await scene.rows("UPDATE person SET state = 'disabled' WHERE id = :id RETURNING id", id=scene.mentor.id)
     path, _ = await scene.link("offer.accept")
@@ -253,7 +255,7 @@ async def test_strange_tokens_are_not_known(client: httpx.AsyncClient, folder: s
     assert all("<b>" not in answer.text for answer in answers_)
 
 
-async def test_every_page_has_the_headers_that_protect_it(scene: Any, client: httpx.AsyncClient) -> None:
+async def test_every_page_has_the_headers_that_protect_it(scene: Scene, client: httpx.AsyncClient) -> None:
     await scene.ask()
     accept, _ = await scene.link("offer.accept")
     for path in (accept, "/", "/a/nothing", await scene.sign_in_path(scene.mentor), "/consultations/new"):
@@ -267,7 +269,7 @@ async def test_every_page_has_the_headers_that_protect_it(scene: Any, client: ht
         assert " style=" not in answer.text
 
 
-async def test_a_form_of_another_site_is_refused(scene: Any, client: httpx.AsyncClient) -> None:
+async def test_a_form_of_another_site_is_refused(scene: Scene, client: httpx.AsyncClient) -> None:
     await scene.ask()
     path, _ = await scene.link("offer.accept")
     foreign = [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"}]
@@ -285,7 +287,7 @@ def with_room(world: World) -> None:
 
 
 async def test_the_room_is_open_from_ten_minutes_before_until_an_hour_after(
-    scene: Any, client: httpx.AsyncClient, world: World
+    scene: Scene, client: httpx.AsyncClient, world: World
 ) -> None:
     with_room(world)
     appointment = await booked(scene)
@@ -301,7 +303,7 @@ async def test_the_room_is_open_from_ten_minutes_before_until_an_hour_after(
     assert f"{opens + timedelta(hours=1):%H:%M} (Paris, UTC+1)" in seen[0].text
 
 
-async def test_without_a_room_the_page_says_so(scene: Any, client: httpx.AsyncClient) -> None:
+async def test_without_a_room_the_page_says_so(scene: Scene, client: httpx.AsyncClient) -> None:
     appointment = await booked(scene)
     scene.clock.set(appointment.starts_at)
     path, _ = await scene.link("join", scene.clinician)
@@ -309,7 +311,7 @@ async def test_without_a_room_the_page_says_so(scene: Any, client: httpx.AsyncCl
     assert "не налаштовано" in (await client.get(path)).text
 
 
-async def test_a_cancelled_call_has_no_room(scene: Any, client: httpx.AsyncClient, world: World) -> None:
+async def test_a_cancelled_call_has_no_room(scene: Scene, client: httpx.AsyncClient, world: World) -> None:
     with_room(world)
     appointment = await booked(scene)
     await scene.act(scene.mentor, appointments.cancel, appointment.id, "illness")

@@ -7,16 +7,20 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 import uvicorn
 
 from api import app
 from integrations.world import World
+from pages.scene import Scene
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-PHONE = {"width": 390, "height": 844}
+WIDTH, HEIGHT = 390, 844
 
 pytestmark = [
     pytest.mark.browser,
@@ -43,29 +47,31 @@ async def served(world: World) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def phone(complaints: list[str], locale: str) -> AsyncIterator[Any]:
+async def phone(complaints: list[str], locale: str) -> AsyncIterator["Page"]:
     """A page of a browser without scripts; what the browser complains of is kept."""
     from playwright.async_api import async_playwright  # noqa: PLC0415 - slow to import, and not needed elsewhere
 
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        context = await browser.new_context(viewport=PHONE, java_script_enabled=False, locale=locale)
+        context = await browser.new_context(
+            viewport={"width": WIDTH, "height": HEIGHT}, java_script_enabled=False, locale=locale
+        )
         page = await context.new_page()
         page.on("console", lambda message: complaints.append(message.text))
         yield page
         await browser.close()
 
 
-async def picture(page: Any, folder: Path, name: str) -> None:
+async def picture(page: "Page", folder: Path, name: str) -> None:
     """Keep a picture, in the folder of POBRATYM_TEST_PICTURES if it is set; nothing may be wider than the phone."""
     folder = Path(os.environ.get("POBRATYM_TEST_PICTURES", folder))
     await page.screenshot(path=folder / f"{name}.png", full_page=True)
     for box in [await element.bounding_box() for element in await page.locator("section, input, button").all()]:
-        assert box is None or box["x"] + box["width"] <= PHONE["width"], name
+        assert box is None or box["x"] + box["width"] <= WIDTH, name
 
 
 async def test_a_clinician_asks_and_a_mentor_accepts_on_phones_without_scripts(
-    scene: Any, world: World, tmp_path: Path
+    scene: Scene, world: World, tmp_path: Path
 ) -> None:
     complaints: list[str] = []
     async with served(world) as address:

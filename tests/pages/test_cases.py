@@ -5,8 +5,10 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 import build
+from pages.scene import Scene
 from service import actor, answers, clock, sessions, tables
 
 CANARY = "CANARY-OF-THE-CASE"
@@ -16,11 +18,11 @@ def written(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-async def offer_of(scene: Any) -> Any:
+async def offer_of(scene: Scene) -> sa.Row[Any]:
     return (await scene.rows("SELECT id, starts, state, decline_reason, counter_starts FROM offer ORDER BY id"))[0]
 
 
-async def agreed(scene: Any, **fields: object) -> Any:
+async def agreed(scene: Scene, **fields: object) -> tables.Consultation:
     """A consultation that the mentor took."""
     asked = await scene.ask(**fields)
     offer = await offer_of(scene)
@@ -30,20 +32,20 @@ async def agreed(scene: Any, **fields: object) -> Any:
     return asked
 
 
-async def appointment_of(scene: Any) -> Any:
+async def appointment_of(scene: Scene) -> sa.Row[Any]:
     return (await scene.rows("SELECT id, starts_at, ends_at, status, cancel_reason, proposed_starts FROM appointment"))[
         0
     ]
 
 
-async def reads(scene: Any) -> int:
+async def reads(scene: Scene) -> int:
     return int((await scene.rows("SELECT count(*) FROM audit WHERE action = 'read_case_text'"))[0][0])
 
 
 # --- who sees what --------------------------------------------------------------------------------------------------
 
 
-async def test_the_people_of_the_case_read_the_question_and_each_reading_is_remembered(scene: Any) -> None:
+async def test_the_people_of_the_case_read_the_question_and_each_reading_is_remembered(scene: Scene) -> None:
     asked = await scene.ask()
     offer = await offer_of(scene)
     seen = []
@@ -58,7 +60,7 @@ async def test_the_people_of_the_case_read_the_question_and_each_reading_is_reme
     assert await reads(scene) == 3
 
 
-async def test_a_mentor_who_declined_no_longer_reads_the_question(scene: Any) -> None:
+async def test_a_mentor_who_declined_no_longer_reads_the_question(scene: Scene) -> None:
     await scene.ask()
     offer = await offer_of(scene)
     await scene.act(scene.mentor, answers.decline, offer.id, "busy")
@@ -70,7 +72,7 @@ async def test_a_mentor_who_declined_no_longer_reads_the_question(scene: Any) ->
     assert await reads(scene) == 0
 
 
-async def test_an_admin_sees_the_consultation_without_the_question(scene: Any) -> None:
+async def test_an_admin_sees_the_consultation_without_the_question(scene: Scene) -> None:
     asked = await scene.ask()
     async with scene.world.database.work(actor.TIMER) as w:
         admin = await build.admin(w, locale="en")
@@ -82,7 +84,7 @@ async def test_an_admin_sees_the_consultation_without_the_question(scene: Any) -
     assert "/cancel" not in answer.text
 
 
-async def test_what_is_not_yours_is_not_there(scene: Any) -> None:
+async def test_what_is_not_yours_is_not_there(scene: Scene) -> None:
     asked = await scene.ask()
     offer = await offer_of(scene)
     async with scene.world.database.work(actor.TIMER) as w:
@@ -116,7 +118,7 @@ async def test_strangers_are_asked_to_sign_in(client: httpx.AsyncClient, path: s
     assert (await client.get(path.format(clock.new_id()))).status_code == 401
 
 
-async def test_in_an_emergency_every_page_says_the_local_pathway_first(scene: Any) -> None:
+async def test_in_an_emergency_every_page_says_the_local_pathway_first(scene: Scene) -> None:
     async with scene.world.database.work(actor.TIMER) as w:
         profile = await w.session.get_one(tables.MentorProfile, scene.mentor.id)
         profile.opt_ins = ["stat"]
@@ -134,7 +136,7 @@ async def test_in_an_emergency_every_page_says_the_local_pathway_first(scene: An
 # --- the first page -------------------------------------------------------------------------------------------------
 
 
-async def test_the_first_page_shows_what_waits_for_each_side(scene: Any) -> None:
+async def test_the_first_page_shows_what_waits_for_each_side(scene: Scene) -> None:
     asked = await scene.ask()
     offer = await offer_of(scene)
     async with scene.browser(scene.mentor) as mentor, scene.browser(scene.clinician) as clinician:
@@ -149,7 +151,7 @@ async def test_the_first_page_shows_what_waits_for_each_side(scene: Any) -> None
     assert CANARY not in to_answer + to_see
 
 
-async def test_the_first_page_shows_calls_and_promised_advice(scene: Any) -> None:
+async def test_the_first_page_shows_calls_and_promised_advice(scene: Scene) -> None:
     asked = await agreed(scene)
     promised = await scene.ask(mode="written")
     (offer,) = await scene.rows("SELECT id FROM offer WHERE consultation_id = :id", id=promised.id)
@@ -165,7 +167,7 @@ async def test_the_first_page_shows_calls_and_promised_advice(scene: Any) -> Non
 # --- the mentor -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_mentor_accepts_on_the_page(scene: Any) -> None:
+async def test_a_mentor_accepts_on_the_page(scene: Scene) -> None:
     await scene.ask()
     offer = await offer_of(scene)
     async with scene.browser(scene.mentor) as browser:
@@ -178,7 +180,7 @@ async def test_a_mentor_accepts_on_the_page(scene: Any) -> None:
     assert (await appointment_of(scene)).starts_at == offer.starts[0]
 
 
-async def test_a_mentor_may_rather_write(scene: Any) -> None:
+async def test_a_mentor_may_rather_write(scene: Scene) -> None:
     asked = await scene.ask(mode="either")
     offer = await offer_of(scene)
     async with scene.browser(scene.mentor) as browser:
@@ -188,7 +190,7 @@ async def test_a_mentor_may_rather_write(scene: Any) -> None:
     assert f"/consultations/{asked.id}/advice" in page.text
 
 
-async def test_an_answer_without_a_time_is_shown_again(scene: Any) -> None:
+async def test_an_answer_without_a_time_is_shown_again(scene: Scene) -> None:
     await scene.ask()
     offer = await offer_of(scene)
     async with scene.browser(scene.mentor) as browser:
@@ -198,7 +200,7 @@ async def test_an_answer_without_a_time_is_shown_again(scene: Any) -> None:
     assert 'id="fault-starts_at"' in answer.text
 
 
-async def test_a_time_that_is_taken_is_told_and_the_offer_stays(scene: Any) -> None:
+async def test_a_time_that_is_taken_is_told_and_the_offer_stays(scene: Scene) -> None:
     await agreed(scene)
     other = await scene.ask()
     taken = await appointment_of(scene)
@@ -210,7 +212,7 @@ async def test_a_time_that_is_taken_is_told_and_the_offer_stays(scene: Any) -> N
     assert "This time has just been taken" in answer.text
 
 
-async def test_a_mentor_declines_and_counters_on_the_page(scene: Any) -> None:
+async def test_a_mentor_declines_and_counters_on_the_page(scene: Scene) -> None:
     await scene.ask()
     offer = await offer_of(scene)
     async with scene.browser(scene.mentor) as browser:
@@ -225,7 +227,7 @@ async def test_a_mentor_declines_and_counters_on_the_page(scene: Any) -> None:
     assert (await offer_of(scene)).decline_reason == "language"
 
 
-async def test_a_mentor_gives_written_advice_once(scene: Any) -> None:
+async def test_a_mentor_gives_written_advice_once(scene: Scene) -> None:
     asked = await agreed(scene, mode="written")
     path = f"/consultations/{asked.id}/advice"
     async with scene.browser(scene.mentor) as browser:
@@ -241,7 +243,7 @@ async def test_a_mentor_gives_written_advice_once(scene: Any) -> None:
     assert "Give half\nthe dose." in page.text
 
 
-async def test_advice_that_seems_to_name_somebody_is_marked_and_may_be_confirmed(scene: Any) -> None:
+async def test_advice_that_seems_to_name_somebody_is_marked_and_may_be_confirmed(scene: Scene) -> None:
     asked = await agreed(scene, mode="written")
     path = f"/consultations/{asked.id}/advice"
     text = "Lot 1234567890123 of the drug"
@@ -255,7 +257,7 @@ async def test_advice_that_seems_to_name_somebody_is_marked_and_may_be_confirmed
     assert given.status_code == 303
 
 
-async def test_a_session_is_logged_by_the_writers_own_clock(scene: Any) -> None:
+async def test_a_session_is_logged_by_the_writers_own_clock(scene: Scene) -> None:
     asked = await agreed(scene)
     found = await appointment_of(scene)
     scene.clock.set(found.ends_at + timedelta(minutes=5))
@@ -276,7 +278,7 @@ async def test_a_session_is_logged_by_the_writers_own_clock(scene: Any) -> None:
     assert "Switch to B." in after
 
 
-async def test_the_other_side_sees_the_feedback(scene: Any) -> None:
+async def test_the_other_side_sees_the_feedback(scene: Scene) -> None:
     asked = await agreed(scene)
     found = await appointment_of(scene)
     scene.clock.set(found.ends_at + timedelta(minutes=5))
@@ -294,7 +296,7 @@ async def test_the_other_side_sees_the_feedback(scene: Any) -> None:
 # --- the requesting side --------------------------------------------------------------------------------------------
 
 
-async def test_the_requesting_side_takes_one_of_the_mentors_times(scene: Any) -> None:
+async def test_the_requesting_side_takes_one_of_the_mentors_times(scene: Scene) -> None:
     asked = await scene.ask()
     offer = await offer_of(scene)
     start = (scene.clock.now() + timedelta(days=1)).replace(hour=9)
@@ -307,7 +309,7 @@ async def test_the_requesting_side_takes_one_of_the_mentors_times(scene: Any) ->
     assert (await appointment_of(scene)).starts_at == start
 
 
-async def test_the_requesting_side_withdraws_the_request(scene: Any) -> None:
+async def test_the_requesting_side_withdraws_the_request(scene: Scene) -> None:
     asked = await scene.ask()
     path = f"/consultations/{asked.id}/cancel"
     async with scene.browser(scene.clinician) as browser:
@@ -320,7 +322,7 @@ async def test_the_requesting_side_withdraws_the_request(scene: Any) -> None:
     assert path not in page
 
 
-async def test_a_draft_is_opened_by_the_consent(scene: Any) -> None:
+async def test_a_draft_is_opened_by_the_consent(scene: Scene) -> None:
     asked = await scene.ask(consent=None)
     path = f"/consultations/{asked.id}/consent"
     async with scene.browser(scene.clinician) as browser:
@@ -338,7 +340,7 @@ async def test_a_draft_is_opened_by_the_consent(scene: Any) -> None:
 # --- the call -------------------------------------------------------------------------------------------------------
 
 
-async def test_a_call_is_moved_proposed_and_called_off_on_the_page(scene: Any) -> None:
+async def test_a_call_is_moved_proposed_and_called_off_on_the_page(scene: Scene) -> None:
     asked = await agreed(scene)
     found = await appointment_of(scene)
     async with scene.browser(scene.mentor) as mentor, scene.browser(scene.clinician) as clinician:
@@ -356,7 +358,7 @@ async def test_a_call_is_moved_proposed_and_called_off_on_the_page(scene: Any) -
     assert (await appointment_of(scene)).cancel_reason == "illness"
 
 
-async def test_a_proposed_time_may_be_left_alone(scene: Any) -> None:
+async def test_a_proposed_time_may_be_left_alone(scene: Scene) -> None:
     await agreed(scene)
     found = await appointment_of(scene)
     async with scene.browser(scene.mentor) as mentor, scene.browser(scene.clinician) as clinician:
@@ -367,7 +369,7 @@ async def test_a_proposed_time_may_be_left_alone(scene: Any) -> None:
     assert (await appointment_of(scene)).starts_at == found.starts_at
 
 
-async def test_the_room_is_entered_from_the_page_by_who_takes_part(scene: Any) -> None:
+async def test_the_room_is_entered_from_the_page_by_who_takes_part(scene: Scene) -> None:
     await agreed(scene)
     found = await appointment_of(scene)
     scene.world.settings = scene.world.settings.model_copy(

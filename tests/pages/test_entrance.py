@@ -1,12 +1,12 @@
 """Who comes in, and how: a link by mail, a button, a cookie that can be ended."""
 
 from datetime import timedelta
-from typing import Any
 
 import httpx
 import pytest
 
 from integrations.world import World
+from pages.scene import Scene
 from service import visits
 
 
@@ -28,7 +28,7 @@ async def test_strangers_read_in_the_language_of_their_browser(
     assert f'lang="{locale}"' in (await client.get("/", headers={"Accept-Language": header})).text
 
 
-async def test_asking_for_a_link_answers_the_same_for_known_and_unknown(scene: Any, client: httpx.AsyncClient) -> None:
+async def test_asking_for_a_link_answers_everybody_the_same(scene: Scene, client: httpx.AsyncClient) -> None:
     known = await client.post("/sign-in", data={"email": scene.mentor.email})
     unknown = await client.post("/sign-in", data={"email": "nobody@hospital.example"})
 
@@ -46,7 +46,7 @@ async def test_an_address_that_is_none_is_refused_beside_its_field(client: httpx
     assert "<b>" not in answer.text
 
 
-async def test_looking_at_a_sign_in_link_signs_nobody_in(scene: Any, client: httpx.AsyncClient) -> None:
+async def test_looking_at_a_sign_in_link_signs_nobody_in(scene: Scene, client: httpx.AsyncClient) -> None:
     path = await scene.sign_in_path(scene.mentor)
     before = await scene.state()
     answer = await client.get(path)
@@ -56,7 +56,7 @@ async def test_looking_at_a_sign_in_link_signs_nobody_in(scene: Any, client: htt
     assert await scene.state() == before
 
 
-async def test_the_button_signs_in_with_a_cookie_that_scripts_do_not_get(scene: Any, client: httpx.AsyncClient) -> None:
+async def test_the_button_signs_in_with_a_cookie_hidden_from_scripts(scene: Scene, client: httpx.AsyncClient) -> None:
     answer = await client.post(await scene.sign_in_path(scene.mentor))
     cookie = answer.headers.get_list("set-cookie")[0]
 
@@ -66,7 +66,7 @@ async def test_the_button_signs_in_with_a_cookie_that_scripts_do_not_get(scene: 
     assert scene.mentor.display_name in (await client.get("/")).text
 
 
-async def test_under_https_the_cookie_belongs_to_this_host_alone(scene: Any, world: World) -> None:
+async def test_under_https_the_cookie_belongs_to_this_host_alone(scene: Scene, world: World) -> None:
     world.settings = world.settings.model_copy(update={"base_url": "https://pobratym.example"})
     async with scene.browser() as browser:
         answer = await browser.post(await scene.sign_in_path(scene.mentor))
@@ -76,7 +76,7 @@ async def test_under_https_the_cookie_belongs_to_this_host_alone(scene: Any, wor
     assert "Secure" in cookie
 
 
-async def test_a_sign_in_link_works_once(scene: Any) -> None:
+async def test_a_sign_in_link_works_once(scene: Scene) -> None:
     path = await scene.sign_in_path(scene.mentor)
     async with scene.browser() as first, scene.browser() as second:
         await first.post(path)
@@ -88,14 +88,14 @@ async def test_a_sign_in_link_works_once(scene: Any) -> None:
     assert "used already" in other.text
 
 
-async def test_a_sign_in_link_ends_with_its_time(scene: Any, client: httpx.AsyncClient) -> None:
+async def test_a_sign_in_link_ends_with_its_time(scene: Scene, client: httpx.AsyncClient) -> None:
     path = await scene.sign_in_path(scene.mentor)
     scene.clock.forward(minutes=15)
 
     assert [(await client.get(path)).status_code, (await client.post(path)).status_code] == [410, 410]
 
 
-async def test_a_visit_ends_after_twelve_hours(scene: Any) -> None:
+async def test_a_visit_ends_after_twelve_hours(scene: Scene) -> None:
     async with scene.browser(scene.mentor) as browser:
         scene.clock.set(scene.clock.now() + visits.LIFE - timedelta(seconds=1))
         before = await browser.get("/")
@@ -106,7 +106,7 @@ async def test_a_visit_ends_after_twelve_hours(scene: Any) -> None:
     assert "/sign-out" not in after.text
 
 
-async def test_signing_out_ends_the_visit_on_the_server_too(scene: Any) -> None:
+async def test_signing_out_ends_the_visit_on_the_server_too(scene: Scene) -> None:
     async with scene.browser(scene.mentor) as browser:
         cookie = browser.cookies["session"]
         await browser.post("/sign-out")
@@ -115,14 +115,14 @@ async def test_signing_out_ends_the_visit_on_the_server_too(scene: Any) -> None:
         assert "/sign-out" not in (await browser.get("/")).text
 
 
-async def test_a_visit_ends_when_the_person_is_disabled(scene: Any) -> None:
+async def test_a_visit_ends_when_the_person_is_disabled(scene: Scene) -> None:
     async with scene.browser(scene.mentor) as browser:
         await scene.rows("UPDATE person SET state = 'disabled' WHERE id = :id RETURNING id", id=scene.mentor.id)
 
         assert "/sign-out" not in (await browser.get("/")).text
 
 
-async def test_the_cookie_is_no_token_of_the_api(scene: Any) -> None:
+async def test_the_cookie_is_no_token_of_the_api(scene: Scene) -> None:
     async with scene.browser(scene.mentor) as browser:
         cookie = browser.cookies["session"]
         bearer = await browser.get("/v1/me", headers={"Authorization": f"Bearer {cookie}"})
@@ -140,7 +140,7 @@ async def test_a_strange_cookie_makes_a_stranger(client: httpx.AsyncClient, valu
     assert "/sign-out" not in answer.text
 
 
-async def test_whoever_must_sign_in_first_comes_to_the_page_they_wanted(scene: Any) -> None:
+async def test_whoever_must_sign_in_first_comes_to_the_page_they_wanted(scene: Scene) -> None:
     asked = await scene.ask()
     path = f"/consultations/{asked.id}"
     async with scene.browser() as browser:
@@ -153,7 +153,7 @@ async def test_whoever_must_sign_in_first_comes_to_the_page_they_wanted(scene: A
     assert again.headers["location"] == "/"
 
 
-async def test_the_page_wanted_is_never_another_site(scene: Any, client: httpx.AsyncClient) -> None:
+async def test_the_page_wanted_is_never_another_site(scene: Scene, client: httpx.AsyncClient) -> None:
     client.cookies.set("wanted", "Ly9ldmlsLmV4YW1wbGU=")  # //evil.example
     answer = await client.post(await scene.sign_in_path(scene.clinician))
 
@@ -170,7 +170,7 @@ async def test_the_page_wanted_is_never_another_site(scene: Any, client: httpx.A
         ({"Sec-Fetch-Site": "same-origin"}, 303),
     ],
 )
-async def test_only_our_own_forms_are_read(scene: Any, headers: dict[str, str], status: int) -> None:
+async def test_only_our_own_forms_are_read(scene: Scene, headers: dict[str, str], status: int) -> None:
     async with scene.browser(scene.mentor) as browser:
         assert (await browser.post("/sign-out", headers=headers)).status_code == status
 
@@ -185,7 +185,7 @@ async def test_the_stylesheet_is_small_and_ours(client: httpx.AsyncClient) -> No
     assert "http" not in style.text
 
 
-async def test_too_many_requests_are_told_in_words(scene: Any, client: httpx.AsyncClient, world: World) -> None:
+async def test_too_many_requests_are_told_in_words(client: httpx.AsyncClient, world: World) -> None:
     world.settings = world.settings.model_copy(update={"sign_ins_per_minute": 1})
     answers = [await client.post("/sign-in", data={"email": "x@y.example"}) for _ in range(2)]
 

@@ -5,8 +5,10 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 import build
+from pages.scene import Scene
 from service import actor, clock
 
 GOOD = {
@@ -26,11 +28,11 @@ async def send(browser: httpx.AsyncClient, **fields: object) -> httpx.Response:
     return await browser.post("/consultations/new", data={"key": str(clock.new_id())} | GOOD | fields)
 
 
-async def filed(scene: Any) -> list[Any]:
+async def filed(scene: Scene) -> list[sa.Row[Any]]:
     return list(await scene.rows("SELECT id, state, clinician_id, department, tags, languages FROM consultation"))
 
 
-async def test_a_clinician_files_a_request(scene: Any) -> None:
+async def test_a_clinician_files_a_request(scene: Scene) -> None:
     async with scene.browser(scene.clinician) as browser:
         form = await browser.get("/consultations/new")
         answer = await send(browser, department="Дитяче", tags="Blast, burn")
@@ -43,7 +45,7 @@ async def test_a_clinician_files_a_request(scene: Any) -> None:
     )  # fmt: skip
 
 
-async def test_a_form_sent_twice_files_one_request(scene: Any) -> None:
+async def test_a_form_sent_twice_files_one_request(scene: Scene) -> None:
     key = str(clock.new_id())
     async with scene.browser(scene.clinician) as browser:
         answers = [await send(browser, key=key), await send(browser, key=key)]
@@ -54,7 +56,7 @@ async def test_a_form_sent_twice_files_one_request(scene: Any) -> None:
     assert len(await filed(scene)) == 1
 
 
-async def test_without_consent_it_is_a_draft(scene: Any) -> None:
+async def test_without_consent_it_is_a_draft(scene: Scene) -> None:
     async with scene.browser(scene.clinician) as browser:
         await send(browser, consent="none", given_on="")
 
@@ -86,7 +88,7 @@ async def test_without_consent_it_is_a_draft(scene: Any) -> None:
         ("department", "x" * 201),
     ],
 )
-async def test_a_field_at_fault_is_told_beside_it_and_the_rest_is_kept(scene: Any, field: str, value: object) -> None:
+async def test_a_field_at_fault_is_told_beside_it_and_the_rest_is_kept(scene: Scene, field: str, value: object) -> None:
     async with scene.browser(scene.clinician) as browser:
         answer = await send(browser, **{"question": "Which dose? KEPT", field: value})
 
@@ -107,7 +109,7 @@ async def test_a_field_at_fault_is_told_beside_it_and_the_rest_is_kept(scene: An
         ({"from_3": "2026-11-10T10:00", "until_3": "2026-11-10T12:00"}, "until_3"),
     ],
 )
-async def test_a_window_at_fault_is_told_beside_it(scene: Any, windows: dict[str, str], field: str) -> None:
+async def test_a_window_at_fault_is_told_beside_it(scene: Scene, windows: dict[str, str], field: str) -> None:
     async with scene.browser(scene.clinician) as browser:
         answer = await send(browser, **windows)
 
@@ -115,7 +117,7 @@ async def test_a_window_at_fault_is_told_beside_it(scene: Any, windows: dict[str
     assert f'id="fault-{field}"' in answer.text
 
 
-async def test_windows_are_read_by_the_clinicians_own_clock(scene: Any) -> None:
+async def test_windows_are_read_by_the_clinicians_own_clock(scene: Scene) -> None:
     async with scene.browser(scene.clinician) as browser:
         await send(browser, from_1="2026-11-17T10:00", until_1="2026-11-17T12:00")
     (row,) = await scene.rows("SELECT from_at, until_at FROM consultation_window")
@@ -123,7 +125,7 @@ async def test_windows_are_read_by_the_clinicians_own_clock(scene: Any) -> None:
     assert (row.from_at.hour, row.until_at.hour) == (8, 10)
 
 
-async def test_what_may_name_a_patient_is_marked_and_may_be_confirmed(scene: Any) -> None:
+async def test_what_may_name_a_patient_is_marked_and_may_be_confirmed(scene: Scene) -> None:
     question = "Implant 1234567890123,\nphone +380 44 123 45 67"
     async with scene.browser(scene.clinician) as browser:
         shown = await send(browser, question=question)
@@ -138,7 +140,7 @@ async def test_what_may_name_a_patient_is_marked_and_may_be_confirmed(scene: Any
     assert f'type="hidden" name="confirmed" value="{first}"' in half.text
 
 
-async def test_a_coordinator_files_for_a_clinician(scene: Any) -> None:
+async def test_a_coordinator_files_for_a_clinician(scene: Scene) -> None:
     async with scene.browser(scene.coordinator) as browser:
         form = await browser.get("/consultations/new")
         await send(browser, clinician_id=str(scene.clinician.id))
@@ -147,7 +149,7 @@ async def test_a_coordinator_files_for_a_clinician(scene: Any) -> None:
     assert (await filed(scene))[0].clinician_id == scene.clinician.id
 
 
-async def test_a_request_for_somebody_elses_clinician_is_refused_at_the_field(scene: Any) -> None:
+async def test_a_request_for_somebody_elses_clinician_is_refused_at_the_field(scene: Scene) -> None:
     async with scene.world.database.work(actor.TIMER) as w:
         other = await build.clinician(w, await build.institution(w))
     async with scene.browser(scene.coordinator) as browser:
@@ -157,14 +159,14 @@ async def test_a_request_for_somebody_elses_clinician_is_refused_at_the_field(sc
     assert await filed(scene) == []
 
 
-async def test_a_mentor_files_nothing(scene: Any) -> None:
+async def test_a_mentor_files_nothing(scene: Scene) -> None:
     async with scene.browser(scene.mentor) as browser:
         answers = [await browser.get("/consultations/new"), await send(browser)]
 
     assert [answer.status_code for answer in answers] == [403, 403]
 
 
-async def test_a_body_that_is_no_form_is_refused(scene: Any) -> None:
+async def test_a_body_that_is_no_form_is_refused(scene: Scene) -> None:
     bodies = [b"%FF%FE=%00", b"a=1&" * 1000, b"\xff" * 10]
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     async with scene.browser(scene.clinician) as browser:
