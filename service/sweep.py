@@ -107,7 +107,8 @@ TIMERS = (
     ),
     Timer(
         "advice",
-        "SELECT id FROM consultation WHERE state = 'scheduled' AND advice_due_at <= :now AND NOT is_advice_overdue_told",
+        "SELECT id FROM consultation"
+        " WHERE state = 'scheduled' AND advice_due_at <= :now AND NOT is_advice_overdue_told",
         advice.overdue,
     ),
     Timer(

@@ -26,6 +26,7 @@ from service import clock, crypto, errors, queue, tables
 from service.tables import columns
 
 T = TypeVar("T")
+Rows = sa.Result[*tuple[Any, ...]]
 RETRIES = 3
 _RETRYABLE = {"40001", "40P01"}
 _UNAVAILABLE = {
@@ -89,10 +90,10 @@ class Work:
             await self.session.flush()
         await self.session.flush()
 
-    async def sql(self, statement: sa.Executable, values: Mapping[str, object] | None = None) -> sa.Result[*tuple[Any, ...]]:
+    async def sql(self, statement: sa.Executable, values: Mapping[str, object] | None = None) -> Rows:
         """Run a statement in this transaction, after what was added and changed."""
         await self.flush()
-        result: sa.Result[*tuple[Any, ...]] = await self.session.exec(statement, params=values)  # type: ignore[call-overload]
+        result: Rows = await self.session.exec(statement, params=values)  # type: ignore[call-overload]
         return result
 
     async def lock_people(self, people: Iterable[UUID]) -> None:
