@@ -4,6 +4,7 @@
 """
 
 import os
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,8 +33,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("pobratym")
+def data_dir() -> Iterator[Path]:
+    """A folder of our own: pytest shuts its own to other users whenever a run starts, and the server is another user."""
+    with tempfile.TemporaryDirectory(prefix="pobratym-") as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
 
 
 @pytest.fixture(scope="session")

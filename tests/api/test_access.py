@@ -318,3 +318,62 @@ def test_the_table_gives_nobody_what_is_somebody_elses() -> None:
             is_kept = other["path"].startswith(("/v1/people", "/v1/mentors")) and role == "admin"
             assert is_kept or other[role] == missing[role], f"{other['method']} {other['path']} {role}"
             assert is_kept or other[role] in {"401", "403", "404"}, f"{other['method']} {other['path']} {role}"
+
+
+def _everything(_actor: object) -> sa.ColumnElement[bool]:
+    return sa.true()
+
+
+def _nothing(*_: object, **__: object) -> None:
+    return None
+
+
+async def _nothing_awaited(*_: object, **__: object) -> None:
+    return None
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize(
+    ("check", "instead", "collection"),
+    [
+        ("access.consultations_seen", _everything, "/v1/consultations"),
+        ("access.offers_seen", _everything, "/v1/offers"),
+        ("access.appointments_seen", _everything, "/v1/appointments"),
+        ("access.sessions_seen", _everything, "/v1/sessions"),
+        ("access.memoranda_seen", _everything, "/v1/memoranda"),
+        ("access.people_seen", _everything, "/v1/people"),
+        ("access.mentors_seen", _everything, "/v1/mentors"),
+        ("access._of_requesting_side", _everything, "/v1/consultations"),
+        ("access._of_requesting_side", _everything, "/v1/appointments"),
+        ("access.requires_at", _nothing, "/v1/consultations"),
+        ("access.requires_admin", _nothing, "/v1/institutions"),
+        ("access.requires_admin", _nothing, "/v1/programmes"),
+        ("access.requires_admin", _nothing, "/v1/memoranda"),
+        ("access.requires_admin", _nothing, "/v1/specialties"),
+        ("access.requires_mentors_side", _nothing, "/v1/offers"),
+        ("access.requires_requesting_side", _nothing, "/v1/offers"),
+        ("access.requires_requesting_side", _nothing, "/v1/consultations"),
+        ("people._must_give", _nothing, "/v1/people"),
+        ("mentors._requires_keeper", _nothing, "/v1/mentors"),
+        ("reports._requires_reader", _nothing_awaited, "/v1/memoranda"),
+    ],
+)
+async def test_a_check_that_is_taken_away_is_missed(
+    world: World,
+    client: httpx.AsyncClient,
+    court: Courtroom,
+    monkeypatch: pytest.MonkeyPatch,
+    check: str,
+    instead: object,
+    collection: str,
+) -> None:
+    """The table is worth something only if it notices: one check at a time is taken away."""
+    monkeypatch.setattr(f"service.{check}", instead)
+    noticed = [
+        f"{case['method']} {case['path']} {case['thing']} {role}"
+        for case in rows()
+        if "/".join(case["path"].split("/")[:3]) == collection
+        for role in ROLES
+        if await _outcome(world, client, court, case, role) != case[role]
+    ]
+    assert noticed
