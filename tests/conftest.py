@@ -34,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def data_dir() -> Iterator[Path]:
-    """A folder of our own: pytest shuts its own to other users whenever a run starts, and the server is another user."""
+    """A folder of our own: pytest shuts its own to other users when a run starts, and the server is another user."""
     with tempfile.TemporaryDirectory(prefix="pobratym-") as name:
         Path(name).chmod(0o711)
         yield Path(name)
