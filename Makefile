@@ -58,6 +58,14 @@ setup-node: ## have the second iCalendar reader (ical.js) for the tests that use
 	else npm ci --prefix $(NODE) --no-audit --no-fund --loglevel=error \
 		|| echo "LEFT OUT: npm found no way to ical.js; the tests with it are skipped"; fi
 
+setup-browser: ## have Debian's Chromium for the test that looks at the pages as a person does
+	@if command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } \
+			>.cache/apt-browser.log 2>&1 \
+			|| echo "LEFT OUT: Chromium cannot be installed (.cache/apt-browser.log); its test is skipped"; \
+	else echo "LEFT OUT: Chromium is not installed and we are not root; its test is skipped"; fi
+
 lock: ## resolve the dependencies anew, with hashes and without naming a host
 	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --universal --generate-hashes --no-emit-index-url \
 		--no-header --output-file requirements.lock $(LOCK)
@@ -78,7 +86,7 @@ fast: setup ## lint, architecture, rules and house tests: under ten seconds
 	@PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(PYTEST) -q -p pytest_asyncio.plugin -p _hypothesis_pytestplugin --noconftest -m "not slow" \
 		tests/rules tests/test_house.py
 
-test: setup setup-pg15 setup-node lint types architecture migration-lint dockerfile-lint dead-code tests coverage tests-pg15 demo-once ## every check and test; what .ci/run calls
+test: setup setup-pg15 setup-node setup-browser lint types architecture migration-lint dockerfile-lint dead-code tests coverage tests-pg15 demo-once ## every check and test; what .ci/run calls
 	@echo "make test: all held"
 
 lint: setup
