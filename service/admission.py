@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from service import candidates, errors, memoranda, tables
+from service import candidates, errors, routes, tables
 from service.rules import gate, matching
 from service.rules.case import Case, Link, Mentor, Rulebook
 from service.rules.gate import Refusal
@@ -86,7 +86,7 @@ async def gate_with_budget(
         link = fitting[0] if fitting else link
         if link.minutes_left is None or link.memorandum_id == locked:
             return link
-        await memoranda.lock_budget(w, link.memorandum_id)
+        await routes.lock_budget(w, link.memorandum_id)
         locked = link.memorandum_id
 
 

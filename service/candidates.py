@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 
-from service import memoranda, tables
+from service import routes, tables
 from service.rules import availability, matching, policy, specialties, transfer
 from service.rules.availability import DatedHours, Hours, Weekly
 from service.rules.case import Case, Mentor, Rulebook
@@ -214,7 +214,7 @@ async def mentors(
             )
         )
         partner_ids = list(found.scalars())
-    links = await memoranda.links(
+    links = await routes.links(
         w,
         consultation.institution_id,
         partner_ids,

@@ -12,7 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import access, errors, memoranda, tables, tallies
+from service import access, errors, routes, tables, tallies
 from service.rules import availability, figures
 from service.rules.figures import Figure, Part, Published
 from service.work import Work
@@ -47,7 +47,7 @@ async def memorandum(
     await _requires_reader(w, memorandum_id)
     programme = await w.session.get_one(tables.Programme, row.programme_id)
     made = await _made(w, tallies.MEMORANDUM, row.id, row.created_at, (from_on, until_on, zone or programme.zone))
-    left = await memoranda.minutes_left(w, row, w.now)
+    left = await routes.minutes_left(w, row, w.now)
     hours = Figure(
         "hours_left",
         None if left is None else left / 60,

@@ -18,9 +18,9 @@ from service import (
     deidentification,
     errors,
     events,
-    memoranda,
     memorandum_log,
     notices,
+    routes,
     tables,
 )
 from service.deidentification import ConfirmedSpan
@@ -153,7 +153,7 @@ async def _memorandum_at(
     started_at: datetime,
 ) -> tuple[UUID, str, bool]:
     """Keep what was chosen at the offer; choose anew only if it no longer holds at the start."""
-    found = await memoranda.links(w, consultation.institution_id, [mentor.institution_id], consultation.programme_id)
+    found = await routes.links(w, consultation.institution_id, [mentor.institution_id], consultation.programme_id)
     links = [link for link in found.get(mentor.institution_id, ()) if link.is_valid(started_at)]
     if any(link.memorandum_id == appointment.memorandum_id for link in links):
         return appointment.memorandum_id, appointment.route, False

@@ -3,15 +3,14 @@
 from datetime import UTC, date, datetime, timedelta
 
 import build
-
-from service import clock, memoranda, tables
+from service import clock, routes, tables
 from service.rules.case import Link
 from service.work import Work
 
 
 async def found(w: Work, asking: tables.Institution, answering: tables.Institution, **how: object) -> list[Link]:
     programme = await build.programme(w)
-    return (await memoranda.links(w, asking.id, [answering.id], programme.id, **how)).get(answering.id, [])  # type: ignore[arg-type]
+    return (await routes.links(w, asking.id, [answering.id], programme.id, **how)).get(answering.id, [])  # type: ignore[arg-type]
 
 
 async def member(
@@ -89,7 +88,7 @@ async def test_no_partners_named_means_all_partners(w: Work) -> None:
     asking, one, other = await build.institution(w), await build.partner(w), await build.partner(w)
     await build.memorandum(w, asking, one)
     await build.memorandum(w, asking, other, status="suspended")
-    links = await memoranda.links(w, asking.id, None, (await build.programme(w)).id)
+    links = await routes.links(w, asking.id, None, (await build.programme(w)).id)
     assert set(links) == {one.id, other.id}
     assert links[other.id][0].status == "suspended"
 
@@ -119,9 +118,9 @@ async def test_a_hold_that_is_over_spends_nothing(w: Work) -> None:
     case = await build.consultation(w, await build.clinician(w, asking), asking)
     mentor = await build.mentor(w, answering)
     held = await build.appointment(w, case, mentor, made, status="pending", held_until=w.now + timedelta(minutes=1))
-    assert await memoranda.minutes_left(w, made, w.now) == 30
+    assert await routes.minutes_left(w, made, w.now) == 30
     held.held_until = w.now
-    assert await memoranda.minutes_left(w, made, w.now) == 60
+    assert await routes.minutes_left(w, made, w.now) == 60
 
 
 def test_budget_periods_are_calendar_periods_in_the_zone() -> None:
@@ -131,4 +130,4 @@ def test_budget_periods_are_calendar_periods_in_the_zone() -> None:
         "quarter": (datetime(2026, 12, 31, 22, tzinfo=UTC), datetime(2027, 3, 31, 21, tzinfo=UTC)),
         "year": (datetime(2026, 12, 31, 22, tzinfo=UTC), datetime(2027, 12, 31, 22, tzinfo=UTC)),
     }
-    assert {per: memoranda.budget_period(per, at, "Europe/Kyiv") for per in bounds} == bounds
+    assert {per: routes.budget_period(per, at, "Europe/Kyiv") for per in bounds} == bounds
