@@ -64,7 +64,8 @@ SELECT m.id, CAST(
               AND (a.held_until IS NULL OR a.held_until > :now)
               AND a.starts_at >= period.from_at AND a.starts_at < period.until_at), 0)
   + coalesce((SELECT sum(c.duration_minutes) FROM consultation c
-              JOIN offer o ON o.consultation_id = c.id AND o.state = 'accepted' AND o.memorandum_id = m.id
+              JOIN offer o ON o.consultation_id = c.id AND o.state = 'accepted' AND o.ended_at IS NULL
+                AND o.memorandum_id = m.id
               WHERE c.state = 'scheduled'
               AND c.advice_due_at >= period.from_at AND c.advice_due_at < period.until_at), 0)
   AS integer) AS minutes
