@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from service import candidates, errors, routes, tables
-from service.rules import gate, matching
+from service.rules import gate, intervals, matching
 from service.rules.case import Case, Link, Mentor, Rulebook
 from service.rules.gate import Refusal
 from service.work import Work
@@ -95,11 +95,19 @@ async def must_be_bookable(
 ) -> None:
     """Go on only if the time is bookable for both, `own` left aside; raises SlotTaken or TimeNotBookable."""
     known = await facts(w, consultation, mentor_id, but_appointment=own.id if own else None)
-    bookable = matching.propose(known.asked, known.mentor, w.now, known.book)
+    bookable = matching.propose(known.asked, known.mentor, w.now, known.book, is_asking=False)
     if starts_at not in bookable:
-        ends_at = starts_at + timedelta(minutes=consultation.duration_minutes)
-        people = [mentor_id, consultation.clinician_id]
-        taken = await candidates.busy(w, people, starts_at, ends_at, but_appointment=own.id if own else None)
-        if taken:
+        if _is_taken(known, starts_at):
             raise errors.SlotTaken(bookable[:MOST_STARTS])
         raise errors.TimeNotBookable("/starts_at", "not one of the offered times, and not a bookable one")
+
+
+def _is_taken(known: Facts, starts_at: datetime) -> bool:
+    """Tell it from the facts that `propose` saw: what another look at the seats finds may be a moment newer."""
+    ends_at = starts_at + timedelta(minutes=known.asked.minutes)
+    sides = ((known.asked.busy, known.asked.buffer_minutes), (known.mentor.busy, known.mentor.buffer_minutes))
+    return any(
+        intervals.overlaps((starts_at, ends_at + timedelta(minutes=buffer)), taken)
+        for busy, buffer in sides
+        for taken in busy
+    )

@@ -147,7 +147,7 @@ async def _book(
     except errors.SlotTaken as error:
         known = await admission.facts(w, consultation, offer.mentor_id)
         raise errors.SlotTaken(
-            matching.propose(known.asked, known.mentor, w.now, known.book)[: admission.MOST_STARTS]
+            matching.propose(known.asked, known.mentor, w.now, known.book, is_asking=False)[: admission.MOST_STARTS]
         ) from error
     link = await admission.gate_with_budget(
         w, consultation, offer, starts_at, waived=waived, but_appointment=appointment.id

@@ -63,7 +63,8 @@ async def move(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.App
     mentor = next(row for row in seen.rows if row.role == "mentor")
     known = await admission.facts(w, consultation, mentor.person_id, but_appointment=appointment.id, at=starts_at)
     is_agreed = starts_at in appointment.proposed_starts and _is_other_side(w, seen)
-    if is_agreed or starts_at in matching.propose(known.asked, known.mentor, w.now, known.book):
+    bookable = matching.propose(known.asked, known.mentor, w.now, known.book, is_asking=False)
+    if is_agreed or starts_at in bookable:
         waived = answers.AGREED if is_agreed else frozenset()
         refused = gate.check(known.asked, known.mentor, starts_at, w.now, known.book, is_asking=False)
         reasons = [rule.value for rule in refused if rule not in waived]

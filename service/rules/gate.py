@@ -75,9 +75,13 @@ def check(
     return tuple(rule for rule in Refusal if rule in failing)
 
 
-def may_ever(asked: Case, mentor: Mentor, book: Rulebook, overrides: Collection[str] = _NOTHING) -> bool:
-    """Tell whether every rule that does not depend on the session's time says yes to asking this mentor."""
-    return not _is_asked_enough(mentor) and not any(fails(asked, mentor, book, overrides) for _, fails in _STANDING)
+def may_ever(
+    asked: Case, mentor: Mentor, book: Rulebook, overrides: Collection[str] = _NOTHING, *, is_asking: bool = True
+) -> bool:
+    """Tell whether every rule that does not depend on the session's time says yes to this mentor."""
+    if is_asking and _is_asked_enough(mentor):
+        return False
+    return not any(fails(asked, mentor, book, overrides) for _, fails in _STANDING)
 
 
 def covering(asked: Case, links: Collection[Link], book: Rulebook) -> list[Link]:

@@ -158,10 +158,19 @@ def _bookable(search: _Search, mentor: Mentor, overrides: Collection[str] = ()) 
 
 
 def propose(
-    asked: Case, mentor: Mentor, now: datetime, book: Rulebook, overrides: Collection[str] = ()
+    asked: Case,
+    mentor: Mentor,
+    now: datetime,
+    book: Rulebook,
+    overrides: Collection[str] = (),
+    *,
+    is_asking: bool = True,
 ) -> list[datetime]:
-    """Give every start at which this mentor may and can take the case live, in order; `[]` for written mode."""
-    if asked.mode == "written" or not gate.may_ever(asked, mentor, book, overrides):
+    """Give every start at which this mentor may and can take the case live, in order; `[]` for written mode.
+
+    With `is_asking` off (an offer is out: hold, accept, move) the cap on offers no longer counts, as in the gate.
+    """
+    if asked.mode == "written" or not gate.may_ever(asked, mentor, book, overrides, is_asking=is_asking):
         return []
     search = _search(asked, now, book)
     return search.frame.instants(_bookable(search, mentor, overrides))

@@ -432,6 +432,30 @@ async def test_a_time_that_is_not_bookable_is_proposed_and_moves_once_the_other_
     assert (await scene.change()).events == [("appointment.rescheduled", "appointment")]
 
 
+@pytest.mark.parametrize("verb", ["accept", "move"])
+async def test_a_mentor_who_was_asked_enough_this_week_may_still_take_and_move_what_is_theirs(
+    scene: Scene, verb: str
+) -> None:
+    await scene.rows("UPDATE mentor_profile SET offers_per_week = 1 RETURNING 1")
+    await scene.request()
+    mine = await scene.offer()
+    await scene.rows(
+        "INSERT INTO consultation SELECT (jsonb_populate_record(c, jsonb_build_object("
+        "'id', gen_random_uuid(), 'state', 'cancelled'))).* FROM consultation c RETURNING 1"
+    )
+    await scene.rows(
+        "INSERT INTO offer SELECT (jsonb_populate_record(o, jsonb_build_object("
+        "'id', gen_random_uuid(), 'state', 'declined', 'consultation_id',"
+        " (SELECT id FROM consultation WHERE state = 'cancelled')))).* FROM offer o RETURNING 1"
+    )
+    start = flow.instant(flow.read_instant(mine["starts"][0]) + timedelta(hours=1))
+    first = start if verb == "accept" else mine["starts"][0]
+    booked = await scene.post("mentor", f"/v1/offers/{mine['id']}/accept", {"starts_at": first})
+    if verb == "move":
+        booked = await scene.post("mentor", f"/v1/appointments/{booked['id']}/reschedule", {"starts_at": start})
+    assert booked["starts_at"] == start
+
+
 async def test_a_move_that_is_refused_leaves_everything_as_it_was(scene: Scene) -> None:
     await alone(scene)
     booked = await scene.booked(priority="routine")
