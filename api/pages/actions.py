@@ -83,8 +83,6 @@ async def press(visit: frame.Anybody, token: str) -> Response:
     except errors.TimeNotBookable as error:
         form.faults[TIMES[0]] = str(error)
         return _page(held, 422, form)
-    except errors.AlreadyLogged:
-        pass
     except errors.DomainError as error:
         said = frame.problem_words(held.visit.words, error)
         return _page(held, problems.status_of(type(error)), form, said)
