@@ -20,6 +20,7 @@ State = Literal["draft", "open", "offered", "scheduled", "completed", "unmatched
 CancelReason = Literal[
     "no_longer_needed", "resolved_locally", "transferred", "patient_withdrew", "filed_by_mistake", "other"
 ]
+EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
 EXAMPLE = {
     "specialty": "ped.general",
     "priority": "urgent",
@@ -119,6 +120,8 @@ class CancelIn(shapes.Shape):
 class AssignIn(shapes.Shape):
     """The colleague who takes over."""
 
+    model_config = bodies.like({"clinician_id": EXAMPLE_ID})
+
     clinician_id: shapes.Id
 
 
@@ -153,6 +156,8 @@ class Override(shapes.Shape):
 class OfferIn(shapes.Shape):
     """The mentor chosen by hand; without `starts` up to three times are proposed."""
 
+    model_config = bodies.like({"mentor_id": EXAMPLE_ID, "starts": ["2026-11-24T09:00:00Z"]})
+
     mentor_id: shapes.Id
     starts: Annotated[list[shapes.Instant], Field(min_length=1, max_length=3)] | None = None
     override: Override | None = None
@@ -160,6 +165,8 @@ class OfferIn(shapes.Shape):
 
 class HoldIn(shapes.Shape):
     """The time to hold while the mentor is asked."""
+
+    model_config = bodies.like({"mentor_id": EXAMPLE_ID, "starts_at": "2026-11-24T09:00:00Z"})
 
     mentor_id: shapes.Id
     starts_at: shapes.Instant

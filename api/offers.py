@@ -76,6 +76,8 @@ class CounterIn(shapes.Shape):
 class TakeIn(shapes.Shape):
     """Which of the mentor's times is taken."""
 
+    model_config = bodies.like({"starts_at": "2026-11-24T09:00:00Z"})
+
     starts_at: shapes.Instant
 
 

@@ -45,6 +45,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for path, operations in document["paths"].items():
             for method, operation in operations.items():
                 _complete(path, method, operation)
+                _show_example(operation, schemas)
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -66,7 +67,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         problems.add_common(operation, "malformed-json", "too-large", "unsupported-media-type", "invalid")
     if kinds & {"query", "header"}:
         problems.add_common(operation, "invalid")
-    if "path" in kinds:
+    if "path" in kinds or ("requestBody" in operation and is_known_only):  # an id in the body is looked up as well
         problems.add_common(operation, "not-found")
     if is_known_only:
         problems.add_common(operation, "unauthenticated")
@@ -77,6 +78,15 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         problems.add_common(operation, "invalid", "idempotency-key-reused")
     if path.startswith(("/v1", "/oauth2", "/fhir")):
         problems.add_common(operation, "too-many-requests", "unavailable")
+
+
+def _show_example(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Put the example of a body's shape where every reader looks for it."""
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        name = content["schema"].get("$ref", "").rpartition("/")[2]
+        found = schemas.get(name, {}).get("examples")
+        if found and "examples" not in content:
+            content.setdefault("example", found[0])
 
 
 def _is_default(answer: dict[str, Any] | None) -> bool:
