@@ -271,7 +271,7 @@ async def _outcome(world: World, client: httpx.AsyncClient, court: Courtroom, ca
         case["method"],
         _address(court, case["path"], thing),
         headers=court.headers[role] | {"If-Match": "*"},
-        **({"json": body} if body is not None else {}),
+        json=body,
     )
     written = (await connection.execute(WRITES)).scalar_one() - before
     await savepoint.rollback()

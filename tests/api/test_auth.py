@@ -1,6 +1,9 @@
 """Signing in by a link, coming back with refresh tokens, and being locked out at once."""
 
+import asyncio
+import json
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -12,7 +15,7 @@ from service import actor, logins, tables
 from service.work import Work
 from world import TestClock
 
-JSON = dict[str, str]
+JSON = dict[str, Any]
 
 
 async def somebody(world: World, **fields: object) -> tables.Person:
@@ -28,7 +31,8 @@ async def link_for(world: World, who: tables.Person) -> str:
 async def signed_in(world: World, client: httpx.AsyncClient, who: tables.Person) -> JSON:
     answer = await client.post("/v1/auth/tokens", json={"link_token": await link_for(world, who)})
     assert answer.status_code == 200, answer.text
-    return answer.json()
+    found: JSON = answer.json()
+    return found
 
 
 async def me(client: httpx.AsyncClient, access_token: str) -> httpx.Response:
@@ -275,3 +279,46 @@ async def _disable(world: World, who: tables.Person) -> None:
 
 async def _all(w: Work, name: str) -> list[dict[str, object]]:
     return [dict(row) for row in (await w.sql(sa.text(f"SELECT * FROM {name}"))).mappings()]
+
+
+@pytest.mark.races
+async def test_a_link_used_by_many_at_once_lets_one_in(world: World, client: httpx.AsyncClient) -> None:
+    token = await link_for(world, await somebody(world))
+    answers = await asyncio.gather(*(client.post("/v1/auth/tokens", json={"link_token": token}) for _ in range(8)))
+    assert sorted(answer.status_code for answer in answers) == [200] + [401] * 7
+
+
+@pytest.mark.races
+async def test_a_refresh_token_used_by_many_at_once_ends_the_sign_in(world: World, client: httpx.AsyncClient) -> None:
+    tokens = await signed_in(world, client, await somebody(world))
+    body = {"refresh_token": tokens["refresh_token"]}
+    answers = await asyncio.gather(*(client.post("/v1/auth/tokens/refresh", json=body) for _ in range(8)))
+    assert sorted(answer.status_code for answer in answers) == [200] + [401] * 7
+    winner = next(answer.json() for answer in answers if answer.status_code == 200)
+    assert (await me(client, winner["access_token"])).status_code == 401
+
+
+@pytest.mark.races
+async def test_the_first_signing_key_is_made_once_however_many_ask(world: World) -> None:
+    who = await somebody(world)
+
+    async def token() -> str:
+        async with world.database.work(actor.STRANGER) as w:
+            return await world.tokens.for_email(w, who.email)
+
+    await asyncio.gather(*(token() for _ in range(6)))
+    assert await count(world, "signing_key") == 1
+
+
+@pytest.mark.parametrize("body", [{}, {"refresh_token": None}, {"token": "x"}, {"refresh_token": "a b"}])
+async def test_a_revocation_of_nothing_is_refused(client: httpx.AsyncClient, body: JSON) -> None:
+    assert (await client.post("/v1/auth/tokens/revoke", json=body)).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "email", ["", "nobody", "a@b", "a@b.example\r\nBcc: c@d.example", "a,b@c.example", "\ud800@c.example"]
+)
+async def test_an_address_that_is_none_is_refused(client: httpx.AsyncClient, email: str) -> None:
+    body = json.dumps({"email": email}).encode()
+    answer = await client.post("/v1/auth/sign-in-links", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in {400, 422}

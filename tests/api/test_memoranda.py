@@ -1,5 +1,6 @@
 """Memoranda over HTTP: recorded by admins, read by their parties, led through their life."""
 
+from datetime import UTC, date, datetime
 from typing import Any
 
 import httpx
@@ -8,7 +9,8 @@ import sqlalchemy as sa
 
 import build
 from integrations.world import World
-from service import actor, tables
+from service import actor, memoranda, tables
+from world import TestClock
 
 Json = dict[str, Any]
 ANY = {"If-Match": "*"}
@@ -237,3 +239,29 @@ async def test_a_renewal_names_a_memorandum_that_exists(client: httpx.AsyncClien
     assert answer.json()["renewed_by"] == newer.rsplit("/", 1)[1]
     nothing = {"renewed_by": "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"}
     assert (await client.patch(path, json=nothing, headers=cast.as_admin | ANY)).status_code == 404
+
+
+async def test_areas_are_replaced(world: World, client: httpx.AsyncClient, cast: Cast) -> None:
+    async with world.database.work(actor.TIMER) as w:
+        for code in ("oncology", "neonatology"):
+            await build.specialty(w, code)
+    path = await recorded(client, cast, areas=["oncology"])
+    changed = await client.patch(path, json={"areas": ["neonatology"]}, headers=cast.as_admin | ANY)
+    assert changed.json()["areas"] == ["neonatology"]
+    refused = await client.patch(path, json={"areas": ["witchcraft"]}, headers=cast.as_admin | ANY)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/areas/0")
+
+
+async def test_a_memorandum_ends_on_the_first_day_it_no_longer_holds(
+    world: World, cast: Cast, test_clock: TestClock
+) -> None:
+    async with world.database.work(actor.TIMER) as w:
+        row = await build.memorandum(w, cast.asking, cast.answering, valid_until=date(2026, 11, 18))
+    statuses = []
+    for instant in (datetime(2026, 11, 17, 21, 59, tzinfo=UTC), datetime(2026, 11, 17, 22, tzinfo=UTC)):
+        test_clock.set(instant)
+        async with world.database.work(actor.TIMER) as w:
+            await memoranda.expire(w, row.id)
+        async with world.database.work(actor.TIMER) as w:
+            statuses.append((await w.session.get_one(tables.Memorandum, row.id)).status)
+    assert statuses == ["active", "expired"]

@@ -28,7 +28,7 @@ async def institution(world: World, **fields: object) -> tables.Institution:
 async def test_an_admin_registers_an_institution_that_everybody_reads(
     client: httpx.AsyncClient, admin: Json, caller: Json
 ) -> None:
-    body = {"kind": "hospital", "name_en": "Haifa Hospital", "country": "IL", "zone": "Asia/Jerusalem"}
+    body: Json = {"kind": "hospital", "name_en": "Haifa Hospital", "country": "IL", "zone": "Asia/Jerusalem"}
     body |= {"working_weekdays": ["sun", "mon", "tue", "wed", "thu"]}
     made = await client.post("/v1/institutions", json=body, headers=admin)
     assert made.status_code == 201, made.text

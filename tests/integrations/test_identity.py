@@ -29,7 +29,7 @@ def b64(raw: bytes) -> str:
 POINT = PRIVATE.public_key().public_numbers()
 JWK = {"kty": "EC", "crv": "P-256", "x": b64(POINT.x.to_bytes(32)), "y": b64(POINT.y.to_bytes(32))}
 KEYS = {"k1": JWK}
-CLAIMS = {
+CLAIMS: dict[str, Any] = {
     "iss": "https://pobratym.example",
     "aud": "pobratym",
     "sub": "somebody",
@@ -66,7 +66,7 @@ def test_a_token_that_we_signed_proves_its_claims() -> None:
 def test_a_second_implementation_reads_our_token() -> None:
     from joserfc import jwk, jwt  # noqa: PLC0415 - the oracle
 
-    found = jwt.decode(identity.sign(CLAIMS, "k1", PEM), jwk.ECKey.import_key(JWK), algorithms=["ES256"])
+    found = jwt.decode(identity.sign(CLAIMS, "k1", PEM), jwk.ECKey.import_key(dict(JWK)), algorithms=["ES256"])
     assert found.claims == CLAIMS
 
 
