@@ -1,5 +1,6 @@
 """The way from an older schema to this one; several processes may ask for it at once."""
 
+import functools
 import logging
 from pathlib import Path
 
@@ -27,6 +28,7 @@ async def present(engine: AsyncEngine) -> str | None:
         return await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
 
 
+@functools.cache
 def head() -> str | None:
     """Tell the version that this program needs."""
     return ScriptDirectory.from_config(config()).get_current_head()

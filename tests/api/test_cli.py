@@ -1,0 +1,218 @@
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from api import cli
+from integrations import logs, postgres, settings, world
+from service import actor
+
+Run = Callable[..., tuple[int, str, str]]
+PROGRAM = [sys.executable, "-c", "from api.cli import main; main()"]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data directory with a running server, and the demo's people in its database."""
+    data_dir = tmp_path_factory.mktemp("cli")
+    with postgres.running(data_dir, fast_unsafe=True):
+        yield data_dir
+
+
+@pytest.fixture
+def run(installed: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Type a command; gives its status, what it printed, what it complained of."""
+
+    def typed(*words: str, **variables: str) -> tuple[int, str, str]:
+        monkeypatch.setenv("POBRATYM_DATA_DIR", str(installed))
+        for name, value in variables.items():
+            monkeypatch.setenv(f"POBRATYM_{name}", value)
+        monkeypatch.setattr(sys, "argv", ["pobratym", *words])
+        try:
+            cli.main()
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        else:
+            status = 0
+        said = capfd.readouterr()
+        return status, said.out, said.err
+
+    yield typed
+    logs.configure("critical")
+
+
+def test_every_fault_of_the_settings_is_named_and_nothing_starts(run: Run) -> None:
+    status, said, complaint = run("serve", CLOCK="sundial", LOCK_TIMEOUT_MS="soon", SMPT_URL="smtp://typo")
+
+    assert (status, said) == (2, "")
+    assert {line.split(":")[0].split(" ")[0] for line in complaint.splitlines()} == {
+        "POBRATYM_CLOCK",
+        "POBRATYM_LOCK_TIMEOUT_MS",
+        "POBRATYM_SMPT_URL",
+    }
+
+
+def test_a_token_is_printed_alone_for_a_person_who_is_known(run: Run) -> None:
+    assert run("demo", "--data-only")[0] == 0
+    status, said, complaint = run("token", "mentor@lille.example")
+
+    assert (status, complaint) == (0, "")
+    assert len(said.strip().split(".")) == 3
+
+
+def test_a_stranger_gets_no_token(run: Run) -> None:
+    status, said, complaint = run("token", "nobody@nowhere.example")
+
+    assert (status, said) == (1, "")
+    assert complaint == "No active person has this address.\n"
+
+
+def test_migrating_tells_the_schema(run: Run) -> None:
+    status, said, _ = run("migrate")
+
+    assert status == 0
+    assert said.startswith("The schema is 20")
+
+
+def test_the_doctor_finds_a_sound_installation_well(run: Run) -> None:
+    run("migrate")
+    status, said, _ = run("doctor", "--json")
+
+    assert status == 0
+    assert {finding["subject"] for finding in json.loads(said)} == {"zones", "mail", "database", "schema", "deliveries"}
+    assert all(finding["is_well"] for finding in json.loads(said))
+
+
+def test_the_doctor_says_what_is_ill_and_how_to_mend_it(run: Run) -> None:
+    keys = "k1:" + "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+    address = "postgresql://somebody:password-canary@127.0.0.1:1/nothing"
+    status, said, complaint = run("doctor", DATABASE_URL=address, SECRET_KEYS=keys, OUTBOUND_ALLOW="127.0.0.1")
+
+    assert status == 1
+    assert "ILL   database" in said
+    assert "ILL   outbound" in said
+    assert "canary" not in said + complaint
+
+
+def test_a_database_by_address_is_migrated_by_the_operator_only(run: Run, installed: Path) -> None:
+    sockets = _sockets(installed)
+    _execute(installed, "CREATE DATABASE by_address")
+    keys = "k1:" + "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+    told = {"DATABASE_URL": f"postgresql://postgres@/by_address?host={sockets}", "SECRET_KEYS": keys}
+
+    status, _, complaint = run("token", "nobody@nowhere.example", **told)
+    assert (status, "pobratym migrate" in complaint) == (1, True)
+    assert run("migrate", **told)[0] == 0
+    assert "No active person" in run("token", "nobody@nowhere.example", **told)[2]
+
+
+def test_the_chains_of_a_sound_log_hold(run: Run) -> None:
+    run("demo", "--data-only")
+    status, said, _ = run("log", "verify", "--json")
+
+    assert status == 0
+    assert json.loads(said)
+    assert all(line["ok"] for line in json.loads(said))
+    assert "holds" in run("log", "verify")[1]
+
+
+@pytest.mark.slow
+def test_the_server_serves_until_it_is_told_to_stop(installed: Path) -> None:
+    port = _free_port()
+    environment = os.environ | {"POBRATYM_DATA_DIR": str(installed)}
+    server = subprocess.Popen(
+        [*PROGRAM, "serve", "--port", str(port)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        ready = _when_ready(f"http://127.0.0.1:{port}/health/ready", server)
+    finally:
+        server.send_signal(signal.SIGTERM)
+        _, logged = server.communicate(timeout=60)
+
+    assert ready.json() == {"status": "ready", "reasons": []}
+    assert "Application shutdown complete" in logged
+    assert all(json.loads(line) for line in logged.splitlines())
+
+
+@pytest.mark.slow
+def test_a_worker_works_until_it_is_told_to_stop(installed: Path) -> None:
+    environment = os.environ | {"POBRATYM_DATA_DIR": str(installed)}
+    worker = subprocess.Popen([*PROGRAM, "worker"], env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        _until(lambda: _listeners(installed) > 0, worker)
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        worker.communicate(timeout=60)
+
+    assert worker.returncode == 0
+
+
+def _sockets(data_dir: Path) -> Path:
+    with postgres.running(data_dir) as server:
+        return server.socket_folder
+
+
+def _execute(data_dir: Path, sql: str) -> None:
+    async def execute() -> None:
+        async with world.opened(settings.Settings(data_dir=data_dir)) as opened:
+            engine = opened.engine.execution_options(isolation_level="AUTOCOMMIT")
+            async with engine.connect() as connection:
+                await connection.execute(sa.text(sql))
+
+    asyncio.run(execute())
+
+
+def _listeners(data_dir: Path) -> int:
+    async def count() -> int:
+        async with (
+            world.opened(settings.Settings(data_dir=data_dir)) as opened,
+            opened.database.work(actor.TIMER) as w,
+        ):
+            workers = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pobratym worker'"
+            return int((await w.sql(sa.text(workers))).scalar_one())
+
+    return asyncio.run(count())
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def _when_ready(url: str, server: subprocess.Popen[str]) -> httpx.Response:
+    answers: list[httpx.Response] = []
+
+    def is_ready() -> bool:
+        try:
+            answers.append(httpx.get(url))
+        except httpx.TransportError:
+            return False
+        return answers[-1].status_code == 200
+
+    _until(is_ready, server)
+    return answers[-1]
+
+
+def _until(holds: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    for _ in range(600):
+        if holds():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.2)
+    raise TimeoutError
