@@ -33,6 +33,8 @@ async def _attempt(world: World, claimed: deliveries.Claim) -> outcomes.Outcome:
         message = compose(world, claimed)
     except ValueError as fault:  # a poison row must not stop the others
         return outcomes.Refused(f"cannot be composed: {fault}")
+    except (LookupError, TypeError, AttributeError) as fault:  # a payload of another shape: nor come back for ever
+        return outcomes.Refused(f"cannot be composed: {type(fault).__name__}")
     return await world.outbox.send(message, claimed.recipient[1])
 
 

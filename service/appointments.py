@@ -70,7 +70,7 @@ async def move(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.App
         reasons = [rule.value for rule in refused if rule not in waived]
         if reasons:
             raise errors.GateRefused(reasons)
-        await bookings.move(w, consultation, appointment, starts_at, w.actor.person_id)
+        await bookings.move(w, consultation, appointment, starts_at)
         return appointment
     appointment.proposed_starts, appointment.proposed_by = [starts_at], w.actor.person_id
     w.touch(appointment)

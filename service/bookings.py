@@ -249,9 +249,8 @@ async def move(
     consultation: tables.Consultation,
     appointment: tables.Appointment,
     starts_at: datetime,
-    moved_by: UUID | None,
 ) -> None:
-    """Give the appointment another time, same id; raises SlotTaken and leaves all as it was."""
+    """Give the appointment another time, same id; everybody is asked again (INV-13). Raises SlotTaken."""
     rows = await notices.participants(w, appointment.id)
     await w.lock_people([row.person_id for row in rows])
     await w.sql(_FREE, {"appointment": appointment.id})
@@ -262,7 +261,7 @@ async def move(
     appointment.remind_at = next_reminder(starts_at, w.now)
     revise(w, appointment)
     for row in rows:
-        row.status = "accepted" if row.person_id == moved_by else "needs-action"
+        row.status = "needs-action"
         row.wall = availability.to_wall(starts_at, row.zone)
     await occupy(w, appointment, [row.person_id for row in rows])
     await tell(w, "appointment.rescheduled", consultation, appointment)
