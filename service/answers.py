@@ -61,6 +61,8 @@ async def accept(w: Work, offer_id: UUID, starts_at: datetime | None) -> Accepte
         return await _accept_written(w, consultation, offer, rivals)
     if offer.kind == "written":
         raise errors.TimeNotBookable("/starts_at", "this offer asks for written advice: send no time")
+    if starts_at <= w.now:
+        raise errors.TimeNotBookable("/starts_at", "this time lies behind us")
     waived: Collection[str] = {Refusal.OUTSIDE_HOURS, Refusal.MENTOR_PAUSED}
     if starts_at not in offer.starts:
         await admission.must_be_bookable(w, consultation, offer.mentor_id, starts_at, held)

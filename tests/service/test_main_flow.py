@@ -1,6 +1,8 @@
 """The spine, verb by verb: a request becomes an agreed, invited, logged consultation."""
 
+from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -49,11 +51,11 @@ class Scene:
     def act(self, person: tables.Person) -> Actor:
         return self.actors[person.id]
 
-    async def do(self, who: tables.Person, verb: object, *args: object, **named: object) -> object:
+    async def do(self, who: tables.Person, verb: Callable[..., Awaitable[Any]], *args: object) -> Any:  # noqa: ANN401
         async with self.world.database.work(self.act(who)) as w:
-            return await verb(w, *args, **named)  # type: ignore[operator]
+            return await verb(w, *args)
 
-    async def rows(self, statement: str, **values: object) -> list[sa.Row]:
+    async def rows(self, statement: str, **values: object) -> list[Any]:
         async with self.world.database.work(actor.TIMER) as w:
             return list((await w.sql(sa.text(statement), values)).all())
 
