@@ -21,8 +21,10 @@ from rules.values import (
     utc,
     wall,
 )
-from service.rules import availability
+from service.rules import availability, cells
 from service.rules.availability import DatedHours, Hours, Weekly
+from service.rules.cells import Frame
+from service.rules.intervals import Interval
 
 WINDOWS_OF_KYIV = json.loads((Path(__file__).parent / "data" / "kyiv_offset_windows.json").read_text("utf-8"))
 EACH_WINDOW = [(zone, *row) for zone, rows in WINDOWS_OF_KYIV["zones"].items() for row in rows]
@@ -39,7 +41,7 @@ def test_winnipeg_no_longer_changes_its_clocks_in_2026() -> None:
 
 
 @pytest.mark.parametrize(("zone", "since", "until", "ahead"), EACH_WINDOW)
-def test_kyiv_is_ahead_by_the_published_hours_in_every_window(zone, since, until, ahead) -> None:
+def test_kyiv_is_ahead_by_the_published_hours_in_every_window(zone: str, since: str, until: str, ahead: int) -> None:
     first = datetime.fromisoformat(since)
     last = datetime.fromisoformat(until) - timedelta(seconds=1)
     for at in (first, first + (last - first) / 2, last):
@@ -48,7 +50,7 @@ def test_kyiv_is_ahead_by_the_published_hours_in_every_window(zone, since, until
 
 
 @pytest.mark.parametrize(("zone", "since", "until", "ahead"), EACH_WINDOW)
-def test_hours_in_kyiv_are_bookable_at_the_published_difference(zone, since, until, ahead) -> None:
+def test_hours_in_kyiv_are_bookable_at_the_published_difference(zone: str, since: str, until: str, ahead: int) -> None:
     first, last = datetime.fromisoformat(since), datetime.fromisoformat(until)
     window = (first, min(last, first + timedelta(days=9)))
     everyday = tuple(Weekly(day, 12 * 60, 13 * 60) for day in range(7))
@@ -59,12 +61,12 @@ def test_hours_in_kyiv_are_bookable_at_the_published_difference(zone, since, unt
 
 
 @pytest.mark.parametrize("name", ["Europe/Kiev", "Europe/Uzhgorod", "Europe/Zaporozhye", "FLE Standard Time"])
-def test_inv_10_the_other_names_of_kyiv_become_europe_kyiv(name) -> None:
+def test_inv_10_the_other_names_of_kyiv_become_europe_kyiv(name: str) -> None:
     assert availability.canonical_zone(name) == "Europe/Kyiv"
 
 
 @pytest.mark.parametrize("name", ["Europe/Kyiv", "Europe/Oslo", "America/Winnipeg", "UTC"])
-def test_a_canonical_zone_keeps_its_name(name) -> None:
+def test_a_canonical_zone_keeps_its_name(name: str) -> None:
     assert availability.canonical_zone(name) == name
 
 
@@ -73,7 +75,7 @@ def test_a_canonical_zone_keeps_its_name(name) -> None:
     ["", "right/Europe/Kyiv", "posix/Europe/Kyiv", "localtime", "Factory", "Europe", "Europe/Kyiv\0", "x" * 5000,
      "../etc/passwd", "/Europe/Kyiv", "europe/kyiv", "EST", "code", "GMT+2", "Europe/Kyiv "],
 )  # fmt: skip
-def test_what_is_no_canonical_zone_is_refused(name) -> None:
+def test_what_is_no_canonical_zone_is_refused(name: str) -> None:
     with pytest.raises(availability.UnknownZone):
         availability.canonical_zone(name)
 
@@ -90,7 +92,7 @@ def test_inv_23_a_time_that_kyivs_clocks_skip_is_read_with_the_offset_before_in_
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_inv_23_of_a_repeated_hour_the_first_is_meant(strict) -> None:
+def test_inv_23_of_a_repeated_hour_the_first_is_meant(strict: bool) -> None:
     found = availability.to_instant(wall(2026, 10, 25, 3, 30), "Europe/Kyiv", strict=strict)
     assert found == utc(2026, 10, 25, 0, 30)
 
@@ -99,14 +101,16 @@ def test_inv_23_of_a_repeated_hour_the_first_is_meant(strict) -> None:
 @pytest.mark.parametrize(
     ("wall", "zone"), [(wall(1, 1, 1), "Europe/Kyiv"), (wall(9999, 12, 31, 23), "America/Toronto")]
 )
-def test_a_time_beyond_the_calendar_does_not_exist(wall, zone, strict) -> None:
+def test_a_time_beyond_the_calendar_does_not_exist(wall: datetime, zone: str, strict: bool) -> None:
     with pytest.raises(availability.NonexistentTime):
         availability.to_instant(wall, zone, strict=strict)
 
 
 @PROPERTY
 @given(st.datetimes(wall(2020, 1, 1), wall(2030, 1, 1)), st.sampled_from(ZONES))
-def test_an_instant_comes_back_from_the_wall_clock_unless_it_is_the_second_of_a_repeated_hour(naive, zone) -> None:
+def test_an_instant_comes_back_from_the_wall_clock_unless_it_is_the_second_of_a_repeated_hour(
+    naive: datetime, zone: str
+) -> None:
     instant = naive.replace(tzinfo=UTC)
     back = availability.to_instant(availability.to_wall(instant, zone), zone, strict=True)
     assert back in (instant, instant - timedelta(hours=1))
@@ -128,7 +132,7 @@ def test_the_week_of_an_instant_is_that_of_the_zone() -> None:
 
 @PROPERTY
 @given(st.datetimes(wall(2024, 12, 20), wall(2027, 1, 10)), st.sampled_from(ZONES))
-def test_an_instant_lies_within_the_bounds_of_its_week(naive, zone) -> None:
+def test_an_instant_lies_within_the_bounds_of_its_week(naive: datetime, zone: str) -> None:
     instant = naive.replace(tzinfo=UTC)
     start, end = availability.week_bounds(availability.iso_week(instant, zone), zone)
     assert start <= instant < end
@@ -145,13 +149,15 @@ def test_an_instant_lies_within_the_bounds_of_its_week(naive, zone) -> None:
         (utc(2026, 11, 21, 14), set(), utc(2026, 11, 22, 14)),  # no days known: all count
     ],
 )
-def test_a_day_of_working_time_skips_the_days_of_rest(start, weekdays, end) -> None:
+def test_a_day_of_working_time_skips_the_days_of_rest(start: datetime, weekdays: set[int], end: datetime) -> None:
     assert availability.add_working_time(start, timedelta(days=1), "Europe/Paris", weekdays) == end
 
 
 @PROPERTY
 @given(calendars())
-def test_free_time_is_the_same_as_the_plain_union_less_the_plain_rest(calendar) -> None:
+def test_free_time_is_the_same_as_the_plain_union_less_the_plain_rest(
+    calendar: tuple[Hours, tuple[Interval, ...], Interval],
+) -> None:
     hours, busy, window = calendar
     expected = oracle(plain_open(hours, window)) & oracle([window])
     expected -= oracle([*plain_dated(hours, "away"), *busy])
@@ -160,7 +166,9 @@ def test_free_time_is_the_same_as_the_plain_union_less_the_plain_rest(calendar) 
 
 @PROPERTY
 @given(calendars(), st.sampled_from([15, 20, 30, 60]), st.sampled_from([0, 10, 45]), st.sampled_from([5, 15, 30]))
-def test_bookable_starts_are_the_same_as_tried_one_by_one(calendar, minutes, buffer, step) -> None:
+def test_bookable_starts_are_the_same_as_tried_one_by_one(
+    calendar: tuple[Hours, tuple[Interval, ...], Interval], minutes: int, buffer: int, step: int
+) -> None:
     hours, busy, window = calendar
     worked = set(plain_free_cells(hours, (), window))
     expected = []
@@ -177,9 +185,11 @@ def test_bookable_starts_are_the_same_as_tried_one_by_one(calendar, minutes, buf
 
 @PROPERTY
 @given(st.sampled_from(ZONES), st.integers(0, 1440), st.integers(0, 1440), WINDOWS)
-def test_daily_hours_are_those_between_two_times_of_the_wall_clock(zone, low, high, window) -> None:
+def test_daily_hours_are_those_between_two_times_of_the_wall_clock(
+    zone: str, low: int, high: int, window: Interval
+) -> None:
     low, high = low - low % 5, high - high % 5
-    frame = availability.Frame.within(window)
+    frame = Frame.within(window)
     found = availability.daily_bits(zone, low, high, frame)
     for at in frame.instants(frame.full):
         wall = availability.to_wall(at, zone)
@@ -187,7 +197,7 @@ def test_daily_hours_are_those_between_two_times_of_the_wall_clock(zone, low, hi
         if plain_instant(wall, zone) == at and wall.date() == availability.local_date(at + FIVE * 12, zone):
             is_inside = low <= minute < high if low < high else minute >= low or minute < high
             if abs(minute - low) > 120 and abs(minute - high) > 120:  # beside the edges a change of the clocks may lie
-                assert bool(found >> (availability.cells.floor(at) - frame.first) & 1) == is_inside
+                assert bool(found >> (cells.floor(at) - frame.first) & 1) == is_inside
 
 
 def test_hours_up_to_midnight_reach_the_next_days_hours_without_a_gap() -> None:

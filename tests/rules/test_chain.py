@@ -1,5 +1,6 @@
 import hashlib
 import json
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
@@ -18,8 +19,9 @@ values = st.recursive(
 bodies = st.dictionaries(text, values, min_size=1, max_size=4)
 
 
-def entries(all_bodies) -> list[Entry]:
-    made, head = [], GENESIS
+def entries(all_bodies: Iterable[dict[str, object]]) -> list[Entry]:
+    made: list[Entry] = []
+    head = GENESIS
     for number, body in enumerate(all_bodies):
         made.append(Entry(str(number), body, head, chain.entry_hash(head, body)))
         head = made[-1].hash
@@ -28,13 +30,13 @@ def entries(all_bodies) -> list[Entry]:
 
 @PROPERTY
 @given(values)
-def test_canonical_json_reads_back_as_the_same_value(value) -> None:
+def test_canonical_json_reads_back_as_the_same_value(value: object) -> None:
     assert json.loads(chain.canonical(value)) == value
 
 
 @PROPERTY
 @given(bodies)
-def test_the_order_in_which_keys_are_given_does_not_matter(body) -> None:
+def test_the_order_in_which_keys_are_given_does_not_matter(body: dict[str, object]) -> None:
     assert chain.canonical(dict(reversed(body.items()))) == chain.canonical(body)
 
 
@@ -57,7 +59,7 @@ def test_literals_and_tuples_are_written_as_json() -> None:
 @pytest.mark.parametrize(
     "value", [1.5, 1.0, float("nan"), 2**53, -(2**53), b"x", {1: 2}, "\ud800", {"\udfff": 1}, {1, 2}]
 )
-def test_what_has_no_canonical_form_is_refused(value) -> None:
+def test_what_has_no_canonical_form_is_refused(value: object) -> None:
     with pytest.raises(NotCanonical):
         chain.canonical({"a": value})
 
@@ -68,14 +70,14 @@ def test_the_hash_is_that_of_the_previous_hash_and_the_entry() -> None:
 
 
 @pytest.mark.parametrize("previous", ["", "0" * 63, "0" * 64 + "\n", "A" * 64])
-def test_a_previous_hash_that_is_none_is_refused(previous) -> None:
+def test_a_previous_hash_that_is_none_is_refused(previous: str) -> None:
     with pytest.raises(NotCanonical):
         chain.entry_hash(previous, {})
 
 
 @PROPERTY
 @given(st.lists(bodies, max_size=5))
-def test_an_untouched_chain_holds(all_bodies) -> None:
+def test_an_untouched_chain_holds(all_bodies: list[dict[str, object]]) -> None:
     made = entries(all_bodies)
     found = chain.verify(made)
     assert (found.ok, found.entries, found.first_broken) == (True, len(made), None)
@@ -84,7 +86,9 @@ def test_an_untouched_chain_holds(all_bodies) -> None:
 
 @PROPERTY
 @given(st.lists(bodies, min_size=2, max_size=5), st.data())
-def test_the_first_broken_entry_is_named_whatever_was_done_to_it(all_bodies, data) -> None:
+def test_the_first_broken_entry_is_named_whatever_was_done_to_it(
+    all_bodies: list[dict[str, object]], data: st.DataObject
+) -> None:
     made = entries(all_bodies)
     at = data.draw(st.integers(0, len(made) - 1))
     entry = made[at]
@@ -102,7 +106,9 @@ def test_the_first_broken_entry_is_named_whatever_was_done_to_it(all_bodies, dat
 
 @PROPERTY
 @given(st.lists(bodies, min_size=3, max_size=5), st.data())
-def test_a_missing_or_exchanged_entry_breaks_the_chain(all_bodies, data) -> None:
+def test_a_missing_or_exchanged_entry_breaks_the_chain(
+    all_bodies: list[dict[str, object]], data: st.DataObject
+) -> None:
     made = entries([{**body, "n": number} for number, body in enumerate(all_bodies)])
     at = data.draw(st.integers(0, len(made) - 2))
     assert not chain.verify([*made[:at], *made[at + 1 :]]).ok

@@ -11,7 +11,7 @@ from service.rules import deidentify
 TODAY = date(2026, 11, 22)
 
 
-def found(text) -> list[tuple[str, str]]:
+def found(text: str) -> list[tuple[str, str]]:
     return [(text[span.start : span.end], span.kind) for span in deidentify.find(text, TODAY)]
 
 
@@ -23,12 +23,12 @@ def found(text) -> list[tuple[str, str]]:
      "+49 30 901820", "067\u00a0123\u00a045\u00a067", "067–123–45–67", "тел. 12-34-56", "phone: 555 0123 4"],
 )  # fmt: skip
 @pytest.mark.parametrize("around", ["{}", "Дзвонити {}, після 18:00.", "call {} tonight"])
-def test_a_phone_number_is_found(number, around) -> None:
+def test_a_phone_number_is_found(number: str, around: str) -> None:
     assert found(around.format(number)) == [(number, "phone")]
 
 
 @pytest.mark.parametrize("address", ["a.b@likarnia.com.ua", "ІВАН@пошта.укр", "x+y%z@a-b.example"])
-def test_a_mail_address_is_found(address) -> None:
+def test_a_mail_address_is_found(address: str) -> None:
     assert found(f"пишіть на {address}, дякую") == [(address, "email")]
 
 
@@ -46,12 +46,12 @@ def test_the_check_digit_of_a_sum_that_leaves_ten_is_nought() -> None:
     ["АВ 123456", "АВ123456", "СН № 123456", "FE123456", "паспорт 001234567", "Passport no. 12345678",
      "ID-картка 001234567", "19840312-01234"],
 )  # fmt: skip
-def test_a_passport_is_found(number) -> None:
+def test_a_passport_is_found(number: str) -> None:
     assert found(f"хворий, {number}.") == [(number, "passport")]
 
 
 @pytest.mark.parametrize("number", ["123456789", "1234 5678 9012 3456", "1234-5678-9012-3456", "12345678901234"])
-def test_a_long_number_is_found(number) -> None:
+def test_a_long_number_is_found(number: str) -> None:
     assert found(f"картка {number};") == [(number, "long_number")]
 
 
@@ -61,7 +61,7 @@ def test_a_long_number_is_found(number) -> None:
      "12th of March 1984", "March 12, 1984", "Mar. 12 1984", "1 лист. 2001", "31 січня 1984", "24.11.2024"],
 )  # fmt: skip
 @pytest.mark.parametrize("around", ["{}", "чоловік, {}, Чернігів", "({})"])
-def test_a_full_date_of_more_than_a_year_ago_may_be_a_birth_date(day, around) -> None:
+def test_a_full_date_of_more_than_a_year_ago_may_be_a_birth_date(day: str, around: str) -> None:
     assert found(around.format(day)) == [(day, "birth_date")]
 
 
@@ -70,12 +70,12 @@ def test_a_full_date_of_more_than_a_year_ago_may_be_a_birth_date(day, around) ->
     ["народився 03.11.2026", "дата народження: 03.11.2026", "03.11.2026 р.н.", "д.н. 03.11.2026", "DOB 03.11.2026",
      "born on 03.11.2026", "03.11.2026 року народження", "г.р. 03.11.2026"],
 )  # fmt: skip
-def test_a_recent_date_is_a_birth_date_when_the_word_is_beside_it(text) -> None:
+def test_a_recent_date_is_a_birth_date_when_the_word_is_beside_it(text: str) -> None:
     assert found(text) == [("03.11.2026", "birth_date")]
 
 
 @pytest.mark.parametrize(("short", "is_found"), [("12.03.84 р.н.", True), ("12.03.26 р.н.", True), ("12.03.84", False)])
-def test_a_year_of_two_digits_counts_only_beside_the_word(short, is_found) -> None:
+def test_a_year_of_two_digits_counts_only_beside_the_word(short: str, is_found: bool) -> None:
     assert found(short) == ([(short[:8], "birth_date")] if is_found else [])
 
 
@@ -100,7 +100,7 @@ def test_a_year_of_two_digits_counts_only_beside_the_word(short, is_found) -> No
         "",
     ],
 )
-def test_clinical_text_is_left_alone(text) -> None:
+def test_clinical_text_is_left_alone(text: str) -> None:
     assert found(text) == []
 
 
@@ -115,7 +115,7 @@ def test_all_finds_are_told_in_order_and_by_the_code_point() -> None:
 
 @PROPERTY
 @given(st.text(st.sampled_from("0123456789 .-/()+@абАВab\n№,"), max_size=80))
-def test_finds_never_overlap_and_lie_inside_the_text(text) -> None:
+def test_finds_never_overlap_and_lie_inside_the_text(text: str) -> None:
     spans = deidentify.find(text, TODAY)
     edges = [edge for span in spans for edge in (span.start, span.end)]
     assert edges == sorted(edges)
@@ -124,12 +124,12 @@ def test_finds_never_overlap_and_lie_inside_the_text(text) -> None:
 
 @PROPERTY
 @given(st.text(st.sampled_from("0123456789 абвAB,.-"), max_size=30), st.text("абв, ", max_size=10))
-def test_nine_digits_in_a_row_are_always_found(before, after) -> None:
+def test_nine_digits_in_a_row_are_always_found(before: str, after: str) -> None:
     text = f"{before} 123456789 {after}"
     at = len(before) + 1
     assert any(span.start <= at + 4 < span.end for span in deidentify.find(text, TODAY))
 
 
 @pytest.mark.parametrize("character", ["1", "0", "a", "+", "1 ", "0-", "12.", "a.", "a@", "т"])
-def test_a_long_text_of_one_character_is_read_in_one_go(character) -> None:
+def test_a_long_text_of_one_character_is_read_in_one_go(character: str) -> None:
     deidentify.find(character * 20_000, TODAY)

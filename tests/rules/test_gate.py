@@ -1,4 +1,5 @@
-from datetime import date, timedelta
+from collections.abc import Collection
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from rules.values import BOOK, CLINICIAN, MENTOR, NOW, OFFICE, PROPERTY, case, link, mentor, utc, wall
 from service.rules import gate
 from service.rules.availability import DatedHours, Hours
-from service.rules.case import Link
+from service.rules.case import Case, Link, Mentor
 from service.rules.gate import Refusal
 from service.rules.transfer import Consent
 
@@ -17,8 +18,16 @@ FRESH = UUID(int=50)
 AWAY = DatedHours("away", wall(2026, 11, 18), wall(2026, 11, 19))
 
 
-def check(asked=None, asking=None, start=START, now=NOW, overrides=(), **fields: bool) -> tuple[Refusal, ...]:
-    return gate.check(asked or case(), asking or mentor(), start, now, BOOK, overrides, **fields)
+def check(
+    asked: Case | None = None,
+    asking: Mentor | None = None,
+    start: datetime | None = START,
+    now: datetime = NOW,
+    overrides: Collection[str] = (),
+    *,
+    is_asking: bool = True,
+) -> tuple[Refusal, ...]:
+    return gate.check(asked or case(), asking or mentor(), start, now, BOOK, overrides, is_asking=is_asking)
 
 
 def test_a_mentor_whom_nothing_refuses_may_take_the_case() -> None:
@@ -72,7 +81,7 @@ BROKEN = {
 @pytest.mark.parametrize(
     ("rule", "asked", "asking"), [(rule, *pair) for rule, pairs in BROKEN.items() for pair in pairs]
 )
-def test_the_rule_that_is_broken_is_named_alone(rule, asked, asking) -> None:
+def test_the_rule_that_is_broken_is_named_alone(rule: str, asked: Case, asking: Mentor) -> None:
     assert check(asked, asking) == (rule,)
 
 
@@ -109,7 +118,7 @@ def test_two_memoranda_that_only_together_cover_the_case_do_not() -> None:
     ("areas", "specialty"),
     [({"sur"}, "sur.neuro.skullbase"), ({"hnk"}, "sur.neuro.skullbase"), ({"acu"}, "sur.burns"), (set(), "med")],
 )
-def test_an_area_covers_what_lies_below_it_through_second_parents_too(areas, specialty) -> None:
+def test_an_area_covers_what_lies_below_it_through_second_parents_too(areas: set[str], specialty: str) -> None:
     asking = mentor(links=(link(areas=frozenset(areas)),), specialties=frozenset({specialty}))
     assert check(case(specialty=specialty), asking) == ()
 
@@ -141,7 +150,9 @@ def test_no_other_rule_can_be_overridden() -> None:
         (case(mode="written", translation=True), {}),
     ],
 )
-def test_a_shared_language_an_interpreter_or_translation_in_writing_is_enough(asked, spoken) -> None:
+def test_a_shared_language_an_interpreter_or_translation_in_writing_is_enough(
+    asked: Case, spoken: dict[str, str]
+) -> None:
     assert check(asked, mentor(languages=spoken)) == ()
 
 
@@ -154,7 +165,7 @@ def test_a_shared_language_an_interpreter_or_translation_in_writing_is_enough(as
         (None, "UA"),
     ],
 )
-def test_the_text_may_go_where_the_consent_reaches(consent, country) -> None:
+def test_the_text_may_go_where_the_consent_reaches(consent: Consent | None, country: str) -> None:
     assert check(case(consent=consent), mentor(country=country)) == ()
 
 
@@ -173,7 +184,7 @@ def test_the_mentors_own_notice_counts_for_routine_only() -> None:
 
 
 @pytest.mark.parametrize(("priority", "minutes"), [("routine", 720), ("urgent", 120), ("asap", 30), ("stat", 0)])
-def test_the_least_notice_depends_on_the_priority(priority, minutes) -> None:
+def test_the_least_notice_depends_on_the_priority(priority: str, minutes: int) -> None:
     earliest = NOW + timedelta(minutes=minutes)
     asked = case(priority=priority)
     anytime = mentor(quiet=None)
@@ -209,9 +220,9 @@ def test_written_advice_is_refused_when_it_is_due_already() -> None:
     assert check(case(mode="written", answer_due_at=NOW), mentor(), None) == (Refusal.DEADLINE_UNREACHABLE,)
 
 
-def choose(*links: Link, overrides=()) -> UUID | None:
+def choose(*links: Link, overrides: Collection[str] = ()) -> UUID | None:
     chosen = gate.choose_link(case(specialty="sur.neuro.skullbase"), mentor(links=links), START, BOOK, overrides)
-    return chosen and chosen.memorandum_id
+    return chosen.memorandum_id if chosen else None
 
 
 ONE, TWO, THREE = (UUID(int=n) for n in (101, 102, 103))
@@ -250,7 +261,9 @@ def test_a_memorandum_that_is_spent_or_over_is_not_chosen() -> None:
 
 @PROPERTY
 @given(st.data())
-def test_a_memorandum_is_chosen_exactly_when_no_rule_about_memoranda_refuses(data) -> None:
+def test_a_memorandum_is_chosen_exactly_when_no_rule_about_memoranda_refuses(
+    data: st.DataObject,
+) -> None:
     links = tuple(
         data.draw(
             st.lists(
@@ -281,5 +294,5 @@ def test_a_memorandum_is_chosen_exactly_when_no_rule_about_memoranda_refuses(dat
         (6, 0, False),
     ],  # in UTC: an hour later in Paris, half an hour long
 )
-def test_quiet_hours_are_from_22_to_7_unless_the_mentor_says_otherwise(hour, minute, refused) -> None:
+def test_quiet_hours_are_from_22_to_7_unless_the_mentor_says_otherwise(hour: int, minute: int, refused: bool) -> None:
     assert check(start=utc(2026, 11, 18, hour, minute)) == ((Refusal.OUTSIDE_HOURS,) if refused else ())

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from rules.values import PROPERTY, oracle, pairs, utc
 from service.rules import intervals
+from service.rules.intervals import Interval
 
 EPOCH = utc(2026, 1, 1)
 some = st.lists(
@@ -17,29 +18,29 @@ some = st.lists(
 
 @PROPERTY
 @given(some)
-def test_merged_intervals_are_the_union(one) -> None:
+def test_merged_intervals_are_the_union(one: list[Interval]) -> None:
     assert intervals.merge(one) == pairs(oracle(one))
 
 
 @PROPERTY
 @given(some, some)
-def test_subtraction_leaves_what_is_only_in_the_first(one, other) -> None:
+def test_subtraction_leaves_what_is_only_in_the_first(one: list[Interval], other: list[Interval]) -> None:
     assert intervals.subtract(one, other) == pairs(oracle(one) - oracle(other))
 
 
 @PROPERTY
 @given(some, some)
-def test_intersection_is_what_is_in_both(one, other) -> None:
+def test_intersection_is_what_is_in_both(one: list[Interval], other: list[Interval]) -> None:
     assert intervals.intersect(one, other) == pairs(oracle(one) & oracle(other))
 
 
 @PROPERTY
 @given(some.filter(len), some.filter(len))
-def test_two_intervals_overlap_when_they_share_an_instant(one, other) -> None:
+def test_two_intervals_overlap_when_they_share_an_instant(one: list[Interval], other: list[Interval]) -> None:
     assert intervals.overlaps(one[0], other[0]) == (not (oracle(one[:1]) & oracle(other[:1])).empty)
 
 
 @PROPERTY
 @given(some, some.filter(len))
-def test_clipping_leaves_what_lies_in_the_window(one, other) -> None:
+def test_clipping_leaves_what_lies_in_the_window(one: list[Interval], other: list[Interval]) -> None:
     assert intervals.clip(intervals.merge(one), other[0]) == pairs(oracle(one) & oracle(other[:1]))

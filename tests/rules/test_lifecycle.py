@@ -1,11 +1,14 @@
 import itertools
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import pytest
 
 from rules.values import NOW
 from service.rules import lifecycle
 from service.rules.lifecycle import IllegalTransition, TooLate
+
+Answer = Callable[[str, datetime, datetime], str]
 
 LATER = NOW + timedelta(hours=1)
 TICK = timedelta(microseconds=1)
@@ -18,7 +21,7 @@ EVERY_PAIR = [
 
 
 @pytest.mark.parametrize(("subject", "one", "other", "is_legal"), EVERY_PAIR)
-def test_only_what_the_table_holds_is_legal(subject, one, other, is_legal) -> None:
+def test_only_what_the_table_holds_is_legal(subject: str, one: str, other: str, is_legal: bool) -> None:
     if is_legal:
         assert lifecycle.step(subject, one, other) == other
     else:
@@ -28,7 +31,7 @@ def test_only_what_the_table_holds_is_legal(subject, one, other, is_legal) -> No
 
 
 @pytest.mark.parametrize("subject", lifecycle.TABLES)
-def test_every_state_that_is_reached_is_in_the_table(subject) -> None:
+def test_every_state_that_is_reached_is_in_the_table(subject: str) -> None:
     table = lifecycle.TABLES[subject]
     assert set().union(*table.values()) <= set(table)
 
@@ -47,7 +50,7 @@ def test_every_state_that_is_reached_is_in_the_table(subject) -> None:
         ("memorandum", "signed terminated"),
     ],
 )
-def test_the_flow_of_the_page_is_legal(subject, path) -> None:
+def test_the_flow_of_the_page_is_legal(subject: str, path: str) -> None:
     states = path.split()
     for one, other in itertools.pairwise(states):
         lifecycle.step(subject, one, other)
@@ -62,7 +65,7 @@ def test_the_flow_of_the_page_is_legal(subject, path) -> None:
         ("memorandum", {"expired", "terminated"}),
     ],
 )
-def test_nothing_follows_a_final_state(subject, final) -> None:
+def test_nothing_follows_a_final_state(subject: str, final: set[str]) -> None:
     assert {state for state in lifecycle.TABLES[subject] if lifecycle.is_final(subject, state)} == final
 
 
@@ -72,7 +75,7 @@ def test_an_unknown_state_leads_nowhere() -> None:
 
 
 @pytest.mark.parametrize("answer", [lifecycle.accept, lifecycle.decline, lifecycle.counter])
-def test_an_offer_is_answered_until_just_before_its_time_is_over(answer) -> None:
+def test_an_offer_is_answered_until_just_before_its_time_is_over(answer: Answer) -> None:
     answer("pending", LATER, LATER - TICK)
     with pytest.raises(TooLate) as caught:
         answer("pending", LATER, LATER)
@@ -81,7 +84,7 @@ def test_an_offer_is_answered_until_just_before_its_time_is_over(answer) -> None
 
 @pytest.mark.parametrize("answer", [lifecycle.accept, lifecycle.decline, lifecycle.counter])
 @pytest.mark.parametrize("state", ["accepted", "declined", "expired", "withdrawn"])
-def test_a_closed_offer_is_not_answered(answer, state) -> None:
+def test_a_closed_offer_is_not_answered(answer: Answer, state: str) -> None:
     with pytest.raises(IllegalTransition):
         answer(state, LATER, NOW)
 
@@ -100,7 +103,7 @@ def test_a_counter_is_taken_whenever_its_times_allow() -> None:
 
 
 @pytest.mark.parametrize("state", ["pending", "expired"])
-def test_only_a_counter_is_taken_or_declined_by_the_requesting_side(state) -> None:
+def test_only_a_counter_is_taken_or_declined_by_the_requesting_side(state: str) -> None:
     with pytest.raises(IllegalTransition):
         lifecycle.accept_counter(state)
     with pytest.raises(IllegalTransition):
@@ -116,14 +119,14 @@ def test_a_declined_counter_is_pending_again_until_the_offers_time() -> None:
     ("state", "now", "after"),
     [("pending", LATER, "expired"), ("pending", LATER - TICK, "pending"), ("countered", LATER, "countered")],
 )
-def test_only_silence_expires(state, now, after) -> None:
+def test_only_silence_expires(state: str, now: datetime, after: str) -> None:
     assert lifecycle.expire(state, LATER, now) == after
 
 
 @pytest.mark.parametrize(
     ("state", "after"), [("pending", "withdrawn"), ("countered", "withdrawn"), ("declined", "declined")]
 )
-def test_offers_that_wait_are_withdrawn_when_another_is_accepted(state, after) -> None:
+def test_offers_that_wait_are_withdrawn_when_another_is_accepted(state: str, after: str) -> None:
     assert lifecycle.withdraw(state) == after
 
 
@@ -147,7 +150,7 @@ def test_a_loss_reopens_the_case_unless_the_requesting_side_wanted_it() -> None:
 
 
 @pytest.mark.parametrize("state", lifecycle.CONSULTATION_STATES)
-def test_only_a_consultation_without_an_agreement_expires(state) -> None:
+def test_only_a_consultation_without_an_agreement_expires(state: str) -> None:
     is_seeking = state in {"open", "offered", "unmatched"}
     assert lifecycle.expire_consultation(state, LATER, LATER - TICK) == state
     assert lifecycle.expire_consultation(state, LATER, LATER) == ("expired" if is_seeking else state)

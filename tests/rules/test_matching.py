@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rules.values import BOOK, MENTOR, NOW, OFFICE, case, link, mentor, plain_free_cells, utc, wall
 from service.rules import availability, gate, matching, score
 from service.rules.availability import DatedHours, Hours, Weekly
-from service.rules.case import Mentor
+from service.rules.case import Case, Mentor
 from service.rules.gate import Refusal
 from service.rules.matching import Candidate, Ranking
 from service.rules.policy import TERMS
@@ -20,19 +20,20 @@ ALL_WEEK = tuple(Weekly(day, 0, 1440) for day in range(7))
 PEOPLE = [UUID(int=n) for n in range(20, 30)]
 
 
-def rank(asked, *mentors: Mentor, now=NOW, limit=10) -> Ranking:
+def rank(asked: Case, *mentors: Mentor, now: datetime = NOW, limit: int = 10) -> Ranking:
     return matching.rank(asked, mentors, now, BOOK, limit=limit)
 
 
-def first(asked, *mentors: Mentor, now=NOW) -> Candidate:
+def first(asked: Case, *mentors: Mentor, now: datetime = NOW) -> Candidate:
     return rank(asked, *mentors, now=now).candidates[0]
 
 
 # What is proposed: the same as trying every quarter of an hour with the whole gate.
 
 
-def tried_one_by_one(asked, asking, now) -> list[datetime]:
-    found, session = [], timedelta(minutes=asked.minutes)
+def tried_one_by_one(asked: Case, asking: Mentor, now: datetime) -> list[datetime]:
+    found: list[datetime] = []
+    session = timedelta(minutes=asked.minutes)
     any_hour = asked.priority == "stat" and "stat" in asking.opt_ins
     window = (now - DAY, asked.answer_due_at + DAY)
     worked = set(plain_free_cells(Hours(asking.hours.zone, asking.hours.weekly), (), window))
@@ -106,13 +107,13 @@ mentors = st.builds(
 
 @settings(deadline=None, max_examples=100)
 @given(cases, mentors, st.integers(0, 16).map(lambda n: NOW + n * timedelta(minutes=4)))
-def test_what_is_proposed_is_what_the_gate_and_both_calendars_allow(asked, asking, now) -> None:
+def test_what_is_proposed_is_what_the_gate_and_both_calendars_allow(asked: Case, asking: Mentor, now: datetime) -> None:
     assert matching.propose(asked, asking, now, BOOK) == tried_one_by_one(asked, asking, now)
 
 
 @settings(deadline=None, max_examples=100)
 @given(cases, mentors)
-def test_a_mentor_is_ranked_exactly_when_there_is_something_to_propose(asked, asking) -> None:
+def test_a_mentor_is_ranked_exactly_when_there_is_something_to_propose(asked: Case, asking: Mentor) -> None:
     proposed = matching.propose(asked, asking, NOW, BOOK)
     ranking = rank(asked, asking)
     assert [c.earliest for c in ranking.candidates] == proposed[:1]
@@ -157,7 +158,7 @@ def test_a_mentor_who_opted_in_for_stat_can_be_booked_at_any_hour() -> None:
         ("specialty_too_far", mentor(specialties=frozenset({"sur.urology"}))),
     ],
 )
-def test_a_coordinator_who_overrides_is_shown_the_same_times(rule, asking) -> None:
+def test_a_coordinator_who_overrides_is_shown_the_same_times(rule: str, asking: Mentor) -> None:
     assert matching.propose(case(), asking, NOW, BOOK) == []
     assert matching.propose(case(), asking, NOW, BOOK, {rule}) == matching.propose(case(), mentor(), NOW, BOOK)
 
@@ -165,7 +166,7 @@ def test_a_coordinator_who_overrides_is_shown_the_same_times(rule, asking) -> No
 # Who is excluded, and why.
 
 
-def reasons(asked, asking, now=NOW) -> tuple[Refusal, ...]:
+def reasons(asked: Case, asking: Mentor, now: datetime = NOW) -> tuple[Refusal, ...]:
     ((_, found),) = rank(asked, asking, now=now).excluded
     return found
 
@@ -271,10 +272,12 @@ def test_the_score_is_the_weighted_sum_of_the_terms_that_are_shown() -> None:
     assert found.weights["speed"] == 20
 
 
-@pytest.mark.parametrize("knows", [{"asked": {"case_mentor_ids": frozenset({PEOPLE[0]})}}, {"is_known": "case"}])
-def test_the_mentor_who_knows_the_case_is_asked_first_whatever_the_score(knows) -> None:
-    weaker = mentor(person_id=PEOPLE[0], languages={"en": "B1"}, offers_7d=9, continuity=knows.get("is_known"))
-    ordered = rank(case(**knows.get("asked", {})), mentor(), weaker).candidates
+@pytest.mark.parametrize(("seen_before", "continuity"), [(frozenset({PEOPLE[0]}), None), (frozenset(), "case")])
+def test_the_mentor_who_knows_the_case_is_asked_first_whatever_the_score(
+    seen_before: frozenset[UUID], continuity: str | None
+) -> None:
+    weaker = mentor(person_id=PEOPLE[0], languages={"en": "B1"}, offers_7d=9, continuity=continuity)
+    ordered = rank(case(case_mentor_ids=seen_before), mentor(), weaker).candidates
     assert [c.knows_case for c in ordered] == [True, False]
     assert ordered[0].terms["continuity"] == 1
     assert ordered[0].score < ordered[1].score
@@ -343,7 +346,7 @@ def test_later_proposals_are_at_the_hour_that_is_best_for_the_worse_off_side() -
         ("ped.cardiology", {"med.cardiology", "ped.cardiology"}, 1),
     ],
 )
-def test_the_specialty_term_follows_the_nearest_specialty(asked, held, value) -> None:
+def test_the_specialty_term_follows_the_nearest_specialty(asked: str, held: set[str], value: float) -> None:
     found = first(case(specialty=asked), mentor(specialties=frozenset(held)))
     assert found.terms["specialty"] == value
 
@@ -368,7 +371,9 @@ def test_load_falls_with_booked_sessions_and_with_offers() -> None:
 
 
 @pytest.mark.parametrize(("kind", "value"), [("case", 1), ("clinician", 0.6), ("hospital", 0.3), (None, 0)])
-def test_continuity_prefers_who_knows_the_case_then_the_clinician_then_the_hospital(kind, value) -> None:
+def test_continuity_prefers_who_knows_the_case_then_the_clinician_then_the_hospital(
+    kind: str | None, value: float
+) -> None:
     assert first(case(), mentor(continuity=kind)).terms["continuity"] == value
 
 
@@ -376,7 +381,7 @@ def test_continuity_prefers_who_knows_the_case_then_the_clinician_then_the_hospi
     ("hour", "value"),
     [(4, 0), (5, 0.4), (6, 0.7), (7, 1), (15, 1), (16, 0.7), (17, 0.4), (18, 0.4), (19, 0)],
 )
-def test_an_hour_is_as_civil_as_for_the_worse_off_side(hour, value) -> None:
+def test_an_hour_is_as_civil_as_for_the_worse_off_side(hour: int, value: float) -> None:
     at = utc(2026, 11, 17, hour)  # two hours later in Kyiv
     assert score.civil_hours(at, "Europe/Kyiv", "Europe/Kyiv") == value
     assert score.civil_hours(at, "Europe/Kyiv", "America/Toronto") <= value
@@ -397,7 +402,7 @@ def test_an_hour_is_as_civil_as_for_the_worse_off_side(hour, value) -> None:
         (case(languages=frozenset()), {}, True, 0),
     ],
 )
-def test_language_takes_the_best_way_to_talk(asked, spoken, is_live, value) -> None:
+def test_language_takes_the_best_way_to_talk(asked: Case, spoken: dict[str, str], is_live: bool, value: float) -> None:
     assert score.language(asked, mentor(languages=spoken), is_live=is_live) == value
 
 
@@ -405,14 +410,14 @@ def test_language_takes_the_best_way_to_talk(asked, spoken, is_live, value) -> N
     ("route", "left", "value"),
     [("direct", None, 1), ("network", None, 0.9), ("umbrella", 60, 0.8), ("direct", 45, 0.75), ("direct", -5, 0)],
 )
-def test_a_direct_memorandum_with_hours_left_is_best(route, left, value) -> None:
+def test_a_direct_memorandum_with_hours_left_is_best(route: str, left: int | None, value: float) -> None:
     assert score.memorandum(case(), link(route=route, minutes_left=left)) == value
 
 
 @pytest.mark.parametrize(
     ("power", "value"), [("firm_outage", 0), ("possible", 0.7), ("unknown", 0.7), ("autonomous", 1), ("no_feed", 1)]
 )
-def test_only_a_firm_outage_counts_fully(power, value) -> None:
+def test_only_a_firm_outage_counts_fully(power: str, value: float) -> None:
     assert first(case(), mentor(power=power)).terms["power_and_link"] == value
 
 

@@ -10,7 +10,7 @@ WEEK = NOW + timedelta(days=7)
 DAYS = {0, 1, 2, 3, 4}
 
 
-def answer_by(priority, now=NOW, due=WEEK, *, known_case=False) -> datetime:
+def answer_by(priority: str, now: datetime = NOW, due: datetime = WEEK, *, known_case: bool = False) -> datetime:
     return policy.answer_by(DEFAULT, priority, now, due, "Europe/Paris", DAYS, known_case=known_case)
 
 
@@ -28,7 +28,9 @@ def test_asap_is_above_urgent() -> None:
         ("stat", 60, 5, 10, 0, 0),
     ],
 )
-def test_the_table_of_priorities_is_as_agreed(priority, due, per_wave, wave, alert, notice) -> None:
+def test_the_table_of_priorities_is_as_agreed(
+    priority: str, due: int, per_wave: int, wave: int, alert: int, notice: int
+) -> None:
     pace = DEFAULT.pace(priority)
     assert policy.answer_due_at(DEFAULT, priority, NOW) == NOW + timedelta(minutes=due)
     assert policy.alert_at(DEFAULT, priority, NOW) == NOW + timedelta(minutes=alert)
@@ -40,7 +42,7 @@ def test_the_table_of_priorities_is_as_agreed(priority, due, per_wave, wave, ale
 
 
 @pytest.mark.parametrize("priority", PRIORITIES)
-def test_the_weights_of_a_priority_sum_to_a_hundred(priority) -> None:
+def test_the_weights_of_a_priority_sum_to_a_hundred(priority: str) -> None:
     weights = DEFAULT.pace(priority).weights
     assert tuple(weights) == policy.TERMS
     assert sum(weights.values()) == 100
@@ -52,7 +54,7 @@ def test_a_routine_answer_is_awaited_over_the_weekend() -> None:
 
 
 @pytest.mark.parametrize(("priority", "minutes"), [("urgent", 240), ("asap", 60), ("stat", 10)])
-def test_other_answers_are_awaited_by_the_clock(priority, minutes) -> None:
+def test_other_answers_are_awaited_by_the_clock(priority: str, minutes: int) -> None:
     saturday = utc(2026, 11, 21, 14)
     assert answer_by(priority, saturday) == saturday + timedelta(minutes=minutes)
 
@@ -63,7 +65,7 @@ def test_the_mentor_who_knows_the_case_has_half_the_time() -> None:
 
 
 @pytest.mark.parametrize("priority", PRIORITIES)
-def test_no_answer_is_awaited_past_the_due_time(priority) -> None:
+def test_no_answer_is_awaited_past_the_due_time(priority: str) -> None:
     due = NOW + timedelta(minutes=4)
     assert answer_by(priority, due=due) == due
 
@@ -127,6 +129,6 @@ def test_no_overrides_are_the_default() -> None:
         ({"priorities": {"stat": {"weights": {"load": -1}}}}, "load"),
     ],
 )
-def test_a_wrong_number_is_refused_by_its_name(overrides, named) -> None:
+def test_a_wrong_number_is_refused_by_its_name(overrides: dict[str, object], named: str) -> None:
     with pytest.raises(InvalidPolicy, match=f"^{named}:"):
         policy.from_overrides(overrides)

@@ -13,7 +13,7 @@ HOUR = 3600
     [(1, 5), (2, 300), (3, 1800), (4, 2 * HOUR), (5, 5 * HOUR), (6, 10 * HOUR), (7, 14 * HOUR), (8, 20 * HOUR),
      (9, 24 * HOUR)],
 )  # fmt: skip
-def test_the_gap_after_an_attempt_is_that_of_the_schedule(attempt, seconds) -> None:
+def test_the_gap_after_an_attempt_is_that_of_the_schedule(attempt: int, seconds: int) -> None:
     assert retry.next_attempt(attempt, NOW, 0.5) == NOW + timedelta(seconds=seconds)
 
 
@@ -35,5 +35,5 @@ def test_jitter_spreads_a_gap_by_a_fifth_to_both_sides() -> None:
     ("retry_after", "seconds"),
     [(None, 300), (0, 300), (-1, 300), (10, 300), (600, 600), (100 * HOUR, 24 * HOUR), (float("inf"), 24 * HOUR)],
 )
-def test_the_receivers_wish_is_honoured_up_to_a_day(retry_after, seconds) -> None:
+def test_the_receivers_wish_is_honoured_up_to_a_day(retry_after: float | None, seconds: int) -> None:
     assert retry.next_attempt(2, NOW, 0.5, retry_after) == NOW + timedelta(seconds=seconds)

@@ -29,7 +29,7 @@ TREE = tree()
         ("unknown", "unknown", "exact"),
     ],
 )
-def test_the_relation_of_two_specialties(asked, held, relation) -> None:
+def test_the_relation_of_two_specialties(asked: str, held: str, relation: str) -> None:
     assert TREE.relation(asked, held) == relation
 
 

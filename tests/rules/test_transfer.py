@@ -29,7 +29,9 @@ def test_the_shipped_list_is_the_eea_and_the_named_parties_of_convention_108() -
         (GENERAL, None, False),
     ],
 )
-def test_the_text_goes_only_where_the_consent_reaches(consent, to_country, allowed) -> None:
+def test_the_text_goes_only_where_the_consent_reaches(
+    consent: Consent | None, to_country: str | None, allowed: bool
+) -> None:
     assert transfer.allows(basis(), consent, "UA", to_country) == allowed
 
 

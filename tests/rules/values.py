@@ -28,13 +28,13 @@ OFFICE = tuple(Weekly(day, 9 * 60, 17 * 60) for day in range(5))
 ZONES = ("Europe/Kyiv", "Europe/Paris", "America/Toronto", "Asia/Jerusalem", "Europe/Istanbul", "Asia/Kathmandu", "UTC")
 
 
-def utc(*parts: int) -> datetime:
-    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc]  # at least year, month and day
+def utc(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> datetime:
+    return datetime(year, month, day, hour, minute, tzinfo=UTC)
 
 
-def wall(*parts: int) -> datetime:
+def wall(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> datetime:
     """Give what a clock on a wall shows: no zone is meant."""
-    return datetime(*parts)  # type: ignore[misc]  # noqa: DTZ001 - at least year, month and day; naive on purpose
+    return datetime(year, month, day, hour, minute)  # noqa: DTZ001 - naive on purpose
 
 
 def tree() -> Tree:
@@ -70,7 +70,8 @@ def case(**fields: Any) -> Case:
 
 
 def link(**fields: Any) -> Link:
-    return Link(**({"memorandum_id": MEMORANDUM, "signed_on": date(2024, 5, 1)} | fields))
+    defaults: dict[str, Any] = {"memorandum_id": MEMORANDUM, "signed_on": date(2024, 5, 1)}
+    return Link(**(defaults | fields))
 
 
 def mentor(**fields: Any) -> Mentor:
