@@ -196,6 +196,13 @@ async def test_wh_16_a_key_belongs_to_its_caller(probing: httpx.AsyncClient, wor
     assert other.json()["id"] != first.json()["id"]
 
 
+async def test_a_stranger_is_never_answered_with_what_another_stranger_got(probing: httpx.AsyncClient) -> None:
+    as_stranger = KEY | {"Authorization": ""}
+    answers = [await probing.post("/v1/probes/open", json={"name": "a"}, headers=as_stranger) for _ in range(2)]
+
+    assert answers[0].json()["id"] != answers[1].json()["id"]
+
+
 @pytest.mark.parametrize("key", ["", "x" * 256, "тест".encode().decode("latin-1")])
 async def test_a_strange_key_is_refused(probing: httpx.AsyncClient, key: str) -> None:
     headers = {"Idempotency-Key": key.encode("latin-1")}
