@@ -132,7 +132,8 @@ class Scene:
     async def rows(self, statement: str, **values: object) -> list[Any]:
         """Read the database."""
         async with self.world.database.work(actor.TIMER) as w:
-            return list((await w.sql(sa.text(statement), values)).all())
+            found = await w.sql(sa.text(statement), values)
+            return list(found.all()) if found.returns_rows else []
 
     async def sweep(self) -> None:
         """Let the timers act once."""
