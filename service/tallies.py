@@ -3,7 +3,8 @@
 Read-only; it knows no figures (`rules.figures` does), and no visibility (`reports` does).
 """
 
-from collections.abc import Collection, Mapping
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -21,6 +22,8 @@ from service.work import Work
 
 _WEEK = timedelta(days=7)
 _DAY = timedelta(days=1)
+_TIMES = frozenset({"allocation", "answer", "closing"})
+_ROOM = sa.text("SELECT set_config('work_mem', '64MB', true)")  # a year's rows are sorted in memory, not on disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +87,9 @@ answered AS (
 ),
 timed AS (
   SELECT cohort.*, offered.*, answered_at,
-         CAST(extract(epoch FROM allocated_at - opened_at) AS float8) / 3600 AS allocation,
-         CAST(extract(epoch FROM answered_at - opened_at) AS float8) / 3600 AS answer,
-         CASE state WHEN 'completed'
-             THEN CAST(extract(epoch FROM closed_at - opened_at) AS float8) / 3600 END AS closing,
+         date_part('epoch', allocated_at - opened_at) / 3600 AS allocation,
+         date_part('epoch', answered_at - opened_at) / 3600 AS answer,
+         CASE state WHEN 'completed' THEN date_part('epoch', closed_at - opened_at) / 3600 END AS closing,
          allocated_at IS NOT NULL OR (answer_due_at <= :now AND state <> 'cancelled') AS allocation_decided,
          answered_at IS NOT NULL OR (answer_due_at <= :now AND state <> 'cancelled') AS answer_decided,
          answered_at IS NOT NULL OR (opened_at <= :day_ago AND state <> 'cancelled') AS day_decided
@@ -109,35 +111,39 @@ SELECT priority, count(*) AS filed,
        count(*) FILTER (WHERE first_over AND first_accepted) AS first_wave_accepted,
        count(*) FILTER (WHERE needs_backup) AS needing_backup,
        count(consultation_id) AS with_offers,
-       count(allocation) AS allocation_rows, count(answer) AS answer_rows, count(closing) AS closing_rows,
-       percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY allocation) AS allocation,
-       percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY answer) AS answer,
-       percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY closing) AS closing
-FROM timed GROUP BY GROUPING SETS ((priority), ())
+       array_agg(allocation) FILTER (WHERE allocation IS NOT NULL) AS allocation,
+       array_agg(answer) FILTER (WHERE answer IS NOT NULL) AS answer,
+       array_agg(closing) FILTER (WHERE closing IS NOT NULL) AS closing
+FROM timed GROUP BY priority
 """
 
 _OFFERS = """
 WITH weekly AS (
-  SELECT mentor_id, CAST(extract(epoch FROM sent_at - CAST(:from_at AS timestamptz)) AS bigint) / 604800 AS week,
+  SELECT mentor_id, floor(date_part('epoch', sent_at - CAST(:from_at AS timestamptz)) / 604800) AS week,
          count(*) AS sent,
          count(*) FILTER (WHERE state = 'accepted') AS accepted,
          count(*) FILTER (WHERE state = 'declined') AS declined,
          count(*) FILTER (WHERE decline_reason = 'wrong_specialty') AS wrong_specialty
   FROM offer o WHERE {offers} AND sent_at >= :from_at AND sent_at < :until_at GROUP BY 1, 2
+),
+asked AS (
+  SELECT mentor_id, sum(sent) AS sent, sum(accepted) AS accepted, sum(declined) AS declined,
+         sum(wrong_specialty) AS wrong_specialty, max(sent) AS most_in_week
+  FROM weekly GROUP BY mentor_id
 )
 SELECT coalesce(sum(sent), 0)::int AS sent, coalesce(sum(accepted), 0)::int AS accepted,
        coalesce(sum(declined), 0)::int AS declined, coalesce(sum(wrong_specialty), 0)::int AS wrong_specialty,
-       count(DISTINCT mentor_id) AS mentors, coalesce(max(sent), 0) AS most_in_week,
-       coalesce(array_agg(DISTINCT mentor_id), '{{}}') AS mentor_ids
-FROM weekly
+       count(*) AS mentors, coalesce(max(most_in_week), 0) AS most_in_week,
+       coalesce(array_agg(mentor_id), '{{}}') AS mentor_ids
+FROM asked
 """
 
 _HAPPENED = """
 SELECT mode, outcome, route, is_civil_for_requester, is_civil_for_mentor, mentor_id, specialty_code,
        partner_institution_id, requesting_institution_id, count(*) AS sessions, sum(minutes)::int AS minutes
 FROM session s WHERE {sessions} AND NOT is_corrected AND started_at >= :from_at AND started_at < :until_at
-GROUP BY GROUPING SETS ((mode, outcome, route, is_civil_for_requester, is_civil_for_mentor), (mentor_id),
-                        (specialty_code), (partner_institution_id), (requesting_institution_id))
+GROUP BY GROUPING SETS ((mode, outcome, route, is_civil_for_requester, is_civil_for_mentor),
+                        (mentor_id, partner_institution_id), (specialty_code), (requesting_institution_id))
 """
 
 _ANSWERS = """
@@ -175,19 +181,23 @@ async def agreed(w: Work, scope: Scope, subject: Mapping[str, Any]) -> list[Agre
 async def numbers(w: Work, scope: Scope, subject: Mapping[str, Any], during: Interval) -> counts.Numbers:
     """Count what was opened, sent and held in the period, as things stand now."""
     bound = {**subject, "from_at": during[0], "until_at": during[1], "now": w.now, "day_ago": w.now - _DAY}
-    asked = {row.priority: _asked(row) for row in await _run(w, _ASKED, scope, bound)}
+    await w.sql(_ROOM)
+    asked = {row.priority: row._asdict() for row in await _run(w, _ASKED, scope, bound)}
     offers = (await _run(w, _OFFERS, scope, bound)).one()._asdict()
     mentors = dict.fromkeys(offers.pop("mentor_ids"), 0)
     happened = (await _run(w, _HAPPENED, scope, bound)).all()
-    mentors |= {row.mentor_id: row.minutes for row in happened if row.mentor_id}
-    partners = {row.partner_institution_id: row.sessions for row in happened if row.partner_institution_id}
+    partners: dict[UUID, int] = {}
+    for row in happened:
+        if row.mentor_id:
+            mentors[row.mentor_id] = mentors.get(row.mentor_id, 0) + row.minutes
+            partners[row.partner_institution_id] = partners.get(row.partner_institution_id, 0) + row.sessions
     requesters = {row.requesting_institution_id: row.sessions for row in happened if row.requesting_institution_id}
     places = await _places(w, {*partners, *requesters})
     answers = (await _run(w, _ANSWERS, scope, bound)).all()
     passed = min(during[1], w.now) - during[0]
     return counts.Numbers(
-        asked={key: asked[key] for key in tables.care.PRIORITIES if key in asked},
-        everybody=asked[None],
+        asked={key: _asked([asked[key]]) for key in tables.care.PRIORITIES if key in asked},
+        everybody=_asked(list(asked.values())),
         offers=counts.Offers(**offers, weeks=max(1.0, passed / _WEEK)),
         happened=[_happened(row) for row in happened if row.outcome],
         answers=[counts.Answer(row.side, row.is_useful, row.patient_outcome, row.answers) for row in answers],
@@ -210,11 +220,15 @@ async def _run(w: Work, statement: str, scope: Scope, bound: Mapping[str, object
     return await w.sql(text, bound)
 
 
-def _asked(row: sa.Row[Any]) -> counts.Asked:
-    found = row._asdict()
-    del found["priority"]
-    for name in ("allocation", "answer", "closing"):
-        found[name] = counts.Spread(found.pop(f"{name}_rows"), *(found[name] or (None, None, None)))
+def _asked(rows: Sequence[Mapping[str, Any]]) -> counts.Asked:
+    """Put the priorities' counts and times together."""
+    found: dict[str, Any] = {}
+    for name in (field.name for field in dataclasses.fields(counts.Asked)):
+        values = [row[name] for row in rows]
+        if name in _TIMES:
+            found[name] = counts.spread([hours for each in values for hours in each or ()])
+        else:
+            found[name] = sum(values)
     return counts.Asked(**found)
 
 

@@ -97,6 +97,21 @@ class Numbers:
     requesting_regions: Mapping[str, int] = field(default_factory=dict)
 
 
+def spread(hours: Sequence[float]) -> Spread:
+    """Give the median and the quartiles, between the two nearest values where none lies there."""
+    placed = sorted(hours)
+    if not placed:
+        return Spread()
+    return Spread(len(placed), _at(placed, 0.25), _at(placed, 0.5), _at(placed, 0.75))
+
+
+def _at(placed: Sequence[float], share: float) -> float:
+    place = (len(placed) - 1) * share
+    low = int(place)
+    high = min(low + 1, len(placed) - 1)
+    return placed[low] + (placed[high] - placed[low]) * (place - low)
+
+
 def gini(values: Iterable[float]) -> float | None:
     """Tell how unevenly something is spread: 0 all alike, towards 1 one has it all; None when there is nothing."""
     placed = sorted(values)

@@ -1,0 +1,78 @@
+"""`python -m bench`: one table of figures, baselines of the same run, ratios and goals.
+
+`QUICK=1` for a first look; `python -m bench mail reports` for a part.
+"""
+
+import asyncio
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+
+from bench import live, pure, scratch
+from bench.table import Line, show
+from integrations import logs
+
+
+async def measure(*, quick: bool) -> list[Line]:
+    """Fill the databases, take every figure, and say on the way what is under way."""
+    rounds, count, cases = (3, 80, 20_000) if quick else (5, 240, 50_000)
+    sizes = (1_000, 10_000) if quick else (1_000, 10_000, 100_000)
+    lines = pure.free_time(rounds)
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(scratch.server())
+        sites = {}
+        for size in sizes:
+            _say(f"filling a database with {size:,} mentors")
+            sites[size] = await stack.enter_async_context(
+                scratch.site(folder, f"mentors_{size}", size, cases if size == 10_000 else cases // 10)
+            )
+            stack.enter_context(scratch.served(sites[size]))
+        site = sites[10_000]
+        lines += pure.invites(rounds, site.world.settings)
+        steps: list[tuple[str, Callable[[], Awaitable[list[Line]]]]] = [
+            ("bare", lambda: live.bare(site, rounds)),
+            ("candidates", lambda: live.candidates(sites, rounds)),
+            ("reports", lambda: live.reports(site, rounds, cases)),
+            ("filing", lambda: live.filing(site, rounds, count)),
+            ("acceptances", lambda: live.accepting(site, rounds, count)),
+            ("mail", lambda: live.mail(site, 4 if quick else 20)),
+        ]
+        for name, step in steps:
+            if name in (sys.argv[1:] or dict(steps)):
+                _say(name)
+                lines += await _taken(name, step)
+    return lines
+
+
+async def _taken(name: str, step: Callable[[], Awaitable[list[Line]]]) -> list[Line]:
+    """Take a step's figures; one that fails is a miss, and the others are taken all the same."""
+    try:
+        return await step()
+    except Exception as error:  # noqa: BLE001 - whatever it was, it is told
+        traceback.print_exc()
+        return [Line(name, f"failed: {type(error).__name__}", is_met=False)]
+
+
+def _say(what: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Measure and print."""
+    logs.configure("error")
+    quick = os.environ.get("QUICK") == "1"
+    began = time.perf_counter()
+    lines = asyncio.run(measure(quick=quick))
+    today = datetime.now(UTC).date()
+    print(f"{today}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, ", end="")
+    print(f"{'quick' if quick else 'whole'} run, {time.perf_counter() - began:.0f} s, load {os.getloadavg()[0]:.1f}\n")
+    print(show(lines))
+
+
+if __name__ == "__main__":
+    main()

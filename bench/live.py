@@ -1,0 +1,276 @@
+"""What is measured over HTTP, on databases of several sizes."""
+
+import asyncio
+import itertools
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from statistics import median, quantiles
+from uuid import UUID
+
+import asyncpg
+
+from bench import data, replay
+from bench.scratch import Site, Wanted, in_thread, process
+from bench.table import Line, at_least, at_most, medians, ms
+from service import actor, clock, notices, tables
+
+CLIENTS = 8
+_MANY, _FEW = 20, 3
+_PERIOD = "from=2025-01-01&until=2199-01-01"
+
+
+async def median_of(site: Site, wanted: Wanted, times: int) -> float:
+    """Ask the same thing one time after another; gives the median answer in seconds."""
+    loaded = await in_thread(site.load, [[wanted] * times])
+    return float(loaded.must_be(200).median)
+
+
+async def rate_of(site: Site, wanted: Sequence[Wanted], *allowed: int) -> float:
+    """Let eight clients share the requests; gives answers a second."""
+    loaded = await in_thread(site.load, [wanted[number::CLIENTS] for number in range(CLIENTS)])
+    return float(loaded.must_be(*allowed).rate)
+
+
+async def bare(site: Site, rounds: int) -> list[Line]:
+    """The stack doing next to nothing: what everything else is to be read against."""
+    paths = ("/bench/hello", "/bench/one", "/bench/rows")
+    rates = await medians(rounds, *[lambda p=p: rate_of(site, [("GET", p, None, None)] * 400, 200) for p in paths])
+    names = ("hello JSON", "asyncpg SELECT 1", "20 rows by SQLAlchemy through pydantic")
+    return [Line(f"   bare: {name}", f"{rate:,.0f}/s") for name, rate in zip(names, rates, strict=True)]
+
+
+async def asks(site: Site, hospital: int, days: int = 14) -> Wanted:
+    """Ask for the candidates of the open request of this hospital."""
+    path = f"/v1/consultations/{data.uid(f'open {hospital} {days}')}/candidates"
+    return ("GET", path, await site.token(f"clinician {hospital}"), None)
+
+
+async def candidates(sites: dict[int, Site], rounds: int) -> list[Line]:
+    """P2 and P3: whom to ask, 50 and 1,000 of them, among ever more."""
+    middle, largest = sites[10_000], sites[max(sites)]
+    one: Wanted = ("GET", "/bench/one", None, None)
+    fifty = {size: await asks(site, 1001) for size, site in sites.items()}
+    thousand, long = await asks(largest, 1002), await asks(middle, 1001, 60)
+    answered, of_fifty, of_thousand, of_long, *of_sizes = await medians(
+        rounds,
+        lambda: median_of(middle, one, 150),
+        lambda: median_of(middle, fifty[10_000], 12),
+        lambda: median_of(largest, thousand, 4),
+        lambda: median_of(middle, long, 6),
+        *[lambda s=size: median_of(sites[s], fifty[s], 12) for size in sorted(sites)],
+    )
+    least, most = of_sizes[0], of_sizes[-1]
+    smallest = min(sites)
+    mentor = data.uid("mentor 1")
+    period = f"from={data.soon(middle.now, 1):%Y-%m-%dT%H:%M:%SZ}&until={data.soon(middle.now, 60):%Y-%m-%dT%H:%M:%SZ}"
+    slots: Wanted = (
+        "GET",
+        f"/v1/mentors/{mentor}/slots?{period}&minutes=30",
+        await middle.token("clinician 1001"),
+        None,
+    )
+    of_slots = (await medians(rounds, lambda: median_of(middle, slots, 20)))[0]
+    return [
+        at_most("P2 candidates, 50 eligible of 10,000, 14 days", ms(of_fifty), ms(answered), of_fifty / answered, 6),
+        Line("   the same over 60 days", ms(of_long), ms(answered), of_long / answered),
+        Line("   slots of one mentor, 59 days", ms(of_slots), ms(answered), of_slots / answered),
+        at_most(
+            f"P3 candidates, 1,000 eligible of {largest_of(sites):,}", ms(of_thousand), ms(of_fifty),
+            of_thousand / of_fifty, 8,
+        ),
+        at_most(
+            f"P3 50 eligible of {max(sites):,} mentors instead of {smallest:,}", ms(most), ms(least), most / least, 1.3
+        ),
+    ]  # fmt: skip
+
+
+def largest_of(sites: dict[int, Site]) -> int:
+    """Name the most mentors there are in one database."""
+    return max(sites)
+
+
+class Pools:
+    """Offers that wait to be accepted, each pool at times of its own."""
+
+    def __init__(self, site: Site) -> None:
+        """Make them on this site."""
+        self.site = site
+        self._serial = itertools.count()
+        self._times = {_MANY: 0, _FEW: 0}
+
+    async def make(self, count: int, mentors: int, contended: int = 1) -> list[data.ToAccept]:
+        """Have so many offers wait for so many mentors; `contended` of them name the same time."""
+        connection = await asyncpg.connect(self.site.dsn)
+        made = await data.offer(
+            connection,
+            self.site.now,
+            pool=f"pool {next(self._serial)}",
+            count=count,
+            mentors=mentors,
+            contended=contended,
+            first_time=self._times[mentors],
+        )
+        self._times[mentors] += -(-count // mentors // contended) + 1
+        await connection.execute("ANALYZE offer, consultation, person, role_grant")
+        await connection.close()
+        return made
+
+    async def wanted(self, offers: Sequence[data.ToAccept]) -> list[Wanted]:
+        """Word the acceptances."""
+        return [
+            (
+                "POST",
+                f"/v1/offers/{offer.offer_id}/accept",
+                await self.site.token_of(offer.mentor_id),
+                {"starts_at": offer.starts_at.isoformat()},
+            )
+            for offer in offers
+        ]
+
+
+async def accepting(site: Site, rounds: int, count: int) -> list[Line]:
+    """P4 and P5: acceptances a second, with room for all and with two after every time; nobody is booked twice."""
+    pools = Pools(site)
+    before = await _deadlocks(site)
+    gave_up = statements = 0
+
+    async def decided(mentors: int, contended: int = 1) -> float:
+        nonlocal gave_up
+        wanted = await pools.wanted(await pools.make(count, mentors, contended))
+        loaded = await in_thread(site.load, [wanted[number::CLIENTS] for number in range(CLIENTS)])
+        allowed = (200, 503) if contended == 1 else (200, 409, 503)
+        gave_up += loaded.must_be(*allowed).count(503)
+        return float((len(loaded.answers) - loaded.count(503)) / loaded.seconds)
+
+    async def by_pgbench() -> float:
+        nonlocal statements
+        scripts = await replay.transcripts(site, await pools.make(count, _MANY))
+        statements = scripts[-1].count(";\n")
+        return float(await in_thread(replay.rate, site, scripts, CLIENTS))
+
+    await decided(_MANY)
+    here, there, few, both = await medians(
+        rounds, lambda: decided(_MANY), by_pgbench, lambda: decided(_FEW), lambda: decided(_FEW, 2)
+    )
+    connection = await asyncpg.connect(site.dsn)
+    overlaps = await connection.fetchval(_OVERLAPS)
+    await connection.close()
+    deadlocks = await _deadlocks(site) - before
+    faults = f"{overlaps} overlaps, {deadlocks} deadlocks"
+    waited = "   acceptances that waited for a lock for more than 2 s (503)"
+    return [
+        at_least("P4 acceptances, 8 clients on 20 mentors", f"{here:,.0f}/s", f"{there:,.0f}/s", here / there, 0.25),
+        at_least("P5 acceptances, 8 clients on 3 mentors", f"{few:,.0f}/s", f"{here:,.0f}/s", few / here, 0.6),
+        at_least("P5 the same, two after each time (409s count)", f"{both:,.0f}/s", f"{here:,.0f}/s", both / here, 0.6),
+        Line("P4 nobody is booked twice", faults, "", None, "0 and 0", not overlaps and not deadlocks),
+        Line(waited, str(gave_up), "", None, "0", not gave_up),
+        Line("   statements of one acceptance", str(statements)),
+    ]
+
+
+_OVERLAPS = """
+SELECT count(*) FROM participant p JOIN appointment a ON a.id = p.appointment_id AND a.status = 'booked'
+JOIN participant q ON q.person_id = p.person_id AND q.appointment_id > p.appointment_id
+JOIN appointment b ON b.id = q.appointment_id AND b.status = 'booked'
+WHERE p.role = 'mentor' AND a.starts_at < b.ends_at AND b.starts_at < a.ends_at
+"""
+
+
+async def _deadlocks(site: Site) -> int:
+    connection = await asyncpg.connect(site.dsn)
+    count = await connection.fetchval("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+    await connection.close()
+    return int(count)
+
+
+async def filing(site: Site, rounds: int, count: int) -> list[Line]:
+    """P6: a request with its first wave of two offers, eight clients."""
+    token = await site.token("clinician 1001")
+    body = {
+        "specialty": "s0",
+        "priority": "urgent",
+        "mode": "either",
+        "question": "A child of three with recurrent seizures after a fever: which second drug, and when?",
+        "languages": ["en"],
+        "age_band": "child",
+        "duration_minutes": 30,
+        "consent": {"scope": "general", "given_on": f"{site.now - timedelta(days=1):%Y-%m-%d}"},
+    }
+    rows: Wanted = ("GET", "/bench/rows", None, None)
+    filed, read = await medians(
+        rounds,
+        lambda: rate_of(site, [("POST", "/v1/consultations", token, body)] * count, 201),
+        lambda: rate_of(site, [rows] * 4 * count, 200),
+    )
+    return [at_least("P6 requests filed, with two offers each", f"{filed:,.0f}/s", f"{read:,.0f}/s", filed / read, 0.5)]
+
+
+async def reports(site: Site, rounds: int, cases: int) -> list[Line]:
+    """P10: the programme's report, and the same with a tenth of the rows."""
+    token = await site.token("admin")
+    ids = {name: data.uid(f"programme {name}") for name in ("big", "small")}
+
+    def report(name: str) -> Wanted:
+        return ("GET", f"/v1/programmes/{ids[name]}/report?{_PERIOD}", token, None)
+
+    whole, tenth, counted = await medians(
+        rounds,
+        lambda: median_of(site, report("big"), 3),
+        lambda: median_of(site, report("small"), 3),
+        lambda: median_of(site, ("GET", f"/bench/count/{ids['big']}", None, None), 20),
+    )
+    return [
+        at_most(f"P10 programme report, {cases:,} sessions", ms(whole), ms(counted), whole / counted, 3),
+        at_most("P10 ten times the rows", ms(whole), ms(tenth), whole / tenth, 12),
+    ]
+
+
+async def mail(site: Site, seconds: int) -> list[Line]:
+    """P8: from the commit until an SMTP server has the mail, 25 changes of two invites a second."""
+    with _sink() as listening:
+        port = int((listening.stdout or sys.stdin).readline())
+        with process(
+            [sys.executable, "-c", "from api import cli; cli.main()", "worker"],
+            site,
+            POBRATYM_SMTP_URL=f"smtp://127.0.0.1:{port}",
+        ):
+            await asyncio.sleep(4)
+            committed = await _change(site, seconds)
+            await asyncio.sleep(3)
+        said, _ = listening.communicate("")
+    arrived = {UUID(name): at for name, at in json.loads(said).items() if re.fullmatch(r"[0-9a-f-]{36}", name)}
+    waits = sorted(arrived[id_] - at for id_, at in committed.items() if id_ in arrived)
+    lost, middle = len(committed) - len(waits), median(waits)
+    centiles = quantiles(waits, n=100)
+    return [
+        Line("P8 commit until the mail is handed over, median", ms(middle), "", None, "<= 100 ms", middle <= 0.1),
+        Line("P8 the same, 99 of 100", ms(centiles[98]), "", None, "<= 1 s", centiles[98] <= 1),
+        Line(f"   lost of {len(committed)} mails, 50/s", str(lost), "", None, "0", lost == 0),
+    ]
+
+
+def _sink() -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "bench.sink"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
+
+
+async def _change(site: Site, seconds: int) -> dict[UUID, float]:
+    """Record invites of appointments that are booked ahead; gives when each mail was committed, on the wall clock."""
+    visits = [data.uid(f"ahead {n} 0") for n in range(200, 200 + 25 * seconds)]
+    committed: dict[UUID, float] = {}
+    began = clock.monotonic()
+    for number, visit in enumerate(visits):
+        await asyncio.sleep(max(0.0, began + number / 25 - clock.monotonic()))
+        async with site.world.database.work(actor.TIMER) as w:
+            appointment = await w.session.get_one(tables.Appointment, visit)
+            consultation = await w.session.get_one(tables.Consultation, appointment.consultation_id)
+            await notices.invited(w, "booked", consultation, appointment)
+            await w.flush()
+            jobs = [delivery_id for delivery_id, _ in w.jobs]
+        at = clock.wall().timestamp()
+        committed |= dict.fromkeys(jobs, at)
+    return committed
