@@ -70,6 +70,10 @@ def a_mail(**changes: Any) -> mail.Mail:  # noqa: ANN401 - any field of the mail
     return dataclasses.replace(written, **changes)
 
 
+def written(**changes: Any) -> bytes:  # noqa: ANN401 - any field of the mail
+    return mail.compose(a_mail(**changes), None)
+
+
 def invitation(**changes: Any) -> tuple[bytes, bytes]:  # noqa: ANN401 - any field of the invite
     """The mail with an invite, and the invite's own bytes."""
     ics = calendar.render(an_invite(**changes))

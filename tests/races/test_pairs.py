@@ -32,7 +32,7 @@ async def _after(seconds: float, call: Awaitable[Any]) -> Any:
 
 async def both(lead: float, first: Awaitable[Any], second: Awaitable[Any]) -> tuple[Any, Any]:
     """Do both at once, the first one `lead` seconds later than the second (earlier when negative)."""
-    return tuple(await asyncio.gather(_after(lead, first), _after(-lead, second)))  # type: ignore[return-value]
+    return tuple(await asyncio.gather(_after(lead, first), _after(-lead, second)))
 
 
 def said(answer: httpx.Response) -> str:

@@ -1,5 +1,4 @@
 import dataclasses
-import math
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -7,25 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules.values import BOOK, MENTOR, NOW, OFFICE, case, link, mentor, plain_free_cells, utc, wall
-from service.rules import availability, gate, matching, score
+from rules.values import BOOK, MENTOR, NOW, OFFICE, case, first, link, mentor, plain_free_cells, rank, utc, wall
+from service.rules import availability, gate, matching
 from service.rules.availability import DatedHours, Hours, Weekly
 from service.rules.case import Case, Mentor
 from service.rules.gate import Refusal
-from service.rules.matching import Candidate, Ranking
 from service.rules.policy import TERMS
 
 FIVE, QUARTER, DAY = timedelta(minutes=5), timedelta(minutes=15), timedelta(days=1)
 ALL_WEEK = tuple(Weekly(day, 0, 1440) for day in range(7))
 PEOPLE = [UUID(int=n) for n in range(20, 30)]
-
-
-def rank(asked: Case, *mentors: Mentor, now: datetime = NOW, limit: int = 10) -> Ranking:
-    return matching.rank(asked, mentors, now, BOOK, limit=limit)
-
-
-def first(asked: Case, *mentors: Mentor, now: datetime = NOW) -> Candidate:
-    return rank(asked, *mentors, now=now).candidates[0]
 
 
 # What is proposed: the same as trying every quarter of an hour with the whole gate.
@@ -105,12 +95,14 @@ mentors = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(cases, mentors, st.integers(0, 16).map(lambda n: NOW + n * timedelta(minutes=4)))
 def test_what_is_proposed_is_what_the_gate_and_both_calendars_allow(asked: Case, asking: Mentor, now: datetime) -> None:
     assert matching.propose(asked, asking, now, BOOK) == tried_one_by_one(asked, asking, now)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(cases, mentors)
 def test_a_mentor_is_ranked_exactly_when_there_is_something_to_propose(asked: Case, asking: Mentor) -> None:
@@ -331,100 +323,6 @@ def test_later_proposals_are_at_the_hour_that_is_best_for_the_worse_off_side() -
     starts = [utc(2026, 11, 17, 12), utc(2026, 11, 18, 12), utc(2026, 11, 18, 14), utc(2026, 11, 18, 15)]
     # In Toronto 07:00, 09:00 and 10:00; in Kyiv 14:00, 16:00 and 17:00.
     assert matching.pick_three(starts, "Europe/Kyiv", "America/Toronto") == (starts[0], starts[2])
-
-
-# The terms.
-
-
-@pytest.mark.parametrize(
-    ("asked", "held", "value"),
-    [
-        ("sur.neuro", {"sur.neuro"}, 1),
-        ("sur.neuro", {"sur.neuro.skullbase"}, 0.95),
-        ("sur.neuro.skullbase", {"sur.neuro"}, 0.6),
-        ("ped.cardiology", {"med.cardiology"}, 0.5),
-        ("ped.cardiology", {"med.cardiology", "ped.cardiology"}, 1),
-    ],
-)
-def test_the_specialty_term_follows_the_nearest_specialty(asked: str, held: set[str], value: float) -> None:
-    found = first(case(specialty=asked), mentor(specialties=frozenset(held)))
-    assert found.terms["specialty"] == value
-
-
-def test_speed_is_what_remains_of_the_time_until_the_answer_is_due() -> None:
-    assert score.speed(NOW, NOW, NOW + 4 * DAY) == 1
-    assert score.speed(NOW, NOW + DAY, NOW + 4 * DAY) == 0.75
-    assert score.speed(NOW, NOW + 5 * DAY, NOW + 4 * DAY) == 0
-    assert score.speed(NOW, NOW, NOW) == 0
-
-
-def test_reliability_takes_a_newcomer_to_be_even() -> None:
-    assert score.reliability(mentor()) == 0.5
-    assert score.reliability(mentor(offers_180d=8, answered_in_time_180d=5)) == 0.6
-
-
-def test_load_falls_with_booked_sessions_and_with_offers() -> None:
-    busy = mentor(sessions_cap=4, sessions_by_week={(2026, 47): 1}, offers_7d=5)
-    assert score.load(busy, NOW) == pytest.approx(0.75 * math.exp(-1))
-    assert score.load(mentor(offers_7d=10), NOW) == pytest.approx(math.exp(-2))
-    assert score.load(mentor(sessions_cap=1, sessions_by_week={(2026, 47): 3}), NOW) == 0
-
-
-@pytest.mark.parametrize(("kind", "value"), [("case", 1), ("clinician", 0.6), ("hospital", 0.3), (None, 0)])
-def test_continuity_prefers_who_knows_the_case_then_the_clinician_then_the_hospital(
-    kind: str | None, value: float
-) -> None:
-    assert first(case(), mentor(continuity=kind)).terms["continuity"] == value
-
-
-@pytest.mark.parametrize(
-    ("hour", "value"),
-    [(4, 0), (5, 0.4), (6, 0.7), (7, 1), (15, 1), (16, 0.7), (17, 0.4), (18, 0.4), (19, 0)],
-)
-def test_an_hour_is_as_civil_as_for_the_worse_off_side(hour: int, value: float) -> None:
-    at = utc(2026, 11, 17, hour)  # two hours later in Kyiv
-    assert score.civil_hours(at, "Europe/Kyiv", "Europe/Kyiv") == value
-    assert score.civil_hours(at, "Europe/Kyiv", "America/Toronto") <= value
-
-
-@pytest.mark.parametrize(
-    ("asked", "spoken", "is_live", "value"),
-    [
-        (case(), {"en": "native"}, True, 1),
-        (case(), {"en": "C1"}, True, 1),
-        (case(), {"en": "B2"}, True, 0.8),
-        (case(), {"en": "B1"}, True, 0.5),
-        (case(interpreter=True), {"en": "A1"}, True, 0.4),
-        (case(interpreter=True), {"en": "B1"}, True, 0.5),
-        (case(translation=True), {}, False, 0.3),
-        (case(translation=True), {}, True, 0),
-        (case(languages=frozenset({"en", "uk"})), {"en": "B1", "uk": "C2"}, True, 1),
-        (case(languages=frozenset()), {}, True, 0),
-    ],
-)
-def test_language_takes_the_best_way_to_talk(asked: Case, spoken: dict[str, str], is_live: bool, value: float) -> None:
-    assert score.language(asked, mentor(languages=spoken), is_live=is_live) == value
-
-
-@pytest.mark.parametrize(
-    ("route", "left", "value"),
-    [("direct", None, 1), ("network", None, 0.9), ("umbrella", 60, 0.8), ("direct", 45, 0.75), ("direct", -5, 0)],
-)
-def test_a_direct_memorandum_with_hours_left_is_best(route: str, left: int | None, value: float) -> None:
-    assert score.memorandum(case(), link(route=route, minutes_left=left)) == value
-
-
-@pytest.mark.parametrize(
-    ("power", "value"), [("firm_outage", 0), ("possible", 0.7), ("unknown", 0.7), ("autonomous", 1), ("no_feed", 1)]
-)
-def test_only_a_firm_outage_counts_fully(power: str, value: float) -> None:
-    assert first(case(), mentor(power=power)).terms["power_and_link"] == value
-
-
-def test_tags_count_as_far_as_they_are_shared() -> None:
-    asked = case(tags=frozenset({"blast", "burn"}))
-    assert first(asked, mentor(tags=frozenset({"burn", "device"}))).terms["tags"] == 0.5
-    assert first(case(), mentor()).terms["tags"] == 1
 
 
 def test_a_candidate_names_the_memorandum_of_its_first_time() -> None:

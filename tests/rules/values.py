@@ -14,10 +14,11 @@ import portion
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from service.rules import policy, transfer
+from service.rules import matching, policy, transfer
 from service.rules.availability import DatedHours, Hours, Weekly
 from service.rules.case import Case, Link, Mentor, Rulebook
 from service.rules.intervals import Interval
+from service.rules.matching import Candidate, Ranking
 from service.rules.specialties import Tree
 
 DATA = Path(__file__).parents[2] / "service" / "data"
@@ -87,6 +88,14 @@ def mentor(**fields: Any) -> Mentor:
         "links": (link(),),
     }
     return Mentor(**(defaults | fields))
+
+
+def rank(asked: Case, *mentors: Mentor, now: datetime = NOW, limit: int = 10) -> Ranking:
+    return matching.rank(asked, mentors, now, BOOK, limit=limit)
+
+
+def first(asked: Case, *mentors: Mentor, now: datetime = NOW) -> Candidate:
+    return rank(asked, *mentors, now=now).candidates[0]
 
 
 # Strategies. Times are on whole minutes and near the changes of the clocks, where mistakes are.

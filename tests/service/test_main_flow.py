@@ -35,7 +35,7 @@ class Scene:
     def __init__(self, world: World, clock: TestClock) -> None:
         self.world, self.clock = world, clock
 
-    async def set_up(self, **memorandum: object) -> None:
+    async def set_up(self) -> None:
         async with self.world.database.work(actor.TIMER) as w:
             self.asking = await build.institution(w)
             self.lille = await build.partner(w)
@@ -43,7 +43,7 @@ class Scene:
             self.coordinator = await build.coordinator(w, self.asking)
             self.mentor = await build.mentor(w, self.lille)
             self.rival = await build.mentor(w, self.lille)
-            self.memorandum = await build.memorandum(w, self.asking, self.lille, **memorandum)
+            self.memorandum = await build.memorandum(w, self.asking, self.lille)
             self.actors = {
                 p.id: await build.actor(w, p) for p in (self.clinician, self.coordinator, self.mentor, self.rival)
             }

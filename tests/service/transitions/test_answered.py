@@ -1,0 +1,222 @@
+"""What held times and answers to offers leave behind."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+
+import flow
+from flow import Scene
+
+
+async def test_a_held_time_is_tentative_for_both(scene: Scene) -> None:
+    await flow.held(scene)
+    change = await scene.change()
+    assert change.events == [("appointment.held", "appointment")]
+    assert change.mails == [("held", "clinician"), ("held", "mentor")]
+    assert change.calendars == [(who, "REQUEST", "TENTATIVE", 0) for who in flow.BOTH]
+    assert await scene.state() == flow.State("offered", "pending", dict.fromkeys(flow.BOTH, "tentative"), flow.BOTH)
+
+
+async def test_holding_a_time_of_somebody_not_asked_asks_them(scene: Scene) -> None:
+    asked = await scene.request(priority="routine")
+    (first,) = await scene.rows("SELECT mentor_id, starts FROM offer")
+    other = "rival" if scene.name(first.mentor_id) == "mentor" else "mentor"
+    await scene.look()
+    body = {"mentor_id": str(scene.people[other].id), "starts_at": flow.instant(first.starts[0])}
+    await scene.post("coordinator", f"/v1/consultations/{asked}/holds", body, 201)
+    change = await scene.change()
+    assert change.events == [("appointment.held", "appointment"), ("offer.sent", other)]
+    assert ("offer", other) in change.mails
+
+
+async def hold_expires(scene: Scene, _appointment: str) -> None:
+    scene.clock.forward(minutes=15)
+    await scene.sweep()
+
+
+async def hold_is_released(scene: Scene, appointment: str) -> None:
+    await scene.call("coordinator", "DELETE", f"/v1/appointments/{appointment}/hold", status=200)
+
+
+async def hold_is_cancelled(scene: Scene, appointment: str) -> None:
+    await scene.post("clinician", f"/v1/appointments/{appointment}/cancel", {"reason": "no_longer_needed"})
+
+
+@pytest.mark.parametrize("path", [hold_expires, hold_is_released, hold_is_cancelled])
+async def test_a_hold_that_ends_frees_the_time_and_takes_it_out_of_calendars(
+    scene: Scene, path: Callable[[Scene, str], Awaitable[None]]
+) -> None:
+    appointment = await flow.held(scene)
+    await scene.look()
+    await path(scene, appointment["id"])
+    change = await scene.change()
+    assert change.events == [("appointment.hold_expired", "appointment")]
+    assert change.mails == [("hold_released", "clinician"), ("hold_released", "mentor")]
+    assert change.calendars == [(who, "CANCEL", "CANCELLED", 1) for who in flow.BOTH]
+    assert await scene.state() == flow.State("offered", "cancelled", dict.fromkeys(flow.BOTH, "tentative"), [])
+
+
+async def mentor_accepts(scene: Scene) -> None:
+    await scene.request()
+    mine = await scene.offer()
+    await scene.look()
+    await scene.post("mentor", f"/v1/offers/{mine['id']}/accept", {"starts_at": mine["starts"][0]})
+
+
+async def mentor_accepts_what_is_held(scene: Scene) -> None:
+    appointment = await flow.held(scene)
+    mine = await scene.offer()
+    await scene.look()
+    await scene.post("mentor", f"/v1/offers/{mine['id']}/accept", {"starts_at": appointment["starts_at"]})
+
+
+async def their_coordinator_accepts(scene: Scene) -> None:
+    await scene.request()
+    mine = await scene.offer()
+    await scene.look()
+    await scene.post("partner", f"/v1/offers/{mine['id']}/accept", {"starts_at": mine["starts"][0]})
+
+
+async def clinician_takes_a_counter(scene: Scene) -> None:
+    await scene.request()
+    mine = await scene.offer()
+    start = flow.instant(flow.read_instant(mine["starts"][0]) + timedelta(minutes=45))
+    await scene.post("mentor", f"/v1/offers/{mine['id']}/counter", {"starts": [start]})
+    await scene.look()
+    await scene.post("clinician", f"/v1/offers/{mine['id']}/counter/accept", {"starts_at": start})
+
+
+@pytest.mark.parametrize(
+    ("path", "sequence", "clinician"),
+    [
+        (mentor_accepts, 0, "needs-action"),
+        (mentor_accepts_what_is_held, 1, "needs-action"),
+        (their_coordinator_accepts, 0, "needs-action"),
+        (clinician_takes_a_counter, 0, "accepted"),
+    ],
+)
+async def test_an_acceptance_books_and_withdraws_the_rivals(
+    scene: Scene, path: flow.Step, sequence: int, clinician: str
+) -> None:
+    await path(scene)
+    change = await scene.change()
+    assert change.events == [
+        ("appointment.booked", "appointment"),
+        ("consultation.scheduled", "consultation"),
+        ("offer.accepted", "mentor"),
+        ("offer.withdrawn", "rival"),
+    ]
+    assert change.mails == [("booked", "clinician"), ("booked", "mentor"), ("offer_closed", "rival")]
+    assert change.calendars == [(who, "REQUEST", "CONFIRMED", sequence) for who in flow.BOTH]
+    assert await scene.state() == flow.State(
+        "scheduled", "booked", {"clinician": clinician, "mentor": "accepted"}, flow.BOTH
+    )
+
+
+async def test_accepting_another_time_than_the_held_one_lets_the_held_one_go(scene: Scene) -> None:
+    await flow.held(scene)
+    mine = await scene.offer()
+    await scene.look()
+    start = flow.instant(flow.read_instant(mine["starts"][0]) + timedelta(hours=1))
+    await scene.post("mentor", f"/v1/offers/{mine['id']}/accept", {"starts_at": start})
+    change = await scene.change()
+    assert [type_ for type_, _ in change.events if type_.startswith("appointment")] == [
+        "appointment.booked",
+        "appointment.hold_expired",
+    ]
+    assert (await scene.state()).seats == flow.BOTH
+
+
+async def test_accepting_twice_is_accepting_once(scene: Scene) -> None:
+    await scene.request()
+    mine = await scene.offer()
+    body = {"starts_at": mine["starts"][0]}
+    first = await scene.post("mentor", f"/v1/offers/{mine['id']}/accept", body)
+    await scene.look()
+    assert await scene.post("mentor", f"/v1/offers/{mine['id']}/accept", body) == first
+    change = await scene.change()
+    assert (change.events, change.mails) == ([], [])
+
+
+async def test_a_decline_is_thanked_for(scene: Scene) -> None:
+    await scene.request()
+    mine = await scene.offer()
+    await scene.look()
+    await scene.post("mentor", f"/v1/offers/{mine['id']}/decline", {"reason": "busy"})
+    change = await scene.change()
+    assert (change.events, change.mails) == ([("offer.declined", "mentor")], [("offer_thanks", "mentor")])
+    assert await scene.state() == flow.State("offered", None, {}, [])
+
+
+async def test_after_the_last_decline_of_a_wave_the_next_goes_out_with_the_next_sweep(scene: Scene) -> None:
+    await scene.request(priority="routine")
+    (first,) = await scene.rows("SELECT id, mentor_id FROM offer")
+    mentor = scene.name(first.mentor_id)
+    await scene.post(mentor, f"/v1/offers/{first.id}/decline", {"reason": "language"})
+    await scene.look()
+    await scene.sweep()
+    other = "rival" if mentor == "mentor" else "mentor"
+    change = await scene.change()
+    assert (change.events, change.mails) == ([("offer.sent", other)], [("offer", other)])
+
+
+async def test_a_decline_by_another_mentor_is_refused(scene: Scene) -> None:
+    await scene.request()
+    mine = await scene.offer()
+    await scene.look()
+    await scene.call("rival", "POST", f"/v1/offers/{mine['id']}/decline", {"reason": "busy"}, status=404)
+    change = await scene.change()
+    assert (change.events, change.mails) == ([], [])
+
+
+async def test_a_counter_goes_to_the_clinician_with_links_and_changes_nothing_else(scene: Scene) -> None:
+    await scene.request()
+    mine = await scene.offer()
+    before = await scene.state()
+    await scene.look()
+    start = flow.instant(flow.read_instant(mine["starts"][0]) + timedelta(minutes=45))
+    await scene.post("mentor", f"/v1/offers/{mine['id']}/counter", {"starts": [start]})
+    change = await scene.change()
+    assert (change.events, change.mails) == ([("offer.countered", "mentor")], [("countered", "clinician")])
+    (told,) = await scene.rows("SELECT payload FROM delivery WHERE payload->>'template' = 'countered'")
+    assert set(told.payload["links"]) == {"take_1", "decline"}
+    assert await scene.state() == before
+
+
+@pytest.mark.parametrize(("hours", "state"), [(1, "pending"), (5, "expired")])
+async def test_a_declined_counter_leaves_the_offer_pending_until_its_time(scene: Scene, hours: int, state: str) -> None:
+    await scene.request()
+    mine = await scene.offer()
+    start = flow.instant(flow.read_instant(mine["starts"][0]) + timedelta(hours=8))
+    await scene.post("mentor", f"/v1/offers/{mine['id']}/counter", {"starts": [start]})
+    await scene.look()
+    scene.clock.forward(hours=hours)
+    await scene.post("clinician", f"/v1/offers/{mine['id']}/counter/decline")
+    change = await scene.change()
+    assert (change.events, change.mails) == ([("offer.counter_declined", "mentor")], [("counter_declined", "mentor")])
+    (row,) = await scene.rows("SELECT state FROM offer WHERE id = :id", id=mine["id"])
+    assert row.state == state
+
+
+async def test_an_offer_without_an_answer_expires_and_the_next_wave_goes_out(scene: Scene) -> None:
+    await flow.alone(scene)
+    await scene.request()
+    mine = await scene.offer()
+    await scene.rows("UPDATE mentor_profile SET verified_until = '2028-01-01' RETURNING 1")
+    await scene.look()
+    scene.clock.set(flow.read_instant(mine["answer_by"]))
+    await scene.sweep()
+    change = await scene.change()
+    assert change.events == [("offer.expired", "mentor"), ("offer.sent", "rival")]
+    assert change.mails == [("offer", "rival"), ("offer_closed", "mentor")]
+    assert await scene.state() == flow.State("offered", None, {}, [])
+
+
+async def test_an_answer_after_its_time_is_refused_before_any_sweep(scene: Scene) -> None:
+    await scene.request()
+    mine = await scene.offer()
+    scene.clock.set(flow.read_instant(mine["answer_by"]))
+    body = {"starts_at": mine["starts"][-1]}
+    refused = await scene.call("mentor", "POST", f"/v1/offers/{mine['id']}/accept", body, status=409)
+    assert refused.json()["type"] == "/problems/offer-expired"

@@ -1,0 +1,122 @@
+"""What filing a request and asking mentors leaves behind."""
+
+import pytest
+
+import flow
+from flow import Scene
+
+
+async def file_with_consent(scene: Scene) -> None:
+    await scene.request()
+
+
+async def file_and_consent_later(scene: Scene) -> None:
+    drafted = await scene.request(consent=None)
+    await scene.look()
+    await scene.post("clinician", f"/v1/consultations/{drafted}/consent", flow.given_today(scene))
+
+
+async def coordinator_files(scene: Scene) -> None:
+    body = scene.wish(clinician_id=str(scene.people["clinician"].id))
+    await scene.post("coordinator", "/v1/consultations", body, 201)
+
+
+@pytest.mark.parametrize("path", [file_with_consent, file_and_consent_later, coordinator_files])
+async def test_a_request_filed_with_consent_is_opened_and_its_first_wave_asked(scene: Scene, path: flow.Step) -> None:
+    await path(scene)
+    change = await scene.change()
+    assert change.events == [
+        ("consultation.offered", "consultation"),
+        ("consultation.opened", "consultation"),
+        ("offer.sent", "mentor"),
+        ("offer.sent", "rival"),
+    ]
+    assert change.mails == [("offer", "mentor"), ("offer", "rival"), ("receipt", "clinician")]
+    assert change.calendars == []
+    assert await scene.state() == flow.State("offered", None, {}, [])
+
+
+async def test_the_opened_event_says_open_and_the_offered_event_says_offered(scene: Scene) -> None:
+    await scene.request()
+    told = await scene.rows("SELECT type, data->>'state' AS state FROM event WHERE type LIKE 'consultation.%'")
+    assert {(row.type, row.state) for row in told} == {
+        ("consultation.opened", "open"),
+        ("consultation.offered", "offered"),
+    }
+
+
+async def test_without_consent_a_request_is_a_draft_that_nobody_hears_of(scene: Scene) -> None:
+    await scene.request(consent=None)
+    change = await scene.change()
+    assert (change.events, change.mails) == ([], [])
+    assert await scene.state() == flow.State("draft", None, {}, [])
+
+
+async def wave_of_the_timer(scene: Scene) -> None:
+    await scene.booked()
+    await scene.rows("UPDATE mentor_profile SET verified_until = '2028-01-01' RETURNING 1")
+    (booked,) = await scene.rows("SELECT id FROM appointment")
+    await scene.post("mentor", f"/v1/appointments/{booked.id}/cancel", {"reason": "illness"})
+    await scene.look()
+    await scene.sweep()
+
+
+async def choice_by_hand(scene: Scene) -> None:
+    await flow.nobody(scene)
+    asked = await scene.request()
+    await scene.rows("UPDATE mentor_profile SET verified_until = '2028-01-01' RETURNING 1")
+    await scene.look()
+    await scene.post(
+        "coordinator", f"/v1/consultations/{asked}/offers", {"mentor_id": str(scene.people["rival"].id)}, 201
+    )
+
+
+@pytest.mark.parametrize("path", [wave_of_the_timer, choice_by_hand])
+async def test_a_mentor_asked_later_makes_the_consultation_offered_again(scene: Scene, path: flow.Step) -> None:
+    if path is wave_of_the_timer:
+        await flow.alone(scene)
+    await path(scene)
+    change = await scene.change()
+    assert change.events == [("consultation.offered", "consultation"), ("offer.sent", "rival")]
+    assert change.mails == [("offer", "rival")]
+    assert change.calendars == []
+    assert (await scene.state()).consultation == "offered"
+
+
+async def test_a_second_wave_sends_offers_and_no_second_offered_event(scene: Scene) -> None:
+    await scene.request(priority="routine")
+    await scene.look()
+    await scene.next_wave()
+    change = await scene.change()
+    assert [type_ for type_, _ in change.events] == ["offer.expired", "offer.sent"]
+    assert sorted(template for template, _ in change.mails) == ["offer", "offer_closed"]
+    assert (await scene.state()).consultation == "offered"
+
+
+async def unmatched_at_once(scene: Scene) -> None:
+    await flow.nobody(scene)
+    drafted = await scene.request(consent=None)
+    await scene.look()
+    await scene.post("clinician", f"/v1/consultations/{drafted}/consent", flow.given_today(scene))
+
+
+async def unmatched_by_the_timer(scene: Scene) -> None:
+    await flow.alone(scene)
+    await scene.request()
+    mine = await scene.offer()
+    await scene.post("mentor", f"/v1/offers/{mine['id']}/decline", {"reason": "busy"})
+    await scene.look()
+    await scene.sweep()
+
+
+@pytest.mark.parametrize("path", [unmatched_at_once, unmatched_by_the_timer])
+async def test_with_nobody_left_to_ask_the_coordinator_hears_why(scene: Scene, path: flow.Step) -> None:
+    await path(scene)
+    change = await scene.change()
+    assert ("consultation.unmatched", "consultation") in change.events
+    assert set(change.events) <= {("consultation.unmatched", "consultation"), ("consultation.opened", "consultation")}
+    assert ("unmatched", "coordinator") in change.mails
+    assert set(change.mails) <= {("unmatched", "coordinator"), ("receipt", "clinician")}
+    (told,) = await scene.rows("SELECT payload FROM delivery WHERE payload->>'template' = 'unmatched'")
+    assert sum(told.payload["values"]["counts"].values()) >= 1
+    assert await scene.state() == flow.State("unmatched", None, {}, [])

@@ -1,0 +1,129 @@
+"""What moving, taking over and cancelling an appointment leave behind."""
+
+from datetime import timedelta
+
+import pytest
+
+import flow
+from flow import Scene
+
+
+@pytest.mark.parametrize("who", ["clinician", "mentor", "coordinator", "partner"])
+async def test_a_move_keeps_the_appointment_and_asks_everybody_again(scene: Scene, who: str) -> None:
+    booked = await scene.booked()
+    await scene.look()
+    start = await scene.later_start(booked)
+    moved = await scene.post(who, f"/v1/appointments/{booked['id']}/reschedule", {"starts_at": start})
+    change = await scene.change()
+    assert (moved["id"], moved["version"]) == (booked["id"], booked["version"] + 1)
+    assert change.events == [("appointment.rescheduled", "appointment")]
+    assert change.mails == [("moved", "clinician"), ("moved", "mentor")]
+    assert change.calendars == [(reader, "REQUEST", "CONFIRMED", 1) for reader in flow.BOTH]
+    assert await scene.state() == flow.State("scheduled", "booked", dict.fromkeys(flow.BOTH, "needs-action"), flow.BOTH)
+
+
+async def test_a_time_that_is_not_bookable_is_proposed_and_moves_once_the_other_side_agrees(scene: Scene) -> None:
+    await flow.alone(scene)
+    booked = await scene.booked(priority="routine")
+    night = flow.instant(flow.read_instant(booked["starts_at"]).replace(hour=19) + timedelta(days=1))
+    before = await scene.state()
+    await scene.look()
+    move = f"/v1/appointments/{booked['id']}/reschedule"
+    await scene.post("clinician", move, {"starts_at": night})
+    proposed = await scene.change()
+    assert (proposed.events, proposed.mails) == ([], [("move_proposed", "mentor")])
+    assert await scene.state() == before
+    agreed = await scene.post("mentor", move, {"starts_at": night})
+    assert agreed["starts_at"] == night
+    assert (await scene.change()).events == [("appointment.rescheduled", "appointment")]
+
+
+@pytest.mark.parametrize("verb", ["accept", "move"])
+async def test_a_mentor_who_was_asked_enough_this_week_may_still_take_and_move_what_is_theirs(
+    scene: Scene, verb: str
+) -> None:
+    await scene.rows("UPDATE mentor_profile SET offers_per_week = 1 RETURNING 1")
+    await scene.request()
+    mine = await scene.offer()
+    await scene.rows(
+        "INSERT INTO consultation SELECT (jsonb_populate_record(c, jsonb_build_object("
+        "'id', gen_random_uuid(), 'state', 'cancelled'))).* FROM consultation c RETURNING 1"
+    )
+    await scene.rows(
+        "INSERT INTO offer SELECT (jsonb_populate_record(o, jsonb_build_object("
+        "'id', gen_random_uuid(), 'state', 'declined', 'consultation_id',"
+        " (SELECT id FROM consultation WHERE state = 'cancelled')))).* FROM offer o RETURNING 1"
+    )
+    start = flow.instant(flow.read_instant(mine["starts"][0]) + timedelta(hours=1))
+    first = start if verb == "accept" else mine["starts"][0]
+    booked = await scene.post("mentor", f"/v1/offers/{mine['id']}/accept", {"starts_at": first})
+    if verb == "move":
+        booked = await scene.post("mentor", f"/v1/appointments/{booked['id']}/reschedule", {"starts_at": start})
+    assert booked["starts_at"] == start
+
+
+async def test_a_move_that_is_refused_leaves_everything_as_it_was(scene: Scene) -> None:
+    await flow.alone(scene)
+    booked = await scene.booked(priority="routine")
+    night = flow.instant(flow.read_instant(booked["starts_at"]).replace(hour=19) + timedelta(days=1))
+    move = f"/v1/appointments/{booked['id']}/reschedule"
+    await scene.post("clinician", move, {"starts_at": night})
+    await scene.rows("UPDATE memorandum SET status = 'suspended' RETURNING 1")
+    await scene.look()
+    before = await scene.state(), await scene.rows("SELECT * FROM seat ORDER BY person_id")
+    refused = await scene.call("mentor", "POST", move, {"starts_at": night}, status=403)
+    assert refused.json()["reasons"] == ["no_memorandum"]
+    change = await scene.change()
+    assert (change.events, change.mails) == ([], [])
+    assert (await scene.state(), await scene.rows("SELECT * FROM seat ORDER BY person_id")) == before
+
+
+async def test_another_mentor_takes_over_the_same_appointment(scene: Scene) -> None:
+    await flow.alone(scene)
+    booked = await scene.booked()
+    await scene.rows("UPDATE mentor_profile SET verified_until = '2028-01-01' RETURNING 1")
+    body = {"mentor_id": str(scene.people["rival"].id)}
+    offer = await scene.post("coordinator", f"/v1/consultations/{booked['consultation_id']}/offers", body, 201)
+    await scene.look()
+    taken = await scene.post("rival", f"/v1/offers/{offer['id']}/accept", {"starts_at": offer["starts"][0]})
+    change = await scene.change()
+    assert taken["id"] == booked["id"]
+    assert change.events == [("appointment.mentor_replaced", "appointment"), ("offer.accepted", "rival")]
+    assert change.mails == [("booked", "clinician"), ("booked", "rival"), ("replaced_out", "mentor")]
+    assert change.calendars == [
+        ("clinician", "REQUEST", "CONFIRMED", 1),
+        ("mentor", "CANCEL", None, 1),
+        ("rival", "REQUEST", "CONFIRMED", 1),
+    ]
+    assert await scene.state() == flow.State(
+        "scheduled", "booked", {"clinician": "needs-action", "rival": "accepted"}, ["clinician", "rival"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("who", "state", "event"),
+    [
+        ("mentor", "open", "consultation.opened"),
+        ("partner", "open", "consultation.opened"),
+        ("clinician", "cancelled", "consultation.cancelled"),
+        ("coordinator", "cancelled", "consultation.cancelled"),
+    ],
+)
+async def test_a_cancel_frees_the_time_and_ends_or_reopens_the_consultation(
+    scene: Scene, who: str, state: str, event: str
+) -> None:
+    booked = await scene.booked()
+    await scene.look()
+    await scene.post(who, f"/v1/appointments/{booked['id']}/cancel", {"reason": "illness"})
+    change = await scene.change()
+    assert change.events == [("appointment.cancelled", "appointment"), (event, "consultation")]
+    assert change.mails == [("cancelled", "clinician"), ("cancelled", "mentor")]
+    assert change.calendars == [(reader, "CANCEL", "CANCELLED", 1) for reader in flow.BOTH]
+    assert await scene.state() == flow.State(state, "cancelled", dict.fromkeys(flow.BOTH, "declined"), [])
+
+
+async def test_a_finished_appointment_is_not_cancelled(scene: Scene) -> None:
+    booked = await flow.logged(scene)
+    await scene.look()
+    await scene.call("mentor", "POST", f"/v1/appointments/{booked['id']}/cancel", {"reason": "illness"}, status=409)
+    assert (await scene.change()).events == []
