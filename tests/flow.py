@@ -2,7 +2,7 @@
 
 # ruff: noqa: ANN401 - bodies and answers are JSON
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -203,3 +203,47 @@ class Scene:
 def given_today(scene: Scene) -> dict[str, str]:
     """Give the body of a consent."""
     return {"scope": "general", "given_on": scene.clock.now().date().isoformat()}
+
+
+Step = Callable[[Scene], Awaitable[None]]
+BOTH = ["clinician", "mentor"]
+
+
+async def alone(scene: Scene) -> None:
+    """Leave one mentor: a wave is that one, and after it nobody is left."""
+    await scene.rows(
+        "UPDATE mentor_profile SET verified_until = NULL WHERE person_id = :p RETURNING 1", p=scene.people["rival"].id
+    )
+
+
+async def nobody(scene: Scene) -> None:
+    """Leave no mentor who may be asked."""
+    await scene.rows("UPDATE mentor_profile SET verified_until = NULL RETURNING 1")
+
+
+async def held(scene: Scene) -> Any:
+    """Have a time held that the mentor was offered."""
+    asked = await scene.request()
+    mine = await scene.offer()
+    await scene.look()
+    body = {"mentor_id": mine["mentor_id"], "starts_at": mine["starts"][0]}
+    return await scene.post("coordinator", f"/v1/consultations/{asked}/holds", body, 201)
+
+
+def happened(booked: Any, outcome: str = "advice_given") -> dict[str, str]:
+    """Give the body of a session of twenty minutes that began in time."""
+    start = read_instant(booked["starts_at"])
+    return {
+        "started_at": instant(start),
+        "ended_at": instant(start + timedelta(minutes=20)),
+        "outcome": outcome,
+    }
+
+
+async def logged(scene: Scene, who: str = "mentor") -> Any:
+    """Have a booked appointment whose session is logged, and give the appointment."""
+    booked = await scene.booked()
+    scene.clock.set(read_instant(booked["ends_at"]))
+    await scene.look()
+    await scene.post(who, f"/v1/appointments/{booked['id']}/session", happened(booked), 201)
+    return booked
