@@ -36,7 +36,8 @@ HEADERS = {
 _LONGEST_INTEGER = 20
 _INTEGERS = range(-(2**63), 2**63)
 _OURS_TO_KEEP = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# An unclosed text is taken to the end: were it no match, the search would begin anew at each of its quotes, for hours.
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _log = structlog.get_logger(__name__)
 
