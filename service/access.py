@@ -45,10 +45,15 @@ def is_requesting_side(w: Work, consultation: tables.Consultation) -> bool:
     own = {(g.institution_id, g.department) for g in w.actor.grants if g.role == "clinician"}
     return (
         w.actor.is_timer
-        or w.actor.person_id == consultation.clinician_id
         or consultation.institution_id in w.actor.institutions("coordinator")
+        or (w.actor.person_id == consultation.clinician_id and _is_clinician_at(w.actor, consultation.institution_id))
         or (consultation.institution_id, consultation.department) in own
     )
+
+
+def _is_clinician_at(actor: actors.Actor, institution_id: UUID) -> bool:
+    """Tell whether they still work there: who has left the hospital has left its cases."""
+    return institution_id in actor.institutions("clinician")
 
 
 def requires_requesting_side(w: Work, consultation: tables.Consultation) -> None:
@@ -131,7 +136,10 @@ def case_text_read(actor: actors.Actor) -> Condition:
     """Say which consultations' case text the actor may read."""
     if actor.is_timer:
         return sa.true()
-    return sa.or_(_of_requesting_side(actor), _was_asked(actor, READING_OFFERS, col(tables.Offer.ended_at).is_(None)))
+    is_still_theirs = sa.and_(
+        col(tables.Offer.ended_at).is_(None), _among(tables.Offer.institution_id, actor.institutions("mentor"))
+    )
+    return sa.or_(_of_requesting_side(actor), _was_asked(actor, READING_OFFERS, is_still_theirs))
 
 
 def consultations_seen(actor: actors.Actor) -> Condition:
@@ -260,7 +268,10 @@ def _of_requesting_side(actor: actors.Actor) -> Condition:
         if grant.role == "clinician"
     ]
     return sa.or_(
-        col(tables.Consultation.clinician_id) == actor.person_id,
+        sa.and_(
+            col(tables.Consultation.clinician_id) == actor.person_id,
+            _among(tables.Consultation.institution_id, actor.institutions("clinician")),
+        ),
         _among(tables.Consultation.institution_id, actor.institutions("coordinator")),
         *departments,
     )
