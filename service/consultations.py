@@ -237,6 +237,11 @@ async def assign(w: Work, consultation_id: UUID, clinician_id: UUID) -> tables.C
         raise errors.Invalid("/clinician_id", "not a clinician of this institution")
     if colleague.id == consultation.clinician_id:
         return consultation
+    if any(
+        offer.mentor_id == colleague.id and offer.state in access.READING_OFFERS and offer.ended_at is None
+        for offer in await offers.of_consultation(w, consultation.id)
+    ):
+        raise errors.Invalid("/clinician_id", "is asked as the mentor of this consultation")
     appointment = await bookings.live(w, consultation.id)
     consultation.clinician_id = colleague.id
     w.touch(consultation)
