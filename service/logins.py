@@ -282,14 +282,25 @@ async def _refresh_row(w: Work, token: str) -> tables.RefreshToken | None:
     found = w.keys.link_row(token, REFRESH)
     if found is None:
         return None
+    kind = tables.RefreshToken
+    family = sa.select(col(kind.family_id)).where(col(kind.id) == found[0])
+    await _lock_family(w, (await w.sql(family)).scalar_one_or_none())
     row: tables.RefreshToken | None = (
-        await w.sql(sa.select(tables.RefreshToken).where(col(tables.RefreshToken.id) == found[0]).with_for_update())
+        await w.sql(sa.select(kind).where(col(kind.id) == found[0]).with_for_update())
     ).scalar_one_or_none()
     return row
 
 
+async def _lock_family(w: Work, family_id: UUID | None) -> None:
+    """Hold the family's first token until the end: a successor made meanwhile would outlive the end of its family."""
+    kind = tables.RefreshToken
+    of_family = sa.select(col(kind.id)).where(col(kind.family_id) == family_id)
+    await w.sql(of_family.order_by(col(kind.id)).limit(1).with_for_update())
+
+
 async def _end_family(w: Work, family_id: UUID) -> None:
     """Revoke every refresh token of the family; an access token has the id of the refresh token it came with."""
+    await _lock_family(w, family_id)
     rows = (
         await w.sql(
             sa.update(tables.RefreshToken)
