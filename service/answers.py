@@ -96,6 +96,7 @@ async def _agree(  # noqa: PLR0913, PLR0917 - an agreement's parts
     clinician_status: str = "needs-action",
 ) -> Accepted:
     """Seat both people first (a loser reads slot-taken), ask the gate second, then tell."""
+    await bookings.lock_everybody(w, consultation, held, offer.mentor_id)
     if held and held.status == "booked":
         link = await admission.gate_with_budget(
             w, consultation, offer, starts_at, waived=waived, but_appointment=held.id

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from service import access, admission, answers, bookings, deidentification, errors, events, notices, offers, tables
-from service.rules import gate, lifecycle, matching
+from service.rules import lifecycle, matching
 from service.work import Work
 
 CONSULTATION_REASONS = {"no_longer_needed": "no_longer_needed"}
@@ -62,19 +62,22 @@ async def move(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.App
         raise errors.TimeNotBookable("/starts_at", "this time lies behind us")
     mentor = next(row for row in seen.rows if row.role == "mentor")
     known = await admission.facts(w, consultation, mentor.person_id, but_appointment=appointment.id, at=starts_at)
-    is_agreed = starts_at in appointment.proposed_starts and _is_other_side(w, seen)
-    bookable = matching.propose(known.asked, known.mentor, w.now, known.book, is_asking=False)
+    is_agreed = starts_at in appointment.proposed_starts and _is_other_side(seen)
+    offer = await w.session.get_one(tables.Offer, mentor.offer_id)
+    overrides = [offer.override_rule] if offer.override_rule else []
+    bookable = matching.propose(known.asked, known.mentor, w.now, known.book, overrides, is_asking=False)
     if is_agreed or starts_at in bookable:
         waived = answers.AGREED if is_agreed else frozenset()
-        refused = gate.check(known.asked, known.mentor, starts_at, w.now, known.book, is_asking=False)
-        reasons = [rule.value for rule in refused if rule not in waived]
-        if reasons:
-            raise errors.GateRefused(reasons)
+        await bookings.lock_everybody(w, consultation, appointment, mentor.person_id)
+        link = await admission.gate_with_budget(
+            w, consultation, offer, starts_at, waived=waived, but_appointment=appointment.id
+        )
+        appointment.memorandum_id, appointment.route = link.memorandum_id, link.route
         await bookings.move(w, consultation, appointment, starts_at)
         return appointment
-    appointment.proposed_starts, appointment.proposed_by = [starts_at], w.actor.person_id
+    proposer = _stands_for(seen)  # a coordinator proposes for their side: the other one agrees, not a colleague
+    appointment.proposed_starts, appointment.proposed_by = [starts_at], proposer
     w.touch(appointment)
-    proposer = _stands_for(seen)
     await notices.move_proposed(w, consultation, appointment, proposer, [starts_at])
     return appointment
 
@@ -84,12 +87,10 @@ def _stands_for(seen: _Open) -> UUID:
     return next(row.person_id for row in seen.rows if row.role == role)
 
 
-def _is_other_side(w: Work, seen: _Open) -> bool:
+def _is_other_side(seen: _Open) -> bool:
     proposer = seen.appointment.proposed_by
-    if proposer is None or proposer == w.actor.person_id:
-        return False
     mentors = {row.person_id for row in seen.rows if row.role == "mentor"}
-    return (seen.side == "requesting") == (proposer in mentors)
+    return proposer is not None and (seen.side == "requesting") == (proposer in mentors)
 
 
 async def decline_move(w: Work, appointment_id: UUID) -> tables.Appointment:
@@ -157,10 +158,16 @@ async def report_no_show(w: Work, appointment_id: UUID, who: str) -> tables.Appo
     seen = await _open(w, appointment_id)
     if seen.appointment.status == "noshow":
         return seen.appointment
-    if seen.appointment.status == "booked" and w.now < seen.appointment.starts_at:
-        raise errors.Conflict("Nobody can have missed it before it starts.")
+    if seen.appointment.status == "booked":
+        must_have_begun(w, seen.appointment)
     await miss(w, seen.consultation, seen.appointment, who)
     return seen.appointment
+
+
+def must_have_begun(w: Work, appointment: tables.Appointment) -> None:
+    """Go on only from the appointment's start: nobody can have missed it before; raises Conflict."""
+    if w.now < appointment.starts_at:
+        raise errors.Conflict("Nobody can have missed it before it starts.")
 
 
 async def miss(w: Work, consultation: tables.Consultation, appointment: tables.Appointment, who: str) -> None:

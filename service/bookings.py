@@ -124,6 +124,14 @@ def tell_consultation(
     )
 
 
+async def lock_everybody(
+    w: Work, consultation: tables.Consultation, appointment: tables.Appointment | None, mentor_id: UUID
+) -> None:
+    """Lock the clinician, the mentor and who takes part so far: at once, sorted, and before any memorandum."""
+    rows = await notices.participants(w, appointment.id) if appointment else []
+    await w.lock_people([consultation.clinician_id, mentor_id, *(row.person_id for row in rows)])
+
+
 async def occupy(
     w: Work,
     appointment: tables.Appointment,
@@ -347,6 +355,16 @@ async def cancel(
     await _call_off(w, consultation, appointment, "cancelled", reason)
     await tell(w, "appointment.cancelled", consultation, appointment)
     await notices.called_off(w, "cancelled", consultation, appointment, reason)
+
+
+async def fulfil(w: Work, consultation: tables.Consultation, appointment: tables.Appointment) -> None:
+    """What was agreed has happened; a time that still lies ahead, because they met earlier, is free again."""
+    step_appointment(appointment, "fulfilled")
+    appointment.remind_at = None
+    if appointment.ends_at > w.now:
+        await w.lock_people([row.person_id for row in await notices.participants(w, appointment.id)])
+        await w.sql(_FREE, {"appointment": appointment.id})
+    await tell(w, "appointment.fulfilled", consultation, appointment)
 
 
 async def miss(w: Work, consultation: tables.Consultation, appointment: tables.Appointment) -> None:

@@ -277,6 +277,7 @@ async def hold(w: Work, consultation_id: UUID, mentor_id: UUID, starts_at: datet
     held = await bookings.live(w, consultation.id)
     if held and held.held_until and held.held_until > w.now:
         raise errors.Exists("A time is held for this consultation: release it first.", held.id)
+    await bookings.lock_everybody(w, consultation, held, mentor_id)
     if held:
         await bookings.release(w, consultation, held, "hold_expired")
     await admission.must_be_bookable(w, consultation, mentor_id, starts_at, None)

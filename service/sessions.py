@@ -20,6 +20,7 @@ from service import (
     events,
     memorandum_log,
     notices,
+    offers,
     routes,
     tables,
 )
@@ -74,27 +75,34 @@ async def log(w: Work, appointment_id: UUID, happened: Happened) -> tables.Sessi
         access.requires_at(w, mentor.institution_id, "coordinator", "partner_system")
     if seen.status != "booked":
         raise errors.IllegalTransition("appointment", seen.status, "fulfilled")
+    if happened.outcome in _MISSED:
+        appointments.must_have_begun(w, seen)
     known = {row.person_id for row in rows}
     if happened.participants is not None and not set(happened.participants) <= known:
         raise errors.Invalid("/participants", "somebody here does not take part in this appointment")
     session = await _session(w, consultation, seen, mentor, happened)
     w.add(session)
-    await memorandum_log.append(w, session.memorandum_id, "session", session.id, memorandum_log.facts(session))
     audience = bookings.audience(consultation, session.memorandum_id, *rows)
-    events.record(
-        w, "session.logged", None, session.id, audience, state=session.outcome, consultation_id=consultation.id
-    )
     if happened.outcome in _MISSED:
         await appointments.miss(w, consultation, seen, _MISSED[happened.outcome])
-        return session
-    bookings.step_appointment(seen, "fulfilled")
-    seen.remind_at = None
-    await bookings.tell(w, "appointment.fulfilled", consultation, seen)
-    await _complete(w, consultation, session)
+    else:
+        await bookings.fulfil(w, consultation, seen)
+        await _complete(w, consultation, session)
+    await _append(w, session, audience)
     return session
 
 
+async def _append(w: Work, session: tables.Session, audience: events.Audience) -> None:
+    """Put the session at the end of its memorandum's log: the last step, because the head is locked last."""
+    await memorandum_log.append(w, session.memorandum_id, "session", session.id, memorandum_log.facts(session))
+    events.record(
+        w, "session.logged", None, session.id, audience, state=session.outcome, consultation_id=session.consultation_id
+    )
+
+
 async def _complete(w: Work, consultation: tables.Consultation, session: tables.Session) -> None:
+    """Nothing is asked any more: whoever was still asked, to take a colleague's place, reads the case no longer."""
+    await offers.withdraw(w, consultation, await offers.of_consultation(w, consultation.id))
     bookings.step("consultation", consultation, "completed")
     consultation.closed_at = w.now
     consultation.next_wave_at = consultation.alert_at = None
@@ -197,17 +205,14 @@ async def log_advice(
         is_civil_for_mentor=score.civil_hours(ended_at, mentor_zone, mentor_zone) >= CIVIL,
     )
     w.add(session)
-    await memorandum_log.append(w, session.memorandum_id, "session", session.id, memorandum_log.facts(session))
     audience = events.Audience(
         programme_id=consultation.programme_id,
         memorandum_id=offer.memorandum_id,
         institution_ids=(consultation.institution_id, offer.institution_id),
         person_ids=(consultation.clinician_id, offer.mentor_id),
     )
-    events.record(
-        w, "session.logged", None, session.id, audience, state="advice_given", consultation_id=consultation.id
-    )
     await _complete(w, consultation, session)
+    await _append(w, session, audience)
     return session
 
 
