@@ -288,6 +288,7 @@ async def appointment(
         "dtstamp": w.now,
         "created_at": w.now,
     }
+    offers = {"mentor": fields.pop("offer_id", None)}
     made = await add(w, tables.Appointment(id=clock.new_id(), **(defaults | fields)))
     profile = await w.session.get_one(tables.MentorProfile, mentor.id)
     sides = (
@@ -302,6 +303,7 @@ async def appointment(
             "institution_id": place,
             "zone": zone,
             "wall": wall,
+            "offer_id": offers.get(role),
         }
         await add(w, tables.Participant(appointment_id=made.id, status="accepted", **taking_part))
         if made.status in ("pending", "booked"):
