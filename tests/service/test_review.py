@@ -13,7 +13,7 @@ import flow
 from api import problems, raw
 from flow import Scene
 from integrations.world import World
-from service import actor, logins, routes, sweep
+from service import actor, logins, routes
 from world import TestClock
 
 Step = Callable[[Scene], Awaitable[tuple[str, str, object]]]
@@ -199,13 +199,3 @@ async def test_a_refresh_that_runs_while_its_family_ends_leaves_no_token_behind(
     assert await stealing is None
     assert third is not None
     assert await world.database.run(actor.STRANGER, lambda w: logins.refresh(w, third.refresh_token)) is None
-
-
-async def test_a_row_that_nobody_can_deal_with_does_not_stop_the_sweep(scene: Scene) -> None:
-    await scene.request()
-    await scene.rows("""UPDATE programme SET policy = '{"bogus": 1}' RETURNING 1""")
-    scene.clock.set(scene.clock.now() + timedelta(hours=5))
-    heard: list[str] = []
-    done = await sweep.once(scene.world.database, lambda timer, _: heard.append(timer))
-    assert heard == ["wave"]
-    assert "delivery" in done
