@@ -2,7 +2,7 @@
 
 # ruff: noqa: ANN401 - bodies and answers are JSON
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -83,11 +83,18 @@ class Scene:
         return next(name for name, person in self.people.items() if person.id == person_id)
 
     async def call(
-        self, who: str, method: str, path: str, body: Any = None, *, status: int | None = None, **headers: str
+        self,
+        who: str,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        status: int | None = None,
+        headers: Mapping[str, str] = {},
     ) -> httpx.Response:
         """Call the API as that person."""
         bearer = await build.bearer(self.world, self.people[who])
-        answer = await self.client.request(method, path, json=body, headers=bearer | headers)
+        answer = await self.client.request(method, path, json=body, headers=bearer | dict(headers))
         if status is not None:
             assert answer.status_code == status, (method, path, answer.status_code, answer.text)
         return answer
@@ -129,10 +136,15 @@ class Scene:
         mine = await self.offer(mentor)
         return await self.post(mentor, f"/v1/offers/{mine['id']}/accept", {"starts_at": mine["starts"][0]})
 
+    async def booked_by_the_mentor(self) -> Any:
+        """As `booked`, but routine, whatever day it is: both mentors are asked at once."""
+        await self.rows('UPDATE programme SET policy = \'{"priorities": {"routine": {"per_wave": 2}}}\'')
+        return await self.booked(priority="routine")
+
     async def rows(self, statement: str, **values: object) -> list[Any]:
         """Read the database."""
         async with self.world.database.work(actor.TIMER) as w:
-            found = await w.sql(sa.text(statement), values)
+            found: Any = await w.sql(sa.text(statement), values)
             return list(found.all()) if found.returns_rows else []
 
     async def sweep(self) -> None:

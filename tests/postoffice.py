@@ -12,6 +12,8 @@ from pathlib import Path
 
 from aiosmtpd import smtp
 
+import flow
+from integrations import deliver
 from integrations.world import World
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,7 +30,7 @@ class PostOffice:
         self.url = ""
 
     async def handle_DATA(self, _server: smtp.SMTP, _session: smtp.Session, envelope: smtp.Envelope) -> str:  # noqa: N802
-        content = bytes(envelope.content or b"")
+        content = envelope.content if isinstance(envelope.content, bytes) else b""
         name = content.split(b"Message-ID: <", 1)[1].split(b"@", 1)[0].decode()
         self.attempts[name].append(content)
         await asyncio.sleep(0.005)  # a call in flight is what a kill must hit
@@ -77,3 +79,9 @@ async def until(condition: object, seconds: float = PATIENCE_SECONDS) -> None:
             if await found if hasattr(found, "__await__") else found:
                 return
             await asyncio.sleep(0.02)
+
+
+async def deliver_all(scene: flow.Scene) -> None:
+    """Try once everything that is due now, oldest first."""
+    for row in await scene.rows("SELECT id FROM delivery WHERE state = 'pending' ORDER BY id"):
+        await deliver.deliver(scene.world, row.id)

@@ -4,10 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import itertools
-import json
 import os
-import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,9 +16,8 @@ import pytest
 import sqlalchemy as sa
 
 import flow
-import letterbox
 import postoffice
-from integrations import deliver, mail, worker
+from integrations import mail, worker
 from integrations.world import World
 from service import actor, clock, deliveries, notices, outcomes, tables
 from service.rules import retry
@@ -68,18 +64,6 @@ async def states(scene: flow.Scene) -> dict[str, int]:
 
 async def settled(scene: flow.Scene) -> bool:
     return "pending" not in await states(scene)
-
-
-async def deliver_all(scene: flow.Scene) -> None:
-    """Try once everything that is due now, oldest first."""
-    for row in await scene.rows("SELECT id FROM delivery WHERE state = 'pending' ORDER BY id"):
-        await deliver.deliver(scene.world, row.id)
-
-
-async def booked_by_the_mentor(scene: flow.Scene) -> Any:  # noqa: ANN401 - what the API answers
-    """Have a routine request booked, whatever day it is: both mentors are asked at once."""
-    await scene.rows('UPDATE programme SET policy = \'{"priorities": {"routine": {"per_wave": 2}}}\' RETURNING 1')
-    return await scene.booked(priority="routine")
 
 
 async def receipts(scene: flow.Scene, count: int) -> list[str]:
@@ -129,7 +113,7 @@ async def test_a_worker_killed_again_and_again_loses_nothing_and_repeats_nothing
     scene: flow.Scene,
 ) -> None:
     scene.clock.set(clock.wall())
-    booked = await booked_by_the_mentor(scene)
+    booked = await scene.booked_by_the_mentor()
     ids = {str(row.id) for row in await scene.rows("SELECT id FROM delivery")} | set(await receipts(scene, MAILS))
     with pytest.raises(RuntimeError):
         await undone(scene, booked)
@@ -225,7 +209,7 @@ async def test_no_transaction_is_open_while_a_call_is_in_flight(scene: flow.Scen
     await receipts(scene, 3)
     watching = Watching(scene.world)
     scene.world.outbox = watching
-    await deliver_all(scene)
+    await postoffice.deliver_all(scene)
     assert watching.open == [0, 0, 0]
 
 
@@ -270,15 +254,15 @@ async def test_a_mail_server_that_is_down_is_tried_by_the_schedule_until_it_is_u
     scene.world.outbox = mail.SmtpOutbox("smtp://127.0.0.1:1")
     await receipts(scene, 1)
     for gap in retry.GAPS[:4]:
-        await deliver_all(scene)
+        await postoffice.deliver_all(scene)
         (row,) = await scene.rows("SELECT state, next_attempt_at FROM delivery")
         assert gap * 0.8 <= row.next_attempt_at - scene.clock.now() <= gap * 1.2
         scene.clock.set(row.next_attempt_at - timedelta(seconds=1))
-        await deliver_all(scene)
+        await postoffice.deliver_all(scene)
         scene.clock.forward(seconds=1)
     async with postoffice.opened() as office:
         scene.world.outbox = mail.SmtpOutbox(office.url)
-        await deliver_all(scene)
+        await postoffice.deliver_all(scene)
     (row,) = await scene.rows("SELECT state, attempt FROM delivery")
     assert (row.state, row.attempt, len(office.taken)) == ("delivered", 5, 1)
 
@@ -288,7 +272,7 @@ async def test_after_three_days_of_trying_a_mail_is_dead_and_not_lost(scene: flo
     await receipts(scene, 1)
     began = scene.clock.now()
     for _ in range(retry.MAX_ATTEMPTS):
-        await deliver_all(scene)
+        await postoffice.deliver_all(scene)
         (row,) = await scene.rows("SELECT state, next_attempt_at, error FROM delivery")
         scene.clock.set(row.next_attempt_at or scene.clock.now())
     assert (row.state, bool(row.error)) == ("dead", True)
@@ -303,18 +287,18 @@ async def test_a_refusal_for_good_is_kept_as_refused(scene: flow.Scene) -> None:
 
     scene.world.outbox = Refusing()
     await receipts(scene, 1)
-    await deliver_all(scene)
+    await postoffice.deliver_all(scene)
     (row,) = await scene.rows("SELECT state, error, next_attempt_at FROM delivery")
     assert (row.state, row.error, row.next_attempt_at) == ("refused", "550 no such user", None)
 
 
 async def test_a_reminder_older_than_its_session_is_dropped(scene: flow.Scene) -> None:
     booked = await scene.booked()
-    await deliver_all(scene)
+    await postoffice.deliver_all(scene)
     scene.clock.set(flow.read_instant(booked["starts_at"]) - timedelta(hours=1))
     await scene.sweep()
     scene.clock.set(flow.read_instant(booked["ends_at"]))
-    await deliver_all(scene)
+    await postoffice.deliver_all(scene)
     rows = await scene.rows("SELECT state FROM delivery WHERE payload->>'template' = 'reminder'")
     assert [row.state for row in rows] == ["dropped", "dropped"]
 
@@ -322,151 +306,6 @@ async def test_a_reminder_older_than_its_session_is_dropped(scene: flow.Scene) -
 async def test_an_offer_whose_time_to_answer_is_over_is_not_sent(scene: flow.Scene) -> None:
     await scene.request()
     scene.clock.forward(hours=5)
-    await deliver_all(scene)
+    await postoffice.deliver_all(scene)
     rows = await scene.rows("SELECT DISTINCT state FROM delivery WHERE payload->>'template' = 'offer'")
     assert [row.state for row in rows] == ["dropped"]
-
-
-# --- the calendar, by its delivered bytes ------------------------------------------------------------------------
-
-
-class Shelf:
-    """An outbox that keeps the calendars by reader."""
-
-    def __init__(self) -> None:
-        self.calendars: dict[str, list[bytes]] = {}
-
-    async def send(self, message: bytes, recipient: str) -> outcomes.Outcome:
-        for octets in letterbox.calendar_octets(message)[:1]:
-            self.calendars.setdefault(recipient, []).append(octets)
-        return outcomes.Delivered(None)
-
-
-async def a_life(scene: flow.Scene) -> dict[str, list[bytes]]:
-    """Book, move twice, replace the mentor, cancel; give the calendars that each person was sent, in order."""
-    shelf = Shelf()
-    scene.world.outbox = shelf
-    booked = await booked_by_the_mentor(scene)
-    await deliver_all(scene)
-    move = f"/v1/appointments/{booked['id']}/reschedule"
-    for minutes in (15, 30):
-        await scene.post("clinician", move, {"starts_at": await scene.later_start(booked, minutes)})
-        await deliver_all(scene)
-    offer = await scene.post(
-        "coordinator",
-        f"/v1/consultations/{booked['consultation_id']}/offers",
-        {"mentor_id": str(scene.people["rival"].id)},
-        201,
-    )
-    await scene.post("rival", f"/v1/offers/{offer['id']}/accept", {"starts_at": offer["starts"][0]})
-    await deliver_all(scene)
-    await scene.post("clinician", f"/v1/appointments/{booked['id']}/cancel", {"reason": "illness"})
-    await deliver_all(scene)
-    return {name: shelf.calendars.get(person.email, []) for name, person in scene.people.items()}
-
-
-def said(ics: bytes) -> tuple[str, str | None, int]:
-    return (
-        letterbox.values(ics, "METHOD")[0],
-        next(iter(letterbox.values(ics, "STATUS")), None),
-        int(letterbox.values(ics, "SEQUENCE")[0]),
-    )
-
-
-async def test_inv_12_and_15_one_uid_and_a_rising_sequence_through_the_whole_life(scene: flow.Scene) -> None:
-    sent = await a_life(scene)
-    assert [said(ics) for ics in sent["clinician"]] == [
-        ("REQUEST", "CONFIRMED", 0),
-        ("REQUEST", "CONFIRMED", 1),
-        ("REQUEST", "CONFIRMED", 2),
-        ("REQUEST", "CONFIRMED", 3),
-        ("CANCEL", "CANCELLED", 4),
-    ]
-    assert [said(ics) for ics in sent["mentor"]] == [
-        ("REQUEST", "CONFIRMED", 0),
-        ("REQUEST", "CONFIRMED", 1),
-        ("REQUEST", "CONFIRMED", 2),
-        ("CANCEL", None, 3),
-    ]
-    assert [said(ics) for ics in sent["rival"]] == [("REQUEST", "CONFIRMED", 3), ("CANCEL", "CANCELLED", 4)]
-    everything = [ics for calendars in sent.values() for ics in calendars]
-    (appointment,) = await scene.rows("SELECT id FROM appointment")
-    assert {uid.partition("@")[0] for ics in everything for uid in letterbox.values(ics, "UID")} == {
-        str(appointment.id)
-    }
-
-
-async def test_inv_12_dtstamp_is_always_newer_even_when_the_clock_stands_still(scene: flow.Scene) -> None:
-    sent = await a_life(scene)
-    stamps = [letterbox.values(ics, "DTSTAMP")[0] for ics in sent["clinician"]]
-    assert stamps == sorted(set(stamps))
-
-
-async def test_inv_13_a_move_asks_every_attendee_again(scene: flow.Scene) -> None:
-    sent = await a_life(scene)
-    moved = letterbox.event(sent["mentor"][1])
-    assert {str(attendee.params["PARTSTAT"]) for attendee in moved["ATTENDEE"]} == {"NEEDS-ACTION"}
-
-
-async def test_inv_15_the_mentor_who_leaves_is_told_of_themself_only(scene: flow.Scene) -> None:
-    sent = await a_life(scene)
-    (attendee,) = letterbox.values(sent["mentor"][-1], "ATTENDEE")
-    assert attendee == f"mailto:{scene.people['mentor'].email}"
-    after = "".join(letterbox.values(sent["clinician"][3], "ATTENDEE"))
-    assert scene.people["mentor"].email not in after
-    assert scene.people["rival"].email in after
-
-
-async def test_inv_16_an_invite_that_a_newer_one_overtook_is_dropped(scene: flow.Scene) -> None:
-    shelf = Shelf()
-    scene.world.outbox = shelf
-    booked = await scene.booked()
-    start = await scene.later_start(booked)
-    await scene.post("clinician", f"/v1/appointments/{booked['id']}/reschedule", {"starts_at": start})
-    await deliver_all(scene)
-    sent = [said(ics) for calendars in shelf.calendars.values() for ics in calendars]
-    assert sent == [("REQUEST", "CONFIRMED", 1)] * 2
-    dropped = await scene.rows("SELECT sequence FROM delivery WHERE state = 'dropped'")
-    assert [row.sequence for row in dropped] == [0, 0]
-
-
-async def test_inv_16_a_retried_mail_is_the_same_to_the_octet_although_the_appointment_moved_on(
-    scene: flow.Scene,
-) -> None:
-    await scene.booked()
-    (row, *_) = await scene.rows("SELECT id FROM delivery WHERE payload ? 'calendar' ORDER BY id")
-    async with scene.world.database.work(actor.TIMER) as w:
-        first = await deliveries.claim(w, row.id)
-    scene.clock.forward(minutes=5)
-    async with scene.world.database.work(actor.TIMER) as w:
-        second = await deliveries.claim(w, row.id)
-    assert first is not None
-    assert second is not None
-    assert deliver.compose(scene.world, first) == deliver.compose(scene.world, second)
-
-
-async def test_a_second_implementation_reads_one_uid_and_the_right_times_through_the_life(scene: flow.Scene) -> None:
-    sent = await a_life(scene)
-    if shutil.which("node") is None:
-        pytest.skip("no node on this machine: the second reader is left out")
-    read = [by_ical_js(ics) for ics in sent["clinician"]]
-    assert len({found["uid"] for found in read}) == 1
-    assert [(found["method"], found["sequence"]) for found in read] == [
-        ("REQUEST", 0),
-        ("REQUEST", 1),
-        ("REQUEST", 2),
-        ("REQUEST", 3),
-        ("CANCEL", 4),
-    ]
-    first = flow.read_instant(read[0]["start"])
-    assert [flow.read_instant(found["start"]) - first for found in read[:3]] == [
-        timedelta(0),
-        timedelta(minutes=15),
-        timedelta(minutes=30),
-    ]
-
-
-def by_ical_js(ics: bytes) -> dict[str, Any]:
-    told = subprocess.run(["node", READER / "read.js"], input=ics, capture_output=True, check=False, timeout=60)
-    assert told.returncode == 0, f"ical.js cannot run (make setup-node installs it): {told.stderr.decode()[-500:]}"
-    return dict(json.loads(told.stdout))

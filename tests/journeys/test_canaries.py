@@ -62,7 +62,7 @@ async def the_flow(scene: Scene) -> list[httpx.Response]:
     """Walk every step that takes free text; give what the strangers of the case are answered."""
     case = scene.wish(question=canary("question"), department=canary("department"))
     key = {"Idempotency-Key": "canary"}
-    asked = (await scene.call("clinician", "POST", "/v1/consultations", case, status=201, **key)).json()["id"]
+    asked = (await scene.call("clinician", "POST", "/v1/consultations", case, status=201, headers=key)).json()["id"]
     theirs = await scene.offer("rival")
     declined = {"reason": "busy", "note": canary("declinenote")}
     await scene.call("rival", "POST", f"/v1/offers/{theirs['id']}/decline", declined, status=200)
@@ -133,7 +133,7 @@ async def the_errors(scene: Scene) -> list[httpx.Response]:
         await call("clinician", "POST", path, wish | {"question": f"{canary('phone')} +380 67 123 45 67"}),
         await call("clinician", "GET", f"{path}/{canary('path')}"),
         await call("clinician", "GET", f"{path}?state={canary('query')}"),
-        await call("clinician", "POST", path, wish, **{"Idempotency-Key": canary("header") * 30}),
+        await call("clinician", "POST", path, wish, headers={"Idempotency-Key": canary("header") * 30}),
     ]
     headers = {"Content-Type": "application/json"}
     answers.append(

@@ -141,7 +141,7 @@ async def test_inv_23_a_time_that_does_not_exist_is_refused_when_it_is_typed(
     path = f"/v1/mentors/{scene.people['mentor'].id}/availability"
     present = await scene.call("mentor", "GET", path, status=200)
     body = {"zone": zone, "weekly": [], "exceptions": [{"from": gone, "until": gone[:11] + "18:00", "kind": "away"}]}
-    refused = await scene.call("mentor", "PUT", path, body, status=422, **{"If-Match": present.headers["ETag"]})
+    refused = await scene.call("mentor", "PUT", path, body, status=422, headers={"If-Match": present.headers["ETag"]})
     assert refused.json()["errors"][0]["pointer"] == "/exceptions/0/from"
 
 
@@ -155,7 +155,7 @@ async def test_a_time_that_exists_twice_means_the_first(
     present = await scene.call("mentor", "GET", path, status=200)
     twice = {"from": "2027-10-31T03:00", "until": "2027-10-31T03:45", "kind": "extra"}
     body = {"zone": "Europe/Kyiv", "weekly": [], "exceptions": [twice]}
-    await scene.call("mentor", "PUT", path, body, status=200, **{"If-Match": present.headers["ETag"]})
+    await scene.call("mentor", "PUT", path, body, status=200, headers={"If-Match": present.headers["ETag"]})
     await scene.rows("UPDATE mentor_profile SET opt_ins = '{routine}' RETURNING 1")
     mentor = scene.people["mentor"].id
     slots = await scene.get(
