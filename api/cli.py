@@ -37,6 +37,7 @@ def main() -> None:
     """Run the command that was typed; a fault of ours to foresee is a sentence, never a traceback."""
     from integrations import postgres  # noqa: PLC0415
     from integrations.world import NotMigrated  # noqa: PLC0415
+    from service import crypto  # noqa: PLC0415
 
     try:
         commands()
@@ -46,6 +47,9 @@ def main() -> None:
         sys.exit(BAD_SETTINGS)
     except (Stop, postgres.CannotStart, NotMigrated) as error:
         print(error, file=sys.stderr)
+        sys.exit(1)
+    except crypto.CannotDecrypt:
+        print("POBRATYM_SECRET_KEYS lacks the key under which the database was sealed.", file=sys.stderr)
         sys.exit(1)
 
 
@@ -110,6 +114,22 @@ def migrate() -> None:
 
     asyncio.run(upgrade())
     print(f"The schema is {migrations.head()}.")
+
+
+@commands.command()
+def init(email: Annotated[str, typer.Argument(help="The first admin's address.")]) -> None:
+    """Load the published registry, and let this person be an admin of its programmes; safe to repeat."""
+    from service import errors, facts  # noqa: PLC0415
+
+    async def begin(_: "World", w: "Work") -> None:
+        await facts.load(w)
+        await facts.make_admin(w, email)
+
+    try:
+        _work(begin)
+    except errors.Invalid as error:
+        raise Stop(str(error)) from None
+    print(f"The registry is loaded; {email} is an admin. They sign in by a link in a mail.")
 
 
 @commands.command()

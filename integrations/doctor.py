@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from integrations import health, migrate, postgres
 from integrations.settings import Settings
 from integrations.world import World, opened
-from service import errors
+from service import actor, crypto, errors, logins
 from service.rules import availability
 
 OLDEST_SERVER = 150_000
@@ -76,6 +76,18 @@ async def _database(world: World) -> AsyncIterator[Finding]:
     is_current = present == wanted
     yield Finding("schema", is_well=is_current, detail=present or "none", mend="Run `pobratym migrate`.")
     if is_current:
+        yield await _keys(world)
         waits = (await health.backlog(world)).oldest_due_seconds
         is_prompt, detail = waits <= health.LATE_SECONDS, f"the oldest due one waits for {waits:.0f} s"
         yield Finding("deliveries", is_well=is_prompt, detail=detail, mend="Run `pobratym worker`.")
+
+
+async def _keys(world: World) -> Finding:
+    """See whether what was sealed opens: the signing key stands for all of it."""
+    mend = "Add the key that was used before to POBRATYM_SECRET_KEYS, behind the new one."
+    try:
+        async with world.database.work(actor.TIMER) as w:
+            found = await logins.signing_keys(w)
+    except crypto.CannotDecrypt:
+        return Finding("keys", is_well=False, detail="the secret keys do not open what is stored", mend=mend)
+    return Finding("keys", is_well=True, detail="they open what is stored" if found else "nothing is sealed yet")

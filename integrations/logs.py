@@ -39,6 +39,8 @@ FIELDS = frozenset(
         "route",
         "state",
         "status",
+        "subject_id",
+        "timer",
         "timestamp",
         "version",
         "where",
@@ -72,6 +74,7 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = True
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # tells of every step that it looks at
     logging.getLogger("uvicorn.access").disabled = True  # its lines hold whole paths: links are in them
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -78,7 +78,8 @@ async def _sweep(world: World, stop: asyncio.Event) -> None:
     pause = SIMULATED_SWEEP_SECONDS if world.settings.clock == "manual" else SWEEP_SECONDS
     cleaned = -HOUSEKEEPING_SECONDS
     while not stop.is_set():
-        await sweep.once(world.database)
+        for failure in await sweep.once(world.database):
+            _log.error("timer_failed", timer=failure.timer, subject_id=str(failure.row_id), exc_info=failure.error)
         if clock.monotonic() - cleaned > HOUSEKEEPING_SECONDS:
             cleaned = clock.monotonic()
             await sweep.housekeeping(world.database)

@@ -63,12 +63,24 @@ async def values_of(
     rows: Sequence[tables.Participant],
 ) -> dict[str, Any]:
     """Give what may be said of an appointment: when it is, by each side's clock."""
+    names = await _shown_names(w, rows)
     return await _values(w, consultation) | {
         "appointment_id": str(appointment.id),
+        "mode": "live",
         "starts_at": instant(appointment.starts_at),
         "ends_at": instant(appointment.ends_at),
         "times": [{"who": row.role, "zone": row.zone} for row in rows],
+        **({"institution_names": names} if names else {}),
     }
+
+
+async def _shown_names(w: Work, rows: Sequence[tables.Participant]) -> list[str]:
+    """Give the hospitals' names, if every one of them has switched it on (domain §7)."""
+    kind = tables.Institution
+    found = await w.sql(sa.select(kind).where(col(kind.id).in_({row.institution_id for row in rows})))
+    institutions = found.scalars().all()
+    names = [one.name_en or one.name for one in institutions if one.shows_its_name]
+    return [name for name in names if name] if len(names) == len(institutions) else []
 
 
 def _link(

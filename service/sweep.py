@@ -102,7 +102,9 @@ TIMERS = (
     Timer("alert", "SELECT id FROM consultation WHERE alert_at <= :now", _alert),
     Timer(
         "expiry",
-        "SELECT id FROM consultation WHERE state IN ('open', 'offered', 'unmatched') AND answer_due_at <= :expired",
+        "SELECT c.id FROM consultation c JOIN programme p ON p.id = c.programme_id"
+        " WHERE c.state IN ('open', 'offered', 'unmatched') AND c.answer_due_at"
+        " + make_interval(hours => coalesce(CAST(p.policy->>'expired_grace_hours' AS int), :grace_hours)) <= :now",
         consultations.expire,
     ),
     Timer(
@@ -124,7 +126,11 @@ TIMERS = (
         _memorandum_ended,
     ),
     Timer(
-        "retention", "SELECT id FROM consultation WHERE question IS NOT NULL AND closed_at <= :forgotten", _forget
+        "retention",
+        "SELECT c.id FROM consultation c JOIN programme p ON p.id = c.programme_id"
+        " WHERE c.question IS NOT NULL AND c.closed_at"
+        " + make_interval(days => coalesce(CAST(p.policy->>'case_text_days' AS int), :text_days)) <= :now",
+        _forget,
     ),
 )  # fmt: skip
 
@@ -144,12 +150,21 @@ _HOUSEKEEPING = (
 )
 
 
-async def once(database: Database) -> dict[str, int]:
-    """Deal with everything that is due now, a batch of each kind, and tell how much of each there was.
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A row that a timer could not deal with: it is met again at the next sweep, and must not stop the others."""
 
-    A row that cannot be dealt with now (somebody holds its lock) is met again at the next sweep.
+    timer: str
+    row_id: UUID
+    error: Exception
+
+
+async def once(database: Database) -> list[Failure]:
+    """Deal with everything that is due now, a batch of each kind; gives what failed.
+
+    A row whose lock somebody else holds is no failure: it is simply met again.
     """
-    done: dict[str, int] = {}
+    failed: list[Failure] = []
     for timer in TIMERS:
         async with database.work(actor.TIMER) as w:
             ids = (await w.sql(sa.text(timer.due + _ORDERED), _instants(w, timer.due))).scalars().all()
@@ -158,11 +173,12 @@ async def once(database: Database) -> dict[str, int]:
                 await database.run(actor.TIMER, functools.partial(_act, timer, row_id))
             except errors.Unavailable:
                 continue
-        done[timer.name] = len(ids)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others' timers go on
+                failed.append(Failure(timer.name, row_id, error))
     async with database.work(actor.TIMER) as w:
-        done["delivery"] = await deliveries.enqueue_due(w)
+        await deliveries.enqueue_due(w)
     await place_events(database)
-    return done
+    return failed
 
 
 async def _act(timer: Timer, row_id: UUID, w: Work) -> None:
@@ -172,9 +188,9 @@ async def _act(timer: Timer, row_id: UUID, w: Work) -> None:
 def _instants(w: Work, statement: str) -> dict[str, object]:
     known = {
         "now": w.now,
-        "expired": w.now - timedelta(hours=policy.DEFAULT.expired_grace_hours),
         "tomorrow": (w.now + timedelta(days=1)).date(),
-        "forgotten": w.now - timedelta(days=policy.DEFAULT.case_text_days),
+        "grace_hours": policy.DEFAULT.expired_grace_hours,
+        "text_days": policy.DEFAULT.case_text_days,
     }
     return {name: value for name, value in known.items() if f":{name}" in statement}
 

@@ -76,7 +76,6 @@ class Policy:
     expired_grace_hours: int = 24
     known_case_share: float = 0.5  # of the usual time, for the mentor who knows the case
     case_text_days: int = 90
-    audit_days: int = 5 * 365
 
     def pace(self, priority: str) -> Pace:
         """Give the numbers of one priority."""
