@@ -426,6 +426,8 @@ CREATE INDEX ix_offer_consultation_id ON offer (consultation_id);
 
 CREATE INDEX ix_offer_countered ON offer USING btree (consultation_id) WHERE state = 'countered';
 
+CREATE INDEX ix_offer_memorandum_id_sent_at ON offer USING btree (memorandum_id, sent_at);
+
 CREATE INDEX ix_offer_mentor_id_sent_at ON offer USING btree (mentor_id, sent_at);
 
 CREATE UNIQUE INDEX uq_offer_open ON offer USING btree (consultation_id, mentor_id) WHERE state IN ('pending', 'countered') OR (state = 'accepted' AND ended_at IS NULL);
@@ -744,6 +746,8 @@ CREATE INDEX ix_session_memorandum_id_started_at ON session USING btree (memoran
 CREATE INDEX ix_session_partner_institution_id_started_at ON session USING btree (partner_institution_id, started_at) WHERE NOT is_corrected;
 
 CREATE INDEX ix_session_programme_id_started_at ON session USING btree (programme_id, started_at) WHERE NOT is_corrected;
+
+CREATE INDEX ix_session_requesting_institution_id_mentor_id ON session USING btree (requesting_institution_id, mentor_id);
 
 CREATE TABLE activity_institution (
     activity_id UUID NOT NULL,

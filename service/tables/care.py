@@ -186,6 +186,7 @@ class Offer(Versioned, table=True):
             where="state IN ('pending', 'countered') OR (state = 'accepted' AND ended_at IS NULL)",
         ),
         index("ix_offer_mentor_id_sent_at", "mentor_id", "sent_at"),
+        index("ix_offer_memorandum_id_sent_at", "memorandum_id", "sent_at"),
         index("ix_offer_answer_by", "answer_by", where="state = 'pending'"),
         index("ix_offer_countered", "consultation_id", where="state = 'countered'"),
     )

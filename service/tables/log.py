@@ -107,6 +107,7 @@ class Session(SQLModel, table=True):
             "started_at",
             where="NOT is_corrected",
         ),
+        index("ix_session_requesting_institution_id_mentor_id", "requesting_institution_id", "mentor_id"),
         index(
             "ix_session_partner_institution_id_started_at",
             "partner_institution_id",
