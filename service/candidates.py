@@ -206,14 +206,7 @@ async def mentors(
     """
     institutions: list[UUID] = []
     chosen = list(people or ())
-    partner_ids = None
-    if people is not None:
-        found = await w.sql(
-            sa.text("SELECT DISTINCT institution_id FROM mentor_profile WHERE person_id = ANY(:people)").bindparams(
-                sa.bindparam("people", chosen, type_=ARRAY(PG_UUID(as_uuid=True)))
-            )
-        )
-        partner_ids = list(found.scalars())
+    partner_ids = None if people is None else await _employers(w, chosen)
     links = await routes.links(
         w,
         consultation.institution_id,
@@ -251,6 +244,15 @@ async def mentors(
         _mentor(row, tuple(taken.get(row["person_id"], ())), tuple(links.get(row["institution_id"], ())))
         for row in found_rows
     ]
+
+
+async def _employers(w: Work, people: list[UUID]) -> list[UUID]:
+    found = await w.sql(
+        sa.text("SELECT DISTINCT institution_id FROM mentor_profile WHERE person_id = ANY(:people)").bindparams(
+            sa.bindparam("people", people, type_=ARRAY(PG_UUID(as_uuid=True)))
+        )
+    )
+    return list(found.scalars())
 
 
 def _mentor(row: Any, taken: tuple[tuple[datetime, datetime], ...], links: tuple[Any, ...]) -> Mentor:  # noqa: ANN401

@@ -153,6 +153,7 @@ def test_a_day_of_working_time_skips_the_days_of_rest(start: datetime, weekdays:
     assert availability.add_working_time(start, timedelta(days=1), "Europe/Paris", weekdays) == end
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(calendars())
 def test_free_time_is_the_same_as_the_plain_union_less_the_plain_rest(
@@ -164,6 +165,7 @@ def test_free_time_is_the_same_as_the_plain_union_less_the_plain_rest(
     assert availability.free(hours, busy, window) == pairs(expected)
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(calendars(), st.sampled_from([15, 20, 30, 60]), st.sampled_from([0, 10, 45]), st.sampled_from([5, 15, 30]))
 def test_bookable_starts_are_the_same_as_tried_one_by_one(

@@ -75,6 +75,7 @@ def test_a_previous_hash_that_is_none_is_refused(previous: str) -> None:
         chain.entry_hash(previous, {})
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(st.lists(bodies, max_size=5))
 def test_an_untouched_chain_holds(all_bodies: list[dict[str, object]]) -> None:
@@ -84,6 +85,7 @@ def test_an_untouched_chain_holds(all_bodies: list[dict[str, object]]) -> None:
     assert found.head == (made[-1].hash if made else GENESIS)
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(st.lists(bodies, min_size=2, max_size=5), st.data())
 def test_the_first_broken_entry_is_named_whatever_was_done_to_it(
@@ -104,6 +106,7 @@ def test_the_first_broken_entry_is_named_whatever_was_done_to_it(
     assert (found.ok, found.entries, found.first_broken) == (False, at, entry.id)
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(st.lists(bodies, min_size=3, max_size=5), st.data())
 def test_a_missing_or_exchanged_entry_breaks_the_chain(
