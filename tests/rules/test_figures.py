@@ -1,6 +1,7 @@
 """Figures from counts: what a share is without a denominator, and how uneven is uneven."""
 
 import itertools
+import statistics
 
 import pytest
 from hypothesis import given
@@ -37,6 +38,20 @@ def test_the_top_quarter_has_at_least_its_part_and_at_most_everything(minutes: l
 
 def test_four_of_fourteen_are_the_top_quarter() -> None:
     assert counts.top_quarter_share([225] * 4 + [10] * 10) == 0.9
+
+
+@given(st.lists(st.floats(0, 1000), min_size=2, max_size=40))
+def test_quartiles_lie_between_the_two_nearest_values(hours: list[float]) -> None:
+    found = counts.spread(hours)
+
+    expected = statistics.quantiles(hours, n=4, method="inclusive")
+    assert [found.lower, found.median, found.upper] == pytest.approx(expected)
+    assert found.rows == len(hours)
+
+
+def test_one_value_is_all_its_quartiles_and_none_has_none() -> None:
+    assert counts.spread([2.5]) == Spread(1, 2.5, 2.5, 2.5)
+    assert counts.spread([]) == Spread()
 
 
 @pytest.mark.parametrize("nothing", [[], [0], [0, 0]])
