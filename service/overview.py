@@ -72,10 +72,6 @@ class Case:
     feedback: Sequence[tables.Feedback]
     is_requesting: bool
 
-    def mentor_of(self, taking_part: Sequence[tables.Participant]) -> tables.Participant | None:
-        """Give the mentor among those who take part."""
-        return next((row for row in taking_part if row.role == "mentor"), None)
-
 
 @dataclass(frozen=True, slots=True)
 class Choices:

@@ -183,7 +183,6 @@ class _Pattern:
 
     def __init__(self, zone: str, weekly: tuple[Weekly, ...]) -> None:
         self._zone = zone
-        self._weekly = weekly
         self._since_monday = sorted(
             (timedelta(w.weekday, minutes=w.from_minute), timedelta(w.weekday, minutes=w.until_minute)) for w in weekly
         )

@@ -40,7 +40,6 @@ class Refusal(StrEnum):
     NO_PAEDIATRICS = "no_paediatrics"
 
 
-OVERRIDABLE = frozenset({Refusal.BUDGET_SPENT, Refusal.SPECIALTY_TOO_FAR})
 _NOTHING: frozenset[str] = frozenset()
 
 

@@ -42,22 +42,6 @@ def clip(merged: list[Interval], window: Interval) -> list[Interval]:
     return inside
 
 
-def intersect(one: Iterable[Interval], other: Iterable[Interval]) -> list[Interval]:
-    """Give the instants that are in both, in order."""
-    left, right = merge(one), merge(other)
-    shared: list[Interval] = []
-    i = j = 0
-    while i < len(left) and j < len(right):
-        start, end = max(left[i][0], right[j][0]), min(left[i][1], right[j][1])
-        if start < end:
-            shared.append((start, end))
-        if left[i][1] <= right[j][1]:
-            i += 1
-        else:
-            j += 1
-    return shared
-
-
 def subtract(one: Iterable[Interval], other: Iterable[Interval]) -> list[Interval]:
     """Give the instants of the first that are not in the second, in order."""
     rest: list[Interval] = []

@@ -99,11 +99,6 @@ def step(subject: str, from_state: str, to_state: str) -> str:
     return to_state
 
 
-def is_final(subject: str, state: str) -> bool:
-    """Tell whether nothing follows the state."""
-    return not TABLES[subject][state]
-
-
 def _answer(state: str, to_state: str, answer_by: datetime, now: datetime) -> str:
     new = step(_OFFER, state, to_state)
     if now >= answer_by:

@@ -70,7 +70,6 @@ class Policy:
 
     paces: Mapping[str, Pace] = field(default_factory=lambda: _PACES)
     slot_step_minutes: int = 15
-    default_minutes: int = 30
     buffer_minutes: int = 10
     hold_minutes: int = 15
     expired_grace_hours: int = 24

@@ -29,12 +29,6 @@ def test_subtraction_leaves_what_is_only_in_the_first(one: list[Interval], other
 
 
 @PROPERTY
-@given(some, some)
-def test_intersection_is_what_is_in_both(one: list[Interval], other: list[Interval]) -> None:
-    assert intervals.intersect(one, other) == pairs(oracle(one) & oracle(other))
-
-
-@PROPERTY
 @given(some.filter(len), some.filter(len))
 def test_two_intervals_overlap_when_they_share_an_instant(one: list[Interval], other: list[Interval]) -> None:
     assert intervals.overlaps(one[0], other[0]) == (not (oracle(one[:1]) & oracle(other[:1])).empty)
