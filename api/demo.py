@@ -25,7 +25,7 @@ from api import app
 from integrations import worker
 from integrations.settings import Settings
 from integrations.world import World, opened
-from service import actor, clock, facts, logins
+from service import actor, clock, demo_people, facts, logins
 
 CLINICIAN, COORDINATOR = "clinician@chernihiv.example", "coordinator@chernihiv.example"
 MENTOR, STRANGER = "mentor@lille.example", "mentor@kaunas.example"
@@ -65,7 +65,7 @@ async def load(world: World) -> list[str]:
     async with world.database.work(actor.TIMER) as w:
         await facts.load(w)
         await facts.load_demo(w)
-    emails = [person.email for person in facts.DEMO_PEOPLE]
+    emails = [person.email for person in demo_people.DEMO_PEOPLE]
     _console.print(f"The published registry and {len(emails)} demo people are loaded.")
     return emails
 

@@ -3,7 +3,8 @@
 Top to bottom, in the order in which modules may import each other (downward only; the contract in `pyproject.toml`
 fails the build otherwise, and when a module has no place). Those on one line do not know each other.
 
-    sweep                what is due by the clock          facts             the published registry, the demo's people
+    sweep                what is due by the clock          facts             the published registry
+    demo_people          who is there in the demo
     reports              figures of a period               overview          what one page for people shows
     tallies              the counts that reports are made of
     consultations        filed, consented, withdrawn       advice            the written answer

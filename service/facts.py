@@ -1,4 +1,4 @@
-"""The programmes' published facts, and the demo's people.
+"""The programmes' published facts, and what they have to become so that a demo can be walked.
 
 What was published is loaded as it was published: what no source states stays NULL, nothing is merged, nobody real is
 named. Repeating it adds what is missing and changes nothing that is there.
@@ -8,7 +8,6 @@ import csv
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
 from importlib import resources
@@ -18,7 +17,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import clock, errors, memoranda, tables
+from service import clock, demo_people, errors, memoranda, tables
 from service.rules import availability, chain
 from service.work import Work
 
@@ -32,102 +31,10 @@ KIND_OF_ACTIVITY = {
 }
 DEMO_ACTIVATED = ("m-2025-chern-lille", "m-2025-mech-kaunas")
 _LOCK = 0x66616374
-_VERIFIED = timedelta(days=730)
 _ACTIVE_SINCE = timedelta(days=60)
 
 Json = Mapping[str, Any]
 _ADDRESS = re.compile(r"[^@\s<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]{1,180}\.[A-Za-z]{2,63}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DemoPerson:
-    """Somebody of the demo: named by role, at an institution by its code (an admin: of every programme)."""
-
-    email: str
-    name: str
-    role: str
-    at: str | None = None
-    locale: str = "en"
-    zone: str = "Europe/Kyiv"
-    specialties: Sequence[str] = ()
-    languages: Sequence[tuple[str, str]] = ()
-    hours: Sequence[tuple[int, int]] = ()  # of every weekday, in minutes
-    treats_children: bool = False
-    opt_ins: Sequence[str] = ()
-
-
-_LILLE, _KAUNAS = "fr-chu-lille", "lt-kaunas"
-DEMO_PEOPLE = (
-    DemoPerson(email="admin@programme.example", name="Адміністратор програми", role="programme_admin", locale="uk"),
-    DemoPerson(
-        email="clinician@chernihiv.example",
-        name="Лікар, Чернігів",
-        role="clinician",
-        at="ua-chernihiv-child",
-        locale="uk",
-    ),
-    DemoPerson(
-        email="coordinator@chernihiv.example",
-        name="Координатор, Чернігів",
-        role="coordinator",
-        at="ua-chernihiv-child",
-        locale="uk",
-    ),
-    DemoPerson(
-        email="clinician@mechnikov.example",
-        name="Лікар, Дніпро",
-        role="clinician",
-        at="ua-mechnikov",
-        locale="uk",
-    ),
-    DemoPerson(
-        email="mentor@lille.example",
-        name="Mentor in paediatrics, Lille",
-        role="mentor",
-        at=_LILLE,
-        zone="Europe/Paris",
-        specialties=("ped.general", "obp.neonatology"),
-        languages=(("fr", "native"), ("en", "C1")),
-        hours=((9 * 60, 12 * 60), (14 * 60, 19 * 60)),
-        treats_children=True,
-        opt_ins=("urgent", "asap"),
-    ),
-    DemoPerson(
-        email="mentor2@lille.example",
-        name="Second mentor in paediatrics, Lille",
-        role="mentor",
-        at=_LILLE,
-        zone="Europe/Paris",
-        specialties=("ped.general", "obp.neonatology"),
-        languages=(("fr", "native"), ("en", "B2")),
-        hours=((13 * 60, 18 * 60),),
-        treats_children=True,
-    ),
-    DemoPerson(
-        email="coordinator@lille.example", name="Coordinator, Lille", role="coordinator", at=_LILLE, zone="Europe/Paris"
-    ),
-    DemoPerson(
-        email="mentor@kaunas.example",
-        name="Mentor in neurosurgery, Kaunas",
-        role="mentor",
-        at=_KAUNAS,
-        zone="Europe/Vilnius",
-        specialties=("sur.neuro",),
-        languages=(("lt", "native"), ("en", "C1")),
-        hours=((10 * 60, 18 * 60),),
-        treats_children=True,
-    ),
-    DemoPerson(
-        email="mentor@gustave-roussy.example",
-        name="Mentor in oncology, Villejuif",
-        role="mentor",
-        at="fr-gustave-roussy",
-        zone="Europe/Paris",
-        specialties=("onc", "onc.mdt"),
-        languages=(("fr", "native"), ("en", "C1")),
-        hours=((9 * 60, 13 * 60), (15 * 60, 18 * 60)),
-    ),
-)
 
 
 @cache
@@ -167,9 +74,9 @@ async def load_demo(w: Work) -> None:
     institutions = await _codes(w, tables.Institution)
     programmes = await _codes(w, tables.Programme)
     emails = set((await w.sql(sa.select(sa.func.lower(col(tables.Person.email))))).scalars())
-    for demo in DEMO_PEOPLE:
+    for demo in demo_people.DEMO_PEOPLE:
         if demo.email not in emails:
-            _add_person(w, demo, institutions, programmes)
+            demo_people.add(w, demo, institutions, programmes)
     await w.flush()
     rows = await w.sql(sa.select(tables.Memorandum).where(col(tables.Memorandum.code).in_(DEMO_ACTIVATED)))
     for row in rows.scalars().all():
@@ -186,8 +93,8 @@ async def make_admin(w: Work, email: str) -> None:
     found = await w.sql(sa.select(tables.Person).where(sa.func.lower(col(tables.Person.email)) == email.lower()))
     person = found.scalar_one_or_none()
     if person is None:
-        admin = DemoPerson(email=email, name=email.partition("@")[0], role="programme_admin")
-        _add_person(w, admin, {}, await _codes(w, tables.Programme))
+        admin = demo_people.DemoPerson(email=email, name=email.partition("@")[0], role="programme_admin")
+        demo_people.add(w, admin, {}, await _codes(w, tables.Programme))
         return
     held = await w.sql(
         sa.select(col(tables.RoleGrant.programme_id)).where(
@@ -376,52 +283,3 @@ async def _load_milestones(w: Work, rows: Sequence[Json], by_source: Mapping[str
                     sources=",".join(row["sources"]),
                 )
             )
-
-
-def _add_person(w: Work, demo: DemoPerson, institutions: Mapping[str, UUID], programmes: Mapping[str, UUID]) -> None:
-    person_id = clock.new_id()
-    w.add(
-        tables.Person(
-            id=person_id,
-            email=demo.email,
-            display_name=demo.name,
-            locale=demo.locale,
-            zone=demo.zone,
-            created_at=w.now,
-        )
-    )
-    places: list[dict[str, Any]] = [{"institution_id": institutions[demo.at]}] if demo.at else []
-    places += [{"programme_id": found} for found in programmes.values()] if not demo.at else []
-    w.add(
-        *(
-            tables.RoleGrant(id=clock.new_id(), person_id=person_id, role=demo.role, created_at=w.now, **place)
-            for place in places
-        )
-    )
-    if demo.role == "mentor" and demo.at:
-        _add_mentor(w, demo, person_id, institutions[demo.at])
-
-
-def _add_mentor(w: Work, demo: DemoPerson, person_id: UUID, institution_id: UUID) -> None:
-    w.add(
-        tables.MentorProfile(
-            person_id=person_id,
-            institution_id=institution_id,
-            verified_until=w.now + _VERIFIED,
-            sessions_per_week=50,  # the demo is walked more than once a week
-            offers_per_week=100,
-            treats_children=demo.treats_children,
-            opt_ins=list(demo.opt_ins),
-            availability_zone=demo.zone,
-            created_at=w.now,
-        )
-    )
-    w.add(*(tables.MentorSpecialty(person_id=person_id, specialty_code=code) for code in demo.specialties))
-    w.add(*(tables.PersonLanguage(person_id=person_id, code=code, level=level) for code, level in demo.languages))
-    w.add(
-        *(
-            tables.WeeklyHours(id=clock.new_id(), person_id=person_id, weekday=day, from_minute=start, until_minute=end)
-            for day in range(5)
-            for start, end in demo.hours
-        )
-    )
