@@ -205,13 +205,18 @@ async def send(url: str, message: bytes, recipient: str) -> outcomes.Outcome:
             await client.rcpt(to)
             taken = await client.data(message)
     except (aiosmtplib.SMTPSenderRefused, aiosmtplib.SMTPRecipientRefused, aiosmtplib.SMTPDataError) as refusal:
-        said = f"{refusal.code} {plain.line(refusal.message)}"
+        said = f"{refusal.code} {_without_addresses(refusal.message)}"
         return outcomes.Retry(None, said) if refusal.code <= _LAST_TEMPORARY_CODE else outcomes.Refused(said)
     except (aiosmtplib.SMTPException, OSError) as fault:
-        return outcomes.Retry(None, f"{type(fault).__name__}: {plain.line(str(fault))}")
+        return outcomes.Retry(None, f"{type(fault).__name__}: {_without_addresses(str(fault))}")
     finally:
         await _leave(client)
     return outcomes.Delivered(taken.code)
+
+
+def _without_addresses(said: str) -> str:
+    """The server's words as they may be kept: it often quotes the recipient."""
+    return re.sub(r"\S+@\S+", "<address>", plain.line(said))
 
 
 def _client(url: str) -> aiosmtplib.SMTP:

@@ -4,6 +4,7 @@
 institution takes part in; nobody's role reaches further than the tables below say (domain §1, reliability §5).
 """
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, TypeVar
 from uuid import UUID
@@ -59,6 +60,16 @@ def _is_clinician_at(actor: actors.Actor, institution_id: UUID) -> bool:
 def requires_requesting_side(w: Work, consultation: tables.Consultation) -> None:
     """Go on only for the requesting side; raises Forbidden."""
     if not is_requesting_side(w, consultation):
+        raise errors.Forbidden
+
+
+async def requires_reader(w: Work, memorandum_id: UUID, *roles: str) -> None:
+    """Go on only for somebody who would see the memorandum by one of the roles alone; raises Forbidden."""
+    reading = dataclasses.replace(w.actor, grants=frozenset(g for g in w.actor.grants if g.role in roles))
+    seen = sa.select(col(tables.Memorandum.id)).where(
+        col(tables.Memorandum.id) == memorandum_id, memoranda_seen(reading)
+    )
+    if not await _is_there(w, seen):
         raise errors.Forbidden
 
 

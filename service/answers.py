@@ -189,6 +189,8 @@ async def counter(w: Work, offer_id: UUID, starts: Sequence[datetime]) -> tables
     access.requires_mentors_side(w, offer)
     if offer.kind == "written":
         raise errors.TimeNotBookable("/starts", "written advice has no time")
+    if any(start.second or start.microsecond for start in starts):
+        raise errors.TimeNotBookable("/starts", "a time is on a whole minute")
     if any(start <= w.now for start in starts):
         raise errors.TimeNotBookable("/starts", "a proposed time lies behind us")
     _must_be_answerable(offer, lifecycle.counter, w)

@@ -60,6 +60,8 @@ async def move(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.App
         return appointment
     if starts_at <= w.now:
         raise errors.TimeNotBookable("/starts_at", "this time lies behind us")
+    if starts_at.second or starts_at.microsecond:
+        raise errors.TimeNotBookable("/starts_at", "a time is on a whole minute")
     mentor = next(row for row in seen.rows if row.role == "mentor")
     known = await admission.facts(w, consultation, mentor.person_id, but_appointment=appointment.id, at=starts_at)
     is_agreed = starts_at in appointment.proposed_starts and _is_other_side(seen)

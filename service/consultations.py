@@ -13,7 +13,7 @@ from sqlmodel import col
 
 from service import access, bookings, candidates, clock, deidentification, errors, notices, offers, paging, tables
 from service.deidentification import ConfirmedSpan
-from service.rules import lifecycle, matching, policy
+from service.rules import lifecycle, matching, policy, transfer
 from service.work import Work
 
 ENDED_STATES = ("completed", "cancelled", "expired")
@@ -59,7 +59,7 @@ async def request(w: Work, wish: Wish) -> tables.Consultation:
     if specialty is None or not specialty.is_bookable:
         raise errors.Invalid("/specialty", "not a specialty that consultations are asked for")
     if wish.follows_id:
-        await access.visible_consultation(w, wish.follows_id)
+        access.requires_requesting_side(w, await access.visible_consultation(w, wish.follows_id))
     _check_windows(w, wish.windows)
     deidentification.check(w, {"question": wish.question, "department": wish.department}, wish.confirmed_spans)
     row_id = clock.new_id()
@@ -155,9 +155,29 @@ async def consent(w: Work, consultation_id: UUID, given: Consent) -> tables.Cons
         return consultation
     _record_consent(w, consultation, given)
     w.touch(consultation)
+    await _withdraw_without_basis(w, consultation)
     if consultation.state == "unmatched":
         consultation.next_wave_at = w.now
     return consultation
+
+
+async def _withdraw_without_basis(w: Work, consultation: tables.Consultation) -> None:
+    """A narrower consent closes the case text at once to the mentors whose country it no longer names."""
+    open_offers = [o for o in await offers.of_consultation(w, consultation.id) if o.state in {"pending", "countered"}]
+    asked = await candidates.case(w, consultation)
+    places = {consultation.institution_id, *(offer.institution_id for offer in open_offers)}
+    found = await w.sql(sa.select(tables.Institution).where(col(tables.Institution.id).in_(places)))
+    countries = {institution.id: institution.country for institution in found.scalars()}
+    basis = candidates.transfer_basis()
+    await offers.withdraw(
+        w,
+        consultation,
+        [
+            o
+            for o in open_offers
+            if not transfer.allows(basis, asked.consent, asked.country, countries[o.institution_id])
+        ],
+    )
 
 
 def _record_consent(w: Work, consultation: tables.Consultation, given: Consent) -> None:
@@ -211,6 +231,13 @@ async def _close(w: Work, consultation: tables.Consultation, state: str, reason:
     consultation.closed_at = w.now
     consultation.next_wave_at = consultation.alert_at = None
     bookings.tell_consultation(w, f"consultation.{state}", consultation)
+
+
+async def lapse(w: Work, consultation_id: UUID) -> None:
+    """Close a draft that never had the patient's consent; nothing if it was opened."""
+    consultation = await bookings.lock_consultation(w, consultation_id)
+    if consultation.state == "draft":
+        await _close(w, consultation, "cancelled", "no_longer_needed")
 
 
 async def assign(w: Work, consultation_id: UUID, clinician_id: UUID) -> tables.Consultation:

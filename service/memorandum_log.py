@@ -16,6 +16,9 @@ from service.events import instant
 from service.rules import chain
 from service.work import Work
 
+READERS = ("coordinator", "programme_admin", "partner_system")
+"""Who reads a memorandum's log: entries name the people of every party by id."""
+
 
 def facts(row: tables.Session) -> dict[str, Any]:
     """Give what an entry of the log seals of a session."""
@@ -92,6 +95,7 @@ async def entries(
 ) -> Sequence[tuple[tables.LogEntry, tables.Session | None]]:
     """Give the log of a memorandum in its order, after a position."""
     await access.visible_memorandum(w, memorandum_id)
+    await access.requires_reader(w, memorandum_id, *READERS)
     rows = await w.sql(
         sa.select(tables.LogEntry, tables.Session)
         .outerjoin(tables.Session, col(tables.Session.id) == col(tables.LogEntry.id))
@@ -105,6 +109,7 @@ async def entries(
 async def verification(w: Work, memorandum_id: UUID) -> chain.Verification:
     """Follow the memorandum's chain and name the first broken entry, if any; a cut tail shows at the head."""
     await access.visible_memorandum(w, memorandum_id)
+    await access.requires_reader(w, memorandum_id, *READERS)
     return await verify(w, memorandum_id)
 
 

@@ -106,8 +106,9 @@ async def _send(
     kind = consultation.mode
     if kind == "either" and not candidate.starts:
         kind = "written"
+    row_id = clock.new_id()
     offer = tables.Offer(
-        id=clock.new_id(),
+        id=row_id,
         version=0,
         created_at=w.now,
         consultation_id=consultation.id,
@@ -131,7 +132,7 @@ async def _send(
         ),
         terms={"score": candidate.score, **candidate.terms},
         override_rule=override[0] if override else None,
-        override_reason=override[1] if override else None,
+        override_reason=w.seal(override[1] if override else None, row_id),
     )
     w.add(offer)
     tell(w, "offer.sent", consultation, offer)

@@ -72,7 +72,7 @@ async def create(w: Work, fields: Mapping[str, Any], grants: Collection[Grant]) 
 async def change(w: Work, row: tables.Person, changes: Mapping[str, Any], grants: Collection[Grant] | None) -> View:
     """Change a person: their own name, language and zone by themself; these, state and roles by who keeps them.
 
-    Disabling takes effect at once: every sign-in ends.
+    Disabling takes effect at once: every sign-in ends. So it does with a new address: the old one proves nothing.
     """
     held = {_as_grant(grant) for grant in await _grant_rows(w, [row.id])}
     is_self = row.id == w.actor.person_id
@@ -89,7 +89,7 @@ async def change(w: Work, row: tables.Person, changes: Mapping[str, Any], grants
         await _set_grants(w, row, held, set(grants))
     for name, value in changes.items():
         setattr(row, name, value)
-    if changes.get("state") == "disabled":
+    if changes.get("state") == "disabled" or "email" in changes:
         await logins.revoke_all(w, row.id)
     w.touch(row)
     audit.record(w, "changed", "person", row.id, fields=sorted({*changes, *(["roles"] if grants is not None else [])}))

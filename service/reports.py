@@ -44,7 +44,7 @@ async def memorandum(
     Without dates, from its first day until tomorrow; without a zone, in its programme's.
     """
     row = await access.visible_memorandum(w, memorandum_id)
-    await _requires_reader(w, memorandum_id)
+    await access.requires_reader(w, memorandum_id, *_READERS)
     programme = await w.session.get_one(tables.Programme, row.programme_id)
     made = await _made(w, tallies.MEMORANDUM, row.id, row.created_at, (from_on, until_on, zone or programme.zone))
     left = await routes.minutes_left(w, row, w.now)
@@ -101,16 +101,6 @@ async def institution(
     return await _made(
         w, tallies.INSTITUTION, row.id, row.created_at, (from_on, until_on, zone or row.zone or "UTC"), programmes
     )
-
-
-async def _requires_reader(w: Work, memorandum_id: UUID) -> None:
-    """Go on only for somebody who would see the memorandum as a coordinator or an admin; raises Forbidden."""
-    reading = replace(w.actor, grants=frozenset(g for g in w.actor.grants if g.role in _READERS))
-    seen = sa.select(col(tables.Memorandum.id)).where(
-        col(tables.Memorandum.id) == memorandum_id, access.memoranda_seen(reading)
-    )
-    if (await w.sql(seen)).first() is None:
-        raise errors.Forbidden
 
 
 async def _made(

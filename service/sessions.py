@@ -228,6 +228,7 @@ async def correct(w: Work, session_id: UUID, happened: Happened) -> tables.Sessi
         institutions = w.actor.institutions("coordinator")
         if not institutions & {old.requesting_institution_id, old.partner_institution_id}:
             raise errors.Forbidden
+    await _must_still_keep(w, old.consultation_id, "/conclusion", happened.conclusion)
     if old.is_corrected:
         raise errors.Exists("This entry has been corrected: correct the newer one.")
     row_id = clock.new_id()
@@ -270,6 +271,13 @@ async def correct(w: Work, session_id: UUID, happened: Happened) -> tables.Sessi
     return session
 
 
+async def _must_still_keep(w: Work, consultation_id: UUID, pointer: str, text: str | None) -> None:
+    """Refuse case text that would stay for ever: the case's own was erased already."""
+    consultation = await w.session.get_one(tables.Consultation, consultation_id)
+    if text is not None and consultation.question is None:
+        raise errors.Invalid(pointer, "the time for which texts of this case are kept is over: send none")
+
+
 async def read_conclusion(w: Work, session: tables.Session) -> str | None:
     """Give the conclusion to the people of the case, and remember that it was read; None for everybody else."""
     if session.conclusion is None:
@@ -287,6 +295,7 @@ async def give_feedback(
     """One side's answer is kept; the other side sees it. Each side answers once."""
     session = await access.visible_session(w, session_id)
     deidentification.check(w, {"note": note})
+    await _must_still_keep(w, session.consultation_id, "/note", note)
     me = w.actor.person_id
     side = {session.clinician_id: "requesting", session.mentor_id: "partner"}.get(me) if me else None
     if me is None or side is None:

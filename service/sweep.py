@@ -74,14 +74,16 @@ async def _memorandum_ended(w: Work, appointment_id: UUID) -> None:
 
 
 async def _forget(w: Work, consultation_id: UUID) -> None:
-    """Erase the case text of a consultation that closed long ago; its facts stay."""
+    """Erase the case text of a consultation that closed, or stayed a draft, long ago; its facts stay."""
+    await consultations.lapse(w, consultation_id)
+    await w.flush()
     for statement in _FORGET:
         await w.sql(sa.text(statement), {"id": consultation_id})
 
 
 _FORGET = (
     "UPDATE consultation SET question = NULL, note = NULL WHERE id = :id",
-    "UPDATE offer SET note = NULL WHERE consultation_id = :id",
+    "UPDATE offer SET note = NULL, override_reason = NULL WHERE consultation_id = :id",
     "UPDATE appointment SET note = NULL WHERE consultation_id = :id",
     "UPDATE advice SET text = NULL WHERE consultation_id = :id",
     "UPDATE session SET conclusion = NULL WHERE consultation_id = :id",
@@ -128,7 +130,7 @@ TIMERS = (
     Timer(
         "retention",
         "SELECT c.id FROM consultation c JOIN programme p ON p.id = c.programme_id"
-        " WHERE c.question IS NOT NULL AND c.closed_at"
+        " WHERE c.question IS NOT NULL AND coalesce(c.closed_at, CASE WHEN c.state = 'draft' THEN c.created_at END)"
         " + make_interval(days => coalesce(CAST(p.policy->>'case_text_days' AS int), :text_days)) <= :now",
         _forget,
     ),

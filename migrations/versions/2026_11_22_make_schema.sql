@@ -206,11 +206,11 @@ CREATE INDEX ix_consultation_answer_due_at ON consultation USING btree (answer_d
 
 CREATE INDEX ix_consultation_clinician_id ON consultation (clinician_id);
 
-CREATE INDEX ix_consultation_closed_at ON consultation USING btree (closed_at) WHERE question IS NOT NULL;
-
 CREATE INDEX ix_consultation_institution_id_id ON consultation USING btree (institution_id, id);
 
 CREATE INDEX ix_consultation_next_wave_at ON consultation USING btree (next_wave_at) WHERE next_wave_at IS NOT NULL;
+
+CREATE INDEX ix_consultation_text ON consultation USING btree (coalesce(closed_at, CASE WHEN state = 'draft' THEN created_at END)) WHERE question IS NOT NULL;
 
 CREATE TABLE milestone (
     id UUID NOT NULL,
@@ -407,7 +407,7 @@ CREATE TABLE offer (
     note BYTEA,
     terms JSONB DEFAULT '{}' NOT NULL,
     override_rule VARCHAR,
-    override_reason VARCHAR,
+    override_reason BYTEA,
     ended_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT pk_offer PRIMARY KEY (id),
     CONSTRAINT ck_offer_route_known CHECK (route IN ('direct', 'network', 'umbrella')),

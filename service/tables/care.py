@@ -134,7 +134,11 @@ class Consultation(Versioned, table=True):
             "advice_due_at",
             where="state = 'scheduled'",
         ),
-        index("ix_consultation_closed_at", "closed_at", where="question IS NOT NULL"),
+        index(
+            "ix_consultation_text",
+            "coalesce(closed_at, CASE WHEN state = 'draft' THEN created_at END)",
+            where="question IS NOT NULL",
+        ),
     )
 
 
@@ -170,7 +174,7 @@ class Offer(Versioned, table=True):
     note: bytes | None = sealed()
     terms: dict[str, Any] = json_object()
     override_rule: str | None = None
-    override_reason: str | None = None
+    override_reason: bytes | None = sealed()
     ended_at: datetime | None = None  # an accepted offer whose mentor was replaced or cancelled: reads no case text
 
     __table_args__ = (

@@ -355,7 +355,7 @@ async def _nothing_awaited(*_: object, **__: object) -> None:
         ("access.requires_requesting_side", _nothing, "/v1/consultations"),
         ("people._must_give", _nothing, "/v1/people"),
         ("mentors._requires_keeper", _nothing, "/v1/mentors"),
-        ("reports._requires_reader", _nothing_awaited, "/v1/memoranda"),
+        ("access.requires_reader", _nothing_awaited, "/v1/memoranda"),
     ],
 )
 async def test_a_check_that_is_taken_away_is_missed(

@@ -294,3 +294,17 @@ async def test_a_time_that_somebody_else_has_is_taken_not_unbookable(scene: Scen
     assert first.id != second.id
     with pytest.raises(errors.SlotTaken):
         await scene.do(scene.coordinator, offers.hold, second.id, scene.rival.id, mine.starts[0])
+
+
+async def test_a_narrower_consent_withdraws_the_offers_to_countries_it_no_longer_names(scene: Scene) -> None:
+    asked = await scene.do(scene.clinician, consultations.request, scene.wish())
+    narrower = consultations.Consent("countries", date(2026, 11, 16), ("LT",))
+    await scene.do(scene.clinician, consultations.consent, asked.id, narrower)
+    states = await scene.rows("SELECT state FROM offer")
+    assert {row.state for row in states} == {"withdrawn"}
+
+
+async def test_a_consultation_follows_only_one_of_the_same_side(scene: Scene) -> None:
+    asked = await scene.do(scene.clinician, consultations.request, scene.wish())
+    with pytest.raises(errors.DomainError):
+        await scene.do(scene.mentor, consultations.request, scene.wish(follows_id=asked.id))

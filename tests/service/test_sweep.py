@@ -65,3 +65,17 @@ async def test_the_first_admin_is_made_once_and_holds_every_programme(w: Work) -
         )
     ).one()
     assert (rows.grants, rows.people) == (rows.programmes, 1)
+
+
+async def test_a_draft_without_consent_lapses_and_its_question_is_forgotten(
+    world: World, test_clock: TestClock
+) -> None:
+    async with world.database.work(actor.TIMER) as w:
+        at = await build.institution(w)
+        who = await build.clinician(w, at)
+        draft = await build.consultation(w, who, at, state="draft", answer_due_at=None, opened_at=None)
+    test_clock.forward(days=91)
+    assert await sweep.once(world.database) == []
+    async with world.database.work(actor.TIMER) as w:
+        row = (await w.sql(sa.text("SELECT state, question FROM consultation WHERE id = :id"), {"id": draft.id})).one()
+        assert (row.state, row.question) == ("cancelled", None)
