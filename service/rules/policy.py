@@ -70,7 +70,6 @@ class Policy:
 
     paces: Mapping[str, Pace] = field(default_factory=lambda: _PACES)
     slot_step_minutes: int = 15
-    buffer_minutes: int = 10
     hold_minutes: int = 15
     expired_grace_hours: int = 24
     known_case_share: float = 0.5  # of the usual time, for the mentor who knows the case
@@ -113,7 +112,7 @@ def from_overrides(overrides: Mapping[str, Any], base: Policy = DEFAULT) -> Poli
         elif key == "known_case_share":
             changes[key] = _number(key, value, least=0.1, whole=False)
         elif key != "paces" and key in {f.name for f in fields(Policy)}:
-            changes[key] = _number(key, value, least=0 if key == "buffer_minutes" else 1)
+            changes[key] = _number(key, value, least=1)
         else:
             message = f"{key}: no such setting"
             raise InvalidPolicy(message)

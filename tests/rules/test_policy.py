@@ -81,7 +81,6 @@ def test_a_hold_lasts_fifteen_minutes() -> None:
 def test_a_programme_has_its_own_numbers_and_leaves_the_others_alone() -> None:
     own = policy.from_overrides({
         "hold_minutes": 20,
-        "buffer_minutes": 0,
         "known_case_share": 0.25,
         "priorities": {
             "urgent": {"wave_minutes": 180, "per_wave": 3, "minimum_notice_minutes": 0, "weights": {"load": 10.5}},
@@ -89,7 +88,7 @@ def test_a_programme_has_its_own_numbers_and_leaves_the_others_alone() -> None:
         },
     })  # fmt: skip
     urgent = own.pace("urgent")
-    assert (own.hold_minutes, own.buffer_minutes, own.known_case_share) == (20, 0, 0.25)
+    assert (own.hold_minutes, own.known_case_share) == (20, 0.25)
     assert (urgent.wave, urgent.per_wave, urgent.minimum_notice) == (timedelta(hours=3), 3, timedelta(0))
     assert (urgent.weights["load"], urgent.weights["speed"]) == (10.5, 20)
     assert urgent.answer_due == timedelta(hours=24)
