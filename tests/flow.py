@@ -141,6 +141,16 @@ class Scene:
         await self.rows('UPDATE programme SET policy = \'{"priorities": {"routine": {"per_wave": 2}}}\'')
         return await self.booked(priority="routine")
 
+    async def press(self, who: str, purpose: str, **fields: str) -> None:
+        """Press the button of the first link of that purpose which that person was mailed."""
+        (link, *_) = await self.rows(
+            "SELECT id FROM link WHERE purpose = :purpose AND person_id = :person ORDER BY starts_at, id",
+            purpose=purpose,
+            person=self.people[who].id,
+        )
+        answer = await self.client.post(f"/a/{self.world.keys.link_token(link.id, purpose)}", data=fields)
+        assert answer.status_code == 303, answer.text
+
     async def rows(self, statement: str, **values: object) -> list[Any]:
         """Read the database."""
         async with self.world.database.work(actor.TIMER) as w:

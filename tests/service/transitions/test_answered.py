@@ -64,6 +64,19 @@ async def mentor_accepts(scene: Scene) -> None:
     await scene.post("mentor", f"/v1/offers/{mine['id']}/accept", {"starts_at": mine["starts"][0]})
 
 
+async def mentor_presses_accept(scene: Scene) -> None:
+    await scene.request()
+    await scene.look()
+    await scene.press("mentor", "offer.accept")
+
+
+async def clinician_presses_take(scene: Scene) -> None:
+    await scene.request()
+    await scene.press("mentor", "offer.counter", time_1="2026-11-16T14:15")
+    await scene.look()
+    await scene.press("clinician", "counter.accept")
+
+
 async def mentor_accepts_what_is_held(scene: Scene) -> None:
     appointment = await flow.held(scene)
     mine = await scene.offer()
@@ -91,6 +104,8 @@ async def clinician_takes_a_counter(scene: Scene) -> None:
     ("path", "sequence", "clinician"),
     [
         (mentor_accepts, 0, "needs-action"),
+        (mentor_presses_accept, 0, "needs-action"),
+        (clinician_presses_take, 0, "accepted"),
         (mentor_accepts_what_is_held, 1, "needs-action"),
         (their_coordinator_accepts, 0, "needs-action"),
         (clinician_takes_a_counter, 0, "accepted"),
@@ -139,11 +154,20 @@ async def test_accepting_twice_is_accepting_once(scene: Scene) -> None:
     assert (change.events, change.mails) == ([], [])
 
 
-async def test_a_decline_is_thanked_for(scene: Scene) -> None:
-    await scene.request()
+async def mentor_declines(scene: Scene) -> None:
     mine = await scene.offer()
-    await scene.look()
     await scene.post("mentor", f"/v1/offers/{mine['id']}/decline", {"reason": "busy"})
+
+
+async def mentor_presses_decline(scene: Scene) -> None:
+    await scene.press("mentor", "offer.decline", reason="busy")
+
+
+@pytest.mark.parametrize("path", [mentor_declines, mentor_presses_decline])
+async def test_a_decline_is_thanked_for(scene: Scene, path: flow.Step) -> None:
+    await scene.request()
+    await scene.look()
+    await path(scene)
     change = await scene.change()
     assert (change.events, change.mails) == ([("offer.declined", "mentor")], [("offer_thanks", "mentor")])
     assert await scene.state() == flow.State("offered", None, {}, [])
@@ -170,13 +194,23 @@ async def test_a_decline_by_another_mentor_is_refused(scene: Scene) -> None:
     assert (change.events, change.mails) == ([], [])
 
 
-async def test_a_counter_goes_to_the_clinician_with_links_and_changes_nothing_else(scene: Scene) -> None:
-    await scene.request()
+async def mentor_counters(scene: Scene) -> None:
     mine = await scene.offer()
+    await scene.post("mentor", f"/v1/offers/{mine['id']}/counter", {"starts": ["2026-11-16T13:15:00Z"]})
+
+
+async def mentor_presses_counter(scene: Scene) -> None:
+    await scene.press("mentor", "offer.counter", time_1="2026-11-16T14:15")  # by the clock of Paris
+
+
+@pytest.mark.parametrize("path", [mentor_counters, mentor_presses_counter])
+async def test_a_counter_goes_to_the_clinician_with_links_and_changes_nothing_else(
+    scene: Scene, path: flow.Step
+) -> None:
+    await scene.request()
     before = await scene.state()
     await scene.look()
-    start = flow.instant(flow.read_instant(mine["starts"][0]) + timedelta(minutes=45))
-    await scene.post("mentor", f"/v1/offers/{mine['id']}/counter", {"starts": [start]})
+    await path(scene)
     change = await scene.change()
     assert (change.events, change.mails) == ([("offer.countered", "mentor")], [("countered", "clinician")])
     (told,) = await scene.rows("SELECT payload FROM delivery WHERE payload->>'template' = 'countered'")
@@ -184,15 +218,27 @@ async def test_a_counter_goes_to_the_clinician_with_links_and_changes_nothing_el
     assert await scene.state() == before
 
 
+async def clinician_declines_the_counter(scene: Scene) -> None:
+    (offer,) = await scene.rows("SELECT id FROM offer WHERE state = 'countered'")
+    await scene.post("clinician", f"/v1/offers/{offer.id}/counter/decline")
+
+
+async def clinician_presses_decline(scene: Scene) -> None:
+    await scene.press("clinician", "counter.decline")
+
+
+@pytest.mark.parametrize("path", [clinician_declines_the_counter, clinician_presses_decline])
 @pytest.mark.parametrize(("hours", "state"), [(1, "pending"), (5, "expired")])
-async def test_a_declined_counter_leaves_the_offer_pending_until_its_time(scene: Scene, hours: int, state: str) -> None:
+async def test_a_declined_counter_leaves_the_offer_pending_until_its_time(
+    scene: Scene, path: flow.Step, hours: int, state: str
+) -> None:
     await scene.request()
     mine = await scene.offer()
     start = flow.instant(flow.read_instant(mine["starts"][0]) + timedelta(hours=8))
     await scene.post("mentor", f"/v1/offers/{mine['id']}/counter", {"starts": [start]})
     await scene.look()
     scene.clock.forward(hours=hours)
-    await scene.post("clinician", f"/v1/offers/{mine['id']}/counter/decline")
+    await path(scene)
     change = await scene.change()
     assert (change.events, change.mails) == ([("offer.counter_declined", "mentor")], [("counter_declined", "mentor")])
     (row,) = await scene.rows("SELECT state FROM offer WHERE id = :id", id=mine["id"])

@@ -22,7 +22,20 @@ async def test_a_move_keeps_the_appointment_and_asks_everybody_again(scene: Scen
     assert await scene.state() == flow.State("scheduled", "booked", dict.fromkeys(flow.BOTH, "needs-action"), flow.BOTH)
 
 
-async def test_a_time_that_is_not_bookable_is_proposed_and_moves_once_the_other_side_agrees(scene: Scene) -> None:
+async def mentor_agrees(scene: Scene) -> None:
+    (row,) = await scene.rows("SELECT id, proposed_starts FROM appointment")
+    body = {"starts_at": flow.instant(row.proposed_starts[0])}
+    await scene.post("mentor", f"/v1/appointments/{row.id}/reschedule", body)
+
+
+async def mentor_presses_agree(scene: Scene) -> None:
+    await scene.press("mentor", "move.accept")
+
+
+@pytest.mark.parametrize("path", [mentor_agrees, mentor_presses_agree])
+async def test_a_time_that_is_not_bookable_is_proposed_and_moves_once_the_other_side_agrees(
+    scene: Scene, path: flow.Step
+) -> None:
     await flow.alone(scene)
     booked = await scene.booked(priority="routine")
     night = flow.instant(flow.read_instant(booked["starts_at"]).replace(hour=19) + timedelta(days=1))
@@ -33,9 +46,12 @@ async def test_a_time_that_is_not_bookable_is_proposed_and_moves_once_the_other_
     proposed = await scene.change()
     assert (proposed.events, proposed.mails) == ([], [("move_proposed", "mentor")])
     assert await scene.state() == before
-    agreed = await scene.post("mentor", move, {"starts_at": night})
-    assert agreed["starts_at"] == night
-    assert (await scene.change()).events == [("appointment.rescheduled", "appointment")]
+    await path(scene)
+    change = await scene.change()
+    assert change.events == [("appointment.rescheduled", "appointment")]
+    assert change.mails == [("moved", "clinician"), ("moved", "mentor")]
+    (row,) = await scene.rows("SELECT starts_at FROM appointment")
+    assert flow.instant(row.starts_at) == night
 
 
 @pytest.mark.parametrize("verb", ["accept", "move"])
