@@ -123,7 +123,7 @@ class Caseload:
             started_at=started,
             ended_at=started + timedelta(minutes=minutes),
             minutes=minutes,
-            outcome=dice.choice(["advice_given", "plan_changed"] * 6 + [*tables.log.OUTCOMES]),
+            outcome=dice.choice(["advice_given", "plan_changed"] * 2 + [*tables.log.OUTCOMES]),
             is_civil_for_requester=dice.random() < 0.8,
             is_civil_for_mentor=dice.random() < 0.6,
             is_corrected=dice.random() < 0.1,

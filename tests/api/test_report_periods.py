@@ -16,7 +16,7 @@ from service import actor, clock
 @pytest.fixture
 async def scene(world: World) -> Caseload:
     made = Caseload(world)
-    await made.set_up(cases=200)
+    await made.set_up(cases=400)
     return made
 
 
@@ -56,6 +56,16 @@ async def test_a_day_begins_when_it_does_in_the_zone(scene: Caseload, client: ht
         after = caseload.by_name(await scene.get(client, scene.admin, path))
         assert before["consultations_filed"]["value"] == 0
         assert after["consultations_filed"]["value"] >= 1
+    last = max(scene.rows["consultation"], key=lambda row: row.opened_at)
+    for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):
+        day = last.opened_at.astimezone(ZoneInfo(zone)).date()
+        path = f"/v1/programmes/{scene.programme.id}/report?until=2027-01-01&from={day}&zone={zone}"
+        with_it = caseload.by_name(await scene.get(client, scene.admin, path))
+        without = caseload.by_name(
+            await scene.get(client, scene.admin, path.replace(f"from={day}", f"from={day + timedelta(days=1)}"))
+        )
+        assert with_it["consultations_filed"]["value"] >= 1
+        assert without["consultations_filed"]["value"] == 0
 
 
 @pytest.mark.parametrize(
