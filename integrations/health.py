@@ -1,5 +1,6 @@
 """Whether this process can do its work, and how much waits."""
 
+import asyncio
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -12,6 +13,7 @@ from integrations import migrate
 from integrations.world import World
 from service import actor, errors, tables
 
+_ANSWER_SECONDS = 5
 LATE_SECONDS = 900
 """A delivery that is due for longer than this means that no worker runs."""
 
@@ -27,9 +29,10 @@ class Backlog:
 async def faults(world: World) -> list[str]:
     """Name what keeps this process from its work; nothing when it is ready."""
     try:
-        found = [] if await migrate.present(world.engine) == migrate.head() else ["schema_outdated"]
-        if not found and await _oldest_due_seconds(world) > LATE_SECONDS:
-            found.append("deliveries_late")
+        async with asyncio.timeout(_ANSWER_SECONDS):  # a server that hangs answers nothing, not even a refusal
+            found = [] if await migrate.present(world.engine) == migrate.head() else ["schema_outdated"]
+            if not found and await _oldest_due_seconds(world) > LATE_SECONDS:
+                found.append("deliveries_late")
     except (SQLAlchemyError, PoolTimeout, OSError, CommandError, errors.DomainError):
         return ["database_unreachable"]
     return found

@@ -59,7 +59,8 @@ async def opened(
             await _have_schema(settings, engine)
         keys = crypto.Keys(settings.keys())
         time = clock.ManualClock(settings.clock_offset_path) if settings.clock == "manual" else clock.SystemClock()
-        database = work.Database(engine, time, keys)
+        deadline = (settings.pool_timeout_ms + 2 * settings.statement_timeout_ms) / 1000 if purpose == "api" else None
+        database = work.Database(engine, time, keys, deadline)
         yield World(settings, time, keys, engine, database, outbox_of(settings), tokens.Tokens(settings.base_url))
 
 

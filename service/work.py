@@ -117,8 +117,14 @@ class Work:
 class Database:
     """The one place that opens and commits transactions."""
 
-    def __init__(self, engine: AsyncEngine, time: clock.Clock, keys: crypto.Keys) -> None:
-        """Work on `engine` (whose connections carry the timeouts of reliability §1) by the clock `time`."""
+    def __init__(
+        self, engine: AsyncEngine, time: clock.Clock, keys: crypto.Keys, deadline_seconds: float | None = None
+    ) -> None:
+        """Work on `engine` (whose connections carry the timeouts of reliability §1) by the clock `time`.
+
+        No unit of work takes longer than the deadline: a server that hangs keeps no timeout of its own.
+        """
+        self.deadline_seconds = deadline_seconds
         self.engine = engine
         self.clock = time
         self.keys = keys
@@ -127,7 +133,10 @@ class Database:
     async def work(self, actor: actors.Actor, request_id: str | None = None) -> AsyncIterator[Work]:
         """Open a transaction that commits when the block ends and rolls back when it raises."""
         try:
-            async with AsyncSession(self.engine, expire_on_commit=False, autoflush=False) as session:
+            async with (
+                asyncio.timeout(self.deadline_seconds),
+                AsyncSession(self.engine, expire_on_commit=False, autoflush=False) as session,
+            ):
                 w = Work(session, self.clock.now(), actor, self.keys, request_id)
                 yield w
                 await w.flush()
