@@ -15,6 +15,7 @@ PYTEST := $(PYTHON) -m pytest
 TYPED := -p service -p api -p integrations -p migrations
 STAMP := .venv/.ready
 NODE := tests/integrations/ical
+LONGER = $(shell grep -rlF '"DRILLS"' tests --include='test_*.py')
 
 .PHONY: help setup setup-pg15 setup-node setup-browser demo fast test lint types architecture migration-lint \
 	dockerfile-lint dead-code tests tests-pg15 coverage demo-once bench drills lock format clean
@@ -141,8 +142,9 @@ demo-once: setup
 	@echo "== demo"
 	@rm -rf .cache/demo && POBRATYM_DATA_DIR=.cache/demo $(BIN)/pobratym demo --once
 
-drills: setup setup-pg15 ## what kills, waits and fills up: longer than `make test` may be
-	@$(PYTEST) -q -m drill $(ARGS)
+drills: setup setup-pg15 setup-node ## what kills, waits and fills up, and the tests that DRILLS=1 makes long
+	@DRILLS=1 $(PYTEST) -q -rP --show-capture=stdout -m drill --durations=10 $(ARGS)
+	@DRILLS=1 $(PYTEST) -q -n 2 -m "not drill" --durations=10 $(LONGER) $(ARGS)
 
 bench: setup ## measure, and print one table with ratios
 	@$(PYTHON) -m bench

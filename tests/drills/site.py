@@ -1,0 +1,165 @@
+"""The whole thing as an operator runs it, in a folder of its own: PostgreSQL, an API process, a worker process."""
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+import build
+import flow
+import postoffice
+import world as simulated
+from integrations import postgres, settings
+from integrations import world as worlds
+from integrations.world import World
+from service import actor, clock, work
+
+ALWAYS = [(day, 0, 1440) for day in range(7)]
+CLINICIANS, MENTORS = 6, 6
+PATIENCE_SECONDS = 180  # what a dead worker had claimed is another's after a minute
+
+
+class Site:
+    """What runs, who the people are, and how to kill, freeze and start again each process."""
+
+    def __init__(self, world: World, client: httpx.AsyncClient, port: int, **more: str) -> None:
+        self.world, self.client, self.port, self.more = world, client, port, more
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.bearers: dict[str, dict[str, str]] = {}
+        self.scene = flow.Scene(world, simulated.TestClock(), client)
+
+    async def people(self) -> None:
+        """Have clinicians and mentors at any hour, and their headers: nobody signs in while the database is away."""
+        await self.scene.set_up(mentors=())
+        async with self.world.database.work(actor.TIMER) as w:
+            for number in range(CLINICIANS):
+                self.scene.people[f"clinician{number}"] = await build.clinician(w, self.scene.asking)
+            for number in range(MENTORS):
+                profile = {"sessions_per_week": 100, "offers_per_week": 100}
+                self.scene.people[f"mentor{number}"] = await build.mentor(
+                    w, self.scene.lille, weekly=ALWAYS, profile=profile
+                )
+        for name, who in self.scene.people.items():
+            self.bearers[name] = await build.bearer(self.world, who)
+
+    def names(self, kind: str) -> list[str]:
+        """List the people whose names begin like this."""
+        return [name for name in self.bearers if name.rstrip("0123456789") == kind]
+
+    async def start(self, *names: str) -> None:
+        """Start the API or the worker, and wait until the API answers."""
+        commands = {"api": ["serve", "--no-worker", "--port", str(self.port)], "worker": ["worker"]}
+        for name in names:
+            self.processes[name] = self._spawn(*commands[name])
+        if "api" in names:
+            await postoffice.until(self.is_ready)
+
+    def _spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
+        program = [sys.executable, "-c", "from api.cli import main; main()"]
+        return subprocess.Popen([*program, *arguments], cwd=postoffice.ROOT, env=self._environment())
+
+    def _environment(self) -> dict[str, str]:
+        ours = {
+            "DATA_DIR": str(self.world.settings.data_dir),
+            "CLOCK": "manual",
+            "LOG_LEVEL": "error",
+            "REQUESTS_PER_MINUTE": "0",
+            "SIGN_INS_PER_MINUTE": "0",
+        }
+        named = {f"POBRATYM_{name}": value for name, value in (ours | self.more).items()}
+        return os.environ | {"PYTHONPATH": str(postoffice.ROOT)} | named
+
+    async def is_ready(self) -> bool:
+        """Ask the API whether it can work."""
+        with contextlib.suppress(httpx.TransportError):
+            return (await self.client.get("/health/ready")).status_code == 200
+        return False
+
+    async def kill(self, name: str) -> None:
+        """End it by SIGKILL, in the middle of whatever it does."""
+        if name == "postgres":
+            self.signal_database(signal.SIGKILL)
+        else:
+            self.processes[name].kill()
+            self.processes[name].wait()
+
+    async def revive(self, name: str) -> None:
+        """Start it again, as whoever supervises it would."""
+        if name == "postgres":
+            server = postgres.running(self.world.settings.data_dir)
+            await asyncio.to_thread(server.__enter__)
+            await asyncio.to_thread(server.__exit__, None, None, None)
+        else:
+            await self.start(name)
+
+    def signal_database(self, number: signal.Signals) -> None:
+        """Send the signal to PostgreSQL's every process."""
+        pid_file = self.world.settings.data_dir / "postgres" / "data" / "postmaster.pid"
+        postmaster = int(pid_file.read_text().split()[0])
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        for process in (postmaster, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
+
+    def over(self, connection: AsyncConnection) -> "Site":
+        """Give the same place as this one connection sees it, uncommitted changes and all."""
+        database = work.Database(connection, self.world.clock, self.world.keys)  # type: ignore[arg-type]
+        return Site(dataclasses.replace(self.world, database=database), self.client, self.port)
+
+    def end(self) -> None:
+        """Stop what still runs."""
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextlib.asynccontextmanager
+async def opened(data_dir: Path, **more: str) -> AsyncIterator[Site]:
+    """Have everything running until the block ends; `more` are settings of the processes."""
+    port = _free_port()
+    told = settings.Settings(data_dir=data_dir, clock="manual")
+    async with (
+        worlds.opened(told) as world,
+        httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", timeout=60, limits=httpx.Limits(max_connections=None)
+        ) as client,
+    ):
+        if not isinstance(world.clock, clock.ManualClock):
+            raise TypeError(world.clock)
+        world.clock.set(simulated.MONDAY)
+        made = Site(world, client, port, **more)
+        try:
+            await made.people()
+            await made.start("api", "worker")
+            yield made
+        finally:
+            made.end()
+
+
+@contextlib.contextmanager
+def thawed(site: Site) -> Iterator[None]:
+    """Have a frozen database go on at the end, whatever happens: a frozen one can be stopped by nobody."""
+    try:
+        yield
+    finally:
+        site.signal_database(signal.SIGCONT)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
