@@ -276,7 +276,8 @@ async def test_without_its_lock_the_same_budget_is_overspent(
     meeting = asyncio.Barrier(2)
 
     async def meet(_w: Work, _memorandum_id: object) -> None:
-        await meeting.wait()
+        async with asyncio.timeout(30):
+            await meeting.wait()
 
     monkeypatch.setattr(memoranda, "lock_budget", meet)
     assert await spend_at_once(scene) == ["200", "200"]
