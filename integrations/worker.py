@@ -23,6 +23,8 @@ SWEEP_SECONDS = 1.0
 SIMULATED_SWEEP_SECONDS = 0.2
 HOUSEKEEPING_SECONDS = 600.0
 RECONNECT_SECONDS = 1.0
+WATCH_SECONDS = 1.0
+GRACE_SECONDS = 20.0
 _log = structlog.get_logger("pobratym.worker")
 
 
@@ -57,21 +59,35 @@ async def _take_jobs(world: World, stop: asyncio.Event) -> None:
                 except (errors.DomainError, ValueError) as error:  # the row stays due: the sweep brings it again
                     _log.warning("delivery_interrupted", error=type(error).__name__)
 
-        ended = asyncio.create_task(_end(manager, stop))
-        try:
-            await manager.run(
-                dequeue_timeout=timedelta(seconds=5), batch_size=AT_ONCE, shutdown_on_listener_failure=True
-            )
-        finally:
-            ended.cancel()
+        await _run(manager, connection, stop)
     finally:
         with contextlib.suppress(Exception):
             await connection.close()
 
 
-async def _end(manager: QueueManager, stop: asyncio.Event) -> None:
-    await stop.wait()
-    manager.shutdown.set()
+async def _run(manager: QueueManager, connection: asyncpg.Connection, stop: asyncio.Event) -> None:
+    """Let the manager take jobs until it is stopped or its connection is gone.
+
+    The library keeps flushing into a connection that is closed, for ever: it is watched, and cancelled, from here.
+    """
+    running = asyncio.create_task(
+        manager.run(dequeue_timeout=timedelta(seconds=5), batch_size=AT_ONCE, shutdown_on_listener_failure=True)
+    )
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        while not (running.done() or stopping.done()):
+            await asyncio.wait({running, stopping}, timeout=WATCH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if connection.is_closed():
+                message = "the queue's connection is closed"
+                raise ConnectionError(message)
+        manager.shutdown.set()
+        await asyncio.wait({running}, timeout=GRACE_SECONDS)
+    finally:
+        stopping.cancel()
+        running.cancel()
+        await asyncio.wait({running}, timeout=WATCH_SECONDS)
+    if not running.cancelled():
+        running.result()
 
 
 async def _sweep(world: World, stop: asyncio.Event) -> None:

@@ -309,3 +309,16 @@ async def test_an_offer_whose_time_to_answer_is_over_is_not_sent(scene: flow.Sce
     await postoffice.deliver_all(scene)
     rows = await scene.rows("SELECT DISTINCT state FROM delivery WHERE payload->>'template' = 'offer'")
     assert [row.state for row in rows] == ["dropped"]
+
+
+async def test_a_worker_whose_connections_are_cut_goes_on_with_new_ones(scene: flow.Scene) -> None:
+    async with working(scene.world):
+        await receipts(scene, 1)
+        await postoffice.until(lambda: settled(scene))
+        await scene.rows(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await receipts(scene, 3)
+        await postoffice.until(lambda: settled(scene))
+    assert await states(scene) == {"delivered": 4}
