@@ -89,6 +89,7 @@ def engine_of(settings: Settings, url: URL, *, purpose: str, statement_timeout_m
         max_overflow=0,
         pool_timeout=settings.pool_timeout_ms / 1000,
         pool_pre_ping=True,
+        hide_parameters=True,  # an error of the database must not quote what was being written
         connect_args={"server_settings": {**names, "timezone": "UTC"}, "timeout": settings.pool_timeout_ms / 1000},
     )
 
