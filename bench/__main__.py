@@ -20,7 +20,7 @@ from integrations import logs
 
 async def measure(*, quick: bool) -> list[Line]:
     """Fill the databases, take every figure, and say on the way what is under way."""
-    rounds, count, cases = (3, 80, 20_000) if quick else (5, 240, 50_000)
+    rounds, count, cases = (3, 80, 20_000) if quick else (5, 160, 50_000)
     sizes = (1_000, 10_000) if quick else (1_000, 10_000, 100_000)
     lines = pure.free_time(rounds)
     async with AsyncExitStack() as stack:
@@ -36,11 +36,12 @@ async def measure(*, quick: bool) -> list[Line]:
         lines += pure.invites(rounds, site.world.settings)
         steps: list[tuple[str, Callable[[], Awaitable[list[Line]]]]] = [
             ("bare", lambda: live.bare(site, rounds)),
+            # Before anything else leaves mails in the queue.
+            ("mail", lambda: live.mail(site, 4 if quick else 20)),
             ("candidates", lambda: live.candidates(sites, rounds)),
             ("reports", lambda: live.reports(site, rounds, cases)),
             ("filing", lambda: live.filing(site, rounds, count)),
-            ("acceptances", lambda: live.accepting(site, rounds, count)),
-            ("mail", lambda: live.mail(site, 4 if quick else 20)),
+            ("acceptances", lambda: live.accepting(site, 3, count)),
         ]
         for name, step in steps:
             if name in (sys.argv[1:] or dict(steps)):

@@ -238,9 +238,10 @@ async def mail(site: Site, seconds: int) -> list[Line]:
             site,
             POBRATYM_SMTP_URL=f"smtp://127.0.0.1:{port}",
         ):
-            await asyncio.sleep(4)
-            committed = await _change(site, seconds)
-            await asyncio.sleep(3)
+            await _change(site, 1, 150)
+            await _until_delivered(site)  # the worker is up now
+            committed = await _change(site, seconds, 200)
+            await _until_delivered(site)
         said, _ = listening.communicate("")
     arrived = {UUID(name): at for name, at in json.loads(said).items() if re.fullmatch(r"[0-9a-f-]{36}", name)}
     waits = sorted(arrived[id_] - at for id_, at in committed.items() if id_ in arrived)
@@ -258,9 +259,19 @@ def _sink() -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
 
 
-async def _change(site: Site, seconds: int) -> dict[UUID, float]:
+async def _until_delivered(site: Site, seconds: int = 90) -> None:
+    """Wait until no mail waits, but not for ever."""
+    connection = await asyncpg.connect(site.dsn)
+    for _ in range(seconds * 4):
+        if not await connection.fetchval("SELECT count(*) FROM delivery WHERE state = 'pending'"):
+            break
+        await asyncio.sleep(0.25)
+    await connection.close()
+
+
+async def _change(site: Site, seconds: int, first: int) -> dict[UUID, float]:
     """Record invites of appointments that are booked ahead; gives when each mail was committed, on the wall clock."""
-    visits = [data.uid(f"ahead {n} 0") for n in range(200, 200 + 25 * seconds)]
+    visits = [data.uid(f"ahead {n} 0") for n in range(first, first + 25 * seconds)]
     committed: dict[UUID, float] = {}
     began = clock.monotonic()
     for number, visit in enumerate(visits):

@@ -173,7 +173,11 @@ def process(command: Sequence[str], made: Site, **more: str) -> Iterator[subproc
         yield running
     finally:
         running.terminate()
-        running.wait(20)
+        try:
+            running.wait(30)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            raise
 
 
 @contextmanager
