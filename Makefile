@@ -126,7 +126,7 @@ dead-code: setup
 tests: setup
 	@echo "== tests"
 	@rm -rf .cache/coverage && mkdir -p .cache/coverage
-	@$(PYTEST) -q -m "not drill" --cov --cov-report= $(ARGS)
+	@$(PYTEST) -q -n 2 --dist loadfile -m "not drill" --cov --cov-report= $(ARGS)
 
 coverage: setup
 	@echo "== coverage"
