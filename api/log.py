@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter
 
-from api import bodies, deps, shapes
+from api import bodies, deps, problems, shapes
 from api.transactional import Transactional
-from service import memorandum_log, tables
+from service import errors, memorandum_log, tables
 
 router = APIRouter(prefix="/v1/memoranda/{id}/log", tags=["log"], route_class=Transactional)
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
@@ -105,7 +105,7 @@ class Verification(shapes.Shape):
     first_broken: str | None
 
 
-@router.get("")
+@router.get("", responses=problems.of(errors.Forbidden))
 async def log(w: deps.W, id: shapes.Id, page: deps.Paging) -> shapes.Listing[LogEntry]:  # noqa: A002
     """List the entries of the memorandum's log in their order; a correction names the entry it stands for."""
     rows = await memorandum_log.entries(w, id, page.after_number() or 0, page.limit + 1)
@@ -113,7 +113,7 @@ async def log(w: deps.W, id: shapes.Id, page: deps.Paging) -> shapes.Listing[Log
     return shapes.Listing(items=[_shown(*row) for row in rows], next=following)
 
 
-@router.get("/verification")
+@router.get("/verification", responses=problems.of(errors.Forbidden))
 async def verification(w: deps.W, id: shapes.Id) -> Verification:  # noqa: A002
     """Follow the whole chain, over the facts as they are stored now."""
     found = await memorandum_log.verification(w, id)

@@ -24,8 +24,18 @@ from integrations.world import World
 
 pytestmark = pytest.mark.races
 
-SEALED = ("question", "cancelnote", "withdrawnote", "declinenote", "advice", "conclusion", "corrected", "feedbacknote")
-PLAIN = {"department": "consultation", "overridereason": "offer"}
+SEALED = (
+    "question",
+    "cancelnote",
+    "withdrawnote",
+    "declinenote",
+    "overridereason",
+    "advice",
+    "conclusion",
+    "corrected",
+    "feedbacknote",
+)
+PLAIN = {"department": "consultation"}
 """What is no case text but leaves the building as little: kept readable, in that table only."""
 REFUSED = ("unknownfield", "toolong", "phone", "badjson", "path", "query", "header", "late", "broken")
 

@@ -16,7 +16,7 @@ import crowd
 import flow
 import world as simulated
 from integrations.world import World
-from service import actor, memoranda, sweep
+from service import actor, routes, sweep
 from service.work import Work
 
 pytestmark = [pytest.mark.races, pytest.mark.slow]
@@ -279,7 +279,7 @@ async def test_without_its_lock_the_same_budget_is_overspent(
         async with asyncio.timeout(30):
             await meeting.wait()
 
-    monkeypatch.setattr(memoranda, "lock_budget", meet)
+    monkeypatch.setattr(routes, "lock_budget", meet)
     assert await spend_at_once(scene) == ["200", "200"]
     assert await minutes_booked(scene) == 60
 
