@@ -4,6 +4,7 @@ One acceptance after the other is done in this process on a connection that is r
 down with its values in place, as scripts: pgbench then runs them for real, a client a script.
 """
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -123,4 +124,4 @@ def rate(site: Site, scripts: Sequence[str], clients: int) -> float:
 
 def _on(world: World, connection: Any) -> World:  # noqa: ANN401 - a session is content with either
     database = work.Database(connection, world.clock, world.keys)
-    return World(world.settings, world.clock, world.keys, world.engine, database, world.outbox, world.tokens)
+    return dataclasses.replace(world, database=database)

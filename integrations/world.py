@@ -9,10 +9,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+import httpx
 from sqlalchemy import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from integrations import mail, migrate, postgres, tokens
+from integrations import http, mail, migrate, postgres, tokens
 from integrations.settings import Settings
 from service import clock, crypto, outcomes, work
 
@@ -36,6 +37,7 @@ class World:
     database: work.Database
     outbox: Outbox
     tokens: tokens.Tokens
+    outbound: httpx.AsyncClient  # for addresses that others name
 
 
 class NotMigrated(Exception):
@@ -55,13 +57,15 @@ async def opened(
         url = await _database(settings, stack)
         engine = engine_of(settings, url, purpose=purpose, statement_timeout_ms=statement_timeout_ms)
         stack.push_async_callback(engine.dispose)
+        outbound = await stack.enter_async_context(http.client(settings))
         if migrating:
             await _have_schema(settings, engine)
         keys = crypto.Keys(settings.keys())
         time = clock.ManualClock(settings.clock_offset_path) if settings.clock == "manual" else clock.SystemClock()
         deadline = (settings.pool_timeout_ms + 2 * settings.statement_timeout_ms) / 1000 if purpose == "api" else None
         database = work.Database(engine, time, keys, deadline)
-        yield World(settings, time, keys, engine, database, outbox_of(settings), tokens.Tokens(settings.base_url))
+        issuer = tokens.Tokens(settings.base_url)
+        yield World(settings, time, keys, engine, database, outbox_of(settings), issuer, outbound)
 
 
 def outbox_of(settings: Settings) -> Outbox:

@@ -11,7 +11,7 @@ from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from integrations import tokens
+from integrations import http, tokens
 from integrations.settings import Settings
 from integrations.world import World, engine_of, outbox_of
 from service import crypto, work
@@ -73,7 +73,8 @@ def engine(settings: Settings, url: URL) -> AsyncEngine:
 def made(settings: Settings, engine: AsyncEngine, clock: TestClock, bind: AsyncConnection | None = None) -> World:
     """A world on the engine, or on one connection of it."""
     database = work.Database(bind or engine, clock, KEYS)  # type: ignore[arg-type]  # a session is content with either
-    return World(settings, clock, KEYS, engine, database, outbox_of(settings), tokens.Tokens(settings.base_url))
+    issuer, outbound = tokens.Tokens(settings.base_url), http.client(settings)
+    return World(settings, clock, KEYS, engine, database, outbox_of(settings), issuer, outbound)
 
 
 def calling(
