@@ -87,7 +87,7 @@ fast: setup ## lint, architecture, rules and house tests: under ten seconds
 	@PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(PYTEST) -q -p pytest_asyncio.plugin -p _hypothesis_pytestplugin --noconftest -m "not slow" \
 		tests/rules tests/test_house.py
 
-test: setup setup-pg15 setup-node setup-browser lint types architecture migration-lint dockerfile-lint dead-code tests coverage tests-pg15 demo-once ## every check and test; what .ci/run calls
+test: setup setup-pg15 setup-node setup-browser lint types architecture migration-lint dockerfile-lint dead-code tests demo-once coverage tests-pg15 ## every check and test; what .ci/run calls
 	@echo "make test: all held"
 
 lint: setup
@@ -126,10 +126,12 @@ dead-code: setup
 tests: setup
 	@echo "== tests"
 	@rm -rf .cache/coverage && mkdir -p .cache/coverage
-	@$(PYTEST) -q -n 2 --dist loadfile -m "not drill" --cov --cov-report= $(ARGS)
+	@$(PYTEST) -q -n 2 --dist loadfile -m "not drill and not load" --cov --cov-report= --durations=15 $(ARGS)
+	@$(PYTEST) -q -n 2 --dist load -m "load and not drill" --durations=5 $(ARGS)
 
 coverage: setup
 	@echo "== coverage"
+	@$(BIN)/coverage combine --quiet --append --keep
 	@$(BIN)/coverage report --fail-under=95
 	@$(BIN)/coverage report --include='service/rules/*' --fail-under=100
 
@@ -140,7 +142,8 @@ tests-pg15: setup setup-pg15
 
 demo-once: setup
 	@echo "== demo"
-	@rm -rf .cache/demo && POBRATYM_DATA_DIR=.cache/demo $(BIN)/pobratym demo --once
+	@rm -rf .cache/demo && mkdir -p .cache/coverage && \
+		POBRATYM_DATA_DIR=.cache/demo $(BIN)/coverage run $(BIN)/pobratym demo --once
 
 drills: setup setup-pg15 setup-node ## what kills, waits and fills up, and the tests that DRILLS=1 makes long
 	@DRILLS=1 $(PYTEST) -q -rP --show-capture=stdout -m drill --durations=10 $(ARGS)

@@ -20,7 +20,7 @@ from service import actor
 @pytest.fixture
 async def scene(world: World) -> Caseload:
     made = Caseload(world)
-    await made.set_up(cases=400)
+    await made.set_up(cases=200)
     return made
 
 

@@ -23,7 +23,7 @@ from integrations.settings import Settings
 from service import clock
 from service.rules import lifecycle
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.load]
 
 MENTORS = st.sampled_from(("mentor", "rival"))
 THURSDAY = datetime(2026, 11, 19, 10, tzinfo=UTC)

@@ -14,9 +14,9 @@ import crowd
 import flow
 from service import actor
 
-pytestmark = [pytest.mark.races, pytest.mark.slow]
+pytestmark = [pytest.mark.races, pytest.mark.slow, pytest.mark.load]
 
-OPERATIONS = 10_000 if os.environ.get("DRILLS") == "1" else 2_000
+OPERATIONS = 10_000 if os.environ.get("DRILLS") == "1" else 960
 CLIENTS = 16
 MENTORS = ("mentor", "rival", "third")
 OCCUPIED = timedelta(minutes=40)

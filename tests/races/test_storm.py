@@ -15,7 +15,7 @@ import crowd
 import flow
 from integrations.world import World
 
-pytestmark = [pytest.mark.races, pytest.mark.slow]
+pytestmark = [pytest.mark.races, pytest.mark.slow, pytest.mark.load]
 
 CLIENTS = 64
 WAVES = 20

@@ -296,3 +296,9 @@ def test_a_memorandum_is_chosen_exactly_when_no_rule_about_memoranda_refuses(
 )
 def test_quiet_hours_are_from_22_to_7_unless_the_mentor_says_otherwise(hour: int, minute: int, refused: bool) -> None:
     assert check(start=utc(2026, 11, 18, hour, minute)) == ((Refusal.OUTSIDE_HOURS,) if refused else ())
+
+
+def test_a_mentor_asked_enough_this_week_has_no_time_worth_looking_for_unless_nobody_is_asking() -> None:
+    full = mentor(offers_7d=5, offers_cap=5)
+    assert not gate.may_ever(case(), full, BOOK)
+    assert gate.may_ever(case(), full, BOOK, is_asking=False)
