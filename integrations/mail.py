@@ -28,6 +28,7 @@ from service import outcomes
 
 _DEADLINE_SECONDS = 15
 _GOODBYE_SECONDS = 1
+_IDLE_SECONDS = 5
 _HEADER_CHARACTERS = 76
 _LAST_TEMPORARY_CODE = 499
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+")
@@ -187,31 +188,79 @@ def _encoded(field: str, text: str) -> str:
     return words.encode(linesep="\r\n")
 
 
-async def send(url: str, message: bytes, recipient: str) -> outcomes.Outcome:
-    """The server of `url` (`smtp://`, `smtp+starttls://`, `smtps://`) has the message, or it is known why not.
+class SmtpOutbox:
+    """A mail server, by its address; connections that took a mail stay open for the next one, for a few seconds."""
 
-    At most 15 s in all: a client's own timeouts are per read. What the server says of this mail decides, 4xx for later
-    and 5xx for never; a fault of the line, of the server or of our login is not the mail's, and is tried again.
-    Raises ValueError for any other scheme, and for a recipient that is not an address.
-    """
-    client = _client(url)
-    to = _address(recipient)
-    sender = parser.BytesHeaderParser(policy=policy.SMTP).parsebytes(message)["From"].addresses[0].addr_spec
-    try:
-        async with asyncio.timeout(_DEADLINE_SECONDS):
-            await client.connect()
-            # One by one, as the library's own sendmail resets the envelope after a refusal and may hang in that.
-            await client.mail(sender)
-            await client.rcpt(to)
-            taken = await client.data(message)
-    except (aiosmtplib.SMTPSenderRefused, aiosmtplib.SMTPRecipientRefused, aiosmtplib.SMTPDataError) as refusal:
-        said = f"{refusal.code} {_without_addresses(refusal.message)}"
-        return outcomes.Retry(None, said) if refusal.code <= _LAST_TEMPORARY_CODE else outcomes.Refused(said)
-    except (aiosmtplib.SMTPException, OSError) as fault:
-        return outcomes.Retry(None, f"{type(fault).__name__}: {_without_addresses(str(fault))}")
-    finally:
-        await _leave(client)
-    return outcomes.Delivered(taken.code)
+    def __init__(self, url: str) -> None:
+        """Send to the server of `url` (`smtp://`, `smtp+starttls://`, `smtps://`); raises ValueError for another."""
+        if parse.urlsplit(url).scheme not in _SCHEMES:
+            fault = "a mail server is smtp://, smtp+starttls:// or smtps://"
+            raise ValueError(fault)
+        self._url = url
+        self._idle: dict[aiosmtplib.SMTP, asyncio.Task[None]] = {}
+
+    async def send(self, message: bytes, recipient: str) -> outcomes.Outcome:
+        """The server has the message, or it is known why not.
+
+        At most 15 s in all: a client's own timeouts are per read. What the server says of this mail decides, 4xx for
+        later and 5xx for never; a fault of the line, of the server or of our login is not the mail's, and is tried
+        again. Raises ValueError for a recipient that is not an address.
+        """
+        to = _address(recipient)
+        used: list[aiosmtplib.SMTP] = []
+        try:
+            async with asyncio.timeout(_DEADLINE_SECONDS):
+                client = await self._begun(_sender(message), used)
+                await client.rcpt(to)
+                taken = await client.data(message)
+        except (aiosmtplib.SMTPSenderRefused, aiosmtplib.SMTPRecipientRefused, aiosmtplib.SMTPDataError) as refusal:
+            said = f"{refusal.code} {_without_addresses(refusal.message)}"
+            return outcomes.Retry(None, said) if refusal.code <= _LAST_TEMPORARY_CODE else outcomes.Refused(said)
+        except (aiosmtplib.SMTPException, OSError) as fault:
+            return outcomes.Retry(None, f"{type(fault).__name__}: {_without_addresses(str(fault))}")
+        else:
+            used.remove(client)
+            self._idle[client] = asyncio.create_task(self._retire(client))
+            return outcomes.Delivered(taken.code)
+        finally:
+            for broken in used:
+                await _leave(broken)
+
+    async def aclose(self) -> None:
+        """No connection is open any more; the next mail opens one."""
+        idle, self._idle = self._idle, {}
+        for client, retiring in idle.items():
+            retiring.cancel()
+            await _leave(client)
+
+    async def _begun(self, sender: str, used: list[aiosmtplib.SMTP]) -> aiosmtplib.SMTP:
+        """Give a connection on which a mail was begun; what was opened or taken is in `used`.
+
+        A server may have given up a connection that lay idle: no mail has suffered yet, so a new one is opened.
+        """
+        # One by one, as the library's own sendmail resets the envelope after a refusal and may hang in that.
+        while self._idle:
+            client, retiring = self._idle.popitem()
+            retiring.cancel()
+            used.append(client)
+            with contextlib.suppress(aiosmtplib.SMTPException, OSError):
+                await client.mail(sender)
+                return client
+        client = _client(self._url)
+        used.append(client)
+        await client.connect()
+        await client.mail(sender)
+        return client
+
+    async def _retire(self, client: aiosmtplib.SMTP) -> None:
+        await asyncio.sleep(_IDLE_SECONDS)
+        if self._idle.pop(client, None):
+            await _leave(client)
+
+
+def _sender(message: bytes) -> str:
+    headers = parser.BytesHeaderParser(policy=policy.compat32).parsebytes(message.partition(b"\r\n\r\n")[0])
+    return utils.parseaddr(headers["From"])[1]
 
 
 def _without_addresses(said: str) -> str:
@@ -221,9 +270,6 @@ def _without_addresses(said: str) -> str:
 
 def _client(url: str) -> aiosmtplib.SMTP:
     server = parse.urlsplit(url)
-    if server.scheme not in _SCHEMES:
-        fault = "a mail server is smtp://, smtp+starttls:// or smtps://"
-        raise ValueError(fault)
     return aiosmtplib.SMTP(
         hostname=server.hostname,
         port=server.port,
@@ -239,21 +285,12 @@ def _client(url: str) -> aiosmtplib.SMTP:
 
 async def _leave(client: aiosmtplib.SMTP) -> None:
     """The connection is closed, politely if the server plays along: its answer changes nothing any more."""
-    with contextlib.suppress(aiosmtplib.SMTPException, OSError):
-        async with asyncio.timeout(_GOODBYE_SECONDS):
-            await client.quit()
-    client.close()
-
-
-@dataclass(frozen=True, slots=True)
-class SmtpOutbox:
-    """A mail server, by its address."""
-
-    url: str
-
-    async def send(self, message: bytes, recipient: str) -> outcomes.Outcome:
-        """The server has taken the message, or said why not."""
-        return await send(self.url, message, recipient)
+    try:
+        with contextlib.suppress(aiosmtplib.SMTPException, OSError):
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                await client.quit()
+    finally:
+        client.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from integrations.world import World
 from service import clock, errors, queue, sweep
 
 AT_ONCE = 8
+AHEAD = 4
 SWEEP_SECONDS = 1.0
 SIMULATED_SWEEP_SECONDS = 0.2
 HOUSEKEEPING_SECONDS = 600.0
@@ -54,6 +55,8 @@ async def _take_jobs(world: World, stop: asyncio.Event) -> None:
         @manager.entrypoint(queue.DELIVER, accepts_context=False)
         async def take(job: Job) -> None:
             async with limit:
+                if stop.is_set():  # what was not begun stays due, for another worker or the next start
+                    return
                 try:
                     await deliver.deliver(world, UUID(bytes=job.payload or b""))
                 except (errors.DomainError, ValueError) as error:  # the row stays due: the sweep brings it again
@@ -71,7 +74,12 @@ async def _run(manager: QueueManager, connection: asyncpg.Connection, stop: asyn
     The library keeps flushing into a connection that is closed, for ever: it is watched, and cancelled, from here.
     """
     running = asyncio.create_task(
-        manager.run(dequeue_timeout=timedelta(seconds=5), batch_size=AT_ONCE, shutdown_on_listener_failure=True)
+        manager.run(
+            dequeue_timeout=timedelta(seconds=5),
+            batch_size=AT_ONCE,
+            max_concurrent_tasks=AHEAD * AT_ONCE,  # without it the library takes, and keeps, all that is queued
+            shutdown_on_listener_failure=True,
+        )
     )
     stopping = asyncio.create_task(stop.wait())
     try:

@@ -64,11 +64,14 @@ async def opened(
         time = clock.ManualClock(settings.clock_offset_path) if settings.clock == "manual" else clock.SystemClock()
         deadline = (settings.pool_timeout_ms + 2 * settings.statement_timeout_ms) / 1000 if purpose == "api" else None
         database = work.Database(engine, time, keys, deadline)
+        outbox = outbox_of(settings)
+        if isinstance(outbox, mail.SmtpOutbox):
+            stack.push_async_callback(outbox.aclose)
         issuer = tokens.Tokens(settings.base_url)
-        yield World(settings, time, keys, engine, database, outbox_of(settings), issuer, outbound)
+        yield World(settings, time, keys, engine, database, outbox, issuer, outbound)
 
 
-def outbox_of(settings: Settings) -> Outbox:
+def outbox_of(settings: Settings) -> mail.SmtpOutbox | mail.MaildirOutbox:
     """Send by SMTP where a server is named, else into a Maildir under the data directory."""
     if settings.smtp_url is not None:
         return mail.SmtpOutbox(settings.smtp_url.get_secret_value())

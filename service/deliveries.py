@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlmodel import col
 
 from service import clock, outcomes, tables
@@ -77,42 +78,51 @@ class Claim:
     people: Mapping[str, tuple[str, str, str]]  # id -> name, address, locale: for the attendees of an invite
 
 
+_CLAIM = sa.text("""
+UPDATE delivery
+SET attempt = delivery.attempt + CASE WHEN due.is_overtaken THEN 0 ELSE 1 END,
+    state = CASE WHEN due.is_overtaken THEN 'dropped' ELSE 'pending' END,
+    next_attempt_at = CASE WHEN due.is_overtaken THEN NULL ELSE CAST(:leased_until AS timestamptz) END,
+    settled_at = CASE WHEN due.is_overtaken THEN CAST(:now AS timestamptz) END
+FROM (
+    -- Overtaken: nobody needs it any more, as its time is over or a newer invite was recorded (INV-16).
+    SELECT id, coalesce(useless_after <= :now, false) OR EXISTS (
+        SELECT FROM delivery newer
+        WHERE newer.appointment_id = one.appointment_id AND newer.person_id = one.person_id
+          AND newer.sequence > one.sequence AND newer.kind = 'mail'
+    ) AS is_overtaken
+    FROM delivery one
+    WHERE id = :id AND state = 'pending' AND next_attempt_at <= :now
+    FOR UPDATE SKIP LOCKED
+) due
+WHERE delivery.id = due.id
+RETURNING delivery.kind, delivery.state, delivery.attempt, delivery.payload, delivery.person_id
+""").columns(kind=sa.Text, state=sa.Text, attempt=sa.Integer, payload=postgresql.JSONB, person_id=sa.Uuid)
+
+_PEOPLE = sa.text("SELECT id, display_name, email, locale FROM person WHERE id = ANY(:ids)")
+
+
 async def claim(w: Work, delivery_id: UUID) -> Claim | None:
     """Lease the delivery if it is due; None if it is settled, leased, dropped now, or not due yet."""
-    row = (
-        await w.session.exec(
-            sa.select(tables.Delivery)  # type: ignore[call-overload]
-            .where(
-                col(tables.Delivery.id) == delivery_id,
-                col(tables.Delivery.state) == "pending",
-            )
-            .where(col(tables.Delivery.next_attempt_at) <= w.now)
-            .with_for_update(skip_locked=True)
-        )
-    ).scalar_one_or_none()
-    if row is None:
+    row = (await w.sql(_CLAIM, {"id": delivery_id, "now": w.now, "leased_until": w.now + LEASE})).one_or_none()
+    if row is None or row.state == "dropped":
         return None
-    if await _overtaken(w, row):
-        row.state, row.next_attempt_at, row.settled_at = "dropped", None, w.now
-        return None
-    row.attempt += 1
-    row.next_attempt_at = w.now + LEASE
-    attendees = [UUID(a["person_id"]) for a in row.payload.get("calendar", {}).get("attendees", [])]
-    people = (
-        await w.session.exec(
-            sa.select(tables.Person).where(col(tables.Person.id).in_({*attendees, row.person_id} - {None}))  # type: ignore[call-overload]
-        )
-    ).scalars()
+    attendees = {UUID(a["person_id"]) for a in row.payload.get("calendar", {}).get("attendees", [])}
+    people = await w.sql(_PEOPLE, {"ids": list(attendees | ({row.person_id} - {None}))})
     known = {str(p.id): (p.display_name, p.email, p.locale) for p in people}
     recipient = known.get(str(row.person_id))
-    return Claim(
-        row.id,
-        row.kind,
-        row.attempt,
-        row.payload,
-        recipient[:2] if recipient else None,
-        known,
-    )
+    return Claim(delivery_id, row.kind, row.attempt, row.payload, recipient[:2] if recipient else None, known)
+
+
+_SETTLE = sa.text("""
+WITH settled AS (
+    UPDATE delivery SET state = :state, next_attempt_at = :next_attempt_at, settled_at = :settled_at, error = :error
+    WHERE id = :id AND attempt = :attempt AND state = 'pending'
+    RETURNING id, attempt, error
+)
+INSERT INTO delivery_attempt (delivery_id, attempt, at, duration_ms, outcome, error)
+SELECT id, attempt, CAST(:at AS timestamptz), CAST(:duration_ms AS int), CAST(:outcome AS text), error FROM settled
+""")
 
 
 async def settle(
@@ -123,37 +133,24 @@ async def settle(
     duration_ms: int,
 ) -> None:
     """Write what came of an attempt; nothing changes if another worker has taken the delivery since."""
-    row = (
-        await w.session.exec(
-            sa.select(tables.Delivery)  # type: ignore[call-overload]
-            .where(
-                col(tables.Delivery.id) == claimed.delivery_id,
-                col(tables.Delivery.attempt) == claimed.attempt,
-            )
-            .where(col(tables.Delivery.state) == "pending")
-            .with_for_update()
-        )
-    ).scalar_one_or_none()
-    if row is None:
-        return
-    row.error = None if isinstance(outcome, outcomes.Delivered) else outcome.error[:200]
+    next_attempt_at = None
     if isinstance(outcome, outcomes.Retry):
-        row.next_attempt_at = retry.next_attempt(row.attempt, w.now, clock.jitter(), outcome.after_seconds)
-        row.state = "pending" if row.next_attempt_at else "dead"
+        next_attempt_at = retry.next_attempt(claimed.attempt, w.now, clock.jitter(), outcome.after_seconds)
+        state = "pending" if next_attempt_at else "dead"
     else:
-        row.next_attempt_at = None
-        row.state = "delivered" if isinstance(outcome, outcomes.Delivered) else "refused"
-    row.settled_at = None if row.state == "pending" else w.now
-    w.add(
-        tables.DeliveryAttempt(
-            delivery_id=row.id,
-            attempt=row.attempt,
-            at=started_at,
-            duration_ms=duration_ms,
-            outcome=type(outcome).__name__.lower(),
-            error=row.error,
-        )
-    )
+        state = "delivered" if isinstance(outcome, outcomes.Delivered) else "refused"
+    values = {
+        "id": claimed.delivery_id,
+        "attempt": claimed.attempt,
+        "state": state,
+        "next_attempt_at": next_attempt_at,
+        "settled_at": None if next_attempt_at else w.now,
+        "error": None if isinstance(outcome, outcomes.Delivered) else outcome.error[:200],
+        "at": started_at,
+        "duration_ms": duration_ms,
+        "outcome": type(outcome).__name__.lower(),
+    }
+    await w.sql(_SETTLE, values)
 
 
 async def enqueue_due(w: Work, limit: int = 500) -> int:
@@ -171,22 +168,3 @@ async def enqueue_due(w: Work, limit: int = 500) -> int:
     ).all()
     w.jobs.extend((row.id, row.attempt) for row in due)
     return len(due)
-
-
-async def _overtaken(w: Work, row: tables.Delivery) -> bool:
-    """Tell whether nobody needs this any more: its time is over, or a newer invite was recorded (INV-16)."""
-    if row.useless_after and row.useless_after <= w.now:
-        return True
-    if row.sequence is None or row.appointment_id is None:
-        return False
-    newer = (
-        sa.select(col(tables.Delivery.id))
-        .where(col(tables.Delivery.appointment_id) == row.appointment_id)
-        .where(
-            col(tables.Delivery.person_id) == row.person_id,
-            col(tables.Delivery.sequence) > row.sequence,
-        )
-        .where(col(tables.Delivery.kind) == "mail")
-        .limit(1)
-    )
-    return (await w.session.exec(newer)).first() is not None  # type: ignore[call-overload]

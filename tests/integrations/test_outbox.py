@@ -13,6 +13,7 @@ import pytest
 from aiosmtpd import smtp
 
 import letterbox
+import postoffice
 from integrations import mail
 from service import outcomes
 
@@ -33,10 +34,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
         process.terminate()
 
 
+async def sent(url: str, message: bytes | None = None) -> outcomes.Outcome:
+    """Send one mail, and leave nothing open."""
+    async with contextlib.aclosing(mail.SmtpOutbox(url)) as outbox:
+        return await outbox.send(message or letterbox.written(), letterbox.CLINICIAN)
+
+
 async def test_inv_03_a_server_of_its_own_process_gets_the_calendar_byte_for_byte(server: tuple[str, Path]) -> None:
     url, folder = server
     message, ics = letterbox.invitation()
-    assert await mail.send(url, message, letterbox.CLINICIAN) == outcomes.Delivered(250)
+    assert await sent(url, message) == outcomes.Delivered(250)
     (taken,) = (folder / "new").iterdir()
     assert letterbox.calendar_octets(taken.read_bytes()) == [ics, ics]
     assert letterbox.opened(taken.read_bytes())["X-RcptTo"] == letterbox.CLINICIAN
@@ -72,7 +79,7 @@ async def serving(protocol: Callable[[], asyncio.BaseProtocol]) -> AsyncIterator
 
 async def sent_to(handler: Handler) -> outcomes.Outcome:
     async with serving(lambda: smtp.SMTP(handler)) as url:
-        return await mail.SmtpOutbox(url).send(letterbox.written(), letterbox.CLINICIAN)
+        return await sent(url)
 
 
 async def test_a_server_gets_the_very_bytes_that_were_composed() -> None:
@@ -102,7 +109,7 @@ async def test_a_refusal_after_the_text_counts_as_well(said: str, outcome: outco
 async def test_nobody_listening_is_tried_again() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    outcome = await mail.send(f"smtp://127.0.0.1:{port}", letterbox.written(), letterbox.CLINICIAN)
+    outcome = await sent(f"smtp://127.0.0.1:{port}")
     assert isinstance(outcome, outcomes.Retry)
 
 
@@ -136,20 +143,20 @@ class Hanging(asyncio.Protocol):
 async def test_a_server_that_hangs_is_tried_again(silent_at: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mail, "_DEADLINE_SECONDS", 0.3)
     async with serving(lambda: Hanging(silent_at.encode())) as url:
-        outcome = await mail.send(url, letterbox.written(), letterbox.CLINICIAN)
+        outcome = await sent(url)
     assert isinstance(outcome, outcomes.Retry)
     assert "Timeout" in outcome.error
 
 
 async def test_a_server_that_hangs_at_the_goodbye_has_the_mail() -> None:
     async with serving(lambda: Hanging(b"QUIT")) as url:
-        assert await mail.send(url, letterbox.written(), letterbox.CLINICIAN) == outcomes.Delivered(250)
+        assert await sent(url) == outcomes.Delivered(250)
 
 
 async def test_a_server_without_starttls_gets_nothing_when_it_is_required() -> None:
     handler = Handler()
     async with serving(lambda: smtp.SMTP(handler)) as url:
-        outcome = await mail.send(url.replace("smtp:", "smtp+starttls:"), letterbox.written(), letterbox.CLINICIAN)
+        outcome = await sent(url.replace("smtp:", "smtp+starttls:"))
     assert isinstance(outcome, outcomes.Retry)
     assert handler.taken == []
 
@@ -162,15 +169,102 @@ async def test_a_wrong_password_is_our_fault_and_is_tried_again() -> None:
         return smtp.SMTP(Handler(), authenticator=refusing, auth_require_tls=False)
 
     async with serving(protocol) as url:
-        outcome = await mail.send(url.replace("//", "//us%40x:wrong@"), letterbox.written(), letterbox.CLINICIAN)
+        outcome = await sent(url.replace("//", "//us%40x:wrong@"))
     assert isinstance(outcome, outcomes.Retry)
     assert "Authentication" in outcome.error
+
+
+# --- connections -------------------------------------------------------------------------------------------------
+
+
+class Lines:
+    """Counts the connections of one server, and can cut them."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+        self.opened: list[smtp.SMTP] = []
+
+    def __call__(self) -> smtp.SMTP:
+        self.opened.append(smtp.SMTP(self.handler))
+        return self.opened[-1]
+
+    def are_closed(self) -> bool:
+        return all(line.transport is None or line.transport.is_closing() for line in self.opened)
+
+    def cut(self) -> None:
+        for line in self.opened:
+            if line.transport is not None:
+                line.transport.close()
+
+
+async def two_sent(lines: Lines, between: Callable[[], object]) -> list[outcomes.Outcome]:
+    """Send two mails by one outbox, and do something in between."""
+    said = []
+    async with serving(lines) as url, contextlib.aclosing(mail.SmtpOutbox(url)) as outbox:
+        for _ in range(2):
+            said.append(await outbox.send(letterbox.written(), letterbox.CLINICIAN))
+            between()
+            await asyncio.sleep(0.05)  # what the other side did must arrive
+    return said
+
+
+async def test_mails_follow_each_other_over_one_connection() -> None:
+    lines = Lines(Handler())
+    assert await two_sent(lines, lambda: None) == [outcomes.Delivered(250)] * 2
+    assert (len(lines.opened), lines.handler.taken) == (1, [letterbox.written()] * 2)
+
+
+async def test_a_connection_that_the_server_gave_up_is_replaced_and_the_mail_goes_once() -> None:
+    lines = Lines(Handler())
+    assert await two_sent(lines, lines.cut) == [outcomes.Delivered(250)] * 2
+    assert (len(lines.opened), lines.handler.taken) == (2, [letterbox.written()] * 2)
+
+
+async def test_a_server_that_wants_no_second_mail_on_a_connection_gets_it_on_another() -> None:
+    class OneEach(Handler):
+        async def handle_MAIL(  # noqa: N802 - aiosmtpd's name
+            self, server: smtp.SMTP, _session: smtp.Session, envelope: smtp.Envelope, address: str, _options: list[str]
+        ) -> str:
+            if server in used:
+                return "421 enough for one connection"
+            used.add(server)
+            envelope.mail_from = address
+            return "250 OK"
+
+    used: set[smtp.SMTP] = set()
+    lines = Lines(OneEach())
+    assert await two_sent(lines, lambda: None) == [outcomes.Delivered(250)] * 2
+    assert (len(lines.opened), len(lines.handler.taken)) == (2, 2)
+
+
+async def test_a_connection_lost_after_the_text_is_left_to_the_schedule_and_not_sent_again_at_once() -> None:
+    class Cutting(Handler):
+        async def handle_DATA(self, server: smtp.SMTP, session: smtp.Session, envelope: smtp.Envelope) -> str:  # noqa: N802
+            said = await super().handle_DATA(server, session, envelope)
+            if len(self.taken) == 2:
+                lines.cut()
+            return said
+
+    lines = Lines(Cutting())
+    first, second = await two_sent(lines, lambda: None)
+    assert first == outcomes.Delivered(250)
+    assert isinstance(second, outcomes.Retry)
+    assert (len(lines.opened), len(lines.handler.taken)) == (1, 2)
+
+
+async def test_a_connection_without_work_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail, "_IDLE_SECONDS", 0.01)
+    lines = Lines(Handler())
+    async with serving(lines) as url, contextlib.aclosing(mail.SmtpOutbox(url)) as outbox:
+        await outbox.send(letterbox.written(), letterbox.CLINICIAN)
+        await postoffice.until(lines.are_closed, 10)
+    assert len(lines.opened) == 1
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1", "127.0.0.1:25", ""])
 async def test_another_scheme_is_no_mail_server(url: str) -> None:
     with pytest.raises(ValueError, match="smtp://"):
-        await mail.send(url, letterbox.written(), letterbox.CLINICIAN)
+        await sent(url)
 
 
 async def test_a_maildir_keeps_the_bytes_under_the_message_id(tmp_path: Path) -> None:

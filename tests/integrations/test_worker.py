@@ -100,8 +100,8 @@ async def test_every_mail_of_a_booking_lies_once_in_the_maildir_under_its_own_na
 
 async def test_every_mail_of_a_booking_reaches_a_mail_server_once_although_two_workers_run(scene: flow.Scene) -> None:
     await scene.booked()
-    async with postoffice.opened() as office:
-        sending = dataclasses.replace(scene.world, outbox=mail.SmtpOutbox(office.url))
+    async with postoffice.opened() as office, contextlib.aclosing(mail.SmtpOutbox(office.url)) as outbox:
+        sending = dataclasses.replace(scene.world, outbox=outbox)
         async with working(sending, 2):
             await postoffice.until(lambda: settled(scene))
     ids = {str(row.id) for row in await scene.rows("SELECT id FROM delivery")}
@@ -127,7 +127,7 @@ async def test_a_worker_killed_again_and_again_loses_nothing_and_repeats_nothing
             await a_minute_passes(scene)
         running = postoffice.start("worker", scene.world, SMTP_URL=office.url)
         try:
-            await postoffice.until(lambda: settled(scene))
+            await postoffice.until(lambda: settled_without_waiting(scene))
         finally:
             running.terminate()
             running.wait()
@@ -143,6 +143,15 @@ async def a_minute_passes(scene: flow.Scene) -> None:
         "UPDATE delivery SET next_attempt_at = next_attempt_at - interval '61 s' WHERE state = 'pending' RETURNING 1"
     )
     await scene.rows("UPDATE queue.pgqueuer SET heartbeat = heartbeat - interval '61 s' RETURNING 1")
+
+
+async def settled_without_waiting(scene: flow.Scene) -> bool:
+    """Let what must wait for minutes (a second attempt that was put off) be due, and tell whether all are settled."""
+    await scene.rows(
+        "UPDATE delivery SET next_attempt_at = now()"
+        " WHERE state = 'pending' AND next_attempt_at > now() + interval '61 s' RETURNING 1"
+    )
+    return await settled(scene)
 
 
 async def undone(scene: flow.Scene, booked: Any) -> None:  # noqa: ANN401 - what the API answers
@@ -260,8 +269,8 @@ async def test_a_mail_server_that_is_down_is_tried_by_the_schedule_until_it_is_u
         scene.clock.set(row.next_attempt_at - timedelta(seconds=1))
         await postoffice.deliver_all(scene)
         scene.clock.forward(seconds=1)
-    async with postoffice.opened() as office:
-        scene.world.outbox = mail.SmtpOutbox(office.url)
+    async with postoffice.opened() as office, contextlib.aclosing(mail.SmtpOutbox(office.url)) as outbox:
+        scene.world.outbox = outbox
         await postoffice.deliver_all(scene)
     (row,) = await scene.rows("SELECT state, attempt FROM delivery")
     assert (row.state, row.attempt, len(office.taken)) == ("delivered", 5, 1)
@@ -309,6 +318,50 @@ async def test_an_offer_whose_time_to_answer_is_over_is_not_sent(scene: flow.Sce
     await postoffice.deliver_all(scene)
     rows = await scene.rows("SELECT DISTINCT state FROM delivery WHERE payload->>'template' = 'offer'")
     assert [row.state for row in rows] == ["dropped"]
+
+
+class Counting:
+    """An outbox that tells how many mails were tried, and when the first one was."""
+
+    def __init__(self) -> None:
+        self.tried = 0
+        self.began = asyncio.Event()
+
+    async def send(self, _message: bytes, _recipient: str) -> outcomes.Outcome:
+        self.tried += 1
+        self.began.set()
+        await asyncio.sleep(0.01)
+        return outcomes.Delivered(None)
+
+
+async def test_a_worker_that_is_stopped_begins_nothing_more_however_much_is_queued(scene: flow.Scene) -> None:
+    await many_receipts(scene, 2_000)
+    scene.world.outbox = counting = Counting()
+    async with working(scene.world):
+        await counting.began.wait()
+        tried = counting.tried
+    assert counting.tried <= tried + worker.AT_ONCE
+    assert (await states(scene))["pending"] == 2_000 - counting.tried
+    (row,) = await scene.rows("SELECT count(*) AS n FROM delivery WHERE state = 'pending' AND attempt > 0")
+    assert row.n == 0  # nothing stays leased to a worker that is gone
+
+
+async def test_a_worker_takes_no_more_jobs_out_of_the_queue_than_it_soon_needs(scene: flow.Scene) -> None:
+    await many_receipts(scene, 200)
+    scene.world.outbox = counting = Counting()
+    async with working(scene.world):
+        await counting.began.wait()
+        (row,) = await scene.rows("SELECT count(*) AS n FROM queue.pgqueuer WHERE status = 'picked'")
+    assert 0 < row.n <= worker.AHEAD * worker.AT_ONCE
+
+
+async def many_receipts(scene: flow.Scene, count: int) -> None:
+    """Have that many mails recorded in one transaction."""
+    async with scene.world.database.work(actor.TIMER) as w:
+        for _ in range(count):
+            await deliveries.mail(
+                w, template="sign_in", person=scene.people["clinician"], values={}, links=_link(w, scene)
+            )
 
 
 async def test_a_worker_whose_connections_are_cut_goes_on_with_new_ones(scene: flow.Scene) -> None:
