@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 from uuid import UUID
 
@@ -179,11 +180,23 @@ def doctor(*, as_json: AsJson = False) -> None:
 
 
 @log.command()
-def verify(*, as_json: AsJson = False) -> None:
-    """Follow every memorandum's chain; fails when an entry was changed or taken out."""
+def verify(
+    *,
+    anchor: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="What `log anchor` wrote: the logs must still hold it."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Follow every memorandum's chain; fails when an entry was changed or taken out, or (by an anchor) cut off."""
+    from api import anchors  # noqa: PLC0415
     from service import memorandum_log  # noqa: PLC0415
 
-    found = _work(lambda _, w: memorandum_log.verify_all(w))
+    try:
+        known = anchors.read(anchor.read_bytes()) if anchor else []
+    except anchors.NoAnchor as error:
+        raise Stop(str(error)) from None
+    found = _work(lambda _, w: memorandum_log.verify_all(w, known))
     lines = [
         {"memorandum_id": str(id_), "ok": one.ok, "entries": one.entries, "first_broken": one.first_broken}
         for id_, one in found.items()
@@ -191,8 +204,33 @@ def verify(*, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(lines, default=str))
     for line in () if as_json else lines:
-        print(f"{line['memorandum_id']}: {line['entries']} entries, {'holds' if line['ok'] else 'BROKEN'}")
+        state = "holds" if line["ok"] else f"BROKEN at {line['first_broken']}"
+        print(f"{line['memorandum_id']}: {line['entries']} entries, {state}")
     raise typer.Exit(0 if all(one.ok for one in found.values()) else 1)
+
+
+@log.command("anchor")
+def write_anchor(
+    *, out: Annotated[Path | None, typer.Option(dir_okay=False, help="Write it to a new file instead.")] = None
+) -> None:
+    """Print where every log ends now, in JSON; keep it where whoever runs the database cannot write."""
+    from api import anchors  # noqa: PLC0415
+    from service import memorandum_log  # noqa: PLC0415
+
+    async def heads(_: "World", w: "Work") -> str:
+        return anchors.written(await memorandum_log.anchors(w), w.now)
+
+    text = _work(heads)
+    if out is None:
+        print(text)
+        return
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(text + "\n")
+    except OSError as error:
+        msg = f"{out}: {error.strerror}"
+        raise Stop(msg) from None
+    print(f"{out} tells where every log ends now.")
 
 
 @report.command("memorandum")

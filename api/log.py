@@ -1,10 +1,13 @@
 """The log of a memorandum: its chain, entry by entry, and whether it holds."""
 
-from fastapi import APIRouter
+from typing import Annotated, Literal
 
-from api import bodies, deps, problems, shapes
+from fastapi import APIRouter
+from pydantic import Field, TypeAdapter
+
+from api import activities, bodies, deps, problems, shapes
 from api.transactional import Transactional
-from service import errors, memorandum_log, tables
+from service import errors, memorandum_log
 
 router = APIRouter(prefix="/v1/memoranda/{id}/log", tags=["log"], route_class=Transactional)
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
@@ -35,11 +38,11 @@ _FACTS = {
 }
 
 
-class Facts(shapes.Shape):
+class SessionFacts(shapes.Shape):
     """What an entry seals of a session or an advice: ids, times, codes and counts."""
 
     model_config = bodies.like(_FACTS)
-    kind: str
+    kind: Literal["session"]
     session_id: shapes.Id
     appointment_id: shapes.Id | None
     consultation_id: shapes.Id
@@ -61,6 +64,30 @@ class Facts(shapes.Shape):
     outcome: str
     is_civil_for_requester: bool
     is_civil_for_mentor: bool
+
+
+class ActivityFacts(shapes.Shape):
+    """What an entry seals of an activity: ids, days, codes, counts and its source's SHA-256; of the note nothing."""
+
+    kind: Literal["activity"]
+    activity_id: shapes.Id
+    memorandum_id: shapes.Id
+    programme_id: shapes.Id
+    activity: str
+    published_kind: str | None
+    on: shapes.Day | None
+    period: str | None
+    from_: Annotated[shapes.Day | None, Field(alias="from")]
+    until: shapes.Day | None
+    days: int | None
+    people: activities.People | None
+    specialties: list[str]
+    institutions: list[activities.Place]
+    source_sha256: str | None
+
+
+Facts = Annotated[SessionFacts | ActivityFacts, Field(discriminator="kind")]
+_facts: TypeAdapter[SessionFacts | ActivityFacts] = TypeAdapter(Facts)
 
 
 class LogEntry(shapes.Shape):
@@ -95,7 +122,8 @@ class LogEntry(shapes.Shape):
 class Verification(shapes.Shape):
     """Whether the chain holds: how many entries do, the last good hash, and the first entry that does not.
 
-    `first_broken` is an entry's id, or `head` when the end of the chain is missing.
+    `first_broken` is an entry's id, `head` when the end of the chain is missing, or the id of a session or an activity
+    that names the memorandum and has no entry.
     """
 
     model_config = bodies.like({"ok": True, "entries": 12, "head": _HASH, "first_broken": None})
@@ -109,8 +137,8 @@ class Verification(shapes.Shape):
 async def log(w: deps.W, id: shapes.Id, page: deps.Paging) -> shapes.Listing[LogEntry]:  # noqa: A002
     """List the entries of the memorandum's log in their order; a correction names the entry it stands for."""
     rows = await memorandum_log.entries(w, id, page.after_number() or 0, page.limit + 1)
-    rows, following = page.cut(rows, lambda row: (row[0].position,))
-    return shapes.Listing(items=[_shown(*row) for row in rows], next=following)
+    items, following = page.cut(rows, lambda row: (row.entry.position,))
+    return shapes.Listing(items=[_shown(row) for row in items], next=following)
 
 
 @router.get("/verification", responses=problems.of(errors.Forbidden))
@@ -120,7 +148,8 @@ async def verification(w: deps.W, id: shapes.Id) -> Verification:  # noqa: A002
     return Verification(ok=found.ok, entries=found.entries, head=found.head, first_broken=found.first_broken)
 
 
-def _shown(entry: tables.LogEntry, session: tables.Session | None) -> LogEntry:
+def _shown(link: memorandum_log.Link) -> LogEntry:
+    entry = link.entry
     return LogEntry(
         id=entry.id,
         memorandum_id=entry.memorandum_id,
@@ -129,7 +158,7 @@ def _shown(entry: tables.LogEntry, session: tables.Session | None) -> LogEntry:
         corrects=entry.corrects,
         logged_at=entry.logged_at,
         logged_by=entry.logged_by,
-        facts=None if session is None else Facts.model_validate(memorandum_log.facts(session)),
+        facts=None if link.facts is None else _facts.validate_python(link.facts),
         previous_hash=entry.previous_hash,
         hash=entry.hash,
     )

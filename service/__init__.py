@@ -5,7 +5,8 @@ fails the build otherwise, and when a module has no place). Those on one line do
 
     sweep                what is due by the clock          facts             the published registry
     demo_people          who is there in the demo
-    reports              figures of a period               overview          what one page for people shows
+    reports              figures of a period               activities        what else a memorandum brings
+    overview             what one page for people shows
     tallies              the counts that reports are made of
     consultations        filed, consented, withdrawn       advice            the written answer
     sessions             what happened, logged and corrected

@@ -125,6 +125,11 @@ async def visible_session(w: Work, session_id: UUID) -> tables.Session:
     return await _one(w, tables.Session, session_id, sessions_seen(w.actor), lock=False)
 
 
+async def visible_activity(w: Work, activity_id: UUID, *, lock: bool = False) -> tables.Activity:
+    """Give the activity to who sees its memorandum, to the institutions in it, and to the programme's admins."""
+    return await _one(w, tables.Activity, activity_id, activities_seen(w.actor), lock=lock)
+
+
 async def may_read_case_text(w: Work, consultation: tables.Consultation) -> bool:
     """Tell whether the actor is one of the people of the case (domain §1)."""
     return await _is_there(
@@ -221,6 +226,20 @@ def memoranda_seen(actor: actors.Actor) -> Condition:
             )
         ),
         _among(tables.Memorandum.programme_id, actor.programmes("programme_admin")),
+    )
+
+
+def activities_seen(actor: actors.Actor) -> Condition:
+    """Say which activities the actor sees: those of their memoranda, and those that their institutions took part in."""
+    if actor.is_timer:
+        return sa.true()
+    taking_part = sa.select(col(tables.ActivityInstitution.activity_id)).where(
+        _among(tables.ActivityInstitution.institution_id, actor.institutions(*_ANY_ROLE))
+    )
+    return sa.or_(
+        col(tables.Activity.memorandum_id).in_(sa.select(col(tables.Memorandum.id)).where(memoranda_seen(actor))),
+        _among(tables.Activity.programme_id, actor.programmes("programme_admin")),
+        sa.and_(col(tables.Activity.memorandum_id).is_(None), col(tables.Activity.id).in_(taking_part)),
     )
 
 

@@ -54,6 +54,7 @@ _PATHS = {
     "appointment": "/v1/appointments/{}",
     "memorandum": "/v1/memoranda/{}",
     "mentor": "/v1/mentors/{}/availability",
+    "activity": "/v1/activities/{}",
 }
 
 

@@ -17,7 +17,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import clock, demo_people, errors, memoranda, tables
+from service import activities, clock, demo_people, errors, memoranda, tables
 from service.rules import availability, chain
 from service.work import Work
 
@@ -62,8 +62,9 @@ async def load(w: Work) -> None:
     done = await _codes(w, tables.Activity)
     for row in facts["activities"]:
         if row["id"] not in done:
-            _add_activity(w, row, by_source[row["source"]], memoranda_, institutions)
-    await _load_milestones(w, facts["programme_milestones"], by_source)
+            await _add_activity(w, row, by_source[row["source"]], memoranda_, institutions)
+    await _load_milestones(w, facts, by_source)
+    await _load_statistics(w, facts, by_source)
 
 
 async def load_demo(w: Work) -> None:
@@ -228,47 +229,80 @@ def _add_memorandum(
     w.add(*(tables.MemorandumArea(memorandum_id=memorandum_id, specialty_code=code) for code in row["areas"]))
 
 
-def _add_activity(
+async def _add_activity(
     w: Work, row: Json, programme_id: UUID, memoranda_: Mapping[str, UUID], institutions: Mapping[str, UUID]
 ) -> None:
+    """Keep what was published; what names a memorandum is an entry of its chain."""
     kind = str(KIND_OF_ACTIVITY.get(row["kind"], row["kind"]))
     is_known = kind in tables.log.ACTIVITY_KINDS
     activity_id = clock.new_id()
-    w.add(
-        tables.Activity(
-            id=activity_id,
-            code=row["id"],
-            programme_id=programme_id,
-            memorandum_id=memoranda_[row["memorandum"]] if row["memorandum"] else None,
-            kind=kind if is_known else "other",
-            published_kind=row["kind"] if not is_known or kind != row["kind"] else None,
-            period=row["period"],
-            from_on=date.fromisoformat(row["start"]) if row["start"] else None,
-            until_on=date.fromisoformat(row["end"]) if row["end"] else None,
-            days=row["duration_days"],
-            people_count=row["people"],
-            people_op="=" if row["people"] is not None else None,
-            note=row["description"],
-            source=row["source"],
-            created_at=w.now,
+    made = tables.Activity(
+        id=activity_id,
+        code=row["id"],
+        programme_id=programme_id,
+        memorandum_id=memoranda_[row["memorandum"]] if row["memorandum"] else None,
+        kind=kind if is_known else "other",
+        published_kind=row["kind"] if not is_known or kind != row["kind"] else None,
+        period=row["period"],
+        from_on=date.fromisoformat(row["start"]) if row["start"] else None,
+        until_on=date.fromisoformat(row["end"]) + timedelta(days=1) if row["end"] else None,
+        days=row["duration_days"],
+        people_count=row["people"],
+        people_op="=" if row["people"] is not None else None,
+        note=w.seal(row["description"], activity_id),
+        source=row["source"],
+        created_at=w.now,
+    )
+    places = [
+        activities.Place(institutions[code], direction)
+        for direction in ("from", "to")
+        for code in row[f"{direction}_institutions"]
+    ]
+    await activities.add(w, made, row["specialties"], places)
+
+
+async def _load_statistics(w: Work, facts: Json, by_source: Mapping[str, UUID]) -> None:
+    """Keep the published counts with their operators, each with who said so."""
+    rows = await w.sql(
+        sa.select(
+            col(tables.Statistic.programme_id), col(tables.Statistic.key), sa.func.coalesce(tables.Statistic.as_of, "")
         )
     )
-    for direction in ("from", "to"):
-        w.add(
-            *(
-                tables.ActivityInstitution(
-                    activity_id=activity_id, institution_id=institutions[code], direction=direction
+    there = {tuple(row) for row in rows}
+    for row in facts["statistics"]:
+        programme_id = by_source[row["source"]]
+        if (programme_id, row["key"], row["as_of"] or "") not in there:
+            w.add(
+                tables.Statistic(
+                    id=clock.new_id(),
+                    programme_id=programme_id,
+                    key=row["key"],
+                    op=row["op"],
+                    value=row["value"],
+                    as_of=row["as_of"],
+                    source=row["source"],
+                    citation=_citation(facts, [row["source"]]),
                 )
-                for code in row[f"{direction}_institutions"]
+            )
+
+
+def _citation(facts: Json, sources: Sequence[str]) -> str:
+    """Name the publications: who, what, when, as far as they say it."""
+    known = {row["id"]: row for row in facts["sources"]}
+    return "; ".join(
+        ", ".join(
+            filter(
+                None, (row["publisher"] or row["attribution"], row["title"], row["published"] and row["published"][:10])
             )
         )
-    w.add(*(tables.ActivitySpecialty(activity_id=activity_id, specialty_code=code) for code in row["specialties"]))
+        for row in (known[source] for source in sources)
+    )
 
 
-async def _load_milestones(w: Work, rows: Sequence[Json], by_source: Mapping[str, UUID]) -> None:
+async def _load_milestones(w: Work, facts: Json, by_source: Mapping[str, UUID]) -> None:
     known = await w.sql(sa.select(col(tables.Milestone.programme_id), col(tables.Milestone.on_text)))
     there = {tuple(row) for row in known}
-    for row in rows:
+    for row in facts["programme_milestones"]:
         programme_id = by_source[row["sources"][0]]
         if (programme_id, row["date"]) not in there:
             w.add(
@@ -281,5 +315,6 @@ async def _load_milestones(w: Work, rows: Sequence[Json], by_source: Mapping[str
                     added=row["added"],
                     event=row["event"],
                     sources=",".join(row["sources"]),
+                    citation=_citation(facts, row["sources"]),
                 )
             )

@@ -1,10 +1,12 @@
 """The log of each memorandum: append-only and chained.
 
-An entry seals the facts of its `session` row: ids, times, codes and counts, never names or free text, which lie
-beside it and can be erased. The head of the chain is locked last of all locks, and shows a tail that was cut.
+An entry seals the facts of its `session` or `activity` row: ids, times, codes and counts, never names or free text,
+which lie beside it and can be erased. The head of the chain is locked last of all locks, and shows a tail that was cut.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +20,23 @@ from service.work import Work
 
 READERS = ("coordinator", "programme_admin", "partner_system")
 """Who reads a memorandum's log: entries name the people of every party by id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An entry with the facts that it must seal, as they are stored now; None when the row is gone."""
+
+    entry: tables.LogEntry
+    facts: dict[str, Any] | None
+    is_corrected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """Where the chain of a memorandum ended when it was written down."""
+
+    memorandum_id: UUID
+    head: chain.Head
 
 
 def facts(row: tables.Session) -> dict[str, Any]:
@@ -45,6 +64,32 @@ def facts(row: tables.Session) -> dict[str, Any]:
         "outcome": row.outcome,
         "is_civil_for_requester": row.is_civil_for_requester,
         "is_civil_for_mentor": row.is_civil_for_mentor,
+    }
+
+
+def facts_of_activity(
+    row: tables.Activity, specialties: Sequence[str], institutions: Sequence[tuple[UUID, str]]
+) -> dict[str, Any]:
+    """Give what an entry of the log seals of an activity; `institutions` with their direction, `from` or `to`."""
+    return {
+        "kind": "activity",
+        "activity_id": str(row.id),
+        "memorandum_id": str(row.memorandum_id),
+        "programme_id": str(row.programme_id),
+        "activity": row.kind,
+        "published_kind": row.published_kind,
+        "on": row.on_date and row.on_date.isoformat(),
+        "period": row.period,
+        "from": row.from_on and row.from_on.isoformat(),
+        "until": row.until_on and row.until_on.isoformat(),
+        "days": row.days,
+        "people": None if row.people_op is None else {"op": row.people_op, "count": row.people_count},
+        "specialties": sorted(specialties),
+        "institutions": [
+            {"institution_id": str(place), "direction": direction}
+            for place, direction in sorted(institutions, key=lambda found: (found[1], str(found[0])))
+        ],
+        "source_sha256": row.source and hashlib.sha256(row.source.encode()).hexdigest(),
     }
 
 
@@ -90,20 +135,11 @@ async def append(
     return entry
 
 
-async def entries(
-    w: Work, memorandum_id: UUID, after: int, limit: int
-) -> Sequence[tuple[tables.LogEntry, tables.Session | None]]:
+async def entries(w: Work, memorandum_id: UUID, after: int, limit: int) -> list[Link]:
     """Give the log of a memorandum in its order, after a position."""
     await access.visible_memorandum(w, memorandum_id)
     await access.requires_reader(w, memorandum_id, *READERS)
-    rows = await w.sql(
-        sa.select(tables.LogEntry, tables.Session)
-        .outerjoin(tables.Session, col(tables.Session.id) == col(tables.LogEntry.id))
-        .where(col(tables.LogEntry.memorandum_id) == memorandum_id, col(tables.LogEntry.position) > after)
-        .order_by(col(tables.LogEntry.position))
-        .limit(limit)
-    )
-    return [(row[0], row[1]) for row in rows]
+    return await links_of(w, memorandum_id, after, limit)
 
 
 async def verification(w: Work, memorandum_id: UUID) -> chain.Verification:
@@ -113,43 +149,90 @@ async def verification(w: Work, memorandum_id: UUID) -> chain.Verification:
     return await verify(w, memorandum_id)
 
 
-async def verify(w: Work, memorandum_id: UUID) -> chain.Verification:
-    """As `verification`, for the operator: no visibility asked."""
-    rows = await entries_of(w, memorandum_id)
-    corrected = {entry.corrects for entry, _ in rows if entry.corrects}
-    found = chain.verify(
-        chain.Entry(
-            str(entry.id),
-            _sealed(entry, _facts_as_stored(session, is_corrected=entry.id in corrected)),
-            entry.previous_hash,
-            entry.hash,
-        )
-        for entry, session in rows
-    )
-    head = await w.session.get(tables.LogHead, memorandum_id)
-    if found.ok and (head.hash if head else chain.GENESIS) != found.head:
-        return chain.Verification(ok=False, entries=found.entries, head=found.head, first_broken="head")
+async def verify(w: Work, memorandum_id: UUID, anchor: chain.Head | None = None) -> chain.Verification:
+    """As `verification`, for the operator: no visibility asked. What was anchored must be there still."""
+    links = await links_of(w, memorandum_id)
+    head = await w.session.get(tables.LogHead, memorandum_id, populate_existing=True)
+    end = chain.Head(head.position, head.hash) if head else chain.Head(0, chain.GENESIS)
+    found = chain.verify(plain(links), end=end, anchor=anchor)
+    stray = (await w.sql(_STRAY, {"id": memorandum_id})).scalars().first() if found.ok else None
+    if stray is not None:
+        return chain.Verification(ok=False, entries=found.entries, head=found.head, first_broken=str(stray))
     return found
 
 
-def _facts_as_stored(session: tables.Session | None, *, is_corrected: bool) -> dict[str, Any] | None:
-    """Give the facts that must hash to the entry; a session that hides, or claims to be corrected, gives none."""
-    return facts(session) if session is not None and session.is_corrected == is_corrected else None
+def plain(links: Sequence[Link]) -> list[chain.Entry]:
+    """Give the chain as values to follow; a row that hides, or claims to be corrected, gives no facts."""
+    corrected = {link.entry.corrects for link in links if link.entry.corrects}
+    return [
+        chain.Entry(
+            str(link.entry.id),
+            _sealed(link.entry, link.facts if link.is_corrected == (link.entry.id in corrected) else None),
+            link.entry.previous_hash,
+            link.entry.hash,
+        )
+        for link in links
+    ]
 
 
-async def entries_of(w: Work, memorandum_id: UUID) -> Sequence[tuple[tables.LogEntry, tables.Session | None]]:
-    """Give the whole chain with its facts, as stored now."""
+_STRAY = sa.text("""
+SELECT id FROM (SELECT id FROM session WHERE memorandum_id = :id
+                UNION ALL SELECT id FROM activity WHERE memorandum_id = :id) logged
+WHERE NOT EXISTS (SELECT 1 FROM log_entry e WHERE e.id = logged.id AND e.memorandum_id = :id)
+ORDER BY id LIMIT 1
+""")
+
+
+async def links_of(w: Work, memorandum_id: UUID, after: int = 0, limit: int | None = None) -> list[Link]:
+    """Give the chain, or a part of it, with its facts as they are stored now."""
+    entry, place, area = tables.LogEntry, tables.ActivityInstitution, tables.ActivitySpecialty
     rows = await w.sql(
-        sa.select(tables.LogEntry, tables.Session)
-        .outerjoin(tables.Session, col(tables.Session.id) == col(tables.LogEntry.id))
-        .where(col(tables.LogEntry.memorandum_id) == memorandum_id)
-        .order_by(col(tables.LogEntry.position))
+        sa.select(
+            entry,
+            tables.Session,
+            tables.Activity,
+            sa.select(sa.func.array_agg(col(area.specialty_code)))
+            .where(col(area.activity_id) == col(entry.id))
+            .scalar_subquery(),
+            sa.select(
+                sa.func.array_agg(sa.func.concat_ws(" ", sa.cast(col(place.institution_id), sa.Text), place.direction))
+            )
+            .where(col(place.activity_id) == col(entry.id))
+            .scalar_subquery(),
+        )
+        .outerjoin(tables.Session, col(tables.Session.id) == col(entry.id))
+        .outerjoin(tables.Activity, col(tables.Activity.id) == col(entry.id))
+        .where(col(entry.memorandum_id) == memorandum_id, col(entry.position) > after)
+        .order_by(col(entry.position))
+        .limit(limit)
         .execution_options(populate_existing=True)
     )
-    return [(row[0], row[1]) for row in rows]
+    return [_link(*row) for row in rows]
 
 
-async def verify_all(w: Work) -> dict[UUID, chain.Verification]:
-    """Verify every chain there is."""
-    heads = await w.sql(sa.text("SELECT memorandum_id FROM log_head ORDER BY memorandum_id"))
-    return {memorandum_id: await verify(w, memorandum_id) for memorandum_id in heads.scalars().all()}
+def _link(
+    entry: tables.LogEntry,
+    session: tables.Session | None,
+    activity: tables.Activity | None,
+    specialties: Sequence[str] | None,
+    institutions: Sequence[str] | None,
+) -> Link:
+    if entry.kind == "activity":
+        if activity is None or activity.corrects != entry.corrects:
+            return Link(entry, None, is_corrected=False)
+        places = [(UUID(text[:36]), text[37:]) for text in institutions or ()]
+        return Link(entry, facts_of_activity(activity, specialties or (), places), activity.is_corrected)
+    return Link(entry, facts(session) if session else None, bool(session and session.is_corrected))
+
+
+async def verify_all(w: Work, anchors: Sequence[Anchor] = ()) -> dict[UUID, chain.Verification]:
+    """Verify every chain there is, and every one that was anchored."""
+    anchored: Mapping[UUID, chain.Head] = {each.memorandum_id: each.head for each in anchors}
+    there = set((await w.sql(sa.text("SELECT memorandum_id FROM log_head"))).scalars())
+    return {id_: await verify(w, id_, anchored.get(id_)) for id_ in sorted(there | anchored.keys())}
+
+
+async def anchors(w: Work) -> list[Anchor]:
+    """Give where every chain ends now, to be kept where whoever runs the database cannot write."""
+    rows = (await w.sql(sa.select(tables.LogHead).order_by(col(tables.LogHead.memorandum_id)))).scalars()
+    return [Anchor(row.memorandum_id, chain.Head(row.position, row.hash)) for row in rows]

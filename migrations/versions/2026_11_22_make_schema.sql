@@ -212,6 +212,22 @@ CREATE INDEX ix_consultation_next_wave_at ON consultation USING btree (next_wave
 
 CREATE INDEX ix_consultation_text ON consultation USING btree (coalesce(closed_at, CASE WHEN state = 'draft' THEN created_at END)) WHERE question IS NOT NULL;
 
+CREATE TABLE statistic (
+    id UUID NOT NULL,
+    programme_id UUID NOT NULL,
+    key VARCHAR NOT NULL,
+    op VARCHAR NOT NULL,
+    value INTEGER NOT NULL,
+    as_of VARCHAR,
+    source VARCHAR NOT NULL,
+    citation VARCHAR NOT NULL,
+    CONSTRAINT pk_statistic PRIMARY KEY (id),
+    CONSTRAINT ck_statistic_op_known CHECK (op IN ('=', '>', '>=', '<', '<=', '~')),
+    CONSTRAINT fk_statistic_programme_id_programme FOREIGN KEY(programme_id) REFERENCES programme (id)
+);
+
+CREATE UNIQUE INDEX uq_statistic ON statistic USING btree (programme_id, key, coalesce(as_of, ''));
+
 CREATE TABLE milestone (
     id UUID NOT NULL,
     programme_id UUID NOT NULL,
@@ -221,6 +237,7 @@ CREATE TABLE milestone (
     added INTEGER,
     event VARCHAR NOT NULL,
     sources VARCHAR NOT NULL,
+    citation VARCHAR NOT NULL,
     CONSTRAINT pk_milestone PRIMARY KEY (id),
     CONSTRAINT fk_milestone_programme_id_programme FOREIGN KEY(programme_id) REFERENCES programme (id)
 );
@@ -518,17 +535,23 @@ CREATE TABLE activity (
     days INTEGER,
     people_count INTEGER,
     people_op VARCHAR,
-    note VARCHAR,
+    note BYTEA,
     source VARCHAR,
+    is_corrected BOOLEAN DEFAULT false NOT NULL,
+    corrects UUID,
+    logged_by UUID,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     CONSTRAINT pk_activity PRIMARY KEY (id),
     CONSTRAINT ck_activity_kind_known CHECK (kind IN ('traineeship', 'joint_operation', 'visit', 'conference', 'education', 'research', 'grant', 'publication', 'donation', 'other')),
     CONSTRAINT ck_activity_people_op_known CHECK (people_op IN ('=', '>', '>=', '<', '<=', '~')),
     CONSTRAINT ck_activity_people_whole CHECK ((people_count IS NULL) = (people_op IS NULL)),
+    CONSTRAINT ck_activity_dates_in_order CHECK (until_on > from_on),
     CONSTRAINT ck_activity_period_known CHECK (period ~ '^[0-9]{4}(-(0[1-9]|1[0-2])|-Q[1-4])?$'),
     CONSTRAINT uq_activity_code UNIQUE (code),
     CONSTRAINT fk_activity_programme_id_programme FOREIGN KEY(programme_id) REFERENCES programme (id),
-    CONSTRAINT fk_activity_memorandum_id_memorandum FOREIGN KEY(memorandum_id) REFERENCES memorandum (id)
+    CONSTRAINT fk_activity_memorandum_id_memorandum FOREIGN KEY(memorandum_id) REFERENCES memorandum (id),
+    CONSTRAINT uq_activity_corrects UNIQUE (corrects),
+    CONSTRAINT fk_activity_corrects_activity FOREIGN KEY(corrects) REFERENCES activity (id)
 );
 
 CREATE INDEX ix_activity_memorandum_id ON activity (memorandum_id);

@@ -33,6 +33,7 @@ from service.tables.log import (
     LogHead,
     Milestone,
     Session,
+    Statistic,
 )
 from service.tables.people import (
     AvailabilityException,
@@ -102,6 +103,7 @@ __all__ = [
     "SigningKey",
     "Specialty",
     "SpecialtyParent",
+    "Statistic",
     "WeeklyHours",
     "metadata",
 ]

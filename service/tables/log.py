@@ -3,6 +3,7 @@
 from datetime import date, datetime
 from uuid import UUID
 
+from sqlalchemy import text
 from sqlmodel import Field, SQLModel
 
 from service.tables.care import ROUTES
@@ -137,7 +138,10 @@ class Feedback(SQLModel, table=True):
 
 
 class Activity(SQLModel, table=True):
-    """Everything else a memorandum brings, as it was published; the memorandum may be unknown."""
+    """Everything else a memorandum brings; the memorandum may be unknown. Append-only; `note` is sealed and erasable.
+
+    What is not known is NULL. `until_on` is the first day after it.
+    """
 
     id: UUID = Field(primary_key=True)
     code: str | None = Field(default=None, unique=True)
@@ -152,14 +156,18 @@ class Activity(SQLModel, table=True):
     days: int | None = None
     people_count: int | None = None
     people_op: str | None = None
-    note: str | None = None
+    note: bytes | None = sealed()
     source: str | None = None
+    is_corrected: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    corrects: UUID | None = Field(default=None, foreign_key="activity.id", unique=True)
+    logged_by: UUID | None = None
     created_at: datetime
 
     __table_args__ = (
         one_of("kind", *ACTIVITY_KINDS),
         one_of("people_op", "=", ">", ">=", "<", "<=", "~"),
         check("people_whole", "(people_count IS NULL) = (people_op IS NULL)"),
+        check("dates_in_order", "until_on > from_on"),
         check("period_known", "period ~ '^[0-9]{4}(-(0[1-9]|1[0-2])|-Q[1-4])?$'"),
     )
 
@@ -183,6 +191,24 @@ class ActivitySpecialty(SQLModel, table=True):
     specialty_code: str = Field(primary_key=True, foreign_key="specialty.code")
 
 
+class Statistic(SQLModel, table=True):
+    """A published count of what a programme has brought, with its operator as it was published (`>700`, `~150`)."""
+
+    id: UUID = Field(primary_key=True)
+    programme_id: UUID = Field(foreign_key="programme.id")
+    key: str
+    op: str
+    value: int
+    as_of: str | None = None
+    source: str
+    citation: str
+
+    __table_args__ = (
+        one_of("op", "=", ">", ">=", "<", "<=", "~"),
+        index("uq_statistic", "programme_id", "key", "coalesce(as_of, '')", unique=True),
+    )
+
+
 class Milestone(SQLModel, table=True):
     """A published count of a programme's memoranda."""
 
@@ -194,5 +220,6 @@ class Milestone(SQLModel, table=True):
     added: int | None = None
     event: str
     sources: str
+    citation: str
 
     __table_args__ = (index("uq_milestone", "programme_id", "on_text", unique=True),)

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 import build
 from api import app
 from integrations.world import World
-from service import actor, clock, memorandum_log, tables
+from service import activities, actor, clock, memorandum_log, tables
 from service.work import Work
 from world import MONDAY
 
@@ -47,6 +47,7 @@ REQUEST = {
     "age_band": "child",
     "duration_minutes": 30,
 }
+NEW_PROGRAMME = {"code": "new", "name": "Нова", "name_en": "New", "country": "MD", "zone": "Europe/Chisinau"}
 HAPPENED = {"started_at": "2026-11-15T10:00:00Z", "ended_at": "2026-11-15T10:20:00Z", "outcome": "advice_given"}
 
 
@@ -90,6 +91,9 @@ def bodies(side: Side) -> dict[str, Json]:
         "POST /v1/consultations/{}/offers": {"mentor_id": ids["mentors"]},
         "POST /v1/institutions": {"kind": "hospital"},
         "PATCH /v1/institutions/{}": {"city": "Lviv"},
+        "POST /v1/activities/{}/corrections": {"kind": "visit"},
+        "POST /v1/memoranda/{}/activities": {"kind": "visit"},
+        "POST /v1/programmes/{}/activities": {"kind": "visit"},
         "POST /v1/institutions/{}/memberships": {"network_id": ids["networks"], "from": "2026-01-01"},
         "POST /v1/institutions/{}/memberships/{}/end": {"until": "2026-12-01"},
         "POST /v1/memoranda": {
@@ -116,13 +120,7 @@ def bodies(side: Side) -> dict[str, Json]:
         },
         "PATCH /v1/people/{}": {"display_name": "Changed"},
         "POST /v1/people/{}/verification": {"until": "2027-12-31"},
-        "POST /v1/programmes": {
-            "code": "new",
-            "name": "Нова",
-            "name_en": "New",
-            "country": "MD",
-            "zone": "Europe/Chisinau",
-        },
+        "POST /v1/programmes": NEW_PROGRAMME,
         "PATCH /v1/programmes/{}": {"name_en": "Changed"},
         "POST /v1/sessions/{}/corrections": HAPPENED,
         "POST /v1/sessions/{}/feedback": {"is_useful": True},
@@ -171,7 +169,12 @@ async def _side(w: Work, programme: tables.Programme) -> Side:
         id=clock.new_id(), institution_id=asking.id, network_id=network.id, from_on=date(2026, 1, 1)
     )
     await build.add(w, membership)
+    activity = tables.Activity(
+        id=clock.new_id(), programme_id=programme.id, memorandum_id=memorandum.id, kind="visit", created_at=w.now
+    )
+    await activities.add(w, activity, (), ())
     found: dict[str, Any] = {
+        "activities": activity,
         "appointments": appointment,
         "consultations": asked,
         "institutions": asking,

@@ -117,6 +117,29 @@ def test_a_database_by_address_is_migrated_by_the_operator_only(run: Run, instal
     assert "No active person" in run("token", "nobody@nowhere.example", **told)[2]
 
 
+def test_an_anchor_is_written_once_and_finds_a_log_that_was_cut(run: Run, tmp_path: Path) -> None:
+    run("demo", "--data-only")
+    anchor = tmp_path / "anchor.json"
+    assert run("log", "anchor", "--out", str(anchor))[0] == 0
+    assert run("log", "anchor", "--out", str(anchor))[:2] == (1, "")
+    printed = json.loads(run("log", "anchor")[1])
+    assert printed["heads"] == json.loads(anchor.read_text())["heads"]
+    assert sorted(head["position"] for head in printed["heads"])[-3:] == [0, 1, 1]
+    assert run("log", "verify", "--anchor", str(anchor))[0] == 0
+
+    written = anchor.read_text().replace('"position": 1', '"position": 2')
+    anchor.write_text(written)
+    status, said, _ = run("log", "verify", "--anchor", str(anchor))
+    assert (status, said.count("BROKEN at anchor")) == (1, 2)
+
+
+def test_what_is_no_anchor_is_a_sentence(run: Run, tmp_path: Path) -> None:
+    strange = tmp_path / "strange.json"
+    strange.write_bytes(b"\xff{}")
+    status, said, complaint = run("log", "verify", "--anchor", str(strange))
+    assert (status, said, complaint) == (1, "", "This file is not what `pobratym log anchor` writes.\n")
+
+
 def test_the_chains_of_a_sound_log_hold(run: Run) -> None:
     run("demo", "--data-only")
     status, said, _ = run("log", "verify", "--json")

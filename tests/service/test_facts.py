@@ -6,7 +6,7 @@ from importlib import resources
 import pytest
 import sqlalchemy as sa
 
-from service import facts, tables
+from service import facts, memorandum_log, tables
 from service.rules import availability
 from service.work import Work
 
@@ -25,6 +25,8 @@ TABLES = (
     "activity_institution",
     "activity_specialty",
     "milestone",
+    "statistic",
+    "log_entry",
     "person",
     "role_grant",
     "mentor_profile",
@@ -139,6 +141,26 @@ async def test_an_unknown_kind_of_activity_keeps_its_published_word(w: Work) -> 
     assert (found["a-2024-fr-onco"].people_op, found["a-2024-fr-onco"].people_count) == ("=", 12)
     assert found["a-2024-10-kr2-karolinska"].people_count is None
     assert sum(row.memorandum_id is None for row in found.values()) == 5
+
+
+async def test_an_activity_that_names_a_memorandum_is_in_its_chain(w: Work) -> None:
+    await facts.load(w)
+    named = (await w.sql(sa.text("SELECT id, memorandum_id FROM activity WHERE memorandum_id IS NOT NULL"))).all()
+    entries = (await w.sql(sa.text("SELECT id, memorandum_id FROM log_entry WHERE kind = 'activity'"))).all()
+    assert sorted(named) == sorted(entries)
+    assert len(named) == 2
+    assert [found.ok for found in (await memorandum_log.verify_all(w)).values()] == [True] * 11
+
+
+async def test_published_counts_keep_their_operators_and_name_who_said_so(w: Work) -> None:
+    await facts.load(w)
+    rows = (await w.sql(sa.text("SELECT * FROM statistic"))).all()
+    found = {row.key: row for row in rows}
+    trained = found["clinicians_trained_abroad"]
+    assert (trained.op, trained.value, trained.as_of, trained.source) == (">", 700, "2025-10-10", "002")
+    assert trained.citation.endswith("2025-10-10")
+    assert (found["joint_operations"].op, found["joint_operations"].value) == ("~", 150)
+    assert len(found) == len(facts.published()["statistics"])
 
 
 async def test_no_membership_is_invented(w: Work) -> None:

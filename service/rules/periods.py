@@ -1,0 +1,25 @@
+"""Days as they were published: a day, a month, a quarter, a year, or a first and a last one (domain §2)."""
+
+import re
+from datetime import date
+
+_PERIOD = re.compile(r"(\d{4})(?:-(?:Q([1-4])|(0[1-9]|1[0-2])))?")
+_MONTHS_OF_QUARTER = 3
+
+
+def first_day(on: date | None, period: str | None, from_on: date | None, until_on: date | None) -> date | None:
+    """Give the first day that an activity can have begun on, as far as it is known; its end, if only that is."""
+    if period is not None:
+        return first_day_of(period)
+    return on or from_on or until_on
+
+
+def first_day_of(period: str) -> date:
+    """Give the first day of `2026`, `2026-10` or `2026-Q4`; raises ValueError."""
+    found = _PERIOD.fullmatch(period)
+    if found is None:
+        raise ValueError(period)
+    year, quarter, month = found.groups()
+    if quarter:
+        return date(int(year), (int(quarter) - 1) * _MONTHS_OF_QUARTER + 1, 1)
+    return date(int(year), int(month or 1), 1)

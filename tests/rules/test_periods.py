@@ -1,0 +1,28 @@
+from datetime import date
+
+import pytest
+
+from service.rules import periods
+
+
+@pytest.mark.parametrize(
+    ("period", "day"),
+    [("2026", date(2026, 1, 1)), ("2026-10", date(2026, 10, 1)), ("2026-Q4", date(2026, 10, 1)),
+     ("2026-Q1", date(2026, 1, 1))],
+)  # fmt: skip
+def test_a_period_begins_on_its_first_day(period: str, day: date) -> None:
+    assert periods.first_day(None, period, None, None) == day
+
+
+@pytest.mark.parametrize("period", ["", "26", "2026-13", "2026-Q5", "2026-1", "2026-10-01"])
+def test_what_is_no_period_is_refused(period: str) -> None:
+    with pytest.raises(ValueError, match=r"^" + period):
+        periods.first_day_of(period)
+
+
+def test_a_day_a_first_day_or_else_the_end_is_when_it_began() -> None:
+    one, other = date(2026, 10, 5), date(2026, 10, 9)
+    assert periods.first_day(one, None, None, None) == one
+    assert periods.first_day(None, None, one, other) == one
+    assert periods.first_day(None, None, None, other) == other
+    assert periods.first_day(None, None, None, None) is None
