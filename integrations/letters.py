@@ -151,6 +151,8 @@ def _times(values: Mapping[str, Any], words: dict[str, Any]) -> Iterator[tuple[s
         for side in sides:
             label = labels["time"] if side["who"] is None else _known(labels, f"time_{side['who']}", "side")
             yield label, _moment(values["starts_at"], side["zone"], words["locale"], until=values.get("ends_at"))
+            if side.get("agreed_wall"):
+                yield labels["agreed_wall"], _wall(side["agreed_wall"], side["zone"], words["locale"])
     if values.get("previous_starts_at"):
         yield labels["previous_starts_at"], _by_all_clocks(values["previous_starts_at"], zones, words)
     for number, start in enumerate(values.get("starts", []), 1):
@@ -178,6 +180,12 @@ def _moment(instant: str, zone: str, locale: str, until: str | None = None) -> s
     return (
         f"{dates.format_date(wall, 'full', _CALENDARS[locale])}, {wall:%H:%M}{end} ({_place(zone, locale)}, {offset})"
     )
+
+
+def _wall(wall: str, zone: str, locale: str) -> str:
+    """What a clock of the place shows, or showed: no instant is meant."""
+    at = datetime.fromisoformat(wall)
+    return f"{dates.format_date(at, 'full', _CALENDARS[locale])}, {at:%H:%M} ({_place(zone, locale)})"
 
 
 @functools.lru_cache(maxsize=1024)

@@ -106,7 +106,7 @@ async def _sweep(world: World, stop: asyncio.Event) -> None:
             _log.error("timer_failed", timer=failure.timer, subject_id=str(failure.row_id), exc_info=failure.error)
         if clock.monotonic() - cleaned > HOUSEKEEPING_SECONDS:
             cleaned = clock.monotonic()
-            await sweep.housekeeping(world.database)
+            await sweep.housekeeping(world.database, world.settings.audit_days)
         await _pause(stop, pause)
 
 

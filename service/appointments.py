@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from service import access, admission, answers, bookings, deidentification, errors, events, notices, offers, tables
-from service.rules import lifecycle, matching
+from service.rules import availability, lifecycle, matching
 from service.work import Work
 
 CONSULTATION_REASONS = {"no_longer_needed": "no_longer_needed"}
@@ -247,6 +247,32 @@ async def views(w: Work, rows: Sequence[tables.Appointment]) -> list[View]:
     for found in (await w.sql(statement.order_by(col(kind.role), col(kind.person_id)))).scalars():
         taking_part[found.appointment_id].append(found)
     return [View(row, taking_part[row.id]) for row in rows]
+
+
+async def follow_zone_data(w: Work, appointment_id: UUID) -> None:
+    """The instant stays; if newer zone data shows it at another wall time, everybody is asked whether it still suits.
+
+    Domain §5: nothing moves silently. Whoever minds moves it as they would any other time.
+    """
+    appointment = await w.session.get_one(tables.Appointment, appointment_id)
+    consultation = await bookings.lock_consultation(w, appointment.consultation_id)
+    await w.session.refresh(appointment, with_for_update={"key_share": True})
+    if appointment.status != "booked" or appointment.tzdata_version == availability.TZDATA_VERSION:
+        return
+    appointment.tzdata_version = availability.TZDATA_VERSION
+    rows = await notices.participants(w, appointment.id)
+    agreed = {row.person_id: row.wall for row in rows}
+    for row in rows:
+        row.wall = availability.to_wall(appointment.starts_at, row.zone)
+    if all(row.wall == agreed[row.person_id] for row in rows):
+        return
+    w.touch(appointment)
+    values = await notices.values_of(w, consultation, appointment, rows)
+    values["times"] = [
+        {"who": row.role, "zone": row.zone, "agreed_wall": agreed[row.person_id].isoformat()} for row in rows
+    ]
+    receivers = await notices.people(w, agreed)
+    await notices.to_people(w, "zone_data_changed", consultation, receivers.values(), **values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from service import (
     offers,
     tables,
 )
-from service.rules import lifecycle, policy
+from service.rules import availability, lifecycle, policy
 from service.work import Database, Work
 
 
@@ -119,6 +119,11 @@ TIMERS = (
         "reminder", "SELECT id FROM appointment WHERE remind_at <= :now AND status = 'booked'", appointments.remind
     ),
     Timer(
+        "zone_data",
+        "SELECT id FROM appointment WHERE status = 'booked' AND starts_at > :now AND tzdata_version <> :tzdata_version",
+        appointments.follow_zone_data,
+    ),
+    Timer(
         "memorandum", "SELECT id FROM memorandum WHERE status = 'active' AND valid_until <= :tomorrow", memoranda.expire
     ),
     Timer(
@@ -193,6 +198,7 @@ def _instants(w: Work, statement: str) -> dict[str, object]:
         "tomorrow": (w.now + timedelta(days=1)).date(),
         "grace_hours": policy.DEFAULT.expired_grace_hours,
         "text_days": policy.DEFAULT.case_text_days,
+        "tzdata_version": availability.TZDATA_VERSION,
     }
     return {name: value for name, value in known.items() if f":{name}" in statement}
 
@@ -204,9 +210,11 @@ async def place_events(database: Database) -> None:
         await w.sql(_PLACE_EVENTS)
 
 
-async def housekeeping(database: Database) -> None:
-    """Drop what nobody can use any more."""
+async def housekeeping(database: Database, audit_days: int) -> None:
+    """Drop what nobody can use any more, and audit rows older than `audit_days`."""
     async with database.work(actor.TIMER) as w:
+        await w.sql(sa.text("SELECT set_config('pobratym.retention', 'over', true)"))
+        await w.sql(sa.text("DELETE FROM audit WHERE at < :kept"), {"kept": w.now - timedelta(days=audit_days)})
         instants = {"now": w.now, "day_ago": w.now - timedelta(days=1), "month_ago": w.now - timedelta(days=30)}
         for statement in _HOUSEKEEPING:
             used = {name: value for name, value in instants.items() if f":{name}" in statement}
