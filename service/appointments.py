@@ -119,6 +119,15 @@ async def cancel(w: Work, appointment_id: UUID, reason: str, note: str | None = 
     return appointment
 
 
+async def call_off(w: Work, consultation: tables.Consultation, appointment: tables.Appointment, reason: str) -> None:
+    """By neither side's will the time is free again, held or booked; the consultation goes on seeking."""
+    if appointment.status == "pending":
+        await bookings.release(w, consultation, appointment, reason)
+        return
+    await bookings.cancel(w, consultation, appointment, reason)
+    await lose(w, consultation, "partner", "other")
+
+
 async def lose(w: Work, consultation: tables.Consultation, side: str, reason: str) -> None:
     """The agreed time came to nothing by that side: the consultation goes on, or ends."""
     all_offers = await offers.of_consultation(w, consultation.id)

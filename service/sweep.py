@@ -60,7 +60,7 @@ async def _alert(w: Work, consultation_id: UUID) -> None:
 
 
 async def _memorandum_ended(w: Work, appointment_id: UUID) -> None:
-    """Both sides' coordinators hear of an appointment whose memorandum no longer holds; they decide."""
+    """Both sides' coordinators hear of an appointment whose memorandum no longer holds; by policy it is called off."""
     appointment = await w.session.get_one(tables.Appointment, appointment_id)
     consultation = await bookings.lock_consultation(w, appointment.consultation_id)
     await w.session.refresh(appointment, with_for_update={"key_share": True})
@@ -71,6 +71,9 @@ async def _memorandum_ended(w: Work, appointment_id: UUID) -> None:
     receivers = await notices.coordinators(w, {row.institution_id for row in rows})
     values = await notices.values_of(w, consultation, appointment, rows)
     await notices.to_people(w, "memorandum_ended", consultation, receivers, **values)
+    programme = await w.session.get_one(tables.Programme, consultation.programme_id)
+    if policy.from_overrides(programme.policy).cancels_when_memorandum_ends:
+        await appointments.call_off(w, consultation, appointment, "memorandum_ended")
 
 
 async def _forget(w: Work, consultation_id: UUID) -> None:

@@ -74,6 +74,7 @@ class Policy:
     expired_grace_hours: int = 24
     known_case_share: float = 0.5  # of the usual time, for the mentor who knows the case
     case_text_days: int = 90
+    cancels_when_memorandum_ends: bool = False  # else what is booked stays, and the coordinators decide
 
     def pace(self, priority: str) -> Pace:
         """Give the numbers of one priority."""
@@ -100,6 +101,13 @@ def _number(key: str, value: object, *, least: float, whole: bool = True) -> flo
     return value  # type: ignore[return-value]
 
 
+def _claim(key: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        message = f"{key}: neither true nor false"
+        raise InvalidPolicy(message)
+    return value
+
+
 def from_overrides(overrides: Mapping[str, Any], base: Policy = DEFAULT) -> Policy:
     """Give the base with a programme's own numbers in place; raises InvalidPolicy for an unknown key or a bad value.
 
@@ -111,6 +119,8 @@ def from_overrides(overrides: Mapping[str, Any], base: Policy = DEFAULT) -> Poli
             changes["paces"] = MappingProxyType(dict(base.paces) | _paces(value, base))
         elif key == "known_case_share":
             changes[key] = _number(key, value, least=0.1, whole=False)
+        elif key == "cancels_when_memorandum_ends":
+            changes[key] = _claim(key, value)
         elif key != "paces" and key in {f.name for f in fields(Policy)}:
             changes[key] = _number(key, value, least=1)
         else:

@@ -112,6 +112,7 @@ def test_no_overrides_are_the_default() -> None:
         ({"hold": 20}, "hold"),
         ({"paces": {}}, "paces"),
         ({"hold_minutes": 0}, "hold_minutes"),
+        ({"cancels_when_memorandum_ends": 1}, "cancels_when_memorandum_ends"),
         ({"hold_minutes": "20"}, "hold_minutes"),
         ({"hold_minutes": True}, "hold_minutes"),
         ({"hold_minutes": 1.5}, "hold_minutes"),

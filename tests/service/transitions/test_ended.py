@@ -123,6 +123,34 @@ async def test_a_memorandum_that_ends_is_told_to_the_coordinators_of_both_sides_
     assert await scene.state() == before
 
 
+async def test_where_the_programme_says_so_what_was_booked_under_it_is_called_off_and_seeks_again(scene: Scene) -> None:
+    await scene.rows("""UPDATE programme SET policy = '{"cancels_when_memorandum_ends": true}' RETURNING 1""")
+    await scene.booked()
+    await scene.look()
+    await admin_suspends(scene)
+    await scene.sweep()
+    change = await scene.change()
+    assert ("appointment.cancelled", "appointment") in change.events
+    assert ("consultation.opened", "consultation") in change.events
+    assert {("memorandum_ended", "coordinator"), ("cancelled", "clinician"), ("cancelled", "mentor")} <= set(
+        change.mails
+    )
+    (row,) = await scene.rows("SELECT status, cancel_reason FROM appointment")
+    assert (row.status, row.cancel_reason) == ("cancelled", "memorandum_ended")
+
+
+async def test_a_time_that_was_only_held_under_it_is_released(scene: Scene) -> None:
+    await scene.rows("""UPDATE programme SET policy = '{"cancels_when_memorandum_ends": true}' RETURNING 1""")
+    asked = await scene.request()
+    offered = await scene.offer()
+    body = {"mentor_id": str(scene.people["mentor"].id), "starts_at": offered["starts"][0]}
+    await scene.post("coordinator", f"/v1/consultations/{asked}/holds", body, 201)
+    await admin_suspends(scene)
+    await scene.sweep()
+    (row,) = await scene.rows("SELECT status, cancel_reason FROM appointment")
+    assert (row.status, row.cancel_reason) == ("cancelled", "memorandum_ended")
+
+
 async def test_a_day_after_its_answer_was_due_a_consultation_expires(scene: Scene) -> None:
     await flow.nobody(scene)
     await scene.request()
