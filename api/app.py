@@ -31,7 +31,7 @@ RESOURCES = (
     "activities",
     "reports",
     "events",
-    "webhooks",
+    "webhook_endpoints",
     "links",
     "pages",
 )

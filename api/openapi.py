@@ -83,8 +83,9 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
 def _show_example(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
     """Put the example of a body's shape where every reader looks for it."""
     for content in operation.get("requestBody", {}).get("content", {}).values():
-        name = content["schema"].get("$ref", "").rpartition("/")[2]
-        found = schemas.get(name, {}).get("examples")
+        schema = content["schema"]
+        told = schema.get("anyOf", [schema])[0]  # a body that may be left out is this or null
+        found = schemas.get(told.get("$ref", "").rpartition("/")[2], {}).get("examples")
         if found and "examples" not in content:
             content.setdefault("example", found[0])
 

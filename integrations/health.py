@@ -47,7 +47,9 @@ async def backlog(world: World) -> Backlog:
 
 
 async def _oldest_due_seconds(world: World) -> float:
-    oldest = sa.select(sa.func.min(col(tables.Delivery.next_attempt_at))).where(col(tables.Delivery.state) == "pending")
+    """Tell for how long the oldest mail waits: a webhook may wait for its receiver, which says nothing of us."""
+    waiting = (col(tables.Delivery.state) == "pending", col(tables.Delivery.kind) == "mail")
+    oldest = sa.select(sa.func.min(col(tables.Delivery.next_attempt_at))).where(*waiting)
     async with world.database.work(actor.TIMER) as w:
         due = (await w.sql(oldest)).scalar_one()
         return max(0.0, (w.now - due).total_seconds()) if due else 0.0

@@ -5,19 +5,29 @@ any of its addresses is inside, and the socket goes to what was checked. Redirec
 proxies are not read. A total deadline is the caller's: httpx's timeouts are for each read.
 """
 
+import contextlib
+import contextvars
 import functools
 import ipaddress
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from http import cookiejar
+from typing import Any
 
+import httpcore
 import httpx
 import ssrfguard
-from ssrfguard.httpx import AsyncSafeTransport
+from ssrfguard.httpx import AsyncSafeBackend, AsyncSafeTransport
 
 from integrations.settings import Settings
 
 Refused = ssrfguard.SSRFGuardError
 """What a call raises when its address is refused; what goes wrong on the way is an httpx.HTTPError, as ever."""
+
+
+class TooLarge(httpx.ReadError):
+    """More came than was wanted: what follows is not read."""
+
 
 _USER_AGENT = "pobratym"
 _CONNECTIONS = httpx.Limits(max_connections=50, max_keepalive_connections=20, keepalive_expiry=30.0)
@@ -51,47 +61,126 @@ def client(settings: Settings) -> httpx.AsyncClient:
         transport=_Guard(settings.outbound_allow),
         headers={"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"},
         timeout=_EACH_STEP,
+        cookies=cookiejar.CookieJar(cookiejar.DefaultCookiePolicy(allowed_domains=[])),  # nobody's are kept
         follow_redirects=False,
         trust_env=False,
     )
+
+
+def check(settings: Settings, url: str) -> None:
+    """Go on only if the address may be called as it is written; a name is looked up at each call. Raises Refused."""
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise ssrfguard.BlockedURLError(url, "it is not an address") from error
+    _Rules(settings.outbound_allow).of(parsed).check_url(url)
+
+
+@contextlib.contextmanager
+def at_most(raw_bytes: int) -> Iterator[None]:
+    """Let the calls made inside receive so many bytes in all: status lines, headers and bodies; then TooLarge."""
+    token = _left.set([raw_bytes])
+    try:
+        yield
+    finally:
+        _left.reset(token)
+
+
+_left: contextvars.ContextVar[list[int] | None] = contextvars.ContextVar("bytes_left", default=None)
+
+
+class _Rules:
+    """Which policy is whose: that for everybody, or that for what a setting lets through."""
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        networks = [_network(text) for text in allowed]
+        self._networks = [network for network in networks if network]
+        self._hosts = frozenset(text.lower() for text, found in zip(allowed, networks, strict=True) if not found)
+        self.strict = ssrfguard.Policy(
+            allowed_schemes=frozenset({"https"}),
+            allowed_ports=frozenset({_HTTPS}),
+            denied_networks=_TABLE,
+            allowed_networks=tuple(self._networks),
+        )
+
+    def of(self, url: httpx.URL) -> ssrfguard.Policy:
+        """Give the policy for this address."""
+        host = url.host.lower()
+        if host in self._hosts:
+            return _anywhere()
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return self.strict
+        return _anywhere() if any(address in network for network in self._networks) else self.strict
 
 
 class _Guard(httpx.AsyncBaseTransport):
     """Sends each request under the rules for everybody, or under those for what a setting lets through."""
 
     def __init__(self, allowed: Iterable[str]) -> None:
-        networks = [_network(text) for text in allowed]
-        self._networks = [network for network in networks if network]
-        self._hosts = frozenset(text.lower() for text, found in zip(allowed, networks, strict=True) if not found)
-        strict = ssrfguard.Policy(
-            allowed_schemes=frozenset({"https"}),
-            allowed_ports=frozenset({_HTTPS}),
-            denied_networks=_TABLE,
-            allowed_networks=tuple(self._networks),
-        )
-        self._strict = _transport(strict)
-        self._let_through = _transport(_anywhere())
+        self._rules = _Rules(allowed)
+        self._strict, self._let_through = _Transport(self._rules.strict), _Transport(_anywhere())
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        transport = self._let_through if self._is_let_through(request.url.host.lower()) else self._strict
-        return await transport.handle_async_request(request)
+        is_strict = self._rules.of(request.url) is self._rules.strict
+        return await (self._strict if is_strict else self._let_through).handle_async_request(request)
 
     async def aclose(self) -> None:
         await self._strict.aclose()
         await self._let_through.aclose()
 
-    def _is_let_through(self, host: str) -> bool:
-        if host in self._hosts:
-            return True
-        try:
-            address = ipaddress.ip_address(host)
-        except ValueError:
-            return False
-        return any(address in network for network in self._networks)
+
+class _Transport(AsyncSafeTransport):
+    """The library's transport, whose connections count what comes in."""
+
+    def __init__(self, policy: ssrfguard.Policy) -> None:
+        super().__init__(policy=policy, verify=_certificates(), trust_env=False, limits=_CONNECTIONS)
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=_certificates(),
+            max_connections=_CONNECTIONS.max_connections,
+            max_keepalive_connections=_CONNECTIONS.max_keepalive_connections,
+            keepalive_expiry=_CONNECTIONS.keepalive_expiry,
+            network_backend=_CountingBackend(policy=policy),
+        )
 
 
-def _transport(policy: ssrfguard.Policy) -> AsyncSafeTransport:
-    return AsyncSafeTransport(policy=policy, verify=_certificates(), trust_env=False, limits=_CONNECTIONS)
+class _CountingBackend(AsyncSafeBackend):
+    async def connect_tcp(self, *args: Any, **kwargs: Any) -> httpcore.AsyncNetworkStream:  # noqa: ANN401 - as the base
+        return _Counting(await super().connect_tcp(*args, **kwargs))
+
+
+class _Counting(httpcore.AsyncNetworkStream):
+    """A connection that refuses to read more than its reader wants."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - as the base
+        content = await self._stream.read(max_bytes, timeout)
+        left = _left.get()
+        if left is not None:
+            left[0] -= len(content)
+            if left[0] < 0:
+                raise TooLarge("more came than was wanted")
+        return content
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as the base
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> httpcore.AsyncNetworkStream:
+        return _Counting(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - as the base
+        return self._stream.get_extra_info(info)
 
 
 @functools.cache

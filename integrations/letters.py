@@ -29,8 +29,8 @@ _PAGES = jinja2.Environment(
     keep_trailing_newline=True,
 )
 _CALENDARS = {"uk": "uk_UA", "en": "en_GB"}
-_DEADLINES = ("answer_by", "answer_due_at", "advice_due_at", "held_until", "expires_at")
-_IDS = ("consultation_id", "memorandum_id", "person_id")
+_DEADLINES = ("answer_by", "answer_due_at", "advice_due_at", "held_until", "expires_at", "failing_since", "disabled_at")
+_IDS = ("consultation_id", "memorandum_id", "person_id", "endpoint_id")
 # What a calendar may show: calendars are read by secretaries and phones, so no link there can act.
 _LINKS_OF_EVENT = ("join", "view")
 _LINK = re.compile(r"https?://[!#-;=?-~]+")

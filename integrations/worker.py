@@ -14,7 +14,7 @@ from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.core.qm import QueueManager
 from pgqueuer.domain.models import Job
 
-from integrations import deliver
+from integrations import deliver, lanes
 from integrations.world import World
 from service import clock, errors, queue, sweep
 
@@ -34,6 +34,7 @@ async def run(world: World, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_again(stop, lambda: _take_jobs(world, stop)))
         tasks.create_task(_again(stop, lambda: _sweep(world, stop)))
+        tasks.create_task(_again(stop, lambda: lanes.run(world, stop)))
 
 
 async def _again(stop: asyncio.Event, body: object) -> None:

@@ -21,6 +21,7 @@ fails the build otherwise, and when a module has no place). Those on one line do
     routes               which memoranda link two institutions, and the minutes left
     people               people, roles, verification       registry          programmes, institutions, specialties
     links                one person, one act, once         visits            a browser that is signed in
+    webhooks             sent in lots, settled, judged     subscriptions     the endpoints of partners
     logins               sign-in links, refresh tokens, signing keys
     notices              who is told what
     deliveries           mails as rows: recorded, claimed, settled
@@ -30,7 +31,7 @@ fails the build otherwise, and when a module has no place). Those on one line do
     access               the only way from an id to a row
     audit                who read or did what
     work                 one transaction, one instant, one actor: the only commit
-    queue                jobs in the caller's transaction
+    queue                jobs in a transaction             fanout            its webhooks, a row each
     tables               the whole schema, by area
     crypto               case text at rest, tokens in links
     outcomes             what became of a hand-over: values, not exceptions

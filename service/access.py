@@ -11,6 +11,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import orm
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import SQLModel, col
 
 from service import actor as actors
@@ -20,6 +22,7 @@ from service.work import Work
 Row = TypeVar("Row", bound=SQLModel)
 Condition = sa.ColumnElement[bool]
 READING_OFFERS = ("pending", "countered", "accepted")
+KEEPERS_OF_ENDPOINTS = ("coordinator", "partner_system")
 _ANY_ROLE = ("clinician", "mentor", "coordinator", "partner_system")
 
 
@@ -128,6 +131,11 @@ async def visible_session(w: Work, session_id: UUID) -> tables.Session:
 async def visible_activity(w: Work, activity_id: UUID, *, lock: bool = False) -> tables.Activity:
     """Give the activity to who sees its memorandum, to the institutions in it, and to the programme's admins."""
     return await _one(w, tables.Activity, activity_id, activities_seen(w.actor), lock=lock)
+
+
+async def visible_webhook_endpoint(w: Work, endpoint_id: UUID, *, lock: bool = False) -> tables.WebhookEndpoint:
+    """Give the endpoint to its institution's coordinators and systems."""
+    return await _one(w, tables.WebhookEndpoint, endpoint_id, webhook_endpoints_seen(w.actor), lock=lock)
 
 
 async def may_read_case_text(w: Work, consultation: tables.Consultation) -> bool:
@@ -240,6 +248,32 @@ def activities_seen(actor: actors.Actor) -> Condition:
         col(tables.Activity.memorandum_id).in_(sa.select(col(tables.Memorandum.id)).where(memoranda_seen(actor))),
         _among(tables.Activity.programme_id, actor.programmes("programme_admin")),
         sa.and_(col(tables.Activity.memorandum_id).is_(None), col(tables.Activity.id).in_(taking_part)),
+    )
+
+
+def webhook_endpoints_seen(actor: actors.Actor) -> Condition:
+    """Say which webhook endpoints the actor sees."""
+    theirs = actor.institutions(*KEEPERS_OF_ENDPOINTS)
+    return sa.and_(
+        sa.true() if actor.is_timer else _among(tables.WebhookEndpoint.institution_id, theirs),
+        col(tables.WebhookEndpoint.deleted_at).is_(None),
+    )
+
+
+def events_seen(actor: actors.Actor) -> Condition:
+    """Say which events the actor sees: those that name them; for who keeps an institution, what its webhooks tell."""
+    if actor.is_timer:
+        return sa.true()
+    event, party = tables.Event, tables.MemorandumParty
+    theirs = actor.institutions(*KEEPERS_OF_ENDPOINTS)
+    under = sa.select(col(party.memorandum_id)).where(_among(party.institution_id, theirs))
+    return sa.or_(
+        col(event.person_ids).contains([actor.person_id]),
+        col(event.institution_ids).op("&&")(sa.bindparam(None, sorted(theirs), type_=ARRAY(PG_UUID)))
+        if theirs
+        else sa.false(),
+        col(event.memorandum_id).in_(under) if theirs else sa.false(),
+        _among(event.programme_id, actor.programmes("programme_admin")),
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from service import clock
@@ -19,6 +20,11 @@ from service import clock
 KEY_BYTES = 32
 _NONCE = 12
 _MAC = 20
+
+
+def public_key(private: bytes) -> bytes:
+    """Give the public half of an ed25519 key."""
+    return ed25519.Ed25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
 
 
 class CannotDecrypt(Exception):

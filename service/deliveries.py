@@ -92,7 +92,7 @@ FROM (
           AND newer.sequence > one.sequence AND newer.kind = 'mail'
     ) AS is_overtaken
     FROM delivery one
-    WHERE id = :id AND state = 'pending' AND next_attempt_at <= :now
+    WHERE id = :id AND kind = 'mail' AND state = 'pending' AND next_attempt_at <= :now
     FOR UPDATE SKIP LOCKED
 ) due
 WHERE delivery.id = due.id
@@ -159,6 +159,7 @@ async def enqueue_due(w: Work, limit: int = 500) -> int:
         await w.session.exec(
             sa.select(col(tables.Delivery.id), col(tables.Delivery.attempt))  # type: ignore[call-overload]
             .where(
+                col(tables.Delivery.kind) == "mail",
                 col(tables.Delivery.state) == "pending",
                 col(tables.Delivery.next_attempt_at) <= w.now,
             )

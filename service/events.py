@@ -4,12 +4,17 @@ A payload is thin (contract §4): ids, state, times, links; never case text or c
 and change; `record` lets the subject's version rise, so that a consumer can drop what is stale.
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from service import clock, tables
+import sqlalchemy as sa
+from sqlmodel import col
+
+from service import access, clock, tables
 from service.tables import columns
 from service.work import Work
 
@@ -55,6 +60,7 @@ _PATHS = {
     "memorandum": "/v1/memoranda/{}",
     "mentor": "/v1/mentors/{}/availability",
     "activity": "/v1/activities/{}",
+    "webhook_endpoint": "/v1/webhook-endpoints/{}",
 }
 
 
@@ -103,8 +109,9 @@ def record(  # noqa: PLR0913 - the payload's fields, each by name
     data |= {name: value for name, value in optional.items() if value is not None}
     path = _PATHS.get(type_.partition(".")[0])
     data["links"] = {"self": path.format(subject_id)} if path else {}
+    row_id = clock.new_id()
     event = tables.Event(
-        id=clock.new_id(),
+        id=row_id,
         type=type_,
         subject_id=subject_id,
         subject_version=version,
@@ -113,10 +120,40 @@ def record(  # noqa: PLR0913 - the payload's fields, each by name
         institution_ids=_unique(audience.institution_ids),
         person_ids=_unique(audience.person_ids),
         occurred_at=w.now,
-        data=data,
+        body=body(type_, w.now, data),
     )
     w.add(event)
+    w.told.append(row_id)
     return event
+
+
+def body(type_: str, at: datetime, data: Mapping[str, object]) -> str:
+    """Write what every receiver gets (contract §4): the bytes that are signed are these, in UTF-8."""
+    return json.dumps(
+        {"type": type_, "timestamp": instant(at), "data": data}, ensure_ascii=False, separators=(",", ":")
+    )
+
+
+def read(written: str) -> dict[str, Any]:
+    """Read what `body` wrote."""
+    found: dict[str, Any] = json.loads(written)
+    return found
+
+
+async def feed(
+    w: Work, *, after: int, limit: int, types: Sequence[str] = (), memorandum_id: UUID | None = None
+) -> list[tables.Event]:
+    """Give the events that the actor may see behind a position, in their order: one more than `limit` at most.
+
+    What has no position yet is left out: nothing will ever be put before what was given.
+    """
+    event = tables.Event
+    statement = sa.select(event).where(col(event.position) > after, access.events_seen(w.actor))
+    if types:
+        statement = statement.where(col(event.type).in_(types))
+    if memorandum_id is not None:
+        statement = statement.where(col(event.memorandum_id) == memorandum_id)
+    return list((await w.sql(statement.order_by(col(event.position)).limit(limit + 1))).scalars())
 
 
 def _unique(ids: Iterable[UUID]) -> list[UUID]:

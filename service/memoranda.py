@@ -4,7 +4,7 @@ Suspending or ending one changes the memorandum only: its appointments are the s
 institutions are linked is told in `routes`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -140,11 +140,22 @@ async def transition(
     )
     view = (await views(w, [row]))[0]
     if to in _EVENTS:
-        audience = events.Audience(row.programme_id, row.id, tuple(party.institution_id for party in view.parties))
+        parties = [party.institution_id for party in view.parties]
+        audience = events.Audience(row.programme_id, row.id, (*parties, *await _members(w, parties)))
         events.record(w, _EVENTS[to], row, row.id, audience, state=to)
     else:
         w.touch(row)
     return view
+
+
+async def _members(w: Work, networks: Collection[UUID]) -> list[UUID]:
+    """Name who belongs to these networks: their memorandum is theirs too."""
+    membership = tables.Membership
+    statement = sa.select(col(membership.institution_id)).where(
+        col(membership.network_id).in_(networks),
+        sa.or_(col(membership.until_on).is_(None), col(membership.until_on) > w.now.date()),
+    )
+    return list((await w.sql(statement)).scalars())
 
 
 async def expire(w: Work, memorandum_id: UUID) -> None:

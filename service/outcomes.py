@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The other side has taken it; `status` is its own code, where it has one."""
+    """The other side has taken it; `status` is its own code, where it has one, `response` the first it said."""
 
     status: int | None
+    response: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,8 @@ class Retry:
 
     after_seconds: int | None
     error: str
+    status: int | None = None
+    response: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,13 @@ class Refused:
     """It will never work as it is; no further attempt is of use."""
 
     error: str
+    status: int | None = None
+    response: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gone(Refused):
+    """The receiver wants nothing any more: not this, and nothing else."""
 
 
 Outcome = Delivered | Retry | Refused

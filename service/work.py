@@ -22,7 +22,7 @@ from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from service import actor as actors
-from service import clock, crypto, errors, queue, tables
+from service import clock, crypto, errors, fanout, queue, tables
 from service.tables import columns
 
 T = TypeVar("T")
@@ -75,6 +75,7 @@ class Work:
     keys: crypto.Keys
     request_id: str | None = None
     jobs: list[tuple[UUID, int]] = field(default_factory=list)  # deliveries to hand to a worker when this commits
+    told: list[UUID] = field(default_factory=list)  # events whose webhooks become rows when this commits
 
     pending: list[SQLModel] = field(default_factory=list)  # rows to insert at the next flush
 
@@ -140,6 +141,7 @@ class Database:
                 w = Work(session, self.clock.now(), actor, self.keys, request_id)
                 yield w
                 await w.flush()
+                await fanout.put(session, w.told, w.now)
                 await queue.put(session, w.jobs)
                 await session.commit()
         except DBAPIError as error:

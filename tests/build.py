@@ -325,6 +325,22 @@ async def seat(w: Work, appointment: tables.Appointment, person_id: UUID, buffer
     )
 
 
+async def webhook(w: Work, place: tables.Institution, **fields: Any) -> tuple[tables.WebhookEndpoint, tables.Delivery]:
+    """Make an endpoint of this institution, with a delivery that is due."""
+    defaults: dict[str, Any] = {"url": "https://hospital.example/in", "created_at": w.now}
+    endpoint = tables.WebhookEndpoint(id=clock.new_id(), institution_id=place.id, **(defaults | fields))
+    await add(w, endpoint)
+    delivery = tables.Delivery(
+        id=clock.new_id(),
+        kind="webhook",
+        endpoint_id=endpoint.id,
+        body='{"type": "webhook_endpoint.test"}',
+        next_attempt_at=w.now,
+        created_at=w.now,
+    )
+    return endpoint, await add(w, delivery)
+
+
 async def actor(w: Work, who: tables.Person) -> Actor:
     """Give the person as whoever acts, with the grants they hold now."""
     rows = (await w.sql(sa.select(tables.RoleGrant).where(col(tables.RoleGrant.person_id) == who.id))).scalars()

@@ -203,7 +203,11 @@ class Scene:
         for table in ("consultation", "offer", "appointment", "memorandum"):
             for row in await self.rows(f"SELECT id, version FROM {table}"):
                 self.versions[row.id] = row.version
-        mails = [m for m in await self.rows("SELECT * FROM delivery ORDER BY id") if m.id not in self.seen_mails]
+        mails = [
+            m
+            for m in await self.rows("SELECT * FROM delivery WHERE kind = 'mail' ORDER BY id")
+            if m.id not in self.seen_mails
+        ]
         self.seen_mails |= {mail.id for mail in mails}
         return Change(
             sorted([(event.type, await self._subject(event)) for event in events]),

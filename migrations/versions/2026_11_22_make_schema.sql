@@ -11,7 +11,7 @@ CREATE TABLE event (
     institution_ids UUID[] DEFAULT '{}' NOT NULL,
     person_ids UUID[] DEFAULT '{}' NOT NULL,
     occurred_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    data JSONB DEFAULT '{}' NOT NULL,
+    body VARCHAR NOT NULL,
     CONSTRAINT pk_event PRIMARY KEY (id),
     CONSTRAINT uq_event_position UNIQUE (position)
 );
@@ -211,6 +211,36 @@ CREATE INDEX ix_consultation_institution_id_id ON consultation USING btree (inst
 CREATE INDEX ix_consultation_next_wave_at ON consultation USING btree (next_wave_at) WHERE next_wave_at IS NOT NULL;
 
 CREATE INDEX ix_consultation_text ON consultation USING btree (coalesce(closed_at, CASE WHEN state = 'draft' THEN created_at END)) WHERE question IS NOT NULL;
+
+CREATE TABLE webhook_endpoint (
+    version INTEGER DEFAULT 1 NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    id UUID NOT NULL,
+    institution_id UUID NOT NULL,
+    url VARCHAR NOT NULL,
+    types TEXT[] DEFAULT '{}' NOT NULL,
+    memoranda UUID[] DEFAULT '{}' NOT NULL,
+    signature VARCHAR NOT NULL,
+    state VARCHAR NOT NULL,
+    why VARCHAR,
+    created_by UUID,
+    deleted_at TIMESTAMP WITH TIME ZONE,
+    failing_since TIMESTAMP WITH TIME ZONE,
+    warned_percent INTEGER NOT NULL,
+    counted_from TIMESTAMP WITH TIME ZONE,
+    counted INTEGER NOT NULL,
+    counted_failed INTEGER NOT NULL,
+    broken_until TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT pk_webhook_endpoint PRIMARY KEY (id),
+    CONSTRAINT ck_webhook_endpoint_signature_known CHECK (signature IN ('v1', 'v1a')),
+    CONSTRAINT ck_webhook_endpoint_state_known CHECK (state IN ('active', 'paused', 'disabled')),
+    CONSTRAINT ck_webhook_endpoint_why_known CHECK (why IN ('by_hand', 'gone', 'failing')),
+    CONSTRAINT ck_webhook_endpoint_why_not_active CHECK ((state = 'active') = (why IS NULL)),
+    CONSTRAINT fk_webhook_endpoint_institution_id_institution FOREIGN KEY(institution_id) REFERENCES institution (id),
+    CONSTRAINT fk_webhook_endpoint_created_by_person FOREIGN KEY(created_by) REFERENCES person (id)
+);
+
+CREATE INDEX ix_webhook_endpoint_institution_id ON webhook_endpoint (institution_id);
 
 CREATE TABLE statistic (
     id UUID NOT NULL,
@@ -494,6 +524,21 @@ CREATE INDEX ix_appointment_starts_at ON appointment USING btree (starts_at, id)
 
 CREATE UNIQUE INDEX uq_appointment_live ON appointment USING btree (consultation_id) WHERE status IN ('pending', 'booked');
 
+CREATE TABLE webhook_secret (
+    id UUID NOT NULL,
+    endpoint_id UUID NOT NULL,
+    sealed BYTEA NOT NULL,
+    public_key VARCHAR,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT pk_webhook_secret PRIMARY KEY (id),
+    CONSTRAINT fk_webhook_secret_endpoint_id_webhook_endpoint FOREIGN KEY(endpoint_id) REFERENCES webhook_endpoint (id)
+);
+
+CREATE INDEX ix_webhook_secret_endpoint_id ON webhook_secret (endpoint_id);
+
+CREATE UNIQUE INDEX uq_webhook_secret_current ON webhook_secret USING btree (endpoint_id) WHERE expires_at IS NULL;
+
 CREATE TABLE log_head (
     memorandum_id UUID NOT NULL,
     position INTEGER NOT NULL,
@@ -693,12 +738,15 @@ CREATE TABLE delivery (
     id UUID NOT NULL,
     kind VARCHAR NOT NULL,
     event_id UUID,
+    endpoint_id UUID,
     person_id UUID,
     appointment_id UUID,
     sequence INTEGER,
     payload JSONB DEFAULT '{}' NOT NULL,
+    body VARCHAR,
     state VARCHAR NOT NULL,
     attempt INTEGER NOT NULL,
+    attempts_before INTEGER DEFAULT 0 NOT NULL,
     next_attempt_at TIMESTAMP WITH TIME ZONE,
     useless_after TIMESTAMP WITH TIME ZONE,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
@@ -708,16 +756,26 @@ CREATE TABLE delivery (
     CONSTRAINT ck_delivery_kind_known CHECK (kind IN ('mail', 'webhook')),
     CONSTRAINT ck_delivery_state_known CHECK (state IN ('pending', 'delivered', 'refused', 'dead', 'dropped')),
     CONSTRAINT ck_delivery_due_while_pending CHECK ((state = 'pending') = (next_attempt_at IS NOT NULL)),
+    CONSTRAINT ck_delivery_webhook_whole CHECK ((kind = 'webhook') = (endpoint_id IS NOT NULL AND body IS NOT NULL)),
     CONSTRAINT fk_delivery_event_id_event FOREIGN KEY(event_id) REFERENCES event (id),
+    CONSTRAINT fk_delivery_endpoint_id_webhook_endpoint FOREIGN KEY(endpoint_id) REFERENCES webhook_endpoint (id),
     CONSTRAINT fk_delivery_person_id_person FOREIGN KEY(person_id) REFERENCES person (id),
     CONSTRAINT fk_delivery_appointment_id_appointment FOREIGN KEY(appointment_id) REFERENCES appointment (id)
 );
 
 CREATE INDEX ix_delivery_appointment_id ON delivery (appointment_id);
 
-CREATE INDEX ix_delivery_next_attempt_at ON delivery USING btree (next_attempt_at) WHERE state = 'pending';
+CREATE INDEX ix_delivery_endpoint_id ON delivery USING btree (endpoint_id, id) WHERE kind = 'webhook';
+
+CREATE INDEX ix_delivery_endpoint_next_attempt_at ON delivery USING btree (endpoint_id, next_attempt_at) WHERE state = 'pending' AND kind = 'webhook';
+
+CREATE INDEX ix_delivery_event_id ON delivery (event_id);
+
+CREATE INDEX ix_delivery_next_attempt_at ON delivery USING btree (next_attempt_at) WHERE state = 'pending' AND kind = 'mail';
 
 CREATE INDEX ix_delivery_person_id ON delivery (person_id);
+
+CREATE UNIQUE INDEX uq_delivery_endpoint_event ON delivery USING btree (endpoint_id, event_id) WHERE kind = 'webhook';
 
 CREATE TABLE session (
     id UUID NOT NULL,
@@ -799,6 +857,9 @@ CREATE TABLE delivery_attempt (
     duration_ms INTEGER NOT NULL,
     outcome VARCHAR NOT NULL,
     error VARCHAR,
+    status INTEGER,
+    response VARCHAR,
+    next_attempt_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT pk_delivery_attempt PRIMARY KEY (delivery_id, attempt),
     CONSTRAINT fk_delivery_attempt_delivery_id_delivery FOREIGN KEY(delivery_id) REFERENCES delivery (id)
 );

@@ -9,7 +9,7 @@
     gate                who may consult whom, with every rule that refuses
     score, matching     who is asked first, and at which times
     lifecycle           the states, and what may follow what
-    retry               when a failed delivery is tried again
+    retry, receiver     when a failed delivery is tried again; when a receiver is left alone
     deidentify          what in a free text could name a patient
     chain               the log's hashes
 

@@ -23,6 +23,8 @@ from service.tables.delivery import (
     Event,
     IdempotencyKey,
     RateLimit,
+    WebhookEndpoint,
+    WebhookSecret,
 )
 from service.tables.log import (
     Activity,
@@ -104,6 +106,8 @@ __all__ = [
     "Specialty",
     "SpecialtyParent",
     "Statistic",
+    "WebhookEndpoint",
+    "WebhookSecret",
     "WeeklyHours",
     "metadata",
 ]

@@ -4,15 +4,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger
+from sqlalchemy import BigInteger, text
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 from sqlmodel import Field, SQLModel
 
-from service.tables.columns import check, ids, index, json_object, one_of
+from service.tables.columns import Versioned, check, ids, index, json_object, one_of, texts
 
 
 class Event(SQLModel, table=True):
-    """One change of one subject; `position` is given after the commit, in an order without gaps."""
+    """One change of one subject; `position` is given after the commit, in an order without gaps.
+
+    `body` is what every receiver gets, byte for byte: by webhook, and by asking for events.
+    """
 
     id: UUID = Field(primary_key=True)
     position: int | None = Field(default=None, sa_type=BigInteger, unique=True)
@@ -24,7 +27,7 @@ class Event(SQLModel, table=True):
     institution_ids: list[UUID] = ids()
     person_ids: list[UUID] = ids()
     occurred_at: datetime
-    data: dict[str, Any] = json_object()
+    body: str
 
     __table_args__ = (
         index("ix_event_unplaced", "id", where="position IS NULL"),
@@ -38,18 +41,69 @@ class Event(SQLModel, table=True):
     )
 
 
+class WebhookEndpoint(Versioned, table=True):
+    """An address at a partner that is told of events: all those it may see, or the `types` and `memoranda` named."""
+
+    __tablename__ = "webhook_endpoint"
+    id: UUID = Field(primary_key=True)
+    institution_id: UUID = Field(foreign_key="institution.id", index=True)
+    url: str
+    types: list[str] = texts()
+    memoranda: list[UUID] = ids()
+    signature: str = "v1"
+    state: str = "active"
+    why: str | None = None  # why it is not active
+    created_by: UUID | None = Field(default=None, foreign_key="person.id")
+    deleted_at: datetime | None = None
+    failing_since: datetime | None = None  # the first failure after the last success
+    warned_percent: int = 0  # of the time after which it is disabled; the coordinators were told at this much
+    counted_from: datetime | None = None  # the circuit breaker's window: attempts and failures since then
+    counted: int = 0
+    counted_failed: int = 0
+    broken_until: datetime | None = None  # the breaker is open: nothing is tried before
+
+    __table_args__ = (
+        one_of("signature", "v1", "v1a"),
+        one_of("state", "active", "paused", "disabled"),
+        one_of("why", "by_hand", "gone", "failing"),
+        check("why_not_active", "(state = 'active') = (why IS NULL)"),
+    )
+
+
+class WebhookSecret(SQLModel, table=True):
+    """What an endpoint's deliveries are signed with; one that was replaced signs too, until it expires."""
+
+    __tablename__ = "webhook_secret"
+    id: UUID = Field(primary_key=True)
+    endpoint_id: UUID = Field(foreign_key="webhook_endpoint.id", index=True)
+    sealed: bytes = Field(sa_type=BYTEA)  # the key in base64, sealed under this row's id
+    public_key: str | None = None
+    created_at: datetime
+    expires_at: datetime | None = None
+
+    __table_args__ = (
+        index("uq_webhook_secret_current", "endpoint_id", unique=True, where="expires_at IS NULL"),
+    )  # fmt: skip
+
+
 class Delivery(SQLModel, table=True):
-    """One mail or webhook to one receiver: the truth of its sending. `payload` is plain values, never case text."""
+    """One mail or webhook to one receiver: the truth of its sending.
+
+    A mail's `payload` is plain values, never case text; a webhook's `body` is the very text that is signed and sent.
+    """
 
     id: UUID = Field(primary_key=True)
     kind: str
-    event_id: UUID | None = Field(default=None, foreign_key="event.id")
+    event_id: UUID | None = Field(default=None, foreign_key="event.id", index=True)
+    endpoint_id: UUID | None = Field(default=None, foreign_key="webhook_endpoint.id")
     person_id: UUID | None = Field(default=None, foreign_key="person.id", index=True)
     appointment_id: UUID | None = Field(default=None, foreign_key="appointment.id", index=True)
     sequence: int | None = None  # the appointment's when it was recorded: an overtaken invite is dropped
     payload: dict[str, Any] = json_object()
+    body: str | None = None
     state: str = "pending"
     attempt: int = 0
+    attempts_before: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})  # it was last sent again
     next_attempt_at: datetime | None = None
     useless_after: datetime | None = None
     created_at: datetime
@@ -60,12 +114,19 @@ class Delivery(SQLModel, table=True):
         one_of("kind", "mail", "webhook"),
         one_of("state", "pending", "delivered", "refused", "dead", "dropped"),
         check("due_while_pending", "(state = 'pending') = (next_attempt_at IS NOT NULL)"),
-        index("ix_delivery_next_attempt_at", "next_attempt_at", where="state = 'pending'"),
-    )
+        check("webhook_whole", "(kind = 'webhook') = (endpoint_id IS NOT NULL AND body IS NOT NULL)"),
+        index("ix_delivery_next_attempt_at", "next_attempt_at", where="state = 'pending' AND kind = 'mail'"),
+        index(
+            "ix_delivery_endpoint_next_attempt_at", "endpoint_id", "next_attempt_at",
+            where="state = 'pending' AND kind = 'webhook'",
+        ),
+        index("ix_delivery_endpoint_id", "endpoint_id", "id", where="kind = 'webhook'"),
+        index("uq_delivery_endpoint_event", "endpoint_id", "event_id", unique=True, where="kind = 'webhook'"),
+    )  # fmt: skip
 
 
 class DeliveryAttempt(SQLModel, table=True):
-    """One try at a delivery."""
+    """One try at a delivery; `status` and the first of the `response` are the receiver's, where there was one."""
 
     __tablename__ = "delivery_attempt"
     delivery_id: UUID = Field(primary_key=True, foreign_key="delivery.id")
@@ -74,6 +135,9 @@ class DeliveryAttempt(SQLModel, table=True):
     duration_ms: int
     outcome: str
     error: str | None = None
+    status: int | None = None
+    response: str | None = None
+    next_attempt_at: datetime | None = None
 
 
 class Audit(SQLModel, table=True):

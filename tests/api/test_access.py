@@ -50,6 +50,13 @@ REQUEST = {
 NEW_PROGRAMME = {"code": "new", "name": "Нова", "name_en": "New", "country": "MD", "zone": "Europe/Chisinau"}
 HAPPENED = {"started_at": "2026-11-15T10:00:00Z", "ended_at": "2026-11-15T10:20:00Z", "outcome": "advice_given"}
 
+WEBHOOKS = {
+    "POST /v1/webhook-endpoints": {"url": "https://hospital.example/in"},
+    "PATCH /v1/webhook-endpoints/{}": {"types": ["offer.sent"]},
+    "POST /v1/webhook-endpoints/{}/recover": {"since": "2026-11-15T10:00:00Z"},
+    "POST /v1/webhook-endpoints/{}/rotate-secret": {"overlap_hours": 1},
+}
+
 
 @dataclass(slots=True)
 class Side:
@@ -124,6 +131,7 @@ def bodies(side: Side) -> dict[str, Json]:
         "PATCH /v1/programmes/{}": {"name_en": "Changed"},
         "POST /v1/sessions/{}/corrections": HAPPENED,
         "POST /v1/sessions/{}/feedback": {"is_useful": True},
+        **WEBHOOKS,
         "POST /v1/specialties": {"code": "new", "name_en": "New", "name_uk": "Нова"},
         "PUT /demo/clock": {"now": None},
     }
@@ -173,8 +181,11 @@ async def _side(w: Work, programme: tables.Programme) -> Side:
         id=clock.new_id(), programme_id=programme.id, memorandum_id=memorandum.id, kind="visit", created_at=w.now
     )
     await activities.add(w, activity, (), ())
+    endpoint, delivery = await build.webhook(w, asking)
     found: dict[str, Any] = {
         "activities": activity,
+        "webhook-endpoints": endpoint,
+        "deliveries": delivery,
         "appointments": appointment,
         "consultations": asked,
         "institutions": asking,

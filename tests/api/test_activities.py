@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 import build
 from integrations.world import World
-from service import actor, memorandum_log, tables
+from service import actor, events, memorandum_log, tables
 from service.rules import chain
 
 Json = dict[str, Any]
@@ -170,8 +170,8 @@ async def test_an_event_tells_both_sides_of_an_activity(scene: Scene) -> None:
     async with scene.world.database.work(actor.TIMER) as w:
         (event,) = (await w.sql(sa.text("SELECT * FROM event WHERE type = 'activity.logged'"))).all()
     assert event.institution_ids == sorted([scene.asking.id, scene.partner.id])
-    assert event.data["links"] == {"self": f"/v1/activities/{made['id']}"}
-    assert "note" not in event.data
+    assert events.read(event.body)["data"]["links"] == {"self": f"/v1/activities/{made['id']}"}
+    assert "note" not in event.body
 
 
 async def test_what_names_somebody_is_refused_until_it_is_confirmed(scene: Scene) -> None:

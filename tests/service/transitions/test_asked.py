@@ -38,7 +38,9 @@ async def test_a_request_filed_with_consent_is_opened_and_its_first_wave_asked(s
 
 async def test_the_opened_event_says_open_and_the_offered_event_says_offered(scene: Scene) -> None:
     await scene.request()
-    told = await scene.rows("SELECT type, data->>'state' AS state FROM event WHERE type LIKE 'consultation.%'")
+    told = await scene.rows(
+        "SELECT type, CAST(body AS json)->'data'->>'state' AS state FROM event WHERE type LIKE 'consultation.%'"
+    )
     assert {(row.type, row.state) for row in told} == {
         ("consultation.opened", "open"),
         ("consultation.offered", "offered"),

@@ -1,0 +1,61 @@
+"""The webhooks of a transaction: one row for each of its events and each endpoint that may see it, before it commits.
+
+The rows are the truth. That there are some is told to whoever listens (PostgreSQL's NOTIFY, which leaves with the
+commit and not before); who did not listen finds them by their time. An endpoint that is paused or disabled gets no
+rows: it recovers them from the events.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+CHANNEL = "pobratym_webhooks"
+
+SEEN = """\
+(p.institution_id = ANY (e.institution_ids) OR EXISTS (
+    SELECT FROM memorandum_party m WHERE m.memorandum_id = e.memorandum_id AND m.institution_id = p.institution_id))"""
+"""Whether institution `p` may see event `e`: it takes part, or it is a party to the memorandum, ended or not."""
+
+WANTED = """\
+(p.types = '{}' OR e.type = ANY (p.types)) AND (p.memoranda = '{}' OR e.memorandum_id = ANY (p.memoranda))"""
+"""Whether endpoint `p` asked for event `e`."""
+
+# The id of a row: that of its event up to the version digit, so the same instant, and PostgreSQL's chance behind it.
+_INSERT = f"""\
+INSERT INTO delivery (id, kind, event_id, endpoint_id, body, state, attempt, next_attempt_at, created_at)
+SELECT CAST(left(CAST(e.id AS text), 15) || substr(CAST(gen_random_uuid() AS text), 16) AS uuid), 'webhook', e.id, p.id,
+    e.body, 'pending', 0, :now, :now
+FROM event e JOIN webhook_endpoint p ON p.state = 'active' AND p.deleted_at IS NULL AND {SEEN} AND {WANTED}
+"""  # noqa: S608 - two conditions of our own
+
+_PUT_ALL = f"""
+WITH told AS ({_INSERT} WHERE e.id = ANY (:events) RETURNING endpoint_id)
+SELECT pg_notify('{CHANNEL}', CAST(endpoint_id AS text)) FROM (SELECT DISTINCT endpoint_id FROM told) one_each
+"""  # noqa: S608 - as above
+_PUT = sa.text(_PUT_ALL).bindparams(sa.bindparam("events", type_=ARRAY(PG_UUID)))
+
+_RECOVER = f"""
+WITH missing AS ({_INSERT} WHERE p.id = :endpoint AND e.occurred_at >= :since
+                 ON CONFLICT (endpoint_id, event_id) WHERE kind = 'webhook' DO NOTHING RETURNING id),
+failed AS (UPDATE delivery d
+           SET state = 'pending', next_attempt_at = :now, attempts_before = d.attempt, settled_at = NULL
+           FROM event e WHERE e.id = d.event_id AND e.occurred_at >= :since AND d.endpoint_id = :endpoint
+           AND d.kind = 'webhook' AND d.state IN ('refused', 'dead', 'dropped') RETURNING d.id)
+SELECT (SELECT count(*) FROM missing) + (SELECT count(*) FROM failed) AS count
+"""  # noqa: S608 - as above
+RECOVER = sa.text(_RECOVER)
+"""Have sent what the endpoint missed since an instant: what was never a row, and what came to nothing."""
+
+NOTIFY = sa.text(f"SELECT pg_notify('{CHANNEL}', :endpoint)")
+"""Tell whoever listens that something of this endpoint is due."""
+
+
+async def put(session: AsyncSession, events: Collection[UUID], now: datetime) -> None:
+    """Have a row for each of these events and each active endpoint that may see it and asked for it."""
+    if events:
+        await session.exec(_PUT, params={"events": list(events), "now": now})  # type: ignore[call-overload]

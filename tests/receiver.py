@@ -1,0 +1,89 @@
+"""A partner's receiver on a real socket of this machine, which answers as a test wants."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import flow
+
+Answer = Callable[["Receiver", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One request, as it came."""
+
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Receiver:
+    """Keeps every request; answers 204 unless `answers` (raw responses, one each, the last for ever) say otherwise."""
+
+    answers: list[bytes] = field(default_factory=list)
+    arrivals: list[Arrival] = field(default_factory=list)
+    connections: int = 0
+    in_flight: int = 0
+    most_in_flight: int = 0
+    seconds: float = 0.0
+    url: str = ""
+
+    @property
+    def ids(self) -> list[str]:
+        """Name the webhooks, in the order in which they came."""
+        return [arrival.headers["webhook-id"] for arrival in self.arrivals]
+
+    def status(self, code: int, *headers: str) -> None:
+        """Answer with this status from now on."""
+        lines = [f"HTTP/1.1 {code} Said", "Content-Length: 0", *headers]
+        self.answers = ["\r\n".join([*lines, "", ""]).encode()]
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take one request after another."""
+        self.connections += 1
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+                headers = {
+                    name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)
+                }
+                body = await reader.readexactly(int(headers.get("content-length", "0")))
+                self.arrivals.append(Arrival(headers, body))
+                self.in_flight += 1
+                self.most_in_flight = max(self.most_in_flight, self.in_flight)
+                await asyncio.sleep(self.seconds)
+                self.in_flight -= 1
+                writer.write(self._answer())
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    def _answer(self) -> bytes:
+        if not self.answers:
+            return b"HTTP/1.1 204 No Content\r\n\r\n"
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    receiver: Receiver | None = None, certificate: ssl.SSLContext | None = None
+) -> AsyncIterator[Receiver]:
+    """Have a receiver that listens on loopback."""
+    made = receiver or Receiver()
+    server = await asyncio.start_server(made.serve, "127.0.0.1", 0, ssl=certificate)
+    made.url = f"{'https' if certificate else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}/in"
+    try:
+        yield made
+    finally:
+        server.close()
+
+
+async def endpoint(scene: flow.Scene, url: str, who: str = "coordinator", **fields: Any) -> Any:  # noqa: ANN401 - JSON
+    """Register an endpoint, and give what the API answered."""
+    return await scene.post(who, "/v1/webhook-endpoints", {"url": url} | fields, 201)
