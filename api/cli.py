@@ -70,6 +70,7 @@ def serve(
     with contextlib.ExitStack() as stack:
         if told.is_embedded:  # held here, so that it outlives each of the processes
             stack.enter_context(postgres.running(told.data_dir))
+        settings.remember_address(told, port)
         asyncio.run(_seen(world.opened(told)))
         uvicorn.run(
             "api.app:serving" if worker else "api.app:serving_only",

@@ -23,7 +23,7 @@ from rich.console import Console
 
 from api import app
 from integrations import worker
-from integrations.settings import Settings
+from integrations.settings import Settings, remember_address
 from integrations.world import World, opened
 from service import actor, clock, demo_people, facts, logins
 
@@ -47,7 +47,10 @@ async def run(settings: Settings, *, port: int, once: bool, data_only: bool) -> 
     changes = {"clock": "manual", "smtp_url": None, "base_url": f"http://127.0.0.1:{port}"}
     if settings.room_url is None:
         changes["room_url"] = "https://rooms.example/{appointment_id}"
-    async with opened(settings.model_copy(update=changes)) as world:
+    told = settings.model_copy(update=changes)
+    if not (once or data_only):
+        remember_address(told, port)
+    async with opened(told) as world:
         emails = await load(world)
         if data_only:
             return

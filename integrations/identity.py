@@ -38,7 +38,6 @@ class Claims:
 
     subject: str
     token_id: str
-    issued_at: datetime
     expires_at: datetime
 
 
@@ -142,7 +141,7 @@ def _checked(payload: Mapping[str, Any], audience: str, issuer: str, now: dateti
         _refuse("not yet, or no longer")
     if "nbf" in payload and _instant(payload, "nbf") > seconds + _LEEWAY:
         _refuse("not yet")
-    return Claims(sub, jti, datetime.fromtimestamp(issued, UTC), datetime.fromtimestamp(expires, UTC))
+    return Claims(sub, jti, datetime.fromtimestamp(expires, UTC))
 
 
 def _text(values: Mapping[str, Any], name: str) -> str:

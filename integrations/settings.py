@@ -6,6 +6,7 @@ most likely a typing error, and the default it leaves behind would be silent.
 
 import base64
 import binascii
+import contextlib
 import ipaddress
 import os
 import re
@@ -198,6 +199,11 @@ class Settings(BaseModel):
         """The file that shifts the time of every process of this data directory."""
         return self.data_dir / "clock-offset"
 
+    @property
+    def address_path(self) -> Path:
+        """The file that names the address under which this data directory was served last."""
+        return self.data_dir / "base-url"
+
     def keys(self) -> dict[str, bytes]:
         """Give the secret keys by id, the encrypting one first; with the embedded database made once if unset."""
         if self.secret_keys is not None:
@@ -222,6 +228,31 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         faults += [_fault(str(fault["loc"][0]), fault["msg"]) for fault in error.errors(include_input=False)]
     if faults:
         raise BadSettings(faults)
+    return _at_the_served_address(settings)
+
+
+def remember_address(told: Settings, port: int) -> None:
+    """Have every process of the data directory use the address of the server that listens on this port.
+
+    A token names the address as its issuer, and mails link to it: a command in another terminal must say the same.
+    An address that was set stands; a database named by its address has its settings for all.
+    """
+    if not told.is_embedded or not port:
+        return
+    is_set = "base_url" in told.model_fields_set
+    make_data_dir(told.data_dir)
+    beside = told.address_path.with_suffix(f".{os.getpid()}")
+    beside.write_text(told.base_url if is_set else f"http://127.0.0.1:{port}")
+    beside.replace(told.address_path)
+
+
+def _at_the_served_address(settings: Settings) -> Settings:
+    if not settings.is_embedded or "base_url" in settings.model_fields_set:
+        return settings
+    with contextlib.suppress(OSError, ValueError):
+        address = _web_address(settings.address_path.read_text().strip())
+        # As `model_copy` does, but the field stays one that nobody set.
+        return Settings.model_construct(settings.model_fields_set, **(vars(settings) | {"base_url": address}))
     return settings
 
 

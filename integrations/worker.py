@@ -23,6 +23,7 @@ AHEAD = 4
 SWEEP_SECONDS = 1.0
 SIMULATED_SWEEP_SECONDS = 0.2
 HOUSEKEEPING_SECONDS = 600.0
+POLL_SECONDS = 5.0
 RECONNECT_SECONDS = 1.0
 WATCH_SECONDS = 1.0
 GRACE_SECONDS = 20.0
@@ -72,11 +73,12 @@ async def _take_jobs(world: World, stop: asyncio.Event) -> None:
 async def _run(manager: QueueManager, connection: asyncpg.Connection, stop: asyncio.Event) -> None:
     """Let the manager take jobs until it is stopped or its connection is gone.
 
-    The library keeps flushing into a connection that is closed, for ever: it is watched, and cancelled, from here.
+    The library sees a closed connection only when it asks for jobs again, after `POLL_SECONDS` without a notice, which
+    can no longer come: the connection is watched from here.
     """
     running = asyncio.create_task(
         manager.run(
-            dequeue_timeout=timedelta(seconds=5),
+            dequeue_timeout=timedelta(seconds=POLL_SECONDS),
             batch_size=AT_ONCE,
             max_concurrent_tasks=AHEAD * AT_ONCE,  # without it the library takes, and keeps, all that is queued
             shutdown_on_listener_failure=True,

@@ -173,6 +173,54 @@ def test_the_server_serves_until_it_is_told_to_stop(installed: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_token_made_in_another_terminal_opens_a_server_on_any_port(run: Run, installed: Path) -> None:
+    run("demo", "--data-only")
+    port = _free_port()
+    environment = os.environ | {"POBRATYM_DATA_DIR": str(installed), "POBRATYM_LOG_LEVEL": "error"}
+    with subprocess.Popen([*PROGRAM, "serve", "--port", str(port)], env=environment, text=True) as server:
+        try:
+            _when_ready(f"http://127.0.0.1:{port}/health/ready", server)
+            bearer = run("token", "mentor@lille.example")[1].strip()
+            answer = httpx.get(f"http://127.0.0.1:{port}/v1/me", headers={"Authorization": f"Bearer {bearer}"})
+        finally:
+            server.terminate()
+
+    assert answer.status_code == 200, answer.text
+
+
+def test_the_report_of_a_memorandum_is_printed_as_a_table_and_in_json(run: Run, installed: Path) -> None:
+    run("demo", "--data-only")
+    memorandum = _first_memorandum(installed)
+    period = ("--from", "2026-01-01", "--until", "2026-07-01", "--zone", "Europe/Kyiv")
+    status, said, complaint = run("report", "memorandum", memorandum, *period, "--json")
+    told = json.loads(said)
+
+    assert (status, complaint) == (0, "")
+    assert (told["id"], told["from"], told["until"]) == (memorandum, "2026-01-01", "2026-07-01")
+    status, table, complaint = run("report", "memorandum", memorandum, *period)
+    assert (status, complaint) == (0, "")
+    assert table.splitlines()[0] == f"memorandum {memorandum}, 2026-01-01 until 2026-07-01 in Europe/Kyiv"
+    assert [figure["name"] for figure in told["figures"]] == [
+        line.split()[0] for line in table.splitlines()[1:] if not line.startswith("    ")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("00000000-0000-7000-8000-000000000000",), "No memorandum has this id.\n"),
+        (("00000000-0000-7000-8000-000000000000", "--zone", "Mars/Olympus"), "not a canonical name"),
+    ],
+)
+def test_a_report_of_nothing_known_is_a_sentence(run: Run, words: tuple[str, ...], complaint: str) -> None:
+    status, said, complained = run("report", "memorandum", *words)
+
+    assert (status, said) == (1, "")
+    assert complaint in complained
+    assert "Traceback" not in complained
+
+
+@pytest.mark.slow
 def test_a_worker_works_until_it_is_told_to_stop(installed: Path) -> None:
     environment = os.environ | {"POBRATYM_DATA_DIR": str(installed)}
     worker = subprocess.Popen([*PROGRAM, "worker"], env=environment, stderr=subprocess.PIPE, text=True)
@@ -198,6 +246,17 @@ def _execute(data_dir: Path, sql: str) -> None:
                 await connection.execute(sa.text(sql))
 
     asyncio.run(execute())
+
+
+def _first_memorandum(data_dir: Path) -> str:
+    async def first() -> str:
+        async with (
+            world.opened(settings.Settings(data_dir=data_dir)) as opened,
+            opened.database.work(actor.TIMER) as w,
+        ):
+            return str((await w.sql(sa.text("SELECT id FROM memorandum ORDER BY id LIMIT 1"))).scalar_one())
+
+    return asyncio.run(first())
 
 
 def _listeners(data_dir: Path) -> int:

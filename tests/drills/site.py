@@ -131,7 +131,7 @@ class Site:
 async def opened(data_dir: Path, **more: str) -> AsyncIterator[Site]:
     """Have everything running until the block ends; `more` are settings of the processes."""
     port = _free_port()
-    told = settings.Settings(data_dir=data_dir, clock="manual")
+    told = settings.Settings(data_dir=data_dir, clock="manual", base_url=f"http://127.0.0.1:{port}")
     async with (
         worlds.opened(told) as world,
         httpx.AsyncClient(

@@ -193,3 +193,22 @@ def test_processes_that_start_at_once_agree_on_the_keys(tmp_path: Path) -> None:
 def test_settings_do_not_change_afterwards() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load().workers = 2  # type: ignore[misc]
+
+
+def test_the_address_last_served_is_used_by_every_process_of_the_data_directory(tmp_path: Path) -> None:
+    settings.remember_address(load(DATA_DIR=str(tmp_path)), 8123)
+    assert load(DATA_DIR=str(tmp_path)).base_url == "http://127.0.0.1:8123"
+    settings.remember_address(load(DATA_DIR=str(tmp_path)), 8124)
+    assert load(DATA_DIR=str(tmp_path)).base_url == "http://127.0.0.1:8124"
+
+
+def test_an_address_that_is_set_stands_and_is_the_one_remembered(tmp_path: Path) -> None:
+    told = load(DATA_DIR=str(tmp_path), BASE_URL="https://pobratym.example")
+    settings.remember_address(told, 8123)
+    assert load(DATA_DIR=str(tmp_path)).base_url == "https://pobratym.example"
+    assert load(DATA_DIR=str(tmp_path), BASE_URL="http://127.0.0.1:9").base_url == "http://127.0.0.1:9"
+
+
+def test_an_address_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+    (tmp_path / "base-url").write_text("nowhere")
+    assert load(DATA_DIR=str(tmp_path)).base_url == "http://127.0.0.1:8000"
