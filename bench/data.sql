@@ -2,7 +2,7 @@
 
 -- part places
 INSERT INTO programme (id, code, name, name_en, country, zone, created_at)
-SELECT md5('programme ' || name)::uuid, name, name, name, 'UA', 'Europe/Kyiv', $1 FROM unnest(ARRAY['big', 'small']) AS name;
+SELECT md5('programme ' || name)::uuid, name, name, name, 'UA', 'Europe/Kyiv', $1 FROM unnest(ARRAY['big', 'small', 'crowd']) AS name;
 INSERT INTO specialty (code, parent_code, name_en, name_uk, is_bookable)
 SELECT 'root' || n, NULL, 'r', 'r', false FROM generate_series(0, 4) AS n;
 INSERT INTO specialty (code, parent_code, name_en, name_uk, is_bookable)
@@ -122,7 +122,8 @@ SELECT md5($3::text || ' answer ' || n)::uuid, md5($3::text || ' session ' || n)
 DROP TABLE past;
 
 -- part ahead
--- Booked ahead: three times for the ranked mentors, once for the others, none for those who accept.
+-- Booked ahead: three times for the ranked mentors, once for the others, none for those who accept. In a programme of
+-- their own: so many requests of one instant are no year of one.
 CREATE TEMPORARY TABLE ahead AS
 SELECT i, k, md5('ahead ' || i || ' ' || k)::uuid AS visit_id, md5('ahead case ' || i || ' ' || k)::uuid AS id, 1 + h % 200 AS asks,
        date_trunc('day', $1::timestamptz) + make_interval(days => 1 + 4 * k + h % 3, hours => 8 + h % 8) AS starts_at
@@ -131,7 +132,7 @@ FROM generate_series(1, $2::int) AS i, generate_series(0, 2) AS k,
 WHERE (k = 0 OR i <= 2100) AND NOT (i BETWEEN 2101 AND 2140);
 INSERT INTO consultation (id, programme_id, activity, institution_id, clinician_id, specialty_code, priority, mode, state, languages, is_translated,
     age_band, duration_minutes, consent_scope, opened_at, answer_due_at, created_at)
-SELECT id, md5('programme big')::uuid, 'teleconsultation', md5('institution ask' || asks)::uuid, md5('clinician ' || asks)::uuid, 's0', 'routine', 'live',
+SELECT id, md5('programme crowd')::uuid, 'teleconsultation', md5('institution ask' || asks)::uuid, md5('clinician ' || asks)::uuid, 's0', 'routine', 'live',
        'scheduled', ARRAY['en'], false, 'child', 30, 'general', $1, starts_at, $1 FROM ahead;
 INSERT INTO appointment (id, consultation_id, memorandum_id, route, status, starts_at, ends_at, tzdata_version, dtstamp, sequence, created_at)
 SELECT visit_id, id, md5('memorandum 1')::uuid, 'direct', 'booked', starts_at, starts_at + interval '30 min', '2026c', $1, 0, $1 FROM ahead;

@@ -4,17 +4,19 @@
 sees them: the database's zone data is not ours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import access, errors, routes, tables, tallies
-from service.rules import availability, figures
+from service import access, errors, pieces, routes, tables, tallies
+from service.rules import availability, counts, figures
 from service.rules.figures import Figure, Part, Published
+from service.rules.intervals import Interval
 from service.work import Work
 
 IDLE = timedelta(days=90)
@@ -120,11 +122,21 @@ async def _made(
     if from_on >= until_on:
         raise errors.Invalid("/query/until", "must be later than from: it is the first day not counted")
     during = (availability.day_start(from_on, zone), availability.day_start(until_on, zone))
-    told = figures.all_of(await tallies.numbers(w, scope, subject, during))
+    made = await _tally(w, scope, subject, during)
+    activities = await tallies.activities(w, scope, subject, from_on, until_on)
+    told = figures.all_of(await tallies.numbers(w, made, during, activities))
     if scope.kind != tallies.MEMORANDUM.kind:
         told += _agreements(agreed, w.now)
     last = max((each.last_at for each in agreed if each.last_at), default=None)
     return Report(scope.kind, subject_id, from_on, until_on, zone, w.now, last, tuple(told))
+
+
+async def _tally(w: Work, scope: tallies.Scope, subject: Mapping[str, Any], during: Interval) -> counts.Tally:
+    """Count the period; of a programme, only what is not folded."""
+    if scope.kind != tallies.PROGRAMME.kind:
+        return await tallies.tally(w, scope, subject, [during])
+    folded, spans = await pieces.cover(w, subject["id"], during)
+    return counts.total([await tallies.tally(w, scope, subject, spans), *folded])
 
 
 def _agreements(agreed: Sequence[tallies.Agreed], now: datetime) -> list[Figure]:

@@ -24,6 +24,7 @@ from service import (
     memoranda,
     notices,
     offers,
+    pieces,
     tables,
 )
 from service.rules import availability, lifecycle, policy
@@ -214,7 +215,7 @@ async def place_events(database: Database) -> None:
 
 
 async def housekeeping(database: Database, audit_days: int) -> None:
-    """Drop what nobody can use any more, and audit rows older than `audit_days`."""
+    """Drop what nobody can use any more, audit rows older than `audit_days`, and count what of the past is settled."""
     async with database.work(actor.TIMER) as w:
         await w.sql(sa.text("SELECT set_config('pobratym.retention', 'over', true)"))
         await w.sql(sa.text("DELETE FROM audit WHERE at < :kept"), {"kept": w.now - timedelta(days=audit_days)})
@@ -222,3 +223,4 @@ async def housekeeping(database: Database, audit_days: int) -> None:
         for statement in _HOUSEKEEPING:
             used = {name: value for name, value in instants.items() if f":{name}" in statement}
             await w.sql(sa.text(statement), used)
+    await pieces.fold(database)

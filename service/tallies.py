@@ -3,7 +3,6 @@
 Read-only; it knows no figures (`rules.figures` does), and no visibility (`reports` does).
 """
 
-import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -13,28 +12,27 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
-from sqlmodel import col
 
 from service import tables
-from service.rules import counts
+from service.rules import counts, periods
 from service.rules.intervals import Interval
 from service.work import Work
 
 _WEEK = timedelta(days=7)
 _DAY = timedelta(days=1)
-_TIMES = frozenset({"allocation", "answer", "closing"})
 _ROOM = sa.text("SELECT set_config('work_mem', '64MB', true)")  # a year's rows are sorted in memory, not on disk
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which consultations `c`, offers `o`, sessions `s` and memoranda `m` belong to the subject `:id`."""
+    """Which consultations `c`, offers `o`, sessions `s`, memoranda `m` and activities `a` are of the subject `:id`."""
 
     kind: str
     consultations: str
     offers: str
     sessions: str
     memoranda: str
+    activities: str
 
 
 MEMORANDUM = Scope(
@@ -43,6 +41,7 @@ MEMORANDUM = Scope(
     "o.memorandum_id = :id",
     "s.memorandum_id = :id",
     "m.id = :id",
+    "a.memorandum_id = :id",
 )
 PROGRAMME = Scope(
     "programme",
@@ -50,6 +49,7 @@ PROGRAMME = Scope(
     "o.memorandum_id IN (SELECT id FROM memorandum WHERE programme_id = :id)",
     "s.programme_id = :id",
     "m.programme_id = :id",
+    "a.programme_id = :id",
 )
 INSTITUTION = Scope(
     "institution",
@@ -61,12 +61,15 @@ INSTITUTION = Scope(
     " AND (:is_everywhere OR s.programme_id = ANY(:programmes))",
     "m.id IN (SELECT memorandum_id FROM memorandum_party WHERE institution_id = :id)"
     " AND (:is_everywhere OR m.programme_id = ANY(:programmes))",
+    "(a.memorandum_id IN (SELECT memorandum_id FROM memorandum_party WHERE institution_id = :id)"
+    " OR a.id IN (SELECT activity_id FROM activity_institution WHERE institution_id = :id))"
+    " AND (:is_everywhere OR a.programme_id = ANY(:programmes))",
 )
 
 _ASKED = """
 WITH cohort AS (
   SELECT c.id, priority, state, opened_at, answer_due_at, closed_at FROM consultation c
-  WHERE {consultations} AND opened_at >= :from_at AND opened_at < :until_at
+  WHERE {consultations} AND {opened}
 ),
 offered AS (
   SELECT consultation_id, max(wave) > 1 AS needs_backup,
@@ -111,44 +114,42 @@ SELECT priority, count(*) AS filed,
        count(*) FILTER (WHERE first_over AND first_accepted) AS first_wave_accepted,
        count(*) FILTER (WHERE needs_backup) AS needing_backup,
        count(consultation_id) AS with_offers,
-       array_agg(allocation) FILTER (WHERE allocation IS NOT NULL) AS allocation,
-       array_agg(answer) FILTER (WHERE answer IS NOT NULL) AS answer,
-       array_agg(closing) FILTER (WHERE closing IS NOT NULL) AS closing
+       array_agg(allocation ORDER BY allocation) FILTER (WHERE allocation IS NOT NULL) AS allocation,
+       array_agg(answer ORDER BY answer) FILTER (WHERE answer IS NOT NULL) AS answer,
+       array_agg(closing ORDER BY closing) FILTER (WHERE closing IS NOT NULL) AS closing
 FROM timed GROUP BY priority
 """
 
 _OFFERS = """
 WITH weekly AS (
-  SELECT mentor_id, floor(date_part('epoch', sent_at - CAST(:from_at AS timestamptz)) / 604800) AS week,
-         count(*) AS sent,
+  SELECT mentor_id, date_trunc('week', sent_at AT TIME ZONE 'UTC') AS week, count(*) AS sent,
          count(*) FILTER (WHERE state = 'accepted') AS accepted,
          count(*) FILTER (WHERE state = 'declined') AS declined,
          count(*) FILTER (WHERE decline_reason = 'wrong_specialty') AS wrong_specialty
-  FROM offer o WHERE {offers} AND sent_at >= :from_at AND sent_at < :until_at GROUP BY 1, 2
-),
-asked AS (
-  SELECT mentor_id, sum(sent) AS sent, sum(accepted) AS accepted, sum(declined) AS declined,
-         sum(wrong_specialty) AS wrong_specialty, max(sent) AS most_in_week
-  FROM weekly GROUP BY mentor_id
+  FROM offer o WHERE {offers} AND {sent} GROUP BY 1, 2
 )
 SELECT coalesce(sum(sent), 0)::int AS sent, coalesce(sum(accepted), 0)::int AS accepted,
        coalesce(sum(declined), 0)::int AS declined, coalesce(sum(wrong_specialty), 0)::int AS wrong_specialty,
-       count(*) AS mentors, coalesce(max(most_in_week), 0) AS most_in_week,
-       coalesce(array_agg(mentor_id), '{{}}') AS mentor_ids
-FROM asked
+       coalesce(max(sent), 0) AS most_in_week, coalesce(array_agg(DISTINCT mentor_id), '{{}}') AS mentor_ids
+FROM weekly
 """
 
 _HAPPENED = """
 SELECT mode, outcome, route, is_civil_for_requester, is_civil_for_mentor, mentor_id, specialty_code,
        partner_institution_id, requesting_institution_id, count(*) AS sessions, sum(minutes)::int AS minutes
-FROM session s WHERE {sessions} AND NOT is_corrected AND started_at >= :from_at AND started_at < :until_at
+FROM session s WHERE {sessions} AND NOT is_corrected AND {started}
 GROUP BY GROUPING SETS ((mode, outcome, route, is_civil_for_requester, is_civil_for_mentor),
                         (mentor_id, partner_institution_id), (specialty_code), (requesting_institution_id))
 """
 
 _ANSWERS = """
-SELECT side, is_useful, patient_outcome, count(*) AS answers FROM feedback f JOIN session s ON s.id = f.session_id
-WHERE {sessions} AND started_at >= :from_at AND started_at < :until_at GROUP BY 1, 2, 3
+SELECT side, is_useful, patient_outcome, count(*) AS answers
+FROM session s JOIN feedback f ON s.id = f.session_id WHERE {sessions} AND {started} GROUP BY 1, 2, 3
+"""
+
+_ACTIVITIES = """
+SELECT kind, on_date, period, from_on, until_on, people_op, people_count FROM activity a
+WHERE {activities} AND NOT is_corrected
 """
 
 _MEMORANDA = """
@@ -156,6 +157,11 @@ SELECT m.status, coalesce(m.valid_from, m.signed_on) AS first_on,
        (SELECT max(started_at) FROM session s WHERE s.memorandum_id = m.id AND NOT is_corrected) AS last_at
 FROM memorandum m WHERE {memoranda}
 """
+
+
+_PLACES = sa.text("SELECT id, country, region FROM institution WHERE id = ANY(:ids)").bindparams(
+    sa.bindparam("ids", type_=ARRAY(PG_UUID(as_uuid=True)))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,41 +184,96 @@ async def agreed(w: Work, scope: Scope, subject: Mapping[str, Any]) -> list[Agre
     return [Agreed(row.status, row.first_on, row.last_at) for row in rows]
 
 
-async def numbers(w: Work, scope: Scope, subject: Mapping[str, Any], during: Interval) -> counts.Numbers:
-    """Count what was opened, sent and held in the period, as things stand now."""
-    bound = {**subject, "from_at": during[0], "until_at": during[1], "now": w.now, "day_ago": w.now - _DAY}
+async def tally(w: Work, scope: Scope, subject: Mapping[str, Any], spans: Sequence[Interval]) -> counts.Tally:
+    """Count what was opened, sent and held in the stretches of time, as things stand now."""
+    bound = {**subject, "now": w.now, "day_ago": w.now - _DAY}
+    for number, (since, till) in enumerate(spans):
+        bound |= {f"since_{number}": since, f"till_{number}": till}
     await w.sql(_ROOM)
-    asked = {row.priority: row._asdict() for row in await _run(w, _ASKED, scope, bound)}
-    offers = (await _run(w, _OFFERS, scope, bound)).one()._asdict()
-    mentors = dict.fromkeys(offers.pop("mentor_ids"), 0)
-    happened = (await _run(w, _HAPPENED, scope, bound)).all()
-    partners: dict[UUID, int] = {}
-    for row in happened:
-        if row.mentor_id:
-            mentors[row.mentor_id] = mentors.get(row.mentor_id, 0) + row.minutes
-            partners[row.partner_institution_id] = partners.get(row.partner_institution_id, 0) + row.sessions
-    requesters = {row.requesting_institution_id: row.sessions for row in happened if row.requesting_institution_id}
-    places = await _places(w, {*partners, *requesters})
-    answers = (await _run(w, _ANSWERS, scope, bound)).all()
+    made = counts.Tally()
+    for row in await _run(w, _ASKED, scope, bound, len(spans)):
+        found = row._asdict()
+        hours = {name: found.pop(name) or [] for name in counts.HOURS}
+        made.cohorts[found.pop("priority")] = counts.Cohort(found, hours)
+    offers = (await _run(w, _OFFERS, scope, bound, len(spans))).one()._asdict()
+    made.asked_mentors = {mentor.bytes for mentor in offers.pop("mentor_ids")}
+    made.most_in_week = offers.pop("most_in_week")
+    made.offers = offers
+    for row in await _run(w, _HAPPENED, scope, bound, len(spans)):
+        if row.outcome:
+            key = (row.mode, row.outcome, row.route, row.is_civil_for_requester, row.is_civil_for_mentor)
+            made.happened[key] = (row.sessions, row.minutes)
+        elif row.mentor_id:
+            mentor, partner = row.mentor_id.bytes, str(row.partner_institution_id)
+            made.mentor_minutes[mentor] = made.mentor_minutes.get(mentor, 0) + row.minutes
+            made.partners[partner] = made.partners.get(partner, 0) + row.sessions
+        elif row.specialty_code:
+            made.areas[row.specialty_code] = row.sessions
+        else:
+            made.requesters[str(row.requesting_institution_id)] = row.sessions
+    for row in await _run(w, _ANSWERS, scope, bound, len(spans)):
+        made.answers[row.side, row.is_useful, row.patient_outcome] = row.answers
+    return made
+
+
+async def numbers(w: Work, made: counts.Tally, during: Interval, activities: counts.Activities) -> counts.Numbers:
+    """Give what was counted in the period as the numbers that figures are made of."""
+    places = await _places(w, {UUID(key) for key in (*made.partners, *made.requesters)})
+    minutes = dict.fromkeys(made.asked_mentors, 0) | made.mentor_minutes
     passed = min(during[1], w.now) - during[0]
+    known = [key for key in tables.care.PRIORITIES if key in made.cohorts]
     return counts.Numbers(
-        asked={key: _asked([asked[key]]) for key in tables.care.PRIORITIES if key in asked},
-        everybody=_asked(list(asked.values())),
-        offers=counts.Offers(**offers, weeks=max(1.0, passed / _WEEK)),
-        happened=[_happened(row) for row in happened if row.outcome],
-        answers=[counts.Answer(row.side, row.is_useful, row.patient_outcome, row.answers) for row in answers],
-        mentor_minutes=list(mentors.values()),
-        areas={row.specialty_code: row.sessions for row in happened if row.specialty_code},
-        partner_countries=_summed(partners, {key: place.country for key, place in places.items()}),
-        requesting_regions=_summed(requesters, {key: place.region or place.country for key, place in places.items()}),
+        asked={key: counts.asked([made.cohorts[key]]) for key in known},
+        everybody=counts.asked([made.cohorts[key] for key in known]),
+        offers=counts.Offers(
+            **made.offers,
+            mentors=len(made.asked_mentors),
+            most_in_week=made.most_in_week,
+            weeks=max(1.0, passed / _WEEK),
+        ),
+        happened=[counts.Happened(*key, *counted) for key, counted in made.happened.items()],
+        answers=[counts.Answer(*key, counted) for key, counted in made.answers.items()],
+        mentor_minutes=list(minutes.values()),
+        areas=made.areas,
+        partner_countries=_summed(made.partners, {key: place.country for key, place in places.items()}),
+        requesting_regions=_summed(
+            made.requesters, {key: place.region or place.country for key, place in places.items()}
+        ),
+        activities=activities,
     )
 
 
-async def _run(w: Work, statement: str, scope: Scope, bound: Mapping[str, object]) -> sa.Result[Any]:
-    # What is put in are the fragments of the scope, never input.
+async def activities(
+    w: Work, scope: Scope, subject: Mapping[str, Any], from_on: date, until_on: date
+) -> counts.Activities:
+    """Count the activities that began on the days, of whatever precision their dates are."""
+    kinds: dict[str, int] = {}
+    people: dict[str, int] = {}
+    counted = undated = 0
+    for row in await _run(w, _ACTIVITIES, scope, subject):
+        began = periods.first_day(row.on_date, row.period, row.from_on, row.until_on)
+        if began is None:
+            undated += 1
+        elif from_on <= began < until_on:
+            kinds[row.kind] = kinds.get(row.kind, 0) + 1
+            if row.people_op:
+                counted += 1
+                people[row.people_op] = people.get(row.people_op, 0) + row.people_count
+    return counts.Activities(kinds=kinds, people=people, counted=counted, undated=undated)
+
+
+async def _run(w: Work, statement: str, scope: Scope, bound: Mapping[str, object], spans: int = 0) -> sa.Result[Any]:
+    # What is put in are the fragments of the scope and names of parameters, never input.
     text = sa.text(
         statement.format(
-            consultations=scope.consultations, offers=scope.offers, sessions=scope.sessions, memoranda=scope.memoranda
+            opened=_within("opened_at", spans),
+            sent=_within("sent_at", spans),
+            started=_within("started_at", spans),
+            consultations=scope.consultations,
+            offers=scope.offers,
+            sessions=scope.sessions,
+            memoranda=scope.memoranda,
+            activities=scope.activities,
         )
     )
     if ":programmes" in text.text:
@@ -220,41 +281,19 @@ async def _run(w: Work, statement: str, scope: Scope, bound: Mapping[str, object
     return await w.sql(text, bound)
 
 
-def _asked(rows: Sequence[Mapping[str, Any]]) -> counts.Asked:
-    """Put the priorities' counts and times together."""
-    found: dict[str, Any] = {}
-    for name in (field.name for field in dataclasses.fields(counts.Asked)):
-        values = [row[name] for row in rows]
-        if name in _TIMES:
-            found[name] = counts.spread([hours for each in values for hours in each or ()])
-        else:
-            found[name] = sum(values)
-    return counts.Asked(**found)
-
-
-def _happened(row: sa.Row[Any]) -> counts.Happened:
-    return counts.Happened(
-        row.mode,
-        row.outcome,
-        row.route,
-        row.is_civil_for_requester,
-        row.is_civil_for_mentor,
-        row.sessions,
-        row.minutes,
-    )
+def _within(column: str, spans: int) -> str:
+    stretches = [f"{column} >= :since_{number} AND {column} < :till_{number}" for number in range(spans)]
+    return f"({' OR '.join(stretches)})" if stretches else "false"
 
 
 async def _places(w: Work, institution_ids: set[UUID]) -> dict[UUID, Any]:
-    place = tables.Institution
-    rows = await w.sql(
-        sa.select(col(place.id), col(place.country), col(place.region)).where(col(place.id).in_(institution_ids))
-    )
+    rows = await w.sql(_PLACES, {"ids": list(institution_ids)})
     return {row.id: row for row in rows}
 
 
-def _summed(sessions: Mapping[UUID, int], places: Mapping[UUID, str | None]) -> dict[str, int]:
+def _summed(sessions: Mapping[str, int], places: Mapping[UUID, str | None]) -> dict[str, int]:
     summed: dict[str, int] = {}
     for institution_id, count in sessions.items():
-        key = places[institution_id] or "unknown"
+        key = places[UUID(institution_id)] or "unknown"
         summed[key] = summed.get(key, 0) + count
     return summed

@@ -64,6 +64,15 @@ CREATE UNLOGGED TABLE rate_limit (
     CONSTRAINT pk_rate_limit PRIMARY KEY (bucket)
 );
 
+CREATE TABLE report_mark (
+    id BIGSERIAL NOT NULL,
+    programme_id UUID NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT pk_report_mark PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_report_mark_programme_id_at ON report_mark USING btree (programme_id, at);
+
 CREATE TABLE person (
     version INTEGER DEFAULT 1 NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
@@ -210,6 +219,8 @@ CREATE INDEX ix_consultation_institution_id_id ON consultation USING btree (inst
 
 CREATE INDEX ix_consultation_next_wave_at ON consultation USING btree (next_wave_at) WHERE next_wave_at IS NOT NULL;
 
+CREATE INDEX ix_consultation_programme_id_opened_at ON consultation USING btree (programme_id, opened_at);
+
 CREATE INDEX ix_consultation_text ON consultation USING btree (coalesce(closed_at, CASE WHEN state = 'draft' THEN created_at END)) WHERE question IS NOT NULL;
 
 CREATE TABLE webhook_endpoint (
@@ -273,6 +284,20 @@ CREATE TABLE milestone (
 );
 
 CREATE UNIQUE INDEX uq_milestone ON milestone USING btree (programme_id, on_text);
+
+CREATE TABLE report_piece (
+    programme_id UUID NOT NULL,
+    from_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    until_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    made_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    counted VARCHAR NOT NULL,
+    hours BYTEA NOT NULL,
+    asked_mentors BYTEA NOT NULL,
+    mentors BYTEA NOT NULL,
+    minutes BYTEA NOT NULL,
+    CONSTRAINT pk_report_piece PRIMARY KEY (programme_id, from_at, until_at),
+    CONSTRAINT fk_report_piece_programme_id_programme FOREIGN KEY(programme_id) REFERENCES programme (id)
+);
 
 CREATE TABLE role_grant (
     id UUID NOT NULL,
@@ -476,6 +501,8 @@ CREATE INDEX ix_offer_countered ON offer USING btree (consultation_id) WHERE sta
 CREATE INDEX ix_offer_memorandum_id_sent_at ON offer USING btree (memorandum_id, sent_at);
 
 CREATE INDEX ix_offer_mentor_id_sent_at ON offer USING btree (mentor_id, sent_at);
+
+CREATE INDEX ix_offer_sent_at ON offer USING btree (sent_at);
 
 CREATE UNIQUE INDEX uq_offer_open ON offer USING btree (consultation_id, mentor_id) WHERE state IN ('pending', 'countered') OR (state = 'accepted' AND ended_at IS NULL);
 
@@ -826,7 +853,7 @@ CREATE INDEX ix_session_memorandum_id_started_at ON session USING btree (memoran
 
 CREATE INDEX ix_session_partner_institution_id_started_at ON session USING btree (partner_institution_id, started_at) WHERE NOT is_corrected;
 
-CREATE INDEX ix_session_programme_id_started_at ON session USING btree (programme_id, started_at) WHERE NOT is_corrected;
+CREATE INDEX ix_session_programme_id_started_at ON session USING btree (programme_id, started_at);
 
 CREATE INDEX ix_session_requesting_institution_id_mentor_id ON session USING btree (requesting_institution_id, mentor_id);
 
@@ -894,6 +921,90 @@ $$;
 CREATE TRIGGER tg_audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 CREATE TRIGGER tg_log_entry_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON log_entry FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE FUNCTION mark_consultation() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        INSERT INTO report_mark (programme_id, at)
+        SELECT OLD.programme_id, OLD.opened_at WHERE OLD.opened_at IS NOT NULL;
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        INSERT INTO report_mark (programme_id, at)
+        SELECT NEW.programme_id, NEW.opened_at WHERE NEW.opened_at IS NOT NULL;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tg_consultation_marks AFTER INSERT OR DELETE OR UPDATE OF programme_id, opened_at, answer_due_at, priority, state, closed_at ON consultation FOR EACH ROW EXECUTE FUNCTION mark_consultation();
+
+CREATE FUNCTION mark_offer() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        INSERT INTO report_mark (programme_id, at)
+        SELECT m.programme_id, OLD.sent_at FROM memorandum m WHERE m.id = OLD.memorandum_id
+        UNION ALL SELECT c.programme_id, c.opened_at FROM consultation c WHERE c.opened_at IS NOT NULL AND c.id = OLD.consultation_id;
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        INSERT INTO report_mark (programme_id, at)
+        SELECT m.programme_id, NEW.sent_at FROM memorandum m WHERE m.id = NEW.memorandum_id
+        UNION ALL SELECT c.programme_id, c.opened_at FROM consultation c WHERE c.opened_at IS NOT NULL AND c.id = NEW.consultation_id;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tg_offer_marks AFTER INSERT OR DELETE OR UPDATE OF memorandum_id, consultation_id, mentor_id, wave, state, sent_at, answered_at, counter_starts, decline_reason ON offer FOR EACH ROW EXECUTE FUNCTION mark_offer();
+
+CREATE FUNCTION mark_participant() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        INSERT INTO report_mark (programme_id, at)
+        SELECT c.programme_id, c.opened_at FROM consultation c WHERE c.opened_at IS NOT NULL AND c.id = (SELECT a.consultation_id FROM appointment a WHERE a.id = OLD.appointment_id);
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        INSERT INTO report_mark (programme_id, at)
+        SELECT c.programme_id, c.opened_at FROM consultation c WHERE c.opened_at IS NOT NULL AND c.id = (SELECT a.consultation_id FROM appointment a WHERE a.id = NEW.appointment_id);
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tg_participant_marks AFTER INSERT OR DELETE OR UPDATE OF offer_id ON participant FOR EACH ROW EXECUTE FUNCTION mark_participant();
+
+CREATE FUNCTION mark_session() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        INSERT INTO report_mark (programme_id, at)
+        SELECT OLD.programme_id, OLD.started_at
+        UNION ALL SELECT c.programme_id, c.opened_at FROM consultation c WHERE c.opened_at IS NOT NULL AND c.id = OLD.consultation_id;
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        INSERT INTO report_mark (programme_id, at)
+        SELECT NEW.programme_id, NEW.started_at
+        UNION ALL SELECT c.programme_id, c.opened_at FROM consultation c WHERE c.opened_at IS NOT NULL AND c.id = NEW.consultation_id;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tg_session_marks AFTER INSERT OR DELETE OR UPDATE ON session FOR EACH ROW EXECUTE FUNCTION mark_session();
+
+CREATE FUNCTION mark_feedback() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        INSERT INTO report_mark (programme_id, at)
+        SELECT s.programme_id, s.started_at FROM session s WHERE s.id = OLD.session_id;
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        INSERT INTO report_mark (programme_id, at)
+        SELECT s.programme_id, s.started_at FROM session s WHERE s.id = NEW.session_id;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tg_feedback_marks AFTER INSERT OR DELETE OR UPDATE OF session_id, side, is_useful, patient_outcome ON feedback FOR EACH ROW EXECUTE FUNCTION mark_feedback();
 
 CREATE SCHEMA IF NOT EXISTS queue;
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 NOT_HELD = ("no_show_mentor", "no_show_clinician", "cancelled_late")
 _QUARTER = 4
@@ -83,6 +84,16 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Activities:
+    """Counts over the activities that began in the period; people by the operator that their source gives."""
+
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    people: Mapping[str, int] = field(default_factory=dict)
+    counted: int = 0
+    undated: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Numbers:
     """Everything counted for one report; `asked` is by priority."""
 
@@ -95,6 +106,85 @@ class Numbers:
     areas: Mapping[str, int] = field(default_factory=dict)
     partner_countries: Mapping[str, int] = field(default_factory=dict)
     requesting_regions: Mapping[str, int] = field(default_factory=dict)
+    activities: Activities = Activities()
+
+
+Mentor = bytes
+"""A mentor's id, packed: nobody reads it, there are many."""
+
+
+@dataclass(slots=True)
+class Cohort:
+    """What became of the consultations of one priority: counts by the names of `Asked`, and hours, sorted."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    hours: dict[str, list[float]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was counted in some stretches of time, so that the tallies of others can be added.
+
+    No stretch cuts a week of another one, or `most_in_week` would not be the most.
+    """
+
+    cohorts: dict[str, Cohort] = field(default_factory=dict)
+    offers: dict[str, int] = field(default_factory=dict)
+    most_in_week: int = 0
+    happened: dict[tuple[str, str, str, bool, bool], tuple[int, int]] = field(default_factory=dict)
+    answers: dict[tuple[str, bool, str | None], int] = field(default_factory=dict)
+    asked_mentors: set[Mentor] = field(default_factory=set)
+    mentor_minutes: dict[Mentor, int] = field(default_factory=dict)
+    areas: dict[str, int] = field(default_factory=dict)
+    partners: dict[str, int] = field(default_factory=dict)
+    requesters: dict[str, int] = field(default_factory=dict)
+
+
+Key = TypeVar("Key")
+HOURS = ("allocation", "answer", "closing")
+
+
+def total(tallies: Sequence[Tally]) -> Tally:
+    """Add up what was counted in stretches that have no instant in common."""
+    if len(tallies) == 1:
+        return tallies[0]
+    summed = Tally()
+    for each in tallies:
+        _add(summed.offers, each.offers)
+        _add(summed.answers, each.answers)
+        _add(summed.mentor_minutes, each.mentor_minutes)
+        _add(summed.areas, each.areas)
+        _add(summed.partners, each.partners)
+        _add(summed.requesters, each.requesters)
+        summed.asked_mentors |= each.asked_mentors
+        summed.most_in_week = max(summed.most_in_week, each.most_in_week)
+        for key, (sessions, minutes) in each.happened.items():
+            before = summed.happened.get(key, (0, 0))
+            summed.happened[key] = (before[0] + sessions, before[1] + minutes)
+        for priority, cohort in each.cohorts.items():
+            there = summed.cohorts.setdefault(priority, Cohort())
+            _add(there.counts, cohort.counts)
+            for name, hours in cohort.hours.items():
+                there.hours.setdefault(name, []).extend(hours)
+    for cohort in summed.cohorts.values():
+        for hours in cohort.hours.values():
+            hours.sort()  # sorted runs, one after another: this is quick
+    return summed
+
+
+def _add(summed: dict[Key, int], more: Mapping[Key, int]) -> None:
+    for key, count in more.items():
+        summed[key] = summed.get(key, 0) + count
+
+
+def asked(cohorts: Sequence[Cohort]) -> Asked:
+    """Put the priorities' counts and hours together."""
+    found: dict[str, Any] = {}
+    for cohort in cohorts:
+        _add(found, cohort.counts)
+    for name in HOURS:
+        found[name] = spread([hours for cohort in cohorts for hours in cohort.hours.get(name, ())])
+    return Asked(**found)
 
 
 def spread(hours: Sequence[float]) -> Spread:

@@ -7,18 +7,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from service.rules import counts
-from service.rules.counts import Asked, Happened, Numbers, Offers, Spread
+from service.rules.counts import Activities, Asked, Happened, Numbers, Offers, Spread
 
 INTERRUPTIONS = ("interrupted_alert", "interrupted_power", "interrupted_link")
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a comparable service reached, and who says so."""
+    """What was published, who says so and, where it is no exact count, its operator: more than, about."""
 
     source: str
     value: float
     note: str
+    op: str = "="
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number, what it says, and how many rows it was made of."""
+    """One number, what it says, how many rows it was made of, and which: `of` names their kind.
+
+    A share also tells what was divided by what.
+    """
 
     name: str
     value: float | None
@@ -43,6 +47,9 @@ class Figure:
     rows: int | None = None
     parts: tuple[Part, ...] = ()
     published: tuple[Published, ...] = ()
+    of: str = "sessions"
+    numerator: float | None = None
+    denominator: float | None = None
 
 
 def share(part: float, whole: float) -> float | None:
@@ -62,7 +69,37 @@ def all_of(numbers: Numbers) -> list[Figure]:
         *_civil(numbers.happened),
         _follow_up(numbers),
         *_places(numbers),
+        *_activities(numbers.activities),
     ]
+
+
+def _activities(activities: Activities) -> Iterable[Figure]:
+    yield Figure(
+        "activities",
+        sum(activities.kinds.values()),
+        "activities",
+        "Activities beside consultations that began in the period, by kind. A month, quarter or year begins on its"
+        " first day; where only the end is known, that counts.",
+        parts=tuple(Part(kind, activities.kinds[kind]) for kind in sorted(activities.kinds)),
+        of="activities",
+    )
+    yield Figure(
+        "activity_people",
+        activities.people.get("=", 0),
+        "people",
+        "People in these activities whose number the source gives exactly; each part adds up the numbers with this"
+        " operator, as they were given.",
+        rows=activities.counted,
+        parts=tuple(Part(op, activities.people[op]) for op in sorted(activities.people)),
+        of="activities",
+    )
+    yield Figure(
+        "activities_undated",
+        activities.undated,
+        "activities",
+        "Activities of which no source tells when they took place: in no period.",
+        of="activities",
+    )
 
 
 def _consultations(numbers: Numbers) -> Iterable[Figure]:
@@ -77,7 +114,13 @@ def _consultations(numbers: Numbers) -> Iterable[Figure]:
         parts = tuple(Part(priority, getattr(asked, name)) for priority, asked in numbers.asked.items())
         value = getattr(numbers.everybody, name)
         yield Figure(
-            f"consultations_{name}", value, "consultations", definition, rows=numbers.everybody.filed, parts=parts
+            f"consultations_{name}",
+            value,
+            "consultations",
+            definition,
+            rows=numbers.everybody.filed,
+            parts=parts,
+            of="consultations",
         )
 
 
@@ -104,6 +147,7 @@ def _times(numbers: Numbers) -> Iterable[Figure]:
             rows=spread.rows,
             parts=tuple(Part(key, each.median, each.rows, each.lower, each.upper) for key, each in spreads.items()),
             published=(published,) if published else (),
+            of="consultations",
         )
 
 
@@ -122,6 +166,9 @@ def _shares(numbers: Numbers) -> Iterable[Figure]:
                 Part(priority, value(asked), getattr(asked, whole)) for priority, asked in numbers.asked.items()
             ),
             published=published,
+            of="consultations",
+            numerator=getattr(numbers.everybody, part),
+            denominator=getattr(numbers.everybody, whole),
         )
 
     decided = "of the consultations that got there or whose time is over, but for those cancelled before"
@@ -144,6 +191,9 @@ def _shares(numbers: Numbers) -> Iterable[Figure]:
         f"Answered at all, {decided}.",
         rows=numbers.everybody.answer_decided,
         published=(Published("HealUA", 0.973, "answered"),),
+        of="consultations",
+        numerator=numbers.everybody.answer.rows,
+        denominator=numbers.everybody.answer_decided,
     )
     yield of(
         "share_answered_within_day",
@@ -176,6 +226,7 @@ def _offers(offers: Offers) -> Iterable[Figure]:
         "offers",
         "Offers sent in the period.",
         parts=(Part("accepted", offers.accepted), Part("declined", offers.declined)),
+        of="offers",
     )
     yield Figure(
         "wrong_specialty_declines",
@@ -183,15 +234,19 @@ def _offers(offers: Offers) -> Iterable[Figure]:
         "offers",
         "Of these, declined because the specialty was wrong.",
         rows=offers.sent,
+        of="offers",
     )
     yield Figure(
         "offers_per_mentor_week",
         share(offers.sent, offers.mentors * offers.weeks),
         "offers per mentor and week",
         "Offers sent, for each mentor asked and each week of the period that has passed (one at least); the part"
-        " `most` is the most that one mentor got in one week, counted from the period's first instant.",
+        " `most` is the most that one mentor got in one week of the period, Monday to Sunday in UTC.",
         rows=offers.sent,
         parts=(Part("most", offers.most_in_week),),
+        of="offers",
+        numerator=offers.sent,
+        denominator=offers.mentors * offers.weeks,
     )
 
 
@@ -262,6 +317,8 @@ def _civil(happened: Sequence[Happened]) -> Iterable[Figure]:
             "share",
             f"Live sessions held that began outside 08-19 on the {side}'s clock.",
             rows=_count(held),
+            numerator=outside,
+            denominator=_count(held),
         )
 
 
@@ -282,6 +339,7 @@ def _follow_up(numbers: Numbers) -> Figure:
         "Answers to the one question after a session or advice of the period; two are asked for, one a side.",
         rows=held,
         parts=tuple(Part(key, keyed[key]) for key in sorted(keyed)),
+        of="answers",
     )
 
 

@@ -1,17 +1,17 @@
 """Days as they were published: a day, a month, a quarter, a year, or a first and a last one (domain §2)."""
 
 import re
-from datetime import date
+from datetime import date, timedelta
 
 _PERIOD = re.compile(r"(\d{4})(?:-(?:Q([1-4])|(0[1-9]|1[0-2])))?")
 _MONTHS_OF_QUARTER = 3
 
 
 def first_day(on: date | None, period: str | None, from_on: date | None, until_on: date | None) -> date | None:
-    """Give the first day that an activity can have begun on, as far as it is known; its end, if only that is."""
+    """Give the first day that it can have begun on, as far as that is known; the last one, if only the end is."""
     if period is not None:
         return first_day_of(period)
-    return on or from_on or until_on
+    return on or from_on or (until_on - timedelta(days=1) if until_on else None)
 
 
 def first_day_of(period: str) -> date:

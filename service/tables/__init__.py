@@ -34,6 +34,8 @@ from service.tables.log import (
     LogEntry,
     LogHead,
     Milestone,
+    ReportMark,
+    ReportPiece,
     Session,
     Statistic,
 )
@@ -98,6 +100,8 @@ __all__ = [
     "Programme",
     "RateLimit",
     "RefreshToken",
+    "ReportMark",
+    "ReportPiece",
     "RevokedToken",
     "RoleGrant",
     "Seat",

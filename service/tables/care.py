@@ -117,6 +117,7 @@ class Consultation(Versioned, table=True):
             "due_once_open",
             "state = 'draft' OR answer_due_at IS NOT NULL OR closed_at IS NOT NULL",
         ),
+        index("ix_consultation_programme_id_opened_at", "programme_id", "opened_at"),
         index("ix_consultation_institution_id_id", "institution_id", "id"),
         index(
             "ix_consultation_next_wave_at",
@@ -189,6 +190,7 @@ class Offer(Versioned, table=True):
             unique=True,
             where="state IN ('pending', 'countered') OR (state = 'accepted' AND ended_at IS NULL)",
         ),
+        index("ix_offer_sent_at", "sent_at"),
         index("ix_offer_mentor_id_sent_at", "mentor_id", "sent_at"),
         index("ix_offer_memorandum_id_sent_at", "memorandum_id", "sent_at"),
         index("ix_offer_answer_by", "answer_by", where="state = 'pending'"),

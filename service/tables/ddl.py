@@ -15,6 +15,55 @@ BEGIN
 END
 $$"""
 
+_OPENED = "SELECT c.programme_id, c.opened_at FROM consultation c WHERE c.opened_at IS NOT NULL AND c.id = "
+_MARKED: dict[str, tuple[str | None, list[str]]] = {
+    "consultation": (
+        "programme_id, opened_at, answer_due_at, priority, state, closed_at",
+        ["SELECT {row}.programme_id, {row}.opened_at WHERE {row}.opened_at IS NOT NULL"],
+    ),
+    "offer": (
+        "memorandum_id, consultation_id, mentor_id, wave, state, sent_at, answered_at, counter_starts, decline_reason",
+        [
+            "SELECT m.programme_id, {row}.sent_at FROM memorandum m WHERE m.id = {row}.memorandum_id",
+            f"{_OPENED}{{row}}.consultation_id",
+        ],
+    ),
+    "participant": (
+        "offer_id",
+        [f"{_OPENED}(SELECT a.consultation_id FROM appointment a WHERE a.id = {{row}}.appointment_id)"],
+    ),
+    "session": (
+        None,
+        ["SELECT {row}.programme_id, {row}.started_at", f"{_OPENED}{{row}}.consultation_id"],
+    ),
+    "feedback": (
+        "session_id, side, is_useful, patient_outcome",
+        ["SELECT s.programme_id, s.started_at FROM session s WHERE s.id = {row}.session_id"],
+    ),
+}
+"""The columns that reports count (None: all), and at which instants of which programme a row counts (see `pieces`)."""
+
+
+def _marking(table: str) -> tuple[str, ...]:
+    named, instants = _MARKED[table]
+    found = "\n        UNION ALL ".join(instants)
+    insert = f"INSERT INTO report_mark (programme_id, at)\n        {found}"
+    function = (
+        f"CREATE FUNCTION mark_{table}() RETURNS trigger LANGUAGE plpgsql AS $$\n"
+        "BEGIN\n"
+        f"    IF TG_OP <> 'INSERT' THEN\n        {insert.format(row='OLD')};\n    END IF;\n"
+        f"    IF TG_OP <> 'DELETE' THEN\n        {insert.format(row='NEW')};\n    END IF;\n"
+        "    RETURN NULL;\n"
+        "END\n$$"
+    )
+    columns = f" OF {named}" if named else ""
+    trigger = (
+        f"CREATE TRIGGER tg_{table}_marks AFTER INSERT OR DELETE OR UPDATE{columns} ON {table}"
+        f" FOR EACH ROW EXECUTE FUNCTION mark_{table}()"
+    )
+    return function, trigger
+
+
 AFTER = (
     _REFUSE,
     *(
@@ -22,5 +71,7 @@ AFTER = (
         "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
         for table in APPEND_ONLY
     ),
+    *(statement for table in _MARKED for statement in _marking(table)),
 )
-"""Rows of these tables are never changed, not by a bug, not by hand; audit rows end with their retention."""
+"""Rows of append-only tables are never changed, by a bug or by hand, but audit rows end with their retention; whatever
+reports count leaves a mark."""

@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import BigInteger, text
 from sqlmodel import Field, SQLModel
 
 from service.tables.care import ROUTES
@@ -106,7 +106,6 @@ class Session(SQLModel, table=True):
             "ix_session_programme_id_started_at",
             "programme_id",
             "started_at",
-            where="NOT is_corrected",
         ),
         index("ix_session_requesting_institution_id_mentor_id", "requesting_institution_id", "mentor_id"),
         index(
@@ -223,3 +222,29 @@ class Milestone(SQLModel, table=True):
     citation: str
 
     __table_args__ = (index("uq_milestone", "programme_id", "on_text", unique=True),)
+
+
+class ReportPiece(SQLModel, table=True):
+    """What was counted of a programme in a stretch of its past; it holds while no mark lies in it. See `pieces`."""
+
+    __tablename__ = "report_piece"
+    programme_id: UUID = Field(primary_key=True, foreign_key="programme.id")
+    from_at: datetime = Field(primary_key=True)
+    until_at: datetime = Field(primary_key=True)
+    made_at: datetime
+    counted: str
+    hours: bytes
+    asked_mentors: bytes
+    mentors: bytes
+    minutes: bytes
+
+
+class ReportMark(SQLModel, table=True):
+    """Something that reports count, at this instant of a programme's, has changed; written by triggers."""
+
+    __tablename__ = "report_mark"
+    id: int | None = Field(default=None, primary_key=True, sa_type=BigInteger)
+    programme_id: UUID
+    at: datetime
+
+    __table_args__ = (index("ix_report_mark_programme_id_at", "programme_id", "at"),)

@@ -138,7 +138,7 @@ async def test_offers_are_counted_by_the_memorandum_they_were_sent_under(
 ) -> None:
     figures, offers = await of_memorandum(scene, client), sent(scene)
     weeks = (caseload.OVER - caseload.OPENED) / timedelta(days=7)
-    weekly = Counter((row.mentor_id, (row.sent_at - caseload.OPENED) // timedelta(days=7)) for row in offers)
+    weekly = Counter((row.mentor_id, row.sent_at.astimezone(UTC).isocalendar()[:2]) for row in offers)
 
     assert figures["offers_sent"]["value"] == len(offers)
     assert figures["wrong_specialty_declines"]["value"] == sum(

@@ -20,9 +20,9 @@ def test_what_is_no_period_is_refused(period: str) -> None:
         periods.first_day_of(period)
 
 
-def test_a_day_a_first_day_or_else_the_end_is_when_it_began() -> None:
+def test_a_day_a_first_day_or_else_the_last_one_is_when_it_began() -> None:
     one, other = date(2026, 10, 5), date(2026, 10, 9)
     assert periods.first_day(one, None, None, None) == one
     assert periods.first_day(None, None, one, other) == one
-    assert periods.first_day(None, None, None, other) == other
+    assert periods.first_day(None, None, None, other) == date(2026, 10, 8)
     assert periods.first_day(None, None, None, None) is None
