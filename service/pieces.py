@@ -39,7 +39,7 @@ SELECT p.* FROM clean JOIN report_piece p ON p.programme_id = :id AND p.from_at 
                                          AND p.until_at = clean.until_at
 WHERE NOT EXISTS (SELECT 1 FROM clean wider WHERE wider.from_at <= clean.from_at AND wider.until_at >= clean.until_at
                   AND wider.until_at - wider.from_at > clean.until_at - clean.from_at)
-ORDER BY from_at
+ORDER BY p.until_at - p.from_at DESC, p.from_at
 """)
 
 _BEGAN = sa.text("""

@@ -159,8 +159,9 @@ FROM memorandum m WHERE {memoranda}
 """
 
 
-_PLACES = sa.text("SELECT id, country, region FROM institution WHERE id = ANY(:ids)").bindparams(
-    sa.bindparam("ids", type_=ARRAY(PG_UUID(as_uuid=True)))
+_PLACES = sa.text(
+    "SELECT CAST(id AS text) AS id, country, region FROM institution"
+    " WHERE id = ANY(CAST(CAST(:ids AS text[]) AS uuid[]))"
 )
 
 
@@ -218,7 +219,7 @@ async def tally(w: Work, scope: Scope, subject: Mapping[str, Any], spans: Sequen
 
 async def numbers(w: Work, made: counts.Tally, during: Interval, activities: counts.Activities) -> counts.Numbers:
     """Give what was counted in the period as the numbers that figures are made of."""
-    places = await _places(w, {UUID(key) for key in (*made.partners, *made.requesters)})
+    places = {row.id: row for row in await w.sql(_PLACES, {"ids": [*{*made.partners, *made.requesters}]})}
     minutes = dict.fromkeys(made.asked_mentors, 0) | made.mentor_minutes
     passed = min(during[1], w.now) - during[0]
     known = [key for key in tables.care.PRIORITIES if key in made.cohorts]
@@ -286,14 +287,9 @@ def _within(column: str, spans: int) -> str:
     return f"({' OR '.join(stretches)})" if stretches else "false"
 
 
-async def _places(w: Work, institution_ids: set[UUID]) -> dict[UUID, Any]:
-    rows = await w.sql(_PLACES, {"ids": list(institution_ids)})
-    return {row.id: row for row in rows}
-
-
-def _summed(sessions: Mapping[str, int], places: Mapping[UUID, str | None]) -> dict[str, int]:
+def _summed(sessions: Mapping[str, int], places: Mapping[str, str | None]) -> dict[str, int]:
     summed: dict[str, int] = {}
     for institution_id, count in sessions.items():
-        key = places[UUID(institution_id)] or "unknown"
+        key = places[institution_id] or "unknown"
         summed[key] = summed.get(key, 0) + count
     return summed

@@ -960,11 +960,11 @@ CREATE FUNCTION mark_participant() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP <> 'INSERT' THEN
         INSERT INTO report_mark (programme_id, at)
-        SELECT c.programme_id, c.opened_at FROM consultation c WHERE c.opened_at IS NOT NULL AND c.id = (SELECT a.consultation_id FROM appointment a WHERE a.id = OLD.appointment_id);
+        SELECT c.programme_id, c.opened_at FROM consultation c JOIN appointment a ON a.consultation_id = c.id WHERE c.opened_at IS NOT NULL AND a.id = OLD.appointment_id;
     END IF;
     IF TG_OP <> 'DELETE' THEN
         INSERT INTO report_mark (programme_id, at)
-        SELECT c.programme_id, c.opened_at FROM consultation c WHERE c.opened_at IS NOT NULL AND c.id = (SELECT a.consultation_id FROM appointment a WHERE a.id = NEW.appointment_id);
+        SELECT c.programme_id, c.opened_at FROM consultation c JOIN appointment a ON a.consultation_id = c.id WHERE c.opened_at IS NOT NULL AND a.id = NEW.appointment_id;
     END IF;
     RETURN NULL;
 END

@@ -173,8 +173,12 @@ def total(tallies: Sequence[Tally]) -> Tally:
 
 
 def _add(summed: dict[Key, int], more: Mapping[Key, int]) -> None:
+    if not summed:
+        summed.update(more)
+        return
+    get = summed.get
     for key, count in more.items():
-        summed[key] = summed.get(key, 0) + count
+        summed[key] = get(key, 0) + count
 
 
 def asked(cohorts: Sequence[Cohort]) -> Asked:
@@ -183,7 +187,10 @@ def asked(cohorts: Sequence[Cohort]) -> Asked:
     for cohort in cohorts:
         _add(found, cohort.counts)
     for name in HOURS:
-        found[name] = spread([hours for cohort in cohorts for hours in cohort.hours.get(name, ())])
+        hours: list[float] = []
+        for cohort in cohorts:
+            hours.extend(cohort.hours.get(name, ()))
+        found[name] = spread(hours)
     return Asked(**found)
 
 

@@ -30,7 +30,12 @@ _MARKED: dict[str, tuple[str | None, list[str]]] = {
     ),
     "participant": (
         "offer_id",
-        [f"{_OPENED}(SELECT a.consultation_id FROM appointment a WHERE a.id = {{row}}.appointment_id)"],
+        [
+            (
+                "SELECT c.programme_id, c.opened_at FROM consultation c JOIN appointment a ON a.consultation_id = c.id "
+                "WHERE c.opened_at IS NOT NULL AND a.id = {row}.appointment_id"
+            )
+        ],
     ),
     "session": (
         None,
