@@ -151,34 +151,37 @@ def _times(numbers: Numbers) -> Iterable[Figure]:
         )
 
 
+def _share(  # noqa: PLR0913, PLR0917 - what a share is made of
+    numbers: Numbers, name: str, part: str, whole: str, definition: str, *published: Published
+) -> Figure:
+    def value(asked: Asked) -> float | None:
+        return share(getattr(asked, part), getattr(asked, whole))
+
+    return Figure(
+        name,
+        value(numbers.everybody),
+        "share",
+        definition,
+        rows=getattr(numbers.everybody, whole),
+        parts=tuple(Part(priority, value(asked), getattr(asked, whole)) for priority, asked in numbers.asked.items()),
+        published=published,
+        of="consultations",
+        numerator=getattr(numbers.everybody, part),
+        denominator=getattr(numbers.everybody, whole),
+    )
+
+
 def _shares(numbers: Numbers) -> Iterable[Figure]:
-    def of(name: str, part: str, whole: str, definition: str, *published: Published) -> Figure:
-        def value(asked: Asked) -> float | None:
-            return share(getattr(asked, part), getattr(asked, whole))
-
-        return Figure(
-            name,
-            value(numbers.everybody),
-            "share",
-            definition,
-            rows=getattr(numbers.everybody, whole),
-            parts=tuple(
-                Part(priority, value(asked), getattr(asked, whole)) for priority, asked in numbers.asked.items()
-            ),
-            published=published,
-            of="consultations",
-            numerator=getattr(numbers.everybody, part),
-            denominator=getattr(numbers.everybody, whole),
-        )
-
     decided = "of the consultations that got there or whose time is over, but for those cancelled before"
-    yield of(
+    yield _share(
+        numbers,
         "share_allocated_in_time",
         "allocated_in_time",
         "allocation_decided",
         f"Accepted before the answer was due, {decided}.",
     )
-    yield of(
+    yield _share(
+        numbers,
         "share_answered_in_time",
         "answered_in_time",
         "answer_decided",
@@ -195,21 +198,24 @@ def _shares(numbers: Numbers) -> Iterable[Figure]:
         numerator=numbers.everybody.answer.rows,
         denominator=numbers.everybody.answer_decided,
     )
-    yield of(
+    yield _share(
+        numbers,
         "share_answered_within_day",
         "answered_within_day",
         "day_decided",
         f"Answered within 24 hours of opening, {decided}.",
         Published("HealUA", 0.846, "answered within a day"),
     )
-    yield of(
+    yield _share(
+        numbers,
         "share_first_wave_accepted",
         "first_wave_accepted",
         "first_wave_over",
         "A mentor of the first wave accepted, of the consultations whose first wave waits for nobody any more.",
         Published("Swinfen Charitable Trust", 89 / 128, "answered by the first expert asked"),
     )
-    yield of(
+    yield _share(
+        numbers,
         "share_needing_backup",
         "needing_backup",
         "with_offers",

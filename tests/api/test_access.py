@@ -50,7 +50,7 @@ REQUEST = {
 NEW_PROGRAMME = {"code": "new", "name": "Нова", "name_en": "New", "country": "MD", "zone": "Europe/Chisinau"}
 HAPPENED = {"started_at": "2026-11-15T10:00:00Z", "ended_at": "2026-11-15T10:20:00Z", "outcome": "advice_given"}
 
-WEBHOOKS = {
+WEBHOOKS: dict[str, Json] = {
     "POST /v1/webhook-endpoints": {"url": "https://hospital.example/in"},
     "PATCH /v1/webhook-endpoints/{}": {"types": ["offer.sent"]},
     "POST /v1/webhook-endpoints/{}/recover": {"since": "2026-11-15T10:00:00Z"},
