@@ -18,6 +18,8 @@ from integrations.world import World
 
 RESOURCES = (
     "auth",
+    "oauth",
+    "clients",
     "me",
     "registry",
     "people",

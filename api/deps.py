@@ -24,7 +24,7 @@ USUAL_ITEMS = 50
 T = TypeVar("T")
 
 _LONGEST_CURSOR = 500
-_bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="An access token of `POST /v1/auth/tokens`.")
+_bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="A person's token: `POST /v1/auth/tokens`.")
 _instant: TypeAdapter[datetime] = TypeAdapter(shapes.Instant)
 _id: TypeAdapter[UUID] = TypeAdapter(shapes.Id)
 _number: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(strict=True, ge=0, lt=2**63)])

@@ -9,7 +9,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from api import problems, shapes, transactional
+from api import problems, scopes, shapes, transactional
+from integrations import grants
+from service import actor
 
 DESCRIPTION = """\
 Schedules and logs consultations between hospitals that have signed a memorandum.
@@ -18,7 +20,8 @@ Instants are RFC 3339 in UTC, ids are UUIDv7, durations carry their unit in the 
 `application/problem+json` whose `type` is a page that explains it. What you may not see is answered as if it did not
 exist (404). Lists take `limit` and `after`; `next` is the `after` of the next page. Single resources carry an `ETag`;
 PATCH and PUT need it in `If-Match`. A POST with an `Idempotency-Key` is done once: the same key, path and body give the
-same answer for 24 hours.
+same answer for 24 hours. People are let in by their roles; a partner system also needs the scope that a call names, and
+calls that name none are closed to it (403 `insufficient-scope`).
 """
 
 _KEY_PARAMETER = {
@@ -28,6 +31,12 @@ _KEY_PARAMETER = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
     "description": "The same key, path and body give the same answer for 24 hours; an error frees the key.",
     "example": "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11",
+}
+_SYSTEMS = "oauth2"
+_CLIENT_CREDENTIALS = {
+    "type": "oauth2",
+    "description": "A partner system's token, good for the scopes that it names.",
+    "flows": {"clientCredentials": {"tokenUrl": grants.TOKEN_PATH, "scopes": dict(actor.SCOPES)}},
 }
 _pages = Environment(loader=PackageLoader("api", "templates"), autoescape=select_autoescape(default=True))
 
@@ -42,6 +51,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
         schemas["Problem"] = shapes.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        document["components"]["securitySchemes"][_SYSTEMS] = _CLIENT_CREDENTIALS
         for path, operations in document["paths"].items():
             for method, operation in operations.items():
                 _complete(path, method, operation)
@@ -64,13 +74,16 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     kinds = {parameter["in"] for parameter in parameters}
     is_known_only = bool(operation.get("security"))
     if "requestBody" in operation:
-        problems.add_common(operation, "malformed-json", "too-large", "unsupported-media-type", "invalid")
+        problems.add_common(operation, "too-large")
+    if "application/json" in operation.get("requestBody", {}).get("content", {}):
+        problems.add_common(operation, "malformed-json", "unsupported-media-type", "invalid")
     if kinds & {"query", "header"}:
         problems.add_common(operation, "invalid")
     if "path" in kinds or ("requestBody" in operation and is_known_only):  # an id in the body is looked up as well
         problems.add_common(operation, "not-found")
     if is_known_only:
-        problems.add_common(operation, "unauthenticated")
+        problems.add_common(operation, "unauthenticated", "insufficient-scope")
+        _let_systems_in(operation, scopes.needed(method, path))
     if any(parameter["name"] == "If-Match" for parameter in parameters):
         problems.add_common(operation, "precondition-required", "stale-version")
     if method == "post" and is_known_only and not path.startswith(transactional.SIGN_IN_PATHS):
@@ -78,6 +91,11 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         problems.add_common(operation, "invalid", "idempotency-key-reused")
     if path.startswith(("/v1", "/oauth2", "/fhir")):
         problems.add_common(operation, "too-many-requests", "unavailable")
+
+
+def _let_systems_in(operation: dict[str, Any], scope: str | None) -> None:
+    if scope is not None:
+        operation["security"].append({_SYSTEMS: [scope] if scope else []})
 
 
 def _show_example(operation: dict[str, Any], schemas: dict[str, Any]) -> None:

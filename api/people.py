@@ -14,6 +14,7 @@ from service.rules import availability
 
 router = APIRouter(tags=["people"], route_class=Transactional)
 RoleName = Literal["clinician", "mentor", "coordinator", "programme_admin", "partner_system"]
+GivenRoleName = Literal["clinician", "mentor", "coordinator", "programme_admin"]
 Locale = Literal["uk", "en"]
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
 _PERSON = {
@@ -34,6 +35,15 @@ class Role(shapes.Shape):
     department: shapes.Line | None = None
 
 
+class GivenRole(shapes.Shape):
+    """A role to give; that of a partner system comes with its registration (`POST /v1/clients`)."""
+
+    role: GivenRoleName
+    institution_id: shapes.Id | None = None
+    programme_id: shapes.Id | None = None
+    department: shapes.Line | None = None
+
+
 class NewPerson(shapes.Shape):
     """Somebody who will sign in."""
 
@@ -42,7 +52,7 @@ class NewPerson(shapes.Shape):
     display_name: shapes.Line
     locale: Locale = "uk"
     zone: shapes.Zone
-    roles: Annotated[list[Role], Field(min_length=1, max_length=20)]
+    roles: Annotated[list[GivenRole], Field(min_length=1, max_length=20)]
 
 
 class PersonChanges(shapes.Shape):
@@ -54,7 +64,7 @@ class PersonChanges(shapes.Shape):
     locale: Locale = bodies.absent()
     zone: shapes.Zone = bodies.absent()
     state: Literal["active", "disabled"] = bodies.absent()
-    roles: Annotated[list[Role], Field(max_length=20)] = bodies.absent()
+    roles: Annotated[list[GivenRole], Field(max_length=20)] = bodies.absent()
 
 
 class Person(shapes.Shape):
@@ -103,8 +113,11 @@ async def listed(
 
 @router.post("/v1/people", status_code=201, responses=problems.of(errors.Forbidden, errors.Exists))
 async def create(body: NewPerson, w: deps.W, response: Response) -> Person:
-    """Register somebody. Coordinators give roles at their own institution, admins everywhere."""
-    access.requires(w, "coordinator", "programme_admin")
+    """Register somebody. Coordinators give roles at their own institution, admins everywhere, a system a mentor's.
+
+    No offer reaches a mentor until a person has verified them.
+    """
+    access.requires(w, "coordinator", "programme_admin", "partner_system")
     fields = body.model_dump(exclude={"roles"})
     return _answered(response, await people.create(w, fields, _grants(body.roles)), is_new=True)
 
@@ -175,5 +188,5 @@ def _answered(response: Response, view: people.View, *, is_new: bool = False) ->
     return shown(view)
 
 
-def _grants(roles: list[Role]) -> list[Grant]:
+def _grants(roles: list[GivenRole]) -> list[Grant]:
     return [Grant(role.role, role.institution_id, role.programme_id, role.department) for role in roles]

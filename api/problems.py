@@ -162,8 +162,15 @@ async def _domain(request: Request, error: Exception) -> Response:
         headers["Retry-After"] = str(error.retry_after_seconds)
     if isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, errors.InsufficientScope):
+        headers["WWW-Authenticate"] = _lacking(error.scope)
     members = {name: value for name, value in error.members.items() if value is not None}
     return answer(_request_id(request), name_of(type(error)), error.detail, headers, **members)
+
+
+def _lacking(scope: str | None) -> str:
+    """Word what a token lacks (RFC 6750 §3)."""
+    return 'Bearer error="insufficient_scope"' + (f', scope="{scope}"' if scope else "")
 
 
 async def _validation(request: Request, error: Exception) -> Response:

@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from api import problems, raw, shapes
+from api import deps, problems, raw, scopes, shapes
 from integrations.world import World
 from service import actor as actors
 from service import clock, errors, idempotency, limits, work
@@ -32,6 +32,7 @@ class Transactional(APIRoute):
         """Put the transaction around the handler."""
         handler = super().get_route_handler()
         hidden = shapes.shown_once(self.response_model)
+        is_for_known = any(each.call is deps.signed_in for each in self.dependant.dependencies)
         reads_json = self.body_field is not None and "Form" not in type(self.body_field.field_info).__name__
 
         async def transactional(request: Request) -> Response:
@@ -39,7 +40,9 @@ class Transactional(APIRoute):
             body = await request.body()
             if reads_json and body and not raw.is_json(request.headers.get("content-type", "")):
                 raise problems.UnsupportedMediaType
-            actor = await work.retrying(lambda: _admitted(world, request))
+            actor = await work.retrying(lambda: admitted(world, request))
+            if is_for_known:  # before a stored answer is given again
+                scopes.check(actor, scopes.needed(request.method, self.path))
 
             async def attempt() -> Response:
                 async with world.database.work(actor, request.state.request_id) as w:
@@ -52,7 +55,7 @@ class Transactional(APIRoute):
         return transactional
 
 
-async def _admitted(world: World, request: Request) -> actors.Actor:
+async def admitted(world: World, request: Request) -> actors.Actor:
     """Tell who calls, and count the call; a bad token makes a stranger, whom handlers for the known will refuse."""
     settings = world.settings
     is_sign_in = request.url.path.startswith(SIGN_IN_PATHS)

@@ -8,8 +8,8 @@ arithmetic of the signature, with the one algorithm that our own table names for
 import base64
 import binascii
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
@@ -18,14 +18,17 @@ from jose.exceptions import JOSEError
 
 ACCESS = "at+jwt"
 LIFE = timedelta(minutes=15)
+ASSERTION_LIFE = timedelta(minutes=5)
+SIGNATURES = {"ES256": 64, "ES384": 96, "RS256": None, "RS384": None}
+"""The algorithms of assertions, and how long a signature is; that of RSA is as long as its key."""
+_ALGORITHM = "ES256"
+_ASSERTION_TYPES = (None, "JWT", "client-authentication+jwt")
 _MOST_BYTES = 8 * 1024
+_MOST_ID = 255
 _SEGMENTS = 3
 _LEEWAY = 5  # seconds that two of our machines' clocks may differ
+_PARTNERS_LEEWAY = 30  # and a partner's from ours
 _LATEST = 253_402_300_799  # the last second of the year 9999
-_ALGORITHM = "ES256"
-_SIGNATURE_BYTES = 64
-_INSTANTS = ("exp", "iat")
-_TEXTS = ("aud", "iss", "sub", "jti")
 
 
 class InvalidToken(Exception):
@@ -37,6 +40,23 @@ class Claims:
     """What a token proved."""
 
     subject: str
+    token_id: str
+    expires_at: datetime
+    scopes: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A public key of somebody else, and the one algorithm it is for."""
+
+    jwk: Mapping[str, Any]
+    algorithm: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """What an assertion proved: it may be used once, and not after it expires."""
+
     token_id: str
     expires_at: datetime
 
@@ -60,36 +80,69 @@ def verify(
 
     `keys` are public JWKs by `kid`, all for ES256; `jku`, `x5u`, `x5c` and `jwk` of the token's header are not read.
     """
-    try:
-        header, payload = _parsed(token)
-        key = _key(header, keys, typ)
-        jws.verify(token, dict(key), algorithms=[_ALGORITHM])
-        return _checked(payload, audience, issuer, now)
-    except InvalidToken:
-        raise
-    except (JOSEError, ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
-        raise InvalidToken(type(error).__name__) from None
+    ours = {name: Key(jwk, _ALGORITHM) for name, jwk in keys.items()}
+    return _checked(_proved(token, ours, (typ,)), audience, issuer, now)
+
+
+def verify_assertion(token: str, keys: Mapping[str, Key], *, client_id: str, audience: str, now: datetime) -> Assertion:
+    """Give what a client's assertion proves at `now` of the system's clock (RFC 7523 §3); a fault raises InvalidToken.
+
+    It names the client as `iss` and `sub`, exactly our address as `aud`, a `jti`, and ends within five minutes.
+    """
+    payload = _proved(token, keys, _ASSERTION_TYPES)
+    if {_text(payload, name) for name in ("iss", "sub")} != {client_id} or payload.get("aud") != audience:
+        _refuse("of another client, or for somebody else")
+    seconds = now.timestamp()
+    expires, token_id = _instant(payload, "exp"), _text(payload, "jti")
+    began = [_instant(payload, name) for name in ("iat", "nbf") if name in payload]
+    life = ASSERTION_LIFE.total_seconds()
+    if not seconds < expires <= seconds + life + _PARTNERS_LEEWAY:
+        _refuse("no longer, or for too long")
+    if any(at > seconds + _PARTNERS_LEEWAY or not 0 < expires - at <= life for at in began):
+        _refuse("not yet, or for too long")
+    if len(token_id) > _MOST_ID:
+        _refuse("jti is too long")
+    return Assertion(token_id, datetime.fromtimestamp(expires, UTC))
 
 
 def key_id(token: str) -> str:
     """Name the key that the token claims to be signed with; nothing is proved by it."""
+    return _text(_read(token)[0], "kid")
+
+
+def claimed_issuer(token: str) -> str:
+    """Name who the token claims to be from; nothing is proved by it."""
+    return _text(_read(token)[1], "iss")
+
+
+def _proved(token: str, keys: Mapping[str, Key], types: Collection[str | None]) -> dict[str, Any]:
+    """Give the claims of a token that one of the keys signed."""
+    header, payload, signature = _read(token)
+    key = _key(header, keys, types)
+    if SIGNATURES[key.algorithm] not in {None, len(signature)}:
+        _refuse("the signature has another length")
     try:
-        header, _ = _parsed(token)
+        jws.verify(token, dict(key.jwk), algorithms=[key.algorithm])
+    except (JOSEError, ValueError, TypeError, KeyError, ArithmeticError) as error:
+        raise InvalidToken(type(error).__name__) from None
+    return payload
+
+
+def _read(token: str) -> tuple[dict[str, Any], dict[str, Any], bytes]:
+    try:
+        return _parsed(token)
     except (ValueError, TypeError, RecursionError) as error:
         raise InvalidToken(type(error).__name__) from None
-    return _text(header, "kid")
 
 
-def _parsed(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _parsed(token: str) -> tuple[dict[str, Any], dict[str, Any], bytes]:
     if len(token) > _MOST_BYTES or not token.isascii():
         _refuse("too long or not ASCII")
     segments = token.split(".")
     if len(segments) != _SEGMENTS:
         _refuse("not three segments")
     header, payload, signature = (_decoded(segment) for segment in segments)
-    if len(signature) != _SIGNATURE_BYTES:
-        _refuse("the signature has another length")
-    return _object(header), _object(payload)
+    return _object(header), _object(payload), signature
 
 
 def _decoded(segment: str) -> bytes:
@@ -118,20 +171,20 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _key(header: Mapping[str, Any], keys: Mapping[str, Mapping[str, Any]], typ: str) -> Mapping[str, Any]:
+def _key(header: Mapping[str, Any], keys: Mapping[str, Key], types: Collection[str | None]) -> Key:
     if "crit" in header:
         _refuse("crit is not understood")
-    if header.get("alg") != _ALGORITHM or header.get("typ") != typ:
-        _refuse("another algorithm or type")
     key = keys.get(_text(header, "kid"))
     if key is None:
         _refuse("no such key")
+    if header.get("alg") != key.algorithm or header.get("typ") not in types:
+        _refuse("another algorithm or type")
     return key
 
 
 def _checked(payload: Mapping[str, Any], audience: str, issuer: str, now: datetime) -> Claims:
-    issued, expires = (_instant(payload, name) for name in reversed(_INSTANTS))
-    aud, iss, sub, jti = (_text(payload, name) for name in _TEXTS)
+    issued, expires = _instant(payload, "iat"), _instant(payload, "exp")
+    aud, iss, sub, jti = (_text(payload, name) for name in ("aud", "iss", "sub", "jti"))
     if aud != audience or iss != issuer:
         _refuse("for somebody else, or by somebody else")
     seconds = now.timestamp()
@@ -141,7 +194,8 @@ def _checked(payload: Mapping[str, Any], audience: str, issuer: str, now: dateti
         _refuse("not yet, or no longer")
     if "nbf" in payload and _instant(payload, "nbf") > seconds + _LEEWAY:
         _refuse("not yet")
-    return Claims(sub, jti, datetime.fromtimestamp(expires, UTC))
+    scopes = frozenset(_text(payload, "scope").split(" ")) if payload.get("scope") else frozenset()
+    return Claims(sub, jti, datetime.fromtimestamp(expires, UTC), scopes)
 
 
 def _text(values: Mapping[str, Any], name: str) -> str:

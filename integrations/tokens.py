@@ -1,9 +1,11 @@
-"""Access tokens of ours: made for people, and turned back into who is calling.
+"""Access tokens of ours: made for people and systems, and turned back into who is calling.
 
 The keys lie in the database (`service.logins`); this process keeps them for a minute at most, so that a retired key
-is forgotten everywhere soon. What a token may do is never in it: roles are read afresh at each request.
+is forgotten everywhere soon. What a person may do is never in a token, but a system's names its scopes, which can only
+narrow: roles, and the scopes that a system still has, are read afresh at each request.
 """
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from integrations import identity
@@ -25,8 +27,10 @@ class Tokens:
         self._keys: logins.SigningKeys | None = None
         self._read_at = 0.0
 
-    async def issue(self, w: Work, person_id: UUID, token_id: UUID) -> tuple[str, int]:
-        """Give an access token of the person, and the seconds it lives."""
+    async def issue(
+        self, w: Work, person_id: UUID, token_id: UUID, scopes: Sequence[str] | None = None
+    ) -> tuple[str, int]:
+        """Give an access token of the person, and the seconds it lives; a system's is bound to scopes (RFC 9068)."""
         await self._refresh(w)
         keys = self._keys
         if keys is None:  # the first ever are remembered once they are committed
@@ -41,6 +45,8 @@ class Tokens:
             "iat": issued,
             "exp": issued + seconds,
         }
+        if scopes is not None:
+            claims |= {"client_id": str(person_id), "scope": " ".join(scopes)}
         return identity.sign(claims, keys.key_id, keys.private_pem), seconds
 
     async def caller(self, w: Work, token: str) -> actors.Actor:
@@ -50,7 +56,7 @@ class Tokens:
             person_id, token_id = UUID(claims.subject), UUID(claims.token_id)
         except ValueError:
             raise errors.Unauthenticated from None
-        return await logins.caller(w, person_id, token_id)
+        return await logins.caller(w, person_id, token_id, claims.scopes)
 
     async def revoke(self, w: Work, token: str) -> None:
         """Let the access token prove nothing from now on; one that proves nothing already is left alone."""

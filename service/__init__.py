@@ -23,6 +23,7 @@ fails the build otherwise, and when a module has no place). Those on one line do
     people               people, roles, verification       registry          programmes, institutions, specialties
     links                one person, one act, once         visits            a browser that is signed in
     webhooks             sent in lots, settled, judged     subscriptions     the endpoints of partners
+    clients              partner systems, what they prove
     logins               sign-in links, refresh tokens, signing keys
     notices              who is told what
     deliveries           mails as rows: recorded, claimed, settled

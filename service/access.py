@@ -103,6 +103,11 @@ async def visible_person(w: Work, person_id: UUID, *, lock: bool = False) -> tab
     return await _one(w, tables.Person, person_id, people_seen(w.actor), lock=lock)
 
 
+async def visible_client(w: Work, client_id: UUID, *, lock: bool = False) -> tables.Client:
+    """Give the partner system to the coordinators of its institution and to admins."""
+    return await _one(w, tables.Client, client_id, clients_seen(w.actor), lock=lock)
+
+
 async def visible_mentor(w: Work, mentor_id: UUID, *, lock: bool = False) -> tables.MentorProfile:
     """Give the mentor to themself, their side, admins, and institutions that an active memorandum links with theirs."""
     return await _one(w, tables.MentorProfile, mentor_id, mentors_seen(w.actor), lock=lock)
@@ -278,13 +283,21 @@ def events_seen(actor: actors.Actor) -> Condition:
 
 
 def people_seen(actor: actors.Actor) -> Condition:
-    """Say which people the actor sees."""
+    """Say which people the actor sees; what stands for a system is none."""
+    is_person = col(tables.Person.kind) == "person"
     if actor.is_timer or actor.programmes("programme_admin"):
-        return sa.true()
+        return is_person
     colleagues = sa.select(col(tables.RoleGrant.person_id)).where(
         _among(tables.RoleGrant.institution_id, actor.institutions("coordinator"))
     )
-    return sa.or_(col(tables.Person.id) == actor.person_id, col(tables.Person.id).in_(colleagues))
+    return sa.and_(is_person, sa.or_(col(tables.Person.id) == actor.person_id, col(tables.Person.id).in_(colleagues)))
+
+
+def clients_seen(actor: actors.Actor) -> Condition:
+    """Say which partner systems the actor sees."""
+    if actor.is_timer or actor.programmes("programme_admin"):
+        return sa.true()
+    return _among(tables.Client.institution_id, actor.institutions("coordinator"))
 
 
 def mentors_seen(actor: actors.Actor) -> Condition:

@@ -4,6 +4,18 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 ROLES = ("clinician", "mentor", "coordinator", "programme_admin", "partner_system")
+SCOPES = {
+    "consultations:read": "read the institution's consultations, without case text",
+    "consultations:write": "kept for filing requests over FHIR; opens nothing yet",
+    "appointments:read": "read offers, appointments and sessions of the institution's side",
+    "appointments:write": "answer offers for the institution's mentors, move and call off, log sessions",
+    "availability:write": "register mentors, and keep their profiles and hours",
+    "memoranda:read": "read the institution's memoranda and their logs",
+    "events:read": "read the institution's events",
+    "webhooks:write": "keep the institution's webhook endpoints",
+    "reports:read": "read reports of the institution and its memoranda",
+}
+"""What a partner system's token may be good for (contract §2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +35,7 @@ class Actor:
     kind: str  # person | system | timer | stranger
     person_id: UUID | None = None
     grants: frozenset[Grant] = field(default_factory=frozenset)
+    scopes: frozenset[str] | None = None  # what a system's token is good for; None for people
 
     def institutions(self, *roles: str) -> frozenset[UUID]:
         """Name the institutions where any of these roles is held."""

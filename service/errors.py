@@ -8,6 +8,7 @@ attributes the extension members. Status numbers are the edge's business (`api/p
     │   └── LinkInvalid
     ├── Forbidden            known, but may not do this at all
     │   ├── GateRefused      a rule of the gate says no
+    │   ├── InsufficientScope
     │   └── LocalOnly
     ├── NotFound             missing, or not yours: the same answer
     ├── Invalid              the input breaks a rule that a schema cannot say
@@ -77,6 +78,15 @@ class GateRefused(Forbidden):
     def __init__(self, reasons: Sequence[str]) -> None:
         """Name every failing rule."""
         super().__init__("Refused by: " + ", ".join(reasons), reasons=list(reasons))
+
+
+class InsufficientScope(Forbidden):
+    """This system's access token is not good for this call"""
+
+    def __init__(self, scope: str | None) -> None:
+        """Name the scope that the call needs; None where no system is let in."""
+        super().__init__("No scope opens this call to systems." if scope is None else None, scope=scope)
+        self.scope = scope
 
 
 class LocalOnly(Forbidden):

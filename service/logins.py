@@ -50,8 +50,11 @@ class SignedIn:
     token_id: UUID
 
 
-async def caller(w: Work, person_id: UUID, token_id: UUID) -> actors.Actor:
-    """Give the active person with the roles they hold now; raises Unauthenticated, also for a revoked token."""
+async def caller(w: Work, person_id: UUID, token_id: UUID, scopes: frozenset[str] = frozenset()) -> actors.Actor:
+    """Give the active person with the roles they hold now; raises Unauthenticated, also for a revoked token.
+
+    A partner system comes with `scopes`, those of its token that it still has.
+    """
     revoked = sa.exists().where(col(tables.RevokedToken.jti) == token_id)
     rows = (
         await w.sql(
@@ -60,15 +63,21 @@ async def caller(w: Work, person_id: UUID, token_id: UUID) -> actors.Actor:
                 col(tables.RoleGrant.institution_id),
                 col(tables.RoleGrant.programme_id),
                 col(tables.RoleGrant.department),
+                col(tables.Person.kind),
+                col(tables.Client.scopes),
             )
             .select_from(tables.Person)
+            .outerjoin(tables.Client, col(tables.Client.id) == col(tables.Person.id))
             .outerjoin(tables.RoleGrant, col(tables.RoleGrant.person_id) == col(tables.Person.id))
             .where(col(tables.Person.id) == person_id, col(tables.Person.state) == "active", ~revoked)
         )
     ).all()
     if not rows:
         raise errors.Unauthenticated
-    return actors.Actor("person", person_id, frozenset(actors.Grant(*row) for row in rows if row.role is not None))
+    grants = frozenset(actors.Grant(*row[:4]) for row in rows if row.role is not None)
+    if rows[0].kind == "system":
+        return actors.Actor("system", person_id, grants, scopes & frozenset(rows[0].scopes))
+    return actors.Actor("person", person_id, grants)
 
 
 async def person_with(w: Work, email: str) -> UUID:
@@ -76,7 +85,7 @@ async def person_with(w: Work, email: str) -> UUID:
     found: UUID | None = (
         await w.sql(
             sa.select(col(tables.Person.id)).where(
-                sa.func.lower(col(tables.Person.email)) == email.lower(), col(tables.Person.state) == "active"
+                sa.func.lower(col(tables.Person.email)) == email.lower(), *_who_signs_in()
             )
         )
     ).scalar_one_or_none()
@@ -101,7 +110,7 @@ async def mail_link(w: Work, email: str) -> None:
     row = (
         await w.sql(
             sa.select(tables.Person, is_theirs.label("is_theirs"), open_links.label("open_links"))
-            .where(col(tables.Person.state) == "active")
+            .where(*_who_signs_in())
             .order_by(is_theirs.desc())
             .limit(1)
         )
@@ -256,6 +265,11 @@ def _new_key() -> tuple[str, dict[str, Any]]:
         for number in (point.x, point.y)
     )
     return pem.decode(), {"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "x": x, "y": y}
+
+
+def _who_signs_in() -> tuple[sa.ColumnElement[bool], ...]:
+    """Active people; a system proves itself otherwise, and nobody reads its mail."""
+    return col(tables.Person.state) == "active", col(tables.Person.kind) == "person"
 
 
 def _link(w: Work, person_id: UUID, life: timedelta) -> tables.Link:

@@ -107,8 +107,11 @@ async def put_profile(
     buffer_minutes: int,
     fields: Mapping[str, Any],
 ) -> Profile:
-    """Let the mentor offer this and nothing else; by themself or who keeps them."""
-    _requires_keeper(w, row)
+    """Let the mentor offer this and nothing else; by themself or who keeps them.
+
+    Their hospital's system fills in what it registered, until a person has verified it.
+    """
+    _requires_keeper(w, row, *(["partner_system"] if row.verified_until is None else []))
     known = set(
         (
             await w.sql(

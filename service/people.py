@@ -1,7 +1,7 @@
 """Who signs in, with which roles, and which mentors are verified.
 
-Coordinators keep the people of their own institution, admins all. Nobody changes their own roles, verifies
-themself, or lets themself in again.
+Coordinators keep the people of their own institution, admins all; its systems may register mentors, whom a person
+then verifies. Nobody changes their own roles, verifies themself, or lets themself in again.
 """
 
 from collections.abc import Collection, Mapping
@@ -130,14 +130,14 @@ async def own(w: Work) -> View:
 def _must_give(w: Work, grants: Collection[Grant]) -> None:
     """Go on only if the actor decides about all these roles: a coordinator at home, an admin everywhere.
 
-    The role of an admin is given by admins of the same programme only.
+    The role of an admin is given by admins of the same programme only; a system gives its mentors theirs.
     """
     keeps = w.actor.institutions("coordinator")
+    registers = w.actor.institutions("partner_system")
     programmes = w.actor.programmes("programme_admin")
     for grant in grants:
-        is_ours = (
-            grant.programme_id in programmes if grant.programme_id else programmes or grant.institution_id in keeps
-        )
+        is_home = grant.institution_id in keeps or (grant.role == "mentor" and grant.institution_id in registers)
+        is_ours = grant.programme_id in programmes if grant.programme_id else programmes or is_home
         if not (w.actor.is_timer or is_ours):
             msg = "Roles are given by the institution's coordinator or an admin."
             raise errors.Forbidden(msg)
@@ -145,6 +145,8 @@ def _must_give(w: Work, grants: Collection[Grant]) -> None:
 
 async def _check_places(w: Work, grants: Collection[Grant]) -> None:
     for place, grant in enumerate(grants):
+        if grant.role == "partner_system":
+            raise errors.Invalid(f"/roles/{place}", "is a system's: register it as a client")
         if (grant.role == "programme_admin") != (grant.programme_id is not None) or not (
             grant.institution_id or grant.programme_id
         ):

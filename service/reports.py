@@ -21,7 +21,7 @@ from service.work import Work
 
 IDLE = timedelta(days=90)
 _DAY = timedelta(days=1)
-_READERS = ("coordinator", "programme_admin")
+_READERS = ("coordinator", "programme_admin", "partner_system")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Report:
 async def memorandum(
     w: Work, memorandum_id: UUID, from_on: date | None = None, until_on: date | None = None, zone: str | None = None
 ) -> Report:
-    """Give the memorandum's report to the coordinators of its parties and the programme's admins.
+    """Give the memorandum's report to the coordinators and systems of its parties and the programme's admins.
 
     Without dates, from its first day until tomorrow; without a zone, in its programme's.
     """
@@ -94,10 +94,10 @@ async def programme(
 async def institution(
     w: Work, institution_id: UUID, from_on: date | None = None, until_on: date | None = None, zone: str | None = None
 ) -> Report:
-    """Give the institution's report, both sides together, to its coordinators; to an admin for their programmes."""
+    """Give the institution's report, both sides together, to its coordinators and systems; to an admin for theirs."""
     row = await access.visible_institution(w, institution_id)
     programmes: frozenset[UUID] | None = None
-    if row.id not in w.actor.institutions("coordinator") and not w.actor.is_timer:
+    if row.id not in w.actor.institutions("coordinator", "partner_system") and not w.actor.is_timer:
         programmes = w.actor.programmes("programme_admin")
         access.requires_admin(w)
     return await _made(

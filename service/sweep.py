@@ -17,6 +17,7 @@ from service import (
     advice,
     appointments,
     bookings,
+    clock,
     consultations,
     deliveries,
     errors,
@@ -158,6 +159,8 @@ _HOUSEKEEPING = (
     "DELETE FROM link WHERE expires_at < :month_ago",
     "DELETE FROM refresh_token WHERE expires_at < :month_ago",
     "DELETE FROM rate_limit WHERE arrives_at < :day_ago",
+    "DELETE FROM client_secret WHERE expires_at < :month_ago",
+    "DELETE FROM used_assertion WHERE expires_at < :wall",
 )
 
 
@@ -219,7 +222,12 @@ async def housekeeping(database: Database, audit_days: int) -> None:
     async with database.work(actor.TIMER) as w:
         await w.sql(sa.text("SELECT set_config('pobratym.retention', 'over', true)"))
         await w.sql(sa.text("DELETE FROM audit WHERE at < :kept"), {"kept": w.now - timedelta(days=audit_days)})
-        instants = {"now": w.now, "day_ago": w.now - timedelta(days=1), "month_ago": w.now - timedelta(days=30)}
+        instants = {
+            "now": w.now,
+            "day_ago": w.now - timedelta(days=1),
+            "month_ago": w.now - timedelta(days=30),
+            "wall": clock.wall(),
+        }
         for statement in _HOUSEKEEPING:
             used = {name: value for name, value in instants.items() if f":{name}" in statement}
             await w.sql(sa.text(statement), used)

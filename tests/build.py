@@ -18,7 +18,7 @@ from sqlmodel import SQLModel, col
 
 from integrations.world import World
 from service import clock, tables
-from service.actor import STRANGER, Actor, Grant
+from service.actor import SCOPES, STRANGER, Actor, Grant
 from service.rules import availability
 from service.work import Work
 
@@ -95,13 +95,14 @@ async def person(w: Work, **fields: Any) -> tables.Person:
     """Make a person without any role."""
     number = next(_serial)
     defaults: dict[str, Any] = {
+        "id": clock.new_id(),
         "email": f"person{number}@hospital.example",
         "display_name": f"Person {number}",
         "locale": "uk",
         "zone": "Europe/Kyiv",
         "created_at": w.now,
     }
-    return await add(w, tables.Person(id=clock.new_id(), **(defaults | fields)))
+    return await add(w, tables.Person(**(defaults | fields)))
 
 
 async def grant(
@@ -347,10 +348,28 @@ async def actor(w: Work, who: tables.Person) -> Actor:
     return Actor("person", who.id, frozenset(Grant(row.role, row.institution_id, row.programme_id) for row in rows))
 
 
-async def bearer(world: World, who: tables.Person) -> dict[str, str]:
-    """Give the headers of a request by the person, who was committed before."""
+async def system(w: Work, at: tables.Institution, **fields: Any) -> tables.Client:
+    """Make a partner system of the institution, with every scope and without a secret."""
+    row_id = clock.new_id()
+    defaults: dict[str, Any] = {
+        "name": "System",
+        "scopes": sorted(SCOPES),
+        "token_endpoint_auth_method": "client_secret_basic",
+        "created_at": w.now,
+    }
+    who = await person(w, id=row_id, kind="system", email=f"{row_id}@systems.invalid", display_name="System")
+    await grant(w, who, "partner_system", at)
+    return await add(w, tables.Client(id=row_id, institution_id=at.id, **(defaults | fields)))
+
+
+async def bearer(
+    world: World, who: tables.Person | tables.Client, scopes: Iterable[str] | None = None
+) -> dict[str, str]:
+    """Give the headers of a request by the person or system, who was committed before; a system has all its scopes."""
+    if isinstance(who, tables.Client):
+        scopes = who.scopes if scopes is None else scopes
     async with world.database.work(STRANGER) as w:
-        token, _ = await world.tokens.issue(w, who.id, clock.new_id())
+        token, _ = await world.tokens.issue(w, who.id, clock.new_id(), None if scopes is None else sorted(scopes))
     return {"Authorization": f"Bearer {token}"}
 
 

@@ -77,6 +77,7 @@ CREATE TABLE person (
     version INTEGER DEFAULT 1 NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
     id UUID NOT NULL,
+    kind VARCHAR DEFAULT 'person' NOT NULL,
     email VARCHAR NOT NULL,
     display_name VARCHAR NOT NULL,
     locale VARCHAR NOT NULL,
@@ -85,6 +86,7 @@ CREATE TABLE person (
     buffer_minutes INTEGER DEFAULT 10 NOT NULL,
     CONSTRAINT pk_person PRIMARY KEY (id),
     CONSTRAINT ck_person_locale_known CHECK (locale IN ('uk', 'en')),
+    CONSTRAINT ck_person_kind_known CHECK (kind IN ('person', 'system')),
     CONSTRAINT ck_person_state_known CHECK (state IN ('active', 'disabled')),
     CONSTRAINT ck_person_buffer_bounded CHECK (buffer_minutes BETWEEN 0 AND 120)
 );
@@ -390,6 +392,33 @@ CREATE INDEX ix_refresh_token_family_id ON refresh_token (family_id);
 
 CREATE INDEX ix_refresh_token_person_id ON refresh_token (person_id);
 
+CREATE TABLE client (
+    version INTEGER DEFAULT 1 NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    id UUID NOT NULL,
+    institution_id UUID NOT NULL,
+    name VARCHAR NOT NULL,
+    scopes TEXT[] DEFAULT '{}' NOT NULL,
+    token_endpoint_auth_method VARCHAR NOT NULL,
+    jwks JSONB,
+    jwks_uri VARCHAR,
+    jwks_fetched JSONB,
+    jwks_asked_at TIMESTAMP WITH TIME ZONE,
+    jwks_fetched_at TIMESTAMP WITH TIME ZONE,
+    created_by UUID,
+    revoked_at TIMESTAMP WITH TIME ZONE,
+    last_used_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT pk_client PRIMARY KEY (id),
+    CONSTRAINT ck_client_token_endpoint_auth_method_known CHECK (token_endpoint_auth_method IN ('client_secret_basic', 'private_key_jwt')),
+    CONSTRAINT ck_client_scopes_known CHECK (scopes <@ ARRAY['consultations:read', 'consultations:write', 'appointments:read', 'appointments:write', 'availability:write', 'memoranda:read', 'events:read', 'webhooks:write', 'reports:read']),
+    CONSTRAINT ck_client_keys_for_assertions CHECK (num_nonnulls(jwks, jwks_uri) = CASE token_endpoint_auth_method WHEN 'private_key_jwt' THEN 1 ELSE 0 END),
+    CONSTRAINT fk_client_id_person FOREIGN KEY(id) REFERENCES person (id),
+    CONSTRAINT fk_client_institution_id_institution FOREIGN KEY(institution_id) REFERENCES institution (id),
+    CONSTRAINT fk_client_created_by_person FOREIGN KEY(created_by) REFERENCES person (id)
+);
+
+CREATE INDEX ix_client_institution_id ON client (institution_id);
+
 CREATE TABLE specialty_parent (
     code VARCHAR NOT NULL,
     also_parent_code VARCHAR NOT NULL,
@@ -667,6 +696,29 @@ CREATE TABLE availability_exception (
 );
 
 CREATE INDEX ix_availability_exception_person_id ON availability_exception (person_id);
+
+CREATE TABLE client_secret (
+    id UUID NOT NULL,
+    client_id UUID NOT NULL,
+    digest BYTEA NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE,
+    last_used_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT pk_client_secret PRIMARY KEY (id),
+    CONSTRAINT fk_client_secret_client_id_client FOREIGN KEY(client_id) REFERENCES client (id)
+);
+
+CREATE INDEX ix_client_secret_client_id ON client_secret (client_id);
+
+CREATE TABLE used_assertion (
+    client_id UUID NOT NULL,
+    digest BYTEA NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT pk_used_assertion PRIMARY KEY (client_id, digest),
+    CONSTRAINT fk_used_assertion_client_id_client FOREIGN KEY(client_id) REFERENCES client (id)
+);
+
+CREATE INDEX ix_used_assertion_expires_at ON used_assertion (expires_at);
 
 CREATE TABLE memorandum_party (
     memorandum_id UUID NOT NULL,

@@ -41,6 +41,8 @@ from service.tables.log import (
 )
 from service.tables.people import (
     AvailabilityException,
+    Client,
+    ClientSecret,
     Link,
     MentorProfile,
     MentorSpecialty,
@@ -50,6 +52,7 @@ from service.tables.people import (
     RevokedToken,
     RoleGrant,
     SigningKey,
+    UsedAssertion,
     WeeklyHours,
 )
 from service.tables.registry import (
@@ -74,6 +77,8 @@ __all__ = [
     "Appointment",
     "Audit",
     "AvailabilityException",
+    "Client",
+    "ClientSecret",
     "Consultation",
     "ConsultationWindow",
     "Delivery",
@@ -110,6 +115,7 @@ __all__ = [
     "Specialty",
     "SpecialtyParent",
     "Statistic",
+    "UsedAssertion",
     "WebhookEndpoint",
     "WebhookSecret",
     "WeeklyHours",

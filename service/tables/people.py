@@ -8,17 +8,22 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 from sqlmodel import Field, SQLModel
 
-from service.actor import ROLES
+from service.actor import ROLES, SCOPES
 from service.tables.columns import Versioned, check, index, one_of, texts, wall_time
 
 LOCALES = ("uk", "en")
 LEVELS = ("A1", "A2", "B1", "B2", "C1", "C2", "native")
+AUTH_METHODS = ("client_secret_basic", "private_key_jwt")
 
 
 class Person(Versioned, table=True):
-    """Somebody who signs in; occupied for `buffer_minutes` after each of their appointments."""
+    """Somebody who signs in; occupied for `buffer_minutes` after each of their appointments.
+
+    Of kind `system`: who stands for a client where a person is named. It is never mailed and never signs in by a link.
+    """
 
     id: UUID = Field(primary_key=True)
+    kind: str = Field(default="person", sa_column_kwargs={"server_default": text("'person'")})
     email: str
     display_name: str
     locale: str
@@ -28,6 +33,7 @@ class Person(Versioned, table=True):
 
     __table_args__ = (
         one_of("locale", *LOCALES),
+        one_of("kind", "person", "system"),
         one_of("state", "active", "disabled"),
         check("buffer_bounded", "buffer_minutes BETWEEN 0 AND 120"),
         index("uq_person_email", "lower(email)", unique=True),
@@ -197,3 +203,54 @@ class RevokedToken(SQLModel, table=True):
     __tablename__ = "revoked_token"
     jti: UUID = Field(primary_key=True)
     expires_at: datetime
+
+
+class Client(Versioned, table=True):
+    """A partner system of one institution: an OAuth client. Its id is also that of its own person (kind `system`).
+
+    `jwks_asked_at` and `jwks_fetched_at` are instants of the system's clock, because a fetch concerns others.
+    """
+
+    id: UUID = Field(primary_key=True, foreign_key="person.id")
+    institution_id: UUID = Field(foreign_key="institution.id", index=True)
+    name: str
+    scopes: list[str] = texts()
+    token_endpoint_auth_method: str
+    jwks: dict[str, Any] | None = Field(default=None, sa_type=JSONB(none_as_null=True))
+    jwks_uri: str | None = None
+    jwks_fetched: dict[str, Any] | None = Field(default=None, sa_type=JSONB(none_as_null=True))
+    jwks_asked_at: datetime | None = None
+    jwks_fetched_at: datetime | None = None
+    created_by: UUID | None = Field(default=None, foreign_key="person.id")
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+    __table_args__ = (
+        one_of("token_endpoint_auth_method", *AUTH_METHODS),
+        check("scopes_known", "scopes <@ ARRAY[" + ", ".join(f"'{scope}'" for scope in SCOPES) + "]"),
+        check(
+            "keys_for_assertions",
+            "num_nonnulls(jwks, jwks_uri) = CASE token_endpoint_auth_method WHEN 'private_key_jwt' THEN 1 ELSE 0 END",
+        ),
+    )
+
+
+class ClientSecret(SQLModel, table=True):
+    """A secret of a client, as its digest; while one is rotated, the old one lives on until `expires_at`."""
+
+    __tablename__ = "client_secret"
+    id: UUID = Field(primary_key=True)
+    client_id: UUID = Field(foreign_key="client.id", index=True)
+    digest: bytes = Field(sa_type=BYTEA)
+    created_at: datetime
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+class UsedAssertion(SQLModel, table=True):
+    """The `jti` of an assertion that a client has used, as its digest; `expires_at` is of the system's clock."""
+
+    __tablename__ = "used_assertion"
+    client_id: UUID = Field(primary_key=True, foreign_key="client.id")
+    digest: bytes = Field(primary_key=True, sa_type=BYTEA)
+    expires_at: datetime = Field(index=True)

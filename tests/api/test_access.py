@@ -2,6 +2,8 @@
 
 `own` is what the caller's side has a part in, `other` is the same thing of other institutions in another programme,
 `missing` is an id that nothing has. The mentor, the partner's coordinator and the clinician's side share one case.
+Of the systems one is the clinician's hospital's and one the mentor's, with every scope; `scopeless` is the latter, by a
+token without any.
 To add a route, write its rows; statuses are of a request that is right in itself.
 """
 
@@ -24,7 +26,9 @@ from service.work import Work
 from world import MONDAY
 
 Json = dict[str, Any]
-ROLES = ("nobody", "clinician", "colleague", "mentor", "rival", "coordinator", "partner", "admin", "system")
+PEOPLE = ("nobody", "clinician", "colleague", "mentor", "rival", "coordinator", "partner", "admin")
+SYSTEMS = ("system", "mentors_system", "scopeless")
+ROLES = PEOPLE + SYSTEMS
 THINGS = ("own", "other", "missing")
 TABLE = Path(__file__).with_name("access.csv")
 DENIED = {401, 403, 404}
@@ -48,6 +52,7 @@ REQUEST = {
     "duration_minutes": 30,
 }
 NEW_PROGRAMME = {"code": "new", "name": "Нова", "name_en": "New", "country": "MD", "zone": "Europe/Chisinau"}
+SYSTEM = {"client_name": "System", "scope": "availability:write"}
 HAPPENED = {"started_at": "2026-11-15T10:00:00Z", "ended_at": "2026-11-15T10:20:00Z", "outcome": "advice_given"}
 
 WEBHOOKS: dict[str, Json] = {
@@ -57,13 +62,18 @@ WEBHOOKS: dict[str, Json] = {
     "POST /v1/webhook-endpoints/{}/rotate-secret": {"overlap_hours": 1},
 }
 
+WRITES = sa.text(
+    "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) FROM pg_stat_xact_user_tables"
+    " WHERE relname <> 'rate_limit'"
+)
+
 
 @dataclass(slots=True)
 class Side:
     """What two linked institutions have, by the name of its collection."""
 
     ids: dict[str, str]
-    people: dict[str, tables.Person]
+    people: dict[str, tables.Person | tables.Client]
 
 
 def rows() -> list[dict[str, str]]:
@@ -89,6 +99,9 @@ def bodies(side: Side) -> dict[str, Json]:
         "POST /v1/auth/tokens": {"link_token": "bm90aGluZw"},
         "POST /v1/auth/tokens/refresh": {"refresh_token": "bm90aGluZw"},
         "POST /v1/auth/tokens/revoke": {"refresh_token": "bm90aGluZw"},
+        "POST /v1/clients": SYSTEM | {"institution_id": ids["institutions"]},
+        "PATCH /v1/clients/{}": {"scope": "reports:read"},
+        "POST /v1/clients/{}/rotate-secret": {"overlap_hours": 0},
         "POST /v1/consultations": REQUEST,
         "POST /v1/consultations/{}/advice": {"text": "Wait and see.", "minutes": 10},
         "POST /v1/consultations/{}/assign": {"clinician_id": ids["clinicians"]},
@@ -161,9 +174,8 @@ async def _side(w: Work, programme: tables.Programme) -> Side:
         "coordinator": await build.coordinator(w, asking),
         "partner": await build.coordinator(w, answering),
         "admin": await build.admin(w, programme),
-        "system": await build.person(w),
     }
-    await build.grant(w, people["system"], "partner_system", asking)
+    systems = {"system": await build.system(w, asking), "mentors_system": await build.system(w, answering)}
     clinician, mentor = people["clinician"], people["mentor"]
     memorandum = await build.memorandum(w, asking, answering, programme_id=programme.id)
     asked = await build.consultation(w, clinician, asking, programme_id=programme.id, state="offered")
@@ -189,6 +201,7 @@ async def _side(w: Work, programme: tables.Programme) -> Side:
         "appointments": appointment,
         "consultations": asked,
         "institutions": asking,
+        "clients": systems["system"],
         "memberships": membership,
         "memoranda": memorandum,
         "mentors": mentor,
@@ -199,7 +212,7 @@ async def _side(w: Work, programme: tables.Programme) -> Side:
         "programmes": programme,
         "sessions": session,
     }
-    return Side({name: str(row.id) for name, row in found.items()}, people)
+    return Side({name: str(row.id) for name, row in found.items()}, {**people, **systems})
 
 
 async def _session(
@@ -244,6 +257,7 @@ class Courtroom:
     own: Side
     other: Side
     headers: dict[str, Json]
+    written = 0
 
 
 @pytest.fixture
@@ -253,7 +267,10 @@ async def court(world: World) -> Courtroom:
         found.own = await _side(w, await build.programme(w))
         found.other = await _side(w, await build.programme(w, code="elsewhere"))
     found.headers = {name: await build.bearer(world, who) for name, who in found.own.people.items()}
+    found.headers["scopeless"] = await build.bearer(world, found.own.people["mentors_system"], ())
     found.headers["nobody"] = {}
+    connection: Any = world.database.engine
+    found.written = (await connection.execute(WRITES)).scalar_one()
     return found
 
 
@@ -267,12 +284,6 @@ def _address(court: Courtroom, path: str, thing: str) -> str:
     return "/".join(parts) + QUERIES.get(blank(path), "")
 
 
-WRITES = sa.text(
-    "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) FROM pg_stat_xact_user_tables"
-    " WHERE relname <> 'rate_limit'"
-)
-
-
 async def _outcome(world: World, client: httpx.AsyncClient, court: Courtroom, case: Json, role: str) -> str:
     """Give the status of the request, which leaves nothing; a denied one that wrote is marked."""
     connection: Any = world.database.engine  # the test's one connection
@@ -280,14 +291,14 @@ async def _outcome(world: World, client: httpx.AsyncClient, court: Courtroom, ca
     body = bodies(court.own).get(key)
     thing = case["thing"] or "own"
     savepoint = await connection.begin_nested()
-    before = (await connection.execute(WRITES)).scalar_one()
     answer = await client.request(
         case["method"],
         _address(court, case["path"], thing),
         headers=court.headers[role] | {"If-Match": "*"},
         json=body,
     )
-    written = (await connection.execute(WRITES)).scalar_one() - before
+    before, court.written = court.written, (await connection.execute(WRITES)).scalar_one()  # rolled back rows count
+    written = court.written - before
     await savepoint.rollback()
     return f"{answer.status_code}{'+rows' if answer.status_code in DENIED and written else ''}"
 
@@ -316,6 +327,8 @@ async def test_nobody_passes_an_id_or_a_role_that_is_not_theirs(
         if "/".join(case["path"].split("/")[:3]) != collection:
             continue
         for role in ROLES:
+            if role == "scopeless" and case["thing"] in {"other", "missing"}:
+                continue  # the check is made before anything is looked up
             outcome = await _outcome(world, client, court, case, role)
             if outcome != case[role]:
                 wrong.append(f"{case['method']} {case['path']} {case['thing']} {role}: {case[role]} -> {outcome}")
@@ -329,7 +342,7 @@ def test_the_table_gives_nobody_what_is_somebody_elses() -> None:
         if other["thing"] != "other" or other["path"].startswith(public):
             continue
         for role in ROLES:
-            is_kept = other["path"].startswith(("/v1/people", "/v1/mentors")) and role == "admin"
+            is_kept = other["path"].startswith(("/v1/people", "/v1/mentors", "/v1/clients")) and role == "admin"
             assert is_kept or other[role] == missing[role], f"{other['method']} {other['path']} {role}"
             assert is_kept or other[role] in {"401", "403", "404"}, f"{other['method']} {other['path']} {role}"
 

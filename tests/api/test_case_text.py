@@ -107,8 +107,7 @@ async def test_admins_and_systems_see_the_case_without_its_text(
     world: World, client: httpx.AsyncClient, case: Case
 ) -> None:
     async with world.database.work(actor.TIMER) as w:
-        admin, system = await build.admin(w), await build.person(w)
-        await build.grant(w, system, "partner_system", case.asking)
+        admin, system = await build.admin(w), await build.system(w, case.asking)
     assert await question(world, client, case, admin) is None
     assert await question(world, client, case, system) is None
     assert await reads(world) == []
