@@ -63,6 +63,21 @@ _NEEDED = {
         GET /v1/memoranda/{}/log
         GET /v1/memoranda/{}/log/verification
         """,
+    "events:read": """
+        GET /v1/events
+        """,
+    "webhooks:write": """
+        GET /v1/webhook-endpoints
+        POST /v1/webhook-endpoints
+        GET /v1/webhook-endpoints/{}
+        PATCH /v1/webhook-endpoints/{}
+        DELETE /v1/webhook-endpoints/{}
+        POST /v1/webhook-endpoints/{}/rotate-secret
+        POST /v1/webhook-endpoints/{}/test
+        GET /v1/webhook-endpoints/{}/deliveries
+        POST /v1/webhook-endpoints/deliveries/{}/resend
+        POST /v1/webhook-endpoints/{}/recover
+        """,
     "reports:read": """
         GET /v1/memoranda/{}/report
         GET /v1/institutions/{}/report
