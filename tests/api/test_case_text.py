@@ -45,7 +45,9 @@ async def case(world: World) -> Case:
     return found
 
 
-async def question(world: World, client: httpx.AsyncClient, case: Case, who: tables.Person) -> str | None:
+async def question(
+    world: World, client: httpx.AsyncClient, case: Case, who: tables.Person | tables.Client
+) -> str | None:
     """What the person reads; raises KeyError when they do not see the consultation at all."""
     answer = await client.get(case.path, headers=await build.bearer(world, who))
     found: str | None = answer.json()["question"]
