@@ -55,7 +55,9 @@ NEW_PROGRAMME = {"code": "new", "name": "Нова", "name_en": "New", "country":
 SYSTEM = {"client_name": "System", "scope": "availability:write"}
 HAPPENED = {"started_at": "2026-11-15T10:00:00Z", "ended_at": "2026-11-15T10:20:00Z", "outcome": "advice_given"}
 
-WEBHOOKS: dict[str, Json] = {
+OF_SYSTEMS: dict[str, Json] = {
+    "PATCH /v1/clients/{}": {"scope": "reports:read"},
+    "POST /v1/clients/{}/rotate-secret": {"overlap_hours": 0},
     "POST /v1/webhook-endpoints": {"url": "https://hospital.example/in"},
     "PATCH /v1/webhook-endpoints/{}": {"types": ["offer.sent"]},
     "POST /v1/webhook-endpoints/{}/recover": {"since": "2026-11-15T10:00:00Z"},
@@ -100,8 +102,6 @@ def bodies(side: Side) -> dict[str, Json]:
         "POST /v1/auth/tokens/refresh": {"refresh_token": "bm90aGluZw"},
         "POST /v1/auth/tokens/revoke": {"refresh_token": "bm90aGluZw"},
         "POST /v1/clients": SYSTEM | {"institution_id": ids["institutions"]},
-        "PATCH /v1/clients/{}": {"scope": "reports:read"},
-        "POST /v1/clients/{}/rotate-secret": {"overlap_hours": 0},
         "POST /v1/consultations": REQUEST,
         "POST /v1/consultations/{}/advice": {"text": "Wait and see.", "minutes": 10},
         "POST /v1/consultations/{}/assign": {"clinician_id": ids["clinicians"]},
@@ -144,7 +144,7 @@ def bodies(side: Side) -> dict[str, Json]:
         "PATCH /v1/programmes/{}": {"name_en": "Changed"},
         "POST /v1/sessions/{}/corrections": HAPPENED,
         "POST /v1/sessions/{}/feedback": {"is_useful": True},
-        **WEBHOOKS,
+        **OF_SYSTEMS,
         "POST /v1/specialties": {"code": "new", "name_en": "New", "name_uk": "Нова"},
         "PUT /demo/clock": {"now": None},
     }
