@@ -1,6 +1,6 @@
 """One request is one transaction, committed before the answer is sent (architecture, rule 1).
 
-who calls, and may they call now   a transaction of its own: a call counts even when it fails
+who calls, and may they call now   apart from the rest: a call counts even when it fails
 the handler                        one unit of work; what it raises is rolled back, what it returns is committed
 the stored answer                  of a POST with an Idempotency-Key, in the same transaction
 """
@@ -60,7 +60,7 @@ async def admitted(world: World, request: Request) -> actors.Actor:
     settings = world.settings
     is_sign_in = request.url.path.startswith(SIGN_IN_PATHS)
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    async with world.database.work(actors.STRANGER, request.state.request_id) as w:
+    async with world.database.apart(request.state.request_id) as w:
         actor = actors.STRANGER
         if scheme.lower() == "bearer":
             try:

@@ -158,10 +158,12 @@ def served(made: Site) -> Iterator[Site]:
     options = ("--no-access-log", "--log-level", "warning", "--loop", "uvloop", "--http", "httptools")
     command = [sys.executable, "-m", "uvicorn", "bench.served:create", "--factory", "--port", str(made.port), *options]
     with process(command, made):
-        for _ in range(300):
+        for _ in range(1200):  # a busy machine needs more than half a minute for the first answer
             with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{made.port}/bench/hello"):
                 break
             time.sleep(0.1)
+        else:
+            raise RuntimeError("the server does not answer")
         yield made
 
 

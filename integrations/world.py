@@ -7,15 +7,20 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import httpx
+import sqlalchemy as sa
 from sqlalchemy import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from integrations import http, mail, migrate, postgres, tokens
 from integrations.settings import Settings
 from service import clock, crypto, outcomes, work
+
+_TRUSTED_SECONDS = 1.0
+_USED = "pobratym_used_at"
 
 
 class Outbox(Protocol):
@@ -90,15 +95,33 @@ def engine_of(settings: Settings, url: URL, *, purpose: str, statement_timeout_m
         "jit": "off",
     }
     names = {name: str(value) for name, value in limits.items()} | {"application_name": f"pobratym {purpose}"}
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=settings.pool_size,
         max_overflow=0,
         pool_timeout=settings.pool_timeout_ms / 1000,
-        pool_pre_ping=True,
         hide_parameters=True,  # an error of the database must not quote what was being written
         connect_args={"server_settings": {**names, "timezone": "UTC"}, "timeout": settings.pool_timeout_ms / 1000},
     )
+    for name in ("connect", "checkin"):
+        sa.event.listen(engine.sync_engine, name, _note_use)
+    sa.event.listen(engine.sync_engine, "checkout", _must_live)
+    return engine
+
+
+def _note_use(_connection: object, record: ConnectionPoolEntry) -> None:
+    record.info[_USED] = clock.monotonic()
+
+
+def _must_live(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:  # noqa: ANN401 - the driver's
+    """Take another connection for one that is gone: asked only after a while, as asking costs three round trips."""
+    if connection.driver_connection.is_closed():
+        raise sa.exc.DisconnectionError
+    if clock.monotonic() - record.info[_USED] >= _TRUSTED_SECONDS:
+        try:
+            connection.ping()
+        except Exception as error:
+            raise sa.exc.DisconnectionError from error
 
 
 async def _database(settings: Settings, stack: AsyncExitStack) -> URL:

@@ -5,7 +5,8 @@ institution takes part in; nobody's role reaches further than the tables below s
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -85,22 +86,22 @@ def requires_admin(w: Work, programme_id: UUID | None = None) -> None:
 
 async def visible_programme(w: Work, programme_id: UUID, *, lock: bool = False) -> tables.Programme:
     """Give the programme: everybody signed in reads the registry."""
-    return await _one(w, tables.Programme, programme_id, sa.true(), lock=lock)
+    return await _one(w, tables.Programme, programme_id, _everything_seen, lock=lock)
 
 
 async def visible_institution(w: Work, institution_id: UUID, *, lock: bool = False) -> tables.Institution:
     """Give the institution: everybody signed in reads the registry."""
-    return await _one(w, tables.Institution, institution_id, sa.true(), lock=lock)
+    return await _one(w, tables.Institution, institution_id, _everything_seen, lock=lock)
 
 
 async def visible_memorandum(w: Work, memorandum_id: UUID, *, lock: bool = False) -> tables.Memorandum:
     """Give the memorandum to its parties, their members and its programme's admins."""
-    return await _one(w, tables.Memorandum, memorandum_id, memoranda_seen(w.actor), lock=lock)
+    return await _one(w, tables.Memorandum, memorandum_id, memoranda_seen, lock=lock)
 
 
 async def visible_person(w: Work, person_id: UUID, *, lock: bool = False) -> tables.Person:
     """Give the person to themself, to coordinators of an institution where they hold a role, and to admins."""
-    return await _one(w, tables.Person, person_id, people_seen(w.actor), lock=lock)
+    return await _one(w, tables.Person, person_id, people_seen, lock=lock)
 
 
 async def visible_client(w: Work, client_id: UUID, *, lock: bool = False) -> tables.Client:
@@ -110,47 +111,43 @@ async def visible_client(w: Work, client_id: UUID, *, lock: bool = False) -> tab
 
 async def visible_mentor(w: Work, mentor_id: UUID, *, lock: bool = False) -> tables.MentorProfile:
     """Give the mentor to themself, their side, admins, and institutions that an active memorandum links with theirs."""
-    return await _one(w, tables.MentorProfile, mentor_id, mentors_seen(w.actor), lock=lock)
+    return await _one(w, tables.MentorProfile, mentor_id, mentors_seen, lock=lock)
 
 
 async def visible_consultation(w: Work, consultation_id: UUID, *, lock: bool = False) -> tables.Consultation:
     """Give the consultation to its side, to every mentor asked, and (without case text) to the programme's admins."""
-    return await _one(w, tables.Consultation, consultation_id, consultations_seen(w.actor), lock=lock)
+    return await _one(w, tables.Consultation, consultation_id, consultations_seen, lock=lock)
 
 
 async def visible_offer(w: Work, offer_id: UUID, *, lock: bool = False) -> tables.Offer:
     """Give the offer to its mentor and both sides; a rival mentor does not see it."""
-    return await _one(w, tables.Offer, offer_id, offers_seen(w.actor), lock=lock)
+    return await _one(w, tables.Offer, offer_id, offers_seen, lock=lock)
 
 
 async def visible_appointment(w: Work, appointment_id: UUID, *, lock: bool = False) -> tables.Appointment:
     """Give the appointment to who takes part and to both sides."""
-    return await _one(w, tables.Appointment, appointment_id, appointments_seen(w.actor), lock=lock)
+    return await _one(w, tables.Appointment, appointment_id, appointments_seen, lock=lock)
 
 
 async def visible_session(w: Work, session_id: UUID) -> tables.Session:
     """Give the session to who took part and to both sides."""
-    return await _one(w, tables.Session, session_id, sessions_seen(w.actor), lock=False)
+    return await _one(w, tables.Session, session_id, sessions_seen, lock=False)
 
 
 async def visible_activity(w: Work, activity_id: UUID, *, lock: bool = False) -> tables.Activity:
     """Give the activity to who sees its memorandum, to the institutions in it, and to the programme's admins."""
-    return await _one(w, tables.Activity, activity_id, activities_seen(w.actor), lock=lock)
+    return await _one(w, tables.Activity, activity_id, activities_seen, lock=lock)
 
 
 async def visible_webhook_endpoint(w: Work, endpoint_id: UUID, *, lock: bool = False) -> tables.WebhookEndpoint:
     """Give the endpoint to its institution's coordinators and systems."""
-    return await _one(w, tables.WebhookEndpoint, endpoint_id, webhook_endpoints_seen(w.actor), lock=lock)
+    return await _one(w, tables.WebhookEndpoint, endpoint_id, webhook_endpoints_seen, lock=lock)
 
 
 async def may_read_case_text(w: Work, consultation: tables.Consultation) -> bool:
     """Tell whether the actor is one of the people of the case (domain §1)."""
-    return await _is_there(
-        w,
-        sa.select(col(tables.Consultation.id)).where(
-            col(tables.Consultation.id) == consultation.id, case_text_read(w.actor)
-        ),
-    )
+    statement = _seeing(tables.Consultation, case_text_read, w.actor, is_locking=False)
+    return (await w.sql(statement, {"row_id": consultation.id})).first() is not None
 
 
 async def read_case_text(w: Work, consultation: tables.Consultation) -> str | None:
@@ -376,15 +373,28 @@ def _among(column: Any, ids: frozenset[UUID]) -> Condition:  # noqa: ANN401 - a 
     return col(column).in_(sorted(ids)) if ids else sa.false()
 
 
-async def _one(w: Work, kind: type[Row], row_id: UUID, seen: Condition, *, lock: bool) -> Row:
-    key = next(iter(sa.inspect(kind).primary_key))
-    statement = sa.select(kind).where(key == row_id, seen)
-    if lock:
-        statement = statement.with_for_update().execution_options(populate_existing=True)
-    row: Row | None = (await w.sql(statement)).scalar_one_or_none()
+async def _one(w: Work, kind: type[Row], row_id: UUID, seen: Callable[[actors.Actor], Condition], *, lock: bool) -> Row:
+    row: Row | None = (
+        await w.sql(_seeing(kind, seen, w.actor, is_locking=lock), {"row_id": row_id})
+    ).scalar_one_or_none()
     if row is None:
         raise errors.NotFound
     return row
+
+
+@lru_cache(maxsize=2000)  # putting a statement together takes longer than asking it: who calls once calls again
+def _seeing(
+    kind: type[Row], seen: Callable[[actors.Actor], Condition], actor: actors.Actor, *, is_locking: bool
+) -> sa.Select[Row]:
+    key = next(iter(sa.inspect(kind).primary_key))
+    statement = sa.select(kind).where(key == sa.bindparam("row_id"), seen(actor))
+    if is_locking:
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    return statement
+
+
+def _everything_seen(_actor: actors.Actor) -> Condition:
+    return sa.true()
 
 
 async def _is_there(w: Work, statement: sa.Select[Any]) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import col
 
 from service import access, admission, answers, bookings, deidentification, errors, events, notices, offers, tables
@@ -250,10 +252,8 @@ async def page(
 
 async def views(w: Work, rows: Sequence[tables.Appointment]) -> list[View]:
     """Give the appointments with their participants, in one query."""
-    kind = tables.Participant
-    statement = sa.select(kind).where(col(kind.appointment_id).in_([row.id for row in rows]))
     taking_part: dict[UUID, list[tables.Participant]] = {row.id: [] for row in rows}
-    for found in (await w.sql(statement.order_by(col(kind.role), col(kind.person_id)))).scalars():
+    for found in (await w.sql(_TAKING_PART, {"ids": list(taking_part)})).scalars():
         taking_part[found.appointment_id].append(found)
     return [View(row, taking_part[row.id]) for row in rows]
 
@@ -282,6 +282,13 @@ async def follow_zone_data(w: Work, appointment_id: UUID) -> None:
     ]
     receivers = await notices.people(w, agreed)
     await notices.to_people(w, "zone_data_changed", consultation, receivers.values(), **values)
+
+
+_TAKING_PART = (
+    sa.select(tables.Participant)
+    .where(col(tables.Participant.appointment_id) == sa.any_(sa.bindparam("ids", type_=ARRAY(PG_UUID(as_uuid=True)))))
+    .order_by(col(tables.Participant.role), col(tables.Participant.person_id))
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
-from sqlmodel import col, select
+from sqlmodel import col
 
 from service import clock, errors, events, notices, tables
 from service.rules import availability, lifecycle
@@ -34,19 +34,26 @@ ON CONFLICT DO NOTHING RETURNING person_id
     sa.bindparam("ends_at", type_=sa.DateTime(timezone=True)),
     sa.bindparam("held_until", type_=sa.DateTime(timezone=True)),
 )
+_LOCK_CONSULTATION = (
+    sa.select(tables.Consultation)
+    .where(col(tables.Consultation.id) == sa.bindparam("id"))
+    .with_for_update(key_share=True)
+    .execution_options(populate_existing=True)
+)
+_LIVE = (
+    sa.select(tables.Appointment)
+    .where(col(tables.Appointment.consultation_id) == sa.bindparam("consultation"))
+    .where(col(tables.Appointment.status).in_(("pending", "booked")))
+    .with_for_update(key_share=True)
+    .execution_options(populate_existing=True)
+)
 _FREE = sa.text("DELETE FROM seat WHERE appointment_id = :appointment")
 
 
 async def lock_consultation(w: Work, consultation_id: UUID) -> tables.Consultation:
     """Hold the consultation's row until the end: the first lock of every step; gives it as it is now."""
-    await w.flush()
-    query = (
-        select(tables.Consultation)
-        .where(col(tables.Consultation.id) == consultation_id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )
-    return (await w.session.exec(query)).one()
+    row: tables.Consultation = (await w.sql(_LOCK_CONSULTATION, {"id": consultation_id})).scalar_one()
+    return row
 
 
 def step(subject: str, row: tables.Consultation | tables.Offer, to_state: str) -> None:
@@ -67,15 +74,8 @@ def step_appointment(row: tables.Appointment, to_status: str) -> None:
 
 async def live(w: Work, consultation_id: UUID) -> tables.Appointment | None:
     """Load the held or booked appointment of the consultation, locked."""
-    await w.flush()
-    query = (
-        select(tables.Appointment)
-        .where(col(tables.Appointment.consultation_id) == consultation_id)
-        .where(col(tables.Appointment.status).in_(("pending", "booked")))
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )
-    return (await w.session.exec(query)).one_or_none()
+    row: tables.Appointment | None = (await w.sql(_LIVE, {"consultation": consultation_id})).scalar_one_or_none()
+    return row
 
 
 def audience(

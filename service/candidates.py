@@ -1,24 +1,27 @@
-"""From rows to the plain values that the gate and the score read: one query for the mentors, one for their busy time.
+"""From rows to the plain values that the gate and the score read: one query for the case, one for the mentors.
 
 It decides nothing: `rules.gate` and `rules.matching` do.
 """
 
 import json
-from collections.abc import Collection, Sequence
-from datetime import UTC, datetime, timedelta
-from functools import cache
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import cache, lru_cache
 from importlib import resources
-from typing import Any
+from types import MappingProxyType
+from typing import NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 
 from service import routes, tables
 from service.rules import availability, matching, policy, specialties, transfer
 from service.rules.availability import DatedHours, Hours, Weekly
-from service.rules.case import Case, Mentor, Rulebook
+from service.rules.case import Case, Link, Mentor, Rulebook
+from service.rules.intervals import Interval
 from service.work import Work
 
 NEAR_MISSES = 50
@@ -26,82 +29,133 @@ NEAR_MISSES = 50
 OTHERS = 20
 """And some of any specialty, so that in a small programme nobody is missing from the list without a reason."""
 
+# What is asked for stands in `given`, out of the planner's sight: so that it takes one plan for every mentor, one or
+# thousands, and keeps it. Planning so many joins took longer than reading one mentor (bench, P4). The walls of a
+# participant are within a day of the instant, and have an index.
 _MENTORS = sa.text("""
-WITH chosen AS (
-  SELECT mp.*, p.zone, p.buffer_minutes, i.country, i.working_weekdays
-  FROM mentor_profile mp
-  JOIN person p ON p.id = mp.person_id AND p.state = 'active'
-  JOIN institution i ON i.id = mp.institution_id
-  WHERE mp.institution_id = ANY(:institutions) OR mp.person_id = ANY(:people)
-),
-specialties AS (
-  SELECT person_id, array_agg(specialty_code) AS codes
-  FROM mentor_specialty JOIN chosen USING (person_id) GROUP BY person_id
-),
-languages AS (
-  SELECT person_id, jsonb_object_agg(code, level) AS levels
-  FROM person_language JOIN chosen USING (person_id) GROUP BY person_id
-),
-weekly AS (
-  SELECT person_id, jsonb_agg(jsonb_build_array(weekday, from_minute, until_minute)
-                              ORDER BY weekday, from_minute, until_minute) AS hours
-  FROM weekly_hours JOIN chosen USING (person_id) GROUP BY person_id
-),
-dated AS (
-  SELECT person_id, array_agg(kind ORDER BY e.id) AS kinds, array_agg(from_wall ORDER BY e.id) AS from_walls,
+WITH given AS MATERIALIZED (
+  SELECT CAST(:institutions AS uuid[]) AS institutions, CAST(:people AS uuid[]) AS people,
+         CAST(:same_case AS uuid[]) AS same_case, CAST(:consultation AS uuid) AS consultation,
+         CAST(:clinician AS uuid) AS clinician, CAST(:institution AS uuid) AS institution, CAST(:but AS uuid) AS but,
+         CAST(:now AS timestamptz) AS now, CAST(:until AS timestamptz) AS until, CAST(:walls AS timestamp) AS walls
+)
+SELECT mp.person_id, mp.institution_id, mp.verified_until, mp.tags, mp.treats_children, mp.opt_ins,
+       mp.quiet_from_minute, mp.quiet_until_minute, mp.notice_minutes, mp.sessions_per_week, mp.offers_per_week,
+       mp.availability_zone, p.zone, p.buffer_minutes, i.country, i.working_weekdays,
+       ARRAY(SELECT specialty_code FROM mentor_specialty m WHERE m.person_id = mp.person_id) AS codes,
+       (SELECT string_agg(code || ' ' || level, ',') FROM person_language l WHERE l.person_id = mp.person_id) AS levels,
+       (SELECT string_agg(weekday || ' ' || from_minute || ' ' || until_minute, ',')
+        FROM weekly_hours h WHERE h.person_id = mp.person_id) AS weekly,
+       kinds, from_walls, until_walls, starts, busy_from, busy_until,
+       offers_7d, offers_30d, offers_180d, answered_180d, knows_case,
+       met_clinician, met_case, met_hospital, sessions_90d
+FROM mentor_profile mp
+JOIN person p ON p.id = mp.person_id AND p.state = 'active'
+JOIN institution i ON i.id = mp.institution_id
+CROSS JOIN given g
+CROSS JOIN LATERAL (
+  SELECT array_agg(kind ORDER BY e.id) AS kinds, array_agg(from_wall ORDER BY e.id) AS from_walls,
          array_agg(until_wall ORDER BY e.id) AS until_walls
-  FROM availability_exception e JOIN chosen USING (person_id)
-  WHERE until_wall > :walls_from GROUP BY person_id
-),
-asked AS (
-  SELECT o.mentor_id AS person_id,
-         count(*) FILTER (WHERE sent_at > :days_7 AND o.consultation_id <> :consultation) AS offers_7d,
-         count(*) FILTER (WHERE sent_at > :days_30) AS offers_30d,
+  FROM availability_exception e WHERE e.person_id = mp.person_id AND until_wall > g.walls - interval '2 days'
+) AS dated
+CROSS JOIN LATERAL (
+  SELECT count(*) FILTER (WHERE sent_at > g.now - interval '7 days' AND o.consultation_id <> g.consultation)
+           AS offers_7d,
+         count(*) FILTER (WHERE sent_at > g.now - interval '30 days') AS offers_30d,
          count(*) FILTER (WHERE o.state IN ('accepted', 'declined', 'countered', 'expired')) AS offers_180d,
          count(*) FILTER (WHERE o.state IN ('accepted', 'declined', 'countered')) AS answered_180d,
-         bool_or(o.state = 'accepted' AND o.consultation_id = ANY(:same_case)) AS knows_case
-  FROM offer o JOIN chosen ON chosen.person_id = o.mentor_id
-  WHERE sent_at > :days_180 GROUP BY o.mentor_id
-),
-held AS (
-  SELECT t.person_id, array_agg(a.starts_at) AS starts
-  FROM participant t JOIN chosen USING (person_id)
-  JOIN appointment a ON a.id = t.appointment_id AND a.status IN ('booked', 'fulfilled')
-  WHERE a.starts_at > :days_7 AND t.role = 'mentor' AND a.id <> :but GROUP BY t.person_id
-),
-met AS (
-  SELECT mentor_id AS person_id,
-         bool_or(clinician_id = :clinician AND started_at > :days_180) AS met_clinician,
-         bool_or(consultation_id = ANY(:same_case)) AS met_case
-  FROM session s JOIN chosen ON chosen.person_id = s.mentor_id
-  WHERE s.requesting_institution_id = :institution GROUP BY mentor_id
-),
-used AS (
-  SELECT partner_institution_id AS institution_id, count(*) AS sessions_90d
-  FROM session WHERE started_at > :days_90 AND NOT is_corrected
-    AND partner_institution_id IN (SELECT institution_id FROM chosen) GROUP BY partner_institution_id
-)
-SELECT chosen.*, codes, levels, hours, kinds, from_walls, until_walls, offers_7d, offers_30d, offers_180d,
-       answered_180d, knows_case, starts, met_clinician, met_case, met.person_id IS NOT NULL AS met_hospital,
-       sessions_90d
-FROM chosen
-LEFT JOIN specialties USING (person_id) LEFT JOIN languages USING (person_id) LEFT JOIN weekly USING (person_id)
-LEFT JOIN dated USING (person_id) LEFT JOIN asked USING (person_id) LEFT JOIN held USING (person_id)
-LEFT JOIN met USING (person_id) LEFT JOIN used USING (institution_id)
-ORDER BY person_id
+         bool_or(o.state = 'accepted' AND o.consultation_id = ANY(g.same_case)) AS knows_case
+  FROM offer o WHERE o.mentor_id = mp.person_id AND sent_at > g.now - interval '180 days'
+) AS asked
+CROSS JOIN LATERAL (
+  SELECT array_agg(a.starts_at) AS starts
+  FROM participant t JOIN appointment a ON a.id = t.appointment_id AND a.status IN ('booked', 'fulfilled')
+  WHERE t.person_id = mp.person_id AND t.role = 'mentor' AND t.wall > g.walls - interval '8 days'
+    AND a.starts_at > g.now - interval '7 days' AND a.id <> g.but
+) AS held
+CROSS JOIN LATERAL (
+  SELECT array_agg(lower(during)) AS busy_from, array_agg(upper(during)) AS busy_until
+  FROM seat WHERE seat.person_id = mp.person_id AND during && tstzrange(g.now, g.until)
+    AND (held_until IS NULL OR held_until > g.now) AND appointment_id <> g.but
+) AS occupied
+CROSS JOIN LATERAL (
+  SELECT bool_or(clinician_id = g.clinician AND started_at > g.now - interval '180 days') AS met_clinician,
+         bool_or(consultation_id = ANY(g.same_case)) AS met_case, count(*) > 0 AS met_hospital
+  FROM session s WHERE s.requesting_institution_id = g.institution AND s.mentor_id = mp.person_id
+) AS met
+CROSS JOIN LATERAL (
+  SELECT count(*) AS sessions_90d FROM session s
+  WHERE s.partner_institution_id = mp.institution_id AND started_at > g.now - interval '90 days' AND NOT is_corrected
+) AS used
+WHERE mp.institution_id = ANY((SELECT institutions FROM given)::uuid[])
+   OR mp.person_id = ANY((SELECT people FROM given)::uuid[])
+ORDER BY mp.person_id
 """).bindparams(
     sa.bindparam("institutions", type_=ARRAY(PG_UUID(as_uuid=True))),
     sa.bindparam("people", type_=ARRAY(PG_UUID(as_uuid=True))),
     sa.bindparam("same_case", type_=ARRAY(PG_UUID(as_uuid=True))),
-    sa.bindparam("walls_from", type_=sa.DateTime(timezone=False)),
+    sa.bindparam("walls", type_=sa.DateTime(timezone=False)),
 )
 
-_BUSY = sa.text("""
-SELECT person_id, lower(during) AS from_at, upper(during) AS until_at FROM seat
-WHERE person_id = ANY(:people) AND during && tstzrange(:from_at, :until_at)
-  AND (held_until IS NULL OR held_until > :now) AND appointment_id <> :but
-ORDER BY person_id, lower(during)
-""").bindparams(sa.bindparam("people", type_=ARRAY(PG_UUID(as_uuid=True))))
+
+class _Row(NamedTuple):
+    """A row of `_MENTORS`, in its order: SQLAlchemy's own looks every column up by name, in three times the time."""
+
+    person_id: UUID
+    institution_id: UUID
+    verified_until: datetime | None
+    tags: list[str]
+    treats_children: bool
+    opt_ins: list[str]
+    quiet_from_minute: int
+    quiet_until_minute: int
+    notice_minutes: int
+    sessions_per_week: int | None
+    offers_per_week: int | None
+    availability_zone: str
+    zone: str
+    buffer_minutes: int
+    country: str | None
+    working_weekdays: list[int]
+    codes: list[str]
+    levels: str | None
+    weekly: str | None
+    kinds: list[str] | None
+    from_walls: list[datetime] | None
+    until_walls: list[datetime] | None
+    starts: list[datetime] | None
+    busy_from: list[datetime] | None
+    busy_until: list[datetime] | None
+    offers_7d: int
+    offers_30d: int
+    offers_180d: int
+    answered_180d: int
+    knows_case: bool | None
+    met_clinician: bool | None
+    met_case: bool | None
+    met_hospital: bool
+    sessions_90d: int
+
+
+_CASE = sa.text("""
+SELECT p.zone, p.buffer_minutes, i.country,
+       ARRAY(SELECT from_at FROM consultation_window WHERE consultation_id = :id ORDER BY from_at) AS froms,
+       ARRAY(SELECT until_at FROM consultation_window WHERE consultation_id = :id ORDER BY from_at) AS untils,
+       busy_from, busy_until
+FROM person p, institution i, LATERAL (
+  SELECT array_agg(lower(during)) AS busy_from, array_agg(upper(during)) AS busy_until
+  FROM seat WHERE seat.person_id = p.id AND during && tstzrange(:now, :until)
+    AND (held_until IS NULL OR held_until > :now) AND appointment_id <> :but
+) AS occupied
+WHERE p.id = :clinician AND i.id = :institution
+""")
+
+_RULES = sa.text("""
+SELECT policy, (SELECT string_agg(concat_ws(' ', code, coalesce(parent_code, '-'),
+                  (SELECT string_agg(also_parent_code, ' ') FROM specialty_parent a WHERE a.code = s.code)), ',')
+                FROM specialty s) AS tree
+FROM programme WHERE id = :programme
+""").columns(policy=JSONB)
 
 _NEAR = sa.text("""
 (SELECT person_id FROM mentor_specialty JOIN mentor_profile USING (person_id)
@@ -122,34 +176,36 @@ def transfer_basis() -> transfer.TransferBasis:
 
 async def rulebook(w: Work, programme_id: UUID) -> Rulebook:
     """Load what the programme decides by."""
-    programme = await w.session.get_one(tables.Programme, programme_id)
-    rows = await w.sql(
-        sa.text(
-            "SELECT code, parent_code, coalesce((SELECT array_agg(also_parent_code) FROM specialty_parent p"
-            " WHERE p.code = s.code), '{}') AS also FROM specialty s"
-        )
-    )
-    tree = specialties.Tree([(row.code, row.parent_code, row.also) for row in rows])
-    return Rulebook(policy.from_overrides(programme.policy), tree, transfer_basis())
+    row = (await w.ask(_RULES, {"programme": programme_id})).one()
+    return Rulebook(policy.from_overrides(row.policy), _tree(row.tree or ""), transfer_basis())
+
+
+@lru_cache(maxsize=4)
+def _tree(text: str) -> specialties.Tree:
+    """Build the tree of lines `code parent second-parents`: kept under its own text, so it cannot be an old one."""
+    lines = [line.split(" ") for line in text.split(",") if line]
+    return specialties.Tree([(code, None if parent == "-" else parent, also) for code, parent, *also in lines])
 
 
 async def case(w: Work, consultation: tables.Consultation, *, but_appointment: UUID | None = None) -> Case:
     """Load the consultation as the gate sees it; the seats of `but_appointment` do not count as busy."""
-    clinician = await w.session.get_one(tables.Person, consultation.clinician_id)
-    institution = await w.session.get_one(tables.Institution, consultation.institution_id)
-    windows = await w.sql(
-        sa.text("SELECT from_at, until_at FROM consultation_window WHERE consultation_id = :id ORDER BY 1"),
-        {"id": consultation.id},
-    )
     opened, due = consultation.opened_at or w.now, consultation.answer_due_at or w.now
-    taken = await busy(w, [clinician.id], w.now, due + timedelta(days=1), but_appointment=but_appointment)
+    values = {
+        "id": consultation.id,
+        "clinician": consultation.clinician_id,
+        "institution": consultation.institution_id,
+        "but": but_appointment or _NOBODY,
+        "now": w.now,
+        "until": _until(due),
+    }
+    found = (await w.sql(_CASE, values)).one()
     scope = consultation.consent_scope
     return Case(
         consultation_id=consultation.id,
-        requester_id=clinician.id,
-        institution_id=institution.id,
-        country=institution.country,
-        zone=clinician.zone,
+        requester_id=consultation.clinician_id,
+        institution_id=consultation.institution_id,
+        country=found.country,
+        zone=found.zone,
         specialty=consultation.specialty_code,
         priority=consultation.priority,
         mode=consultation.mode,
@@ -161,32 +217,21 @@ async def case(w: Work, consultation: tables.Consultation, *, but_appointment: U
         activity=consultation.activity,
         tags=frozenset(consultation.tags),
         translation=consultation.is_translated,
-        windows=tuple((row.from_at, row.until_at) for row in windows),
-        busy=tuple(taken.get(clinician.id, ())),
-        buffer_minutes=clinician.buffer_minutes,
+        windows=tuple(zip(found.froms, found.untils, strict=True)),
+        busy=_intervals(found.busy_from, found.busy_until),
+        buffer_minutes=found.buffer_minutes,
         consent=transfer.Consent(scope, frozenset(consultation.consent_countries)) if scope else None,
         excluded_mentors=frozenset(consultation.excluded_mentors),
     )
 
 
-async def busy(
-    w: Work, people: Sequence[UUID], from_at: datetime, until_at: datetime, *, but_appointment: UUID | None = None
-) -> dict[UUID, list[tuple[datetime, datetime]]]:
-    """Load when these people are occupied, buffers included; holds that are over do not count."""
-    rows = await w.sql(
-        _BUSY,
-        {
-            "people": list(people),
-            "from_at": from_at,
-            "until_at": until_at,
-            "now": w.now,
-            "but": but_appointment or _NOBODY,
-        },
-    )
-    taken: dict[UUID, list[tuple[datetime, datetime]]] = {}
-    for row in rows:
-        taken.setdefault(row.person_id, []).append((row.from_at.astimezone(UTC), row.until_at.astimezone(UTC)))
-    return taken
+def _until(due: datetime) -> datetime:
+    """Give until when busy time matters: a session may begin when the answer is due."""
+    return due + timedelta(days=1)
+
+
+def _intervals(froms: Sequence[datetime] | None, untils: Sequence[datetime] | None) -> tuple[Interval, ...]:
+    return tuple(sorted(zip(froms or (), untils or (), strict=True)))
 
 
 async def mentors(
@@ -204,100 +249,107 @@ async def mentors(
     `near` names specialties whose other mentors are loaded too, some of any other besides; the minutes left of a
     budget are those of the period of `at`, or now.
     """
-    institutions: list[UUID] = []
-    chosen = list(people or ())
-    partner_ids = None if people is None else await _employers(w, chosen)
+    if people is not None:
+        rows = await _rows(w, consultation, asked, (), people, but_appointment)
+    partners = None if people is None else {row.institution_id for row in rows}
     links = await routes.links(
         w,
         consultation.institution_id,
-        partner_ids,
+        partners,
         consultation.programme_id,
         at=at,
         but_appointment=but_appointment,
     )
     if people is None:
-        institutions = list(links)
-        if near:
-            rows = await w.sql(
-                _NEAR, {"codes": list(near), "institutions": institutions, "most": NEAR_MISSES, "others": OTHERS}
-            )
-            chosen = list(rows.scalars())
-    same_case = [consultation.id, *([consultation.follows_id] if consultation.follows_id else [])]
-    rows = await w.sql(
-        _MENTORS,
-        {
-            "institutions": institutions,
-            "people": chosen,
-            "same_case": same_case,
-            "but": but_appointment or _NOBODY,
-            "consultation": consultation.id,
-            "clinician": asked.requester_id,
-            "institution": asked.institution_id,
-            "walls_from": (w.now - timedelta(days=2)).replace(tzinfo=None),
-        }
-        | {f"days_{days}": w.now - timedelta(days=days) for days in (7, 30, 90, 180)},
-    )
-    found_rows = rows.mappings().all()
-    until = asked.answer_due_at + timedelta(days=1)
-    taken = await busy(w, [row["person_id"] for row in found_rows], w.now, until, but_appointment=but_appointment)
-    return [
-        _mentor(row, tuple(taken.get(row["person_id"], ())), tuple(links.get(row["institution_id"], ())))
-        for row in found_rows
-    ]
+        more = await _near(w, near, links) if near else ()
+        rows = await _rows(w, consultation, asked, links, more, but_appointment)
+    found = {institution_id: tuple(by_which) for institution_id, by_which in links.items()}
+    return [_mentor(row, found.get(row.institution_id, ())) for row in rows]
 
 
-async def _employers(w: Work, people: list[UUID]) -> list[UUID]:
-    found = await w.sql(
-        sa.text("SELECT DISTINCT institution_id FROM mentor_profile WHERE person_id = ANY(:people)").bindparams(
-            sa.bindparam("people", people, type_=ARRAY(PG_UUID(as_uuid=True)))
-        )
-    )
-    return list(found.scalars())
+async def _near(w: Work, codes: Collection[str], institutions: Collection[UUID]) -> Sequence[UUID]:
+    values = {"codes": list(codes), "institutions": list(institutions), "most": NEAR_MISSES, "others": OTHERS}
+    return (await w.sql(_NEAR, values)).scalars().all()
 
 
-def _mentor(row: Any, taken: tuple[tuple[datetime, datetime], ...], links: tuple[Any, ...]) -> Mentor:  # noqa: ANN401
-    zone = row["availability_zone"]
-    dated = zip(row["kinds"] or (), row["from_walls"] or (), row["until_walls"] or (), strict=True)
-    weeks: dict[tuple[int, int], int] = {}
-    for start in row["starts"] or ():
-        week = availability.iso_week(start, row["zone"])
-        weeks[week] = weeks.get(week, 0) + 1
-    continuity: str | None
-    if row["knows_case"] or row["met_case"]:
-        continuity = "case"
-    elif row["met_clinician"]:
-        continuity = "clinician"
-    else:
-        continuity = "hospital" if row["met_hospital"] else None
+async def _rows(
+    w: Work,
+    consultation: tables.Consultation,
+    asked: Case,
+    institutions: Collection[UUID],
+    people: Collection[UUID],
+    but_appointment: UUID | None,
+) -> list[_Row]:
+    follows = [consultation.follows_id] if consultation.follows_id else []
+    values = {
+        "institutions": list(institutions),
+        "people": list(people),
+        "same_case": [consultation.id, *follows],
+        "consultation": consultation.id,
+        "clinician": asked.requester_id,
+        "institution": asked.institution_id,
+        "but": but_appointment or _NOBODY,
+        "now": w.now,
+        "until": _until(asked.answer_due_at),
+        "walls": w.now.replace(tzinfo=None),
+    }
+    return [_Row._make(row) for row in await w.sql(_MENTORS, values)]
+
+
+@lru_cache(maxsize=4096)
+def _weekly(text: str | None) -> tuple[Weekly, ...]:
+    """Read hours as the statement writes them: most mentors' are seen again."""
+    return tuple(sorted(Weekly(*map(int, hours.split(" "))) for hours in text.split(","))) if text else ()
+
+
+@lru_cache(maxsize=4096)
+def _languages(text: str | None) -> Mapping[str, str]:
+    """Read `code level` pairs as the statement writes them."""
+    return MappingProxyType(dict(pair.split(" ") for pair in text.split(","))) if text else MappingProxyType({})
+
+
+def _mentor(row: _Row, links: tuple[Link, ...]) -> Mentor:
+    dated = zip(row.kinds or (), row.from_walls or (), row.until_walls or (), strict=True)
     return Mentor(
-        person_id=row["person_id"],
-        institution_id=row["institution_id"],
-        country=row["country"],
-        zone=row["zone"],
-        specialties=frozenset(row["codes"] or ()),
-        languages=row["levels"] or {},
-        hours=Hours(
-            zone, tuple(Weekly(*hours) for hours in row["hours"] or ()), tuple(DatedHours(*each) for each in dated)
-        ),
-        verified_until=row["verified_until"],
-        busy=taken,
+        person_id=row.person_id,
+        institution_id=row.institution_id,
+        country=row.country,
+        zone=row.zone,
+        specialties=frozenset(row.codes),
+        languages=_languages(row.levels),
+        hours=Hours(row.availability_zone, _weekly(row.weekly), tuple(DatedHours(*each) for each in dated)),
+        verified_until=row.verified_until,
+        busy=_intervals(row.busy_from, row.busy_until),
         links=links,
-        tags=frozenset(row["tags"]),
-        treats_children=row["treats_children"],
-        opt_ins=frozenset(row["opt_ins"]),
-        quiet=(row["quiet_from_minute"], row["quiet_until_minute"]),
-        notice_minutes=row["notice_minutes"],
-        buffer_minutes=row["buffer_minutes"],
-        sessions_cap=row["sessions_per_week"],
-        offers_cap=row["offers_per_week"],
-        sessions_by_week=weeks,
-        offers_7d=row["offers_7d"] or 0,
-        offers_30d=row["offers_30d"] or 0,
-        offers_180d=row["offers_180d"] or 0,
-        answered_in_time_180d=row["answered_180d"] or 0,
-        continuity=continuity,
-        institution_sessions_90d=row["sessions_90d"] or 0,
+        tags=frozenset(row.tags),
+        treats_children=row.treats_children,
+        opt_ins=frozenset(row.opt_ins),
+        quiet=(row.quiet_from_minute, row.quiet_until_minute),
+        notice_minutes=row.notice_minutes,
+        buffer_minutes=row.buffer_minutes,
+        working_weekdays=tuple(row.working_weekdays),
+        sessions_cap=row.sessions_per_week,
+        offers_cap=row.offers_per_week,
+        sessions_by_week=_by_week(row.starts, row.zone) if row.starts else {},
+        offers_7d=row.offers_7d,
+        offers_30d=row.offers_30d,
+        offers_180d=row.offers_180d,
+        answered_in_time_180d=row.answered_180d,
+        continuity=_continuity(row),
+        institution_sessions_90d=row.sessions_90d,
     )
+
+
+def _by_week(starts: Sequence[datetime], zone: str) -> Mapping[tuple[int, int], int]:
+    return Counter(availability.iso_week(start, zone) for start in starts)
+
+
+def _continuity(row: _Row) -> str | None:
+    if row.knows_case or row.met_case:
+        return "case"
+    if row.met_clinician:
+        return "clinician"
+    return "hospital" if row.met_hospital else None
 
 
 async def ranking(

@@ -55,7 +55,7 @@ async def request(w: Work, wish: Wish) -> tables.Consultation:
     if wish.mode == "board":
         raise errors.ModeNotOffered("/mode", "boards of several mentors are not offered yet")
     clinician_id, institution_id, programme_id, department = await _requester(w, wish)
-    specialty = await w.session.get(tables.Specialty, wish.specialty)
+    specialty = (await w.read_all(tables.Specialty, [wish.specialty])).get(wish.specialty)
     if specialty is None or not specialty.is_bookable:
         raise errors.Invalid("/specialty", "not a specialty that consultations are asked for")
     if wish.follows_id:
@@ -105,19 +105,7 @@ async def _requester(w: Work, wish: Wish) -> tuple[UUID, UUID, UUID, str | None]
     places = sorted(w.actor.institutions(role))
     if not places:
         raise errors.Forbidden
-    grants = (
-        (
-            await w.sql(
-                sa.select(tables.RoleGrant)
-                .join(tables.Person, col(tables.Person.id) == col(tables.RoleGrant.person_id))
-                .where(col(tables.RoleGrant.person_id) == clinician_id, col(tables.RoleGrant.role) == "clinician")
-                .where(col(tables.RoleGrant.institution_id).in_(places), col(tables.Person.state) == "active")
-                .order_by(col(tables.RoleGrant.id))
-            )
-        )
-        .scalars()
-        .all()
-    )
+    grants = (await w.sql(_GRANTS, {"clinician": clinician_id, "places": places})).all()
     if not grants:
         raise errors.Invalid("/clinician_id", "not a clinician of your institution")
     grant = next((g for g in grants if g.department == wish.department), grants[0])
@@ -127,6 +115,11 @@ async def _requester(w: Work, wish: Wish) -> tuple[UUID, UUID, UUID, str | None]
     return grant.person_id, grant.institution_id, found, wish.department or grant.department
 
 
+_GRANTS = sa.text("""
+SELECT g.person_id, g.institution_id, g.department
+FROM role_grant g JOIN person p ON p.id = g.person_id AND p.state = 'active'
+WHERE g.person_id = :clinician AND g.role = 'clinician' AND g.institution_id = ANY(:places) ORDER BY g.id
+""").bindparams(sa.bindparam("places", type_=ARRAY(PG_UUID(as_uuid=True))))
 _PROGRAMME = sa.text("""
 SELECT m.programme_id FROM memorandum m JOIN memorandum_party p ON p.memorandum_id = m.id AND p.side = 'requesting'
 WHERE p.institution_id = :institution

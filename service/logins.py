@@ -55,29 +55,20 @@ async def caller(w: Work, person_id: UUID, token_id: UUID, scopes: frozenset[str
 
     A partner system comes with `scopes`, those of its token that it still has.
     """
-    revoked = sa.exists().where(col(tables.RevokedToken.jti) == token_id)
-    rows = (
-        await w.sql(
-            sa.select(
-                col(tables.RoleGrant.role),
-                col(tables.RoleGrant.institution_id),
-                col(tables.RoleGrant.programme_id),
-                col(tables.RoleGrant.department),
-                col(tables.Person.kind),
-                col(tables.Client.scopes),
-            )
-            .select_from(tables.Person)
-            .outerjoin(tables.Client, col(tables.Client.id) == col(tables.Person.id))
-            .outerjoin(tables.RoleGrant, col(tables.RoleGrant.person_id) == col(tables.Person.id))
-            .where(col(tables.Person.id) == person_id, col(tables.Person.state) == "active", ~revoked)
-        )
-    ).all()
+    rows = (await w.sql(_CALLER, {"person": person_id, "token": token_id})).all()
     if not rows:
         raise errors.Unauthenticated
     grants = frozenset(actors.Grant(*row[:4]) for row in rows if row.role is not None)
     if rows[0].kind == "system":
         return actors.Actor("system", person_id, grants, scopes & frozenset(rows[0].scopes))
     return actors.Actor("person", person_id, grants)
+
+
+_CALLER = sa.text("""
+SELECT g.role, g.institution_id, g.programme_id, g.department, p.kind, c.scopes
+FROM person p LEFT JOIN client c ON c.id = p.id LEFT JOIN role_grant g ON g.person_id = p.id
+WHERE p.id = :person AND p.state = 'active' AND NOT EXISTS (SELECT FROM revoked_token WHERE jti = :token)
+""")
 
 
 async def person_with(w: Work, email: str) -> UUID:

@@ -24,9 +24,7 @@ FEEDBACK_LINK = timedelta(days=30)
 
 async def people(w: Work, ids: Iterable[UUID | None]) -> dict[UUID, tables.Person]:
     """Load these people by id."""
-    query = sa.select(tables.Person).where(col(tables.Person.id).in_({i for i in ids if i}))
-    rows = (await w.session.exec(query)).scalars()  # type: ignore[call-overload]
-    return {person.id: person for person in rows}
+    return await w.read_all(tables.Person, [person_id for person_id in ids if person_id])
 
 
 async def coordinators(w: Work, institution_ids: Iterable[UUID]) -> list[tables.Person]:
@@ -45,7 +43,7 @@ async def coordinators(w: Work, institution_ids: Iterable[UUID]) -> list[tables.
 
 
 async def _values(w: Work, consultation: tables.Consultation) -> dict[str, Any]:
-    specialty = await w.session.get_one(tables.Specialty, consultation.specialty_code)
+    specialty = await w.read(tables.Specialty, consultation.specialty_code)
     return {
         "consultation_id": str(consultation.id),
         "specialty": {"en": specialty.name_en, "uk": specialty.name_uk},
@@ -76,9 +74,7 @@ async def values_of(
 
 async def _shown_names(w: Work, rows: Sequence[tables.Participant]) -> list[str]:
     """Give the hospitals' names, if every one of them has switched it on (domain §7)."""
-    kind = tables.Institution
-    found = await w.sql(sa.select(kind).where(col(kind.id).in_({row.institution_id for row in rows})))
-    institutions = found.scalars().all()
+    institutions = (await w.read_all(tables.Institution, [row.institution_id for row in rows])).values()
     names = [one.name_en or one.name for one in institutions if one.shows_its_name]
     return [name for name in names if name] if len(names) == len(institutions) else []
 
@@ -136,7 +132,7 @@ async def to_people(
 
 async def request_filed(w: Work, consultation: tables.Consultation) -> None:
     """The clinician has a receipt."""
-    clinician = await w.session.get_one(tables.Person, consultation.clinician_id)
+    clinician = await w.read(tables.Person, consultation.clinician_id)
     due = consultation.answer_due_at
     await to_people(w, "receipt", consultation, [clinician], answer_by=due and instant(due))
 
@@ -216,12 +212,14 @@ async def move_proposed(
 
 async def participants(w: Work, appointment_id: UUID) -> list[tables.Participant]:
     """Load who takes part, clinician first."""
-    query = (
-        sa.select(tables.Participant)
-        .where(col(tables.Participant.appointment_id) == appointment_id)
-        .order_by(col(tables.Participant.role), col(tables.Participant.person_id))
-    )
-    return list((await w.session.exec(query)).scalars())  # type: ignore[call-overload]
+    return list((await w.ask(_PARTICIPANTS, {"appointment": appointment_id})).scalars())
+
+
+_PARTICIPANTS = (
+    sa.select(tables.Participant)
+    .where(col(tables.Participant.appointment_id) == sa.bindparam("appointment"))
+    .order_by(col(tables.Participant.role), col(tables.Participant.person_id))
+)
 
 
 async def invited(

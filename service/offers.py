@@ -4,13 +4,13 @@ Lock order: consultation, offers, people, memorandum (architecture). Who may be 
 `rules.gate` and `rules.matching`; this loads, asks them, and writes.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlmodel import col, select
+from sqlmodel import col
 
 from service import (
     access,
@@ -34,15 +34,16 @@ from service.work import Work
 
 async def of_consultation(w: Work, consultation_id: UUID) -> list[tables.Offer]:
     """Lock every offer of the consultation and give them as they are now."""
-    await w.flush()
-    query = (
-        select(tables.Offer)
-        .where(col(tables.Offer.consultation_id) == consultation_id)
-        .order_by(col(tables.Offer.id))
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )
-    return list((await w.session.exec(query)).all())
+    return list((await w.sql(_OF_CONSULTATION, {"consultation": consultation_id})).scalars())
+
+
+_OF_CONSULTATION = (
+    sa.select(tables.Offer)
+    .where(col(tables.Offer.consultation_id) == sa.bindparam("consultation"))
+    .order_by(col(tables.Offer.id))
+    .with_for_update(key_share=True)
+    .execution_options(populate_existing=True)
+)
 
 
 async def make_wave(w: Work, consultation: tables.Consultation) -> None:
@@ -63,11 +64,9 @@ async def make_wave(w: Work, consultation: tables.Consultation) -> None:
             await _nobody_left(w, consultation, book)
         return
     consultation.waves += 1
-    weekdays = await _working_weekdays(w, [c.mentor.institution_id for c in ranking.candidates[: pace.per_wave]])
-    sent = [
-        await _send(w, consultation, candidate, book, weekdays[candidate.mentor.institution_id])
-        for candidate in ranking.candidates[: pace.per_wave]
-    ]
+    chosen = ranking.candidates[: pace.per_wave]
+    await notices.people(w, [consultation.clinician_id, *(candidate.mentor.person_id for candidate in chosen)])
+    sent = [await _send(w, consultation, candidate, book) for candidate in chosen]
     consultation.next_wave_at = max(offer.answer_by for offer in sent)
     _become_offered(w, consultation, sent[0].memorandum_id)
 
@@ -89,17 +88,11 @@ def _become_offered(w: Work, consultation: tables.Consultation, memorandum_id: U
         bookings.tell_consultation(w, "consultation.offered", consultation, memorandum_id)
 
 
-async def _working_weekdays(w: Work, institution_ids: Collection[UUID]) -> dict[UUID, list[int]]:
-    query = select(tables.Institution).where(col(tables.Institution.id).in_(set(institution_ids)))
-    return {row.id: row.working_weekdays for row in (await w.session.exec(query)).all()}
-
-
 async def _send(
     w: Work,
     consultation: tables.Consultation,
     candidate: matching.Candidate,
     book: Rulebook,
-    working_weekdays: Collection[int],
     override: tuple[str, str] | None = None,
 ) -> tables.Offer:
     due = consultation.answer_due_at or w.now
@@ -127,7 +120,7 @@ async def _send(
             w.now,
             due,
             candidate.mentor.zone,
-            working_weekdays,
+            candidate.mentor.working_weekdays,
             known_case=candidate.knows_case,
         ),
         terms={"score": candidate.score, **candidate.terms},
@@ -136,7 +129,6 @@ async def _send(
     )
     w.add(offer)
     tell(w, "offer.sent", consultation, offer)
-    await w.flush()
     await notices.offer_sent(w, consultation, offer)
     return offer
 
@@ -259,8 +251,7 @@ async def _ask_by_hand(
         starts=chosen,
     )
     consultation.waves += 1
-    weekdays = await _working_weekdays(w, [known.mentor.institution_id])
-    offer = await _send(w, consultation, candidate, known.book, weekdays[known.mentor.institution_id], override)
+    offer = await _send(w, consultation, candidate, known.book, override)
     if consultation.state != "scheduled":
         consultation.next_wave_at = max(offer.answer_by, consultation.next_wave_at or offer.answer_by)
         _become_offered(w, consultation, offer.memorandum_id)

@@ -5,6 +5,7 @@ transaction; this driver goes through the session. A job carries an id only: the
 """
 
 from collections.abc import Sequence
+from functools import cache
 from uuid import UUID
 
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
@@ -23,13 +24,14 @@ def settings() -> DBSettings:
 
 def on(driver: AsyncpgDriver) -> queries.Queries:
     """Speak to the queue over any driver."""
+    environment, of_queue, of_scheduler = _builders()
+    return queries.Queries(driver, qbe=environment, qbq=of_queue, qbs=of_scheduler)
+
+
+@cache  # they read the environment each time, which takes longer than putting a job
+def _builders() -> tuple[qb.QueryBuilderEnvironment, qb.QueryQueueBuilder, qb.QuerySchedulerBuilder]:
     names = settings()
-    return queries.Queries(
-        driver,
-        qbe=qb.QueryBuilderEnvironment(names),
-        qbq=qb.QueryQueueBuilder(names),
-        qbs=qb.QuerySchedulerBuilder(names),
-    )
+    return qb.QueryBuilderEnvironment(names), qb.QueryQueueBuilder(names), qb.QuerySchedulerBuilder(names)
 
 
 class _InTransaction(AsyncpgDriver):

@@ -23,19 +23,24 @@ _EVER = (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC))
 _NOTHING = UUID(int=0)
 _IDS = ARRAY(PG_UUID(as_uuid=True))
 
+# As in `candidates`: what is asked for is out of the planner's sight, so that one plan is made and kept.
 _BETWEEN = sa.text("""
-WITH asking AS (
-  SELECT CAST(:requesting AS uuid) AS party_id, CAST(NULL AS date) AS from_on, CAST(NULL AS date) AS until_on,
-         false AS by_member
+WITH given AS MATERIALIZED (
+  SELECT CAST(:requesting AS uuid) AS requesting, CAST(:programme AS uuid) AS programme,
+         CAST(:partners AS uuid[]) AS partners
+),
+asking AS (
+  SELECT requesting AS party_id, CAST(NULL AS date) AS from_on, CAST(NULL AS date) AS until_on, false AS by_member
+  FROM given
   UNION ALL
-  SELECT network_id, from_on, until_on, true FROM membership WHERE institution_id = :requesting
+  SELECT network_id, from_on, until_on, true FROM given JOIN membership ON institution_id = requesting
 ),
 agreed AS (
   SELECT m.*, asking.from_on AS asking_from_on, asking.until_on AS asking_until_on, asking.by_member,
          p.institution_id AS party_id
   FROM asking
   JOIN memorandum_party r ON r.institution_id = asking.party_id AND r.side = 'requesting'
-  JOIN memorandum m ON m.id = r.memorandum_id AND m.programme_id = :programme
+  JOIN memorandum m ON m.id = r.memorandum_id
   JOIN memorandum_party p ON p.memorandum_id = m.id AND p.side = 'partner'
 ),
 reached AS (
@@ -45,14 +50,14 @@ reached AS (
   SELECT agreed.*, ms.institution_id, ms.from_on, ms.until_on
   FROM agreed JOIN membership ms ON ms.network_id = agreed.party_id
 )
-SELECT id, partner_id, kind, status, signed_on, activities, budget_minutes, budget_per,
+SELECT reached.id, partner_id, kind, status, signed_on, activities, budget_minutes, budget_per, pr.zone,
        by_member OR partner_id <> party_id AS is_indirect,
        greatest(valid_from, asking_from_on, partner_from_on) AS from_on,
        least(valid_until, asking_until_on, partner_until_on) AS until_on,
-       (SELECT coalesce(array_agg(specialty_code), '{}') FROM memorandum_area WHERE memorandum_id = id) AS areas
-FROM reached
-WHERE partner_id <> :requesting AND (:is_everywhere OR partner_id = ANY(:partners))
-ORDER BY partner_id, is_indirect, id
+       ARRAY(SELECT specialty_code FROM memorandum_area WHERE memorandum_id = reached.id) AS areas
+FROM reached JOIN given ON programme_id = given.programme JOIN programme pr ON pr.id = given.programme
+WHERE partner_id <> requesting AND (partners IS NULL OR partner_id = ANY(partners))
+ORDER BY partner_id, is_indirect, reached.id
 """).bindparams(sa.bindparam("partners", type_=_IDS))
 
 _SPENT = sa.text("""
@@ -90,20 +95,18 @@ async def links(
     None for the partners means all there are. Minutes are those left in the budget period of `at` (now, unless told
     otherwise); the minutes of `but_appointment`, which is being moved, do not count as booked.
     """
-    programme = await w.session.get_one(tables.Programme, programme_id)
-    parameters = {
-        "requesting": requesting_institution_id,
-        "programme": programme_id,
-        "is_everywhere": partner_institution_ids is None,
-        "partners": list(partner_institution_ids or ()),
-    }
-    rows = (await w.sql(_BETWEEN, parameters)).all()
+    partners = None if partner_institution_ids is None else list(partner_institution_ids)
+    values = {"requesting": requesting_institution_id, "programme": programme_id, "partners": partners}
+    rows = (await w.sql(_BETWEEN, values)).all()
+    if not rows:
+        return {}
+    zone = rows[0].zone
     budgets = {row.id: row.budget_minutes for row in rows if row.budget_minutes is not None}
-    left = await _left(w, budgets, programme.zone, at or w.now, but_appointment)
+    left = await _left(w, budgets, zone, at or w.now, but_appointment)
     found: dict[UUID, list[Link]] = {}
     for row in rows:
         if row.from_on is None or row.until_on is None or row.from_on < row.until_on:
-            found.setdefault(row.partner_id, []).append(_as_link(row, programme.zone, left.get(row.id)))
+            found.setdefault(row.partner_id, []).append(_as_link(row, zone, left.get(row.id)))
     return found
 
 
@@ -111,7 +114,7 @@ async def minutes_left(w: Work, memorandum: tables.Memorandum, at: datetime) -> 
     """Give budget - logged - booked in the budget's period that contains `at`; None without a budget."""
     if memorandum.budget_minutes is None:
         return None
-    programme = await w.session.get_one(tables.Programme, memorandum.programme_id)
+    programme = await w.read(tables.Programme, memorandum.programme_id)
     return (await _left(w, {memorandum.id: memorandum.budget_minutes}, programme.zone, at, None))[memorandum.id]
 
 

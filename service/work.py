@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -17,15 +18,18 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlmodel import SQLModel
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.orm import Session
+from sqlmodel import SQLModel, select
 from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlmodel.sql.expression import SelectOfScalar
 
 from service import actor as actors
 from service import clock, crypto, errors, fanout, queue, tables
 from service.tables import columns
 
 T = TypeVar("T")
+Row = TypeVar("Row", bound=SQLModel)
 Rows = sa.Result[*tuple[Any, ...]]
 RETRIES = 3
 _RETRYABLE = {"40001", "40P01"}
@@ -78,6 +82,8 @@ class Work:
     told: list[UUID] = field(default_factory=list)  # events whose webhooks become rows when this commits
 
     pending: list[SQLModel] = field(default_factory=list)  # rows to insert at the next flush
+    kept: dict[type[SQLModel], dict[object, SQLModel]] = field(default_factory=dict)  # what `read` has read
+    locked: set[UUID] = field(default_factory=set)  # people
 
     def add(self, *rows: SQLModel) -> None:
         """Have the rows inserted before the next statement."""
@@ -85,22 +91,48 @@ class Work:
 
     async def flush(self) -> None:
         """Send what was added and changed: in the order of the foreign keys, which the session alone does not know."""
+        if self.pending or self.session.dirty or self.session.deleted:
+            await self.session.run_sync(self._send)
+
+    def _send(self, session: Session) -> None:
         pending, self.pending = sorted(self.pending, key=_place), []
         for _, rows in itertools.groupby(pending, key=_place):
-            self.session.add_all(rows)
-            await self.session.flush()
-        await self.session.flush()
+            session.add_all(rows)
+            session.flush()
+        session.flush()
 
     async def sql(self, statement: sa.Executable, values: Mapping[str, object] | None = None) -> Rows:
         """Run a statement in this transaction, after what was added and changed."""
         await self.flush()
+        return await self.ask(statement, values)
+
+    async def ask(self, statement: sa.Executable, values: Mapping[str, object] | None = None) -> Rows:
+        """Run a statement for which it does not matter what was added and changed: that is sent later, all at once."""
         result: Rows = await self.session.exec(statement, params=values)  # type: ignore[call-overload]
         return result
 
+    async def read(self, kind: type[Row], row_id: object) -> Row:
+        """Give the row of this id, read once in a unit of work; it must be there."""
+        return (await self.read_all(kind, [row_id]))[row_id]
+
+    async def read_all(self, kind: type[Row], row_ids: Iterable[object]) -> dict[Any, Row]:
+        """Give the rows of these ids by id, each read once in a unit of work; what is not there is left out."""
+        kept: dict[object, Any] = self.kept.setdefault(kind, {})
+        wanted = list(dict.fromkeys(row_ids))
+        missing = [row_id for row_id in wanted if row_id not in kept]
+        if missing:
+            found = await self.session.exec(_of_ids(kind), params={"ids": missing})
+            kept.update((getattr(row, _key(kind).key), row) for row in found)
+        return {row_id: kept[row_id] for row_id in wanted if row_id in kept}
+
     async def lock_people(self, people: Iterable[UUID]) -> None:
         """Hold each person's advisory lock until the end, in sorted order: unsorted, overlapping inserts deadlock."""
-        keys = [int.from_bytes(person.bytes[8:], signed=True) for person in sorted(set(people))]
-        await self.sql(_LOCK, {"keys": keys})
+        wanted = set(people)
+        if wanted <= self.locked:
+            return
+        keys = [int.from_bytes(person.bytes[8:], signed=True) for person in sorted(wanted)]
+        await self.ask(_LOCK, {"keys": keys})
+        self.locked |= wanted
 
     def touch(self, row: columns.Versioned) -> None:
         """Let the row's version rise, for a change that no event tells."""
@@ -119,7 +151,11 @@ class Database:
     """The one place that opens and commits transactions."""
 
     def __init__(
-        self, engine: AsyncEngine, time: clock.Clock, keys: crypto.Keys, deadline_seconds: float | None = None
+        self,
+        engine: AsyncEngine | AsyncConnection,
+        time: clock.Clock,
+        keys: crypto.Keys,
+        deadline_seconds: float | None = None,
     ) -> None:
         """Work on `engine` (whose connections carry the timeouts of reliability §1) by the clock `time`.
 
@@ -127,22 +163,38 @@ class Database:
         """
         self.deadline_seconds = deadline_seconds
         self.engine = engine
+        # A connection, which tests give, is in a transaction already.
+        self._apart = (
+            engine.execution_options(isolation_level="AUTOCOMMIT") if isinstance(engine, AsyncEngine) else engine
+        )
         self.clock = time
         self.keys = keys
 
     @asynccontextmanager
     async def work(self, actor: actors.Actor, request_id: str | None = None) -> AsyncIterator[Work]:
         """Open a transaction that commits when the block ends and rolls back when it raises."""
+        async with self._open(self.engine, actor, request_id) as w:
+            yield w
+            await w.flush()
+            await fanout.put(w.session, w.told, w.now)
+            await queue.put(w.session, w.jobs)
+
+    @asynccontextmanager
+    async def apart(self, request_id: str | None = None) -> AsyncIterator[Work]:
+        """Let each statement be a transaction of its own, that stays whatever comes after it."""
+        async with self._open(self._apart, actors.STRANGER, request_id) as w:
+            yield w
+
+    @asynccontextmanager
+    async def _open(
+        self, bind: AsyncEngine | AsyncConnection, actor: actors.Actor, request_id: str | None
+    ) -> AsyncIterator[Work]:
         try:
             async with (
                 asyncio.timeout(self.deadline_seconds),
-                AsyncSession(self.engine, expire_on_commit=False, autoflush=False) as session,
+                AsyncSession(bind, expire_on_commit=False, autoflush=False) as session,
             ):
-                w = Work(session, self.clock.now(), actor, self.keys, request_id)
-                yield w
-                await w.flush()
-                await fanout.put(session, w.told, w.now)
-                await queue.put(session, w.jobs)
+                yield Work(session, self.clock.now(), actor, self.keys, request_id)
                 await session.commit()
         except DBAPIError as error:
             raise _translated(error) from error
@@ -171,6 +223,17 @@ async def retrying(attempt: Callable[[], Awaitable[T]]) -> T:
         except Retryable:
             await asyncio.sleep(0.02 * count * (1 + clock.jitter()))
     return await attempt()
+
+
+@cache
+def _of_ids(kind: type[Row]) -> SelectOfScalar[Row]:
+    key = _key(kind)
+    ids = sa.bindparam("ids", type_=ARRAY(key.type))
+    return select(kind).where(key == sa.any_(ids))
+
+
+def _key(kind: type[SQLModel]) -> Any:  # noqa: ANN401 - a class attribute of a table
+    return getattr(kind, sa.inspect(kind).primary_key[0].name)
 
 
 def _place(row: SQLModel) -> int:

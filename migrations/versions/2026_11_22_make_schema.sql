@@ -778,7 +778,7 @@ CREATE TABLE participant (
 
 CREATE INDEX ix_participant_institution_id ON participant (institution_id);
 
-CREATE INDEX ix_participant_person_id ON participant (person_id);
+CREATE INDEX ix_participant_person_id_wall ON participant USING btree (person_id, wall);
 
 CREATE TABLE seat (
     appointment_id UUID NOT NULL,

@@ -98,6 +98,7 @@ class Mentor:
     quiet: tuple[int, int] | None = QUIET_HOURS  # minutes of the day in the mentor's zone
     notice_minutes: int = 0
     buffer_minutes: int = 10
+    working_weekdays: tuple[int, ...] = ()  # of the institution, 0 is Monday; none: every day
     sessions_cap: int | None = None  # a week
     offers_cap: int | None = None  # a week
     sessions_by_week: Mapping[tuple[int, int], int] = field(default_factory=dict)  # by ISO week in the mentor's zone

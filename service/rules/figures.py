@@ -151,7 +151,7 @@ def _times(numbers: Numbers) -> Iterable[Figure]:
         )
 
 
-def _share(  # noqa: PLR0913, PLR0917 - what a share is made of
+def _share(
     numbers: Numbers, name: str, part: str, whole: str, definition: str, *published: Published
 ) -> Figure:
     def value(asked: Asked) -> float | None:

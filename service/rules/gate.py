@@ -3,7 +3,7 @@
 The same check runs when mentors are matched, asked, held, accepted and booked: inside the transaction each time.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -41,6 +41,12 @@ class Refusal(StrEnum):
 
 
 _NOTHING: frozenset[str] = frozenset()
+_PLACE = {rule: place for place, rule in enumerate(Refusal)}
+
+
+def in_order(rules: Iterable[Refusal]) -> tuple[Refusal, ...]:
+    """Give the rules in the order in which they are told."""
+    return tuple(sorted(rules, key=_PLACE.__getitem__))
 
 
 def check(
@@ -71,7 +77,7 @@ def check(
         failing |= _written_refuses(asked, mentor, now)
     else:
         failing |= _time_refuses(asked, mentor, start, now, book, is_asking=is_asking)
-    return tuple(rule for rule in Refusal if rule in failing)
+    return in_order(failing)
 
 
 def may_ever(

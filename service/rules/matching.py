@@ -263,7 +263,7 @@ def _judge_live(search: _Search, mentor: Mentor) -> _Found | tuple[Refusal, ...]
     refusals = set(gate.check(search.asked, mentor, at, search.now, search.book))
     if not common:  # they never meet: because of the mentor's hours, or since the clinician has no time in time
         refusals.add(Refusal.OUTSIDE_HOURS if attendable else Refusal.DEADLINE_UNREACHABLE)
-    return tuple(rule for rule in Refusal if rule in refusals) or (Refusal.DEADLINE_UNREACHABLE,)
+    return gate.in_order(refusals) or (Refusal.DEADLINE_UNREACHABLE,)
 
 
 def _judge_written(search: _Search, mentor: Mentor) -> _Found | tuple[Refusal, ...]:
@@ -273,7 +273,7 @@ def _judge_written(search: _Search, mentor: Mentor) -> _Found | tuple[Refusal, .
         return _Found(mentor, at, is_live=False)
     if at is None:
         refusals.add(Refusal.DEADLINE_UNREACHABLE)
-    return tuple(rule for rule in Refusal if rule in refusals)
+    return gate.in_order(refusals)
 
 
 def next_working_hour(mentor: Mentor, now: datetime, until: datetime) -> datetime | None:

@@ -246,7 +246,7 @@ class Participant(SQLModel, table=True):
     """Who takes part: by which offer, their answer, their wall time, the last calendar reply read from them."""
 
     appointment_id: UUID = Field(primary_key=True, foreign_key="appointment.id")
-    person_id: UUID = Field(primary_key=True, foreign_key="person.id", index=True)
+    person_id: UUID = Field(primary_key=True, foreign_key="person.id")
     institution_id: UUID = Field(foreign_key="institution.id", index=True)
     role: str
     status: str
@@ -259,6 +259,7 @@ class Participant(SQLModel, table=True):
     __table_args__ = (
         one_of("role", "clinician", "mentor", "interpreter", "observer"),
         one_of("status", "needs-action", "accepted", "declined", "tentative"),
+        index("ix_participant_person_id_wall", "person_id", "wall"),
     )
 
 

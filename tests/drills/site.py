@@ -112,7 +112,7 @@ class Site:
 
     def over(self, connection: AsyncConnection) -> "Site":
         """Give the same place as this one connection sees it, uncommitted changes and all."""
-        database = work.Database(connection, self.world.clock, self.world.keys)  # type: ignore[arg-type]
+        database = work.Database(connection, self.world.clock, self.world.keys)
         return Site(dataclasses.replace(self.world, database=database), self.client, self.port)
 
     def end(self) -> None:
