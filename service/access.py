@@ -106,7 +106,7 @@ async def visible_person(w: Work, person_id: UUID, *, lock: bool = False) -> tab
 
 async def visible_client(w: Work, client_id: UUID, *, lock: bool = False) -> tables.Client:
     """Give the partner system to the coordinators of its institution and to admins."""
-    return await _one(w, tables.Client, client_id, clients_seen(w.actor), lock=lock)
+    return await _one(w, tables.Client, client_id, clients_seen, lock=lock)
 
 
 async def visible_mentor(w: Work, mentor_id: UUID, *, lock: bool = False) -> tables.MentorProfile:

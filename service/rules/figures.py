@@ -151,9 +151,7 @@ def _times(numbers: Numbers) -> Iterable[Figure]:
         )
 
 
-def _share(
-    numbers: Numbers, name: str, part: str, whole: str, definition: str, *published: Published
-) -> Figure:
+def _share(numbers: Numbers, name: str, part: str, whole: str, definition: str, *published: Published) -> Figure:
     def value(asked: Asked) -> float | None:
         return share(getattr(asked, part), getattr(asked, whole))
 
