@@ -14,7 +14,7 @@ PYTHON := $(BIN)/python
 PYTEST := $(PYTHON) -m pytest
 TYPED := -p service -p api -p integrations -p migrations
 STAMP := .venv/.ready
-NODE := tests/integrations/ical
+NODE := tests/integrations/ical tests/integrations/webhooks
 LONGER = $(shell grep -rlF '"DRILLS"' tests --include='test_*.py')
 
 .PHONY: help setup setup-pg15 setup-node setup-browser demo fast test lint types architecture migration-lint \
@@ -52,12 +52,13 @@ setup-pg15: ## have Debian's PostgreSQL for the tests that prove the oldest vers
 			>.cache/apt.log 2>&1 || echo "LEFT OUT: Debian's PostgreSQL cannot be installed (.cache/apt.log); its tests are skipped"; \
 	else echo "LEFT OUT: Debian's PostgreSQL is not installed and we are not root; its tests are skipped"; fi
 
-setup-node: ## have the second iCalendar reader (ical.js) for the tests that use it
-	@if [ ! -f $(NODE)/package-lock.json ]; then :; \
-	elif ! command -v npm >/dev/null 2>&1; then echo "LEFT OUT: npm is not installed; the tests with ical.js are skipped"; \
-	elif [ $(NODE)/node_modules/.package-lock.json -nt $(NODE)/package-lock.json ]; then :; \
-	else npm ci --prefix $(NODE) --no-audit --no-fund --loglevel=error \
-		|| echo "LEFT OUT: npm found no way to ical.js; the tests with it are skipped"; fi
+setup-node: ## have what other people's programs read us with (ical.js, standardwebhooks) for the tests that use it
+	@command -v npm >/dev/null 2>&1 || echo "LEFT OUT: npm is not installed; the tests with JavaScript are skipped"
+	@for folder in $$(command -v npm >/dev/null 2>&1 && echo $(NODE)); do \
+		[ $$folder/node_modules/.package-lock.json -nt $$folder/package-lock.json ] \
+			|| npm ci --prefix $$folder --no-audit --no-fund --loglevel=error \
+			|| echo "LEFT OUT: npm found no way to what $$folder needs; its tests fail"; \
+	done
 
 setup-browser: ## have Debian's Chromium for the test that looks at the pages as a person does
 	@if command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1; then :; \

@@ -34,6 +34,7 @@ RESOURCES = (
     "reports",
     "events",
     "webhook_endpoints",
+    "event_schemas",
     "links",
     "pages",
 )

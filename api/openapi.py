@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from api import problems, scopes, shapes, transactional
+from api import event_schemas, problems, scopes, shapes, transactional
 from integrations import grants
 from service import actor
 
@@ -56,6 +56,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
             for method, operation in operations.items():
                 _complete(path, method, operation)
                 _show_example(operation, schemas)
+        document["webhooks"] = event_schemas.described()
         app.openapi_schema = document
     return app.openapi_schema
 

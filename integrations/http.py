@@ -9,6 +9,7 @@ import contextlib
 import contextvars
 import functools
 import ipaddress
+import re
 import ssl
 from collections.abc import Iterable, Iterator
 from http import cookiejar
@@ -30,6 +31,8 @@ class TooLarge(httpx.ReadError):
 
 
 _USER_AGENT = "pobratym"
+_NUMBER = re.compile(r"(^|\.)(0x[0-9a-f]*|[0-9]+)\.?$", re.IGNORECASE)
+"""A host whose last label is a number is read as IPv4 by some: 127.1, 0x7f000001, 2130706433."""
 _CONNECTIONS = httpx.Limits(max_connections=50, max_keepalive_connections=20, keepalive_expiry=30.0)
 _EACH_STEP = httpx.Timeout(10.0)
 _HTTPS = 443
@@ -73,6 +76,8 @@ def check(settings: Settings, url: str) -> None:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, ValueError) as error:
         raise ssrfguard.BlockedURLError(url, "it is not an address") from error
+    if _NUMBER.search(parsed.host) and _network(parsed.host) is None:
+        raise ssrfguard.BlockedURLError(url, "it is an IPv4 address in disguise")
     _Rules(settings.outbound_allow).of(parsed).check_url(url)
 
 

@@ -146,11 +146,12 @@ TIMERS = (
     ),
 )  # fmt: skip
 
+_PLACED_AT_ONCE = 1000
 _PLACE_EVENTS = sa.text("""
 UPDATE event SET position = placed.position
 FROM (SELECT id, coalesce((SELECT max(position) FROM event), 0) + row_number() OVER (ORDER BY id) AS position
-      FROM event WHERE position IS NULL ORDER BY id LIMIT 1000) placed
-WHERE event.id = placed.id
+      FROM event WHERE position IS NULL ORDER BY id LIMIT :count) placed
+WHERE event.id = placed.id RETURNING 1
 """)
 
 _HOUSEKEEPING = (
@@ -161,6 +162,13 @@ _HOUSEKEEPING = (
     "DELETE FROM rate_limit WHERE arrives_at < :day_ago",
     "DELETE FROM client_secret WHERE expires_at < :month_ago",
     "DELETE FROM used_assertion WHERE expires_at < :wall",
+    """DELETE FROM delivery_attempt t USING delivery d
+       WHERE d.id = t.delivery_id AND d.kind = 'webhook' AND d.settled_at < :month_ago""",
+    "DELETE FROM delivery WHERE kind = 'webhook' AND settled_at < :month_ago",
+    # The last one stays, whatever its age: the next position follows from it.
+    """DELETE FROM event WHERE id IN (SELECT e.id FROM event e WHERE e.occurred_at < :month_ago
+       AND e.position < (SELECT max(position) FROM event)
+       AND NOT EXISTS (SELECT FROM delivery d WHERE d.event_id = e.id) ORDER BY e.position LIMIT 10000)""",
 )
 
 
@@ -212,9 +220,11 @@ def _instants(w: Work, statement: str) -> dict[str, object]:
 
 async def place_events(database: Database) -> None:
     """Give committed events their position, without gaps: one sequencer at a time, whatever order they committed in."""
-    async with database.work(actor.TIMER) as w:
-        await w.sql(sa.text("SELECT pg_advisory_xact_lock(hashtext('pobratym event positions'))"))
-        await w.sql(_PLACE_EVENTS)
+    is_more = True
+    while is_more:
+        async with database.work(actor.TIMER) as w:
+            await w.sql(sa.text("SELECT pg_advisory_xact_lock(hashtext('pobratym event positions'))"))
+            is_more = len((await w.sql(_PLACE_EVENTS, {"count": _PLACED_AT_ONCE})).all()) == _PLACED_AT_ONCE
 
 
 async def housekeeping(database: Database, audit_days: int) -> None:

@@ -2,6 +2,7 @@
 
 # ruff: noqa: ANN401 - bodies and answers are JSON
 
+import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -9,13 +10,16 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import jsonschema_rs
 import sqlalchemy as sa
 
 import build
+from api import event_schemas
 from integrations.world import World
 from service import actor, sweep, tables
 from world import TestClock
 
+THIN = {"id", "version", "consultation_id", "memorandum_id", "state", "starts_at", "corrects", "links"}
 QUESTION = "A child with a rare syndrome: which dose?"
 
 
@@ -59,6 +63,7 @@ class Scene:
     versions: dict[UUID, int] = field(default_factory=dict)
     seen_events: set[UUID] = field(default_factory=set)
     seen_mails: set[UUID] = field(default_factory=set)
+    endpoints: dict[UUID, UUID] = field(default_factory=dict)  # of institutions that are told by webhook
 
     async def set_up(self, mentors: Iterable[str] = ("mentor", "rival"), **memorandum: Any) -> None:
         """Have the rows that a flow begins with."""
@@ -196,11 +201,13 @@ class Scene:
         """Tell what is new since the last look; each event's subject must have risen by one version."""
         events = [e for e in await self.rows("SELECT * FROM event ORDER BY id") if e.id not in self.seen_events]
         for event in events:
+            self._check_body(event)
             before = self.versions.get(event.subject_id, 0)
             assert event.subject_version == before + 1, (event.type, before, event.subject_version)
             self.versions[event.subject_id] = event.subject_version
+            await self._check_webhooks(event)
         self.seen_events |= {event.id for event in events}
-        for table in ("consultation", "offer", "appointment", "memorandum"):
+        for table in ("consultation", "offer", "appointment", "memorandum", "webhook_endpoint"):
             for row in await self.rows(f"SELECT id, version FROM {table}"):
                 self.versions[row.id] = row.version
         mails = [
@@ -218,6 +225,28 @@ class Scene:
                 if (calendar := mail.payload.get("calendar"))
             ),
         )
+
+    def _check_body(self, event: Any) -> None:
+        """The body is thin, and as its schema has it."""
+        told = json.loads(event.body)
+        jsonschema_rs.validator_for(event_schemas.of(event.type), validate_formats=True).validate(told)
+        assert told["data"].keys() <= THIN, told
+
+    async def listen(self) -> None:
+        """Have both institutions told of everything by webhook; `change` then looks for each event at each."""
+        async with self.world.database.work(actor.TIMER) as w:
+            for place in (self.asking, self.lille):
+                endpoint, _ = await build.webhook(w, place)
+                self.endpoints[place.id] = endpoint.id
+
+    async def _check_webhooks(self, event: Any) -> None:
+        """Each institution that the event concerns has it once: both, as parties, if it is under the memorandum."""
+        if not self.endpoints:
+            return
+        told = await self.rows("SELECT endpoint_id, body FROM delivery WHERE event_id = :id", id=event.id)
+        concerned = list(self.endpoints) if event.memorandum_id else event.institution_ids
+        assert sorted(row.endpoint_id for row in told) == sorted(self.endpoints[place] for place in concerned)
+        assert {row.body for row in told} == {event.body}
 
     async def _subject(self, event: Any) -> str:
         if not event.type.startswith("offer."):

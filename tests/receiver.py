@@ -6,8 +6,12 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import flow
+from integrations import lanes
+from service import actor, clock, events
+from service.work import Work
 
 Answer = Callable[["Receiver", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -57,8 +61,11 @@ class Receiver:
                 self.most_in_flight = max(self.most_in_flight, self.in_flight)
                 await asyncio.sleep(self.seconds)
                 self.in_flight -= 1
-                writer.write(self._answer())
+                answer = self._answer()
+                writer.write(answer)
                 await writer.drain()
+                if not answer:
+                    break
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
@@ -82,6 +89,31 @@ async def opened(
         yield made
     finally:
         server.close()
+
+
+async def sent(scene: flow.Scene, made: Any, deadline_seconds: float = 5) -> None:  # noqa: ANN401 - JSON
+    """Send the endpoint everything that is due now."""
+    await lanes.Lanes(scene.world, deadline_seconds).drain(UUID(made["id"]))
+
+
+async def log(scene: flow.Scene, made: Any, who: str = "coordinator") -> list[Any]:  # noqa: ANN401 - JSON
+    """Read the endpoint's deliveries, newest first."""
+    return list((await scene.get(who, f"/v1/webhook-endpoints/{made['id']}/deliveries?limit=200"))["items"])
+
+
+async def happen(scene: flow.Scene, count: int = 1) -> None:
+    """Have so many events of the memorandum, in one transaction."""
+    async with scene.world.database.work(actor.TIMER) as w:
+        for _ in range(count):
+            tell(w, scene)
+
+
+def tell(w: Work, scene: flow.Scene) -> str:
+    """Record one event of the memorandum, and give its id."""
+    audience = events.Audience(scene.programme.id, scene.memorandum.id, (scene.asking.id, scene.lille.id))
+    case = clock.new_id()
+    made = events.record(w, "session.logged", None, case, audience, state="advice_given", consultation_id=case)
+    return str(made.id)
 
 
 async def endpoint(scene: flow.Scene, url: str, who: str = "coordinator", **fields: Any) -> Any:  # noqa: ANN401 - JSON

@@ -854,6 +854,8 @@ CREATE INDEX ix_delivery_next_attempt_at ON delivery USING btree (next_attempt_a
 
 CREATE INDEX ix_delivery_person_id ON delivery (person_id);
 
+CREATE INDEX ix_delivery_settled_at ON delivery USING btree (settled_at) WHERE kind = 'webhook';
+
 CREATE UNIQUE INDEX uq_delivery_endpoint_event ON delivery USING btree (endpoint_id, event_id) WHERE kind = 'webhook';
 
 CREATE TABLE session (

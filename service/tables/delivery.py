@@ -121,6 +121,7 @@ class Delivery(SQLModel, table=True):
             where="state = 'pending' AND kind = 'webhook'",
         ),
         index("ix_delivery_endpoint_id", "endpoint_id", "id", where="kind = 'webhook'"),
+        index("ix_delivery_settled_at", "settled_at", where="kind = 'webhook'"),
         index("uq_delivery_endpoint_event", "endpoint_id", "event_id", unique=True, where="kind = 'webhook'"),
     )  # fmt: skip
 

@@ -1,7 +1,8 @@
 """One table of transitions: each row of it, over each path that can cause it, leaves the same behind.
 
 The rows of people and times, the mails with their readers and calendar parts, exactly one event for each subject whose
-state changed, its version one higher (`Scene.change` checks that).
+state changed, its version one higher, its body as its schema has it, and one webhook of it to each hospital concerned
+(`Scene.change` checks that; WH-08).
 """
 
 import httpx
@@ -16,4 +17,5 @@ from world import TestClock
 async def scene(world: World, test_clock: TestClock, client: httpx.AsyncClient) -> Scene:
     made = Scene(world, test_clock, client)
     await made.set_up()
+    await made.listen()
     return made
