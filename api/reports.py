@@ -1,6 +1,9 @@
 """What a memorandum, a programme or an institution can read of the log, as figures."""
 
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Literal
+from urllib.parse import urlencode
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import Field
@@ -8,6 +11,7 @@ from pydantic import Field
 from api import bodies, deps, problems, shapes
 from api.transactional import Transactional
 from service import errors, reports
+from service.events import instant
 from service.rules import figures
 
 router = APIRouter(tags=["reports"], route_class=Transactional)
@@ -15,11 +19,12 @@ _REFUSED = problems.of(errors.Forbidden)
 
 
 class Published(shapes.Shape):
-    """What a comparable service reached, and who says so."""
+    """What a comparable service reached, or was published of this programme; `op` is the sign it was given."""
 
     source: str
     value: float
     note: str
+    op: Literal["=", ">", ">=", "<", "<=", "~"]
 
 
 class Part(shapes.Shape):
@@ -40,8 +45,21 @@ class Figure(shapes.Shape):
     unit: str
     definition: str
     rows: Annotated[int | None, Field(description="How many rows it was made of, where that says something.")]
+    rows_at: Annotated[str, Field(description="Where these rows are.")]
+    numerator: Annotated[int | float | None, Field(description="Of a share: what was divided.")]
+    denominator: Annotated[int | float | None, Field(description="Of a share: by what.")]
+    previous: Annotated[
+        int | float | None, Field(description="The value in the period before, with `?compare=previous`.")
+    ]
     parts: list[Part]
     published: list[Published]
+
+
+class Before(shapes.Shape):
+    """The days that `previous` values are of: `from` inclusive, `until` exclusive."""
+
+    from_: Annotated[shapes.Day, Field(alias="from")]
+    until: shapes.Day
 
 
 class Report(shapes.Shape):
@@ -56,6 +74,7 @@ class Report(shapes.Shape):
             "zone": "Europe/Kyiv",
             "made_at": "2026-11-30T09:00:00Z",
             "idle_since": "2026-11-20T10:02:00Z",
+            "previous": {"from": "2026-10-01", "until": "2026-11-01"},
             "figures": [
                 {
                     "name": "hours_to_answer",
@@ -63,6 +82,11 @@ class Report(shapes.Shape):
                     "unit": "hours",
                     "definition": "Median hours from opening to the first session's start, or to the written advice.",
                     "rows": 12,
+                    "rows_at": "/v1/memoranda/0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11/report/rows?of=consultations"
+                    "&from=2026-11-01&until=2026-12-01&zone=Europe%2FKyiv",
+                    "numerator": None,
+                    "denominator": None,
+                    "previous": 5.1,
                     "parts": [
                         {
                             "key": "urgent",
@@ -72,7 +96,9 @@ class Report(shapes.Shape):
                             "upper_quartile": 9.0,
                         }
                     ],
-                    "published": [{"source": "MSF telemedicine", "value": 5.0, "note": "hours to the answer"}],
+                    "published": [
+                        {"source": "MSF telemedicine", "value": 5.0, "note": "hours to the answer", "op": "="}
+                    ],
                 }
             ],
         }
@@ -84,7 +110,18 @@ class Report(shapes.Shape):
     zone: str
     made_at: shapes.Instant
     idle_since: Annotated[shapes.Instant | None, Field(description="When something was last logged, in any period.")]
+    previous: Before | None
     figures: list[Figure]
+
+
+class Row(shapes.Shape):
+    """One row that a report counts: its id, and the codes, times and counts that figures are made of."""
+
+    model_config = bodies.like(
+        {"id": "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11", "facts": {"mode": "live", "minutes": 29, "outcome": "referred"}}
+    )
+    id: shapes.Id
+    facts: dict[str, str | int | float | bool | None]
 
 
 class Period:
@@ -107,28 +144,89 @@ class Period:
 
 
 Asked = Annotated[Period, Depends()]
+Compare = Annotated[
+    Literal["previous"] | None, Query(description="Give each figure's value in the period before, too.")
+]
+Of = Annotated[
+    Literal["consultations", "offers", "sessions", "answers", "memoranda", "activities"],
+    Query(description="Which rows: `rows_at` of a figure names them."),
+]
 
 
 @router.get("/v1/memoranda/{id}/report", responses=_REFUSED)
-async def of_memorandum(w: deps.W, id: shapes.Id, period: Asked) -> Report:  # noqa: A002
+async def of_memorandum(w: deps.W, id: shapes.Id, period: Asked, compare: Compare = None) -> Report:  # noqa: A002
     """Report on a memorandum, to the coordinators of its parties and the programme's admins."""
-    return shown(await reports.memorandum(w, id, *period.wanted))
+    return shown(await reports.memorandum(w, id, *period.wanted, compare=compare is not None))
 
 
 @router.get("/v1/programmes/{id}/report", responses=_REFUSED)
-async def of_programme(w: deps.W, id: shapes.Id, period: Asked) -> Report:  # noqa: A002
+async def of_programme(w: deps.W, id: shapes.Id, period: Asked, compare: Compare = None) -> Report:  # noqa: A002
     """Report on a programme, to its admins."""
-    return shown(await reports.programme(w, id, *period.wanted))
+    return shown(await reports.programme(w, id, *period.wanted, compare=compare is not None))
 
 
 @router.get("/v1/institutions/{id}/report", responses=_REFUSED)
-async def of_institution(w: deps.W, id: shapes.Id, period: Asked) -> Report:  # noqa: A002
+async def of_institution(w: deps.W, id: shapes.Id, period: Asked, compare: Compare = None) -> Report:  # noqa: A002
     """Report on an institution, both sides together, to its coordinators; to an admin what is their programmes'."""
-    return shown(await reports.institution(w, id, *period.wanted))
+    return shown(await reports.institution(w, id, *period.wanted, compare=compare is not None))
+
+
+@router.get("/v1/memoranda/{id}/report/rows", responses=_REFUSED)
+async def rows_of_memorandum(
+    w: deps.W,
+    id: shapes.Id,  # noqa: A002
+    of: Of,
+    period: Asked,
+    page: deps.Paging,
+) -> shapes.Listing[Row]:
+    """List the rows that a memorandum's report counts, to who reads the report."""
+    return await _rows(w, "memorandum", id, of, period, page)
+
+
+@router.get("/v1/programmes/{id}/report/rows", responses=_REFUSED)
+async def rows_of_programme(
+    w: deps.W,
+    id: shapes.Id,  # noqa: A002
+    of: Of,
+    period: Asked,
+    page: deps.Paging,
+) -> shapes.Listing[Row]:
+    """List the rows that a programme's report counts, to its admins."""
+    return await _rows(w, "programme", id, of, period, page)
+
+
+@router.get("/v1/institutions/{id}/report/rows", responses=_REFUSED)
+async def rows_of_institution(
+    w: deps.W,
+    id: shapes.Id,  # noqa: A002
+    of: Of,
+    period: Asked,
+    page: deps.Paging,
+) -> shapes.Listing[Row]:
+    """List the rows that an institution's report counts, to who reads the report."""
+    return await _rows(w, "institution", id, of, period, page)
+
+
+async def _rows(
+    w: deps.W, kind: str, subject_id: UUID, of: str, period: Period, page: deps.Page
+) -> shapes.Listing[Row]:
+    found = await reports.rows(w, kind, subject_id, period.wanted, of, after=page.after_id(), limit=page.limit)
+    items, following = page.cut(found, lambda row: (row["id"],))
+    shown = [Row(id=row["id"], facts={key: _fact(row[key]) for key in row if key != "id"}) for row in items]
+    return shapes.Listing[Row](items=shown, next=following)
+
+
+def _fact(value: object) -> str | int | float | bool | None:
+    if isinstance(value, datetime):
+        return instant(value)
+    return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
 def shown(made: reports.Report) -> Report:
     """Give the report as it goes over the wire."""
+    place = {"memorandum": "memoranda", "programme": "programmes", "institution": "institutions"}[made.kind]
+    period = urlencode({"from": made.from_on, "until": made.until_on, "zone": made.zone})
+    rows_at = f"/v1/{place}/{made.subject_id}/report/rows?of={{}}&{period}"
     return Report.model_validate(
         {
             "kind": made.kind,
@@ -138,18 +236,23 @@ def shown(made: reports.Report) -> Report:
             "zone": made.zone,
             "made_at": made.made_at,
             "idle_since": made.idle_since,
-            "figures": [_figure(each) for each in made.figures],
+            "previous": made.previous and {"from": made.previous[0], "until": made.previous[1]},
+            "figures": [_figure(each, rows_at) for each in made.figures],
         }
     )
 
 
-def _figure(figure: figures.Figure) -> Figure:
+def _figure(figure: figures.Figure, rows_at: str) -> Figure:
     return Figure(
         name=figure.name,
         value=figure.value,
         unit=figure.unit,
         definition=figure.definition,
         rows=figure.rows,
+        rows_at=rows_at.format(figure.of),
+        numerator=figure.numerator,
+        denominator=figure.denominator,
+        previous=figure.previous,
         parts=[
             Part(
                 key=part.key,
@@ -160,5 +263,5 @@ def _figure(figure: figures.Figure) -> Figure:
             )
             for part in figure.parts
         ],
-        published=[Published(source=p.source, value=p.value, note=p.note) for p in figure.published],
+        published=[Published.model_validate(each, from_attributes=True) for each in figure.published],
     )

@@ -8,6 +8,7 @@ fails the build otherwise, and when a module has no place). Those on one line do
     reports              figures of a period               activities        what else a memorandum brings
     overview             what one page for people shows
     pieces               a programme's past, counted once
+    evidence             the rows behind the figures
     tallies              the counts that reports are made of
     consultations        filed, consented, withdrawn       advice            the written answer
     sessions             what happened, logged and corrected

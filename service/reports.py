@@ -13,8 +13,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import access, errors, pieces, routes, tables, tallies
-from service.rules import availability, counts, figures
+from service import access, errors, evidence, pieces, routes, tables, tallies
+from service.rules import availability, counts, figures, periods
 from service.rules.figures import Figure, Part, Published
 from service.rules.intervals import Interval
 from service.work import Work
@@ -22,6 +22,13 @@ from service.work import Work
 IDLE = timedelta(days=90)
 _DAY = timedelta(days=1)
 _READERS = ("coordinator", "programme_admin", "partner_system")
+_BESIDE = {
+    "clinicians_trained_abroad": "activity_people",
+    "oncologists_internship_france": "activity_people",
+    "joint_operations": "activities",
+    "international_visits": "activities",
+}
+"""Beside which figure a published count is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +43,46 @@ class Report:
     made_at: datetime
     idle_since: datetime | None
     figures: tuple[Figure, ...]
+    previous: tuple[date, date] | None = None  # the days that the figures' `previous` values are of
+
+
+Wanted = tuple[date | None, date | None, str | None]
+"""First day, first day not counted, zone, as far as they are asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    scope: tallies.Scope
+    subject: Mapping[str, Any]
+    created_at: datetime
+    from_on: date | None
+    until_on: date | None
+    zone: str
 
 
 async def memorandum(
-    w: Work, memorandum_id: UUID, from_on: date | None = None, until_on: date | None = None, zone: str | None = None
+    w: Work,
+    memorandum_id: UUID,
+    from_on: date | None = None,
+    until_on: date | None = None,
+    zone: str | None = None,
+    *,
+    compare: bool = False,
 ) -> Report:
     """Give the memorandum's report to the coordinators and systems of its parties and the programme's admins.
 
     Without dates, from its first day until tomorrow; without a zone, in its programme's.
     """
-    row = await access.visible_memorandum(w, memorandum_id)
-    await access.requires_reader(w, memorandum_id, *_READERS)
+    row, asked = await _of_memorandum(w, memorandum_id, (from_on, until_on, zone))
     programme = await w.session.get_one(tables.Programme, row.programme_id)
-    made = await _made(w, tallies.MEMORANDUM, row.id, row.created_at, (from_on, until_on, zone or programme.zone))
+    made = await _made(w, asked, compare=compare)
     left = await routes.minutes_left(w, row, w.now)
     hours = Figure(
         "hours_left",
         None if left is None else left / 60,
         "hours",
         "Hours of the budget's present period that are neither logged nor booked; none without a budget.",
+        of="memoranda",
     )
     since = made.idle_since or (
         availability.day_start(row.valid_from, programme.zone) if row.valid_from else row.created_at
@@ -64,71 +92,137 @@ async def memorandum(
         max(0, (w.now - since) // _DAY),
         "days",
         "Whole days since the last session or advice under it, or since its first day.",
+        of="memoranda",
     )
     return replace(made, idle_since=since, figures=(*made.figures, hours, idle))
 
 
 async def programme(
-    w: Work, programme_id: UUID, from_on: date | None = None, until_on: date | None = None, zone: str | None = None
+    w: Work,
+    programme_id: UUID,
+    from_on: date | None = None,
+    until_on: date | None = None,
+    zone: str | None = None,
+    *,
+    compare: bool = False,
 ) -> Report:
-    """Give the programme's report to its admins."""
-    row = await access.visible_programme(w, programme_id)
-    access.requires_admin(w, row.id)
-    made = await _made(w, tallies.PROGRAMME, row.id, row.created_at, (from_on, until_on, zone or row.zone))
-    published = await w.sql(
-        sa.select(tables.Milestone)
-        .where(col(tables.Milestone.programme_id) == row.id, col(tables.Milestone.total_memoranda).is_not(None))
-        .order_by(col(tables.Milestone.on_text))
-    )
-    milestones = tuple(
-        Published(f"published {each.on_text}", each.total_memoranda, each.event) for each in published.scalars()
-    )
+    """Give the programme's report to its admins, with what was published about it."""
+    asked = await _of_programme(w, programme_id, (from_on, until_on, zone))
+    made = await _made(w, asked, compare=compare)
+    told = await _published(w, programme_id)
     return replace(
         made,
-        figures=tuple(
-            replace(each, published=milestones) if each.name == "memoranda" else each for each in made.figures
-        ),
+        figures=tuple(replace(each, published=(*each.published, *told.get(each.name, ()))) for each in made.figures),
     )
 
 
 async def institution(
-    w: Work, institution_id: UUID, from_on: date | None = None, until_on: date | None = None, zone: str | None = None
+    w: Work,
+    institution_id: UUID,
+    from_on: date | None = None,
+    until_on: date | None = None,
+    zone: str | None = None,
+    *,
+    compare: bool = False,
 ) -> Report:
     """Give the institution's report, both sides together, to its coordinators and systems; to an admin for theirs."""
+    return await _made(w, await _of_institution(w, institution_id, (from_on, until_on, zone)), compare=compare)
+
+
+async def rows(
+    w: Work, kind: str, subject_id: UUID, wanted: Wanted, of: str, *, after: UUID | None, limit: int
+) -> list[dict[str, Any]]:
+    """Give the rows that a report (of a `memorandum`, `programme` or `institution`) counts, to who reads it."""
+    if kind == tallies.MEMORANDUM.kind:
+        asked = (await _of_memorandum(w, subject_id, wanted))[1]
+    elif kind == tallies.PROGRAMME.kind:
+        asked = await _of_programme(w, subject_id, wanted)
+    else:
+        asked = await _of_institution(w, subject_id, wanted)
+    days, during = _period(w, asked, await tallies.agreed(w, asked.scope, asked.subject))
+    return await evidence.rows(w, asked.scope, asked.subject, of, during, days, after=after, limit=limit)
+
+
+async def _of_memorandum(w: Work, memorandum_id: UUID, wanted: Wanted) -> tuple[tables.Memorandum, _Asked]:
+    row = await access.visible_memorandum(w, memorandum_id)
+    await access.requires_reader(w, memorandum_id, *_READERS)
+    programme = await w.session.get_one(tables.Programme, row.programme_id)
+    subject = tallies.values(row.id)
+    return row, _Asked(tallies.MEMORANDUM, subject, row.created_at, *wanted[:2], wanted[2] or programme.zone)
+
+
+async def _of_programme(w: Work, programme_id: UUID, wanted: Wanted) -> _Asked:
+    row = await access.visible_programme(w, programme_id)
+    access.requires_admin(w, row.id)
+    return _Asked(tallies.PROGRAMME, tallies.values(row.id), row.created_at, *wanted[:2], wanted[2] or row.zone)
+
+
+async def _of_institution(w: Work, institution_id: UUID, wanted: Wanted) -> _Asked:
     row = await access.visible_institution(w, institution_id)
     programmes: frozenset[UUID] | None = None
     if row.id not in w.actor.institutions("coordinator", "partner_system") and not w.actor.is_timer:
         programmes = w.actor.programmes("programme_admin")
         access.requires_admin(w)
-    return await _made(
-        w, tallies.INSTITUTION, row.id, row.created_at, (from_on, until_on, zone or row.zone or "UTC"), programmes
+    subject = tallies.values(row.id, programmes)
+    return _Asked(tallies.INSTITUTION, subject, row.created_at, *wanted[:2], wanted[2] or row.zone or "UTC")
+
+
+async def _published(w: Work, programme_id: UUID) -> dict[str, tuple[Published, ...]]:
+    """Give what was published about the programme, with its sign and its source, by the figure it stands beside."""
+    told: dict[str, list[Published]] = {}
+    milestone, statistic = tables.Milestone, tables.Statistic
+    milestones = await w.sql(
+        sa.select(milestone)
+        .where(col(milestone.programme_id) == programme_id, col(milestone.total_memoranda).is_not(None))
+        .order_by(col(milestone.on_text))
     )
+    for each in milestones.scalars():
+        note = f"memoranda, {each.precision} {each.on_text}: {each.event}"
+        told.setdefault("memoranda", []).append(Published(each.citation, each.total_memoranda, note))
+    statistics = await w.sql(
+        sa.select(statistic)
+        .where(col(statistic.programme_id) == programme_id, col(statistic.key).in_(_BESIDE))
+        .order_by(col(statistic.key))
+    )
+    for count in statistics.scalars():
+        note = f"{count.key.replace('_', ' ')}, by {count.as_of}"
+        told.setdefault(_BESIDE[count.key], []).append(Published(count.citation, count.value, note, count.op))
+    return {name: tuple(each) for name, each in told.items()}
 
 
-async def _made(
-    w: Work,
-    scope: tallies.Scope,
-    subject_id: UUID,
-    created_at: datetime,
-    wanted: tuple[date | None, date | None, str],
-    programmes: frozenset[UUID] | None = None,
-) -> Report:
-    subject = tallies.values(subject_id, programmes)
-    agreed = await tallies.agreed(w, scope, subject)
-    from_on, until_on, zone = wanted
-    until_on = until_on or availability.local_date(w.now, zone) + _DAY
+def _period(w: Work, asked: _Asked, agreed: Sequence[tallies.Agreed]) -> tuple[tuple[date, date], Interval]:
+    """Give the period in days and in instants; raises Invalid."""
+    until_on = asked.until_on or availability.local_date(w.now, asked.zone) + _DAY
     began = [each.first_on for each in agreed if each.first_on]
-    from_on = from_on or min([*began, availability.local_date(created_at, zone), until_on - _DAY])
+    from_on = asked.from_on or min([*began, availability.local_date(asked.created_at, asked.zone), until_on - _DAY])
     if from_on >= until_on:
         raise errors.Invalid("/query/until", "must be later than from: it is the first day not counted")
-    during = (availability.day_start(from_on, zone), availability.day_start(until_on, zone))
-    made = await _tally(w, scope, subject, during)
-    activities = await tallies.activities(w, scope, subject, from_on, until_on)
-    told = figures.all_of(await tallies.numbers(w, made, during, activities))
-    if scope.kind != tallies.MEMORANDUM.kind:
+    return (from_on, until_on), _instants((from_on, until_on), asked.zone)
+
+
+def _instants(days: tuple[date, date], zone: str) -> Interval:
+    return availability.day_start(days[0], zone), availability.day_start(days[1], zone)
+
+
+async def _made(w: Work, asked: _Asked, *, compare: bool) -> Report:
+    agreed = await tallies.agreed(w, asked.scope, asked.subject)
+    days, during = _period(w, asked, agreed)
+    told = await _figures(w, asked, days, during)
+    before = None
+    if compare:
+        before = periods.previous(*days)
+        values = {each.name: each.value for each in await _figures(w, asked, before, _instants(before, asked.zone))}
+        told = [replace(each, previous=values[each.name]) for each in told]
+    if asked.scope.kind != tallies.MEMORANDUM.kind:
         told += _agreements(agreed, w.now)
     last = max((each.last_at for each in agreed if each.last_at), default=None)
-    return Report(scope.kind, subject_id, from_on, until_on, zone, w.now, last, tuple(told))
+    return Report(asked.scope.kind, asked.subject["id"], *days, asked.zone, w.now, last, tuple(told), before)
+
+
+async def _figures(w: Work, asked: _Asked, days: tuple[date, date], during: Interval) -> list[Figure]:
+    made = await _tally(w, asked.scope, asked.subject, during)
+    activities = await tallies.activities(w, asked.scope, asked.subject, *days)
+    return figures.all_of(await tallies.numbers(w, made, during, activities))
 
 
 async def _tally(w: Work, scope: tallies.Scope, subject: Mapping[str, Any], during: Interval) -> counts.Tally:
@@ -149,12 +243,20 @@ def _agreements(agreed: Sequence[tallies.Agreed], now: datetime) -> list[Figure]
     )
     idle = sum(1 for row in active if row.last_at is None or row.last_at <= now - IDLE)
     return [
-        Figure("memoranda", len(agreed), "memoranda", "Memoranda in the registry now, by status.", parts=parts),
+        Figure(
+            "memoranda",
+            len(agreed),
+            "memoranda",
+            "Memoranda in the registry now, by status.",
+            parts=parts,
+            of="memoranda",
+        ),
         Figure(
             "memoranda_idle_90_days",
             idle,
             "memoranda",
             "Active memoranda under which nothing was logged in the last 90 days.",
             rows=len(active),
+            of="memoranda",
         ),
     ]

@@ -181,7 +181,7 @@ def values(subject_id: UUID, programmes: Collection[UUID] | None = None) -> dict
 
 async def agreed(w: Work, scope: Scope, subject: Mapping[str, Any]) -> list[Agreed]:
     """List the memoranda of the scope."""
-    rows = await _run(w, _MEMORANDA, scope, subject)
+    rows = await run(w, _MEMORANDA, scope, subject)
     return [Agreed(row.status, row.first_on, row.last_at) for row in rows]
 
 
@@ -192,15 +192,15 @@ async def tally(w: Work, scope: Scope, subject: Mapping[str, Any], spans: Sequen
         bound |= {f"since_{number}": since, f"till_{number}": till}
     await w.sql(_ROOM)
     made = counts.Tally()
-    for row in await _run(w, _ASKED, scope, bound, len(spans)):
+    for row in await run(w, _ASKED, scope, bound, len(spans)):
         found = row._asdict()
         hours = {name: found.pop(name) or [] for name in counts.HOURS}
         made.cohorts[found.pop("priority")] = counts.Cohort(found, hours)
-    offers = (await _run(w, _OFFERS, scope, bound, len(spans))).one()._asdict()
+    offers = (await run(w, _OFFERS, scope, bound, len(spans))).one()._asdict()
     made.asked_mentors = {mentor.bytes for mentor in offers.pop("mentor_ids")}
     made.most_in_week = offers.pop("most_in_week")
     made.offers = offers
-    for row in await _run(w, _HAPPENED, scope, bound, len(spans)):
+    for row in await run(w, _HAPPENED, scope, bound, len(spans)):
         if row.outcome:
             key = (row.mode, row.outcome, row.route, row.is_civil_for_requester, row.is_civil_for_mentor)
             made.happened[key] = (row.sessions, row.minutes)
@@ -212,7 +212,7 @@ async def tally(w: Work, scope: Scope, subject: Mapping[str, Any], spans: Sequen
             made.areas[row.specialty_code] = row.sessions
         else:
             made.requesters[str(row.requesting_institution_id)] = row.sessions
-    for row in await _run(w, _ANSWERS, scope, bound, len(spans)):
+    for row in await run(w, _ANSWERS, scope, bound, len(spans)):
         made.answers[row.side, row.is_useful, row.patient_outcome] = row.answers
     return made
 
@@ -251,7 +251,7 @@ async def activities(
     kinds: dict[str, int] = {}
     people: dict[str, int] = {}
     counted = undated = 0
-    for row in await _run(w, _ACTIVITIES, scope, subject):
+    for row in await run(w, _ACTIVITIES, scope, subject):
         began = periods.first_day(row.on_date, row.period, row.from_on, row.until_on)
         if began is None:
             undated += 1
@@ -263,8 +263,8 @@ async def activities(
     return counts.Activities(kinds=kinds, people=people, counted=counted, undated=undated)
 
 
-async def _run(w: Work, statement: str, scope: Scope, bound: Mapping[str, object], spans: int = 0) -> sa.Result[Any]:
-    # What is put in are the fragments of the scope and names of parameters, never input.
+async def run(w: Work, statement: str, scope: Scope, bound: Mapping[str, object], spans: int = 0) -> sa.Result[Any]:
+    """Run a statement about the scope, whose fragments are put in, and names of parameters: never input."""
     text = sa.text(
         statement.format(
             opened=_within("opened_at", spans),

@@ -37,7 +37,7 @@ class Part:
 class Figure:
     """One number, what it says, how many rows it was made of, and which: `of` names their kind.
 
-    A share also tells what was divided by what.
+    A share also tells what was divided by what; `previous` is its value in the period before, if that was asked for.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Figure:
     of: str = "sessions"
     numerator: float | None = None
     denominator: float | None = None
+    previous: float | None = None
 
 
 def share(part: float, whole: float) -> float | None:

@@ -5,6 +5,7 @@ from datetime import date, timedelta
 
 _PERIOD = re.compile(r"(\d{4})(?:-(?:Q([1-4])|(0[1-9]|1[0-2])))?")
 _MONTHS_OF_QUARTER = 3
+_MONTHS = 12
 
 
 def first_day(on: date | None, period: str | None, from_on: date | None, until_on: date | None) -> date | None:
@@ -23,3 +24,12 @@ def first_day_of(period: str) -> date:
     if quarter:
         return date(int(year), (int(quarter) - 1) * _MONTHS_OF_QUARTER + 1, 1)
     return date(int(year), int(month or 1), 1)
+
+
+def previous(from_on: date, until_on: date) -> tuple[date, date]:
+    """Give the period before this one: as many whole months, if it is made of such, else as many days."""
+    if from_on.day == until_on.day == 1:
+        months = (until_on.year - from_on.year) * _MONTHS + until_on.month - from_on.month
+        place = from_on.year * _MONTHS + from_on.month - 1 - months
+        return date(place // _MONTHS, place % _MONTHS + 1, 1), from_on
+    return from_on - (until_on - from_on), from_on

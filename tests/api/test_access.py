@@ -155,6 +155,9 @@ QUERIES = {
     "/v1/memoranda/{}/report": "?from=2026-11-01&until=2026-12-01",
     "/v1/programmes/{}/report": "?from=2026-11-01&until=2026-12-01",
     "/v1/institutions/{}/report": "?from=2026-11-01&until=2026-12-01",
+    "/v1/memoranda/{}/report/rows": "?of=sessions",
+    "/v1/programmes/{}/report/rows": "?of=sessions",
+    "/v1/institutions/{}/report/rows": "?of=sessions",
 }
 
 

@@ -26,3 +26,18 @@ def test_a_day_a_first_day_or_else_the_last_one_is_when_it_began() -> None:
     assert periods.first_day(None, None, one, other) == one
     assert periods.first_day(None, None, None, other) == date(2026, 10, 8)
     assert periods.first_day(None, None, None, None) is None
+
+
+@pytest.mark.parametrize(
+    ("days", "before"),
+    [
+        ((date(2026, 10, 1), date(2026, 11, 1)), date(2026, 9, 1)),
+        ((date(2026, 1, 1), date(2026, 4, 1)), date(2025, 10, 1)),
+        ((date(2026, 1, 1), date(2027, 1, 1)), date(2025, 1, 1)),
+        ((date(2024, 3, 1), date(2024, 4, 1)), date(2024, 2, 1)),
+        ((date(2026, 10, 5), date(2026, 10, 12)), date(2026, 9, 28)),
+        ((date(2026, 10, 1), date(2026, 10, 31)), date(2026, 9, 1)),
+    ],
+)
+def test_the_period_before_has_as_many_whole_months_or_else_days(days: tuple[date, date], before: date) -> None:
+    assert periods.previous(*days) == (before, days[0])
