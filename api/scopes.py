@@ -81,6 +81,8 @@ _NEEDED = {
     "reports:read": """
         GET /v1/memoranda/{}/report
         GET /v1/institutions/{}/report
+        GET /v1/memoranda/{}/report/rows
+        GET /v1/institutions/{}/report/rows
         """,
 }
 

@@ -11,7 +11,7 @@ import caseload
 from caseload import Caseload
 from integrations.world import World
 from service import actor, facts, tables
-from service.rules import figures
+from service.rules import counts, figures
 
 PERIOD = f"from={caseload.FROM}&until={caseload.UNTIL}"
 
@@ -114,6 +114,6 @@ async def test_the_published_milestones_stand_as_they_were_stated_with_their_sou
 
 
 def test_every_figure_has_a_definition_that_is_a_sentence() -> None:
-    for figure in figures.all_of(figures.Numbers()):
+    for figure in figures.all_of(counts.Numbers()):
         assert figure.definition.endswith(".")
         assert figure.unit
