@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from api import bodies, deps, problems, shapes
 from api.transactional import Transactional
-from service import access, errors, memoranda
+from service import access, errors, memoranda, upkeep
 
 router = APIRouter(tags=["memoranda"], route_class=Transactional)
 Kind = Literal["bilateral", "multilateral", "umbrella"]
@@ -122,6 +122,30 @@ class Memorandum(shapes.Shape):
     renewed_by: shapes.Id | None
 
 
+class Reason(shapes.Shape):
+    """Why nothing happens under a memorandum, and what helps."""
+
+    code: str
+    what_to_do: str
+
+
+class Idle(shapes.Shape):
+    """A memorandum under which nothing was logged for some days; the reasons in the order to deal with them."""
+
+    model_config = bodies.like(
+        {
+            "memorandum_id": _EXAMPLE_ID,
+            "last_at": None,
+            "idle_days": 120,
+            "reasons": [{"code": "no_mentors", "what_to_do": "Ask the partner side to name mentors."}],
+        }
+    )
+    memorandum_id: shapes.Id
+    last_at: shapes.Instant | None
+    idle_days: int
+    reasons: list[Reason]
+
+
 class Step(shapes.Shape):
     """One step of a memorandum's life."""
 
@@ -222,6 +246,25 @@ async def step(memorandum_id: shapes.Id, body: Step, w: deps.W, response: Respon
     """Take a step of the memorandum's life, for the programme's admins; its appointments are dealt with afterwards."""
     row = await access.visible_memorandum(w, memorandum_id, lock=True)
     return _answered(response, await memoranda.transition(w, row, body.to, body.on, body.reason))
+
+
+@router.get("/v1/programmes/{programme_id}/idle", responses=problems.of(errors.Forbidden))
+async def idle(
+    programme_id: shapes.Id,
+    w: deps.W,
+    days: Annotated[int, Query(ge=1, le=3_660, description="For how long nothing was logged.")] = upkeep.IDLE_DAYS,
+) -> shapes.Listing[Idle]:
+    """List the active memoranda under which nothing was logged for so many days, why, and what to do. For admins."""
+    found = [
+        Idle(
+            memorandum_id=each.memorandum_id,
+            last_at=each.last_at,
+            idle_days=each.idle_days,
+            reasons=[Reason(code=code, what_to_do=upkeep.WHAT_TO_DO[code]) for code in each.reasons],
+        )
+        for each in await upkeep.idle(w, programme_id, days)
+    ]
+    return shapes.Listing[Idle](items=found, next=None)
 
 
 def _columns(fields: dict[str, Any]) -> dict[str, Any]:

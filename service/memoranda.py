@@ -95,6 +95,10 @@ async def change(w: Work, row: tables.Memorandum, changes: Mapping[str, Any]) ->
         await access.visible_memorandum(w, changes["renewed_by"])
     for name, value in changes.items():
         setattr(row, name, value)
+    if "valid_until" in changes:
+        row.end_told_days = None  # another end, other reminders
+    if "budget_minutes" in changes:
+        row.budget_told_at = row.budget_seen_at = None
     _check_dates(row)
     w.touch(row)
     return (await views(w, [row]))[0]

@@ -5,6 +5,7 @@ sweep at once, or an answer that arrives meanwhile, find the work done and do no
 """
 
 import functools
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,6 +28,7 @@ from service import (
     offers,
     pieces,
     tables,
+    upkeep,
 )
 from service.rules import availability, lifecycle, policy
 from service.work import Database, Work
@@ -132,6 +134,21 @@ TIMERS = (
         "memorandum", "SELECT id FROM memorandum WHERE status = 'active' AND valid_until <= :tomorrow", memoranda.expire
     ),
     Timer(
+        "memorandum_ending",
+        "SELECT m.id FROM memorandum m JOIN programme p ON p.id = m.programme_id"
+        " WHERE m.status = 'active' AND m.renewed_by IS NULL AND m.valid_until > :today"
+        " AND EXISTS (SELECT 1 FROM jsonb_array_elements_text(coalesce(p.policy->'end_reminder_days', CAST(:end_days AS jsonb))) AS days"
+        " WHERE m.valid_until - CAST(:today AS date) <= CAST(days AS int)"
+        " AND (m.end_told_days IS NULL OR CAST(days AS int) < m.end_told_days))",
+        upkeep.remind_of_end,
+    ),
+    Timer(
+        "budget",
+        "SELECT id FROM memorandum WHERE status = 'active' AND budget_minutes IS NOT NULL"
+        " AND (budget_seen_at IS NULL OR budget_seen_at <= :hour_ago)",
+        upkeep.watch_budget,
+    ),
+    Timer(
         "memorandum_ended",
         "SELECT a.id FROM appointment a JOIN memorandum m ON m.id = a.memorandum_id AND m.status <> 'active'"
         " WHERE a.status IN ('pending', 'booked') AND NOT a.is_memorandum_end_told",
@@ -210,6 +227,9 @@ async def _act(timer: Timer, row_id: UUID, w: Work) -> None:
 def _instants(w: Work, statement: str) -> dict[str, object]:
     known = {
         "now": w.now,
+        "today": w.now.date(),
+        "hour_ago": w.now - timedelta(hours=1),
+        "end_days": json.dumps(policy.DEFAULT.end_reminder_days),
         "tomorrow": (w.now + timedelta(days=1)).date(),
         "grace_hours": policy.DEFAULT.expired_grace_hours,
         "text_days": policy.DEFAULT.case_text_days,

@@ -74,6 +74,8 @@ class Policy:
     expired_grace_hours: int = 24
     known_case_share: float = 0.5  # of the usual time, for the mentor who knows the case
     case_text_days: int = 90
+    end_reminder_days: tuple[int, ...] = (90, 30, 7)  # before a memorandum ends
+    budget_low_percent: int = 10  # of a memorandum's budget are left
     cancels_when_memorandum_ends: bool = False  # else what is booked stays, and the coordinators decide
 
     def pace(self, priority: str) -> Pace:
@@ -91,6 +93,7 @@ _PACE_MINUTES = {
     f"{name}_minutes": name for name in ("answer_due", "wave", "alert_after", "minimum_notice")
 }  # fmt: skip
 _MOST_MINUTES = 366 * 1440
+_MOST_REMINDERS = 12
 
 
 def _number(key: str, value: object, *, least: float, whole: bool = True) -> float:
@@ -117,6 +120,8 @@ def from_overrides(overrides: Mapping[str, Any], base: Policy = DEFAULT) -> Poli
     for key, value in overrides.items():
         if key == "priorities":
             changes["paces"] = MappingProxyType(dict(base.paces) | _paces(value, base))
+        elif key == "end_reminder_days":
+            changes[key] = _days(key, value)
         elif key == "known_case_share":
             changes[key] = _number(key, value, least=0.1, whole=False)
         elif key == "cancels_when_memorandum_ends":
@@ -127,6 +132,13 @@ def from_overrides(overrides: Mapping[str, Any], base: Policy = DEFAULT) -> Poli
             message = f"{key}: no such setting"
             raise InvalidPolicy(message)
     return replace(base, **changes)
+
+
+def _days(key: str, value: object) -> tuple[int, ...]:
+    if not isinstance(value, list) or len(value) > _MOST_REMINDERS:
+        message = f"{key}: not a list of numbers of days"
+        raise InvalidPolicy(message)
+    return tuple(int(_number(key, each, least=1)) for each in value)
 
 
 def _paces(overrides: object, base: Policy) -> dict[str, Pace]:

@@ -114,6 +114,9 @@ class Memorandum(Versioned, table=True):
     budget_minutes: int | None = None
     budget_per: str | None = None
     renewed_by: UUID | None = Field(default=None, foreign_key="memorandum.id")
+    end_told_days: int | None = None  # which of the policy's reminders was the last
+    budget_seen_at: datetime | None = None
+    budget_told_at: datetime | None = None
     source: str | None = None
     note: str | None = None
 

@@ -37,8 +37,8 @@ async def rows_behind(scene: Caseload, client: httpx.AsyncClient, figure: dict[s
 
 @pytest.mark.parametrize("kind", ["memoranda", "programmes", "institutions"])
 async def test_the_rows_behind_a_figure_add_up_to_it(scene: Caseload, client: httpx.AsyncClient, kind: str) -> None:
-    subject = {"memoranda": scene.memoranda[0], "programmes": scene.programme, "institutions": scene.asking}[kind]
-    found = caseload.by_name(await scene.get(client, scene.admin, f"/v1/{kind}/{subject.id}/report?{PERIOD}"))
+    ids = {"memoranda": scene.memoranda[0].id, "programmes": scene.programme.id, "institutions": scene.asking.id}
+    found = caseload.by_name(await scene.get(client, scene.admin, f"/v1/{kind}/{ids[kind]}/report?{PERIOD}"))
     behind = {name: await rows_behind(scene, client, found[name]) for name in
               ("minutes", "consultations_filed", "offers_sent", "follow_up_answers")}  # fmt: skip
 
@@ -52,8 +52,8 @@ async def test_the_rows_behind_a_figure_add_up_to_it(scene: Caseload, client: ht
 
 
 async def test_every_figure_says_where_its_rows_are(scene: Caseload, client: httpx.AsyncClient) -> None:
-    for kind, subject in (("memoranda", scene.memoranda[0]), ("programmes", scene.programme)):
-        answer = await scene.get(client, scene.admin, f"/v1/{kind}/{subject.id}/report?{PERIOD}")
+    for kind, id_ in (("memoranda", scene.memoranda[0].id), ("programmes", scene.programme.id)):
+        answer = await scene.get(client, scene.admin, f"/v1/{kind}/{id_}/report?{PERIOD}")
         links = {figure["rows_at"] for figure in answer.json()["figures"]}
         assert {(await scene.get(client, scene.admin, link)).status_code for link in links} == {200}
 
