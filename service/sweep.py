@@ -136,8 +136,8 @@ TIMERS = (
     Timer(
         "memorandum_ending",
         "SELECT m.id FROM memorandum m JOIN programme p ON p.id = m.programme_id"
-        " WHERE m.status = 'active' AND m.renewed_by IS NULL AND m.valid_until > :today"
-        " AND EXISTS (SELECT 1 FROM jsonb_array_elements_text(coalesce(p.policy->'end_reminder_days', CAST(:end_days AS jsonb))) AS days"
+        " WHERE m.status = 'active' AND m.renewed_by IS NULL AND m.valid_until > :today AND EXISTS (SELECT 1"
+        " FROM jsonb_array_elements_text(coalesce(p.policy->'end_reminder_days', CAST(:end_days AS jsonb))) AS days"
         " WHERE m.valid_until - CAST(:today AS date) <= CAST(days AS int)"
         " AND (m.end_told_days IS NULL OR CAST(days AS int) < m.end_told_days))",
         upkeep.remind_of_end,
