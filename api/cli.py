@@ -36,6 +36,7 @@ class Stop(Exception):
 
 def main() -> None:
     """Run the command that was typed; a fault of ours to foresee is a sentence, never a traceback."""
+    from api import cli_files  # noqa: F401, PLC0415 - it adds its commands
     from integrations import postgres  # noqa: PLC0415
     from integrations.world import NotMigrated  # noqa: PLC0415
     from service import crypto  # noqa: PLC0415

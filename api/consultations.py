@@ -16,6 +16,7 @@ from service.rules import availability, matching
 router = APIRouter(route_class=Transactional, tags=["Consultations"])
 
 Priority = Literal["routine", "urgent", "asap", "stat"]
+AgeBand = Literal["neonate", "infant", "child", "adolescent", "adult", "older"]
 State = Literal["draft", "open", "offered", "scheduled", "completed", "unmatched", "cancelled", "expired"]
 CancelReason = Literal[
     "no_longer_needed", "resolved_locally", "transferred", "patient_withdrew", "filed_by_mistake", "other"
@@ -70,7 +71,7 @@ class ConsultationIn(shapes.Shape):
     mode: Literal["live", "written", "either", "board"]
     question: shapes.CaseText
     languages: Annotated[list[shapes.Language], Field(min_length=1, max_length=10)]
-    age_band: Literal["neonate", "infant", "child", "adolescent", "adult", "older"]
+    age_band: AgeBand
     duration_minutes: Annotated[int, Field(ge=15, le=240, multiple_of=5)] = 30
     windows: Annotated[list[Window], Field(max_length=50)] = []
     department: shapes.Line | None = None

@@ -182,7 +182,7 @@ async def _validation(request: Request, error: Exception) -> Response:
         return answer(_request_id(request), "malformed-json")
     if any(fault["loc"][:1] == ("path",) for fault in faults):
         return answer(_request_id(request), "not-found")
-    listed = [{"pointer": _pointer(fault["loc"]), "detail": _sentence(fault)} for fault in faults]
+    listed = [{"pointer": _pointer(fault["loc"]), "detail": sentence(fault)} for fault in faults]
     return answer(_request_id(request), "invalid", listed[0]["detail"], errors=listed)
 
 
@@ -209,7 +209,7 @@ def _pointer(place: Sequence[int | str]) -> str:
     return "".join(f"/{part}" for part in escaped)
 
 
-def _sentence(fault: Mapping[str, Any]) -> str:
+def sentence(fault: Mapping[str, Any]) -> str:
     """Word a fault; pydantic's own words name types and limits, ours come after `Value error, `."""
     if fault["type"] == "extra_forbidden":
         return "there is no such field"

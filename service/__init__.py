@@ -4,7 +4,9 @@ Top to bottom, in the order in which modules may import each other (downward onl
 fails the build otherwise, and when a module has no place). Those on one line do not know each other.
 
     sweep                what is due by the clock          facts             the published registry
+    imports              files taken in, all or nothing
     demo_people          who is there in the demo
+    exports              everything in rows for files
     reports              figures of a period               activities        what else a memorandum brings
     overview             what one page for people shows
     pieces               a programme's past, counted once

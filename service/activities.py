@@ -113,9 +113,8 @@ async def _page(w: Work, rule: sa.ColumnElement[bool], after: UUID | None, limit
 async def _added(
     w: Work, programme_id: UUID, memorandum_id: UUID | None, done: Done, corrects: tables.Activity | None = None
 ) -> View:
-    deidentification.check(w, {"note": done.note, "source": done.source}, done.confirmed_spans)
     programme = await w.session.get_one(tables.Programme, programme_id)
-    _check_dates(done, availability.local_date(w.now, programme.zone))
+    check(w, done, programme.zone)
     await _check_known(w, done)
     row_id = clock.new_id()
     row = tables.Activity(
@@ -148,6 +147,13 @@ async def _added(
 
 async def add(w: Work, row: tables.Activity, specialties: Sequence[str], places: Sequence[Place]) -> None:
     """The activity is there; one that names a memorandum is at the end of its chain, whose head is locked last."""
+    fact = keep(w, row, specialties, places)
+    if row.memorandum_id:
+        await memorandum_log.append_all(w, row.memorandum_id, [fact])
+
+
+def keep(w: Work, row: tables.Activity, specialties: Sequence[str], places: Sequence[Place]) -> memorandum_log.Fact:
+    """Keep the activity's rows, and give what its entry is to seal, if it names a memorandum."""
     w.add(
         row,
         *(tables.ActivitySpecialty(activity_id=row.id, specialty_code=code) for code in sorted(set(specialties))),
@@ -158,11 +164,16 @@ async def add(w: Work, row: tables.Activity, specialties: Sequence[str], places:
             for place in places
         ),
     )
-    if row.memorandum_id:
-        sealed = memorandum_log.facts_of_activity(
-            row, sorted(set(specialties)), [(place.institution_id, place.direction) for place in places]
-        )
-        await memorandum_log.append(w, row.memorandum_id, "activity", row.id, sealed, corrects=row.corrects)
+    body = memorandum_log.facts_of_activity(
+        row, sorted(set(specialties)), [(place.institution_id, place.direction) for place in places]
+    )
+    return memorandum_log.Fact("activity", row.id, body, row.corrects)
+
+
+def check(w: Work, done: Done, zone: str) -> None:
+    """Go on only if the texts seem to name nobody and the days make sense; raises PersonalDataFound, Invalid."""
+    deidentification.check(w, {"note": done.note, "source": done.source}, done.confirmed_spans)
+    _check_dates(done, availability.local_date(w.now, zone))
 
 
 def _check_dates(done: Done, today: date) -> None:

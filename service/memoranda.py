@@ -60,16 +60,22 @@ async def create(w: Work, draft: Draft) -> View:
     access.requires_admin(w, draft.programme_id)
     _check_parties(draft)
     await _check_known(w, draft)
+    return (await views(w, [add(w, draft)]))[0]
+
+
+def add(w: Work, draft: Draft) -> tables.Memorandum:
+    """As `create`, of institutions and areas that are known to be there, and ask the database nothing yet."""
+    access.requires_admin(w, draft.programme_id)
+    _check_parties(draft)
     fields = dict(draft.fields)
     areas = fields.pop("areas", ())
-    row = tables.Memorandum(
-        id=clock.new_id(),
-        programme_id=draft.programme_id,
-        kind=draft.kind,
-        status="draft",
-        created_at=w.now,
-        **({"signed_precision": "unknown"} | fields),
-    )
+    usual: dict[str, Any] = {
+        "id": clock.new_id(),
+        "status": "draft",
+        "created_at": w.now,
+        "signed_precision": "unknown",
+    }
+    row = tables.Memorandum(programme_id=draft.programme_id, kind=draft.kind, **(usual | fields))
     _check_dates(row)
     w.add(row, tables.LogHead(memorandum_id=row.id, position=0, hash=chain.GENESIS))
     w.add(
@@ -79,7 +85,33 @@ async def create(w: Work, draft: Draft) -> View:
         )
     )
     _add_areas(w, row.id, areas)
-    return (await views(w, [row]))[0]
+    return row
+
+
+def take_over(w: Work, draft: Draft, status: str, today: date) -> tables.Memorandum:
+    """A memorandum whose life began elsewhere is there as it stands, with the steps that lead to its status.
+
+    An active one says since when, an ended one until when; a signature whose day is unknown stays unknown. As `add`,
+    asks the database nothing yet.
+    """
+    row = add(w, draft)
+    if status == "active" and row.valid_from is None:
+        raise errors.Invalid("/valid_from", "an active memorandum says since when")
+    if status in _ENDING and (row.valid_until is None or row.valid_until > today):
+        raise errors.Invalid("/valid_until", "an ended memorandum says since when")
+    days = {"signed": row.signed_on, "active": row.valid_from} | dict.fromkeys(_ENDING, row.valid_until)
+    steps = lifecycle.path("memorandum", row.status, status)
+    ids = sorted(clock.new_id() for _ in steps)  # ids of one millisecond are in no order, and the steps are
+    for to, step_id in zip(steps, ids, strict=True):
+        on = min(days.get(to) or today, today)
+        _add_step(w, row, to, on, "taken over from elsewhere", step_id=step_id)
+        row.status = to
+    if status in _EVENTS:
+        institutions = tuple(party.institution_id for party in draft.parties)
+        events.record(
+            w, _EVENTS[status], row, row.id, events.Audience(row.programme_id, row.id, institutions), state=status
+        )
+    return row
 
 
 async def change(w: Work, row: tables.Memorandum, changes: Mapping[str, Any]) -> View:
@@ -121,6 +153,7 @@ async def transition(
     programme = await w.session.get_one(tables.Programme, row.programme_id)
     if on > availability.local_date(w.now, programme.zone):
         raise errors.Invalid("/on", "a step is recorded once its day has come")
+    _add_step(w, row, to, on, reason, is_demo=is_demo)
     row.status = to
     if to == "signed" and row.signed_precision == "unknown":
         row.signed_on, row.signed_precision = on, "on"
@@ -129,19 +162,6 @@ async def transition(
     if to in _ENDING and (row.valid_until is None or on < row.valid_until):
         row.valid_until = on if row.valid_from is None else max(on, row.valid_from + timedelta(days=1))
     _check_dates(row)
-    w.add(
-        tables.MemorandumTransition(
-            id=clock.new_id(),
-            memorandum_id=row.id,
-            from_status=from_status,
-            to_status=to,
-            on_date=on,
-            reason=reason,
-            is_demo=is_demo,
-            actor_id=w.actor.person_id,
-            created_at=w.now,
-        )
-    )
     view = (await views(w, [row]))[0]
     if to in _EVENTS:
         parties = [party.institution_id for party in view.parties]
@@ -150,6 +170,31 @@ async def transition(
     else:
         w.touch(row)
     return view
+
+
+def _add_step(
+    w: Work,
+    row: tables.Memorandum,
+    to: str,
+    on: date,
+    reason: str | None,
+    *,
+    is_demo: bool = False,
+    step_id: UUID | None = None,
+) -> None:
+    w.add(
+        tables.MemorandumTransition(
+            id=step_id or clock.new_id(),
+            memorandum_id=row.id,
+            from_status=row.status,
+            to_status=to,
+            on_date=on,
+            reason=reason,
+            is_demo=is_demo,
+            actor_id=w.actor.person_id,
+            created_at=w.now,
+        )
+    )
 
 
 async def _members(w: Work, networks: Collection[UUID]) -> list[UUID]:

@@ -93,7 +93,7 @@ def facts_of_activity(
     }
 
 
-def _sealed(entry: tables.LogEntry, body: dict[str, Any] | None) -> dict[str, Any]:
+def _sealed(entry: tables.LogEntry, body: Mapping[str, Any] | None) -> dict[str, Any]:
     return {
         "id": str(entry.id),
         "memorandum_id": str(entry.memorandum_id),
@@ -106,10 +106,25 @@ def _sealed(entry: tables.LogEntry, body: dict[str, Any] | None) -> dict[str, An
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What a new entry is to seal: the facts of the row with this id."""
+
+    kind: str
+    row_id: UUID
+    body: Mapping[str, Any]
+    corrects: UUID | None = None
+
+
 async def append(
     w: Work, memorandum_id: UUID, kind: str, row_id: UUID, body: dict[str, Any], corrects: UUID | None = None
-) -> tables.LogEntry:
+) -> None:
     """Add an entry to the memorandum's chain, of the row with the same id; locks the head, last of all locks."""
+    await append_all(w, memorandum_id, [Fact(kind, row_id, body, corrects)])
+
+
+async def append_all(w: Work, memorandum_id: UUID, found: Sequence[Fact]) -> None:
+    """Add the entries to the memorandum's chain in their order; locks the head, last of all locks."""
     await w.sql(
         sa.text(
             "INSERT INTO log_head (memorandum_id, position, hash) VALUES (:id, 0, :genesis) ON CONFLICT DO NOTHING"
@@ -118,21 +133,21 @@ async def append(
     )
     query = select(tables.LogHead).where(col(tables.LogHead.memorandum_id) == memorandum_id).with_for_update()
     head = (await w.session.exec(query.execution_options(populate_existing=True))).one()
-    entry = tables.LogEntry(
-        id=row_id,
-        memorandum_id=memorandum_id,
-        position=head.position + 1,
-        kind=kind,
-        corrects=corrects,
-        logged_at=w.now.replace(microsecond=0),
-        logged_by=w.actor.person_id,
-        previous_hash=head.hash,
-        hash="",
-    )
-    entry.hash = chain.entry_hash(head.hash, _sealed(entry, body))
-    head.position, head.hash = entry.position, entry.hash
-    w.add(entry)
-    return entry
+    for fact in found:
+        entry = tables.LogEntry(
+            id=fact.row_id,
+            memorandum_id=memorandum_id,
+            position=head.position + 1,
+            kind=fact.kind,
+            corrects=fact.corrects,
+            logged_at=w.now.replace(microsecond=0),
+            logged_by=w.actor.person_id,
+            previous_hash=head.hash,
+            hash="",
+        )
+        entry.hash = chain.entry_hash(head.hash, _sealed(entry, fact.body))
+        head.position, head.hash = entry.position, entry.hash
+        w.add(entry)
 
 
 async def entries(w: Work, memorandum_id: UUID, after: int, limit: int) -> list[Link]:

@@ -61,12 +61,21 @@ async def create(w: Work, fields: Mapping[str, Any], grants: Collection[Grant]) 
         raise errors.Invalid("/roles", "at least one role is needed")
     _must_give(w, grants)
     await _check_places(w, grants)
-    row = tables.Person(id=clock.new_id(), created_at=w.now, **fields)
-    w.add(row)
+    row = add(w, fields, grants)
     await w.flush()
-    await _set_grants(w, row, set(), set(grants))
-    audit.record(w, "created", "person", row.id)
     return (await views(w, [row]))[0]
+
+
+def add(w: Work, fields: Mapping[str, Any], grants: Collection[Grant]) -> tables.Person:
+    """Make a person with these roles, at places that are known to be there, and ask the database nothing yet."""
+    _must_give(w, grants)
+    made: dict[str, Any] = {"id": clock.new_id(), "created_at": w.now, **fields}
+    row = tables.Person(**made)
+    w.add(row)
+    _add_grants(w, row, set(grants))
+    _add_profile(w, row, _mentoring(grants))
+    audit.record(w, "created", "person", row.id)
+    return row
 
 
 async def change(w: Work, row: tables.Person, changes: Mapping[str, Any], grants: Collection[Grant] | None) -> View:
@@ -108,7 +117,8 @@ async def verify(w: Work, person_id: UUID, until: datetime) -> tables.MentorProf
         )
     ).scalar_one_or_none()
     is_keeper = profile is not None and profile.institution_id in w.actor.institutions("coordinator")
-    if person_id == w.actor.person_id or not (is_keeper or w.actor.holds("programme_admin")):
+    may = is_keeper or w.actor.is_timer or w.actor.holds("programme_admin")
+    if person_id == w.actor.person_id or not may:
         raise errors.Forbidden
     if profile is None:
         msg = "This person is no mentor."
@@ -166,7 +176,12 @@ async def _set_grants(w: Work, person: tables.Person, held: set[Grant], wanted: 
         if _as_grant(row) not in wanted:
             await w.session.delete(row)
     await w.flush()
-    for grant in sorted(wanted - held, key=repr):
+    _add_grants(w, person, wanted - held)
+    await _keep_profile(w, person, _mentoring(wanted))
+
+
+def _add_grants(w: Work, person: tables.Person, grants: set[Grant]) -> None:
+    for grant in sorted(grants, key=repr):
         w.add(
             tables.RoleGrant(
                 id=clock.new_id(),
@@ -178,26 +193,31 @@ async def _set_grants(w: Work, person: tables.Person, held: set[Grant], wanted: 
                 created_at=w.now,
             )
         )
-    await _keep_profile(w, person, {grant.institution_id for grant in wanted if grant.role == "mentor"})
 
 
-async def _keep_profile(w: Work, person: tables.Person, institutions: set[UUID | None]) -> None:
+def _mentoring(grants: Collection[Grant]) -> set[UUID]:
+    return {grant.institution_id for grant in grants if grant.role == "mentor" and grant.institution_id}
+
+
+def _add_profile(w: Work, person: tables.Person, institutions: set[UUID]) -> None:
+    """Give a new mentor an empty profile, unverified."""
+    for institution_id in sorted(institutions)[:1]:
+        w.add(
+            tables.MentorProfile(
+                person_id=person.id, institution_id=institution_id, availability_zone=person.zone, created_at=w.now
+            )
+        )
+
+
+async def _keep_profile(w: Work, person: tables.Person, institutions: set[UUID]) -> None:
     """Give a new mentor an empty profile; who is no longer a mentor there, or moved, must be verified anew."""
     profile = await w.session.get(tables.MentorProfile, person.id)
     if profile is None:
-        for institution_id in sorted(filter(None, institutions))[:1]:
-            w.add(
-                tables.MentorProfile(
-                    person_id=person.id,
-                    institution_id=institution_id,
-                    availability_zone=person.zone,
-                    created_at=w.now,
-                )
-            )
+        _add_profile(w, person, institutions)
         return
     if profile.institution_id not in institutions:
         profile.verified_until = profile.verified_by = None
-        profile.institution_id = next(iter(sorted(filter(None, institutions))), profile.institution_id)
+        profile.institution_id = next(iter(sorted(institutions)), profile.institution_id)
         w.touch(profile)
 
 

@@ -33,7 +33,7 @@ async def create_programme(w: Work, fields: Mapping[str, Any]) -> tables.Program
     """Make a programme, with the actor as its first admin; for admins of any programme."""
     access.requires_admin(w)
     _check_policy(fields)
-    row = tables.Programme(id=clock.new_id(), created_at=w.now, **fields)
+    row = tables.Programme(**_made(w, fields))
     w.add(row)
     if w.actor.person_id is not None:
         w.add(
@@ -101,7 +101,7 @@ async def institutions(
 async def create_institution(w: Work, fields: Mapping[str, Any]) -> tables.Institution:
     """Make an institution; for admins of any programme."""
     access.requires_admin(w)
-    row = tables.Institution(id=clock.new_id(), created_at=w.now, **fields)
+    row = tables.Institution(**_made(w, fields))
     w.add(row)
     audit.record(w, "created", "institution", row.id)
     return row
@@ -120,7 +120,12 @@ async def memberships(w: Work, institution_id: UUID, *, after: UUID | None, limi
 
 
 async def join(
-    w: Work, institution: tables.Institution, network_id: UUID, from_on: date, until_on: date | None
+    w: Work,
+    institution: tables.Institution,
+    network_id: UUID,
+    from_on: date,
+    until_on: date | None,
+    row_id: UUID | None = None,
 ) -> tables.Membership:
     """Let the institution belong to the network from a date until, not including, a date; for admins."""
     access.requires_admin(w)
@@ -130,7 +135,11 @@ async def join(
         raise errors.Invalid("/network_id", "no such institution")
     _check_order(from_on, until_on)
     row = tables.Membership(
-        id=clock.new_id(), institution_id=institution.id, network_id=network_id, from_on=from_on, until_on=until_on
+        id=row_id or clock.new_id(),
+        institution_id=institution.id,
+        network_id=network_id,
+        from_on=from_on,
+        until_on=until_on,
     )
     w.add(row)
     audit.record(w, "joined", "institution", institution.id, network_id=str(network_id))
@@ -147,6 +156,11 @@ async def leave(w: Work, institution: tables.Institution, membership_id: UUID, u
     row.until_on = until_on
     audit.record(w, "left", "institution", institution.id, network_id=str(row.network_id))
     return row
+
+
+def _made(w: Work, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the columns of a new row; one that comes from elsewhere brings its id."""
+    return {"id": clock.new_id(), "created_at": w.now, **fields}
 
 
 def _changed(w: Work, subject: str, row: Row, changes: Mapping[str, Any]) -> Row:

@@ -46,7 +46,8 @@ class Happened:
     confirmed_spans: tuple[ConfirmedSpan, ...] = ()
 
 
-def _check_times(w: Work, happened: Happened) -> None:
+def check_times(w: Work, happened: Happened) -> None:
+    """Go on only if the times have passed and follow each other; raises SessionInFuture, Invalid."""
     if happened.started_at > w.now:
         raise errors.SessionInFuture("/started_at", "this lies ahead of us")
     if happened.ended_at > w.now:
@@ -62,7 +63,7 @@ async def log(w: Work, appointment_id: UUID, happened: Happened) -> tables.Sessi
 
     Raises SessionInFuture, AlreadyLogged, IllegalTransition. An outcome `no_show_*` counts as that no-show.
     """
-    _check_times(w, happened)
+    check_times(w, happened)
     deidentification.check(w, {"conclusion": happened.conclusion}, happened.confirmed_spans)
     seen = await access.visible_appointment(w, appointment_id)
     consultation = await bookings.lock_consultation(w, seen.consultation_id)
@@ -218,7 +219,7 @@ async def log_advice(
 
 async def correct(w: Work, session_id: UUID, happened: Happened) -> tables.Session:
     """A new entry stands in the place of the old one, which stays; by its author or a coordinator of either side."""
-    _check_times(w, happened)
+    check_times(w, happened)
     deidentification.check(w, {"conclusion": happened.conclusion}, happened.confirmed_spans)
     old = await access.visible_session(w, session_id)
     await bookings.lock_consultation(w, old.consultation_id)

@@ -6,7 +6,7 @@ A deadlock or serialization failure is retried here and nowhere else; a broken c
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -32,6 +32,7 @@ T = TypeVar("T")
 Row = TypeVar("Row", bound=SQLModel)
 Rows = sa.Result[*tuple[Any, ...]]
 RETRIES = 3
+_AT_ONCE = 1_000
 _RETRYABLE = {"40001", "40P01"}
 _UNAVAILABLE = {
     "55P03",
@@ -84,6 +85,7 @@ class Work:
     pending: list[SQLModel] = field(default_factory=list)  # rows to insert at the next flush
     kept: dict[type[SQLModel], dict[object, SQLModel]] = field(default_factory=dict)  # what `read` has read
     locked: set[UUID] = field(default_factory=set)  # people
+    is_bulk: bool = False  # thousands of rows: inserted at once, and not followed afterwards
 
     def add(self, *rows: SQLModel) -> None:
         """Have the rows inserted before the next statement."""
@@ -97,6 +99,9 @@ class Work:
     def _send(self, session: Session) -> None:
         pending, self.pending = sorted(self.pending, key=_place), []
         for _, rows in itertools.groupby(pending, key=_place):
+            if self.is_bulk:
+                _insert(session, list(rows))
+                continue
             session.add_all(rows)
             session.flush()
         session.flush()
@@ -234,6 +239,13 @@ def _of_ids(kind: type[Row]) -> SelectOfScalar[Row]:
 
 def _key(kind: type[SQLModel]) -> Any:  # noqa: ANN401 - a class attribute of a table
     return getattr(kind, sa.inspect(kind).primary_key[0].name)
+
+
+def _insert(session: Session, rows: Sequence[SQLModel]) -> None:
+    """Insert the rows of one table, a part of them at once, so that no statement takes too long."""
+    for first in range(0, len(rows), _AT_ONCE):
+        values = [row.model_dump() for row in rows[first : first + _AT_ONCE]]
+        session.connection().execute(sa.insert(type(rows[0])), values)
 
 
 def _place(row: SQLModel) -> int:

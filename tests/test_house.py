@@ -18,7 +18,7 @@ TIME = {
     "datetime.now", "datetime.utcnow", "datetime.today", "datetime.datetime.now", "datetime.datetime.utcnow",
     "datetime.date.today", "date.today", "time.time", "time.time_ns",
 }  # fmt: skip
-PRINTERS = ("api/cli.py", "api/demo", "service/demo", "bench/", "tests/")
+PRINTERS = ("api/cli", "api/demo", "service/demo", "bench/", "tests/")
 MACHINE = re.compile(r"(?<![\w.])/(?:work|root|home/\w+|opt/(?:pypi|wheels))/|pypi\.org/simple|registry\.npmjs")
 
 

@@ -99,6 +99,20 @@ def step(subject: str, from_state: str, to_state: str) -> str:
     return to_state
 
 
+def path(subject: str, from_state: str, to_state: str) -> tuple[str, ...]:
+    """Give the fewest steps that lead to the state, without the first one; raises IllegalTransition if none do."""
+    ways: list[tuple[str, ...]] = [(from_state,)]
+    known = {from_state}
+    while ways:
+        way = ways.pop(0)
+        if way[-1] == to_state:
+            return way[1:]
+        following = sorted(TABLES[subject].get(way[-1], frozenset()) - known)
+        known.update(following)
+        ways += [(*way, state) for state in following]
+    raise IllegalTransition(subject, from_state, to_state)
+
+
 def _answer(state: str, to_state: str, answer_by: datetime, now: datetime) -> str:
     new = step(_OFFER, state, to_state)
     if now >= answer_by:

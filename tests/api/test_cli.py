@@ -150,6 +150,77 @@ def test_the_chains_of_a_sound_log_hold(run: Run) -> None:
     assert "holds" in run("log", "verify")[1]
 
 
+HOSPITALS = "code,name,kind\nx-one,One,hospital\nx-two,=1+1,hospital\n"
+
+
+@pytest.fixture
+def hospitals(tmp_path: Path) -> Path:
+    path = tmp_path / "hospitals.csv"
+    path.write_text(HOSPITALS, encoding="utf-8-sig")
+    return path
+
+
+def test_a_rehearsal_tells_and_does_nothing_and_then_the_file_is_taken_in_once(run: Run, hospitals: Path) -> None:
+    run("migrate")
+    rehearsal = run("import", "institutions", str(hospitals), "--dry-run", "--json")
+    first = run("import", "institutions", str(hospitals))
+    second = run("import", "institutions", str(hospitals), "--json")
+
+    assert json.loads(rehearsal[1]) == {"kind": "institutions", "dry_run": True, "added": 2, "changed": 0, "same": 0}
+    assert first == (0, "2 institutions were added, 0 changed; 0 are as the file says.\n", "")
+    assert json.loads(second[1])["same"] == 2
+
+
+def test_a_file_with_faults_ends_with_one_and_names_each_and_leaves_nothing(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("email,display_name,zone,roles\nnobody,canary,Kyiv,\nx@y.example,X,Europe/Kyiv,mentor@no-where\n")
+    status, said, complaint = run("import", "people", str(path))
+
+    assert (status, said) == (1, "")
+    assert complaint.splitlines()[0].startswith("row 2, email: ")
+    assert complaint.endswith(": 2 fault(s), nothing was changed.\n")
+    assert "canary" not in complaint
+    told = json.loads(run("import", "people", str(path), "--json")[1])
+    assert {fault["column"] for fault in told["errors"]} == {"email", "zone"}
+
+
+def test_a_file_that_names_what_is_not_there_leaves_nothing(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("email,display_name,zone,roles\nx@y.example,X,Europe/Kyiv,mentor@no-where\n")
+    assert run("import", "people", str(path))[2].startswith("row 2, roles: names a institution that is not there\n")
+    assert "No active person" in run("token", "x@y.example")[2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "said"),
+    [("weather", b"a", "There are these kinds: programmes"), ("people", b"\xff\xfe", "is not in UTF-8")],
+)
+def test_what_is_no_such_file_is_said_in_a_sentence(
+    run: Run, tmp_path: Path, kind: str, content: bytes, said: str
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(content)
+    status, _, complaint = run("import", kind, str(path))
+    assert status == 1
+    assert said in complaint
+
+
+def test_everything_is_written_into_an_empty_folder_and_not_over_another(
+    run: Run, hospitals: Path, tmp_path: Path
+) -> None:
+    run("import", "institutions", str(hospitals))
+    folder = tmp_path / "out"
+    status, said, _ = run("export", str(folder))
+
+    assert status == 0
+    assert "institutions" in said
+    assert "x-two,'=1+1," in (folder / "institutions.csv").read_text()
+    assert (folder / "read-only" / "log.csv").exists()
+    assert "is not empty" in run("export", str(folder))[2] or "File exists" in run("export", str(folder))[2]
+    assert "No programme" in run("export", str(tmp_path / "other"), "--programme", "nowhere")[2]
+    assert json.loads(run("export", str(tmp_path / "third"), "--json")[1])["rows"]["institutions"] >= 2
+
+
 @pytest.mark.slow
 def test_the_server_serves_until_it_is_told_to_stop(installed: Path) -> None:
     port = _free_port()

@@ -1,0 +1,125 @@
+"""Tables as comma-separated text: what people open in a spreadsheet, read strictly and written safely.
+
+A spreadsheet runs a cell that begins with `=`, `+`, `-`, `@`, a tab or a carriage return. Such a cell is written with
+an apostrophe before it, and read without it; so is a cell that already begins with an apostrophe before one of these
+or before another apostrophe, so that every text comes back as it was.
+"""
+
+import csv
+import io
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+MOST_CHARACTERS = 100_000_000
+LONGEST_CELL = 1_000_000
+_RUN = ("=", "+", "-", "@", "\t", "\r")
+_MARK = "'"
+_BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
+_BETWEEN = "; "
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong in a row (the head is row 1) and column; `reason` never repeats what stands there."""
+
+    row: int
+    column: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row of a table, by column; what is empty is an empty text."""
+
+    row: int
+    cells: Mapping[str, str]
+
+
+def read(
+    text: str, columns: Collection[str], required: Collection[str], most_characters: int = MOST_CHARACTERS
+) -> tuple[list[Line], list[Fault]]:
+    """Give the rows, and what is wrong with the table as such; empty rows are passed over.
+
+    The head names columns in any order; without the required ones, or with one that is not among `columns`, nothing is
+    read. Commas separate, or semicolons where the head has more of these.
+    """
+    text = text.removeprefix(_BOM)
+    if len(text) > most_characters:
+        return [], [Fault(1, "", f"is longer than {most_characters} characters")]
+    head_end = text.find("\n")
+    first = text if head_end < 0 else text[:head_end]
+    separator = ";" if first.count(";") > first.count(",") else ","
+    csv.field_size_limit(LONGEST_CELL)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    lines: list[Line] = []
+    faults: list[Fault] = []
+    number, head = 0, [""]
+    try:
+        for number, cells in enumerate(rows, 1):
+            if number == 1:
+                head = [cell.strip() for cell in cells]
+                faults = _head_faults(head, columns, required)
+                if faults:
+                    return [], faults
+            elif any(cell.strip() for cell in cells):
+                if len(cells) > len(head) and any(cells[len(head) :]):
+                    faults.append(Fault(number, "", "has more cells than the head"))
+                filled = [*cells, *[""] * len(head)]
+                lines.append(Line(number, {name: restored(cell) for name, cell in zip(head, filled, strict=False)}))
+    except csv.Error:
+        faults.append(Fault(number + 1, "", "cannot be read: a quotation mark is open, or a cell is too long"))
+    if number == 0:
+        faults.append(Fault(1, "", "there is no head"))
+    return lines, faults
+
+
+def written(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Write a table that a spreadsheet shows and does not run; `read` gives the same texts."""
+    held = io.StringIO(newline="")
+    writer = csv.writer(held, lineterminator="\r\n")
+    writer.writerow(columns)
+    writer.writerows([neutral(cell) for cell in row] for row in rows)
+    return held.getvalue()
+
+
+def neutral(cell: str) -> str:
+    """Give the cell as no spreadsheet runs it."""
+    return _MARK + cell if cell.startswith(_RUN) or _is_marked(cell) else cell
+
+
+def restored(cell: str) -> str:
+    """Take back what `neutral` did."""
+    return cell[1:] if _is_marked(cell) else cell
+
+
+def items(cell: str) -> list[str]:
+    """Give the items of a cell that holds a list: semicolons separate; after a backslash one is part of the item."""
+    found, item, is_escaped = [], "", False
+    for char in cell:
+        if is_escaped or char not in ";\\":
+            item, is_escaped = item + char, False
+        elif char == "\\":
+            is_escaped = True
+        else:
+            found.append(item)
+            item = ""
+    return [stripped for one in [*found, item] if (stripped := one.strip())]
+
+
+def joined(values: Iterable[str]) -> str:
+    """Write a list into one cell; `items` gives the same list."""
+    return _BETWEEN.join(value.replace("\\", "\\\\").replace(";", "\\;") for value in values)
+
+
+def _is_marked(cell: str) -> bool:
+    return cell.startswith(_MARK) and cell[1:].startswith((_MARK, *_RUN))
+
+
+def _head_faults(head: Sequence[str], columns: Collection[str], required: Collection[str]) -> list[Fault]:
+    known = [name for name in head if name in columns]
+    strange = len(head) - len(known)
+    faults = [Fault(1, name, "is missing in the head") for name in required if name not in known]
+    if strange:
+        faults.append(Fault(1, "", f"{strange} column(s) in the head are none of: {', '.join(columns)}"))
+    faults += [Fault(1, name, "is there twice in the head") for name in sorted({*known}) if known.count(name) > 1]
+    return faults

@@ -1,0 +1,280 @@
+"""Files taken in: by the rules of the verbs, all or nothing, and the same file twice changes nothing."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+import build
+from api import sheets
+from service import exports, imports, memorandum_log, tables
+from service.imports import Outcome
+from service.rules.sheets import Fault
+from service.work import Work
+
+INSTITUTIONS = "code,name,kind,country,zone,working_weekdays,aliases,note"
+MEMORANDA = "code,programme,kind,status,requesting,partners,areas,signed_date,signed_precision,valid_from,valid_until"
+PEOPLE = "email,display_name,locale,zone,roles"
+SESSIONS = (
+    "memorandum,clinician,mentor,requesting_institution,partner_institution,specialty,mode,age_band,started_at,ended_at,"
+    "outcome"
+)
+ACTIVITIES = "code,programme,memorandum,kind,on,people_op,people_count,specialties,to_institutions,note"
+
+
+async def load(w: Work, kind: str, *lines: str) -> Outcome:
+    found = sheets.read(kind, "\n".join(lines))
+    if found.faults:
+        raise imports.Refused(found.faults)
+    return await imports.load(w, kind, found.rows, lambda _: None)
+
+
+async def faults(w: Work, kind: str, *lines: str) -> list[Fault]:
+    with pytest.raises(imports.Refused) as caught:
+        await load(w, kind, *lines)
+    w.pending.clear()  # as the end of the transaction would
+    return caught.value.faults
+
+
+async def count(w: Work, table: str) -> int:
+    return int((await w.sql(sa.text(f"SELECT count(*) FROM {table}"))).scalar_one())
+
+
+async def registry(w: Work) -> None:
+    """Have a programme, two hospitals, their memorandum, a person on each side: all but the programme from files."""
+    await build.programme(w, code="ua")
+    await build.specialty(w, "paediatrics")
+    await load(
+        w,
+        "institutions",
+        INSTITUTIONS,
+        'ua-one,"Лікарня, перша",hospital,UA,Europe/Kiev,mon; tue,=SUM(1); b\\;c,',
+        "fr-one,,hospital,FR,Europe/Paris,,,seen",
+    )
+    await load(w, "memoranda", MEMORANDA, "m-one,ua,bilateral,active,ua-one,fr-one,paediatrics,,,2026-01-01,")
+    await load(
+        w,
+        "people",
+        PEOPLE,
+        "a@ua.example,Лікар,uk,Europe/Kyiv,clinician@ua-one/icu",
+        "b@fr.example,Mentor,en,Europe/Paris,mentor@fr-one; coordinator@fr-one",
+    )
+
+
+PAST = "m-one,a@ua.example,b@fr.example,ua-one,fr-one,paediatrics,live,child,2026-10-05T10:00:00Z,2026-10-05T10:30:00Z"
+
+
+async def test_institutions_come_with_everything_that_their_row_says(w: Work) -> None:
+    await registry(w)
+    (one,) = (await w.sql(sa.select(tables.Institution).where(tables.Institution.code == "ua-one"))).scalars()  # type: ignore[arg-type]
+    assert (one.name, one.zone, one.working_weekdays, one.aliases, one.note) == (
+        "Лікарня, перша",
+        "Europe/Kyiv",
+        [0, 1],
+        ["=SUM(1)", "b;c"],
+        None,
+    )
+
+
+async def test_a_memorandum_is_taken_over_in_its_status_with_the_steps_that_lead_there(w: Work) -> None:
+    await registry(w)
+    (row,) = (await w.sql(sa.select(tables.Memorandum))).scalars()
+    steps = (await w.sql(sa.text("SELECT from_status, to_status FROM memorandum_transition ORDER BY id"))).all()
+    assert (row.status, row.signed_on, row.signed_precision) == ("active", None, "unknown")
+    assert [tuple(step) for step in steps] == [("draft", "signed"), ("signed", "active")]
+    assert (await w.sql(sa.text("SELECT type FROM event"))).scalars().all() == ["memorandum.activated"]
+
+
+async def test_people_come_with_their_roles_and_a_mentor_is_unverified(w: Work) -> None:
+    await registry(w)
+    held = await w.sql(
+        sa.text("SELECT email, role, department FROM role_grant JOIN person ON person.id = person_id ORDER BY 1, 2")
+    )
+    assert [tuple(row) for row in held] == [
+        ("a@ua.example", "clinician", "icu"),
+        ("b@fr.example", "coordinator", None),
+        ("b@fr.example", "mentor", None),
+    ]
+    assert (await w.sql(sa.text("SELECT verified_until FROM mentor_profile"))).scalars().all() == [None]
+
+
+async def test_a_past_session_is_an_entry_of_its_memorandums_chain(w: Work) -> None:
+    await registry(w)
+    await load(w, "sessions", SESSIONS, PAST + ",advice_given")
+    (row,) = (await w.sql(sa.select(tables.Session))).scalars()
+    assert (row.minutes, row.route, row.is_civil_for_requester, len(row.participants)) == (30, "direct", True, 2)
+    (found,) = (await memorandum_log.verify_all(w)).values()
+    assert (found.ok, found.entries) == (True, 1)
+    (case,) = (await w.sql(sa.select(tables.Consultation))).scalars()
+    assert (case.state, case.question, case.opened_at) == ("completed", None, None)
+    assert await count(w, "delivery") == 0
+    types = (await w.sql(sa.text("SELECT type FROM event ORDER BY id"))).scalars().all()
+    assert types == ["memorandum.activated", "session.logged"]
+
+
+async def test_a_case_nobody_came_to_was_not_completed(w: Work) -> None:
+    await registry(w)
+    await load(w, "sessions", SESSIONS, PAST + ",no_show_mentor")
+    assert (await w.sql(sa.text("SELECT state FROM consultation"))).scalars().all() == ["cancelled"]
+
+
+async def test_activities_of_a_memorandum_are_chained_and_keep_their_operator(w: Work) -> None:
+    await registry(w)
+    await load(
+        w,
+        "activities",
+        ACTIVITIES,
+        "v-1,ua,m-one,visit,2026-05-01,>,700,paediatrics,fr-one,A visit",
+        "v-2,ua,,grant,,,,,,",
+    )
+    rows = (await w.sql(sa.text("SELECT code, people_op, people_count FROM activity ORDER BY code"))).all()
+    assert [tuple(row) for row in rows] == [("v-1", ">", 700), ("v-2", None, None)]
+    (found,) = (await memorandum_log.verify_all(w)).values()
+    assert (found.ok, found.entries) == (True, 1)
+
+
+SECOND: Mapping[str, tuple[str, ...]] = {
+    "institutions": (INSTITUTIONS, 'ua-one,"Лікарня, перша",hospital,UA,Europe/Kyiv,tue; mon,b\\;c; =SUM(1),'),
+    "memoranda": (MEMORANDA, "m-one,ua,bilateral,active,ua-one,fr-one,paediatrics,,,2026-01-01,"),
+    "people": (PEOPLE, "A@UA.example,Лікар,uk,Europe/Kyiv,clinician@ua-one/icu"),
+    "sessions": (SESSIONS, PAST + ",advice_given"),
+    "activities": (ACTIVITIES, "v-1,ua,m-one,visit,2026-05-01,>,700,paediatrics,fr-one,A visit"),
+}
+
+
+@pytest.mark.parametrize("kind", SECOND)
+async def test_the_same_rows_a_second_time_change_nothing(w: Work, kind: str) -> None:
+    await registry(w)
+    if kind in ("sessions", "activities"):
+        await load(w, kind, *SECOND[kind])
+    before = {table: await count(w, table) for table in ("event", "audit", "log_entry", "consultation")}
+    assert await load(w, kind, *SECOND[kind]) == Outcome(0, 0, 1)
+    assert {table: await count(w, table) for table in before} == before
+
+
+async def test_a_row_that_differs_is_changed_where_a_verb_may_change_it(w: Work) -> None:
+    await registry(w)
+    assert await load(w, "institutions", "code,kind,city", "fr-one,hospital,Lille") == Outcome(0, 1, 0)
+    assert await load(w, "people", "email,display_name,zone", "a@ua.example,Other,Europe/Kyiv") == Outcome(0, 1, 0)
+    changed = await load(w, "memoranda", MEMORANDA, "m-one,ua,bilateral,suspended,ua-one,fr-one,,,,2026-01-01,")
+    assert changed == Outcome(0, 1, 0)
+    (row,) = await exports.rows(w, "memoranda")
+    assert (row["status"], row["areas"]) == ("suspended", [])
+    (french, _) = await exports.rows(w, "institutions")
+    assert (french["city"], french["note"]) == ("Lille", "seen")
+
+
+@pytest.mark.parametrize(
+    ("kind", "lines", "expected"),
+    [
+        ("institutions", ("code,kind", "x,hospital", "x,hospital"), Fault(3, "code", "row 2 is the same one")),
+        (
+            "institutions",
+            ("code,kind", ",hospital"),
+            Fault(2, "code", "needs a value, or the row an id: else a second time adds it again"),
+        ),
+        (
+            "institutions",
+            ("code,kind,zone", "x,hospital,Kyiv"),
+            Fault(2, "zone", "must be a zone of the tz database, such as Europe/Kyiv"),
+        ),
+        (
+            "memoranda",
+            (MEMORANDA, "m-two,ua,bilateral,active,ua-one,fr-one,,,,,"),
+            Fault(2, "valid_from", "an active memorandum says since when"),
+        ),
+        (
+            "memoranda",
+            (MEMORANDA, "m-two,ua,bilateral,draft,ua-one,nowhere,,,,,"),
+            Fault(2, "partners", "names a institution that is not there"),
+        ),
+        (
+            "memoranda",
+            (MEMORANDA, "m-one,ua,multilateral,active,ua-one,fr-one,paediatrics,,,2026-01-01,"),
+            Fault(2, "kind", "is there with another value, which no file changes"),
+        ),
+        (
+            "memoranda",
+            (MEMORANDA, "m-one,ua,bilateral,draft,ua-one,fr-one,paediatrics,,,2026-01-01,"),
+            Fault(2, "status", "does not follow from active"),
+        ),
+        (
+            "people",
+            (PEOPLE, "c@ua.example,X,uk,Europe/Kyiv,king@ua-one"),
+            Fault(
+                2, "roles", "there are the roles clinician, mentor, coordinator, programme_admin, partner_system only"
+            ),
+        ),
+        (
+            "people",
+            (PEOPLE, "c@ua.example,X,ru,Europe/Kyiv,clinician@ua-one"),
+            Fault(2, "locale", "Input should be 'uk' or 'en'"),
+        ),
+        (
+            "sessions",
+            (SESSIONS, PAST.replace("2026-10-05", "2027-10-05") + ",advice_given"),
+            Fault(2, "started_at", "this lies ahead of us"),
+        ),
+        (
+            "sessions",
+            (SESSIONS, PAST.replace("ua-one,fr-one", "fr-one,ua-one") + ",advice_given"),
+            Fault(2, "memorandum", "does not link the two institutions, or is a draft"),
+        ),
+        (
+            "sessions",
+            (SESSIONS + ",minutes", PAST + ",advice_given,29"),
+            Fault(2, "minutes", "does not follow from started_at and ended_at"),
+        ),
+        (
+            "activities",
+            (ACTIVITIES, "v,ua,m-one,visit,2027-05-01,,,,,"),
+            Fault(2, "on", "an activity is logged once it has begun"),
+        ),
+        ("activities", (ACTIVITIES, "v,ua,m-one,visit,,,,,,+380 67 123 45 67"), Fault(2, "note", "looks like a phone")),
+    ],
+)
+async def test_every_fault_names_its_row_and_column(
+    w: Work, kind: str, lines: tuple[str, ...], expected: Fault
+) -> None:
+    await registry(w)
+    assert await faults(w, kind, *lines) == [expected]
+
+
+async def test_all_faults_are_told_at_once(w: Work) -> None:
+    await registry(w)
+    said = await faults(w, "people", PEOPLE, "nobody,X,uk,Europe/Kyiv,clinician@ua-one", ",,,Nowhere,a")
+    assert [(fault.row, fault.column) for fault in said] == [
+        (2, "email"),
+        (3, "display_name"),
+        (3, "email"),
+        (3, "roles"),
+        (3, "zone"),
+    ]
+
+
+async def test_what_was_logged_with_other_values_is_not_changed_by_a_file(w: Work) -> None:
+    await registry(w)
+    await load(w, "sessions", SESSIONS, PAST + ",advice_given")
+    said = await faults(w, "sessions", SESSIONS, PAST + ",referred")
+    assert said == [Fault(2, "outcome", "is there with another value, which no file changes")]
+
+
+async def test_a_text_that_was_looked_at_may_look_as_if_it_named_somebody(w: Work) -> None:
+    await registry(w)
+    found = sheets.read("activities", f"{ACTIVITIES}\nv,ua,m-one,visit,,,,,,Device 123456789")
+    assert await imports.load(w, "activities", found.rows, lambda _: None, is_confirmed=True) == Outcome(1, 0, 0)
+
+
+async def test_no_fault_repeats_what_stands_in_the_file(w: Work) -> None:
+    await registry(w)
+    told: list[Any] = []
+    for kind in sheets.SHAPES:
+        names = list(sheets.columns(kind))
+        told += await faults(w, kind, ",".join(names), ",".join(f"canary{place}" for place in range(len(names))))
+    assert len(told) > len(sheets.SHAPES)
+    assert "canary" not in repr(told)
+
+
+def test_the_kinds_of_file_are_the_same_everywhere() -> None:
+    assert tuple(sheets.SHAPES) == exports.KINDS == tuple(imports.KEYS)
