@@ -167,6 +167,29 @@ def demo(
 
 
 @commands.command()
+def listen(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 9000,
+    secret: Annotated[
+        str | None, typer.Option(help="The endpoint's whsec_ secret: verify, and refuse the rest.")
+    ] = None,
+    store: Annotated[Path, typer.Option(help="The file that gets a line of JSON for each arrival.")] = Path(
+        "webhooks.jsonl"
+    ),
+    events_from: Annotated[str | None, typer.Option(help="Also ask this Pobratym for events.")] = None,
+    token: Annotated[str | None, typer.Option(help="The access token to ask with.", envvar="POBRATYM_TOKEN")] = None,
+) -> None:
+    """Receive webhooks on this machine: verify, show and keep each. For trying things out."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from api import listen as receiver  # noqa: PLC0415
+
+    console = Console()
+    console.print(receiver.HINT.format(host=host, port=port, store=store))
+    asyncio.run(receiver.run(receiver.Listener(store, secret, console), host, port, events_from, token))
+
+
+@commands.command()
 def doctor(*, as_json: AsJson = False) -> None:
     """Tell what is wrong, and how to mend it."""
     from integrations import doctor as doctors  # noqa: PLC0415

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import hmac
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -24,16 +24,29 @@ from service import clock, outcomes
 DEADLINE_SECONDS = 15.0
 _MOST_BYTES = 64 * 1024
 _SHOWN_BYTES = 1_024
+_TOLERANCE_SECONDS = 300
 _GONE = 410
 _OURS = {"Content-Type": "application/json; charset=utf-8"}
 
 
-def headers(message_id: str, content: bytes, at: datetime, signature: str, secrets: Sequence[str]) -> dict[str, str]:
+def headers_of(message_id: str, content: bytes, at: datetime, signature: str, secrets: Sequence[str]) -> dict[str, str]:
     """Give the headers that let a receiver trust the content; `secrets` are keys in base64, each signs."""
     stamp = str(int(at.timestamp()))
     signed = b".".join((message_id.encode(), stamp.encode(), content))
     signatures = [f"{signature},{base64.b64encode(_signed(signature, key, signed)).decode()}" for key in secrets]
     return {"webhook-id": message_id, "webhook-timestamp": stamp, "webhook-signature": " ".join(signatures)}
+
+
+def is_genuine(secret: str, headers: Mapping[str, str], content: bytes, now: datetime) -> bool:
+    """Tell whether the content was signed with this `whsec_` secret, within five minutes of now."""
+    message_id, stamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+    if not (stamp.isascii() and stamp.isdigit()) or abs(int(stamp[:12]) - now.timestamp()) > _TOLERANCE_SECONDS:
+        return False
+    key = base64.b64encode(base64.b64decode(secret.removeprefix("whsec_"))).decode()
+    at = datetime.fromtimestamp(int(stamp), UTC)
+    _, _, ours = headers_of(message_id, content, at, "v1", [key])["webhook-signature"].partition(",")
+    given = [one.removeprefix("v1,") for one in headers.get("webhook-signature", "").split() if one[:3] == "v1,"]
+    return any(hmac.compare_digest(ours.encode(), one.encode()) for one in given)
 
 
 def _signed(signature: str, secret: str, content: bytes) -> bytes:
@@ -55,7 +68,7 @@ async def post(
 ) -> outcomes.Outcome:
     """The receiver has the webhook, or it is known why not: whatever it does, within the deadline."""
     content = body.encode()
-    sent = _OURS | headers(message_id, content, clock.wall(), signature, secrets)
+    sent = _OURS | headers_of(message_id, content, clock.wall(), signature, secrets)
     try:
         with http.at_most(_MOST_BYTES):
             async with (

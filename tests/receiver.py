@@ -13,7 +13,7 @@ from integrations import lanes
 from service import actor, clock, events
 from service.work import Work
 
-Answer = Callable[["Receiver", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -49,27 +49,20 @@ class Receiver:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Take one request after another."""
         self.connections += 1
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-                headers = {
-                    name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)
-                }
-                body = await reader.readexactly(int(headers.get("content-length", "0")))
-                self.arrivals.append(Arrival(headers, body))
-                self.in_flight += 1
-                self.most_in_flight = max(self.most_in_flight, self.in_flight)
-                await asyncio.sleep(self.seconds)
-                self.in_flight -= 1
-                answer = self._answer()
-                writer.write(answer)
-                await writer.drain()
-                if not answer:
-                    break
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
+            body = await reader.readexactly(int(headers.get("content-length", "0")))
+            self.arrivals.append(Arrival(headers, body))
+            self.in_flight += 1
+            self.most_in_flight = max(self.most_in_flight, self.in_flight)
+            await asyncio.sleep(self.seconds)
+            self.in_flight -= 1
+            answer = self._answer()
+            writer.write(answer)
+            await writer.drain()
+            if not answer:
+                break
 
     def _answer(self) -> bytes:
         if not self.answers:
@@ -83,12 +76,38 @@ async def opened(
 ) -> AsyncIterator[Receiver]:
     """Have a receiver that listens on loopback."""
     made = receiver or Receiver()
-    server = await asyncio.start_server(made.serve, "127.0.0.1", 0, ssl=certificate)
-    made.url = f"{'https' if certificate else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}/in"
-    try:
+    async with serving(made.serve, certificate) as port:
+        made.url = f"{'https' if certificate else 'http'}://127.0.0.1:{port}/in"
         yield made
+
+
+@contextlib.asynccontextmanager
+async def serving(serve: Serve, certificate: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Have a server on loopback; gives its port. Whoever is still served at the end is hung up on."""
+    served: set[asyncio.Task[Any]] = set()
+
+    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        served.add(task)
+        try:
+            await serve(reader, writer)
+        except (asyncio.CancelledError, asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            served.discard(task)
+            writer.close()
+            with contextlib.suppress(ConnectionError, ssl.SSLError, asyncio.CancelledError):
+                await writer.wait_closed()
+
+    server = await asyncio.start_server(one, "127.0.0.1", 0, ssl=certificate)
+    try:
+        yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+        for task in list(served):
+            task.cancel()
+        await asyncio.gather(*served, return_exceptions=True)
 
 
 async def sent(scene: flow.Scene, made: Any, deadline_seconds: float = 5) -> None:  # noqa: ANN401 - JSON

@@ -92,7 +92,7 @@ def forged() -> Iterator[tuple[str, str, dict[str, str], bytes]]:
     """What both libraries must refuse: one bit flipped anywhere, out of tolerance, another secret."""
     body = b'{"type":"offer.sent","timestamp":"2026-11-20T10:35:00Z","data":{"id":"1","version":1,"links":{}}}'
     now = clock.wall()
-    right = webhooks.headers("message", body, now, "v1", [SECRET])
+    right = webhooks.headers_of("message", body, now, "v1", [SECRET])
     secret = f"whsec_{SECRET}"
     for place in range(len(body) * 8):
         changed = bytearray(body)
@@ -107,7 +107,7 @@ def forged() -> Iterator[tuple[str, str, dict[str, str], bytes]]:
         yield f"no {name}", secret, {n: v for n, v in right.items() if n != name}, body
     for minutes in (-6, 6):
         at = now + timedelta(minutes=minutes)
-        yield f"{minutes} min", secret, webhooks.headers("message", body, at, "v1", [SECRET]), body
+        yield f"{minutes} min", secret, webhooks.headers_of("message", body, at, "v1", [SECRET]), body
     yield "other secret", f"whsec_{base64.b64encode(bytes(32)).decode()}", right, body
 
 
@@ -121,7 +121,7 @@ def test_wh_03_both_published_libraries_refuse_a_flipped_bit_a_time_out_of_toler
 
 def test_wh_03_our_signature_is_the_librarys_for_the_same_instant() -> None:
     at = datetime(2026, 11, 21, 15, tzinfo=UTC)
-    ours = webhooks.headers("message", b"{}", at, "v1", [SECRET])["webhook-signature"]
+    ours = webhooks.headers_of("message", b"{}", at, "v1", [SECRET])["webhook-signature"]
     assert ours == standardwebhooks.Webhook(f"whsec_{SECRET}").sign("message", at, "{}")
 
 
