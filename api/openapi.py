@@ -55,6 +55,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for path, operations in document["paths"].items():
             for method, operation in operations.items():
                 _complete(path, method, operation)
+                _offer_forms(operation)
                 _show_example(operation, schemas)
         document["webhooks"] = event_schemas.described()
         app.openapi_schema = document
@@ -92,6 +93,11 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         problems.add_common(operation, "invalid", "idempotency-key-reused")
     if path.startswith(("/v1", "/oauth2", "/fhir")):
         problems.add_common(operation, "too-many-requests", "unavailable")
+
+
+def _offer_forms(operation: dict[str, Any]) -> None:
+    if len(operation["responses"].get("200", {}).get("content", {})) > 1:  # the caller chooses by Accept
+        problems.add_common(operation, "not-acceptable")
 
 
 def _let_systems_in(operation: dict[str, Any], scope: str | None) -> None:

@@ -1,15 +1,17 @@
 """What a memorandum, a programme or an institution can read of the log, as figures."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import Field
 
-from api import bodies, deps, problems, shapes
+from api import bodies, deps, files, problems, shapes
 from api.transactional import Transactional
+from integrations import report_tables
 from service import errors, reports
 from service.events import instant
 from service.rules import figures
@@ -62,6 +64,15 @@ class Before(shapes.Shape):
     until: shapes.Day
 
 
+class Month(shapes.Shape):
+    """A month of the period, as far as it lies in the period: live sessions held, written advices, minutes logged."""
+
+    month: Annotated[str, Field(description="Such as `2026-11`.")]
+    sessions: int
+    written_advices: int
+    minutes: int
+
+
 class Report(shapes.Shape):
     """The figures of one period: days in `zone`, `from` inclusive, `until` exclusive."""
 
@@ -101,6 +112,7 @@ class Report(shapes.Shape):
                     ],
                 }
             ],
+            "months": [{"month": "2026-11", "sessions": 9, "written_advices": 3, "minutes": 402}],
         }
     )
     kind: str
@@ -112,6 +124,7 @@ class Report(shapes.Shape):
     idle_since: Annotated[shapes.Instant | None, Field(description="When something was last logged, in any period.")]
     previous: Before | None
     figures: list[Figure]
+    months: Annotated[list[Month] | None, Field(description="With `?by=month`.")]
 
 
 class Row(shapes.Shape):
@@ -144,31 +157,69 @@ class Period:
 
 
 Asked = Annotated[Period, Depends()]
-Compare = Annotated[
-    Literal["previous"] | None, Query(description="Give each figure's value in the period before, too.")
-]
 Of = Annotated[
     Literal["consultations", "offers", "sessions", "answers", "memoranda", "activities"],
     Query(description="Which rows: `rows_at` of a figure names them."),
 ]
+_OFFERED = files.Offered("csv", "xlsx")
+_ANSWERS = _OFFERED.described() | _REFUSED
 
 
-@router.get("/v1/memoranda/{id}/report", responses=_REFUSED)
-async def of_memorandum(w: deps.W, id: shapes.Id, period: Asked, compare: Compare = None) -> Report:  # noqa: A002
+class Extras:
+    """What else is asked for: the form, by `Accept`; the period before; the months."""
+
+    def __init__(
+        self,
+        form: Annotated[files.Form, Depends(_OFFERED)],
+        compare: Annotated[
+            Literal["previous"] | None, Query(description="Give each figure's value in the period before, too.")
+        ] = None,
+        by: Annotated[
+            Literal["month"] | None, Query(description="Give sessions, advices and minutes by month.")
+        ] = None,
+    ) -> None:
+        """Take the query's parameters."""
+        self.form = form
+        self.compare = compare is not None
+        self.by_month = by is not None
+
+
+Beside = Annotated[Extras, Depends()]
+
+
+@router.get("/v1/memoranda/{id}/report", response_model=Report, responses=_ANSWERS)
+async def of_memorandum(w: deps.W, id: shapes.Id, period: Asked, beside: Beside, response: Response) -> Any:  # noqa: A002, ANN401
     """Report on a memorandum, to the coordinators of its parties and the programme's admins."""
-    return shown(await reports.memorandum(w, id, *period.wanted, compare=compare is not None))
+    return await _answer(w, reports.memorandum, id, period, beside, response)
 
 
-@router.get("/v1/programmes/{id}/report", responses=_REFUSED)
-async def of_programme(w: deps.W, id: shapes.Id, period: Asked, compare: Compare = None) -> Report:  # noqa: A002
+@router.get("/v1/programmes/{id}/report", response_model=Report, responses=_ANSWERS)
+async def of_programme(w: deps.W, id: shapes.Id, period: Asked, beside: Beside, response: Response) -> Any:  # noqa: A002, ANN401
     """Report on a programme, to its admins."""
-    return shown(await reports.programme(w, id, *period.wanted, compare=compare is not None))
+    return await _answer(w, reports.programme, id, period, beside, response)
 
 
-@router.get("/v1/institutions/{id}/report", responses=_REFUSED)
-async def of_institution(w: deps.W, id: shapes.Id, period: Asked, compare: Compare = None) -> Report:  # noqa: A002
+@router.get("/v1/institutions/{id}/report", response_model=Report, responses=_ANSWERS)
+async def of_institution(w: deps.W, id: shapes.Id, period: Asked, beside: Beside, response: Response) -> Any:  # noqa: A002, ANN401
     """Report on an institution, both sides together, to its coordinators; to an admin what is their programmes'."""
-    return shown(await reports.institution(w, id, *period.wanted, compare=compare is not None))
+    return await _answer(w, reports.institution, id, period, beside, response)
+
+
+async def _answer(
+    w: deps.W,
+    make: Callable[..., Awaitable[reports.Report]],
+    subject_id: UUID,
+    period: Period,
+    beside: Extras,
+    response: Response,
+) -> Report | Response:
+    """Give the report in the form that is wanted: the JSON now, a file once the transaction is over."""
+    made = await make(w, subject_id, *period.wanted, compare=beside.compare, by_month=beside.by_month)
+    if beside.form == "json":
+        response.headers.update(files.VARY)
+        return shown(made)
+    write = report_tables.text if beside.form == "csv" else report_tables.workbook
+    return files.Later(lambda: write(made), beside.form, f"{made.kind}-report-{made.from_on}-{made.until_on}")
 
 
 @router.get("/v1/memoranda/{id}/report/rows", responses=_REFUSED)
@@ -238,8 +289,14 @@ def shown(made: reports.Report) -> Report:
             "idle_since": made.idle_since,
             "previous": made.previous and {"from": made.previous[0], "until": made.previous[1]},
             "figures": [_figure(each, rows_at) for each in made.figures],
+            "months": None if made.months is None else [_month(each) for each in made.months],
         }
     )
+
+
+def _month(month: figures.Month) -> Month:
+    counted = {"sessions": month.sessions, "written_advices": month.written_advices, "minutes": month.minutes}
+    return Month(month=f"{month.first_on:%Y-%m}", **counted)
 
 
 def _figure(figure: figures.Figure, rows_at: str) -> Figure:

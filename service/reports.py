@@ -15,7 +15,7 @@ from sqlmodel import col
 
 from service import access, errors, evidence, pieces, routes, tables, tallies
 from service.rules import availability, counts, figures, periods
-from service.rules.figures import Figure, Part, Published
+from service.rules.figures import Figure, Month, Part, Published
 from service.rules.intervals import Interval
 from service.work import Work
 
@@ -44,6 +44,16 @@ class Report:
     idle_since: datetime | None
     figures: tuple[Figure, ...]
     previous: tuple[date, date] | None = None  # the days that the figures' `previous` values are of
+    months: tuple[Month, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Titles:
+    """What the report is of and its specialties, by language; `locale` is the reader's, None for an operator."""
+
+    subject: Mapping[str, str]
+    specialties: Mapping[str, Mapping[str, str]]
+    locale: str | None
 
 
 Wanted = tuple[date | None, date | None, str | None]
@@ -68,6 +78,7 @@ async def memorandum(
     zone: str | None = None,
     *,
     compare: bool = False,
+    by_month: bool = False,
 ) -> Report:
     """Give the memorandum's report to the coordinators and systems of its parties and the programme's admins.
 
@@ -75,7 +86,7 @@ async def memorandum(
     """
     row, asked = await _of_memorandum(w, memorandum_id, (from_on, until_on, zone))
     programme = await w.session.get_one(tables.Programme, row.programme_id)
-    made = await _made(w, asked, compare=compare)
+    made = await _made(w, asked, compare=compare, by_month=by_month)
     left = await routes.minutes_left(w, row, w.now)
     hours = Figure(
         "hours_left",
@@ -105,10 +116,11 @@ async def programme(
     zone: str | None = None,
     *,
     compare: bool = False,
+    by_month: bool = False,
 ) -> Report:
     """Give the programme's report to its admins, with what was published about it."""
     asked = await _of_programme(w, programme_id, (from_on, until_on, zone))
-    made = await _made(w, asked, compare=compare)
+    made = await _made(w, asked, compare=compare, by_month=by_month)
     told = await _published(w, programme_id)
     return replace(
         made,
@@ -124,9 +136,40 @@ async def institution(
     zone: str | None = None,
     *,
     compare: bool = False,
+    by_month: bool = False,
 ) -> Report:
     """Give the institution's report, both sides together, to its coordinators and systems; to an admin for theirs."""
-    return await _made(w, await _of_institution(w, institution_id, (from_on, until_on, zone)), compare=compare)
+    return await _made(
+        w, await _of_institution(w, institution_id, (from_on, until_on, zone)), compare=compare, by_month=by_month
+    )
+
+
+async def titles(w: Work, made: Report) -> Titles:
+    """Name what the report is of, the specialties in it, and the language of who reads it."""
+    codes = [part.key for each in made.figures if each.name == "areas" for part in each.parts]
+    specialty = tables.Specialty
+    found = await w.sql(sa.select(specialty).where(col(specialty.code).in_(codes)))
+    specialties = {row.code: {"uk": row.name_uk, "en": row.name_en} for row in found.scalars()}
+    reader = await w.session.get(tables.Person, w.actor.person_id) if w.actor.person_id else None
+    return Titles(await _subject(w, made), specialties, reader.locale if reader else None)
+
+
+async def _subject(w: Work, made: Report) -> dict[str, str]:
+    if made.kind == tallies.PROGRAMME.kind:
+        of = await w.session.get_one(tables.Programme, made.subject_id)
+        return {"uk": of.name, "en": of.name_en}
+    place, party = tables.Institution, tables.MemorandumParty
+    asked = sa.select(place).where(col(place.id) == made.subject_id)
+    if made.kind == tallies.MEMORANDUM.kind:
+        parties = sa.select(place).join(party, col(party.institution_id) == col(place.id))
+        order = col(party.side).desc(), col(place.id)  # who asks stands first
+        asked = parties.where(col(party.memorandum_id) == made.subject_id).order_by(*order)
+    places = list((await w.sql(asked)).scalars())
+    unnamed = str(made.subject_id)
+    return {
+        "uk": " — ".join(each.name or each.name_en or unnamed for each in places),
+        "en": " — ".join(each.name_en or each.name or unnamed for each in places),
+    }
 
 
 async def rows(
@@ -204,7 +247,7 @@ def _instants(days: tuple[date, date], zone: str) -> Interval:
     return availability.day_start(days[0], zone), availability.day_start(days[1], zone)
 
 
-async def _made(w: Work, asked: _Asked, *, compare: bool) -> Report:
+async def _made(w: Work, asked: _Asked, *, compare: bool, by_month: bool) -> Report:
     agreed = await tallies.agreed(w, asked.scope, asked.subject)
     days, during = _period(w, asked, agreed)
     told = await _figures(w, asked, days, during)
@@ -216,7 +259,28 @@ async def _made(w: Work, asked: _Asked, *, compare: bool) -> Report:
     if asked.scope.kind != tallies.MEMORANDUM.kind:
         told += _agreements(agreed, w.now)
     last = max((each.last_at for each in agreed if each.last_at), default=None)
-    return Report(asked.scope.kind, asked.subject["id"], *days, asked.zone, w.now, last, tuple(told), before)
+    return Report(
+        asked.scope.kind,
+        asked.subject["id"],
+        *days,
+        asked.zone,
+        w.now,
+        last,
+        tuple(told),
+        before,
+        await _months(w, asked, days) if by_month else None,
+    )
+
+
+async def _months(w: Work, asked: _Asked, days: tuple[date, date]) -> tuple[Month, ...]:
+    firsts = periods.months(*days)
+    starts = [availability.day_start(first, asked.zone) for first in firsts]
+    found = await tallies.months(w, asked.scope, asked.subject, _instants(days, asked.zone), starts)
+    made = []
+    for place, first in enumerate(firsts):
+        (held, minutes), (advices, written) = (found.get(place, {}).get(mode, (0, 0)) for mode in ("live", "written"))
+        made.append(Month(first, held, advices, minutes + written))
+    return tuple(made)
 
 
 async def _figures(w: Work, asked: _Asked, days: tuple[date, date], during: Interval) -> list[Figure]:

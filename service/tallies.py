@@ -147,6 +147,14 @@ SELECT side, is_useful, patient_outcome, count(*) AS answers
 FROM session s JOIN feedback f ON s.id = f.session_id WHERE {sessions} AND {started} GROUP BY 1, 2, 3
 """
 
+_MONTHS = """
+SELECT width_bucket(started_at, CAST(:bounds AS timestamptz[])) AS place, mode,
+       count(*) FILTER (WHERE mode = 'written'
+                        OR outcome NOT IN ('no_show_mentor', 'no_show_clinician', 'cancelled_late')) AS counted,
+       sum(minutes)::int AS minutes
+FROM session s WHERE {sessions} AND NOT is_corrected AND started_at >= :since AND started_at < :till GROUP BY 1, 2
+"""
+
 _ACTIVITIES = """
 SELECT kind, on_date, period, from_on, until_on, people_op, people_count FROM activity a
 WHERE {activities} AND NOT is_corrected
@@ -217,6 +225,17 @@ async def tally(w: Work, scope: Scope, subject: Mapping[str, Any], spans: Sequen
     return made
 
 
+async def months(
+    w: Work, scope: Scope, subject: Mapping[str, Any], during: Interval, starts: Sequence[datetime]
+) -> dict[int, dict[str, tuple[int, int]]]:
+    """Count what was held or written, and all minutes, by mode and the stretch that begins at one of `starts`."""
+    found: dict[int, dict[str, tuple[int, int]]] = {}
+    bound = {**subject, "since": during[0], "till": during[1], "bounds": list(starts)}
+    for row in await run(w, _MONTHS, scope, bound):
+        found.setdefault(row.place - 1, {})[row.mode] = (row.counted, row.minutes)
+    return found
+
+
 async def numbers(w: Work, made: counts.Tally, during: Interval, activities: counts.Activities) -> counts.Numbers:
     """Give what was counted in the period as the numbers that figures are made of."""
     places = {row.id: row for row in await w.sql(_PLACES, {"ids": [*{*made.partners, *made.requesters}]})}
@@ -277,6 +296,8 @@ async def run(w: Work, statement: str, scope: Scope, bound: Mapping[str, object]
             activities=scope.activities,
         )
     )
+    if ":bounds" in text.text:
+        text = text.bindparams(sa.bindparam("bounds", type_=ARRAY(sa.DateTime(timezone=True))))
     if ":programmes" in text.text:
         text = text.bindparams(sa.bindparam("programmes", type_=ARRAY(PG_UUID(as_uuid=True))))
     return await w.sql(text, bound)

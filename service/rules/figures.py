@@ -5,6 +5,7 @@ It does not count: `reports` does, in SQL. A share without a denominator is no f
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from service.rules import counts
 from service.rules.counts import Activities, Asked, Happened, Numbers, Offers, Spread
@@ -51,6 +52,16 @@ class Figure:
     numerator: float | None = None
     denominator: float | None = None
     previous: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """What a month had, as far as it lies in the period: live sessions held, written advices, minutes logged."""
+
+    first_on: date
+    sessions: int
+    written_advices: int
+    minutes: int
 
 
 def share(part: float, whole: float) -> float | None:

@@ -33,3 +33,14 @@ def previous(from_on: date, until_on: date) -> tuple[date, date]:
         place = from_on.year * _MONTHS + from_on.month - 1 - months
         return date(place // _MONTHS, place % _MONTHS + 1, 1), from_on
     return from_on - (until_on - from_on), from_on
+
+
+def months(from_on: date, until_on: date) -> list[date]:
+    """Give the first day of each month of the period; of the first one, the day that the period begins on."""
+    found = [from_on]
+    while True:
+        place = found[-1].year * _MONTHS + found[-1].month
+        following = date(place // _MONTHS, place % _MONTHS + 1, 1)
+        if following >= until_on:
+            return found
+        found.append(following)

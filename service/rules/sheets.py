@@ -1,8 +1,8 @@
 """Tables as comma-separated text: what people open in a spreadsheet, read strictly and written safely.
 
-A spreadsheet runs a cell that begins with `=`, `+`, `-`, `@`, a tab or a carriage return. Such a cell is written with
-an apostrophe before it, and read without it; so is a cell that already begins with an apostrophe before one of these
-or before another apostrophe, so that every text comes back as it was.
+A spreadsheet runs a cell that begins with `=`, `+`, `-`, `@` (or the wide form of one), a tab or a line's end. Such a
+cell is written with an apostrophe before it, and read without it; so is a cell that already begins with an apostrophe
+before one of these or before another apostrophe, so that every text comes back as it was.
 """
 
 import csv
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 MOST_CHARACTERS = 100_000_000
 LONGEST_CELL = 1_000_000
-_RUN = ("=", "+", "-", "@", "\t", "\r")
+_RUN = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _MARK = "'"
 _BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 _BETWEEN = "; "
