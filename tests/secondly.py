@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -31,9 +32,37 @@ class Said:
     parts: dict[str, Any]
 
 
-async def export(connection: asyncpg.Connection) -> dict[str, list[Row]]:
-    """Read every row of the tables that figures are about."""
-    return {table: await connection.fetch(f"SELECT * FROM {table}") for table in TABLES}
+class Export(dict[str, list[Row]]):
+    """Every row of the tables that figures are about, and what belongs together among them."""
+
+    @cached_property
+    def offers_of(self) -> dict[UUID, list[Row]]:
+        return self._by("offer", "consultation_id")
+
+    @cached_property
+    def sessions_of(self) -> dict[UUID, list[Row]]:
+        return self._by("session", "consultation_id")
+
+    @cached_property
+    def asker(self) -> dict[UUID, UUID]:
+        return {row["id"]: row["institution_id"] for row in self["consultation"]}
+
+    @cached_property
+    def made_by(self) -> dict[UUID, datetime]:
+        """When the appointment was made that came of an offer."""
+        made = {row["id"]: row["created_at"] for row in self["appointment"]}
+        return {row["offer_id"]: made[row["appointment_id"]] for row in self["participant"]}
+
+    def _by(self, table: str, column: str) -> dict[UUID, list[Row]]:
+        found: dict[UUID, list[Row]] = defaultdict(list)
+        for row in self[table]:
+            found[row[column]].append(row)
+        return found
+
+
+async def export(connection: asyncpg.Connection) -> Export:
+    """Read every row."""
+    return Export({table: await connection.fetch(f"SELECT * FROM {table}") for table in TABLES})
 
 
 def share(part: int, whole: int) -> float | None:
@@ -57,19 +86,13 @@ class Second:
     """The figures of one subject in one period."""
 
     def __init__(
-        self, rows: dict[str, list[Row]], kind: str, subject: UUID, days: tuple[date, date], zone: str, now: datetime
+        self, rows: Export, kind: str, subject: UUID, days: tuple[date, date], zone: str, now: datetime
     ) -> None:
         self.rows, self.kind, self.subject, self.days, self.now = rows, kind, subject, days, now
         self.since, self.until = (
             datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(UTC) for day in days
         )
-        self.offers_of: dict[UUID, list[Row]] = defaultdict(list)
-        for offer in rows["offer"]:
-            self.offers_of[offer["consultation_id"]].append(offer)
-        self.sessions_of: dict[UUID, list[Row]] = defaultdict(list)
-        for session in rows["session"]:
-            self.sessions_of[session["consultation_id"]].append(session)
-        self.asker = {row["id"]: row["institution_id"] for row in rows["consultation"]}
+        self.offers_of, self.sessions_of, self.asker = rows.offers_of, rows.sessions_of, rows.asker
         self.programme_of = {row["id"]: row["programme_id"] for row in rows["memorandum"]}
         self.parties: dict[UUID, set[UUID]] = defaultdict(set)
         for row in rows["memorandum_party"]:
@@ -132,16 +155,10 @@ class Second:
         when = []
         for offer in self.offers_of[asked["id"]]:
             if offer["state"] == "accepted":
-                taken = [self._made[offer["id"]]] if offer["counter_starts"] and offer["id"] in self._made else []
+                known = offer["counter_starts"] and offer["id"] in self.rows.made_by
+                taken = [self.rows.made_by[offer["id"]]] if known else []
                 when.append(max([offer["answered_at"], *taken]))
         return min(when, default=None)
-
-    @property
-    def _made(self) -> dict[UUID, datetime]:
-        if not hasattr(self, "_made_at"):
-            made = {row["id"]: row["created_at"] for row in self.rows["appointment"]}
-            self._made_at = {row["offer_id"]: made[row["appointment_id"]] for row in self.rows["participant"]}
-        return self._made_at
 
     def _answered(self, asked: Row) -> datetime | None:
         held = [

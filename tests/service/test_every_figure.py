@@ -33,7 +33,7 @@ class Generated:
 
     def __init__(self, world: World, connection: asyncpg.Connection) -> None:
         self.world, self.connection = world, connection
-        self.rows: dict[str, list[Any]] = {}
+        self.rows = secondly.Export()
 
     async def fill(self, size: generator.Size) -> None:
         await generator.load(self.connection, generator.generate(MONDAY, size))
