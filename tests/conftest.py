@@ -78,7 +78,17 @@ def test_clock() -> simulated.TestClock:
 
 @pytest.fixture(scope="session")
 def the_settings(data_dir: Path) -> settings.Settings:
-    return settings.Settings(data_dir=data_dir, requests_per_minute=0, sign_ins_per_minute=0)
+    """Patient, because the machine may be slow: what times out is tested with settings of its own."""
+    return settings.Settings(
+        data_dir=data_dir,
+        requests_per_minute=0,
+        sign_ins_per_minute=0,
+        pool_size=16,
+        pool_timeout_ms=120_000,
+        lock_timeout_ms=60_000,
+        statement_timeout_ms=60_000,
+        idle_in_transaction_timeout_ms=300_000,
+    )
 
 
 @pytest.fixture
