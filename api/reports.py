@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from api import bodies, deps, files, problems, shapes
 from api.transactional import Transactional
-from integrations import report_tables
+from integrations import report_pages, report_tables
 from service import errors, reports
 from service.events import instant
 from service.rules import figures
@@ -161,7 +161,7 @@ Of = Annotated[
     Literal["consultations", "offers", "sessions", "answers", "memoranda", "activities"],
     Query(description="Which rows: `rows_at` of a figure names them."),
 ]
-_OFFERED = files.Offered("csv", "xlsx")
+_OFFERED = files.Offered("csv", "xlsx", "pdf")
 _ANSWERS = _OFFERED.described() | _REFUSED
 
 
@@ -177,11 +177,13 @@ class Extras:
         by: Annotated[
             Literal["month"] | None, Query(description="Give sessions, advices and minutes by month.")
         ] = None,
+        lang: Annotated[Literal["uk", "en"] | None, Query(description="Of the PDF; without it, the caller's.")] = None,
     ) -> None:
         """Take the query's parameters."""
         self.form = form
-        self.compare = compare is not None
-        self.by_month = by is not None
+        self.compare = compare is not None or form == "pdf"
+        self.by_month = by is not None or form == "pdf"
+        self.lang = lang
 
 
 Beside = Annotated[Extras, Depends()]
@@ -218,8 +220,16 @@ async def _answer(
     if beside.form == "json":
         response.headers.update(files.VARY)
         return shown(made)
-    write = report_tables.text if beside.form == "csv" else report_tables.workbook
-    return files.Later(lambda: write(made), beside.form, f"{made.kind}-report-{made.from_on}-{made.until_on}")
+    write = await writer(w, made, beside.form, beside.lang)
+    return files.Later(write, beside.form, f"{made.kind}-report-{made.from_on}-{made.until_on}")
+
+
+async def writer(w: deps.W, made: reports.Report, form: files.Form, lang: str | None) -> Callable[[], BinaryIO]:
+    """Give what writes the report as a file, with everything read that it needs."""
+    if form == "pdf":
+        titles = await reports.titles(w, made)
+        return lambda: report_pages.document(made, titles, lang or titles.locale or report_pages.LOCALES[0])
+    return (lambda: report_tables.text(made)) if form == "csv" else (lambda: report_tables.workbook(made))
 
 
 @router.get("/v1/memoranda/{id}/report/rows", responses=_REFUSED)

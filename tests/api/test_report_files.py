@@ -2,11 +2,14 @@
 
 import csv
 import io
+import tomllib
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
 import openpyxl
+import pypdfium2
 import pytest
 import sqlalchemy as sa
 
@@ -14,10 +17,12 @@ import build
 import caseload
 from api import files
 from caseload import Caseload
+from integrations import report_pages
 from integrations.world import World
 from service import actor
 
 PERIOD = f"from={caseload.FROM}&until={caseload.UNTIL}&zone=Europe/Kyiv&compare=previous&by=month"
+ENGLISH = Path(report_pages.__file__).parent / "templates/report/en.toml"
 Json = dict[str, Any]
 Sheet = list[dict[str, Any]]
 
@@ -148,7 +153,7 @@ async def test_no_text_from_outside_is_run_by_a_spreadsheet(
     assert kinds <= {"s", "n", "d"}
 
 
-@pytest.mark.parametrize("form", ["csv", "xlsx"])
+@pytest.mark.parametrize("form", ["csv", "xlsx", "pdf"])
 async def test_a_file_has_a_plain_name_and_says_that_accept_chose_it(
     scene: Caseload, client: httpx.AsyncClient, form: files.Form
 ) -> None:
@@ -158,6 +163,53 @@ async def test_a_file_has_a_plain_name_and_says_that_accept_chose_it(
     name = f"programme-report-{date(2026, 9, 1)}-{date(2026, 11, 1)}.{form}"
     assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
     assert answer.headers["vary"] == "Accept"
+
+
+def pages(answer: httpx.Response) -> list[str]:
+    document = pypdfium2.PdfDocument(answer.content)
+    return [" ".join(page.get_textpage().get_text_range().split()) for page in document]
+
+
+def in_english(figure: Json) -> str:
+    """As the first page writes it: shares in percent, hours and minutes with their unit."""
+    if figure["value"] is None:
+        return "—"
+    value = figure["value"] * 100 if figure["unit"] == "share" else figure["value"]
+    said = f"{value:,.1f}".removesuffix(".0") if value < 100 else f"{value:,.0f}"
+    return said + {"share": " %", "hours": " h", "minutes": " min"}.get(figure["unit"], "")
+
+
+async def test_a_document_holds_the_headline_figures_of_the_json_on_two_pages(
+    scene: Caseload, client: httpx.AsyncClient
+) -> None:
+    told: Json = (await fetched(scene, client, report_of(scene))).json()
+    first, second = pages(await fetched(scene, client, f"{report_of(scene)}&lang=en", "pdf"))
+    figures = {each["name"]: each for each in told["figures"]}
+    for name, label in tomllib.loads(ENGLISH.read_text())["figures"].items():
+        if name in figures:
+            assert f"{label} {in_english(figures[name])}" in first
+    assert all(str(month["sessions"] + month["written_advices"]) in second for month in told["months"])
+    assert f"{figures['hours_to_answer']['parts'][0]['rows']} answered" in second
+
+
+@pytest.mark.parametrize(("lang", "nothing"), [("uk", "немає записів"), ("en", "Nothing was logged")])
+async def test_a_document_of_nothing_has_two_pages_too(
+    world: World, client: httpx.AsyncClient, lang: str, nothing: str
+) -> None:
+    made = Caseload(world)
+    await made.set_up(cases=0)
+    async with world.database.work(actor.TIMER) as w:
+        await w.sql(sa.text("UPDATE institution SET name = :long"), {"long": "Обласна лікарня №1 <b> & Co " * 15})
+    path = f"/v1/memoranda/{made.memoranda[0].id}/report?lang={lang}"
+    _, second = pages(await fetched(made, client, path, "pdf"))
+
+    assert second.count(nothing) == 4
+
+
+async def test_a_document_is_in_the_language_of_who_asks(scene: Caseload, client: httpx.AsyncClient) -> None:
+    first, _ = pages(await fetched(scene, client, report_of(scene), "pdf"))
+
+    assert "Відбулося сеансів наживо" in first
 
 
 async def test_what_no_form_can_satisfy_is_406(scene: Caseload, client: httpx.AsyncClient) -> None:
