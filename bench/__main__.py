@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
-from bench import live, pure, scratch
+from bench import hooks, live, pure, scratch
 from bench.table import Line, show
 from integrations import logs
 
@@ -41,6 +41,7 @@ async def measure(*, quick: bool) -> list[Line]:
             ("bare", lambda: live.bare(site, rounds)),
             # Before anything else leaves mails in the queue.
             ("mail", lambda: live.mail(site, 4 if quick else 20)),
+            ("webhooks", lambda: hooks.webhook_lines(site, rounds, 4 if quick else 20, 1_000 if quick else 3_000)),
             ("candidates", lambda: live.candidates(sites, rounds)),
             ("reports", lambda: live.reports(site, rounds, cases)),
             ("filing", lambda: live.filing(site, rounds, count)),
