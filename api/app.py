@@ -30,6 +30,7 @@ RESOURCES = (
     "offers",
     "appointments",
     "sessions",
+    "certificates",
     "activities",
     "reports",
     "events",

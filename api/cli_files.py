@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 REFUSED = 1
+_NOBODY = "Nobody has this address."
+people = typer.Typer(no_args_is_help=True, help="What is kept about one person.")
+cli.commands.add_typer(people, name="person")
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
@@ -186,3 +189,45 @@ def _do(act: "Callable[[Work], Awaitable[T]]") -> T:
             return await act(w)
 
     return asyncio.run(run())
+
+
+@people.command("export")
+def export_person(
+    email: Annotated[str, typer.Argument(help="The person's address.")],
+    file: Annotated[Path, typer.Argument(dir_okay=False, help="A new file.")],
+) -> None:
+    """Write everything that is kept about one person, their own texts included, as JSON. The audit remembers it."""
+    from service import errors, privacy  # noqa: PLC0415
+
+    try:
+        found = _do(lambda w: privacy.dossier(w, email))
+    except errors.NotFound:
+        raise cli.Stop(_NOBODY) from None
+    try:
+        with file.open("x", encoding="utf-8") as out:
+            file.chmod(0o600)
+            json.dump(found, out, ensure_ascii=False, indent=1, default=str)
+    except OSError as error:
+        msg = f"{file}: {error.strerror}"
+        raise cli.Stop(msg) from None
+    print(f"{file} holds what is kept about them.")
+
+
+@people.command("erase")
+def erase_person(
+    email: Annotated[str, typer.Argument(help="The person's address.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Take out whatever names one person or was written by them; ids and counts stay. There is no way back."""
+    from service import errors, privacy  # noqa: PLC0415
+
+    if not yes:
+        typer.confirm(f"Erase {email} for good?", abort=True)
+    try:
+        _do(lambda w: privacy.erase(w, email))
+    except errors.NotFound:
+        raise cli.Stop(_NOBODY) from None
+    except errors.Conflict as error:
+        raise cli.Stop(str(error)) from None
+    print("Nothing names this person any more. Backups still do, until they are over.")

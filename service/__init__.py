@@ -6,7 +6,8 @@ fails the build otherwise, and when a module has no place). Those on one line do
     sweep                what is due by the clock          facts             the published registry
     imports              files taken in, all or nothing
     demo_people          who is there in the demo
-    exports              everything in rows for files
+    certificates         who took part, and a code that proves it
+    exports              everything in rows for files      privacy           one person: all of it, or nothing
     reports              figures of a period               activities        what else a memorandum brings
     overview             what one page for people shows
     pieces               a programme's past, counted once

@@ -79,6 +79,14 @@ class Keys:
                     return row_id, purpose
         return None
 
+    def proof(self, row_id: UUID, purpose: str, length: int) -> bytes:
+        """Give bytes, 20 at most, that only who holds the keys can make for this row and purpose."""
+        return self._mac(self._link_keys[0], row_id, purpose)[:length]
+
+    def proves(self, proof: bytes, row_id: UUID, purpose: str) -> bool:
+        """Tell whether the bytes were made for this row and purpose, under any of the keys."""
+        return any(hmac.compare_digest(proof, self._mac(key, row_id, purpose)[: len(proof)]) for key in self._link_keys)
+
     @staticmethod
     def _mac(key: bytes, row_id: UUID, purpose: str) -> bytes:
         return hmac.digest(key, row_id.bytes + b"\0" + purpose.encode(), hashlib.sha256)[:_MAC]

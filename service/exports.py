@@ -81,7 +81,7 @@ SELECT email, display_name, locale, zone, state, p.id,
              WHERE g.person_id = p.id
              AND (CAST(:programme AS uuid) IS NULL OR q.id = :programme OR i.id IN (SELECT id FROM there))
              ORDER BY 1) AS roles
-FROM person p JOIN who USING (id) ORDER BY lower(email)""",
+FROM person p JOIN who USING (id) WHERE p.kind = 'person' ORDER BY lower(email)""",
     "mentors": """
 SELECT email, verified_until, sessions_per_week, offers_per_week, notice_minutes, buffer_minutes, treats_children,
        opt_ins, tags, quiet_from_minute, quiet_until_minute, availability_zone,

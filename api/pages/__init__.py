@@ -7,12 +7,13 @@ entrance  signing in and out, the first page
 actions   the links in mails: a bare page, one button, the result
 cases     a consultation and an offer, and what is done there
 requests  filing a request
+certificates  what a code on paper proves
 """
 
 from fastapi import APIRouter
 
-from api.pages import actions, cases, entrance, requests
+from api.pages import actions, cases, certificates, entrance, requests
 
 router = APIRouter(include_in_schema=False)
-for part in (entrance, actions, requests, cases):
+for part in (entrance, actions, requests, cases, certificates):
     router.include_router(part.router)

@@ -151,6 +151,7 @@ def bodies(side: Side) -> dict[str, Json]:
 
 
 QUERIES = {
+    "/v1/me/certificates": "?from=2026-11-01&until=2026-12-01",
     "/v1/mentors/{}/slots": "?from=2026-11-18T00:00:00Z&until=2026-11-19T00:00:00Z",
     "/v1/memoranda/{}/report": "?from=2026-11-01&until=2026-12-01",
     "/v1/programmes/{}/report": "?from=2026-11-01&until=2026-12-01",

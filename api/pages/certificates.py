@@ -1,0 +1,18 @@
+"""The page that confirms a certificate to whoever holds its code: initials, day, hours, topic, programme."""
+
+from fastapi import APIRouter, Response
+
+from api.pages import frame
+from service import certificates
+
+router = APIRouter(route_class=frame.Page)
+
+
+@router.get("/certificates/{code}")
+async def confirm(visit: frame.Anybody, code: str) -> Response:
+    """Say whether the certificate is ours, whether it still stands, and what it is about; no name is shown."""
+    found = await visit.do(lambda w: certificates.confirmed(w, code[:100]))
+    if found is None:
+        said = visit.words.table["certificate"]
+        return visit.show("message.html", 404, title=said["unknown_title"], text=said["unknown"])
+    return visit.show("certificate.html", found=found)
