@@ -30,9 +30,14 @@ async def scene(world: World, test_clock: simulated.TestClock, client: httpx.Asy
     made = Scene(world, test_clock, client)
     await made.set_up()
     for who in ("clinician", "mentor"):
-        values = {"id": made.people[who].id, "name": f"{NAME} {who}", "email": f"{who}.{ADDRESS}"}
-        await made.rows("UPDATE person SET display_name = :name, email = :email WHERE id = :id RETURNING 1", **values)
-        made.people[who].email = values["email"]
+        person = made.people[who]
+        person.display_name, person.email = f"{NAME} {who}", f"{who}.{ADDRESS}"
+        await made.rows(
+            "UPDATE person SET display_name = :name, email = :email WHERE id = :id RETURNING 1",
+            id=person.id,
+            name=person.display_name,
+            email=person.email,
+        )
     await _a_life(made)
     return made
 
