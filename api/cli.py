@@ -68,6 +68,7 @@ def serve(
     from integrations import postgres, world  # noqa: PLC0415
 
     told = _settings()
+    _outlive_sigterm()
     with contextlib.ExitStack() as stack:
         if told.is_embedded:  # held here, so that it outlives each of the processes
             stack.enter_context(postgres.running(told.data_dir))
@@ -160,6 +161,7 @@ def demo(
     from api import demo as walk  # noqa: PLC0415
 
     told = _settings(log_level="warning")
+    _outlive_sigterm()
     try:
         asyncio.run(walk.run(told, port=port, once=once, data_only=data_only))
     except walk.StepFailed as error:
@@ -323,6 +325,13 @@ async def _seen(world: "contextlib.AbstractAsyncContextManager[World]") -> None:
     """See that the world opens: what keeps it shut is then a sentence, not a failed start of a server."""
     async with world:
         pass
+
+
+def _outlive_sigterm() -> None:
+    """Let what follows clean up: uvicorn, once it has ended, raises the signal that ended it again."""
+    import signal  # noqa: PLC0415
+
+    signal.signal(signal.SIGTERM, lambda *_: None)
 
 
 def _stopped() -> asyncio.Event:

@@ -54,13 +54,13 @@ async def run(settings: Settings, *, port: int, once: bool, data_only: bool) -> 
         emails = await load(world)
         if data_only:
             return
-        async with _serving(world, port):
+        async with _serving(world, port) as server:
             async with httpx.AsyncClient(base_url=world.settings.base_url, timeout=30) as client:
                 await Walk(world, client).whole()
             if once:
                 return
             await _print_links(world, emails)
-            await asyncio.Event().wait()
+            await server
 
 
 async def load(world: World) -> list[str]:
@@ -81,8 +81,8 @@ def _free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def _serving(world: World, port: int) -> AsyncIterator[None]:
-    """Have API, pages and worker run in this process until the block ends."""
+async def _serving(world: World, port: int) -> AsyncIterator[asyncio.Task[None]]:
+    """Have API, pages and worker run in this process until the block ends; gives the server, which a signal ends."""
     server = uvicorn.Server(
         uvicorn.Config(app.create(world), host="127.0.0.1", port=port, log_level="warning", access_log=False)
     )
@@ -94,7 +94,7 @@ async def _serving(world: World, port: int) -> AsyncIterator[None]:
                 message = f"Nothing could listen on port {port}: is another one running?"
                 raise StepFailed(message)
             await asyncio.sleep(0.05)
-        yield
+        yield tasks[0]
     finally:
         stop.set()
         server.should_exit = True

@@ -222,9 +222,9 @@ def test_everything_is_written_into_an_empty_folder_and_not_over_another(
 
 
 @pytest.mark.slow
-def test_the_server_serves_until_it_is_told_to_stop(installed: Path) -> None:
-    port = _free_port()
-    environment = os.environ | {"POBRATYM_DATA_DIR": str(installed)}
+def test_the_server_serves_until_it_is_told_to_stop(tmp_path_factory: pytest.TempPathFactory) -> None:
+    data_dir, port = tmp_path_factory.mktemp("alone"), _free_port()
+    environment = os.environ | {"POBRATYM_DATA_DIR": str(data_dir)}
     server = subprocess.Popen(
         [*PROGRAM, "serve", "--port", str(port)],
         env=environment,
@@ -240,6 +240,7 @@ def test_the_server_serves_until_it_is_told_to_stop(installed: Path) -> None:
 
     assert ready.json() == {"status": "ready", "reasons": []}
     assert "Application shutdown complete" in logged
+    assert not (data_dir / "postgres/data/postmaster.pid").exists()
     assert all(json.loads(line) for line in logged.splitlines())
 
 
