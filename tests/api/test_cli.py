@@ -221,6 +221,20 @@ def test_everything_is_written_into_an_empty_folder_and_not_over_another(
     assert json.loads(run("export", str(tmp_path / "third"), "--json")[1])["rows"]["institutions"] >= 2
 
 
+def test_one_person_is_given_out_and_taken_out(run: Run, tmp_path: Path) -> None:
+    run("demo", "--data-only")
+    file = tmp_path / "one.json"
+    who = "mentor@gustave-roussy.example"
+
+    assert run("person", "export", who, str(file))[0] == 0
+    assert json.loads(file.read_text())["person"]["email"] == who
+    assert file.stat().st_mode & 0o077 == 0
+    assert "File exists" in run("person", "export", who, str(file))[2]
+    assert run("person", "erase", who, "--yes")[0] == 0
+    assert run("person", "erase", who, "--yes")[2] == "Nobody has this address.\n"
+    assert run("person", "export", who, str(file))[2] == "Nobody has this address.\n"
+
+
 @pytest.mark.slow
 def test_the_server_serves_until_it_is_told_to_stop(tmp_path_factory: pytest.TempPathFactory) -> None:
     data_dir, port = tmp_path_factory.mktemp("alone"), _free_port()
