@@ -33,6 +33,7 @@ RESOURCES = (
     "certificates",
     "activities",
     "reports",
+    "journal",
     "events",
     "webhook_endpoints",
     "event_schemas",

@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from service import clock
+from service.rules import journal
 
 PREFIX = "POBRATYM_"
 KEY_BYTES = 32
@@ -115,6 +116,13 @@ def _issuers(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(_web_address(value) for value in values)
 
 
+def _journal_columns(values: tuple[str, ...]) -> tuple[str, ...]:
+    fault = journal.unknown(values)
+    if fault:
+        raise ValueError(fault)
+    return values
+
+
 def _long_enough(value: SecretStr) -> SecretStr:
     if len(value.get_secret_value()) < _SHORTEST_TOKEN:
         msg = f"must have at least {_SHORTEST_TOKEN} characters"
@@ -181,6 +189,7 @@ class Settings(BaseModel):
     idle_in_transaction_timeout_ms: _Milliseconds = 15_000
     requests_per_minute: _PerMinute = 600  # of one caller; 0 lets everything in
     sign_ins_per_minute: _PerMinute = 30  # from one address; 0 lets everything in
+    journal_columns: Annotated[_List, AfterValidator(_journal_columns)] = journal.USUAL
     audit_days: Annotated[int, Field(ge=1, le=36_500)] = 1_827  # five years
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -9,7 +9,7 @@ fails the build otherwise, and when a module has no place). Those on one line do
     certificates         who took part, and a code that proves it
     exports              everything in rows for files      privacy           one person: all of it, or nothing
     reports              figures of a period               activities        what else a memorandum brings
-    overview             what one page for people shows
+    journal              what was logged, as a hospital keeps it   overview   what one page for people shows
     pieces               a programme's past, counted once
     evidence             the rows behind the figures
     tallies              the counts that reports are made of

@@ -1,0 +1,51 @@
+"""The columns that a consultation journal can have, in the shape of Ukraine's form 003/тм: which ones is configuration.
+
+None holds case text, and none a patient: the form's column with the patient is filled in inside the hospital.
+"""
+
+COLUMNS = (
+    "number",
+    "filed_at",
+    "side",
+    "requesting_institution",
+    "department",
+    "clinician",
+    "specialty",
+    "age_band",
+    "priority",
+    "mode",
+    "started_at",
+    "ended_at",
+    "minutes",
+    "partner_institution",
+    "partner_country",
+    "mentor",
+    "outcome",
+    "memorandum",
+    "consultation_id",
+    "session_id",
+)
+USUAL = (
+    "number",
+    "filed_at",
+    "requesting_institution",
+    "clinician",
+    "specialty",
+    "age_band",
+    "priority",
+    "mode",
+    "started_at",
+    "minutes",
+    "partner_institution",
+    "mentor",
+    "outcome",
+)
+"""What a journal has unless somebody chose others."""
+
+
+def unknown(columns: tuple[str, ...]) -> str | None:
+    """Say what is wrong with a choice of columns, in words for whoever chose; None if nothing is."""
+    strange = [name for name in columns if name not in COLUMNS]
+    if strange or not columns or len(set(columns)) < len(columns):
+        return f"must be some of these, each once: {', '.join(COLUMNS)}"
+    return None
