@@ -6,10 +6,8 @@ import dataclasses
 import json
 import sys
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
-from uuid import UUID
 
 import typer
 
@@ -36,7 +34,7 @@ class Stop(Exception):
 
 def main() -> None:
     """Run the command that was typed; a fault of ours to foresee is a sentence, never a traceback."""
-    from api import cli_files  # noqa: F401, PLC0415 - it adds its commands
+    from api import cli_files, cli_reports  # noqa: F401, PLC0415 - they add their commands
     from integrations import postgres  # noqa: PLC0415
     from integrations.world import NotMigrated  # noqa: PLC0415
     from service import crypto  # noqa: PLC0415
@@ -130,7 +128,7 @@ def init(email: Annotated[str, typer.Argument(help="The first admin's address.")
         await facts.make_admin(w, email)
 
     try:
-        _work(begin)
+        in_work(begin)
     except errors.Invalid as error:
         raise Stop(str(error)) from None
     print(f"The registry is loaded; {email} is an admin. They sign in by a link in a mail.")
@@ -145,7 +143,7 @@ def token(email: Annotated[str, typer.Argument(help="The person's address.")]) -
         return await world.tokens.for_email(w, email)
 
     try:
-        print(_work(issue))
+        print(in_work(issue))
     except errors.NotFound:
         msg = "No active person has this address."
         raise Stop(msg) from None
@@ -223,7 +221,7 @@ def verify(
         known = anchors.read(anchor.read_bytes()) if anchor else []
     except anchors.NoAnchor as error:
         raise Stop(str(error)) from None
-    found = _work(lambda _, w: memorandum_log.verify_all(w, known))
+    found = in_work(lambda _, w: memorandum_log.verify_all(w, known))
     lines = [
         {"memorandum_id": str(id_), "ok": one.ok, "entries": one.entries, "first_broken": one.first_broken}
         for id_, one in found.items()
@@ -247,7 +245,7 @@ def write_anchor(
     async def heads(_: "World", w: "Work") -> str:
         return anchors.written(await memorandum_log.anchors(w), w.now)
 
-    text = _work(heads)
+    text = in_work(heads)
     if out is None:
         print(text)
         return
@@ -260,40 +258,6 @@ def write_anchor(
     print(f"{out} tells where every log ends now.")
 
 
-@report.command("memorandum")
-def report_memorandum(
-    memorandum_id: Annotated[UUID, typer.Argument(metavar="ID")],
-    from_: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day.")] = None,
-    until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The first day not counted.")] = None,
-    zone: Annotated[str | None, typer.Option(help="Whose days; the programme's if unset.")] = None,
-    *,
-    as_json: AsJson = False,
-) -> None:
-    """Print a memorandum's figures, as a table or in JSON."""
-    from api import reports as shapes  # noqa: PLC0415
-    from service import errors, reports  # noqa: PLC0415
-    from service.rules import availability  # noqa: PLC0415
-
-    try:
-        told = availability.canonical_zone(zone) if zone else None
-        first, end = from_ and from_.date(), until and until.date()
-        made = _work(lambda _, w: reports.memorandum(w, memorandum_id, first, end, told))
-    except errors.NotFound:
-        msg = "No memorandum has this id."
-        raise Stop(msg) from None
-    except (errors.Invalid, availability.UnknownZone) as error:
-        raise Stop(str(error)) from None
-    if as_json:
-        print(shapes.shown(made).model_dump_json(by_alias=True))
-        return
-    print(f"{made.kind} {made.subject_id}, {made.from_on} until {made.until_on} in {made.zone}")
-    for figure in made.figures:
-        value = "-" if figure.value is None else f"{figure.value:.4g}"
-        print(f"  {figure.name:<34}{value:>12} {figure.unit}")
-        for part in figure.parts:
-            print(f"    {part.key:<32}{'-' if part.value is None else f'{part.value:.4g}':>12}")
-
-
 def _settings(log_level: str | None = None) -> settings.Settings:
     """Read the settings and send the logs where they belong; warns of what is for development only."""
     told = settings.load()
@@ -303,7 +267,7 @@ def _settings(log_level: str | None = None) -> settings.Settings:
     return told
 
 
-def _work(act: Callable[["World", "Work"], Awaitable[T]]) -> T:
+def in_work(act: Callable[["World", "Work"], Awaitable[T]]) -> T:
     """Do `act` in one unit of work of the operator's, without the noise of the logs."""
     from integrations import world  # noqa: PLC0415
     from service import actor  # noqa: PLC0415

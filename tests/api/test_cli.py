@@ -291,6 +291,21 @@ def test_the_report_of_a_memorandum_is_printed_as_a_table_and_in_json(run: Run, 
     ]
 
 
+def test_a_report_is_written_as_any_file(run: Run, installed: Path, tmp_path: Path) -> None:
+    run("demo", "--data-only")
+    memorandum = _first_memorandum(installed)
+    begins = {"json": b'{"kind":"memorandum"', "csv": b"\xef\xbb\xbfrecord,figure", "xlsx": b"PK", "pdf": b"%PDF-"}
+    for form, begin in begins.items():
+        path = tmp_path / f"report.{form}"
+        assert run("report", "memorandum", memorandum, "--format", form, "-o", str(path)) == (0, "", "")
+        assert path.read_bytes().startswith(begin)
+    status, said, complaint = run("report", "memorandum", memorandum, "--format", "csv")
+    assert (status, complaint) == (0, "")
+    assert "hours_to_answer" in said
+    assert "name a file by -o" in run("report", "memorandum", memorandum, "--format", "pdf")[2]
+    assert "No such file" in run("report", "memorandum", memorandum, "-o", f"{tmp_path}/missing/x")[2]
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
