@@ -1,4 +1,7 @@
-"""A receiver of webhooks that only remembers when which came: prints its port, and at the end of its input all."""
+"""A receiver of webhooks that only remembers when which came: prints its port, and at the end of its input all.
+
+`silent` makes it one that never answers.
+"""
 
 import asyncio
 import json
@@ -7,6 +10,7 @@ import time
 
 ARRIVED: dict[str, float] = {}
 _ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
+_IS_SILENT = sys.argv[1:] == ["silent"]
 
 
 class Receiver(asyncio.Protocol):
@@ -28,7 +32,8 @@ class Receiver(asyncio.Protocol):
                 return
             ARRIVED.setdefault(names[b"webhook-id"].decode(), time.time())
             self._read = self._read[whole:]
-            self._transport.write(_ANSWER)
+            if not _IS_SILENT:
+                self._transport.write(_ANSWER)
 
 
 async def listen() -> None:

@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Any
@@ -21,6 +21,7 @@ from service import access, actor, clock, events, subscriptions
 _ALLOW = "127.0.0.1"
 _TOGETHER = 50
 _A_SECOND = 50
+_NEIGHBOURS = 4
 
 
 @dataclass(slots=True)
@@ -31,6 +32,7 @@ class Hospital:
     institution_id: UUID
     process: "subprocess.Popen[str]"
     url: str
+    endpoint_id: UUID
 
     async def happen(self, count: int) -> dict[str, float]:
         """Have so many events in one transaction; gives when each was committed, on the wall clock."""
@@ -47,7 +49,7 @@ class Hospital:
         connection = await asyncpg.connect(self.site.dsn)
         for _ in range(seconds * 4):
             if not await connection.fetchval(
-                "SELECT count(*) FROM delivery WHERE state = 'pending' AND kind = 'webhook'"
+                "SELECT count(*) FROM delivery WHERE state = 'pending' AND endpoint_id = $1", self.endpoint_id
             ):
                 break
             await asyncio.sleep(0.25)
@@ -61,26 +63,26 @@ class Hospital:
 
 
 @asynccontextmanager
-async def _hospital(site: Site) -> AsyncIterator[Hospital]:
+async def _hospital(site: Site, *, is_silent: bool = False) -> AsyncIterator[Hospital]:
     """Have an endpoint, and take it away at the end: what follows is to be measured without it."""
     connection = await asyncpg.connect(site.dsn)
     institution_id: UUID = await connection.fetchval("SELECT id FROM institution ORDER BY id LIMIT 1")
     await connection.close()
     keeper = actor.Actor("person", None, frozenset({actor.Grant("coordinator", institution_id)}))
-    with _sink() as running:
+    with _sink(*(["silent"] if is_silent else [])) as running:
         url = f"http://127.0.0.1:{int((running.stdout or sys.stdin).readline())}/"
         async with site.world.database.work(keeper) as w:
             made = await subscriptions.register(w, {"url": url}, institution_id)
         try:
-            yield Hospital(site, institution_id, running, url)
+            yield Hospital(site, institution_id, running, url, made.row.id)
         finally:
             running.terminate()
             async with site.world.database.work(keeper) as w:
                 await subscriptions.delete(w, await access.visible_webhook_endpoint(w, made.row.id, lock=True))
 
 
-def _sink() -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "bench.hook_sink"]
+def _sink(*words: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "bench.hook_sink", *words]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
 
 
@@ -104,9 +106,15 @@ async def looped(site: Site, count: int) -> float:
         return count / (clock.monotonic() - began)
 
 
-async def drained(site: Site, count: int) -> float:
-    """Have one worker send what waits; gives webhooks a second, from the hundredth on, when it is up and warm."""
-    async with _hospital(site) as hospital:
+async def drained(site: Site, count: int, neighbours: int = 0) -> float:
+    """Have one worker send what waits; gives webhooks a second, from the hundredth on, when it is up and warm.
+
+    As many neighbours are sent the same, and never answer.
+    """
+    async with AsyncExitStack() as stack:
+        for _ in range(neighbours):
+            await stack.enter_async_context(_hospital(site, is_silent=True))
+        hospital = await stack.enter_async_context(_hospital(site))
         for _ in range(count // _TOGETHER):
             await hospital.happen(_TOGETHER)
         with _worker(site):
@@ -121,6 +129,11 @@ async def webhook_lines(site: Site, rounds: int, seconds: int, count: int) -> li
     here, there = median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)
     ratio = median(mine / bare for mine, bare in pairs)
     lines = [at_least("P9 webhooks of one worker", f"{here:,.0f}/s", f"{there:,.0f}/s", ratio, 0.6)]
+    beside = [(await drained(site, count, _NEIGHBOURS), await drained(site, count)) for _ in range(rounds)]
+    here, there = median(pair[0] for pair in beside), median(pair[1] for pair in beside)
+    ratio = median(crowded / alone for crowded, alone in beside)
+    name = f"   the same beside {_NEIGHBOURS} receivers that never answer"
+    lines.append(at_least(name, f"{here:,.0f}/s", f"{there:,.0f}/s", ratio, 0.8))
     async with _hospital(site) as hospital:
         with _worker(site):
             await hospital.happen(1)
