@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import letterbox
 from integrations import calendar, letters, mail
+from rules.values import PROPERTY
 
 READER = Path(__file__).parent / "ical"
 INJECTION = "x\r\nATTENDEE:mailto:evil@evil.example\nMETHOD:PUBLISH\rX:y\u2028\u2029\x85\x0bz\x00"
@@ -65,6 +66,7 @@ def test_inv_03_decoded_lines_end_in_crlf_only() -> None:
     assert ics.count(b"\n") == ics.count(b"\r") == ics.count(b"\r\n")
 
 
+@PROPERTY
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]) | st.sampled_from("їҐ👶🏽\n"), max_size=400))
 def test_inv_04_lines_are_at_most_75_octets_and_whole_characters(text: str) -> None:
     ics = calendar.render(letterbox.an_invite(summary=text, description=text))

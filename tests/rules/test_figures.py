@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rules.values import PROPERTY
 from service.rules import counts, figures
 from service.rules.counts import Answer, Asked, Happened, Numbers, Offers, Spread
 
@@ -21,6 +22,7 @@ def parts(figure: figures.Figure) -> dict[str, float | None]:
     return {part.key: part.value for part in figure.parts}
 
 
+@PROPERTY
 @given(MINUTES)
 def test_gini_is_half_the_mean_difference_over_the_mean(minutes: list[int]) -> None:
     pairs = sum(abs(a - b) for a, b in itertools.product(minutes, repeat=2))
@@ -28,6 +30,7 @@ def test_gini_is_half_the_mean_difference_over_the_mean(minutes: list[int]) -> N
     assert counts.gini(minutes) == pytest.approx(pairs / (2 * len(minutes) * sum(minutes)))
 
 
+@PROPERTY
 @given(MINUTES)
 def test_the_top_quarter_has_at_least_its_part_and_at_most_everything(minutes: list[int]) -> None:
     share = counts.top_quarter_share(minutes)
@@ -40,6 +43,7 @@ def test_four_of_fourteen_are_the_top_quarter() -> None:
     assert counts.top_quarter_share([225] * 4 + [10] * 10) == 0.9
 
 
+@PROPERTY
 @given(st.lists(st.floats(0, 1000), min_size=2, max_size=40))
 def test_quartiles_lie_between_the_two_nearest_values(hours: list[float]) -> None:
     found = counts.spread(hours)

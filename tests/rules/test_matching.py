@@ -6,7 +6,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules.values import BOOK, MENTOR, NOW, OFFICE, case, first, link, mentor, plain_free_cells, rank, utc, wall
+from rules.values import (
+    BOOK,
+    MENTOR,
+    NOW,
+    OFFICE,
+    PROPERTY,
+    case,
+    first,
+    link,
+    mentor,
+    plain_free_cells,
+    rank,
+    utc,
+    wall,
+)
 from service.rules import availability, gate, matching
 from service.rules.availability import DatedHours, Hours, Weekly
 from service.rules.case import Case, Mentor
@@ -96,14 +110,14 @@ mentors = st.builds(
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=100)
+@settings(PROPERTY, max_examples=100)
 @given(cases, mentors, st.integers(0, 16).map(lambda n: NOW + n * timedelta(minutes=4)))
 def test_what_is_proposed_is_what_the_gate_and_both_calendars_allow(asked: Case, asking: Mentor, now: datetime) -> None:
     assert matching.propose(asked, asking, now, BOOK) == tried_one_by_one(asked, asking, now)
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=100)
+@settings(PROPERTY, max_examples=100)
 @given(cases, mentors)
 def test_a_mentor_is_ranked_exactly_when_there_is_something_to_propose(asked: Case, asking: Mentor) -> None:
     proposed = matching.propose(asked, asking, NOW, BOOK)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rules.values import PROPERTY
 from service.rules import sheets
 from service.rules.sheets import Fault
 
@@ -37,6 +38,7 @@ def lines(text: str) -> list[dict[str, str]]:
     return [dict(line.cells) for line in found]
 
 
+@PROPERTY
 @given(st.lists(st.tuples(texts, texts).map(lambda pair: ("x", *pair)), max_size=5))
 def test_what_was_written_is_read(rows: list[tuple[str, str, str]]) -> None:
     assert [tuple(line.values()) for line in lines(sheets.written(COLUMNS, rows))] == rows
@@ -53,6 +55,7 @@ def test_no_cell_begins_as_a_formula_does(cell: str) -> None:
     assert not any(written.startswith(("=", "+", "-", "@", "\t", "\r")) for written in row)
 
 
+@PROPERTY
 @given(st.lists(texts.map(str.strip).filter(bool), max_size=5))
 def test_a_list_in_a_cell_comes_back(values: list[str]) -> None:
     assert sheets.items(sheets.joined(values)) == [value for value in values if value]

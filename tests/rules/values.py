@@ -11,7 +11,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import portion
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from service.rules import matching, policy, transfer
@@ -22,7 +22,8 @@ from service.rules.matching import Candidate, Ranking
 from service.rules.specialties import Tree
 
 DATA = Path(__file__).parents[2] / "service" / "data"
-PROPERTY = settings(deadline=None, max_examples=50)  # a duration is no test
+PROPERTY = settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+"""A duration is no test."""
 NOW = datetime(2026, 11, 16, 8, 0, tzinfo=UTC)  # a Monday, 10:00 in Kyiv, 09:00 in Paris
 CLINICIAN, HOSPITAL, MENTOR, PARTNER, CASE, MEMORANDUM = (UUID(int=n) for n in range(1, 7))
 OFFICE = tuple(Weekly(day, 9 * 60, 17 * 60) for day in range(5))
