@@ -138,7 +138,7 @@ coverage: setup
 
 tests-pg15: setup setup-pg15
 	@echo "== what touches the database, on the oldest PostgreSQL we support"
-	@$(PYTHON) tests/on_pg15.py -q -m "not drill and not slow" tests/integrations/test_schema.py \
+	@$(PYTHON) tests/on_pg15.py -q -n 2 --dist loadfile -m "not drill and not slow" tests/integrations/test_schema.py \
 		$(wildcard tests/service tests/races tests/journeys) $(ARGS)
 
 demo-once: setup

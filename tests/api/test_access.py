@@ -25,6 +25,8 @@ from service import activities, actor, clock, memorandum_log, tables
 from service.work import Work
 from world import MONDAY
 
+pytestmark = pytest.mark.load
+
 Json = dict[str, Any]
 PEOPLE = ("nobody", "clinician", "colleague", "mentor", "rival", "coordinator", "partner", "admin")
 SYSTEMS = ("system", "mentors_system", "scopeless")

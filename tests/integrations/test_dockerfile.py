@@ -65,6 +65,7 @@ def test_everything_that_is_copied_is_let_through() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.load
 def test_its_steps_make_something_that_starts_as_api_and_as_worker(tmp_path: Path) -> None:
     folder = tmp_path / "image"
     command = [sys.executable, str(ROOT / "ops/dockerfile-as-script"), str(folder)]

@@ -109,6 +109,7 @@ async def test_every_mail_of_a_booking_reaches_a_mail_server_once_although_two_w
 
 
 @pytest.mark.slow
+@pytest.mark.load
 async def test_a_worker_killed_again_and_again_loses_nothing_and_repeats_nothing_under_another_name(
     scene: flow.Scene,
 ) -> None:

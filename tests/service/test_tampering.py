@@ -127,6 +127,7 @@ def end_of(entries: Chain) -> chain.Head:
     return chain.Head(len(entries), entries[-1].hash if entries else chain.GENESIS)
 
 
+@pytest.mark.load
 async def test_a_thousand_edits_of_five_kinds_are_all_found_where_they_are(world: World) -> None:
     async with world.database.work(actor.TIMER) as w:
         _, entries = await chained(w, LENGTH)
