@@ -47,6 +47,7 @@ _UNAVAILABLE = {
     "08006",
     "08001",
 }
+_CUT = "InternalClientError"  # the server said goodbye on this connection, which is not closed yet
 _BAD_INPUT = {"22021", "22P05", "22P02", "22003", "22007", "22008", "22023"}
 
 _LOCK = sa.text(
@@ -261,8 +262,9 @@ def _translated(error: DBAPIError) -> Exception:
         name = getattr(getattr(error.orig, "__cause__", None), "constraint_name", None)
         if name in CONSTRAINTS:
             return CONSTRAINTS[name]()
-    if state in _UNAVAILABLE or error.connection_invalidated:
+    fault = "" if state else type(getattr(error.orig, "__cause__", None)).__name__  # the driver's own
+    if state in _UNAVAILABLE or error.connection_invalidated or fault == _CUT:
         return errors.Unavailable()
-    if state in _BAD_INPUT or (not state and type(getattr(error.orig, "__cause__", None)).__name__ == "DataError"):
+    if state in _BAD_INPUT or fault == "DataError":
         return errors.Invalid("", "a value is outside what can be stored")
     return error
