@@ -94,9 +94,10 @@ def worker() -> None:
     told = _settings()
 
     async def work() -> None:
+        stop = _stopped()  # before there is a database to leave running
         timeout = told.job_statement_timeout_ms
         async with world.opened(told, purpose="worker", statement_timeout_ms=timeout) as opened:
-            await jobs.run(opened, _stopped())
+            await jobs.run(opened, stop)
 
     asyncio.run(work())
 
