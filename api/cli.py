@@ -66,7 +66,7 @@ def serve(
     from integrations import postgres, world  # noqa: PLC0415
 
     told = _settings()
-    _outlive_sigterm()
+    _leave_on_sigterm()
     with contextlib.ExitStack() as stack:
         if told.is_embedded:  # held here, so that it outlives each of the processes
             stack.enter_context(postgres.running(told.data_dir))
@@ -160,7 +160,7 @@ def demo(
     from api import demo as walk  # noqa: PLC0415
 
     told = _settings(log_level="warning")
-    _outlive_sigterm()
+    _leave_on_sigterm()
     try:
         asyncio.run(walk.run(told, port=port, once=once, data_only=data_only))
     except walk.StepFailed as error:
@@ -292,11 +292,11 @@ async def _seen(world: "contextlib.AbstractAsyncContextManager[World]") -> None:
         pass
 
 
-def _outlive_sigterm() -> None:
-    """Let what follows clean up: uvicorn, once it has ended, raises the signal that ended it again."""
+def _leave_on_sigterm() -> None:
+    """Let SIGTERM unwind what is open: it may come before uvicorn listens, and uvicorn raises it again at its end."""
     import signal  # noqa: PLC0415
 
-    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
 def _stopped() -> asyncio.Event:

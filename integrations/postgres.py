@@ -95,10 +95,10 @@ def running(data_dir: Path, *, fast_unsafe: bool = False) -> Iterator[Server]:
     folder = _folder(data_dir.resolve())
     installation = _installation(folder)
     with (folder / "users.lock").open("a") as users:
-        with _exclusive(folder):
-            fcntl.flock(users, fcntl.LOCK_SH)
-            server = _ensure_running(installation, folder, fast_unsafe=fast_unsafe)
-        try:
+        try:  # around the start too: whoever is told to leave while the server starts must not leave it behind
+            with _exclusive(folder):
+                fcntl.flock(users, fcntl.LOCK_SH)
+                server = _ensure_running(installation, folder, fast_unsafe=fast_unsafe)
             yield server
         finally:
             with _exclusive(folder):
@@ -150,7 +150,8 @@ def _stop_if_last(installation: Installation, folder: Path, users: int) -> None:
         fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return
-    stop(installation, folder / "data")
+    if (folder / "data").exists():
+        stop(installation, folder / "data")
     remembered = folder / _REMEMBERED
     if remembered.exists():
         shutil.rmtree(remembered.read_text(), ignore_errors=True)

@@ -258,6 +258,28 @@ def test_the_server_serves_until_it_is_told_to_stop(tmp_path_factory: pytest.Tem
 
 
 @pytest.mark.slow
+def test_a_server_told_to_stop_while_it_starts_ends_and_leaves_no_database(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    data_dir = tmp_path_factory.mktemp("hasty")
+    running = data_dir / "postgres/data/postmaster.pid"
+    environment = os.environ | {"POBRATYM_DATA_DIR": str(data_dir)}
+    server = subprocess.Popen(
+        [*PROGRAM, "serve", "--port", str(_free_port())], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        _until(running.exists, server)
+        server.send_signal(signal.SIGTERM)
+        _, logged = server.communicate(timeout=60)
+    finally:
+        server.kill()
+
+    assert server.returncode == 0, logged
+    assert "Uvicorn running" not in logged
+    assert not running.exists()
+
+
+@pytest.mark.slow
 def test_a_token_made_in_another_terminal_opens_a_server_on_any_port(run: Run, installed: Path) -> None:
     run("demo", "--data-only")
     port = _free_port()
