@@ -88,6 +88,8 @@ def serve(
 @commands.command()
 def worker() -> None:
     """Deliver what is due and keep the timers, until stopped; as many as wanted."""
+    import uvloop  # noqa: PLC0415
+
     from integrations import worker as jobs  # noqa: PLC0415
     from integrations import world  # noqa: PLC0415
 
@@ -99,7 +101,7 @@ def worker() -> None:
         async with world.opened(told, purpose="worker", statement_timeout_ms=timeout) as opened:
             await jobs.run(opened, stop)
 
-    asyncio.run(work())
+    uvloop.run(work())
 
 
 @commands.command()

@@ -13,6 +13,8 @@ from uuid import UUID
 
 import asyncpg
 
+from service.rules import availability
+
 RANKED_50 = 100
 RANKED_1000 = 2100
 ACCEPTING = 23
@@ -41,13 +43,14 @@ async def populate(connection: asyncpg.Connection, now: datetime, mentors: int, 
     async with connection.transaction():
         await connection.execute("SET LOCAL session_replication_role = replica")
         ranked = CROWD_FROM - 1
+        zones = availability.TZDATA_VERSION  # else a worker begins by looking at every appointment anew
         for part, values in (
             ("places", [now, mentors]),
             ("memoranda", [now, mentors]),
             ("people", [now, mentors, ranked]),
-            ("past", [now, mentors, "big", cases]),
-            ("past", [now, mentors, "small", cases // 10]),
-            ("ahead", [now, mentors]),
+            ("past", [now, mentors, "big", cases, zones]),
+            ("past", [now, mentors, "small", cases // 10, zones]),
+            ("ahead", [now, mentors, zones]),
             ("open", [now]),
         ):
             await _run(connection, part, values)
