@@ -10,7 +10,8 @@ import json
 from array import array
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -35,7 +36,8 @@ WITH clean AS MATERIALIZED (
   WHERE programme_id = :id AND from_at >= :since AND until_at <= :till AND made_at <= :now
   AND NOT EXISTS (SELECT 1 FROM report_mark m WHERE m.programme_id = :id AND m.at >= p.from_at AND m.at < p.until_at)
 )
-SELECT p.* FROM clean JOIN report_piece p ON p.programme_id = :id AND p.from_at = clean.from_at
+SELECT p.from_at, p.until_at, counted, hours, asked_mentors, mentors, minutes
+FROM clean JOIN report_piece p ON p.programme_id = :id AND p.from_at = clean.from_at
                                          AND p.until_at = clean.until_at
 WHERE NOT EXISTS (SELECT 1 FROM clean wider WHERE wider.from_at <= clean.from_at AND wider.until_at >= clean.until_at
                   AND wider.until_at - wider.from_at > clean.until_at - clean.from_at)
@@ -54,11 +56,11 @@ WHERE programme_id = :id AND opened_at >= :since AND opened_at < :till AND answe
 """)
 
 
-async def cover(w: Work, programme_id: UUID, during: Interval) -> tuple[list[counts.Tally], list[Interval]]:
-    """Give the pieces that hold within the period, widest first, and what of it they leave out."""
+async def cover(w: Work, programme_id: UUID, during: Interval) -> tuple[counts.Tally, list[Interval]]:
+    """Give the sum of the pieces that hold within the period, not to be written to, and what of it they leave out."""
     rows = (await w.sql(_CLEAN, {"id": programme_id, "since": during[0], "till": during[1], "now": w.now})).all()
     rest = intervals.subtract([during], [(row.from_at, row.until_at) for row in rows])
-    return [_unpacked(row) for row in rows], rest
+    return _sum(*[_Packed(*row[2:]) for row in rows]), rest
 
 
 async def fold(database: Database) -> int:
@@ -80,7 +82,9 @@ async def wrong(w: Work) -> list[tuple[UUID, Interval]]:
         bound = {"id": programme_id, "since": _MONDAY, "till": w.now, "now": w.now}
         for row in (await w.sql(_CLEAN, bound)).all():
             unit = (row.from_at, row.until_at)
-            if _unpacked(row) != await tallies.tally(w, tallies.PROGRAMME, tallies.values(programme_id), [unit]):
+            if _unpacked(_Packed(*row[2:])) != await tallies.tally(
+                w, tallies.PROGRAMME, tallies.values(programme_id), [unit]
+            ):
                 found.append((programme_id, unit))
     return found
 
@@ -145,10 +149,26 @@ async def _keep(w: Work, programme_id: UUID, unit: Interval, made: counts.Tally)
             col(piece.programme_id) == programme_id, col(piece.from_at) == unit[0], col(piece.until_at) == unit[1]
         )
     )
-    w.add(piece(programme_id=programme_id, from_at=unit[0], until_at=unit[1], made_at=w.now, **_packed(made)))
+    w.add(piece(programme_id=programme_id, from_at=unit[0], until_at=unit[1], made_at=w.now, **_packed(made)._asdict()))
 
 
-def _packed(made: counts.Tally) -> dict[str, Any]:
+@lru_cache(maxsize=8)
+def _sum(*pieces: "_Packed") -> counts.Tally:
+    """Add the pieces up: kept under all that is in them, so it cannot be an old sum. Reports ask for the same again."""
+    return counts.total([_unpacked(each) for each in pieces])
+
+
+class _Packed(NamedTuple):
+    """What a row of `report_piece` keeps of a tally: JSON, and arrays of ids and numbers as bytes."""
+
+    counted: str
+    hours: bytes
+    asked_mentors: bytes
+    mentors: bytes
+    minutes: bytes
+
+
+def _packed(made: counts.Tally) -> _Packed:
     hours = array("d")
     cohorts: dict[str, Any] = {}
     for priority, cohort in made.cohorts.items():
@@ -165,25 +185,25 @@ def _packed(made: counts.Tally) -> dict[str, Any]:
         "partners": made.partners,
         "requesters": made.requesters,
     }
-    return {
-        "counted": json.dumps(counted, separators=(",", ":")),
-        "hours": hours.tobytes(),
-        "asked_mentors": b"".join(sorted(made.asked_mentors)),
-        "mentors": b"".join(made.mentor_minutes),
-        "minutes": array("i", made.mentor_minutes.values()).tobytes(),
-    }
+    return _Packed(
+        json.dumps(counted, separators=(",", ":")),
+        hours.tobytes(),
+        b"".join(sorted(made.asked_mentors)),
+        b"".join(made.mentor_minutes),
+        array("i", made.mentor_minutes.values()).tobytes(),
+    )
 
 
-def _unpacked(row: Any) -> counts.Tally:  # noqa: ANN401 - a row of report_piece
-    told = json.loads(row.counted)
-    hours = array("d", row.hours).tolist()
+def _unpacked(packed: _Packed) -> counts.Tally:
+    told = json.loads(packed.counted)
+    hours = array("d", packed.hours).tolist()
     made = counts.Tally(
         offers=told["offers"],
         most_in_week=told["most_in_week"],
         happened={tuple(each[:5]): (each[5], each[6]) for each in told["happened"]},
         answers={tuple(each[:3]): each[3] for each in told["answers"]},
-        asked_mentors=set(_cut(row.asked_mentors)),
-        mentor_minutes=dict(zip(_cut(row.mentors), array("i", row.minutes), strict=True)),
+        asked_mentors=set(_cut(packed.asked_mentors)),
+        mentor_minutes=dict(zip(_cut(packed.mentors), array("i", packed.minutes), strict=True)),
         areas=told["areas"],
         partners=told["partners"],
         requesters=told["requesters"],

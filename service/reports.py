@@ -294,7 +294,7 @@ async def _tally(w: Work, scope: tallies.Scope, subject: Mapping[str, Any], duri
     if scope.kind != tallies.PROGRAMME.kind:
         return await tallies.tally(w, scope, subject, [during])
     folded, spans = await pieces.cover(w, subject["id"], during)
-    return counts.total([*folded, await tallies.tally(w, scope, subject, spans)])
+    return counts.total([folded, await tallies.tally(w, scope, subject, spans)])
 
 
 def _agreements(agreed: Sequence[tallies.Agreed], now: datetime) -> list[Figure]:
