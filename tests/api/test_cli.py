@@ -1,15 +1,9 @@
 import asyncio
 import json
-import os
-import signal
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 import sqlalchemy as sa
 
@@ -18,7 +12,6 @@ from integrations import logs, postgres, settings, world
 from service import actor, clock
 
 Run = Callable[..., tuple[int, str, str]]
-PROGRAM = [sys.executable, "-c", "from api.cli import main; main()"]
 
 
 @pytest.fixture(scope="module")
@@ -234,67 +227,6 @@ def test_one_person_is_given_out_and_taken_out(run: Run, tmp_path: Path) -> None
     assert run("person", "export", who, str(file))[2] == "Nobody has this address.\n"
 
 
-@pytest.mark.slow
-def test_the_server_serves_until_it_is_told_to_stop(tmp_path_factory: pytest.TempPathFactory) -> None:
-    data_dir, port = tmp_path_factory.mktemp("alone"), _free_port()
-    environment = os.environ | {"POBRATYM_DATA_DIR": str(data_dir)}
-    server = subprocess.Popen(
-        [*PROGRAM, "serve", "--port", str(port)],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        ready = _when_ready(f"http://127.0.0.1:{port}/health/ready", server)
-    finally:
-        server.send_signal(signal.SIGTERM)
-        _, logged = server.communicate(timeout=60)
-
-    assert ready.json() == {"status": "ready", "reasons": []}
-    assert "Application shutdown complete" in logged
-    assert not (data_dir / "postgres/data/postmaster.pid").exists()
-    assert all(json.loads(line) for line in logged.splitlines())
-
-
-@pytest.mark.slow
-def test_a_server_told_to_stop_while_it_starts_ends_and_leaves_no_database(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    data_dir = tmp_path_factory.mktemp("hasty")
-    running = data_dir / "postgres/data/postmaster.pid"
-    environment = os.environ | {"POBRATYM_DATA_DIR": str(data_dir)}
-    server = subprocess.Popen(
-        [*PROGRAM, "serve", "--port", str(_free_port())], env=environment, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        _until(running.exists, server)
-        server.send_signal(signal.SIGTERM)
-        _, logged = server.communicate(timeout=60)
-    finally:
-        server.kill()
-
-    assert server.returncode == 0, logged
-    assert "Uvicorn running" not in logged
-    assert not running.exists()
-
-
-@pytest.mark.slow
-def test_a_token_made_in_another_terminal_opens_a_server_on_any_port(run: Run, installed: Path) -> None:
-    run("demo", "--data-only")
-    port = _free_port()
-    environment = os.environ | {"POBRATYM_DATA_DIR": str(installed), "POBRATYM_LOG_LEVEL": "error"}
-    with subprocess.Popen([*PROGRAM, "serve", "--port", str(port)], env=environment, text=True) as server:
-        try:
-            _when_ready(f"http://127.0.0.1:{port}/health/ready", server)
-            bearer = run("token", "mentor@lille.example")[1].strip()
-            answer = httpx.get(f"http://127.0.0.1:{port}/v1/me", headers={"Authorization": f"Bearer {bearer}"})
-        finally:
-            server.terminate()
-
-    assert answer.status_code == 200, answer.text
-
-
 def test_the_report_of_a_memorandum_is_printed_as_a_table_and_in_json(run: Run, installed: Path) -> None:
     run("demo", "--data-only")
     memorandum = _first_memorandum(installed)
@@ -342,19 +274,6 @@ def test_a_report_of_nothing_known_is_a_sentence(run: Run, words: tuple[str, ...
     assert "Traceback" not in complained
 
 
-@pytest.mark.slow
-def test_a_worker_works_until_it_is_told_to_stop(installed: Path) -> None:
-    environment = os.environ | {"POBRATYM_DATA_DIR": str(installed)}
-    worker = subprocess.Popen([*PROGRAM, "worker"], env=environment, stderr=subprocess.PIPE, text=True)
-    try:
-        _until(lambda: _listeners(installed) > 0, worker)
-    finally:
-        worker.send_signal(signal.SIGTERM)
-        worker.communicate(timeout=60)
-
-    assert worker.returncode == 0
-
-
 def _sockets(data_dir: Path) -> Path:
     with postgres.running(data_dir) as server:
         return server.socket_folder
@@ -379,45 +298,3 @@ def _first_memorandum(data_dir: Path) -> str:
             return str((await w.sql(sa.text("SELECT id FROM memorandum ORDER BY id LIMIT 1"))).scalar_one())
 
     return asyncio.run(first())
-
-
-def _listeners(data_dir: Path) -> int:
-    async def count() -> int:
-        async with (
-            world.opened(settings.Settings(data_dir=data_dir)) as opened,
-            opened.database.work(actor.TIMER) as w,
-        ):
-            workers = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pobratym worker'"
-            return int((await w.sql(sa.text(workers))).scalar_one())
-
-    return asyncio.run(count())
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
-def _when_ready(url: str, server: subprocess.Popen[str]) -> httpx.Response:
-    answers: list[httpx.Response] = []
-
-    def is_ready() -> bool:
-        try:
-            answers.append(httpx.get(url))
-        except httpx.TransportError:
-            return False
-        return answers[-1].status_code == 200
-
-    _until(is_ready, server)
-    return answers[-1]
-
-
-def _until(holds: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    for _ in range(600):
-        if holds():
-            return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.2)
-    raise TimeoutError
