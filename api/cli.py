@@ -188,7 +188,8 @@ def listen(
     from api import listen as receiver  # noqa: PLC0415
 
     console = Console()
-    console.print(receiver.HINT.format(host=host, port=port, store=store))
+    hint = receiver.HINT.format(host=host, port=port, store=store)
+    console.print(hint, markup=False, highlight=False, soft_wrap=True)  # its commands are to be copied
     asyncio.run(receiver.run(receiver.Listener(store, secret, console), host, port, events_from, token))
 
 

@@ -20,7 +20,7 @@ Message = dict[str, Any]
 _LONGEST_BODY = 1_000_000
 _POLL_SECONDS = 2.0
 HINT = """\
-Listening on [bold]http://{host}:{port}/[/] — arrivals go to {store}
+Listening on http://{host}:{port}/ — arrivals go to {store}
 
 To have events sent here from a Pobratym on this machine, start it with
   POBRATYM_OUTBOUND_ALLOW=127.0.0.1 .venv/bin/pobratym serve
@@ -56,13 +56,13 @@ class Listener:
     def take(self, headers: Mapping[str, str], body: bytes) -> int:
         """Show and keep a webhook; gives the status to answer."""
         if self._secret is not None and not webhooks.is_genuine(self._secret, headers, body, clock.wall()):
-            self._console.print("[red]refused[/]: the signature is not made with this secret, or is not of now")
+            self.complain("refused: the signature is not made with this secret, or is not of now")
             return 400
         try:
             event = json.loads(body)
             self.keep(str(headers.get("webhook-id", "")), event, "verified" if self._secret else "unverified")
         except (ValueError, KeyError, TypeError):
-            self._console.print("[red]refused[/]: this is no event")
+            self.complain("refused: this is no event")
             return 400
         return 204
 
@@ -76,6 +76,10 @@ class Listener:
             self._seen.add(event_id)
             with self._store.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"id": event_id, **event, "how": how}, ensure_ascii=False) + "\n")
+
+    def complain(self, said: str) -> None:
+        """Show what went wrong."""
+        self._console.print(said, style="red", markup=False, highlight=False, soft_wrap=True)
 
     async def ask(self, client: httpx.AsyncClient, cursor: str | None = None) -> str:
         """Show and keep the events behind the cursor; gives the next cursor."""
@@ -93,7 +97,9 @@ async def run(listener: Listener, host: str, port: int, source: str | None, toke
     """Listen until interrupted; beside that, ask `source` for events, if it is named."""
     import uvicorn  # noqa: PLC0415 - slow to import
 
-    config = uvicorn.Config(listener.app, host=host, port=port, log_config=None, lifespan="off", server_header=False)
+    config = uvicorn.Config(
+        listener.app, host=host, port=port, interface="asgi3", log_config=None, lifespan="off", server_header=False
+    )  # a bound method is not known for what it is
     async with asyncio.TaskGroup() as tasks:
         asking = tasks.create_task(_ask_again(listener, source, token)) if source else None
         await uvicorn.Server(config).serve()
@@ -106,5 +112,8 @@ async def _ask_again(listener: Listener, source: str, token: str | None) -> None
     headers = {"Authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(base_url=source, headers=headers, trust_env=False) as client:
         while True:
-            cursor = await listener.ask(client, cursor)
+            try:
+                cursor = await listener.ask(client, cursor)
+            except httpx.HTTPError as error:  # it may be starting anew; a token ends after some minutes
+                listener.complain(f"{source} gave no events: {str(error).partition(chr(10))[0]}")
             await asyncio.sleep(_POLL_SECONDS)

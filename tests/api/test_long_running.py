@@ -1,6 +1,7 @@
 """The programs that run until they are told to stop, each as a process of its own."""
 
 import asyncio
+import base64
 import json
 import os
 import signal
@@ -15,8 +16,8 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from integrations import postgres, settings, world
-from service import actor
+from integrations import postgres, settings, webhooks, world
+from service import actor, clock
 
 PROGRAM = [sys.executable, "-c", "from api.cli import main; main()"]
 pytestmark = pytest.mark.slow
@@ -89,6 +90,32 @@ def test_a_token_made_in_another_terminal_opens_a_server_on_any_port(installed: 
     assert answer.status_code == 200, answer.text
 
 
+def test_the_receiver_takes_what_is_signed_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    port, key = _free_port(), base64.b64encode(bytes(32)).decode()
+    url = f"http://127.0.0.1:{port}/"
+    listener = subprocess.Popen(
+        [*PROGRAM, "listen", "--port", str(port), "--secret", f"whsec_{key}"],
+        cwd=tmp_path,
+        env=os.environ | {"COLUMNS": "60", "PYTHONPATH": str(Path.cwd())},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        _when_ready(url, listener, 405)
+        body = b'{"type":"offer.sent","timestamp":"2026-11-20T10:35:00Z","data":{"id":"1"}}'
+        signed = webhooks.headers_of("event-1", body, clock.wall(), "v1", [key])
+        answers = [httpx.post(url, content=content, headers=signed).status_code for content in (body, body + b" ")]
+    finally:
+        listener.send_signal(signal.SIGINT)
+        said, complaint = listener.communicate(timeout=60)
+
+    assert answers == [204, 400]
+    assert json.loads((tmp_path / "webhooks.jsonl").read_text())["how"] == "verified"
+    assert '-H "Content-Type: application/json" \\\n' in said  # whole, however narrow the terminal: it is to be copied
+    assert complaint == ""
+
+
 def test_a_worker_works_until_it_is_told_to_stop(installed: Path) -> None:
     environment = os.environ | {"POBRATYM_DATA_DIR": str(installed)}
     worker = subprocess.Popen([*PROGRAM, "worker"], env=environment, stderr=subprocess.PIPE, text=True)
@@ -120,7 +147,7 @@ def _free_port() -> int:
         return port
 
 
-def _when_ready(url: str, server: subprocess.Popen[str]) -> httpx.Response:
+def _when_ready(url: str, server: subprocess.Popen[str], status: int = 200) -> httpx.Response:
     answers: list[httpx.Response] = []
 
     def is_ready() -> bool:
@@ -128,7 +155,7 @@ def _when_ready(url: str, server: subprocess.Popen[str]) -> httpx.Response:
             answers.append(httpx.get(url))
         except httpx.TransportError:
             return False
-        return answers[-1].status_code == 200
+        return answers[-1].status_code == status
 
     _until(is_ready, server)
     return answers[-1]
