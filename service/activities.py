@@ -116,13 +116,33 @@ async def _added(
     programme = await w.session.get_one(tables.Programme, programme_id)
     check(w, done, programme.zone)
     await _check_known(w, done)
-    row_id = clock.new_id()
-    row = tables.Activity(
+    row = made(w, programme_id, memorandum_id, done, corrects=corrects.id if corrects else None)
+    row.published_kind = corrects.published_kind if corrects and corrects.kind == done.kind else None
+    await add(w, row, done.specialties, done.places)
+    parties = await _parties(w, memorandum_id)
+    audience = events.Audience(
+        programme_id, memorandum_id, (*parties, *(place.institution_id for place in done.places))
+    )
+    events.record(w, "activity.logged", None, row.id, audience, state=row.kind, corrects=row.corrects)
+    return View(row, tuple(sorted(set(done.specialties))), tuple(done.places), done.note)
+
+
+def made(
+    w: Work,
+    programme_id: UUID,
+    memorandum_id: UUID | None,
+    done: Done,
+    *,
+    row_id: UUID | None = None,
+    corrects: UUID | None = None,
+) -> tables.Activity:
+    """Give the activity's row, its note sealed, to be kept; how others name it is the caller's to add."""
+    row_id = row_id or clock.new_id()
+    return tables.Activity(
         id=row_id,
         programme_id=programme_id,
         memorandum_id=memorandum_id,
         kind=done.kind,
-        published_kind=corrects.published_kind if corrects and corrects.kind == done.kind else None,
         on_date=done.on,
         period=done.period,
         from_on=done.from_on,
@@ -132,17 +152,10 @@ async def _added(
         people_count=done.people[1] if done.people else None,
         note=w.seal(done.note, row_id),
         source=done.source,
-        corrects=corrects.id if corrects else None,
+        corrects=corrects,
         logged_by=w.actor.person_id,
         created_at=w.now,
     )
-    await add(w, row, done.specialties, done.places)
-    parties = await _parties(w, memorandum_id)
-    audience = events.Audience(
-        programme_id, memorandum_id, (*parties, *(place.institution_id for place in done.places))
-    )
-    events.record(w, "activity.logged", None, row_id, audience, state=row.kind, corrects=row.corrects)
-    return View(row, tuple(sorted(set(done.specialties))), tuple(done.places), done.note)
 
 
 async def add(w: Work, row: tables.Activity, specialties: Sequence[str], places: Sequence[Place]) -> None:

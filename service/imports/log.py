@@ -228,7 +228,8 @@ def _add_activity(
         desk.refuse_error(row, error)
     if len(desk.faults) > faults:
         return None
-    made = _activity(desk.w, values, done, programme_id, memorandum_id)
+    made = activities.made(desk.w, programme_id, memorandum_id, done, row_id=values["id"], corrects=values["corrects"])
+    made.code, made.published_kind = values["code"], values["published_kind"]
     logged[made.id] = (memorandum_id, False)
     if made.corrects is not None:
         logged[made.corrects] = (memorandum_id, True)
@@ -238,32 +239,6 @@ def _add_activity(
     audience = events.Audience(programme_id, memorandum_id, (*parties, *places))
     events.record(desk.w, "activity.logged", None, made.id, audience, state=made.kind, corrects=made.corrects)
     return memorandum_id, activities.keep(desk.w, made, done.specialties, done.places)
-
-
-def _activity(
-    w: Work, values: Mapping[str, Any], done: activities.Done, programme_id: UUID, memorandum_id: UUID | None
-) -> tables.Activity:
-    row_id = values["id"] or clock.new_id()
-    return tables.Activity(
-        id=row_id,
-        code=values["code"],
-        programme_id=programme_id,
-        memorandum_id=memorandum_id,
-        kind=done.kind,
-        published_kind=values["published_kind"],
-        on_date=done.on,
-        period=done.period,
-        from_on=done.from_on,
-        until_on=done.until_on,
-        days=done.days,
-        people_op=done.people[0] if done.people else None,
-        people_count=done.people[1] if done.people else None,
-        note=w.seal(done.note, row_id),
-        source=done.source,
-        corrects=values["corrects"],
-        logged_by=w.actor.person_id,
-        created_at=w.now,
-    )
 
 
 def _case(w: Work, values: Mapping[str, Any], made: tables.Session) -> tables.Consultation:
