@@ -4,7 +4,6 @@ import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
-from uuid import UUID
 
 import typer
 
@@ -20,12 +19,13 @@ if TYPE_CHECKING:
 
 Form = Literal["table", "json", "csv", "xlsx", "pdf"]
 _FILES_ONLY = ("xlsx", "pdf")
+_A = {"memorandum": "a memorandum", "programme": "a programme", "institution": "an institution"}
 
 
 def _command(kind: str) -> None:
-    @cli.report.command(kind, help=f"Print the figures of a {kind}, or write them as a file.")
+    @cli.report.command(kind, help=f"Print the figures of {_A[kind]}, or write them as a file.")
     def of_subject(  # noqa: PLR0913 - what may be said
-        subject_id: Annotated[UUID, typer.Argument(metavar="ID")],
+        subject: Annotated[str, typer.Argument(metavar="ID", help="Its id or its code.")],
         from_: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day.")] = None,
         until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The first day not counted.")] = None,
         zone: Annotated[str | None, typer.Option(help="Whose days; the programme's or institution's if unset.")] = None,
@@ -40,20 +40,20 @@ def _command(kind: str) -> None:
             msg = f"{asked} is no text for a terminal: name a file by -o."
             raise cli.Stop(msg)
         days = from_ and from_.date(), until and until.date()
-        made, write = _read(kind, subject_id, (*days, zone), asked, lang)
+        made, write = _read(kind, subject, (*days, zone), asked, lang)
         _give(made, write, asked, out)
 
 
-for _kind in ("memorandum", "programme", "institution"):
+for _kind in _A:
     _command(_kind)
 
 
 def _read(
-    kind: str, subject_id: UUID, period: "Wanted", form: Form, lang: str
+    kind: str, subject: str, period: "Wanted", form: Form, lang: str
 ) -> "tuple[Report, Callable[[], BinaryIO] | None]":
     """Give the report, and what writes it as a file if it is one; files and JSON have the period before and months."""
     from api import reports as shapes  # noqa: PLC0415
-    from service import errors, reports  # noqa: PLC0415
+    from service import errors, registry, reports  # noqa: PLC0415
     from service.rules import availability  # noqa: PLC0415
 
     makers = {"memorandum": reports.memorandum, "programme": reports.programme, "institution": reports.institution}
@@ -62,6 +62,7 @@ def _read(
     async def read(_: "World", w: "Work") -> "tuple[Report, Callable[[], BinaryIO] | None]":
         from_on, until_on, zone = period
         told = availability.canonical_zone(zone) if zone else None
+        subject_id = await registry.id_of(w, kind, subject)
         made = await makers[kind](w, subject_id, from_on, until_on, told, compare=is_whole, by_month=is_whole)
         if form == "table" or form == "json":  # noqa: PLR1714 - so that the types see it
             return made, None
@@ -70,7 +71,7 @@ def _read(
     try:
         return cli.in_work(read)
     except errors.NotFound:
-        msg = f"No {kind} has this id."
+        msg = f"No {kind} has this id or code."
         raise cli.Stop(msg) from None
     except (errors.Invalid, availability.UnknownZone) as error:
         raise cli.Stop(str(error)) from None

@@ -255,6 +255,7 @@ def test_a_report_is_written_as_any_file(run: Run, installed: Path, tmp_path: Pa
     status, said, complaint = run("report", "memorandum", memorandum, "--format", "csv")
     assert (status, complaint) == (0, "")
     assert "hours_to_answer" in said
+    assert run("report", "programme", "ua-imp", "--format", "json")[1].startswith('{"kind":"programme"')
     assert "name a file by -o" in run("report", "memorandum", memorandum, "--format", "pdf")[2]
     assert "No such file" in run("report", "memorandum", memorandum, "-o", f"{tmp_path}/missing/x")[2]
 
@@ -262,7 +263,7 @@ def test_a_report_is_written_as_any_file(run: Run, installed: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("00000000-0000-7000-8000-000000000000",), "No memorandum has this id.\n"),
+        (("00000000-0000-7000-8000-000000000000",), "No memorandum has this id or code.\n"),
         (("00000000-0000-7000-8000-000000000000", "--zone", "Mars/Olympus"), "not a canonical name"),
     ],
 )
