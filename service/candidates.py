@@ -6,6 +6,7 @@ It decides nothing: `rules.gate` and `rules.matching` do.
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache, lru_cache
 from importlib import resources
@@ -24,6 +25,8 @@ from service.rules.case import Case, Link, Mentor, Rulebook
 from service.rules.intervals import Interval
 from service.work import Work
 
+ENOUGH = 10
+"""From so many candidates on, nobody needs to know whom else a memorandum would reach."""
 NEAR_MISSES = 50
 """Mentors of the asked specialty whom no memorandum reaches: listed so that a coordinator sees why."""
 OTHERS = 20
@@ -240,14 +243,12 @@ async def mentors(
     asked: Case,
     *,
     people: Collection[UUID] | None = None,
-    near: Collection[str] = (),
     but_appointment: UUID | None = None,
     at: datetime | None = None,
 ) -> list[Mentor]:
     """Load the mentors whom a memorandum of any status links with the requester, or just `people`.
 
-    `near` names specialties whose other mentors are loaded too, some of any other besides; the minutes left of a
-    budget are those of the period of `at`, or now.
+    The minutes left of a budget are those of the period of `at`, or now.
     """
     if people is not None:
         rows = await _rows(w, consultation, asked, (), people, but_appointment)
@@ -261,15 +262,17 @@ async def mentors(
         but_appointment=but_appointment,
     )
     if people is None:
-        more = await _near(w, near, links) if near else ()
-        rows = await _rows(w, consultation, asked, links, more, but_appointment)
+        rows = await _rows(w, consultation, asked, links, (), but_appointment)
     found = {institution_id: tuple(by_which) for institution_id, by_which in links.items()}
     return [_mentor(row, found.get(row.institution_id, ())) for row in rows]
 
 
-async def _near(w: Work, codes: Collection[str], institutions: Collection[UUID]) -> Sequence[UUID]:
-    values = {"codes": list(codes), "institutions": list(institutions), "most": NEAR_MISSES, "others": OTHERS}
-    return (await w.sql(_NEAR, values)).scalars().all()
+async def _near(w: Work, consultation: tables.Consultation, asked: Case, linked: Collection[Mentor]) -> list[Mentor]:
+    """Load some mentors of the asked specialty whom no memorandum links, and a few of any other."""
+    institutions = {mentor.institution_id for mentor in linked}
+    values = {"codes": [asked.specialty], "institutions": list(institutions), "most": NEAR_MISSES, "others": OTHERS}
+    people = (await w.sql(_NEAR, values)).scalars().all()
+    return [_mentor(row, ()) for row in await _rows(w, consultation, asked, (), people, None)]
 
 
 async def _rows(
@@ -361,8 +364,14 @@ async def ranking(
     but: Collection[UUID] = (),
     near: bool = False,
 ) -> tuple[matching.Ranking, Case]:
-    """Rank who may and can answer, without the mentors in `but`; with `near`, name also those no memorandum reaches."""
+    """Rank who may and can answer, without the mentors in `but`.
+
+    With `near`, and few candidates, some whom no memorandum reaches are named among the excluded.
+    """
     asked = await case(w, consultation)
-    codes = [consultation.specialty_code] if near else []
-    found = [m for m in await mentors(w, consultation, asked, near=codes) if m.person_id not in but]
-    return matching.rank(asked, found, w.now, book, limit=limit), asked
+    linked = await mentors(w, consultation, asked)
+    ranked = matching.rank(asked, [m for m in linked if m.person_id not in but], w.now, book, limit=limit)
+    if near and len(ranked.candidates) < ENOUGH:
+        beside = matching.rank(asked, await _near(w, consultation, asked, linked), w.now, book, limit=0)
+        ranked = replace(ranked, excluded=(*ranked.excluded, *beside.excluded))
+    return ranked, asked
