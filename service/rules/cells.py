@@ -125,7 +125,11 @@ class Frame:
 
     def earliest(self, bits: int) -> datetime | None:
         """Give the start of the first set cell."""
-        return instant(self.first + (bits & -bits).bit_length() - 1) if bits else None
+        return self.begins(bits) if bits else None
+
+    def begins(self, bits: int) -> datetime:
+        """Give the start of the first set cell, which there is."""
+        return instant(self.first + (bits & -bits).bit_length() - 1)
 
     def instants(self, bits: int) -> list[datetime]:
         """Give the start of every set cell, in order."""

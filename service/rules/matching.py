@@ -61,6 +61,7 @@ class _Search:
     length: int  # of the session, in cells
     attendable: int  # starts at which the clinician can attend the whole session
     worked: dict[object, int] = field(default_factory=dict)  # starts within hours, by hours: many have the same
+    civil: dict[str, Sequence[int]] = field(default_factory=dict)  # the stretches of `score.CIVIL`, by zone
 
 
 def _search(asked: Case, now: datetime, book: Rulebook) -> _Search:
@@ -320,8 +321,22 @@ def _order(asked: Case, candidate: Candidate) -> tuple[bool, float, int, str]:
 def _proposed(search: _Search, candidate: Candidate, halves: Sequence[int]) -> Candidate:
     if not candidate.is_live:
         return candidate
-    mentor, zone, frame = candidate.mentor, search.asked.zone, search.frame
-    bookable = _bookable(search, mentor)
+    bookable = _bookable(search, candidate.mentor)
     _, *later = _spread([found for half in halves if (found := half & bookable)])
-    best = [_best(frame.instants(half), zone, mentor.zone) for half in later]
+    best = [_most_civil(search, half, candidate.mentor.zone) for half in later]
     return replace(candidate, starts=(candidate.earliest, *best))
+
+
+def _most_civil(search: _Search, starts: int, mentor_zone: str) -> datetime:
+    """Give what `_best` gives, for bits."""
+    of_requester, of_mentor = _civil(search, search.asked.zone), _civil(search, mentor_zone)
+    civil = (starts & one & other for one, other in zip(of_requester, of_mentor, strict=True))
+    return search.frame.begins(next(filter(None, civil), starts))
+
+
+def _civil(search: _Search, zone: str) -> Sequence[int]:
+    if zone not in search.civil:
+        search.civil[zone] = [
+            availability.daily_bits(zone, since * 60, until * 60, search.frame) for _, since, until in score.CIVIL
+        ]
+    return search.civil[zone]

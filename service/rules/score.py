@@ -22,7 +22,9 @@ _LANGUAGE = {"native": 1.0, "C2": 1.0, "C1": 1.0, "B2": 0.8, "B1": 0.5}
 _INTERPRETER, _TRANSLATION = 0.4, 0.3
 _ROUTE = {"direct": 1.0, "network": 0.9, "umbrella": 0.8}
 _POWER = {"firm_outage": 0.0, "possible": 0.7, "unknown": 0.7, "autonomous": 1.0, "no_feed": 1.0}
-_CIVIL = dict.fromkeys(range(9, 18), 1.0) | {8: 0.7, 18: 0.7, 7: 0.4, 19: 0.4, 20: 0.4}
+CIVIL = ((1.0, 9, 18), (0.7, 8, 19), (0.4, 7, 21))
+"""How civil the hours from one until another are by somebody's clock; each stretch lies in the next."""
+_CIVIL = {hour: share for share, since, until in reversed(CIVIL) for hour in range(since, until)}
 
 
 @lru_cache(maxsize=4096)

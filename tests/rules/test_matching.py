@@ -339,6 +339,14 @@ def test_later_proposals_are_at_the_hour_that_is_best_for_the_worse_off_side() -
     assert matching.pick_three(starts, "Europe/Kyiv", "America/Toronto") == (starts[0], starts[2])
 
 
+@pytest.mark.parametrize("zone", ["Europe/Paris", "America/Winnipeg", "Asia/Jerusalem", "Asia/Kathmandu", "Asia/Tokyo"])
+def test_a_ranking_proposes_what_would_be_picked_from_every_start(zone: str) -> None:
+    asking = mentor(zone=zone, hours=Hours(zone, ALL_WEEK), quiet=None)
+    asked = case(answer_due_at=NOW + 14 * DAY)
+    starts = matching.propose(asked, asking, NOW, BOOK)
+    assert first(asked, asking).starts == matching.pick_three(starts, asked.zone, zone)
+
+
 def test_a_candidate_names_the_memorandum_of_its_first_time() -> None:
     later = link(memorandum_id=UUID(int=77), valid_from=NOW + 2 * DAY)
     asking = mentor(links=(later,))
