@@ -3,12 +3,13 @@
 A lane begins when a commit tells of something new, or when something is due by the clock, and ends when nothing is.
 It claims a lot and settles it in one transaction each, together with the next; nothing is open while calls are in
 flight. A receiver that is quick gets large lots, a slow one small ones: what is claimed must be done within its lease.
+A very slow one gets one call at a time, or the slow receivers of one hospital would hold all places there are.
 """
 
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import asyncpg
@@ -16,7 +17,7 @@ import structlog
 
 from integrations import webhooks
 from integrations.world import World
-from service import actor, clock, crypto, errors, fanout
+from service import actor, clock, crypto, errors, fanout, outcomes
 from service import webhooks as lots
 from service.work import Work
 
@@ -24,6 +25,7 @@ EACH = 4
 ALL = 32
 LARGEST_LOT = 64
 QUICK_SECONDS = 1.0
+SLOW_SECONDS = 5.0
 BEGIN_SECONDS = 20.0
 POLL_SECONDS = 1.0
 SIMULATED_POLL_SECONDS = 0.2
@@ -63,12 +65,14 @@ class Lanes:
 
     async def drain(self, endpoint_id: UUID) -> None:
         """Send the endpoint what is due until nothing is."""
-        size, lot = EACH, await self._world.database.run(actor.TIMER, lambda w: lots.claim(w, endpoint_id, EACH))
+        size, width = EACH, EACH
+        lot = await self._world.database.run(actor.TIMER, lambda w: lots.claim(w, endpoint_id, EACH))
         while lot is not None:
             began = clock.monotonic()
-            attempts = await self._sent(lot)
+            attempts = await self._sent(lot, width)
             is_quick = clock.monotonic() - began < QUICK_SECONDS
             size = min(2 * size, LARGEST_LOT) if is_quick else EACH
+            width = 1 if any(each.duration_ms >= SLOW_SECONDS * 1000 for each in attempts) else EACH
             lot = await self._world.database.run(actor.TIMER, functools.partial(self._next, lot, attempts, size))
 
     async def _next(self, lot: lots.Lot, attempts: list[lots.Attempt], size: int, w: Work) -> lots.Lot | None:
@@ -79,32 +83,41 @@ class Lanes:
         await w.flush()
         return None if self._is_stopped else await lots.claim(w, lot.endpoint_id, size)
 
-    async def _sent(self, lot: lots.Lot) -> list[lots.Attempt]:
-        """Send the lot, a few at a time; what cannot be begun in time is left out."""
+    async def _sent(self, lot: lots.Lot, width: int) -> list[lots.Attempt]:
+        """Send the lot, `width` calls at a time; what cannot be begun in time is left out."""
         waiting, found = iter(lot.parcels), list[lots.Attempt]()
         begin_until = clock.monotonic() + BEGIN_SECONDS
 
         async def some() -> None:
-            for parcel in _until(waiting, lambda: self._is_stopped or clock.monotonic() > begin_until):
+            while True:
                 async with self._places:
+                    if self._is_stopped or clock.monotonic() > begin_until:
+                        return
+                    parcel = next(waiting, None)
+                    if parcel is None:
+                        return
                     found.append(await self._tried(lot, parcel))
 
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(min(EACH, len(lot.parcels))):
+            for _ in range(min(width, len(lot.parcels))):
                 tasks.create_task(some())
         return found
 
     async def _tried(self, lot: lots.Lot, parcel: lots.Parcel) -> lots.Attempt:
         began_at, stopwatch = self._world.clock.now(), clock.monotonic()
-        outcome = await webhooks.post(
-            self._world.outbound,
-            lot.url,
-            str(parcel.message_id),
-            parcel.body,
-            signature=lot.signature,
-            secrets=lot.secrets,
-            deadline_seconds=self._deadline_seconds,
-        )
+        try:
+            outcome = await webhooks.post(
+                self._world.outbound,
+                lot.url,
+                str(parcel.message_id),
+                parcel.body,
+                signature=lot.signature,
+                secrets=lot.secrets,
+                deadline_seconds=self._deadline_seconds,
+            )
+        except Exception as error:  # noqa: BLE001 - one call must not take the others of its lot along
+            _log.error("webhook_failed", subject_id=str(parcel.delivery_id), exc_info=error)
+            outcome = outcomes.Retry(None, "broken_answer")
         return lots.Attempt(parcel, outcome, began_at, round((clock.monotonic() - stopwatch) * 1000))
 
     async def _lane(self, endpoint_id: UUID) -> None:
@@ -122,14 +135,6 @@ class Lanes:
             _log.error("lane_failed", subject_id=str(endpoint_id), exc_info=error)
         finally:
             del self._running[endpoint_id]
-
-
-def _until(parcels: Iterator[lots.Parcel], is_over: Callable[[], bool]) -> Iterator[lots.Parcel]:
-    while not is_over():
-        try:
-            yield next(parcels)
-        except StopIteration:
-            return
 
 
 async def run(world: World, stop: asyncio.Event) -> None:

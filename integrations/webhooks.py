@@ -110,9 +110,10 @@ def _retry_after(answer: httpx.Response) -> int | None:
         return int(said[:9])
     try:
         at = parsedate_to_datetime(said)
-    except ValueError:
+        wait = at.replace(tzinfo=at.tzinfo or UTC) - clock.wall()
+    except (ValueError, OverflowError):
         return None
-    return max(0, round((at.replace(tzinfo=at.tzinfo or UTC) - clock.wall()).total_seconds()))
+    return max(0, round(wait.total_seconds()))
 
 
 def _name(fault: BaseException) -> str:

@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import gzip
+import itertools
 import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import httpx
@@ -114,6 +115,23 @@ async def test_wh_09_a_hostile_receiver_is_a_failure_within_the_deadline(kind: s
 
 
 @pytest.mark.parametrize(
+    "wait",
+    [
+        b"Mon, 01 Jan 99999999999999 00:00:00 GMT",
+        b"Mon, 01 Jan 2026 00:00:00 +99999999999999999999",
+        b"Mon, 01 Jan 0001 00:00:00 +2359",
+        b"9" * 400,
+        b"-1",
+        b"soon",
+    ],
+)
+async def test_a_wait_that_is_none_steers_nothing(wait: bytes) -> None:
+    outcome = await served(says(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nRetry-After: " + wait + b"\r\n\r\n"))
+    assert isinstance(outcome, outcomes.Retry)
+    assert (outcome.error, outcome.status) == ("status", 503)
+
+
+@pytest.mark.parametrize(
     ("head", "wave"),
     [
         (OK + b"\r\n", b"x" * 65_536),
@@ -204,6 +222,44 @@ async def test_wh_12_slow_receivers_take_their_few_places_and_hold_up_nobody(out
     assert all(count < 60 for count in begun)
     assert {one.most_in_flight for one in slow} == {lanes.EACH}
     assert quick.most_in_flight <= lanes.EACH
+
+
+@pytest.mark.races
+async def test_a_very_slow_receiver_gets_one_call_at_a_time(
+    outbound: flow.Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "SLOW_SECONDS", 0.2)
+    async with receiver.opened(receiver.Receiver(seconds=0.3)) as hospital:
+        made = await receiver.endpoint(outbound, hospital.url)
+        await happen(outbound, 20)
+        async with going(outbound, [UUID(made["id"])]):
+            await postoffice.until(lambda: len(hospital.arrivals) == lanes.EACH + 1)
+            most_at_first, hospital.most_in_flight = hospital.most_in_flight, 0
+            await postoffice.until(lambda: len(hospital.arrivals) == lanes.EACH + 4)
+            most_later = hospital.most_in_flight
+    assert (most_at_first, most_later) == (lanes.EACH, 1)
+
+
+async def test_a_call_that_goes_wrong_by_our_own_fault_takes_no_other_along(
+    outbound: flow.Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post = webhooks.post
+    calls = itertools.count()
+
+    async def flawed(*args: Any, **named: Any) -> outcomes.Outcome:  # noqa: ANN401 - as they come
+        if next(calls) == 1:
+            raise RuntimeError
+        return await post(*args, **named)
+
+    monkeypatch.setattr(webhooks, "post", flawed)
+    async with receiver.opened() as hospital:
+        made = await receiver.endpoint(outbound, hospital.url)
+        await happen(outbound, 4)
+        await receiver.sent(outbound, made)
+    states = sorted(delivery["state"] for delivery in await log(outbound, made))
+    assert states == ["delivered", "delivered", "delivered", "pending"]
+    errors = [attempt["error"] for delivery in await log(outbound, made) for attempt in delivery["attempts"]]
+    assert sorted(errors, key=str) == [None, None, None, "broken_answer"]
 
 
 @pytest.mark.races
