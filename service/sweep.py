@@ -27,6 +27,7 @@ from service import (
     notices,
     offers,
     pieces,
+    subscriptions,
     tables,
     upkeep,
 )
@@ -179,6 +180,10 @@ _HOUSEKEEPING = (
     "DELETE FROM rate_limit WHERE arrives_at < :day_ago",
     "DELETE FROM client_secret WHERE expires_at < :month_ago",
     "DELETE FROM used_assertion WHERE expires_at < :wall",
+    # What waits for a paused endpoint may be asked for again as long as anything may, and not for ever.
+    """UPDATE delivery d SET state = 'dropped', next_attempt_at = NULL, settled_at = :now FROM webhook_endpoint p
+       WHERE p.id = d.endpoint_id AND p.state <> 'active' AND d.kind = 'webhook' AND d.state = 'pending'
+       AND d.created_at < :recoverable""",
     """DELETE FROM delivery_attempt t USING delivery d
        WHERE d.id = t.delivery_id AND d.kind = 'webhook' AND d.settled_at < :month_ago""",
     "DELETE FROM delivery WHERE kind = 'webhook' AND settled_at < :month_ago",
@@ -256,6 +261,7 @@ async def housekeeping(database: Database, audit_days: int) -> None:
             "now": w.now,
             "day_ago": w.now - timedelta(days=1),
             "month_ago": w.now - timedelta(days=30),
+            "recoverable": w.now - subscriptions.RECOVERABLE,
             "wall": clock.wall(),
         }
         for statement in _HOUSEKEEPING:

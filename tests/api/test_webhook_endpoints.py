@@ -9,8 +9,8 @@ import pytest
 import build
 import flow
 from integrations.world import World
-from receiver import tell
-from service import actor, clock, subscriptions, tables
+from receiver import happen, log, tell
+from service import actor, clock, subscriptions, sweep, tables
 from world import TestClock
 
 PATH = "/v1/webhook-endpoints"
@@ -139,6 +139,18 @@ async def test_a_paused_endpoint_is_sent_nothing_and_recovers_what_happened_mean
     assert (active.json()["state"], active.json()["why"]) == ("active", None)
     await scene.post("coordinator", f"{PATH}/{made['id']}/recover", {"since": since}, 202)
     assert len(await told(scene, made)) == 4
+
+
+async def test_what_waited_for_a_paused_endpoint_for_a_fortnight_is_let_go(scene: flow.Scene) -> None:
+    made = await register(scene)
+    await happen(scene)
+    await change(scene, made, state="paused")
+    states = []
+    for days in (13, 2):
+        scene.clock.forward(days=days)
+        await sweep.housekeeping(scene.world.database, 365)
+        states += [delivery["state"] for delivery in await log(scene, made)]
+    assert states == ["pending", "dropped"]
 
 
 async def test_an_endpoint_that_is_deleted_is_gone_with_what_waited_for_it(scene: flow.Scene) -> None:
