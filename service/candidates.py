@@ -199,7 +199,7 @@ async def case(w: Work, consultation: tables.Consultation, *, but_appointment: U
         "institution": consultation.institution_id,
         "but": but_appointment or _NOBODY,
         "now": w.now,
-        "until": _until(due),
+        "until": _until(due, w.now),
     }
     found = (await w.sql(_CASE, values)).one()
     scope = consultation.consent_scope
@@ -228,9 +228,9 @@ async def case(w: Work, consultation: tables.Consultation, *, but_appointment: U
     )
 
 
-def _until(due: datetime) -> datetime:
-    """Give until when busy time matters: a session may begin when the answer is due."""
-    return due + timedelta(days=1)
+def _until(due: datetime, now: datetime) -> datetime:
+    """Give until when busy time matters: a session may begin when the answer is due, if that is not long ago."""
+    return max(due + timedelta(days=1), now)
 
 
 def _intervals(froms: Sequence[datetime] | None, untils: Sequence[datetime] | None) -> tuple[Interval, ...]:
@@ -293,7 +293,7 @@ async def _rows(
         "institution": asked.institution_id,
         "but": but_appointment or _NOBODY,
         "now": w.now,
-        "until": _until(asked.answer_due_at),
+        "until": _until(asked.answer_due_at, w.now),
         "walls": w.now.replace(tzinfo=None),
     }
     return [_Row._make(row) for row in await w.sql(_MENTORS, values)]

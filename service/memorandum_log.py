@@ -166,14 +166,22 @@ async def verification(w: Work, memorandum_id: UUID) -> chain.Verification:
 
 async def verify(w: Work, memorandum_id: UUID, anchor: chain.Head | None = None) -> chain.Verification:
     """As `verification`, for the operator: no visibility asked. What was anchored must be there still."""
-    links = await links_of(w, memorandum_id)
-    head = await w.session.get(tables.LogHead, memorandum_id, populate_existing=True)
-    end = chain.Head(head.position, head.hash) if head else chain.Head(0, chain.GENESIS)
+    end = await _end(w, memorandum_id)
+    while True:  # entries and head are two statements: an entry that is logged between them is no tampering
+        links, before = await links_of(w, memorandum_id), end
+        end = await _end(w, memorandum_id)
+        if end == before:
+            break
     found = chain.verify(plain(links), end=end, anchor=anchor)
     stray = (await w.sql(_STRAY, {"id": memorandum_id})).scalars().first() if found.ok else None
     if stray is not None:
         return chain.Verification(ok=False, entries=found.entries, head=found.head, first_broken=str(stray))
     return found
+
+
+async def _end(w: Work, memorandum_id: UUID) -> chain.Head:
+    head = await w.session.get(tables.LogHead, memorandum_id, populate_existing=True)
+    return chain.Head(head.position, head.hash) if head else chain.Head(0, chain.GENESIS)
 
 
 def plain(links: Sequence[Link]) -> list[chain.Entry]:

@@ -182,7 +182,7 @@ async def rows(
         asked = await _of_programme(w, subject_id, wanted)
     else:
         asked = await _of_institution(w, subject_id, wanted)
-    days, during = _period(w, asked, await tallies.agreed(w, asked.scope, asked.subject))
+    days, during = await _period(w, asked, await tallies.agreed(w, asked.scope, asked.subject))
     return await evidence.rows(w, asked.scope, asked.subject, of, during, days, after=after, limit=limit)
 
 
@@ -233,14 +233,21 @@ async def _published(w: Work, programme_id: UUID) -> dict[str, tuple[Published, 
     return {name: tuple(each) for name, each in told.items()}
 
 
-def _period(w: Work, asked: _Asked, agreed: Sequence[tallies.Agreed]) -> tuple[tuple[date, date], Interval]:
+async def _period(w: Work, asked: _Asked, agreed: Sequence[tallies.Agreed]) -> tuple[tuple[date, date], Interval]:
     """Give the period in days and in instants; raises Invalid."""
     until_on = asked.until_on or availability.local_date(w.now, asked.zone) + _DAY
-    began = [each.first_on for each in agreed if each.first_on]
-    from_on = asked.from_on or min([*began, availability.local_date(asked.created_at, asked.zone), until_on - _DAY])
+    from_on = asked.from_on or min(await _first_day(w, asked, agreed), until_on - _DAY)
     if from_on >= until_on:
         raise errors.Invalid("/query/until", "must be later than from: it is the first day not counted")
     return (from_on, until_on), _instants((from_on, until_on), asked.zone)
+
+
+async def _first_day(w: Work, asked: _Asked, agreed: Sequence[tallies.Agreed]) -> date:
+    """Name the first day of what there is: of the subject here, of a memorandum, of a session taken in from before."""
+    first_at = await tallies.first_at(w, asked.scope, asked.subject)
+    instants = [at for at in (asked.created_at, first_at) if at]
+    began = [each.first_on for each in agreed if each.first_on]
+    return min([*began, *(availability.local_date(at, asked.zone) for at in instants)])
 
 
 def _instants(days: tuple[date, date], zone: str) -> Interval:
@@ -249,7 +256,7 @@ def _instants(days: tuple[date, date], zone: str) -> Interval:
 
 async def _made(w: Work, asked: _Asked, *, compare: bool, by_month: bool) -> Report:
     agreed = await tallies.agreed(w, asked.scope, asked.subject)
-    days, during = _period(w, asked, agreed)
+    days, during = await _period(w, asked, agreed)
     told = await _figures(w, asked, days, during)
     before = None
     if compare:

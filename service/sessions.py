@@ -1,7 +1,7 @@
 """What happened: sessions logged by either side, corrected by new entries, answered for by both sides."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -26,6 +26,8 @@ from service import (
 )
 from service.deidentification import ConfirmedSpan
 from service.rules import gate, score
+from service.rules.case import Link
+from service.rules.counts import NOT_HELD
 from service.work import Work
 
 LONGEST = timedelta(hours=12)
@@ -46,12 +48,14 @@ class Happened:
     confirmed_spans: tuple[ConfirmedSpan, ...] = ()
 
 
-def check_times(w: Work, happened: Happened) -> None:
-    """Go on only if the times have passed and follow each other; raises SessionInFuture, Invalid."""
+def check_times(w: Work, happened: Happened, opened_at: datetime | None = None) -> None:
+    """Go on only if the times follow each other and the request, and have passed; raises SessionInFuture, Invalid."""
     if happened.started_at > w.now:
         raise errors.SessionInFuture("/started_at", "this lies ahead of us")
     if happened.ended_at > w.now:
         raise errors.SessionInFuture("/ended_at", "this lies ahead of us")
+    if opened_at and happened.started_at < opened_at.replace(microsecond=0):
+        raise errors.Invalid("/started_at", "the request had not been filed yet")
     if happened.ended_at < happened.started_at:
         raise errors.Invalid("/ended_at", "a session ends after its start")
     if happened.ended_at - happened.started_at > LONGEST:
@@ -63,10 +67,10 @@ async def log(w: Work, appointment_id: UUID, happened: Happened) -> tables.Sessi
 
     Raises SessionInFuture, AlreadyLogged, IllegalTransition. An outcome `no_show_*` counts as that no-show.
     """
-    check_times(w, happened)
     deidentification.check(w, {"conclusion": happened.conclusion}, happened.confirmed_spans)
     seen = await access.visible_appointment(w, appointment_id)
     consultation = await bookings.lock_consultation(w, seen.consultation_id)
+    check_times(w, happened, consultation.opened_at)
     await w.session.refresh(seen, with_for_update={"key_share": True})
     if seen.status == "fulfilled":
         raise errors.AlreadyLogged
@@ -163,15 +167,31 @@ async def _memorandum_at(
 ) -> tuple[UUID, str, bool]:
     """Keep what was chosen at the offer; choose anew only if it no longer holds at the start."""
     found = await routes.links(w, consultation.institution_id, [mentor.institution_id], consultation.programme_id)
-    links = [link for link in found.get(mentor.institution_id, ()) if link.is_valid(started_at)]
-    if any(link.memorandum_id == appointment.memorandum_id for link in links):
-        return appointment.memorandum_id, appointment.route, False
+    between = found.get(mentor.institution_id, ())
+    for link in between:
+        if link.memorandum_id == appointment.memorandum_id:
+            then = replace(link, status=await _status_at(w, link, started_at))
+            if then.is_valid(started_at):
+                return appointment.memorandum_id, appointment.route, False
+    links = [link for link in between if link.is_valid(started_at)]
     book = await candidates.rulebook(w, consultation.programme_id)
     asked = await candidates.case(w, consultation)
     fitting = gate.covering(asked, links, book)
     if not fitting:
         return appointment.memorandum_id, appointment.route, False
     return fitting[0].memorandum_id, fitting[0].route, True
+
+
+async def _status_at(w: Work, link: Link, at: datetime) -> str:
+    """Name the memorandum's status at an instant: it may have ended before the session was logged."""
+    step = tables.MemorandumTransition
+    later = (
+        sa.select(col(step.from_status))
+        .where(col(step.memorandum_id) == link.memorandum_id, col(step.created_at) > at)
+        .order_by(col(step.created_at), col(step.id))
+        .limit(1)
+    )
+    return (await w.sql(later)).scalar_one_or_none() or link.status
 
 
 async def log_advice(
@@ -219,10 +239,12 @@ async def log_advice(
 
 async def correct(w: Work, session_id: UUID, happened: Happened) -> tables.Session:
     """A new entry stands in the place of the old one, which stays; by its author or a coordinator of either side."""
-    check_times(w, happened)
     deidentification.check(w, {"conclusion": happened.conclusion}, happened.confirmed_spans)
     old = await access.visible_session(w, session_id)
-    await bookings.lock_consultation(w, old.consultation_id)
+    consultation = await bookings.lock_consultation(w, old.consultation_id)
+    check_times(w, happened, consultation.opened_at)
+    if old.mode == "written" and happened.outcome in NOT_HELD:
+        raise errors.Invalid("/outcome", "advice was written: nobody can have missed it")
     await w.session.refresh(old, with_for_update={"key_share": True})
     entry = await w.session.get_one(tables.LogEntry, old.id)
     if entry.logged_by != w.actor.person_id:
@@ -242,6 +264,7 @@ async def correct(w: Work, session_id: UUID, happened: Happened) -> tables.Sessi
             "ended_at": happened.ended_at.replace(microsecond=0),
             "minutes": _minutes(happened),
             "outcome": happened.outcome,
+            **await _civil_anew(w, old, happened),
             "participants": sorted(happened.participants or old.participants),
             "conclusion": w.seal(happened.conclusion, row_id),
         }
@@ -270,6 +293,20 @@ async def correct(w: Work, session_id: UUID, happened: Happened) -> tables.Sessi
         corrects=old.id,
     )
     return session
+
+
+async def _civil_anew(w: Work, old: tables.Session, happened: Happened) -> dict[str, bool]:
+    """Say for both sides whether the hour was civil, if it is another one than was logged."""
+    is_written = old.mode == "written"
+    before, at = (old.ended_at, happened.ended_at) if is_written else (old.started_at, happened.started_at)
+    if at == before:
+        return {}
+    people = await notices.people(w, [old.clinician_id, old.mentor_id])
+    zones = {person.id: person.zone for person in people.values()}
+    if old.appointment_id:
+        zones |= {row.person_id: row.zone for row in await notices.participants(w, old.appointment_id)}
+    sides = {"is_civil_for_requester": zones[old.clinician_id], "is_civil_for_mentor": zones[old.mentor_id]}
+    return {name: score.civil_hours(at, zone, zone) >= CIVIL for name, zone in sides.items()}
 
 
 async def _must_still_keep(w: Work, consultation_id: UUID, pointer: str, text: str | None) -> None:
@@ -301,6 +338,8 @@ async def give_feedback(
     side = {session.clinician_id: "requesting", session.mentor_id: "partner"}.get(me) if me else None
     if me is None or side is None:
         raise errors.Forbidden
+    if any(answer.side == side for answer in await _answers(w, session)):
+        raise errors.Exists("Your side has answered for this session.")
     row_id = clock.new_id()
     row = tables.Feedback(
         id=row_id,
@@ -318,9 +357,19 @@ async def give_feedback(
 
 
 async def feedback_of(w: Work, session_id: UUID) -> Sequence[tables.Feedback]:
-    """Give both sides' answers, without their notes."""
-    await access.visible_session(w, session_id)
-    kind = tables.Feedback
-    return list(
-        (await w.sql(sa.select(kind).where(col(kind.session_id) == session_id).order_by(col(kind.side)))).scalars()
+    """Give both sides' answers, without their notes; also those that were given before the entry was corrected."""
+    return await _answers(w, await access.visible_session(w, session_id))
+
+
+async def _answers(w: Work, session: tables.Session) -> Sequence[tables.Feedback]:
+    answer, entry = tables.Feedback, tables.Session
+    rows = await w.sql(
+        sa.select(answer)
+        .join(entry, col(entry.id) == col(answer.session_id))
+        .where(
+            col(entry.consultation_id) == session.consultation_id,
+            col(entry.appointment_id).is_not_distinct_from(session.appointment_id),
+        )
+        .order_by(col(answer.side))
     )
+    return list(rows.scalars())

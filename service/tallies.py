@@ -160,6 +160,8 @@ SELECT kind, on_date, period, from_on, until_on, people_op, people_count FROM ac
 WHERE {activities} AND NOT is_corrected
 """
 
+_FIRST = "SELECT min(started_at) FROM session s WHERE {sessions} AND NOT is_corrected"
+
 _MEMORANDA = """
 SELECT m.status, coalesce(m.valid_from, m.signed_on) AS first_on,
        (SELECT max(started_at) FROM session s WHERE s.memorandum_id = m.id AND NOT is_corrected) AS last_at
@@ -191,6 +193,12 @@ async def agreed(w: Work, scope: Scope, subject: Mapping[str, Any]) -> list[Agre
     """List the memoranda of the scope."""
     rows = await run(w, _MEMORANDA, scope, subject)
     return [Agreed(row.status, row.first_on, row.last_at) for row in rows]
+
+
+async def first_at(w: Work, scope: Scope, subject: Mapping[str, Any]) -> datetime | None:
+    """Give when the first session of the scope began."""
+    found: datetime | None = (await run(w, _FIRST, scope, subject)).scalar_one()
+    return found
 
 
 async def tally(w: Work, scope: Scope, subject: Mapping[str, Any], spans: Sequence[Interval]) -> counts.Tally:

@@ -29,7 +29,9 @@ class Scene:
             self.memorandum = await build.memorandum(w, asking, partner)
             booked = []
             for hours in (2, 4, 6):
-                asked = await build.consultation(w, self.clinician, asking, state="scheduled")
+                asked = await build.consultation(
+                    w, self.clinician, asking, state="scheduled", opened_at=MONDAY - timedelta(days=1)
+                )
                 starts_at = MONDAY - timedelta(hours=hours)
                 booked.append(await build.appointment(w, asked, self.mentor, self.memorandum, starts_at=starts_at))
             who = await build.actor(w, self.mentor)

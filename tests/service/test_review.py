@@ -40,12 +40,14 @@ def session_now(scene: Scene, outcome: str) -> dict[str, str]:
 @pytest.mark.parametrize(("who", "outcome"), [("mentor", "no_show_clinician"), ("clinician", "no_show_mentor")])
 async def test_nobody_is_logged_as_missing_before_the_start(scene: Scene, who: str, outcome: str) -> None:
     booked = await scene.booked()
+    scene.clock.forward(hours=1)
     await scene.post(who, f"/v1/appointments/{booked['id']}/session", session_now(scene, outcome), 409)
     assert (await scene.state()).consultation == "scheduled"
 
 
 async def test_a_session_held_earlier_than_planned_frees_the_planned_time(scene: Scene) -> None:
     booked = await scene.booked()
+    scene.clock.forward(hours=1)
     await scene.post("mentor", f"/v1/appointments/{booked['id']}/session", session_now(scene, "advice_given"), 201)
     assert (await scene.state()).seats == []
 
