@@ -132,13 +132,11 @@ async def exchange(w: Work, token: str) -> SignedIn:
     found = w.keys.link_row(token, SIGN_IN)
     if found is None:
         raise errors.LinkInvalid
-    is_active = col(tables.Link.person_id).in_(
-        sa.select(col(tables.Person.id)).where(col(tables.Person.state) == "active")
-    )
+    is_let_in = col(tables.Link.person_id).in_(sa.select(col(tables.Person.id)).where(*_who_signs_in()))
     person_id: UUID | None = (
         await w.sql(
             sa.update(tables.Link)
-            .where(col(tables.Link.id) == found[0], col(tables.Link.purpose) == SIGN_IN, is_active)
+            .where(col(tables.Link.id) == found[0], col(tables.Link.purpose) == SIGN_IN, is_let_in)
             .where(col(tables.Link.used_at).is_(None), col(tables.Link.expires_at) > w.now)
             .values(used_at=w.now)
             .returning(col(tables.Link.person_id))
@@ -162,10 +160,8 @@ async def refresh(w: Work, token: str) -> SignedIn | None:
     if row.used_at is not None:
         await _end_family(w, row.family_id)
         return None
-    is_active = (
-        await w.sql(sa.select(col(tables.Person.state) == "active").where(col(tables.Person.id) == row.person_id))
-    ).scalar_one()
-    if row.revoked_at is not None or row.expires_at <= w.now or not is_active:
+    is_let_in = sa.select(sa.and_(*_who_signs_in())).where(col(tables.Person.id) == row.person_id)
+    if row.revoked_at is not None or row.expires_at <= w.now or not (await w.sql(is_let_in)).scalar_one():
         return None
     row.used_at = w.now
     return _signed_in(w, row.person_id, row.family_id)
@@ -259,8 +255,9 @@ def _new_key() -> tuple[str, dict[str, Any]]:
 
 
 def _who_signs_in() -> tuple[sa.ColumnElement[bool], ...]:
-    """Active people; a system proves itself otherwise, and nobody reads its mail."""
-    return col(tables.Person.state) == "active", col(tables.Person.kind) == "person"
+    """Active people whom a person vouched for; a system proves itself otherwise, and nobody reads its mail."""
+    person = tables.Person
+    return col(person.state) == "active", col(person.kind) == "person", col(person.is_vouched_for).is_(True)
 
 
 def _link(w: Work, person_id: UUID, life: timedelta) -> tables.Link:

@@ -1,7 +1,8 @@
 """Who signs in, with which roles, and which mentors are verified.
 
-Coordinators keep the people of their own institution, admins all; its systems may register mentors, whom a person
-then verifies. Nobody changes their own roles, verifies themself, or lets themself in again.
+Coordinators keep the people of their own institution, admins all; its systems may register mentors, who do not sign in
+before a person has vouched for them, by verifying them or by giving them roles: what a system can do ends with it.
+Nobody changes their own roles, verifies themself, or lets themself in again.
 """
 
 from collections.abc import Collection, Mapping
@@ -69,7 +70,8 @@ async def create(w: Work, fields: Mapping[str, Any], grants: Collection[Grant]) 
 def add(w: Work, fields: Mapping[str, Any], grants: Collection[Grant]) -> tables.Person:
     """Make a person with these roles, at places that are known to be there, and ask the database nothing yet."""
     _must_give(w, grants)
-    made: dict[str, Any] = {"id": clock.new_id(), "created_at": w.now, **fields}
+    vouched = w.actor.kind != "system"
+    made: dict[str, Any] = {"id": clock.new_id(), "created_at": w.now, "is_vouched_for": vouched, **fields}
     row = tables.Person(**made)
     w.add(row)
     _add_grants(w, row, set(grants))
@@ -96,6 +98,7 @@ async def change(w: Work, row: tables.Person, changes: Mapping[str, Any], grants
         _must_give(w, held ^ set(grants))
         await _check_places(w, grants)
         await _set_grants(w, row, held, set(grants))
+        row.is_vouched_for = True
     for name, value in changes.items():
         setattr(row, name, value)
     if changes.get("state") == "disabled" or "email" in changes:
@@ -108,9 +111,9 @@ async def change(w: Work, row: tables.Person, changes: Mapping[str, Any], grants
 async def verify(w: Work, person_id: UUID, until: datetime) -> tables.MentorProfile:
     """Let offers reach the mentor until an instant; by their institution's coordinator or an admin, never by themself.
 
-    An instant that is past takes the verification back.
+    An instant that is past takes the verification back; it vouches for nobody.
     """
-    await access.visible_person(w, person_id)
+    person = await access.visible_person(w, person_id)
     profile: tables.MentorProfile | None = (
         await w.sql(
             sa.select(tables.MentorProfile).where(col(tables.MentorProfile.person_id) == person_id).with_for_update()
@@ -124,6 +127,7 @@ async def verify(w: Work, person_id: UUID, until: datetime) -> tables.MentorProf
         msg = "This person is no mentor."
         raise errors.Conflict(msg)
     profile.verified_until, profile.verified_by = until, w.actor.person_id
+    person.is_vouched_for = person.is_vouched_for or until > w.now
     w.touch(profile)
     audit.record(w, "verified", "mentor", person_id, until=until.isoformat())
     return profile

@@ -83,6 +83,7 @@ CREATE TABLE person (
     locale VARCHAR NOT NULL,
     zone VARCHAR NOT NULL,
     state VARCHAR NOT NULL,
+    is_vouched_for BOOLEAN DEFAULT true NOT NULL,
     buffer_minutes INTEGER DEFAULT 10 NOT NULL,
     CONSTRAINT pk_person PRIMARY KEY (id),
     CONSTRAINT ck_person_locale_known CHECK (locale IN ('uk', 'en')),

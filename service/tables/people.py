@@ -20,6 +20,7 @@ class Person(Versioned, table=True):
     """Somebody who signs in; occupied for `buffer_minutes` after each of their appointments.
 
     Of kind `system`: who stands for a client where a person is named. It is never mailed and never signs in by a link.
+    Whom a system registered is vouched for by nobody, and does not sign in, until a person verifies or grants them.
     """
 
     id: UUID = Field(primary_key=True)
@@ -29,6 +30,7 @@ class Person(Versioned, table=True):
     locale: str
     zone: str
     state: str = "active"
+    is_vouched_for: bool = Field(default=True, sa_column_kwargs={"server_default": text("true")})
     buffer_minutes: int = Field(default=10, sa_column_kwargs={"server_default": text("10")})
 
     __table_args__ = (

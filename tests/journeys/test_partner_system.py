@@ -13,7 +13,7 @@ import world as simulated
 from api import openapi, scopes
 from flow import Scene
 from integrations.world import World
-from service import actor, clock, tables
+from service import actor, clock, errors, logins, tables
 
 Json = dict[str, Any]
 pytestmark = pytest.mark.races
@@ -186,3 +186,38 @@ async def test_an_entry_of_the_audit_names_the_system(scene: Scene, system: Syst
     await registered(scene, system)
     rows = await scene.rows("SELECT person_id, action FROM audit WHERE actor_kind = 'system'")
     assert [(row.person_id, row.action) for row in rows] == [(system.row.id, "created")]
+
+
+async def links_mailed(scene: Scene, email: str) -> int:
+    """Ask for a sign-in link; the answer is the same for everybody, so what was mailed is counted."""
+    answer = await scene.client.post("/v1/auth/sign-in-links", json={"email": email})
+    assert (answer.status_code, answer.content) == (202, b"")
+    return len(await scene.rows("SELECT 1 FROM link WHERE purpose = 'sign_in'"))
+
+
+async def test_whom_a_system_registered_signs_in_once_a_person_has_verified_them_and_ever_after(
+    scene: Scene, system: System
+) -> None:
+    made = (await registered(scene, system)).json()
+    assert await links_mailed(scene, made["email"]) == 0
+    async with scene.world.database.work(actor.STRANGER) as w:
+        with pytest.raises(errors.NotFound):
+            await logins.link_token(w, made["email"], logins.LINK_LIFE)
+    verify = f"/v1/people/{made['id']}/verification"
+    await scene.call("partner", "POST", verify, {"until": "2026-11-01"}, status=200)  # refuses them: it is past
+    assert await links_mailed(scene, made["email"]) == 0
+    await scene.call("partner", "POST", verify, {"until": "2026-11-17"}, status=200)
+    scene.clock.forward(days=7)
+    assert await links_mailed(scene, made["email"]) == 1
+
+
+async def test_whom_a_system_registered_signs_in_once_a_person_has_given_them_their_roles(
+    scene: Scene, system: System
+) -> None:
+    made = (await registered(scene, system)).json()
+    path, any_version = f"/v1/people/{made['id']}", {"If-Match": "*"}
+    await scene.call("partner", "PATCH", path, {"display_name": "Mentor"}, headers=any_version, status=200)
+    assert await links_mailed(scene, made["email"]) == 0
+    roles = [{"role": "mentor", "institution_id": str(scene.lille.id)}]
+    await scene.call("partner", "PATCH", path, {"roles": roles}, headers=any_version, status=200)
+    assert await links_mailed(scene, made["email"]) == 1
