@@ -34,6 +34,7 @@ _ENDPOINT = {
     "signature": "v1",
     "public_key": None,
     "failing_since": None,
+    "created_by": _EXAMPLE_ID,
     "created_at": "2026-11-20T10:35:00Z",
 }
 _ATTEMPT = {
@@ -83,7 +84,10 @@ class EndpointChanges(shapes.Shape):
 
 
 class Endpoint(shapes.Shape):
-    """Where events are sent. `why` says why it is not active: `by_hand`, `gone` (it answered 410) or `failing`."""
+    """Where events are sent. `why` says why it is not active: `by_hand`, `gone` (it answered 410) or `failing`.
+
+    `created_by` is the person or the client that registered it.
+    """
 
     model_config = bodies.like(_ENDPOINT)
     id: shapes.Id
@@ -96,6 +100,7 @@ class Endpoint(shapes.Shape):
     signature: str
     public_key: str | None
     failing_since: shapes.Instant | None
+    created_by: shapes.Id | None
     created_at: shapes.Instant
 
 
@@ -281,6 +286,7 @@ def _shown(row: tables.WebhookEndpoint, public_key: str | None) -> Endpoint:
         signature=row.signature,
         public_key=public_key,
         failing_since=row.failing_since,
+        created_by=row.created_by,
         created_at=row.created_at,
     )
 

@@ -26,8 +26,8 @@ fails the build otherwise, and when a module has no place). Those on one line do
     routes               which memoranda link two institutions, and the minutes left
     people               people, roles, verification       registry          programmes, institutions, specialties
     links                one person, one act, once         visits            a browser that is signed in
-    webhooks             sent in lots, settled, judged     subscriptions     the endpoints of partners
-    clients              partner systems, what they prove
+    webhooks             sent in lots, settled, judged     clients           partner systems, what they prove
+    subscriptions        the endpoints of partners
     logins               sign-in links, refresh tokens, signing keys
     notices              who is told what
     deliveries           mails as rows: recorded, claimed, settled

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlmodel import col
 
-from service import access, actor, audit, clock, errors, paging, tables
+from service import access, actor, audit, clock, errors, paging, subscriptions, tables
 from service.work import Work
 
 SECRET, PRIVATE_KEY = tables.people.AUTH_METHODS
@@ -154,13 +154,17 @@ async def rotate(w: Work, row: tables.Client, overlap: timedelta) -> tuple[View,
 
 
 async def revoke(w: Work, row: tables.Client) -> None:
-    """The client is nobody from the next request on, with all its tokens; for ever. Twice is once."""
+    """The client is nobody from the next request on, with all its tokens; for ever. Twice is once.
+
+    Nothing more is sent to addresses that it named: a person decides which of its endpoints go on.
+    """
     if row.revoked_at is not None:
         return
     row.revoked_at = w.now
     (await w.session.get_one(tables.Person, row.id)).state = "disabled"
     ended = sa.update(tables.ClientSecret).where(col(tables.ClientSecret.client_id) == row.id, _counts(w))
     await w.sql(ended.values(expires_at=w.now))
+    await subscriptions.pause_those_of(w, row.id)
     w.touch(row)
     audit.record(w, "revoked", "client", row.id)
 

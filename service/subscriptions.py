@@ -86,6 +86,19 @@ async def change(w: Work, row: tables.WebhookEndpoint, changes: Mapping[str, Any
 _CLEAN = {name: field.default for name, field in receiver.Health.__dataclass_fields__.items()}
 
 
+async def pause_those_of(w: Work, maker_id: UUID) -> None:
+    """Send nothing to the endpoints that this system or person made, until somebody makes them active again."""
+    kind = tables.WebhookEndpoint
+    theirs = sa.select(kind).where(
+        col(kind.created_by) == maker_id, col(kind.state) == "active", col(kind.deleted_at).is_(None)
+    )
+    for row in (await w.sql(theirs.order_by(col(kind.id)).with_for_update())).scalars().all():
+        row.state, row.why = "paused", "by_hand"
+        w.touch(row)
+        audit.record(w, "paused", "webhook_endpoint", row.id, made_by=str(maker_id))
+        await w.sql(fanout.NOTIFY, {"endpoint": str(row.id)})
+
+
 async def delete(w: Work, row: tables.WebhookEndpoint) -> None:
     """Send nothing any more, and forget the secrets."""
     row.deleted_at = w.now

@@ -203,3 +203,24 @@ async def test_the_log_of_deliveries_comes_a_page_at_a_time_newest_first(scene: 
         found += [item["webhook_id"] for item in page["items"]]
     assert sorted(found) == sorted(ids)
     assert (await scene.get("coordinator", f"{path}&state=dead"))["items"] == []
+
+
+async def test_the_endpoints_that_a_revoked_system_made_are_paused_and_those_of_people_go_on(scene: flow.Scene) -> None:
+    async with scene.world.database.work(actor.TIMER) as w:
+        system = await build.system(w, scene.asking)
+        other = await build.system(w, scene.asking)
+    ids = {}
+    for row in (system, other):
+        answer = await scene.client.post(PATH, json={"url": URL}, headers=await build.bearer(scene.world, row))
+        assert (answer.status_code, answer.json()["created_by"]) == (201, str(row.id))
+        ids[row.id] = answer.json()["id"]
+    ids[scene.people["coordinator"].id] = (await register(scene))["id"]
+    await scene.call("coordinator", "DELETE", f"/v1/clients/{system.id}", status=204)
+    seen = {each["id"]: each for each in (await scene.get("coordinator", PATH))["items"]}
+    paused = seen.pop(ids[system.id])
+    assert (paused["state"], paused["why"], paused["created_by"]) == ("paused", "by_hand", str(system.id))
+    assert {each["state"] for each in seen.values()} == {"active"}
+    rows = await scene.rows("SELECT person_id FROM audit WHERE action = 'paused' AND subject = 'webhook_endpoint'")
+    assert [row.person_id for row in rows] == [scene.people["coordinator"].id]
+    await scene.request()
+    assert await told(scene, paused) == []
