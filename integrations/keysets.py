@@ -53,7 +53,7 @@ class BadKeySet(Exception):
 
 def checked(jwks: Mapping[str, Any]) -> dict[str, Any]:
     """Give a set of which every key is one that we use, with what we use of it; raises BadKeySet."""
-    entries = _entries(jwks)
+    entries = _entries(jwks, at_least=1)
     keys: dict[str, identity.Key] = {}
     for place, entry in enumerate(entries):
         try:
@@ -67,9 +67,12 @@ def checked(jwks: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def usable(jwks: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what we can use of a set that may hold other keys as well (RFC 7517 §5); raises BadKeySet."""
+    """Give what we can use of a set that may hold other keys as well (RFC 7517 §5), or none; raises BadKeySet.
+
+    An empty set is one: a partner that withdrew its only key has none that proves it.
+    """
     keys: dict[str, identity.Key] = {}
-    for entry in _entries(jwks):
+    for entry in _entries(jwks, at_least=0):
         try:
             name, key = _key(entry)
         except (ValueError, TypeError):
@@ -134,10 +137,10 @@ async def _fetched(client: httpx.AsyncClient, url: str) -> Mapping[str, Any]:
     return found
 
 
-def _entries(jwks: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _entries(jwks: Mapping[str, Any], *, at_least: int) -> list[Mapping[str, Any]]:
     entries = jwks.get("keys")
-    if not isinstance(entries, list) or not 1 <= len(entries) <= MOST_KEYS:
-        raise BadKeySet("/keys", f"must be a list of 1 to {MOST_KEYS} keys")
+    if not isinstance(entries, list) or not at_least <= len(entries) <= MOST_KEYS:
+        raise BadKeySet("/keys", f"must be a list of {at_least} to {MOST_KEYS} keys")
     return [entry if isinstance(entry, dict) else {} for entry in entries]
 
 

@@ -165,6 +165,14 @@ async def test_a_key_that_a_partner_takes_away_is_forgotten_within_the_hour(site
     assert [await site.ask(OLD), await site.ask(NEW)] == [401, 200]
 
 
+async def test_a_set_that_a_partner_empties_proves_nobody_within_the_hour(site: Site) -> None:
+    assert await site.ask(OLD) == 200
+    site.partner.publish()
+    for column in ("jwks_asked_at", "jwks_fetched_at"):
+        await site.age(column, timedelta(hours=1))
+    assert (await site.ask(OLD), site.partner.asked) == (401, 2)
+
+
 async def test_keys_stay_in_force_while_their_address_is_silent_for_a_day_at_most(site: Site) -> None:
     assert await site.ask(OLD) == 200
     site.partner.status = "503 Service Unavailable"
