@@ -115,19 +115,16 @@ async def delete(w: Work, row: tables.WebhookEndpoint) -> None:
 async def rotate(w: Work, row: tables.WebhookEndpoint, overlap: timedelta) -> tuple[Made, datetime]:
     """Sign with a new key, and with the old ones too until the overlap (0 to 7 days) is over; gives when that is.
 
-    Raises Conflict when ten old keys sign already.
+    None of the old ones signs for longer, whatever an earlier overlap was. Raises Conflict when they would be more
+    than ten.
     """
-    secret = tables.WebhookSecret
-    await w.sql(sa.delete(secret).where(col(secret.endpoint_id) == row.id, col(secret.expires_at) <= w.now))
-    kept = (await w.sql(sa.select(sa.func.count()).where(col(secret.endpoint_id) == row.id))).scalar_one()
-    if kept > MOST_OLD_SECRETS:
+    secret, until = tables.WebhookSecret, w.now + min(overlap, LONGEST_OVERLAP)
+    theirs = col(secret.endpoint_id) == row.id
+    ending = sa.func.least(sa.func.coalesce(col(secret.expires_at), until), until)
+    await w.sql(sa.update(secret).where(theirs).values(expires_at=ending))
+    await w.sql(sa.delete(secret).where(theirs, col(secret.expires_at) <= w.now))
+    if (await w.sql(sa.select(sa.func.count()).where(theirs))).scalar_one() > MOST_OLD_SECRETS:
         raise errors.Conflict(f"{MOST_OLD_SECRETS} earlier secrets are still valid: wait until one has expired.")
-    until = w.now + min(overlap, LONGEST_OVERLAP)
-    await w.sql(
-        sa.update(secret)
-        .where(col(secret.endpoint_id) == row.id, col(secret.expires_at).is_(None))
-        .values(expires_at=until)
-    )
     made = Made(row, *_new_key(w, row))
     w.touch(row)
     audit.record(w, "rotated", "webhook_endpoint", row.id)

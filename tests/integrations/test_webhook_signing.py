@@ -219,6 +219,31 @@ async def test_wh_04_at_most_ten_old_secrets_sign(outbound: flow.Scene) -> None:
     assert python_accepts(made["secret"], arrival.headers, arrival.body)
 
 
+async def test_wh_04_a_later_rotation_with_a_shorter_overlap_ends_all_earlier_secrets_when_it_says(
+    outbound: flow.Scene,
+) -> None:
+    async with receiver.opened() as hospital:
+        made = await receiver.endpoint(outbound, hospital.url)
+        second = await rotated(outbound, made, overlap_hours=168)
+        third = await rotated(outbound, made, overlap_hours=1)
+        outbound.clock.forward(hours=1)
+        arrival = await arrived(outbound, hospital, made)
+    held = [python_accepts(one["secret"], arrival.headers, arrival.body) for one in (made, second, third)]
+    assert held == [False, False, True]
+
+
+async def test_wh_04_a_rotation_that_ends_all_old_secrets_at_once_is_possible_with_ten_of_them(
+    outbound: flow.Scene,
+) -> None:
+    async with receiver.opened() as hospital:
+        made = await receiver.endpoint(outbound, hospital.url)
+        for _ in range(10):
+            await rotated(outbound, made)
+        await rotated(outbound, made, overlap_hours=0)
+        arrival = await arrived(outbound, hospital, made)
+    assert len(arrival.headers["webhook-signature"].split(" ")) == 1
+
+
 async def test_wh_05_wh_06_what_is_sent_is_small_thin_and_what_was_recorded(outbound: flow.Scene) -> None:
     async with receiver.opened() as hospital:
         made = await receiver.endpoint(outbound, hospital.url)
