@@ -139,13 +139,21 @@ async def change(w: Work, row: tables.Client, changes: Mapping[str, Any]) -> Vie
 
 
 async def rotate(w: Work, row: tables.Client, overlap: timedelta) -> tuple[View, str]:
-    """The client has a new secret; what counted until now goes on for the overlap, none of it for longer."""
+    """The client has a new secret; what counted until now goes on for the overlap, none of it for longer.
+
+    Raises Conflict when more than ten old ones would go on, and for a client without secrets.
+    """
     _must_be_in_use(row)
     if row.token_endpoint_auth_method != SECRET:
         raise errors.Conflict("This client proves itself by a key and has no secret.")
     kind, until = tables.ClientSecret, w.now + overlap
     ending = sa.func.least(sa.func.coalesce(col(kind.expires_at), until), until)
-    await w.sql(sa.update(kind).where(col(kind.client_id) == row.id).values(expires_at=ending))
+    theirs = col(kind.client_id) == row.id
+    await w.sql(sa.update(kind).where(theirs).values(expires_at=ending))
+    kept = (await w.sql(sa.select(sa.func.count()).where(theirs, _counts(w)))).scalar_one()
+    if kept > subscriptions.MOST_OLD_SECRETS:
+        msg = f"{subscriptions.MOST_OLD_SECRETS} earlier secrets are still valid: wait until one has expired."
+        raise errors.Conflict(msg)
     secret = _new_secret(w, row)
     w.touch(row)
     audit.record(w, "rotated", "client", row.id, overlap_hours=int(overlap / timedelta(hours=1)))

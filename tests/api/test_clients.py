@@ -140,6 +140,27 @@ async def test_a_rotation_without_overlap_ends_the_old_secret_now(hospital: Hosp
     assert (await hospital.token(known)).status_code == 401
 
 
+async def test_at_most_ten_old_secrets_go_on_and_all_of_them_can_be_ended(
+    hospital: Hospital, test_clock: TestClock
+) -> None:
+    known = await hospital.register()
+    path = f"/v1/clients/{known['client_id']}/rotate-secret"
+
+    async def rotate(hours: int) -> httpx.Response:
+        bearer = await build.bearer(hospital.world, hospital.coordinator)
+        return await hospital.client.post(path, json={"overlap_hours": hours}, headers=bearer)
+
+    assert [(await rotate(24)).status_code for _ in range(10)] == [200] * 10
+    refused = await rotate(24)
+    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/conflict")
+    assert (await hospital.token(known)).status_code == 200
+    test_clock.forward(hours=24)
+    assert len((await rotate(24)).json()["secrets"]) == 2
+    for _ in range(9):
+        await rotate(24)
+    assert len((await rotate(0)).json()["secrets"]) == 1
+
+
 async def test_a_client_with_keys_has_no_secret_to_rotate(hospital: Hospital) -> None:
     known = await hospital.registered(keyring.Key())
     path = f"/v1/clients/{known['client_id']}/rotate-secret"
