@@ -1,9 +1,13 @@
-"""What the bodies of requests have in common: examples, and fields that a change may leave out."""
+"""What the bodies of requests have in common: examples, fields that a change may leave out, addresses."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from integrations import http
+from integrations.world import World
+from service import errors
 
 
 def like(example: Mapping[str, Any]) -> ConfigDict:
@@ -23,3 +27,11 @@ def given(body: BaseModel) -> dict[str, Any]:
 
 def _without_default(schema: dict[str, Any]) -> None:
     schema.pop("default", None)
+
+
+def must_be_outside(world: World, pointer: str, url: str) -> None:
+    """Go on only if we may call this address; raises Invalid."""
+    try:
+        http.check(world.settings, url)
+    except http.Refused:
+        raise errors.Invalid(pointer, "must be an https address on port 443 that is reached from everywhere") from None

@@ -111,8 +111,10 @@ class Rotation(shapes.Shape):
 
 
 @router.post("/v1/clients", status_code=201, responses=problems.of(errors.Forbidden))
-async def register(body: NewClient, w: deps.W, response: Response) -> ClientWithSecret:
+async def register(body: NewClient, w: deps.W, world: deps.TheWorld, response: Response) -> ClientWithSecret:
     """Register a partner system of your institution. Its secret is in this answer and nowhere else."""
+    if body.jwks_uri is not None:
+        bodies.must_be_outside(world, "/jwks_uri", body.jwks_uri)
     wanted = clients.Registration(
         institution_id=body.institution_id,
         name=body.client_name,
@@ -142,7 +144,12 @@ async def one(client_id: shapes.Id, w: deps.W, response: Response) -> Client:
 
 @router.patch("/v1/clients/{client_id}", responses=problems.of(errors.Conflict))
 async def change(
-    client_id: shapes.Id, body: ClientChanges, w: deps.W, expect: deps.IfMatch, response: Response
+    client_id: shapes.Id,
+    body: ClientChanges,
+    w: deps.W,
+    world: deps.TheWorld,
+    expect: deps.IfMatch,
+    response: Response,
 ) -> Client:
     """Change a partner system. What its scopes lose, its tokens lose at once."""
     row = await access.visible_client(w, client_id, lock=True)
@@ -152,6 +159,8 @@ async def change(
         changes["name"] = changes.pop("client_name")
     if "scope" in changes:
         changes["scopes"] = tuple(changes.pop("scope").split(" "))
+    if "jwks_uri" in changes:
+        bodies.must_be_outside(world, "/jwks_uri", changes["jwks_uri"])
     if "jwks" in changes:
         changes["jwks"] = _keys(changes["jwks"])
     return _answered(response, await clients.change(w, row, changes))

@@ -8,7 +8,6 @@ from pydantic import Field, StringConstraints
 
 from api import bodies, deps, problems, shapes
 from api.transactional import Transactional
-from integrations import http
 from service import access, errors, events, subscriptions, tables
 
 router = APIRouter(prefix="/v1/webhook-endpoints", tags=["webhooks"], route_class=Transactional)
@@ -180,7 +179,7 @@ async def listed(w: deps.W, page: deps.Paging) -> shapes.Listing[Endpoint]:
 @router.post("", status_code=201, responses=problems.of(errors.Forbidden, errors.Exists))
 async def register(body: NewEndpoint, w: deps.W, world: deps.TheWorld, response: Response) -> MadeEndpoint:
     """Have events sent to an address from now on: https on port 443, and not into anybody's inside."""
-    _must_be_outside(world, body.url)
+    bodies.must_be_outside(world, "/url", body.url)
     fields = body.model_dump(exclude={"institution_id"})
     made = await subscriptions.register(w, fields, body.institution_id)
     response.headers["Location"] = f"{router.prefix}/{made.row.id}"
@@ -208,7 +207,7 @@ async def change(
     expect(row)
     changes = bodies.given(body)
     if "url" in changes:
-        _must_be_outside(world, changes["url"])
+        bodies.must_be_outside(world, "/url", changes["url"])
     await subscriptions.change(w, row, changes)
     return await _answered(w, response, row)
 
@@ -260,13 +259,6 @@ async def recover(endpoint_id: shapes.Id, body: RecoveryWish, w: deps.W) -> Reco
     """Send everything that this endpoint missed since then: what failed, and what happened while it was not active."""
     row = await access.visible_webhook_endpoint(w, endpoint_id, lock=True)
     return Recovery(count=await subscriptions.recover(w, row, body.since))
-
-
-def _must_be_outside(world: deps.TheWorld, url: str) -> None:
-    try:
-        http.check(world.settings, url)
-    except http.Refused:
-        raise errors.Invalid("/url", "must be an https address on port 443 that is reached from everywhere") from None
 
 
 async def _answered(w: deps.W, response: Response, row: tables.WebhookEndpoint) -> Endpoint:

@@ -74,9 +74,10 @@ def check(settings: Settings, url: str) -> None:
     """Go on only if the address may be called as it is written; a name is looked up at each call. Raises Refused."""
     try:
         parsed = httpx.URL(url)
+        host = parsed.host  # read here: httpx decodes a name's A-labels (xn--) only now, and refuses bad ones
     except (httpx.InvalidURL, ValueError) as error:
         raise ssrfguard.BlockedURLError(url, "it is not an address") from error
-    if _NUMBER.search(parsed.host) and _network(parsed.host) is None:
+    if _NUMBER.search(host) and _network(host) is None:
         raise ssrfguard.BlockedURLError(url, "it is an IPv4 address in disguise")
     _Rules(settings.outbound_allow).of(parsed).check_url(url)
 

@@ -265,6 +265,25 @@ async def test_a_registration_that_is_wrong_is_refused(hospital: Hospital, membe
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)
 
 
+INSIDE = ("https://xn--/", "https://xn--a.example.com/", "https://127.0.0.1/jwks.json", "http://keys.example/jwks.json")
+
+
+@pytest.mark.parametrize("uri", INSIDE)
+async def test_a_key_set_s_address_is_https_outside_when_registered_and_when_changed(
+    hospital: Hospital, uri: str
+) -> None:
+    wish = hospital.wish(token_endpoint_auth_method="private_key_jwt", jwks_uri=uri)
+    known = await hospital.registered(keyring.Key(), jwks_uri="https://keys.example/jwks.json")
+    answers = [
+        await hospital.client.post("/v1/clients", json=wish, headers=hospital.bearer),
+        await hospital.client.patch(
+            f"/v1/clients/{known['client_id']}", json={"jwks_uri": uri}, headers=hospital.bearer | {"If-Match": "*"}
+        ),
+    ]
+    told = [(each.status_code, [fault["pointer"] for fault in each.json()["errors"]]) for each in answers]
+    assert told == [(422, ["/jwks_uri"])] * 2
+
+
 async def test_an_admin_registers_for_any_institution_that_exists(world: World, hospital: Hospital) -> None:
     async with world.database.work(actor.TIMER) as w:
         admin = await build.bearer(world, await build.admin(w))

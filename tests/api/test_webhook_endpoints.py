@@ -62,6 +62,9 @@ async def told(scene: flow.Scene, made: Json) -> list[str]:
         "https://hospital.example/ in",
         "https://hospital.example:99999/",
         "https://[::1/in",
+        "https://xn--/",
+        "https://xn--a.example.com/",
+        "https://xn--zz-.example.com/x",
     ],
 )
 async def test_wh_17_an_address_that_is_not_https_on_443_outside_is_refused(scene: flow.Scene, url: str) -> None:
