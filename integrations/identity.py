@@ -161,6 +161,7 @@ def _object(raw: bytes) -> dict[str, Any]:
     )
     if not isinstance(value, dict):
         _refuse("not an object")
+    json.dumps(value, ensure_ascii=False).encode()  # half a character (\ud800) is no text: a ValueError
     return value
 
 

@@ -109,6 +109,7 @@ WRONG: dict[str, Json] = {
     "with an empty jti": {"jti": ""},
     "with a number as jti": {"jti": 7},
     "with an endless jti": {"jti": "x" * 256},
+    "with half a character as jti": {"jti": "\ud800"},
 }
 
 
