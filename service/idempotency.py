@@ -4,6 +4,7 @@ A row is inserted first: a twin waits for it at the unique index, and finds eith
 failed and rolled back, its own turn. So an error frees the key, and nothing is ever half stored.
 """
 
+import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -45,7 +46,7 @@ async def begin(w: Work, request: Request) -> UUID | Answer:
     values = {
         "id": row_id,
         "caller": request.caller,
-        "path": request.path,
+        "path_hash": _path_hash(request),
         "key": request.key,
         "request_hash": request.body_hash,
         "headers": {},
@@ -79,6 +80,10 @@ async def drop(w: Work, row_id: UUID) -> None:
 def _theirs(request: Request) -> sa.ColumnElement[bool]:
     return sa.and_(
         col(tables.IdempotencyKey.caller) == request.caller,
-        col(tables.IdempotencyKey.path) == request.path,
+        col(tables.IdempotencyKey.path_hash) == _path_hash(request),
         col(tables.IdempotencyKey.key) == request.key,
     )
+
+
+def _path_hash(request: Request) -> bytes:
+    return hashlib.sha256(request.path.encode()).digest()

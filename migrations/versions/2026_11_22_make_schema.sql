@@ -44,7 +44,7 @@ CREATE INDEX ix_audit_subject_id ON audit USING btree (subject_id);
 CREATE TABLE idempotency_key (
     id UUID NOT NULL,
     caller VARCHAR NOT NULL,
-    path VARCHAR NOT NULL,
+    path_hash BYTEA NOT NULL,
     key VARCHAR NOT NULL,
     request_hash BYTEA NOT NULL,
     status INTEGER,
@@ -56,7 +56,7 @@ CREATE TABLE idempotency_key (
 
 CREATE INDEX ix_idempotency_key_created_at ON idempotency_key USING btree (created_at);
 
-CREATE UNIQUE INDEX uq_idempotency_key ON idempotency_key USING btree (caller, path, key);
+CREATE UNIQUE INDEX uq_idempotency_key ON idempotency_key USING btree (caller, path_hash, key);
 
 CREATE UNLOGGED TABLE rate_limit (
     bucket VARCHAR NOT NULL,

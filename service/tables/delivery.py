@@ -166,7 +166,7 @@ class IdempotencyKey(SQLModel, table=True):
     __tablename__ = "idempotency_key"
     id: UUID = Field(primary_key=True)
     caller: str
-    path: str
+    path_hash: bytes = Field(sa_type=BYTEA)  # callers write paths of any length, an index holds short ones
     key: str
     request_hash: bytes = Field(sa_type=BYTEA)
     status: int | None = None
@@ -175,7 +175,7 @@ class IdempotencyKey(SQLModel, table=True):
     created_at: datetime
 
     __table_args__ = (
-        index("uq_idempotency_key", "caller", "path", "key", unique=True),
+        index("uq_idempotency_key", "caller", "path_hash", "key", unique=True),
         index("ix_idempotency_key_created_at", "created_at"),
     )
 

@@ -1,5 +1,6 @@
 """Reliability §6: none of these may be a 5xx, on any route that takes input."""
 
+import hashlib
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import world as simulated
 from api import openapi, raw
 from flow import Scene
 from integrations.world import World
+from service import actor
 
 IS_DRILL = os.environ.get("DRILLS") == "1"
 JSON = {"Content-Type": "application/json"}
@@ -248,3 +250,14 @@ def examples(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
     found = [content["example"]] if "example" in content else []
     found += [entry["value"] for entry in content.get("examples", {}).values()]
     yield from (example for example in found if isinstance(example, dict))
+
+
+async def test_a_path_too_long_for_an_index_is_no_fault_of_ours_with_a_key_too(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    part = "".join(hashlib.sha256(bytes([n])).hexdigest() for n in range(60))  # nothing that could be compressed
+    async with world.database.work(actor.TIMER) as w:
+        coordinator = await build.coordinator(w, await build.institution(w))
+    headers = await build.bearer(world, coordinator) | {"Idempotency-Key": "once"}
+    answer = await client.post(f"/v1/webhook-endpoints/{part}/test", headers=headers)
+    assert answer.status_code in {404, 422}
