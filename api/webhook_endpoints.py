@@ -241,7 +241,7 @@ async def deliveries(
     page: deps.Paging,
     state: Annotated[DeliveryState | None, Query(description="Only those.")] = None,
 ) -> shapes.Listing[Delivery]:
-    """List what was sent there, newest first, with every attempt."""
+    """List what was sent there, newest first, each with its newest 50 attempts."""
     row = await access.visible_webhook_endpoint(w, endpoint_id)
     log = await subscriptions.log(w, row, page.after_id(), page.limit, state)
     found, following = page.cut(log, lambda sent: (sent.row.id,))

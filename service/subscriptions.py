@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from service import access, audit, clock, crypto, errors, events, fanout, paging, tables
@@ -19,6 +20,7 @@ from service.work import Work
 
 MOST_ENDPOINTS = 20
 MOST_OLD_SECRETS = 10
+MOST_ATTEMPTS_SHOWN = 50
 LONGEST_OVERLAP = timedelta(days=7)
 RECOVERABLE = timedelta(days=14)
 TEST_EVENT = "webhook_endpoint.test"
@@ -36,7 +38,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A delivery with its attempts, the first one first."""
+    """A delivery with its newest attempts, the first of them first."""
 
     row: tables.Delivery
     type: str
@@ -152,7 +154,7 @@ async def test(w: Work, row: tables.WebhookEndpoint) -> tables.Delivery:
 async def log(
     w: Work, row: tables.WebhookEndpoint, before: UUID | None, limit: int, state: str | None = None
 ) -> list[Sent]:
-    """Give the endpoint's deliveries, newest first, each with its attempts; one more than `limit` if others follow."""
+    """Give the endpoint's deliveries with their newest attempts, newest first; one more than `limit` if others do."""
     delivery = tables.Delivery
     statement = sa.select(delivery).where(col(delivery.endpoint_id) == row.id, col(delivery.kind) == "webhook")
     if before is not None:
@@ -247,11 +249,22 @@ def _key(institution_id: UUID) -> int:
 
 
 async def _with_attempts(w: Work, rows: Sequence[tables.Delivery]) -> list[Sent]:
-    tried = tables.DeliveryAttempt
-    statement = (
+    """Give the deliveries with their newest attempts: sending again begins ten more each time, without an end."""
+    tried, sent = tables.DeliveryAttempt, tables.Delivery
+    newest = (
         sa.select(tried)
-        .where(col(tried.delivery_id).in_([row.id for row in rows]))
-        .order_by(col(tried.delivery_id), col(tried.attempt))
+        .where(col(tried.delivery_id) == col(sent.id))
+        .order_by(col(tried.attempt).desc())
+        .limit(MOST_ATTEMPTS_SHOWN)
+        .lateral()
+    )
+    each = aliased(tried, newest)
+    statement = (
+        sa.select(each)
+        .select_from(sent)
+        .join(newest, sa.true())
+        .where(col(sent.id).in_([row.id for row in rows]))
+        .order_by(newest.c.delivery_id, newest.c.attempt)
     )
     found: dict[UUID, list[tables.DeliveryAttempt]] = {row.id: [] for row in rows}
     for attempt in (await w.sql(statement)).scalars():

@@ -227,3 +227,23 @@ async def test_the_endpoints_that_a_revoked_system_made_are_paused_and_those_of_
     assert [row.person_id for row in rows] == [scene.people["coordinator"].id]
     await scene.request()
     assert await told(scene, paused) == []
+
+
+async def test_of_many_attempts_at_a_delivery_the_newest_fifty_are_shown(scene: flow.Scene) -> None:
+    made = await register(scene)
+    async with scene.world.database.work(actor.TIMER) as w:
+        for _ in range(2):
+            tell(w, scene)
+    ids = [row.id for row in await scene.rows("SELECT id FROM delivery WHERE kind = 'webhook'")]
+    async with scene.world.database.work(actor.TIMER) as w:
+        for number in range(1, 61):
+            tried = tables.DeliveryAttempt(
+                delivery_id=ids[0], attempt=number, at=w.now, duration_ms=1, outcome="failed", error="timeout"
+            )
+            await build.add(w, tried)
+    shown = {
+        each["id"]: each["attempts"]
+        for each in (await scene.get("coordinator", f"{PATH}/{made['id']}/deliveries"))["items"]
+    }
+    assert [each["attempt"] for each in shown[str(ids[0])]] == list(range(11, 61))
+    assert shown[str(ids[1])] == []
