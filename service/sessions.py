@@ -70,7 +70,6 @@ async def log(w: Work, appointment_id: UUID, happened: Happened) -> tables.Sessi
     deidentification.check(w, {"conclusion": happened.conclusion}, happened.confirmed_spans)
     seen = await access.visible_appointment(w, appointment_id)
     consultation = await bookings.lock_consultation(w, seen.consultation_id)
-    check_times(w, happened, consultation.opened_at)
     await w.session.refresh(seen, with_for_update={"key_share": True})
     if seen.status == "fulfilled":
         raise errors.AlreadyLogged
@@ -78,6 +77,7 @@ async def log(w: Work, appointment_id: UUID, happened: Happened) -> tables.Sessi
     mentor = next(row for row in rows if row.role == "mentor")
     if w.actor.person_id not in {row.person_id for row in rows} and not access.is_requesting_side(w, consultation):
         access.requires_at(w, mentor.institution_id, "coordinator", "partner_system")
+    check_times(w, happened, consultation.opened_at)
     if seen.status != "booked":
         raise errors.IllegalTransition("appointment", seen.status, "fulfilled")
     if happened.outcome in _MISSED:
@@ -242,15 +242,15 @@ async def correct(w: Work, session_id: UUID, happened: Happened) -> tables.Sessi
     deidentification.check(w, {"conclusion": happened.conclusion}, happened.confirmed_spans)
     old = await access.visible_session(w, session_id)
     consultation = await bookings.lock_consultation(w, old.consultation_id)
-    check_times(w, happened, consultation.opened_at)
-    if old.mode == "written" and happened.outcome in NOT_HELD:
-        raise errors.Invalid("/outcome", "advice was written: nobody can have missed it")
     await w.session.refresh(old, with_for_update={"key_share": True})
     entry = await w.session.get_one(tables.LogEntry, old.id)
     if entry.logged_by != w.actor.person_id:
         institutions = w.actor.institutions("coordinator")
         if not institutions & {old.requesting_institution_id, old.partner_institution_id}:
             raise errors.Forbidden
+    check_times(w, happened, consultation.opened_at)
+    if old.mode == "written" and happened.outcome in NOT_HELD:
+        raise errors.Invalid("/outcome", "advice was written: nobody can have missed it")
     await _must_still_keep(w, old.consultation_id, "/conclusion", happened.conclusion)
     if old.is_corrected:
         raise errors.Exists("This entry has been corrected: correct the newer one.")

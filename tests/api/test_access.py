@@ -186,7 +186,10 @@ async def _side(w: Work, programme: tables.Programme) -> Side:
     memorandum = await build.memorandum(w, asking, answering, programme_id=programme.id)
     asked = await build.consultation(w, clinician, asking, programme_id=programme.id, state="offered")
     offer = await build.offer(w, asked, mentor, memorandum)
-    booked = await build.consultation(w, clinician, asking, programme_id=programme.id, state="scheduled")
+    opened_at = w.now - timedelta(days=2)  # before what is logged
+    booked = await build.consultation(
+        w, clinician, asking, programme_id=programme.id, state="scheduled", opened_at=opened_at
+    )
     taken = await build.offer(w, booked, mentor, memorandum, state="accepted")
     start = w.now + timedelta(days=3)
     appointment = await build.appointment(w, booked, mentor, memorandum, starts_at=start, offer_id=taken.id)
