@@ -312,7 +312,7 @@ async def _civil_anew(w: Work, old: tables.Session, happened: Happened) -> dict[
 async def _must_still_keep(w: Work, consultation_id: UUID, pointer: str, text: str | None) -> None:
     """Refuse case text that would stay for ever: the case's own was erased already."""
     consultation = await w.session.get_one(tables.Consultation, consultation_id)
-    if text is not None and consultation.question is None:
+    if text is not None and consultation.is_forgotten:
         raise errors.Invalid(pointer, "the time for which texts of this case are kept is over: send none")
 
 

@@ -90,7 +90,7 @@ async def _forget(w: Work, consultation_id: UUID) -> None:
 
 
 _FORGET = (
-    "UPDATE consultation SET question = NULL, note = NULL WHERE id = :id",
+    "UPDATE consultation SET question = NULL, note = NULL, is_forgotten = true WHERE id = :id",
     "UPDATE offer SET note = NULL, override_reason = NULL WHERE consultation_id = :id",
     "UPDATE appointment SET note = NULL WHERE consultation_id = :id",
     "UPDATE advice SET text = NULL WHERE consultation_id = :id",
@@ -158,7 +158,7 @@ TIMERS = (
     Timer(
         "retention",
         "SELECT c.id FROM consultation c JOIN programme p ON p.id = c.programme_id"
-        " WHERE c.question IS NOT NULL AND coalesce(c.closed_at, CASE WHEN c.state = 'draft' THEN c.created_at END)"
+        " WHERE NOT c.is_forgotten AND coalesce(c.closed_at, CASE WHEN c.state = 'draft' THEN c.created_at END)"
         " + make_interval(days => coalesce(CAST(p.policy->>'case_text_days' AS int), :text_days)) <= :now",
         _forget,
     ),

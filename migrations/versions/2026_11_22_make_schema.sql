@@ -192,6 +192,7 @@ CREATE TABLE consultation (
     cancel_reason VARCHAR,
     note BYTEA,
     closed_at TIMESTAMP WITH TIME ZONE,
+    is_forgotten BOOLEAN DEFAULT false NOT NULL,
     created_by UUID,
     CONSTRAINT pk_consultation PRIMARY KEY (id),
     CONSTRAINT ck_consultation_priority_known CHECK (priority IN ('routine', 'urgent', 'asap', 'stat')),
@@ -224,7 +225,7 @@ CREATE INDEX ix_consultation_next_wave_at ON consultation USING btree (next_wave
 
 CREATE INDEX ix_consultation_programme_id_opened_at ON consultation USING btree (programme_id, opened_at);
 
-CREATE INDEX ix_consultation_text ON consultation USING btree (coalesce(closed_at, CASE WHEN state = 'draft' THEN created_at END)) WHERE question IS NOT NULL;
+CREATE INDEX ix_consultation_text ON consultation USING btree (coalesce(closed_at, CASE WHEN state = 'draft' THEN created_at END)) WHERE NOT is_forgotten;
 
 CREATE TABLE webhook_endpoint (
     version INTEGER DEFAULT 1 NOT NULL,

@@ -255,6 +255,7 @@ def _case(w: Work, values: Mapping[str, Any], made: tables.Session) -> tables.Co
         age_band=values["age_band"],
         duration_minutes=min(max(made.minutes, _SHORTEST), _LONGEST),
         closed_at=made.ended_at,
+        is_forgotten=True,  # a case of the past comes without text, and none is added
         created_at=w.now,
     )
 

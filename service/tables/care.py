@@ -70,7 +70,7 @@ RELEASE_REASONS = (
 
 
 class Consultation(Versioned, table=True):
-    """A question put to mentors; `question` is case text."""
+    """A question put to mentors; `question` is case text. Once forgotten, the case has no text, and gets none."""
 
     id: UUID = Field(primary_key=True)
     programme_id: UUID = Field(foreign_key="programme.id")
@@ -103,6 +103,7 @@ class Consultation(Versioned, table=True):
     cancel_reason: str | None = None
     note: bytes | None = sealed()
     closed_at: datetime | None = None
+    is_forgotten: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     created_by: UUID | None = Field(default=None, foreign_key="person.id")
 
     __table_args__ = (
@@ -138,7 +139,7 @@ class Consultation(Versioned, table=True):
         index(
             "ix_consultation_text",
             "coalesce(closed_at, CASE WHEN state = 'draft' THEN created_at END)",
-            where="question IS NOT NULL",
+            where="NOT is_forgotten",
         ),
     )
 

@@ -127,6 +127,15 @@ async def test_counts_and_chains_stay_as_they_were(scene: Scene) -> None:
     assert [(one.ok, one.entries) for one in found.values()] == [(True, 2)]
 
 
+async def test_what_the_others_wrote_on_the_case_of_somebody_erased_ends_with_its_retention(scene: Scene) -> None:
+    await erase(scene, "clinician")
+    assert canary("advice") in await everything(scene)
+    scene.clock.forward(days=91)
+    await scene.sweep()
+    text = await everything(scene)
+    assert [word for word in ("advice", "decline", "feedback", "conclusion") if canary(word) in text] == []
+
+
 async def test_nobody_signs_in_as_them_and_no_token_of_theirs_counts(scene: Scene) -> None:
     address = scene.people["mentor"].email
     await erase(scene, "mentor")
