@@ -1,7 +1,8 @@
 """What is kept about one person, given out whole; and taken out, so that only ids and counts stay.
 
 Facts of sessions, the log's entries and the audit hold ids: they stay as they are, so that every chain still verifies
-and every report says what it said. Whatever names the person, or was written by them, goes.
+and every report says what it said. Whatever names the person, or was written by them, goes; only what they filed for
+a colleague who still waits for the answer stays, as the colleague's.
 """
 
 from collections.abc import Mapping
@@ -52,11 +53,17 @@ SELECT (SELECT count(*) FROM seat WHERE person_id = :id AND upper(during) > :now
         WHERE o.mentor_id = :id AND o.state = 'accepted' AND o.ended_at IS NULL AND c.state = 'scheduled')
 """)
 _ERASURE = (
-    "UPDATE consultation SET question = NULL, note = NULL WHERE clinician_id = :id OR created_by = :id",
+    (
+        "UPDATE consultation SET question = NULL"
+        " WHERE (clinician_id = :id OR created_by = :id) AND state IN ('completed', 'cancelled', 'expired')"
+    ),
+    "UPDATE consultation SET note = NULL WHERE clinician_id = :id OR created_by = :id",
+    "UPDATE consultation SET created_by = NULL WHERE created_by = :id AND question IS NOT NULL",
     "UPDATE offer SET note = NULL WHERE mentor_id = :id",
     (
         "UPDATE offer SET override_reason = NULL WHERE consultation_id IN"
-        " (SELECT id FROM consultation WHERE clinician_id = :id OR created_by = :id)"
+        " (SELECT id FROM consultation WHERE (clinician_id = :id OR created_by = :id)"
+        " AND state IN ('completed', 'cancelled', 'expired'))"
     ),
     "UPDATE appointment SET note = NULL WHERE id IN (SELECT appointment_id FROM participant WHERE person_id = :id)",
     "UPDATE advice SET text = NULL WHERE mentor_id = :id",

@@ -156,6 +156,22 @@ async def test_somebody_for_whom_something_waits_is_not_erased(scene: Scene) -> 
     assert NAME in await everything(scene)
 
 
+async def test_what_was_filed_for_a_colleague_who_still_waits_stays_without_the_name_of_who_filed_it(
+    scene: Scene,
+) -> None:
+    for word in ("live", "over"):
+        wish = scene.wish(question=canary(word)) | {"clinician_id": str(scene.people["clinician"].id)}
+        body = {name: value for name, value in wish.items() if value is not None}
+        filed = await scene.post("coordinator", "/v1/consultations", body, 201)
+    await scene.post("coordinator", f"/v1/consultations/{filed['id']}/cancel", {"reason": "other"})
+    await erase(scene, "coordinator")
+    text = await everything(scene)
+    assert canary("live") in text
+    assert canary("over") not in text
+    who = scene.people["coordinator"].id
+    assert await scene.rows("SELECT 1 FROM consultation WHERE question IS NOT NULL AND created_by = :id", id=who) == []
+
+
 async def test_a_person_is_given_everything_that_is_kept_about_them_and_no_text_of_others(scene: Scene) -> None:
     async with scene.world.database.work(actor.TIMER) as w:
         found = await privacy.dossier(w, scene.people["clinician"].email.upper())
