@@ -168,14 +168,15 @@ async def decline(w: Work, offer_id: UUID, reason: str, note: str | None = None)
     consultation, offer, rivals = await _open(w, offer_id)
     access.requires_mentors_side(w, offer)
     if offer.state == "accepted" and offer.ended_at is None and consultation.advice_due_at:
-        offer.decline_reason, offer.note = reason, w.seal(note, offer.id)
+        offer.decline_reason, offer.note, offer.noted_by = reason, w.seal(note, offer.id), w.actor.person_id
         w.touch(offer)
         await offers.reopen(w, consultation, rivals)
         return offer
     if offer.state == "declined" and offer.decline_reason == reason:
         return offer
     _must_be_answerable(offer, lifecycle.decline, w)
-    offer.answered_at, offer.decline_reason, offer.note = w.now, reason, w.seal(note, offer.id)
+    offer.answered_at, offer.decline_reason = w.now, reason
+    offer.note, offer.noted_by = w.seal(note, offer.id), w.actor.person_id
     offers.tell(w, "offer.declined", consultation, offer)
     mentors = await notices.people(w, [offer.mentor_id])
     await notices.to_people(w, "offer_thanks", consultation, mentors.values())

@@ -351,7 +351,7 @@ async def cancel(
     w: Work, consultation: tables.Consultation, appointment: tables.Appointment, reason: str, note: str | None = None
 ) -> None:
     """Call off the appointment: its time is free in this transaction, CANCEL to everybody."""
-    appointment.note = w.seal(note, appointment.id)
+    appointment.note, appointment.noted_by = w.seal(note, appointment.id), w.actor.person_id
     await _call_off(w, consultation, appointment, "cancelled", reason)
     await tell(w, "appointment.cancelled", consultation, appointment)
     await notices.called_off(w, "cancelled", consultation, appointment, reason)

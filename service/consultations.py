@@ -202,7 +202,7 @@ async def cancel(w: Work, consultation_id: UUID, reason: str, note: str | None =
         return consultation
     all_offers = await offers.of_consultation(w, consultation.id)
     appointment = await bookings.live(w, consultation.id)
-    consultation.note = w.seal(note, consultation.id)
+    consultation.note, consultation.noted_by = w.seal(note, consultation.id), w.actor.person_id
     await _close(w, consultation, "cancelled", reason)
     if appointment and appointment.status == "booked":
         await bookings.cancel(w, consultation, appointment, "request_cancelled")

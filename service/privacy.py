@@ -23,7 +23,13 @@ _KEPT: Mapping[str, str] = {
     "weekly_hours": "SELECT weekday, from_minute, until_minute FROM weekly_hours WHERE person_id = :id ORDER BY 1, 2",
     "exceptions": "SELECT kind, from_wall, until_wall FROM availability_exception WHERE person_id = :id ORDER BY 2",
     "consultations": "SELECT * FROM consultation WHERE clinician_id = :id OR created_by = :id ORDER BY id",
-    "offers": "SELECT * FROM offer WHERE mentor_id = :id ORDER BY id",
+    "offers": "SELECT o.*, (SELECT person_id FROM audit WHERE subject_id = o.id AND action = 'override_rule')"
+    " AS overridden_by FROM offer o WHERE mentor_id = :id ORDER BY id",
+    "overrides": "SELECT o.id, override_rule, override_reason FROM offer o JOIN audit a ON a.subject_id = o.id"
+    " AND a.action = 'override_rule' WHERE a.person_id = :id ORDER BY o.id",
+    "notes": "SELECT id, note FROM consultation WHERE noted_by = :id UNION ALL"
+    " SELECT id, note FROM offer WHERE noted_by = :id UNION ALL"
+    " SELECT id, note FROM appointment WHERE noted_by = :id ORDER BY id",
     "appointments": "SELECT p.role, p.status AS answer, p.zone, p.wall, a.* FROM participant p"
     " JOIN appointment a ON a.id = p.appointment_id WHERE p.person_id = :id ORDER BY a.id",
     "advice": "SELECT * FROM advice WHERE mentor_id = :id ORDER BY id",
@@ -44,6 +50,8 @@ _KEPT: Mapping[str, str] = {
     "  UNION SELECT id FROM advice WHERE mentor_id = :id"
     "  UNION SELECT s.id FROM session s JOIN log_entry e ON e.id = s.id WHERE e.logged_by = :id) ORDER BY id",
 }
+_WRITTEN_BY = {"conclusion": "logged_by", "note": "noted_by", "override_reason": "overridden_by"}
+"""Who wrote a text, where others may have written it; every other text of a row is the person's own."""
 _OPEN = sa.text("""
 SELECT (SELECT count(*) FROM seat WHERE person_id = :id AND upper(during) > :now)
      + (SELECT count(*) FROM offer WHERE mentor_id = :id AND state IN ('pending', 'countered'))
@@ -57,15 +65,14 @@ _ERASURE = (
         "UPDATE consultation SET question = NULL"
         " WHERE (clinician_id = :id OR created_by = :id) AND state IN ('completed', 'cancelled', 'expired')"
     ),
-    "UPDATE consultation SET note = NULL WHERE clinician_id = :id OR created_by = :id",
+    "UPDATE consultation SET note = NULL WHERE noted_by = :id",
     "UPDATE consultation SET created_by = NULL WHERE created_by = :id AND question IS NOT NULL",
-    "UPDATE offer SET note = NULL WHERE mentor_id = :id",
+    "UPDATE offer SET note = NULL WHERE noted_by = :id",
     (
-        "UPDATE offer SET override_reason = NULL WHERE consultation_id IN"
-        " (SELECT id FROM consultation WHERE (clinician_id = :id OR created_by = :id)"
-        " AND state IN ('completed', 'cancelled', 'expired'))"
+        "UPDATE offer SET override_reason = NULL"
+        " WHERE id IN (SELECT subject_id FROM audit WHERE person_id = :id AND action = 'override_rule')"
     ),
-    "UPDATE appointment SET note = NULL WHERE id IN (SELECT appointment_id FROM participant WHERE person_id = :id)",
+    "UPDATE appointment SET note = NULL WHERE noted_by = :id",
     "UPDATE advice SET text = NULL WHERE mentor_id = :id",
     (
         "UPDATE session SET conclusion = NULL WHERE clinician_id = :id OR mentor_id = :id"
@@ -143,10 +150,10 @@ async def _person(w: Work, email: str) -> tables.Person:
 
 
 def _opened(w: Work, row: Mapping[str, Any], person_id: UUID) -> dict[str, Any]:
-    """Give the row with its sealed texts opened, but for a conclusion that somebody else wrote."""
+    """Give the row with its sealed texts opened, but for those of which it says that somebody else wrote them."""
     found = dict(row)
     for name, value in row.items():
         if isinstance(value, bytes):
-            is_theirs = name != "conclusion" or row["logged_by"] == person_id
+            is_theirs = row.get(_WRITTEN_BY.get(name, ""), person_id) == person_id
             found[name] = w.unseal(value, row["id"]) if is_theirs else None
     return found

@@ -191,6 +191,7 @@ CREATE TABLE consultation (
     is_advice_overdue_told BOOLEAN DEFAULT false NOT NULL,
     cancel_reason VARCHAR,
     note BYTEA,
+    noted_by UUID,
     closed_at TIMESTAMP WITH TIME ZONE,
     is_forgotten BOOLEAN DEFAULT false NOT NULL,
     created_by UUID,
@@ -208,6 +209,7 @@ CREATE TABLE consultation (
     CONSTRAINT fk_consultation_clinician_id_person FOREIGN KEY(clinician_id) REFERENCES person (id),
     CONSTRAINT fk_consultation_follows_id_consultation FOREIGN KEY(follows_id) REFERENCES consultation (id),
     CONSTRAINT fk_consultation_specialty_code_specialty FOREIGN KEY(specialty_code) REFERENCES specialty (code),
+    CONSTRAINT fk_consultation_noted_by_person FOREIGN KEY(noted_by) REFERENCES person (id),
     CONSTRAINT fk_consultation_created_by_person FOREIGN KEY(created_by) REFERENCES person (id)
 );
 
@@ -511,6 +513,7 @@ CREATE TABLE offer (
     answered_at TIMESTAMP WITH TIME ZONE,
     decline_reason VARCHAR,
     note BYTEA,
+    noted_by UUID,
     terms JSONB DEFAULT '{}' NOT NULL,
     override_rule VARCHAR,
     override_reason BYTEA,
@@ -523,7 +526,8 @@ CREATE TABLE offer (
     CONSTRAINT fk_offer_consultation_id_consultation FOREIGN KEY(consultation_id) REFERENCES consultation (id),
     CONSTRAINT fk_offer_mentor_id_person FOREIGN KEY(mentor_id) REFERENCES person (id),
     CONSTRAINT fk_offer_institution_id_institution FOREIGN KEY(institution_id) REFERENCES institution (id),
-    CONSTRAINT fk_offer_memorandum_id_memorandum FOREIGN KEY(memorandum_id) REFERENCES memorandum (id)
+    CONSTRAINT fk_offer_memorandum_id_memorandum FOREIGN KEY(memorandum_id) REFERENCES memorandum (id),
+    CONSTRAINT fk_offer_noted_by_person FOREIGN KEY(noted_by) REFERENCES person (id)
 );
 
 CREATE INDEX ix_offer_answer_by ON offer USING btree (answer_by) WHERE state = 'pending';
@@ -556,6 +560,7 @@ CREATE TABLE appointment (
     proposed_by UUID,
     cancel_reason VARCHAR,
     note BYTEA,
+    noted_by UUID,
     sequence INTEGER NOT NULL,
     dtstamp TIMESTAMP WITH TIME ZONE NOT NULL,
     remind_at TIMESTAMP WITH TIME ZONE,
@@ -568,7 +573,8 @@ CREATE TABLE appointment (
     CONSTRAINT ck_appointment_held_while_pending CHECK ((status = 'pending') = (held_until IS NOT NULL)),
     CONSTRAINT fk_appointment_consultation_id_consultation FOREIGN KEY(consultation_id) REFERENCES consultation (id),
     CONSTRAINT fk_appointment_memorandum_id_memorandum FOREIGN KEY(memorandum_id) REFERENCES memorandum (id),
-    CONSTRAINT fk_appointment_proposed_by_person FOREIGN KEY(proposed_by) REFERENCES person (id)
+    CONSTRAINT fk_appointment_proposed_by_person FOREIGN KEY(proposed_by) REFERENCES person (id),
+    CONSTRAINT fk_appointment_noted_by_person FOREIGN KEY(noted_by) REFERENCES person (id)
 );
 
 CREATE INDEX ix_appointment_consultation_id ON appointment (consultation_id);

@@ -102,6 +102,7 @@ class Consultation(Versioned, table=True):
     is_advice_overdue_told: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     cancel_reason: str | None = None
     note: bytes | None = sealed()
+    noted_by: UUID | None = Field(default=None, foreign_key="person.id")
     closed_at: datetime | None = None
     is_forgotten: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     created_by: UUID | None = Field(default=None, foreign_key="person.id")
@@ -174,6 +175,7 @@ class Offer(Versioned, table=True):
     answered_at: datetime | None = None
     decline_reason: str | None = None
     note: bytes | None = sealed()
+    noted_by: UUID | None = Field(default=None, foreign_key="person.id")
     terms: dict[str, Any] = json_object()
     override_rule: str | None = None
     override_reason: bytes | None = sealed()
@@ -215,6 +217,7 @@ class Appointment(Versioned, table=True):
     proposed_by: UUID | None = Field(default=None, foreign_key="person.id")
     cancel_reason: str | None = None
     note: bytes | None = sealed()
+    noted_by: UUID | None = Field(default=None, foreign_key="person.id")
     sequence: int = 0
     dtstamp: datetime
     remind_at: datetime | None = None

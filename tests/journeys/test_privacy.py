@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from uuid import UUID
 
 import httpx
 import pytest
@@ -185,6 +186,35 @@ async def test_a_person_is_given_everything_that_is_kept_about_them_and_no_text_
     assert scene.people["clinician"].id in readers
     assert f"mentor.{ADDRESS}" not in text
     assert scene.clock.now() - found["given_out_at"] < timedelta(seconds=1)
+
+
+async def test_a_mentor_is_not_given_what_the_other_side_wrote_beside_their_offer_or_appointment(scene: Scene) -> None:
+    booked = await scene.booked()
+    called_off = {"reason": "no_longer_needed", "note": canary("off")}
+    await scene.post("coordinator", f"/v1/appointments/{booked['id']}/cancel", called_off)
+    asked = await scene.request()
+    mine = await scene.offer()
+    await scene.rows(
+        "UPDATE offer SET override_rule = 'notice', override_reason = :reason WHERE id = :id RETURNING 1",
+        id=UUID(mine["id"]),
+        reason=scene.world.keys.encrypt(canary("override"), UUID(mine["id"])),
+    )
+    declined = {"reason": "busy", "note": canary("partner")}
+    await scene.post("partner", f"/v1/offers/{mine['id']}/decline", declined)
+    await scene.post("coordinator", f"/v1/consultations/{asked}/cancel", {"reason": "other", "note": canary("coord")})
+    dossiers = {}
+    async with scene.world.database.work(actor.TIMER) as w:
+        for who in ("mentor", "clinician", "coordinator", "partner"):
+            found = await privacy.dossier(w, scene.people[who].email)
+            dossiers[who] = json.dumps(found, default=str, ensure_ascii=False)
+    words = ("off", "override", "partner", "coord", "decline", "advice")
+    given = {who: [word for word in words if canary(word) in text] for who, text in dossiers.items()}
+    assert given == {
+        "mentor": ["decline", "advice"],
+        "clinician": [],
+        "coordinator": ["off", "coord"],
+        "partner": ["partner"],
+    }
 
 
 async def test_nobody_by_that_address_is_a_plain_answer(scene: Scene) -> None:
