@@ -146,7 +146,7 @@ async def _session(
         participants=sorted(set(present)),
         started_at=happened.started_at.replace(microsecond=0),
         ended_at=happened.ended_at.replace(microsecond=0),
-        minutes=_minutes(happened),
+        minutes=minutes_of(happened.started_at, happened.ended_at),
         outcome=happened.outcome,
         is_civil_for_requester=score.civil_hours(happened.started_at, clinician.zone, clinician.zone) >= CIVIL,
         is_civil_for_mentor=score.civil_hours(happened.started_at, mentor.zone, mentor.zone) >= CIVIL,
@@ -154,8 +154,10 @@ async def _session(
     )
 
 
-def _minutes(happened: Happened) -> int:
-    return round((happened.ended_at - happened.started_at).total_seconds() / 60)
+def minutes_of(started_at: datetime, ended_at: datetime) -> int:
+    """Tell how long a session lasted by the whole seconds that are kept, so that its minutes follow from its row."""
+    lasted = ended_at.replace(microsecond=0) - started_at.replace(microsecond=0)
+    return round(lasted.total_seconds() / 60)
 
 
 async def _memorandum_at(
@@ -262,7 +264,7 @@ async def correct(w: Work, session_id: UUID, happened: Happened) -> tables.Sessi
             "id": row_id,
             "started_at": happened.started_at.replace(microsecond=0),
             "ended_at": happened.ended_at.replace(microsecond=0),
-            "minutes": _minutes(happened),
+            "minutes": minutes_of(happened.started_at, happened.ended_at),
             "outcome": happened.outcome,
             **await _civil_anew(w, old, happened),
             "participants": sorted(happened.participants or old.participants),

@@ -6,7 +6,7 @@ counts in the figures about sessions and minutes, and in none about waiting.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -66,7 +66,7 @@ class _Sessions:
             participants=sorted(set(present)),
             started_at=values["started_at"].replace(microsecond=0),
             ended_at=values["ended_at"].replace(microsecond=0),
-            minutes=_minutes(values),
+            minutes=sessions.minutes_of(values["started_at"], values["ended_at"]),
             outcome=values["outcome"],
             is_civil_for_requester=self._is_civil(values, "is_civil_for_requester", clinician),
             is_civil_for_mentor=self._is_civil(values, "is_civil_for_mentor", mentor),
@@ -104,7 +104,7 @@ class _Sessions:
             sessions.check_times(self.desk.w, happened)
         except errors.Invalid as error:
             self.desk.refuse_error(row, error)
-        if values["minutes"] is not None and values["minutes"] != _minutes(values):
+        if values["minutes"] not in (None, sessions.minutes_of(values["started_at"], values["ended_at"])):
             self.desk.refuse(row, "minutes", "does not follow from started_at and ended_at")
 
     def _is_civil(self, values: Mapping[str, Any], column: str, person_id: UUID) -> bool:
@@ -258,8 +258,3 @@ def _case(w: Work, values: Mapping[str, Any], made: tables.Session) -> tables.Co
         is_forgotten=True,  # a case of the past comes without text, and none is added
         created_at=w.now,
     )
-
-
-def _minutes(values: Mapping[str, Any]) -> int:
-    lasted: timedelta = values["ended_at"] - values["started_at"]
-    return round(lasted.total_seconds() / 60)

@@ -1,6 +1,6 @@
 """Everything that is given out in files can be taken in elsewhere: the files of the copy are those of the original."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import httpx
 import pytest
@@ -56,7 +56,9 @@ async def a_busy_installation(scene: Scene) -> None:
     await scene.post("mentor", f"/v1/appointments/{booked['id']}/session", flow.happened(booked), 201)
     (session,) = await scene.rows("SELECT id FROM session")
     scene.clock.forward(hours=1)
-    longer = flow.happened(booked) | {"ended_at": booked["ends_at"], "outcome": "referred"}
+    start = flow.read_instant(booked["starts_at"])
+    times = {"started_at": start + timedelta(seconds=0.9), "ended_at": start + timedelta(minutes=29, seconds=30.1)}
+    longer = {"outcome": "referred"} | {name: at.isoformat() for name, at in times.items()}
     await scene.post("mentor", f"/v1/sessions/{session.id}/corrections", longer, 201)
     visit = {"kind": "visit", "on": "2026-11-02", "people": {"op": "~", "count": 150}, "note": "Two days; a \\ tour."}
     await scene.post("coordinator", f"/v1/memoranda/{scene.memorandum.id}/activities", visit, 201)
