@@ -58,7 +58,7 @@ FROM institution i JOIN there USING (id) ORDER BY coalesce(code, CAST(id AS text
 SELECT coalesce(i.code, CAST(i.id AS text)) AS institution, coalesce(n.code, CAST(n.id AS text)) AS network,
        m.from_on AS "from", m.until_on AS until, m.id
 FROM membership m JOIN institution i ON i.id = m.institution_id JOIN institution n ON n.id = m.network_id
-JOIN there ON there.id = m.institution_id ORDER BY 1, 2, 3, m.id""",
+JOIN there ON there.id = i.id JOIN there AS around ON around.id = n.id ORDER BY 1, 2, 3, m.id""",
     "memoranda": """
 SELECT m.code, p.code AS programme, m.kind, m.status, m.signed_on AS signed_date, m.signed_precision, m.valid_from,
        m.valid_until, m.activities, m.budget_minutes, m.budget_per, m.source, m.note, m.id,

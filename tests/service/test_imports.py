@@ -1,6 +1,7 @@
 """Files taken in: by the rules of the verbs, all or nothing, and the same file twice changes nothing."""
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 
 import build
 from api import sheets
-from service import exports, imports, memorandum_log, tables
+from service import clock, exports, imports, memorandum_log, privacy, tables
 from service.imports import Outcome
 from service.rules.sheets import Fault
 from service.work import Work
@@ -278,3 +279,14 @@ async def test_no_fault_repeats_what_stands_in_the_file(w: Work) -> None:
 
 def test_the_kinds_of_file_are_the_same_everywhere() -> None:
     assert tuple(sheets.SHAPES) == exports.KINDS == tuple(imports.KEYS)
+
+
+async def test_memberships_of_one_programme_name_only_networks_that_are_given_out_too(w: Work) -> None:
+    network, other, member = [await build.institution(w, code=code) for code in ("net", "other", "member")]
+    await build.memorandum(w, network, await build.partner(w))
+    for place in (network, other):
+        row_id = clock.new_id()
+        joined = {"institution_id": member.id, "network_id": place.id, "from_on": date(2026, 1, 1)}
+        await build.add(w, tables.Membership(id=row_id, **joined))
+    given = await exports.rows(w, "memberships", (await build.programme(w)).id)
+    assert [(row["institution"], row["network"]) for row in given] == [("member", "net")]
