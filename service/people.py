@@ -18,6 +18,9 @@ from service import access, audit, clock, errors, logins, paging, tables
 from service.actor import Grant
 from service.work import Work
 
+ERASED = "@erased.invalid"
+"""How the address of somebody ends whom nothing names any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class View:

@@ -24,7 +24,10 @@ async def add_people(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
 
 
 async def change_person(desk: Desk, row: Row, found: Mapping[str, Any], differing: frozenset[str]) -> None:
-    """Let the person be as the row says."""
+    """Let the person be as the row says; who was erased stays erased, whatever an older file knows."""
+    if found["email"].endswith(people.ERASED):
+        desk.refuse(row, "id", "names somebody who was erased")
+        return
     there = await desk.w.session.get_one(tables.Person, found["id"])
     grants = _grants(desk, row) if "roles" in differing else None
     await people.change(desk.w, there, {name: row.values[name] for name in differing - {"roles"}}, grants)

@@ -290,3 +290,11 @@ async def test_memberships_of_one_programme_name_only_networks_that_are_given_ou
         await build.add(w, tables.Membership(id=row_id, **joined))
     given = await exports.rows(w, "memberships", (await build.programme(w)).id)
     assert [(row["institution"], row["network"]) for row in given] == [("member", "net")]
+
+
+async def test_an_old_file_does_not_bring_back_somebody_who_was_erased(w: Work) -> None:
+    await registry(w)
+    who = next(row["id"] for row in await exports.rows(w, "people") if row["email"] == "a@ua.example")
+    await privacy.erase(w, "a@ua.example")
+    said = await faults(w, "people", "id," + PEOPLE, f"{who},a@ua.example,Лікар,uk,Europe/Kyiv,clinician@ua-one")
+    assert said == [Fault(2, "id", "names somebody who was erased")]
