@@ -119,6 +119,7 @@ class MentorRow(shapes.Shape):
     """What a mentor offers and when: hours as `mon 16:00-19:00`, `away 2026-12-24T00:00/2026-12-27T00:00`."""
 
     email: shapes.Email
+    institution: Name | None = None
     verified_until: shapes.Instant | None = None
     specialties: Codes
     languages: Annotated[list[Language], Field(max_length=30, default_factory=list)]

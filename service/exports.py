@@ -83,7 +83,7 @@ SELECT email, display_name, locale, zone, state, p.id,
              ORDER BY 1) AS roles
 FROM person p JOIN who USING (id) WHERE p.kind = 'person' ORDER BY lower(email)""",
     "mentors": """
-SELECT email, verified_until, sessions_per_week, offers_per_week, notice_minutes, buffer_minutes, treats_children,
+SELECT email, at.institution, verified_until, sessions_per_week, offers_per_week, notice_minutes, buffer_minutes, treats_children,
        opt_ins, tags, quiet_from_minute, quiet_until_minute, availability_zone,
        ARRAY(SELECT specialty_code FROM mentor_specialty s WHERE s.person_id = m.person_id ORDER BY 1) AS specialties,
        ARRAY(SELECT code || ':' || level FROM person_language l
@@ -94,7 +94,12 @@ SELECT email, verified_until, sessions_per_week, offers_per_week, notice_minutes
              FROM weekly_hours h WHERE h.person_id = m.person_id ORDER BY weekday, from_minute) AS weekly,
        ARRAY(SELECT kind || to_char(from_wall, ' YYYY-MM-DD"T"HH24:MI/') || to_char(until_wall, 'YYYY-MM-DD"T"HH24:MI')
              FROM availability_exception e WHERE e.person_id = m.person_id ORDER BY from_wall, id) AS exceptions
-FROM mentor_profile m JOIN person p ON p.id = m.person_id JOIN who ON who.id = p.id ORDER BY lower(email)""",
+FROM mentor_profile m JOIN person p ON p.id = m.person_id JOIN who ON who.id = p.id
+JOIN LATERAL (SELECT coalesce(i.code, CAST(i.id AS text)) AS institution
+              FROM role_grant g JOIN institution i ON i.id = g.institution_id JOIN there ON there.id = i.id
+              WHERE g.person_id = p.id AND g.role = 'mentor'
+              ORDER BY i.id <> m.institution_id, i.id LIMIT 1) at ON true
+ORDER BY lower(email)""",
     "sessions": """
 SELECT coalesce(m.code, CAST(m.id AS text)) AS memorandum, c.email AS clinician, t.email AS mentor,
        ARRAY(SELECT email FROM person WHERE id = ANY(s.participants) ORDER BY lower(email)) AS participants,

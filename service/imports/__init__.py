@@ -57,6 +57,7 @@ class _Kind:
     add: Callable[[Desk, Sequence[Row], Tell], Awaitable[None]]
     change: Callable[[Desk, Row, Mapping[str, Any], frozenset[str]], Awaitable[None]] | None
     fixed: frozenset[str] = frozenset()
+    told: frozenset[str] = frozenset()  # without a value they stay as they are
 
 
 _KINDS: Mapping[str, _Kind] = {
@@ -72,7 +73,7 @@ _KINDS: Mapping[str, _Kind] = {
         frozenset({"code", "programme", "kind", "requesting", "partners"}),
     ),
     "people": _Kind(people.add_people, people.change_person),
-    "mentors": _Kind(people.add_mentors, people.change_mentor, frozenset({"email"})),
+    "mentors": _Kind(people.add_mentors, people.change_mentor, frozenset({"email"}), frozenset({"institution"})),
     "sessions": _Kind(log.add_sessions, None),
     "activities": _Kind(log.add_activities, None),
 }
@@ -176,7 +177,9 @@ def _differing(kind: str, row: Row, found: Mapping[str, Any]) -> frozenset[str]:
     names = {
         name
         for name in row.given
-        if _plain(row.values[name]) != _plain(found[name]) and not (is_log and row.values[name] in (None, [], False))
+        if _plain(row.values[name]) != _plain(found[name])
+        and not (is_log and row.values[name] in (None, [], False))
+        and not (name in _KINDS[kind].told and row.values[name] is None)
     }
     return frozenset(names - {"id"})
 

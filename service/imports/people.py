@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import sqlalchemy as sa
+from sqlmodel import col
+
 from service import clock, errors, exports, mentors, people, tables
 from service.actor import ROLES, Grant
 from service.imports.desk import Desk, Row
@@ -45,6 +48,8 @@ async def change_mentor(desk: Desk, row: Row, found: Mapping[str, Any], differin
     """Let the mentor offer what the row says; hours and profile are changed each as a whole."""
     profile = await desk.w.session.get_one(tables.MentorProfile, desk.names["person"][row.values["email"].lower()])
     values = dict(found) | {name: row.values[name] for name in row.given}
+    if "institution" in differing:
+        await _move(desk, row, profile)
     if "verified_until" in differing:
         until: datetime | None = values["verified_until"]
         if until is not None:
@@ -53,7 +58,7 @@ async def change_mentor(desk: Desk, row: Row, found: Mapping[str, Any], differin
             profile.verified_until = profile.verified_by = None
     if differing & {"availability_zone", "weekly", "exceptions"}:
         await mentors.put_hours(desk.w, profile, _hours(values))
-    if differing - {"availability_zone", "weekly", "exceptions", "verified_until"}:
+    if differing - {"availability_zone", "weekly", "exceptions", "verified_until", "institution"}:
         await mentors.put_profile(
             desk.w,
             profile,
@@ -63,6 +68,23 @@ async def change_mentor(desk: Desk, row: Row, found: Mapping[str, Any], differin
             fields={name: values[name] for name in _OF_PROFILE}
             | {f"quiet_{end}_minute": _minute(values[f"quiet_{end}"]) for end in ("from", "until")},
         )
+
+
+async def _move(desk: Desk, row: Row, profile: tables.MentorProfile) -> None:
+    """Let the mentor offer from another of their institutions; unless the file says so, they are not verified there."""
+    place_id = desk.find(row, "institution", "institution")
+    grants = sa.select(col(tables.RoleGrant.institution_id)).where(
+        col(tables.RoleGrant.person_id) == profile.person_id, col(tables.RoleGrant.role) == "mentor"
+    )
+    if place_id is None:
+        return
+    if place_id not in (await desk.w.sql(grants)).scalars().all():
+        desk.refuse(row, "institution", "is no institution of this mentor")
+        return
+    profile.institution_id = place_id
+    if "verified_until" not in row.given:
+        profile.verified_until = profile.verified_by = None
+    desk.w.touch(profile)
 
 
 def _grants(desk: Desk, row: Row) -> list[Grant]:

@@ -298,3 +298,23 @@ async def test_an_old_file_does_not_bring_back_somebody_who_was_erased(w: Work) 
     await privacy.erase(w, "a@ua.example")
     said = await faults(w, "people", "id," + PEOPLE, f"{who},a@ua.example,Лікар,uk,Europe/Kyiv,clinician@ua-one")
     assert said == [Fault(2, "id", "names somebody who was erased")]
+
+
+async def test_who_is_no_mentor_any_more_is_not_given_out_as_one(w: Work) -> None:
+    await registry(w)
+    assert [row["email"] for row in await exports.rows(w, "mentors")] == ["b@fr.example"]
+    await privacy.erase(w, "b@fr.example")
+    assert await exports.rows(w, "mentors") == []
+
+
+async def test_a_mentor_of_two_hospitals_is_at_the_one_that_the_file_says(w: Work) -> None:
+    await registry(w)
+    await load(w, "institutions", "code,kind", "fr-two,hospital")
+    both = "b@fr.example,Mentor,en,Europe/Paris,mentor@fr-one; mentor@fr-two"
+    await load(w, "people", PEOPLE, both)
+    mentor = "email,availability_zone,institution"
+    for place, outcome in (("fr-two", Outcome(0, 1, 0)), ("fr-two", Outcome(0, 0, 1)), ("", Outcome(0, 0, 1))):
+        assert await load(w, "mentors", mentor, f"b@fr.example,Europe/Paris,{place}") == outcome
+        assert [row["institution"] for row in await exports.rows(w, "mentors")] == ["fr-two"]
+    said = await faults(w, "mentors", mentor, "b@fr.example,Europe/Paris,ua-one")
+    assert said == [Fault(2, "institution", "is no institution of this mentor")]
