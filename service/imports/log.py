@@ -11,8 +11,9 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlmodel import col
 
-from service import activities, clock, errors, events, memorandum_log, sessions, tables
+from service import activities, clock, consultations, errors, events, memorandum_log, sessions, tables
 from service.imports.desk import Desk, Row
 from service.imports.links import Links
 from service.rules import score
@@ -136,6 +137,11 @@ class _Sessions:
         elif case.clinician_id != made.clinician_id or case.institution_id != made.requesting_institution_id:
             self.desk.refuse(row, "consultation_id", "belongs to another clinician or institution")
             return False
+        elif case.state not in consultations.ENDED_STATES:
+            self.desk.refuse(row, "consultation_id", "names a request that has not ended")
+            return False
+        if case.opened_at is not None:
+            return True  # a request that was opened here ended as it ended
         if made.outcome not in _MISSED:
             case.state, case.cancel_reason = "completed", None
         case.closed_at = max(case.closed_at or made.ended_at, made.ended_at)
@@ -153,7 +159,8 @@ async def add_sessions(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
     work = _Sessions(desk, await Links.loaded(w), zones, logged)
     wanted = [row.values["consultation_id"] for row in rows if row.values["consultation_id"]]
     if wanted:
-        query = sa.select(tables.Consultation).where(tables.Consultation.id.in_(wanted))  # type: ignore[attr-defined]
+        query = sa.select(tables.Consultation).where(col(tables.Consultation.id).in_(wanted))
+        query = query.order_by(col(tables.Consultation.id)).with_for_update(key_share=True)
         work.cases = {case.id: case for case in (await w.sql(query)).scalars()}
     facts: dict[UUID, list[memorandum_log.Fact]] = {}
     for row in rows:

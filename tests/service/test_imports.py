@@ -318,3 +318,20 @@ async def test_a_mentor_of_two_hospitals_is_at_the_one_that_the_file_says(w: Wor
         assert [row["institution"] for row in await exports.rows(w, "mentors")] == ["fr-two"]
     said = await faults(w, "mentors", mentor, "b@fr.example,Europe/Paris,ua-one")
     assert said == [Fault(2, "institution", "is no institution of this mentor")]
+
+
+async def test_a_session_of_the_past_is_not_put_into_a_request_that_goes_on(w: Work) -> None:
+    await registry(w)
+    asked = await _request(w)
+    lines = SESSIONS + ",consultation_id", f"{PAST},advice_given,{asked.id}"
+    assert await faults(w, "sessions", *lines) == [Fault(2, "consultation_id", "names a request that has not ended")]
+    assert asked.state == "open"
+    asked.state, asked.closed_at = "cancelled", w.now
+    await load(w, "sessions", *lines)
+    assert (asked.state, asked.closed_at) == ("cancelled", w.now)
+
+
+async def _request(w: Work) -> tables.Consultation:
+    (who,) = (await w.sql(sa.select(tables.Person).where(tables.Person.email == "a@ua.example"))).scalars()  # type: ignore[arg-type]
+    (at,) = (await w.sql(sa.select(tables.Institution).where(tables.Institution.code == "ua-one"))).scalars()  # type: ignore[arg-type]
+    return await build.consultation(w, who, at, programme_id=(await build.programme(w, code="ua")).id)
