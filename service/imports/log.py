@@ -22,6 +22,15 @@ from service.work import Work
 Tell = Callable[[int], None]
 _MISSED = ("no_show_mentor", "no_show_clinician", "cancelled_late")
 _SHORTEST, _LONGEST = 15, 240
+_KEPT = {
+    "clinician": "clinician_id",
+    "mentor": "mentor_id",
+    "requesting_institution": "requesting_institution_id",
+    "partner_institution": "partner_institution_id",
+    "specialty": "specialty_code",
+    "mode": "mode",
+}
+"""What a correction leaves as it was: the columns of the file, and of the table."""
 
 
 class _Sessions:
@@ -32,6 +41,7 @@ class _Sessions:
         self.logged = dict(logged)  # sessions that may be corrected: their memorandum, and whether they were
         self.cases: dict[UUID, tables.Consultation] = {}
         self.corrected: list[UUID] = []
+        self.corrigible: dict[UUID, tables.Session] = {}  # what the file corrects, and its own sessions
 
     def add(self, row: Row) -> tuple[tables.Session, memorandum_log.Fact] | None:
         """Keep the session, its consultation and its event; give what its entry is to seal, or None with a fault."""
@@ -123,10 +133,23 @@ class _Sessions:
             if self.logged.get(old) != (made.memorandum_id, False):
                 self.desk.refuse(row, "corrects", "is no earlier session of this memorandum that stands uncorrected")
                 return False
+            if not self._stays(row, made, self.corrigible[old]):
+                return False
             self.logged[old] = (made.memorandum_id, True)
             self.corrected.append(old)
         self.logged[made.id] = (made.memorandum_id, False)
+        self.corrigible[made.id] = made
         return True
+
+    def _stays(self, row: Row, made: tables.Session, old: tables.Session) -> bool:
+        """Let the correction belong to the old session's case and appointment; False if it is about something else."""
+        differing = [column for column, name in _KEPT.items() if getattr(made, name) != getattr(old, name)]
+        if row.values["consultation_id"] not in (None, old.consultation_id):
+            differing.append("consultation_id")
+        for column in differing:
+            self.desk.refuse(row, column, "is not that of the session that is corrected")
+        made.consultation_id, made.appointment_id = old.consultation_id, old.appointment_id
+        return not differing
 
     def _have_case(self, row: Row, made: tables.Session) -> bool:
         """Keep the consultation behind the session; sessions of one file may share it."""
@@ -157,7 +180,11 @@ async def add_sessions(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
         for row in await w.sql(sa.text("SELECT id, memorandum_id, is_corrected FROM session"))
     }
     work = _Sessions(desk, await Links.loaded(w), zones, logged)
-    wanted = [row.values["consultation_id"] for row in rows if row.values["consultation_id"]]
+    old = [row.values["corrects"] for row in rows if row.values["corrects"]]
+    found = await w.sql(sa.select(tables.Session).where(col(tables.Session.id).in_(old)))
+    work.corrigible = {session.id: session for session in found.scalars()}
+    wanted = {row.values["consultation_id"] for row in rows if row.values["consultation_id"]}
+    wanted |= {session.consultation_id for session in work.corrigible.values()}
     if wanted:
         query = sa.select(tables.Consultation).where(col(tables.Consultation.id).in_(wanted))
         query = query.order_by(col(tables.Consultation.id)).with_for_update(key_share=True)

@@ -335,3 +335,22 @@ async def _request(w: Work) -> tables.Consultation:
     (who,) = (await w.sql(sa.select(tables.Person).where(tables.Person.email == "a@ua.example"))).scalars()  # type: ignore[arg-type]
     (at,) = (await w.sql(sa.select(tables.Institution).where(tables.Institution.code == "ua-one"))).scalars()  # type: ignore[arg-type]
     return await build.consultation(w, who, at, programme_id=(await build.programme(w, code="ua")).id)
+
+
+async def test_a_correction_stays_with_the_case_and_keeps_who_and_what_it_was_about(w: Work) -> None:
+    await registry(w)
+    await build.specialty(w, "surgery")
+    await load(w, "sessions", SESSIONS, PAST + ",advice_given")
+    (old,) = (await w.sql(sa.text("SELECT id, consultation_id FROM session"))).all()
+    columns = SESSIONS + ",corrects,consultation_id"
+    other = PAST.replace("paediatrics,live", "surgery,written").replace("a@ua.example,b@fr", "b@fr.example,b@fr")
+    said = await faults(w, "sessions", columns, f"{other},referred,{old.id},{clock.new_id()}")
+    assert {(fault.column, fault.reason) for fault in said} == {
+        (column, "is not that of the session that is corrected")
+        for column in ("clinician", "specialty", "mode", "consultation_id")
+    }
+    again = PAST.replace("10:30:00Z", "10:45:00Z")
+    assert await load(w, "sessions", columns + ",id", f"{again},referred,{old.id},,{clock.new_id()}") == Outcome(1, 0, 0)
+    rows = (await w.sql(sa.text("SELECT consultation_id, is_corrected FROM session ORDER BY minutes"))).all()
+    assert [tuple(row) for row in rows] == [(old.consultation_id, True), (old.consultation_id, False)]
+    assert await count(w, "consultation") == 1
