@@ -93,7 +93,7 @@ async def load(
     new: list[Row] = []
     changes: list[tuple[Row, Mapping[str, Any], frozenset[str]]] = []
     same = 0
-    for row in rows:
+    for row in map(desk.by_code, rows):
         found = there.find(desk, row)
         differing = [_differing(kind, row, one) for one in found]
         if not found:

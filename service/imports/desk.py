@@ -1,7 +1,7 @@
 """What is there already, by the names that files use, and the faults of a file as they are found."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -29,6 +29,16 @@ _NAMED = {
     "person": "SELECT lower(email) AS name, id FROM person",
     "specialty": "SELECT code AS name, code AS id FROM specialty",
 }
+_CODES = " UNION ALL ".join(
+    f"SELECT CAST(id AS text) AS id, code FROM {table} WHERE code IS NOT NULL"  # noqa: S608 - tables of ours
+    for table in ("programme", "institution", "memorandum")
+)
+_REFERENCES = frozenset(
+    (
+        *("programme", "memorandum", "renewed_by", "institution", "network", "roles", "requesting", "partners"),
+        *("requesting_institution", "partner_institution", "from_institutions", "to_institutions"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,7 @@ class Desk:
     w: Work
     names: Mapping[str, Mapping[str, Any]]
     zones: Mapping[UUID, str]  # of programmes
+    codes: Mapping[str, str]  # what has a code, by its id
     is_confirmed: bool = False  # somebody looked at the texts, and says that they name nobody
     faults: list[Fault] = field(default_factory=list)
 
@@ -64,7 +75,25 @@ class Desk:
         """Know what is there now."""
         names = {kind: {row.name: row.id for row in await w.sql(sa.text(query))} for kind, query in _NAMED.items()}
         zones = {row.id: row.zone for row in await w.sql(sa.text("SELECT id, zone FROM programme"))}
-        return cls(w, names, zones, is_confirmed)
+        codes = {row.id: row.code for row in await w.sql(sa.text(_CODES))}
+        return cls(w, names, zones, codes, is_confirmed)
+
+    def by_code(self, row: Row) -> Row:
+        """Give the row as an export writes it: what has a code is named by it."""
+        coded: dict[str, Any] = {}
+        for column in _REFERENCES & row.values.keys():
+            value = row.values[column]
+            if isinstance(value, str):
+                coded[column] = self._coded(value)
+            elif value is not None:
+                coded[column] = [self._coded(one) for one in value]
+        return replace(row, values={**row.values, **coded})
+
+    def _coded(self, text: str) -> str:
+        """Name by code what the text names, be it alone or the place of a role."""
+        role, at, place = text.rpartition("@")
+        name, slash, department = place.partition("/")
+        return f"{role}{at}{self.codes.get(name, name)}{slash}{department}"
 
     def refuse(self, row: Row, column: str, reason: str) -> None:
         """Remember what is wrong with the row; nothing of the file will stay."""

@@ -354,3 +354,16 @@ async def test_a_correction_stays_with_the_case_and_keeps_who_and_what_it_was_ab
     rows = (await w.sql(sa.text("SELECT consultation_id, is_corrected FROM session ORDER BY minutes"))).all()
     assert [tuple(row) for row in rows] == [(old.consultation_id, True), (old.consultation_id, False)]
     assert await count(w, "consultation") == 1
+
+
+async def test_a_row_that_names_by_id_what_has_a_code_is_the_same_row(w: Work) -> None:
+    await registry(w)
+    await load(w, "sessions", SESSIONS, PAST + ",advice_given")
+    text = "SELECT code, CAST(id AS text) FROM institution UNION SELECT code, CAST(id AS text) FROM memorandum"
+    ids = {row[0]: row[1] for row in await w.sql(sa.text(text))}
+    by_id = ",".join(ids.get(cell, cell) for cell in PAST.split(","))
+    assert await load(w, "sessions", SESSIONS, by_id + ",advice_given") == Outcome(0, 0, 1)
+    agreed = f"m-one,ua,bilateral,active,{ids['ua-one']},{ids['fr-one']},paediatrics,,,2026-01-01,"
+    assert await load(w, "memoranda", MEMORANDA, agreed) == Outcome(0, 0, 1)
+    role = f"clinician@{ids['ua-one']}/icu"
+    assert await load(w, "people", PEOPLE, f"a@ua.example,Лікар,uk,Europe/Kyiv,{role}") == Outcome(0, 0, 1)
