@@ -83,8 +83,8 @@ SELECT email, display_name, locale, zone, state, p.id,
              ORDER BY 1) AS roles
 FROM person p JOIN who USING (id) WHERE p.kind = 'person' ORDER BY lower(email)""",
     "mentors": """
-SELECT email, at.institution, verified_until, sessions_per_week, offers_per_week, notice_minutes, buffer_minutes, treats_children,
-       opt_ins, tags, quiet_from_minute, quiet_until_minute, availability_zone,
+SELECT email, at.institution, verified_until, sessions_per_week, offers_per_week, notice_minutes, buffer_minutes,
+       treats_children, opt_ins, tags, quiet_from_minute, quiet_until_minute, availability_zone,
        ARRAY(SELECT specialty_code FROM mentor_specialty s WHERE s.person_id = m.person_id ORDER BY 1) AS specialties,
        ARRAY(SELECT code || ':' || level FROM person_language l
              WHERE l.person_id = m.person_id ORDER BY 1) AS languages,

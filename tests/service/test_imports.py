@@ -285,9 +285,10 @@ async def test_memberships_of_one_programme_name_only_networks_that_are_given_ou
     network, other, member = [await build.institution(w, code=code) for code in ("net", "other", "member")]
     await build.memorandum(w, network, await build.partner(w))
     for place in (network, other):
-        row_id = clock.new_id()
-        joined = {"institution_id": member.id, "network_id": place.id, "from_on": date(2026, 1, 1)}
-        await build.add(w, tables.Membership(id=row_id, **joined))
+        row = tables.Membership(
+            id=clock.new_id(), institution_id=member.id, network_id=place.id, from_on=date(2026, 1, 1)
+        )
+        await build.add(w, row)
     given = await exports.rows(w, "memberships", (await build.programme(w)).id)
     assert [(row["institution"], row["network"]) for row in given] == [("member", "net")]
 
@@ -350,7 +351,7 @@ async def test_a_correction_stays_with_the_case_and_keeps_who_and_what_it_was_ab
         for column in ("clinician", "specialty", "mode", "consultation_id")
     }
     again = PAST.replace("10:30:00Z", "10:45:00Z")
-    assert await load(w, "sessions", columns + ",id", f"{again},referred,{old.id},,{clock.new_id()}") == Outcome(1, 0, 0)
+    assert await load(w, "sessions", columns, f"{again},referred,{old.id},") == Outcome(1, 0, 0)
     rows = (await w.sql(sa.text("SELECT consultation_id, is_corrected FROM session ORDER BY minutes"))).all()
     assert [tuple(row) for row in rows] == [(old.consultation_id, True), (old.consultation_id, False)]
     assert await count(w, "consultation") == 1
