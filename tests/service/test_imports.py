@@ -351,7 +351,8 @@ async def test_a_correction_stays_with_the_case_and_keeps_who_and_what_it_was_ab
         for column in ("clinician", "specialty", "mode", "consultation_id")
     }
     again = PAST.replace("10:30:00Z", "10:45:00Z")
-    assert await load(w, "sessions", columns, f"{again},referred,{old.id},") == Outcome(1, 0, 0)
+    line = f"{again},referred,{old.id},,{clock.new_id()}"
+    assert await load(w, "sessions", columns + ",id", line) == Outcome(1, 0, 0)
     rows = (await w.sql(sa.text("SELECT consultation_id, is_corrected FROM session ORDER BY minutes"))).all()
     assert [tuple(row) for row in rows] == [(old.consultation_id, True), (old.consultation_id, False)]
     assert await count(w, "consultation") == 1
