@@ -87,10 +87,11 @@ FROM (SELECT n, hashtext($3::text || n) & 1048575 AS h, hashtext(n || $3::text) 
              1 + (hashtext('by' || n) & 1048575) % CASE WHEN n % 10 = 0 THEN least(2100, $2::int) ELSE $2::int END AS answers
       FROM generate_series(1, $4::int) AS n) AS dice;
 INSERT INTO consultation (id, programme_id, activity, institution_id, clinician_id, specialty_code, priority, mode, state, languages, is_translated,
-    age_band, duration_minutes, consent_scope, consent_given_on, opened_at, answer_due_at, waves, closed_at, created_at)
+    age_band, duration_minutes, consent_scope, consent_given_on, opened_at, answer_due_at, waves, closed_at, created_at, is_forgotten)
 SELECT id, md5('programme ' || $3::text)::uuid, 'teleconsultation', md5('institution ask' || asks)::uuid, md5('clinician ' || asks)::uuid, 's' || h % 40,
        priority, 'live', 'completed', ARRAY['en'], false, 'child', 30, 'general', opened_at::date, opened_at,
-       opened_at + interval '3 days', 1 + (n % 3 = 0)::int, opened_at + waited + interval '1 hour', opened_at FROM past;
+       opened_at + interval '3 days', 1 + (n % 3 = 0)::int, opened_at + waited + interval '1 hour', opened_at,
+       true FROM past; -- nothing to forget: no worker of the bench is to begin with it
 INSERT INTO offer (id, consultation_id, mentor_id, institution_id, memorandum_id, route, kind, state, wave, sent_at, answer_by,
     answered_at, created_at)
 SELECT md5($3::text || ' offer ' || n)::uuid, id, md5('mentor ' || answers)::uuid, md5('institution answer' || place)::uuid, memorandum_id,
