@@ -53,9 +53,10 @@ def gate_at(
     is_asking: bool,
 ) -> Link:
     """Give the memorandum the session runs under, or raise GateRefused with every failing rule."""
-    refused = gate.check(known.asked, known.mentor, start, w.now, known.book, overrides, is_asking=is_asking)
+    rules = gate.Gate(known.asked, known.book, overrides)
+    refused = rules.check(known.mentor, start, w.now, is_asking=is_asking)
     reasons = [rule.value for rule in refused if rule not in waived]
-    link = gate.choose_link(known.asked, known.mentor, start or w.now, known.book, overrides)
+    link = rules.choose_link(known.mentor, start or w.now)
     if reasons or link is None:
         raise errors.GateRefused(reasons or [Refusal.NO_MEMORANDUM.value])
     return link
@@ -80,9 +81,8 @@ async def gate_with_budget(
         chosen = [
             k for k in known.mentor.links if k.memorandum_id == offer.memorandum_id and k.is_valid(start or w.now)
         ]
-        fitting = [
-            k for k in gate.covering(known.asked, chosen, known.book) if gate.has_budget(known.asked, k, overrides)
-        ]
+        rules = gate.Gate(known.asked, known.book, overrides)
+        fitting = [k for k in rules.covering(chosen) if rules.has_budget(k)]
         link = fitting[0] if fitting else link
         if link.minutes_left is None or link.memorandum_id == locked:
             return link

@@ -178,7 +178,7 @@ async def _memorandum_at(
     links = [link for link in between if link.is_valid(started_at)]
     book = await candidates.rulebook(w, consultation.programme_id)
     asked = await candidates.case(w, consultation)
-    fitting = gate.covering(asked, links, book)
+    fitting = gate.Gate(asked, book).covering(links)
     if not fitting:
         return appointment.memorandum_id, appointment.route, False
     return fitting[0].memorandum_id, fitting[0].route, True

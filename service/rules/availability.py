@@ -300,6 +300,8 @@ def away_bits(hours: Hours, frame: Frame) -> int:
 
 def is_away(hours: Hours, during: Interval) -> bool:
     """Tell whether an absence touches the interval."""
+    if not hours.exceptions:
+        return False
     frame = Frame(cells.floor(during[0]), cells.ceil(during[1]) - cells.floor(during[0]))
     return away_bits(hours, frame) != 0
 

@@ -3,10 +3,10 @@
 The same check runs when mentors are matched, asked, held, accepted and booked: inside the transaction each time.
 """
 
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 from service.rules import availability, case, cells, transfer
 from service.rules.case import Case, Link, Mentor, Rulebook
@@ -49,130 +49,131 @@ def in_order(rules: Iterable[Refusal]) -> tuple[Refusal, ...]:
     return tuple(sorted(rules, key=_PLACE.__getitem__))
 
 
-def check(
-    asked: Case,
-    mentor: Mentor,
-    start: datetime | None,
-    now: datetime,
-    book: Rulebook,
-    overrides: Collection[str] = _NOTHING,
-    *,
-    is_asking: bool = True,
-) -> tuple[Refusal, ...]:
-    """Name every rule that refuses a session at `start` (None: written advice, judged now); nothing means yes.
+class Gate:
+    """The rules as they stand for one case.
 
-    Overrides work for `budget_spent`, and for `specialty_too_far` only for a sibling directly under an area. With
-    `is_asking` off (an offer is out: accept, book, move) the cap on offers and the minimum notice no longer count.
+    What mentors have in common (their hospital's memoranda, a specialty, a country) is judged once: of a thousand
+    mentors few differ in it. Overrides work for `budget_spent`, and for `specialty_too_far` only for a sibling directly
+    under an area.
     """
-    if start is None and asked.mode != "written":  # advice in place of a call: translation is enough
-        asked = replace(asked, mode="written")
-    at = now if start is None else start
-    failing = _links_refuse(asked, mentor, at, book, overrides)
-    failing.update(rule for rule, fails in _STANDING if fails(asked, mentor, book, overrides))
-    if mentor.verified_until is None or mentor.verified_until <= at:
-        failing.add(Refusal.MENTOR_UNVERIFIED)
-    if (is_asking and _is_asked_enough(mentor)) or _is_booked_out(mentor, at):
-        failing.add(Refusal.MENTOR_FULL)
-    if start is None:
-        failing |= _written_refuses(asked, mentor, now)
-    else:
-        failing |= _time_refuses(asked, mentor, start, now, book, is_asking=is_asking)
-    return in_order(failing)
 
+    def __init__(self, asked: Case, book: Rulebook, overrides: Collection[str] = _NOTHING) -> None:
+        """Judge for this case; nothing is judged yet."""
+        self._asked, self._book, self._overrides = asked, book, overrides
+        self._excluded = asked.excluded_mentors | {asked.requester_id}
+        self._standing: dict[object, frozenset[Refusal]] = {}
+        self._relations: dict[frozenset[str], Relation] = {}
+        self._fitting: dict[int, tuple[Sequence[Link], list[Link]]] = {}
 
-def may_ever(
-    asked: Case, mentor: Mentor, book: Rulebook, overrides: Collection[str] = _NOTHING, *, is_asking: bool = True
-) -> bool:
-    """Tell whether every rule that does not depend on the session's time says yes to this mentor."""
-    if is_asking and _is_asked_enough(mentor):
-        return False
-    return not any(fails(asked, mentor, book, overrides) for _, fails in _STANDING)
+    def check(
+        self, mentor: Mentor, start: datetime | None, now: datetime, *, is_asking: bool = True
+    ) -> tuple[Refusal, ...]:
+        """Name every rule that refuses a session at `start` (None: written advice, judged now); nothing means yes.
 
+        With `is_asking` off (an offer is out: accept, book, move) the cap on offers and the minimum notice no longer
+        count.
+        """
+        at = now if start is None else start
+        failing = self._links_refuse(mentor, at)
+        failing |= self._standing_refuses(mentor, is_written=start is None)  # translation is enough for advice
+        if mentor.verified_until is None or mentor.verified_until <= at:
+            failing.add(Refusal.MENTOR_UNVERIFIED)
+        if (is_asking and _is_asked_enough(mentor)) or _is_booked_out(mentor, at):
+            failing.add(Refusal.MENTOR_FULL)
+        if start is None:
+            failing |= _written_refuses(self._asked, mentor, now)
+        else:
+            failing |= _time_refuses(self._asked, mentor, start, now, self._book, is_asking=is_asking)
+        return in_order(failing)
 
-def covering(asked: Case, links: Collection[Link], book: Rulebook) -> list[Link]:
-    """Give the memoranda that cover the specialty and the activity, whatever their time and budget."""
-    return [link for link in links if _has_area(asked, link, book) and _has_activity(asked, link)]
+    def may_ever(self, mentor: Mentor, *, is_asking: bool = True) -> bool:
+        """Tell whether every rule that does not depend on the session's time says yes to this mentor."""
+        if is_asking and _is_asked_enough(mentor):
+            return False
+        return not self._standing_refuses(mentor, is_written=False)
 
+    def relation(self, mentor: Mentor) -> Relation:
+        """Say what the nearest of the mentor's specialties is to the one asked for."""
+        held = mentor.specialties
+        found = self._relations.get(held)
+        if found is None:
+            found = self._relations[held] = self._book.tree.best(self._asked.specialty, held)
+        return found
 
-def has_budget(asked: Case, link: Link, overrides: Collection[str] = _NOTHING) -> bool:
-    """Tell whether the session's minutes are left, or the budget is overridden or unlimited."""
-    return link.minutes_left is None or link.minutes_left >= asked.minutes or Refusal.BUDGET_SPENT in overrides
+    def covering(self, links: Sequence[Link]) -> list[Link]:
+        """Give the memoranda that cover the specialty and the activity, whatever their time and budget."""
+        kept = self._fitting.get(id(links))
+        if kept is None:  # kept with the links themselves, so that nothing else can have their identity
+            kept = self._fitting[id(links)] = (links, [k for k in links if self._has_area(k) and self._has_activity(k)])
+        return kept[1]
 
+    def has_budget(self, link: Link) -> bool:
+        """Tell whether the session's minutes are left, or the budget is overridden or unlimited."""
+        left = link.minutes_left
+        return left is None or left >= self._asked.minutes or Refusal.BUDGET_SPENT in self._overrides
 
-def choose_link(
-    asked: Case, mentor: Mentor, at: datetime, book: Rulebook, overrides: Collection[str] = _NOTHING
-) -> Link | None:
-    """Give the memorandum under which it happens: the most specific area, then most hours left, then the oldest."""
-    valid = [link for link in mentor.links if link.is_valid(at) and has_budget(asked, link, overrides)]
-    fitting = covering(asked, valid, book)
-    if len(fitting) == 1:
-        return fitting[0]
-    return min(fitting, key=lambda link: _preference(asked, link, book), default=None)
+    def choose_link(self, mentor: Mentor, at: datetime) -> Link | None:
+        """Give the memorandum under which it happens: the most specific area, then most hours left, then the oldest."""
+        fitting = [link for link in self.covering(mentor.links) if link.is_valid(at) and self.has_budget(link)]
+        return fitting[0] if len(fitting) == 1 else min(fitting, key=self._preference, default=None)
 
+    def _preference(self, link: Link) -> tuple[float, float, date, str]:
+        steps = self._book.tree.steps(link.areas, self._asked.specialty)
+        left = float("inf") if link.minutes_left is None else link.minutes_left
+        return (steps if steps is not None else 0, -left, link.signed_on or date.max, str(link.memorandum_id))
 
-def _preference(asked: Case, link: Link, book: Rulebook) -> tuple[float, float, date, str]:
-    steps = book.tree.steps(link.areas, asked.specialty)
-    left = float("inf") if link.minutes_left is None else link.minutes_left
-    return (steps if steps is not None else 0, -left, link.signed_on or date.max, str(link.memorandum_id))
+    def _has_area(self, link: Link) -> bool:
+        return self._book.tree.covers(link.areas, self._asked.specialty)
 
+    def _has_activity(self, link: Link) -> bool:
+        return not link.activities or self._asked.activity in link.activities
 
-def _has_area(asked: Case, link: Link, book: Rulebook) -> bool:
-    return book.tree.covers(link.areas, asked.specialty)
+    def _links_refuse(self, mentor: Mentor, at: datetime) -> set[Refusal]:
+        valid = [link for link in mentor.links if link.is_valid(at)]
+        if not valid:
+            return {Refusal.NO_MEMORANDUM}
+        failing: set[Refusal] = set()
+        fitting = [link for link in valid if self._has_area(link)]
+        if not fitting:
+            failing.add(Refusal.AREA_NOT_COVERED)
+        if not any(self._has_activity(link) for link in fitting or valid):
+            failing.add(Refusal.ACTIVITY_NOT_COVERED)
+        candidates = [link for link in fitting if self._has_activity(link)] or valid
+        if not any(self.has_budget(link) for link in candidates):
+            failing.add(Refusal.BUDGET_SPENT)
+        return failing
 
+    def _standing_refuses(self, mentor: Mentor, *, is_written: bool) -> frozenset[Refusal]:
+        refuses = self._shared_refuse(mentor, is_written=is_written)
+        return refuses | {Refusal.EXCLUDED} if mentor.person_id in self._excluded else refuses
 
-def _has_activity(asked: Case, link: Link) -> bool:
-    return not link.activities or asked.activity in link.activities
+    def _shared_refuse(self, mentor: Mentor, *, is_written: bool) -> frozenset[Refusal]:
+        levels = tuple([mentor.languages.get(code) for code in self._asked.languages])
+        key = (mentor.specialties, levels, mentor.country, mentor.treats_children, is_written)
+        found = self._standing.get(key)
+        if found is None:
+            fails = {
+                Refusal.SPECIALTY_TOO_FAR: self._is_too_far(mentor),
+                Refusal.NO_COMMON_LANGUAGE: self._cannot_talk(mentor, is_written=is_written),
+                Refusal.NO_TRANSFER_BASIS: self._cannot_send(mentor),
+                Refusal.NO_PAEDIATRICS: self._asked.age_band in CHILDREN and not mentor.treats_children,
+            }
+            found = self._standing[key] = frozenset(rule for rule, does_fail in fails.items() if does_fail)
+        return found
 
+    def _is_too_far(self, mentor: Mentor) -> bool:
+        relation = self.relation(mentor)
+        by_hand = relation is Relation.ROOT_SIBLING and Refusal.SPECIALTY_TOO_FAR in self._overrides
+        return relation in _FAR and not by_hand
 
-def _links_refuse(
-    asked: Case, mentor: Mentor, at: datetime, book: Rulebook, overrides: Collection[str]
-) -> set[Refusal]:
-    valid = [link for link in mentor.links if link.is_valid(at)]
-    if not valid:
-        return {Refusal.NO_MEMORANDUM}
-    failing: set[Refusal] = set()
-    fitting = [link for link in valid if _has_area(asked, link, book)]
-    if not fitting:
-        failing.add(Refusal.AREA_NOT_COVERED)
-    if not any(_has_activity(asked, link) for link in fitting or valid):
-        failing.add(Refusal.ACTIVITY_NOT_COVERED)
-    candidates = covering(asked, valid, book) or valid
-    if not any(has_budget(asked, link, overrides) for link in candidates):
-        failing.add(Refusal.BUDGET_SPENT)
-    return failing
+    def _cannot_talk(self, mentor: Mentor, *, is_written: bool) -> bool:
+        asked = self._asked
+        if asked.interpreter or (asked.translation and (is_written or asked.mode == "written")):
+            return False
+        return not any(mentor.languages.get(code) in _ENOUGH for code in asked.languages)
 
-
-def _is_too_far(asked: Case, mentor: Mentor, book: Rulebook, overrides: Collection[str]) -> bool:
-    relation = book.tree.best(asked.specialty, mentor.specialties)
-    by_hand = relation is Relation.ROOT_SIBLING and Refusal.SPECIALTY_TOO_FAR in overrides
-    return relation in _FAR and not by_hand
-
-
-def _cannot_talk(asked: Case, mentor: Mentor, _book: Rulebook, _overrides: Collection[str]) -> bool:
-    if asked.interpreter or (asked.mode == "written" and asked.translation):
-        return False
-    return not any(mentor.languages.get(code) in _ENOUGH for code in asked.languages)
-
-
-def _cannot_send(asked: Case, mentor: Mentor, book: Rulebook, _overrides: Collection[str]) -> bool:
-    return not transfer.allows(book.basis, asked.consent, asked.country, mentor.country)
-
-
-def _is_excluded(asked: Case, mentor: Mentor, _book: Rulebook, _overrides: Collection[str]) -> bool:
-    return mentor.person_id in asked.excluded_mentors or mentor.person_id == asked.requester_id
-
-
-def _treats_no_children(asked: Case, mentor: Mentor, _book: Rulebook, _overrides: Collection[str]) -> bool:
-    return asked.age_band in CHILDREN and not mentor.treats_children
-
-
-_STANDING: tuple[tuple[Refusal, Callable[[Case, Mentor, Rulebook, Collection[str]], bool]], ...] = (
-    (Refusal.SPECIALTY_TOO_FAR, _is_too_far),
-    (Refusal.NO_COMMON_LANGUAGE, _cannot_talk),
-    (Refusal.NO_TRANSFER_BASIS, _cannot_send),
-    (Refusal.EXCLUDED, _is_excluded),
-    (Refusal.NO_PAEDIATRICS, _treats_no_children),
-)
+    def _cannot_send(self, mentor: Mentor) -> bool:
+        return not transfer.allows(self._book.basis, self._asked.consent, self._asked.country, mentor.country)
 
 
 def _is_asked_enough(mentor: Mentor) -> bool:
@@ -213,5 +214,10 @@ def is_quiet(asked: Case, mentor: Mentor, during: Interval) -> bool:
     """Tell whether the interval touches the mentor's quiet hours and they did not opt in for this priority."""
     if mentor.quiet is None or asked.priority in mentor.opt_ins:
         return False
+    return _touches(mentor.zone, mentor.quiet, during)
+
+
+@lru_cache(maxsize=1024)
+def _touches(zone: str, quiet: tuple[int, int], during: Interval) -> bool:
     frame = Frame(cells.floor(during[0]), cells.ceil(during[1]) - cells.floor(during[0]))
-    return availability.daily_bits(mentor.zone, *mentor.quiet, frame) != 0
+    return availability.daily_bits(zone, *quiet, frame) != 0

@@ -15,6 +15,17 @@ def overlaps(one: Interval, other: Interval) -> bool:
     return max(one[0], other[0]) < min(one[1], other[1])
 
 
+def latest_end(ordered: Iterable[Interval], during: Interval) -> datetime | None:
+    """Give when the last of those intervals ends that overlap `during`; None if none does. They come in order."""
+    latest = None
+    for start, end in ordered:
+        if start >= during[1]:
+            break
+        if end > during[0] and start < end and (latest is None or end > latest):
+            latest = end
+    return latest
+
+
 def merge(intervals: Iterable[Interval]) -> list[Interval]:
     """Give the same instants as the fewest intervals, in order; touching ones become one, empty ones vanish."""
     ordered = sorted([i for i in intervals if i[0] < i[1]])

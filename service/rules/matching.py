@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
 from typing import NamedTuple, TypeVar
 
-from service.rules import availability, case, cells, gate, score
+from service.rules import availability, case, cells, gate, intervals, score
 from service.rules.availability import Hours
 from service.rules.case import Case, Link, Mentor, Rulebook
 from service.rules.cells import Frame
-from service.rules.gate import Refusal
+from service.rules.gate import Gate, Refusal
 from service.rules.intervals import Interval
 from service.rules.policy import Pace
 
@@ -56,15 +56,17 @@ class _Search:
     asked: Case
     now: datetime
     book: Rulebook
+    gate: Gate
     pace: Pace
     frame: Frame
     length: int  # of the session, in cells
     attendable: int  # starts at which the clinician can attend the whole session
     worked: dict[object, int] = field(default_factory=dict)  # starts within hours, by hours: many have the same
+    agreed: dict[int, tuple[Sequence[Link], int]] = field(default_factory=dict)  # starts within memoranda, by identity
     civil: dict[str, Sequence[int]] = field(default_factory=dict)  # the stretches of `score.CIVIL`, by zone
 
 
-def _search(asked: Case, now: datetime, book: Rulebook) -> _Search:
+def _search(asked: Case, now: datetime, book: Rulebook, overrides: Collection[str] = ()) -> _Search:
     pace, length = book.policy.pace(asked.priority), cells.count(asked.minutes)
     first = cells.ceil(now)
     frame = Frame(first, max(0, cells.floor(asked.answer_due_at) + 1 - first + length))
@@ -80,7 +82,8 @@ def _search(asked: Case, now: datetime, book: Rulebook) -> _Search:
         & frame.grid(book.policy.slot_step_minutes)
         & frame.starting(now, asked.answer_due_at + timedelta(microseconds=1))
     )
-    return _Search(asked, now, book, pace, frame, length, attendable)
+    rules = Gate(asked, book, overrides)
+    return _Search(asked, now, book, rules, pace, frame, length, attendable)
 
 
 def _clear(frame: Frame, busy: Sequence[Interval], length: int, occupied: int) -> int:
@@ -91,45 +94,55 @@ def _clear(frame: Frame, busy: Sequence[Interval], length: int, occupied: int) -
 def _common(search: _Search, mentor: Mentor) -> int:
     """Set the starts within both sides' hours and the notice, whatever else stands against them."""
     asked, hours = search.asked, mentor.hours
-    has_opted_in = asked.priority in mentor.opt_ins
-    if has_opted_in and search.pace.any_hour:
-        bits = search.attendable
-    elif hours.exceptions:
-        bits = _worked(search, hours, None if has_opted_in else mentor.quiet, mentor.zone)
-    else:
-        key = (hours.zone, hours.weekly, has_opted_in, mentor.quiet, mentor.zone)
-        found = search.worked.get(key)
-        if found is None:
-            found = _worked(search, hours, None if has_opted_in else mentor.quiet, mentor.zone)
-            search.worked[key] = found
-        bits = found
-    notice = case.notice(asked, mentor, search.book.policy)
+    quiet = None if asked.priority in mentor.opt_ins else mentor.quiet
+    if hours.exceptions:
+        return _noticed(search, mentor, _worked(search, hours, quiet, mentor.zone))
+    key = (hours.zone, hours.weekly, quiet, mentor.zone, mentor.notice_minutes)
+    found = search.worked.get(key)
+    if found is None:
+        found = search.worked[key] = _noticed(search, mentor, _worked(search, hours, quiet, mentor.zone))
+    return found
+
+
+def _noticed(search: _Search, mentor: Mentor, bits: int) -> int:
+    notice = case.notice(search.asked, mentor, search.book.policy)
     return search.frame.since(bits, search.now + notice) if notice else bits
 
 
 def _worked(search: _Search, hours: Hours, quiet: tuple[int, int] | None, zone: str) -> int:
+    if quiet is None and search.pace.any_hour:
+        return search.attendable
     bits = availability.open_bits(hours, search.frame)
     if quiet is not None:
         bits &= ~availability.daily_bits(zone, *quiet, search.frame)
     return cells.runs(bits, search.length) & search.attendable
 
 
-def _allowed(search: _Search, mentor: Mentor, overrides: Collection[str] = ()) -> int:
+def _allowed(search: _Search, mentor: Mentor) -> int:
     """Set the starts at which no rule that depends on the time refuses, busy times left aside."""
-    asked, frame = search.asked, search.frame
-    bits = 0
-    for link in gate.covering(asked, mentor.links, search.book):
-        if link.status == "active" and gate.has_budget(asked, link, overrides):
-            bits |= _within(search, link.valid_from, link.valid_until)
     if mentor.verified_until is None:
         return 0
-    bits &= _within(search, None, mentor.verified_until)
+    bits = _agreed(search, mentor.links)
+    if mentor.verified_until <= search.asked.answer_due_at:
+        bits &= search.frame.starting(None, mentor.verified_until)
     if mentor.sessions_cap is not None:
         for week, booked in mentor.sessions_by_week.items():
             if booked >= mentor.sessions_cap:
-                bits &= ~frame.starting(*availability.week_bounds(week, mentor.zone))
-    away = availability.away_bits(mentor.hours, frame)
-    return bits & cells.runs(frame.full & ~away, search.length) if away else bits
+                bits &= ~search.frame.starting(*availability.week_bounds(week, mentor.zone))
+    away = availability.away_bits(mentor.hours, search.frame)
+    return bits & cells.runs(search.frame.full & ~away, search.length) if away else bits
+
+
+def _agreed(search: _Search, links: Sequence[Link]) -> int:
+    """Set the starts that a memorandum with enough minutes left covers; the mentors of a hospital share theirs."""
+    kept = search.agreed.get(id(links))
+    if kept is None:
+        bits = 0
+        for link in search.gate.covering(links):
+            if link.status == "active" and search.gate.has_budget(link):
+                bits |= _within(search, link.valid_from, link.valid_until)
+        kept = search.agreed[id(links)] = (links, bits)
+    return kept[1]
 
 
 def _within(search: _Search, since: datetime | None, until: datetime | None) -> int:
@@ -143,19 +156,18 @@ def _first_clear(search: _Search, mentor: Mentor, bits: int) -> datetime | None:
     """Give the first of the starts that is clear of the mentor's busy time: mostly the first one tried."""
     occupied = timedelta(minutes=cells.CELL_MINUTES * cells.count(search.asked.minutes + mentor.buffer_minutes))
     while bits:
-        start = cells.instant(search.frame.first + (bits & -bits).bit_length() - 1)
-        end = start + occupied
-        blocked = max((until for since, until in mentor.busy if since < end and until > start), default=None)
+        start = search.frame.begins(bits)
+        blocked = intervals.latest_end(mentor.busy, (start, start + occupied))
         if blocked is None:
             return start
         bits = search.frame.since(bits, blocked)
     return None
 
 
-def _bookable(search: _Search, mentor: Mentor, overrides: Collection[str] = ()) -> int:
+def _bookable(search: _Search, mentor: Mentor) -> int:
     occupied = cells.count(search.asked.minutes + mentor.buffer_minutes)
     clear = _clear(search.frame, mentor.busy, search.length, occupied)
-    return _common(search, mentor) & _allowed(search, mentor, overrides) & clear
+    return _common(search, mentor) & _allowed(search, mentor) & clear
 
 
 def propose(
@@ -171,10 +183,12 @@ def propose(
 
     With `is_asking` off (an offer is out: hold, accept, move) the cap on offers no longer counts, as in the gate.
     """
-    if asked.mode == "written" or not gate.may_ever(asked, mentor, book, overrides, is_asking=is_asking):
+    if asked.mode == "written":
         return []
-    search = _search(asked, now, book)
-    return search.frame.instants(_bookable(search, mentor, overrides))
+    search = _search(asked, now, book, overrides)
+    if not search.gate.may_ever(mentor, is_asking=is_asking):
+        return []
+    return search.frame.instants(_bookable(search, mentor))
 
 
 def pick_three(starts: Sequence[datetime], requester_zone: str, mentor_zone: str) -> tuple[datetime, ...]:
@@ -255,20 +269,20 @@ def _judge(search: _Search, mentor: Mentor) -> _Found | tuple[Refusal, ...]:
 def _judge_live(search: _Search, mentor: Mentor) -> _Found | tuple[Refusal, ...]:
     common = _common(search, mentor)
     start = _first_clear(search, mentor, common & _allowed(search, mentor))
-    if start and gate.may_ever(search.asked, mentor, search.book):
+    if start and search.gate.may_ever(mentor):
         return _Found(mentor, start, is_live=True)
     # What refuses is told for the first time at which they would meet, or that the clinician can attend.
-    notice = case.notice(search.asked, mentor, search.book.policy)
-    attendable = search.frame.since(search.attendable, search.now + notice)
-    at = start or search.frame.earliest(common or attendable or search.attendable) or search.now
-    refusals = set(gate.check(search.asked, mentor, at, search.now, search.book))
+    at, beside = start or search.frame.earliest(common), ()
     if not common:  # they never meet: because of the mentor's hours, or since the clinician has no time in time
-        refusals.add(Refusal.OUTSIDE_HOURS if attendable else Refusal.DEADLINE_UNREACHABLE)
-    return gate.in_order(refusals) or (Refusal.DEADLINE_UNREACHABLE,)
+        attendable = _noticed(search, mentor, search.attendable)
+        at = search.frame.earliest(attendable or search.attendable)
+        beside = (Refusal.OUTSIDE_HOURS if attendable else Refusal.DEADLINE_UNREACHABLE,)
+    refusals = search.gate.check(mentor, at or search.now, search.now)
+    return gate.in_order({*refusals, *beside}) if beside else refusals or (Refusal.DEADLINE_UNREACHABLE,)
 
 
 def _judge_written(search: _Search, mentor: Mentor) -> _Found | tuple[Refusal, ...]:
-    refusals = set(gate.check(search.asked, mentor, None, search.now, search.book))
+    refusals = set(search.gate.check(mentor, None, search.now))
     at = next_working_hour(mentor, search.now, search.asked.answer_due_at)
     if at and not refusals:
         return _Found(mentor, at, is_live=False)
@@ -294,7 +308,7 @@ def next_working_hour(mentor: Mentor, now: datetime, until: datetime) -> datetim
 
 def _scored(search: _Search, found: _Found, most_used: int) -> Candidate:
     asked, mentor = search.asked, found.mentor
-    link = gate.choose_link(asked, mentor, found.earliest if found.is_live else search.now, search.book)
+    link = search.gate.choose_link(mentor, found.earliest if found.is_live else search.now)
     if link is None:  # pragma: no cover - the gate has just passed
         raise AssertionError
     terms = score.terms(
@@ -302,7 +316,7 @@ def _scored(search: _Search, found: _Found, most_used: int) -> Candidate:
         mentor,
         link,
         search.now,
-        search.book,
+        search.gate.relation(mentor),
         earliest=found.earliest,
         is_live=found.is_live,
         most_used=most_used,
@@ -313,8 +327,8 @@ def _scored(search: _Search, found: _Found, most_used: int) -> Candidate:
     return Candidate(mentor, total, terms, weights, link, found.is_live, knows_case, found.earliest)
 
 
-def _order(asked: Case, candidate: Candidate) -> tuple[bool, float, int, str]:
-    stable = hashlib.sha256(f"{asked.consultation_id}:{candidate.mentor.person_id}".encode()).hexdigest()
+def _order(asked: Case, candidate: Candidate) -> tuple[bool, float, int, bytes]:
+    stable = hashlib.sha256(asked.consultation_id.bytes + candidate.mentor.person_id.bytes).digest()
     return (not candidate.knows_case, -candidate.score, candidate.mentor.offers_30d, stable)
 
 

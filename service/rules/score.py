@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from service.rules import availability
-from service.rules.case import Case, Link, Mentor, Rulebook
+from service.rules.case import Case, Link, Mentor
 from service.rules.specialties import Relation
 
 _SPECIALTY = {
@@ -60,7 +60,7 @@ def load(mentor: Mentor, at: datetime) -> float:
 
 def language(asked: Case, mentor: Mentor, *, is_live: bool) -> float:
     """Say how well both can talk or write to each other."""
-    shared = max((_LANGUAGE.get(mentor.languages.get(code, ""), 0.0) for code in asked.languages), default=0.0)
+    shared = max([_LANGUAGE.get(mentor.languages.get(code, ""), 0.0) for code in asked.languages], default=0.0)
     helped = _INTERPRETER if asked.interpreter else 0.0
     translated = _TRANSLATION if asked.translation and not is_live else 0.0
     return max(shared, helped, translated)
@@ -77,16 +77,20 @@ def terms(  # noqa: PLR0913 - the table's inputs
     mentor: Mentor,
     link: Link,
     now: datetime,
-    book: Rulebook,
+    relation: Relation,
     *,
     earliest: datetime,
     is_live: bool,
     most_used: int,
 ) -> dict[str, float]:
-    """Give every term by name; `most_used` is the sessions in 90 d of the most used eligible institution."""
+    """Give every term by name.
+
+    `relation` is that of the mentor's nearest specialty, `most_used` the sessions in 90 d of the most used eligible
+    institution.
+    """
     knows_case = mentor.person_id in asked.case_mentor_ids
     return {
-        "specialty": _SPECIALTY[book.tree.best(asked.specialty, mentor.specialties)],
+        "specialty": _SPECIALTY[relation],
         "speed": speed(now, earliest, asked.answer_due_at),
         "reliability": reliability(mentor),
         "load": load(mentor, earliest),

@@ -7,10 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.values import BOOK, CLINICIAN, MENTOR, NOW, OFFICE, PROPERTY, case, link, mentor, utc, wall
-from service.rules import gate
 from service.rules.availability import DatedHours, Hours
 from service.rules.case import Case, Link, Mentor
-from service.rules.gate import Refusal
+from service.rules.gate import Gate, Refusal
 from service.rules.transfer import Consent
 
 START = utc(2026, 11, 18, 10)
@@ -27,7 +26,7 @@ def check(
     *,
     is_asking: bool = True,
 ) -> tuple[Refusal, ...]:
-    return gate.check(asked or case(), asking or mentor(), start, now, BOOK, overrides, is_asking=is_asking)
+    return Gate(asked or case(), BOOK, overrides).check(asking or mentor(), start, now, is_asking=is_asking)
 
 
 def test_a_mentor_whom_nothing_refuses_may_take_the_case() -> None:
@@ -221,7 +220,7 @@ def test_written_advice_is_refused_when_it_is_due_already() -> None:
 
 
 def choose(*links: Link, overrides: Collection[str] = ()) -> UUID | None:
-    chosen = gate.choose_link(case(specialty="sur.neuro.skullbase"), mentor(links=links), START, BOOK, overrides)
+    chosen = Gate(case(specialty="sur.neuro.skullbase"), BOOK, overrides).choose_link(mentor(links=links), START)
     return chosen.memorandum_id if chosen else None
 
 
@@ -280,7 +279,7 @@ def test_a_memorandum_is_chosen_exactly_when_no_rule_about_memoranda_refuses(
         )
     )
     refusals = check(asking=mentor(links=links))
-    chosen = gate.choose_link(case(), mentor(links=links), START, BOOK)
+    chosen = Gate(case(), BOOK).choose_link(mentor(links=links), START)
     assert (chosen is None) == bool(refusals)
     assert set(refusals) <= {"no_memorandum", "area_not_covered", "activity_not_covered", "budget_spent"}
 
@@ -300,5 +299,5 @@ def test_quiet_hours_are_from_22_to_7_unless_the_mentor_says_otherwise(hour: int
 
 def test_a_mentor_asked_enough_this_week_has_no_time_worth_looking_for_unless_nobody_is_asking() -> None:
     full = mentor(offers_7d=5, offers_cap=5)
-    assert not gate.may_ever(case(), full, BOOK)
-    assert gate.may_ever(case(), full, BOOK, is_asking=False)
+    assert not Gate(case(), BOOK).may_ever(full)
+    assert Gate(case(), BOOK).may_ever(full, is_asking=False)

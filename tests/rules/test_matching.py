@@ -21,10 +21,10 @@ from rules.values import (
     utc,
     wall,
 )
-from service.rules import availability, gate, matching
+from service.rules import availability, matching
 from service.rules.availability import DatedHours, Hours, Weekly
 from service.rules.case import Case, Mentor
-from service.rules.gate import Refusal
+from service.rules.gate import Gate, Refusal
 from service.rules.policy import TERMS
 
 FIVE, QUARTER, DAY = timedelta(minutes=5), timedelta(minutes=15), timedelta(days=1)
@@ -58,7 +58,7 @@ def tried_one_by_one(asked: Case, asking: Mentor, now: datetime) -> list[datetim
             for busy, buffer in both
             for since, until in busy
         )
-        if at_hand and is_clear and (any_hour or cells <= worked) and not gate.check(asked, asking, at, now, BOOK):
+        if at_hand and is_clear and (any_hour or cells <= worked) and not Gate(asked, BOOK).check(asking, at, now):
             found.append(at)
         at += QUARTER
     return found
