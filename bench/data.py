@@ -39,7 +39,10 @@ class ToAccept:
 
 
 async def populate(connection: asyncpg.Connection, now: datetime, mentors: int, cases: int) -> None:
-    """Fill an empty database; foreign keys are not checked while rows go in, as they are right by construction."""
+    """Fill an empty database; foreign keys are not checked while rows go in, as they are right by construction.
+
+    Neither do triggers run: what ought to leave a mark is marked here.
+    """
     async with connection.transaction():
         await connection.execute("SET LOCAL session_replication_role = replica")
         ranked = CROWD_FROM - 1
@@ -54,6 +57,7 @@ async def populate(connection: asyncpg.Connection, now: datetime, mentors: int, 
             ("open", [now]),
         ):
             await _run(connection, part, values)
+        await connection.execute("INSERT INTO mentor_mark (person_id) SELECT person_id FROM mentor_profile")
     await connection.execute("VACUUM (ANALYZE)")
 
 
@@ -74,7 +78,10 @@ async def offer(
         await _run(connection, "offers", [now, pool, count, first, mentors, contended, first_time])
         rows = await connection.fetch("SELECT offer_id, mentor, starts_at FROM pool ORDER BY n")
         await connection.execute("DROP TABLE pool")
-    return [ToAccept(row["offer_id"], uid(f"mentor {row['mentor']}"), row["starts_at"]) for row in rows]
+        made = [ToAccept(row["offer_id"], uid(f"mentor {row['mentor']}"), row["starts_at"]) for row in rows]
+        asked = {(each.mentor_id,) for each in made}
+        await connection.executemany("INSERT INTO mentor_mark (person_id) VALUES ($1)", sorted(asked))
+    return made
 
 
 async def _run(connection: asyncpg.Connection, part: str, values: Sequence[object]) -> None:

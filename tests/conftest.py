@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 import build
+import comparing
 import world as simulated
 from integrations import logs, migrate, postgres, settings
 from integrations.world import World
@@ -30,6 +31,13 @@ TEMPLATE = f"pobratym_template_{os.getpid()}"
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "races: several transactions at once, on a copy of the database")
     logs.configure("critical")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_kept_is_old() -> Iterator[None]:
+    """Every ranking of every test compares the mentors it kept with what their rows say."""
+    with comparing.rankings():
+        yield
 
 
 @pytest.fixture(scope="session")

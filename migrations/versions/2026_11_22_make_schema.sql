@@ -94,6 +94,15 @@ CREATE TABLE person (
 
 CREATE UNIQUE INDEX uq_person_email ON person USING btree (lower(email));
 
+CREATE TABLE mentor_mark (
+    id BIGSERIAL NOT NULL,
+    person_id UUID NOT NULL,
+    value BIGINT DEFAULT uuid_hash_extended(gen_random_uuid(), 0) NOT NULL,
+    CONSTRAINT pk_mentor_mark PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_mentor_mark_person_id_value ON mentor_mark USING btree (person_id, value);
+
 CREATE TABLE signing_key (
     id UUID NOT NULL,
     private_pem BYTEA NOT NULL,
@@ -1070,6 +1079,137 @@ END
 $$;
 
 CREATE TRIGGER tg_feedback_marks AFTER INSERT OR DELETE OR UPDATE OF session_id, side, is_useful, patient_outcome ON feedback FOR EACH ROW EXECUTE FUNCTION mark_feedback();
+
+CREATE FUNCTION mark_mentors_of_mentor_profile() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO mentor_mark (person_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed) AS concerned (id);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tg_mentor_profile_mentors_insert AFTER INSERT ON mentor_profile REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_mentor_profile();
+
+CREATE TRIGGER tg_mentor_profile_mentors_update AFTER UPDATE ON mentor_profile REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_mentor_profile();
+
+CREATE TRIGGER tg_mentor_profile_mentors_delete AFTER DELETE ON mentor_profile REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_mentor_profile();
+
+CREATE FUNCTION mark_mentors_of_mentor_specialty() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO mentor_mark (person_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed) AS concerned (id);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tg_mentor_specialty_mentors_insert AFTER INSERT ON mentor_specialty REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_mentor_specialty();
+
+CREATE TRIGGER tg_mentor_specialty_mentors_update AFTER UPDATE ON mentor_specialty REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_mentor_specialty();
+
+CREATE TRIGGER tg_mentor_specialty_mentors_delete AFTER DELETE ON mentor_specialty REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_mentor_specialty();
+
+CREATE FUNCTION mark_mentors_of_weekly_hours() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO mentor_mark (person_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed) AS concerned (id);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tg_weekly_hours_mentors_insert AFTER INSERT ON weekly_hours REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_weekly_hours();
+
+CREATE TRIGGER tg_weekly_hours_mentors_update AFTER UPDATE ON weekly_hours REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_weekly_hours();
+
+CREATE TRIGGER tg_weekly_hours_mentors_delete AFTER DELETE ON weekly_hours REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_weekly_hours();
+
+CREATE FUNCTION mark_mentors_of_availability_exception() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO mentor_mark (person_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed) AS concerned (id);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tg_availability_exception_mentors_insert AFTER INSERT ON availability_exception REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_availability_exception();
+
+CREATE TRIGGER tg_availability_exception_mentors_update AFTER UPDATE ON availability_exception REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_availability_exception();
+
+CREATE TRIGGER tg_availability_exception_mentors_delete AFTER DELETE ON availability_exception REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_availability_exception();
+
+CREATE FUNCTION mark_mentors_of_person_language() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO mentor_mark (person_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed JOIN mentor_profile USING (person_id)) AS concerned (id);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tg_person_language_mentors_insert AFTER INSERT ON person_language REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_person_language();
+
+CREATE TRIGGER tg_person_language_mentors_update AFTER UPDATE ON person_language REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_person_language();
+
+CREATE TRIGGER tg_person_language_mentors_delete AFTER DELETE ON person_language REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_person_language();
+
+CREATE FUNCTION mark_mentors_of_seat() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO mentor_mark (person_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed JOIN mentor_profile USING (person_id)) AS concerned (id);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tg_seat_mentors_insert AFTER INSERT ON seat REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_seat();
+
+CREATE TRIGGER tg_seat_mentors_update AFTER UPDATE ON seat REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_seat();
+
+CREATE TRIGGER tg_seat_mentors_delete AFTER DELETE ON seat REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_seat();
+
+CREATE FUNCTION mark_mentors_of_offer() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO mentor_mark (person_id) SELECT DISTINCT id FROM (SELECT mentor_id FROM changed) AS concerned (id);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tg_offer_mentors_insert AFTER INSERT ON offer REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_offer();
+
+CREATE TRIGGER tg_offer_mentors_update AFTER UPDATE ON offer REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_offer();
+
+CREATE TRIGGER tg_offer_mentors_delete AFTER DELETE ON offer REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_offer();
+
+CREATE FUNCTION mark_mentors_of_participant() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO mentor_mark (person_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed JOIN mentor_profile USING (person_id)) AS concerned (id);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tg_participant_mentors_insert AFTER INSERT ON participant REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_participant();
+
+CREATE TRIGGER tg_participant_mentors_update AFTER UPDATE ON participant REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_participant();
+
+CREATE TRIGGER tg_participant_mentors_delete AFTER DELETE ON participant REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_participant();
+
+CREATE FUNCTION mark_mentors_of_appointment() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO mentor_mark (person_id) SELECT DISTINCT id FROM (SELECT t.person_id FROM changed JOIN participant t ON t.appointment_id = changed.id AND t.role = 'mentor') AS concerned (id);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tg_appointment_mentors_update AFTER UPDATE ON appointment REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_appointment();
+
+CREATE FUNCTION mark_mentors_of_person() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO mentor_mark (person_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed JOIN mentor_profile ON person_id = changed.id) AS concerned (id);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tg_person_mentors_update AFTER UPDATE ON person REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_person();
+
+CREATE FUNCTION mark_mentors_of_institution() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO mentor_mark (person_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed JOIN mentor_profile ON institution_id = changed.id) AS concerned (id);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tg_institution_mentors_update AFTER UPDATE ON institution REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_institution();
 
 CREATE SCHEMA IF NOT EXISTS queue;
 

@@ -4,8 +4,10 @@ The verbs load them with as few queries as they can; nothing here knows a table.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from types import MappingProxyType
+from typing import NamedTuple
 from uuid import UUID
 
 from service.rules.availability import Hours
@@ -78,9 +80,11 @@ class Link:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mentor:
-    """A mentor as the gate and the score see them."""
+class Mentor(NamedTuple):
+    """A mentor as the gate and the score see them: first what stands, then what depends on who asks, and when.
+
+    A tuple and no dataclass: a ranking makes one for each of a thousand mentors.
+    """
 
     person_id: UUID
     institution_id: UUID
@@ -90,8 +94,6 @@ class Mentor:
     languages: Mapping[str, str]  # code -> A1..C2 | native
     hours: Hours
     verified_until: datetime | None = None  # None: not verified
-    busy: tuple[Interval, ...] = ()  # buffers included
-    links: tuple[Link, ...] = ()
     tags: frozenset[str] = frozenset()
     treats_children: bool = False
     opt_ins: frozenset[str] = frozenset()  # priorities for which quiet hours do not count
@@ -101,7 +103,9 @@ class Mentor:
     working_weekdays: tuple[int, ...] = ()  # of the institution, 0 is Monday; none: every day
     sessions_cap: int | None = None  # a week
     offers_cap: int | None = None  # a week
-    sessions_by_week: Mapping[tuple[int, int], int] = field(default_factory=dict)  # by ISO week in the mentor's zone
+    sessions_by_week: Mapping[tuple[int, int], int] = MappingProxyType({})  # by ISO week in the mentor's zone
+    busy: tuple[Interval, ...] = ()  # in order, buffers included
+    links: tuple[Link, ...] = ()
     offers_7d: int = 0
     offers_30d: int = 0
     offers_180d: int = 0

@@ -272,13 +272,14 @@ def _judge_live(search: _Search, mentor: Mentor) -> _Found | tuple[Refusal, ...]
     if start and search.gate.may_ever(mentor):
         return _Found(mentor, start, is_live=True)
     # What refuses is told for the first time at which they would meet, or that the clinician can attend.
-    at, beside = start or search.frame.earliest(common), ()
-    if not common:  # they never meet: because of the mentor's hours, or since the clinician has no time in time
-        attendable = _noticed(search, mentor, search.attendable)
-        at = search.frame.earliest(attendable or search.attendable)
-        beside = (Refusal.OUTSIDE_HOURS if attendable else Refusal.DEADLINE_UNREACHABLE,)
-    refusals = search.gate.check(mentor, at or search.now, search.now)
-    return gate.in_order({*refusals, *beside}) if beside else refusals or (Refusal.DEADLINE_UNREACHABLE,)
+    if common:
+        at = start or search.frame.begins(common)
+        return search.gate.check(mentor, at, search.now) or (Refusal.DEADLINE_UNREACHABLE,)
+    # They never meet: because of the mentor's hours, or since the clinician has no time in time.
+    attendable = _noticed(search, mentor, search.attendable)
+    first = search.frame.earliest(attendable or search.attendable) or search.now
+    why = Refusal.OUTSIDE_HOURS if attendable else Refusal.DEADLINE_UNREACHABLE
+    return gate.in_order({*search.gate.check(mentor, first, search.now), why})
 
 
 def _judge_written(search: _Search, mentor: Mentor) -> _Found | tuple[Refusal, ...]:

@@ -69,6 +69,45 @@ def _marking(table: str) -> tuple[str, ...]:
     return function, trigger
 
 
+_OF_A_MENTOR = "SELECT person_id FROM changed JOIN mentor_profile USING (person_id)"
+_ALWAYS = ("INSERT", "UPDATE", "DELETE")
+_CONCERNED: dict[str, tuple[str, tuple[str, ...]]] = {
+    "mentor_profile": ("SELECT person_id FROM changed", _ALWAYS),
+    "mentor_specialty": ("SELECT person_id FROM changed", _ALWAYS),
+    "weekly_hours": ("SELECT person_id FROM changed", _ALWAYS),
+    "availability_exception": ("SELECT person_id FROM changed", _ALWAYS),
+    "person_language": (_OF_A_MENTOR, _ALWAYS),
+    "seat": (_OF_A_MENTOR, _ALWAYS),
+    "offer": ("SELECT mentor_id FROM changed", _ALWAYS),
+    "participant": (_OF_A_MENTOR, _ALWAYS),
+    "appointment": (
+        "SELECT t.person_id FROM changed JOIN participant t ON t.appointment_id = changed.id AND t.role = 'mentor'",
+        ("UPDATE",),
+    ),
+    "person": ("SELECT person_id FROM changed JOIN mentor_profile ON person_id = changed.id", ("UPDATE",)),
+    "institution": ("SELECT person_id FROM changed JOIN mentor_profile ON institution_id = changed.id", ("UPDATE",)),
+}
+"""Which mentors a statement concerns that wrote the rows `changed` (see `roster`): a mark for each of them."""
+
+
+def _concerning(table: str) -> list[str]:
+    people, events = _CONCERNED[table]
+    body = f"INSERT INTO mentor_mark (person_id) SELECT DISTINCT id FROM ({people}) AS concerned (id)"  # noqa: S608
+    function = (
+        f"CREATE FUNCTION mark_mentors_of_{table}() RETURNS trigger LANGUAGE plpgsql AS $$\n"
+        f"BEGIN\n    {body};\n    RETURN NULL;\nEND\n$$"
+    )
+    return [
+        function,
+        *(
+            f"CREATE TRIGGER tg_{table}_mentors_{event.lower()} AFTER {event} ON {table}"
+            f" REFERENCING {'OLD' if event == 'DELETE' else 'NEW'} TABLE AS changed"
+            f" FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_{table}()"
+            for event in events
+        ),
+    ]
+
+
 AFTER = (
     _REFUSE,
     *(
@@ -77,6 +116,7 @@ AFTER = (
         for table in APPEND_ONLY
     ),
     *(statement for table in _MARKED for statement in _marking(table)),
+    *(statement for table in _CONCERNED for statement in _concerning(table)),
 )
 """Rows of append-only tables are never changed, by a bug or by hand, but audit rows end with their retention; whatever
-reports count leaves a mark."""
+reports count, or a ranking reads of a mentor, leaves a mark."""

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import BigInteger, text
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 from sqlmodel import Field, SQLModel
 
@@ -157,6 +157,25 @@ class AvailabilityException(SQLModel, table=True):
         one_of("kind", "away", "extra"),
         check("walls_in_order", "from_wall < until_wall"),
     )
+
+
+class MentorMark(SQLModel, table=True):
+    """Something that a ranking reads of this mentor has changed; written by triggers. See `roster`.
+
+    What all marks of a mentor come to is the exclusive or of their values: it says which changes a reader sees.
+    """
+
+    __tablename__ = "mentor_mark"
+    id: int | None = Field(default=None, primary_key=True, sa_type=BigInteger)
+    person_id: UUID
+    value: int | None = Field(
+        default=None,
+        nullable=False,
+        sa_type=BigInteger,
+        sa_column_kwargs={"server_default": text("uuid_hash_extended(gen_random_uuid(), 0)")},
+    )
+
+    __table_args__ = (index("ix_mentor_mark_person_id_value", "person_id", "value"),)
 
 
 class SigningKey(SQLModel, table=True):

@@ -1,0 +1,113 @@
+"""Whatever is read of a mentor leaves a mark when it changes: what was kept is not used again (decision 0021)."""
+
+from dataclasses import dataclass
+from functools import reduce
+from operator import xor
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+
+import build
+from integrations.world import World
+from service import actor, candidates, roster, sweep, tables
+from service.rules.case import Mentor
+from service.work import Work
+
+CHANGES = {
+    "mentor_profile": "UPDATE mentor_profile SET notice_minutes = notice_minutes + 5 WHERE person_id = :mentor",
+    "mentor_specialty": "DELETE FROM mentor_specialty WHERE person_id = :mentor",
+    "weekly_hours": "DELETE FROM weekly_hours WHERE person_id = :mentor AND weekday = 1",
+    "availability_exception": "INSERT INTO availability_exception (id, person_id, from_wall, until_wall, kind)"
+    " VALUES (gen_random_uuid(), :mentor, '2099-11-18', '2099-11-19', 'away')",
+    "person_language": "UPDATE person_language SET level = 'A1' WHERE person_id = :mentor",
+    "person": "UPDATE person SET buffer_minutes = buffer_minutes + 5 WHERE id = :mentor",
+    "institution": "UPDATE institution SET country = 'DE' WHERE id = :partner",
+    "offer": "UPDATE offer SET sent_at = sent_at - interval '10 days' WHERE mentor_id = :mentor",
+    "seat": "DELETE FROM seat WHERE person_id = :mentor",
+    "appointment": "UPDATE appointment SET starts_at = starts_at + interval '7 days', ends_at = ends_at"
+    " + interval '7 days' WHERE id = :visit",
+    "participant": "UPDATE participant SET role = 'observer' WHERE person_id = :mentor",
+}
+
+
+@dataclass
+class Scene:
+    """A mentor with an offer and a booked appointment; an open case of the other side."""
+
+    w: Work
+    case: tables.Consultation
+    ids: dict[str, UUID]
+
+    async def read(self) -> Mentor:
+        asked = await candidates.case(self.w, self.case)
+        [mentor] = await candidates.mentors(self.w, self.case, asked)
+        return mentor
+
+    async def change(self, table: str) -> None:
+        used = {name: value for name, value in self.ids.items() if f":{name}" in CHANGES[table]}
+        await self.w.sql(sa.text(CHANGES[table]), used)
+
+
+@pytest.fixture
+async def scene(w: Work) -> Scene:
+    asking, partner = await build.institution(w), await build.partner(w)
+    memorandum = await build.memorandum(w, asking, partner)
+    clinician, mentor = await build.clinician(w, asking), await build.mentor(w, partner)
+    other = await build.consultation(w, clinician, asking)
+    await build.offer(w, other, mentor, memorandum)
+    visit = await build.appointment(w, other, mentor, memorandum)
+    case = await build.consultation(w, clinician, asking)
+    return Scene(w, case, {"mentor": mentor.id, "partner": partner.id, "visit": visit.id})
+
+
+@pytest.mark.parametrize("table", CHANGES)
+async def test_what_changed_is_read_again(scene: Scene, table: str) -> None:
+    before = await scene.read()
+    await scene.change(table)
+    assert await scene.read() != before
+
+
+async def test_what_did_not_change_is_kept(scene: Scene) -> None:
+    asked = await candidates.case(scene.w, scene.case)
+    ((one, _),) = await roster.of_institutions(scene.w, asked, [scene.case.id], [scene.ids["partner"]])
+    ((other, _),) = await roster.of_institutions(scene.w, asked, [scene.case.id], [scene.ids["partner"]])
+    assert other is one
+
+
+async def test_a_change_without_a_mark_would_be_noticed_by_every_test(scene: Scene) -> None:
+    await scene.read()
+    await scene.w.sql(sa.text("SET LOCAL session_replication_role = replica"))  # what only an administrator can
+    await scene.change("weekly_hours")
+    with pytest.raises(AssertionError, match="kept too long"):
+        await scene.read()
+
+
+async def test_a_mentor_who_is_no_longer_active_is_not_ranked(scene: Scene) -> None:
+    await scene.read()
+    person = await scene.w.session.get_one(tables.Person, scene.ids["mentor"])
+    person.state = "disabled"
+    asked = await candidates.case(scene.w, scene.case)
+    assert await candidates.mentors(scene.w, scene.case, asked) == []
+
+
+async def test_many_marks_become_one_that_says_the_same(world: World) -> None:
+    async with world.database.work(actor.TIMER) as w:
+        mentor = await build.mentor(w)
+        for _ in range(5):
+            await w.sql(sa.text("INSERT INTO mentor_mark (person_id) VALUES (:id)"), {"id": mentor.id})
+        before = await _marks(w, mentor.id)
+    await sweep.housekeeping(world.database, 1)
+    async with world.database.work(actor.TIMER) as w:
+        after = await _marks(w, mentor.id)
+    assert len(before) > len(after) == 1
+    assert _together(before) == _together(after)
+
+
+async def _marks(w: Work, person_id: UUID) -> list[int]:
+    found = await w.sql(sa.text("SELECT value FROM mentor_mark WHERE person_id = :id"), {"id": person_id})
+    return list(found.scalars())
+
+
+def _together(marks: list[int]) -> int:
+    return reduce(xor, marks)
