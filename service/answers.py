@@ -58,7 +58,7 @@ async def accept(w: Work, offer_id: UUID, starts_at: datetime | None) -> Accepte
     _must_be_answerable(offer, lifecycle.accept, w)
     offer.answered_at = w.now
     if starts_at is None:
-        return await _accept_written(w, consultation, offer, rivals)
+        return await _accept_written(w, consultation, offer, rivals, held)
     if offer.kind == "written":
         raise errors.TimeNotBookable("/starts_at", "this offer asks for written advice: send no time")
     if starts_at <= w.now:
@@ -71,10 +71,16 @@ async def accept(w: Work, offer_id: UUID, starts_at: datetime | None) -> Accepte
 
 
 async def _accept_written(
-    w: Work, consultation: tables.Consultation, offer: tables.Offer, rivals: Sequence[tables.Offer]
+    w: Work,
+    consultation: tables.Consultation,
+    offer: tables.Offer,
+    rivals: Sequence[tables.Offer],
+    held: tables.Appointment | None,
 ) -> Accepted:
     if offer.kind == "live":
         raise errors.TimeNotBookable("/starts_at", "a live consultation needs one of the offered times")
+    if held and held.status == "pending":
+        await bookings.release(w, consultation, held, "hold_released")
     await admission.gate_with_budget(w, consultation, offer, None, waived={Refusal.OUTSIDE_HOURS})
     bookings.step("consultation", consultation, "scheduled")
     consultation.advice_due_at = consultation.answer_due_at
@@ -160,7 +166,7 @@ async def _book(
 
 
 async def decline(w: Work, offer_id: UUID, reason: str, note: str | None = None) -> tables.Offer:
-    """The mentor says no; the next wave goes out as soon as nobody of this one is left.
+    """The mentor says no, and what was held for them is free; the next wave goes out once nobody of this one is left.
 
     Declining after a promise of written advice hands it back: the consultation seeks again.
     """
@@ -180,12 +186,13 @@ async def decline(w: Work, offer_id: UUID, reason: str, note: str | None = None)
     offers.tell(w, "offer.declined", consultation, offer)
     mentors = await notices.people(w, [offer.mentor_id])
     await notices.to_people(w, "offer_thanks", consultation, mentors.values())
+    await bookings.let_go(w, consultation, [offer.mentor_id])
     offers.hurry(w, consultation, rivals)
     return offer
 
 
 async def counter(w: Work, offer_id: UUID, starts: Sequence[datetime]) -> tables.Offer:
-    """The mentor proposes up to three other times, each ahead of us."""
+    """The mentor proposes up to three other times, each ahead of us; what was held for them is free."""
     consultation, offer, _ = await _open(w, offer_id)
     access.requires_mentors_side(w, offer)
     if offer.kind == "written":
@@ -199,6 +206,7 @@ async def counter(w: Work, offer_id: UUID, starts: Sequence[datetime]) -> tables
     offer.counter_starts = sorted(set(starts))
     offers.tell(w, "offer.countered", consultation, offer)
     await notices.countered(w, consultation, offer)
+    await bookings.let_go(w, consultation, [offer.mentor_id])
     return offer
 
 

@@ -5,7 +5,7 @@ means somebody is taken, and the exclusion constraint is the proof whatever this
 caller holds the consultation's lock; the gate is asked by the caller, in the same transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -345,6 +345,15 @@ async def release(w: Work, consultation: tables.Consultation, appointment: table
     await _call_off(w, consultation, appointment, "cancelled", reason)
     await tell(w, "appointment.hold_expired", consultation, appointment)
     await notices.called_off(w, "hold_released", consultation, appointment, reason)
+
+
+async def let_go(w: Work, consultation: tables.Consultation, mentor_ids: Collection[UUID]) -> None:
+    """What is held for one of these mentors is free again: they can no longer take it."""
+    held = await live(w, consultation.id)
+    if held is None or held.status != "pending":
+        return
+    if any(row.person_id in mentor_ids for row in await notices.participants(w, held.id)):
+        await release(w, consultation, held, "hold_released")
 
 
 async def cancel(

@@ -162,15 +162,11 @@ async def _withdraw_without_basis(w: Work, consultation: tables.Consultation) ->
     found = await w.sql(sa.select(tables.Institution).where(col(tables.Institution.id).in_(places)))
     countries = {institution.id: institution.country for institution in found.scalars()}
     basis = candidates.transfer_basis()
-    await offers.withdraw(
-        w,
-        consultation,
-        [
-            o
-            for o in open_offers
-            if not transfer.allows(basis, asked.consent, asked.country, countries[o.institution_id])
-        ],
-    )
+    closed = [
+        o for o in open_offers if not transfer.allows(basis, asked.consent, asked.country, countries[o.institution_id])
+    ]
+    await offers.withdraw(w, consultation, closed)
+    await bookings.let_go(w, consultation, [offer.mentor_id for offer in closed])
 
 
 def _record_consent(w: Work, consultation: tables.Consultation, given: Consent) -> None:

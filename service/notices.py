@@ -168,6 +168,20 @@ async def offer_sent(w: Work, consultation: tables.Consultation, offer: tables.O
     )
 
 
+async def offer_widened(
+    w: Work, consultation: tables.Consultation, offer: tables.Offer, answer_before: datetime
+) -> None:
+    """The mentor is told what they can answer now, and until when; the buttons that they have live as long."""
+    values = {"offer": offer.id, "before": answer_before, "until": offer.answer_by}
+    await w.sql(_PROLONG, values)
+    await offer_sent(w, consultation, offer)
+
+
+_PROLONG = sa.text(
+    "UPDATE link SET expires_at = :until WHERE expires_at = :before AND subject_id = :offer AND purpose LIKE 'offer.%'"
+)
+
+
 async def countered(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:
     """The clinician sees the mentor's other times, with a link to take each."""
     known = await people(w, [offer.mentor_id, consultation.clinician_id])

@@ -94,6 +94,7 @@ async def _send(
     candidate: matching.Candidate,
     book: Rulebook,
     override: tuple[str, str] | None = None,
+    until: datetime | None = None,
 ) -> tables.Offer:
     due = consultation.answer_due_at or w.now
     kind = consultation.mode
@@ -114,14 +115,17 @@ async def _send(
         wave=consultation.waves,
         starts=list(candidate.starts),
         sent_at=w.now,
-        answer_by=policy.answer_by(
-            book.policy,
-            consultation.priority,
-            w.now,
-            due,
-            candidate.mentor.zone,
-            candidate.mentor.working_weekdays,
-            known_case=candidate.knows_case,
+        answer_by=max(
+            until or w.now,
+            policy.answer_by(
+                book.policy,
+                consultation.priority,
+                w.now,
+                due,
+                candidate.mentor.zone,
+                candidate.mentor.working_weekdays,
+                known_case=candidate.knows_case,
+            ),
         ),
         terms={"score": candidate.score, **candidate.terms},
         override_rule=override[0] if override else None,
@@ -221,6 +225,7 @@ async def _ask_by_hand(
     mentor_id: UUID,
     starts: Sequence[datetime] | None,
     override: tuple[str, str] | None,
+    until: datetime | None = None,
 ) -> tables.Offer:
     if consultation.state == "scheduled" and consultation.advice_due_at and consultation.advice_due_at <= w.now:
         await reopen(w, consultation, all_offers)
@@ -251,7 +256,7 @@ async def _ask_by_hand(
         starts=chosen,
     )
     consultation.waves += 1
-    offer = await _send(w, consultation, candidate, known.book, override)
+    offer = await _send(w, consultation, candidate, known.book, override, until)
     if consultation.state != "scheduled":
         consultation.next_wave_at = max(offer.answer_by, consultation.next_wave_at or offer.answer_by)
         _become_offered(w, consultation, offer.memorandum_id)
@@ -259,13 +264,18 @@ async def _ask_by_hand(
 
 
 async def hold(w: Work, consultation_id: UUID, mentor_id: UUID, starts_at: datetime) -> tables.Appointment:
-    """The requesting side's coordinator holds a bookable time, and asks the mentor for it if nobody has yet."""
+    """The requesting side's coordinator holds a bookable time, and asks the mentor for it if nobody has yet.
+
+    Until the hold ends, at the latest when what is held begins, the mentor's offer can take it (decision 0022).
+    """
     consultation = await access.visible_consultation(w, consultation_id)
     access.requires_at(w, consultation.institution_id, "coordinator")
     consultation = await bookings.lock_consultation(w, consultation_id)
     all_offers = await of_consultation(w, consultation_id)
     if consultation.state not in lifecycle.SEEKING or consultation.mode == "written":
         raise errors.IllegalTransition("consultation", consultation.state, "held")
+    if starts_at <= w.now:
+        raise errors.TimeNotBookable("/starts_at", "this time lies behind us")
     held = await bookings.live(w, consultation.id)
     if held and held.held_until and held.held_until > w.now:
         raise errors.Exists("A time is held for this consultation: release it first.", held.id)
@@ -273,13 +283,10 @@ async def hold(w: Work, consultation_id: UUID, mentor_id: UUID, starts_at: datet
     if held:
         await bookings.release(w, consultation, held, "hold_expired")
     await admission.must_be_bookable(w, consultation, mentor_id, starts_at, None)
-    pending = [offer for offer in all_offers if offer.mentor_id == mentor_id and offer.state == "pending"]
-    offer = pending[0] if pending else await _ask_by_hand(w, consultation, all_offers, mentor_id, [starts_at], None)
-    if starts_at not in offer.starts:
-        offer.starts = sorted({*offer.starts, starts_at})
-        w.touch(offer)
-    link = await admission.gate_with_budget(w, consultation, offer, starts_at)
     book = await candidates.rulebook(w, consultation.programme_id)
+    until = min(w.now + book.policy.hold, starts_at)
+    offer = await _ask_for(w, consultation, all_offers, mentor_id, starts_at, until)
+    link = await admission.gate_with_budget(w, consultation, offer, starts_at)
     appointment = await bookings.create(
         w,
         consultation,
@@ -288,11 +295,37 @@ async def hold(w: Work, consultation_id: UUID, mentor_id: UUID, starts_at: datet
         offer=None,
         link=link,
         starts_at=starts_at,
-        held_until=w.now + book.policy.hold,
+        held_until=until,
     )
     await bookings.tell(w, "appointment.held", consultation, appointment)
     await notices.invited(w, "held", consultation, appointment)
     return appointment
+
+
+async def _ask_for(
+    w: Work,
+    consultation: tables.Consultation,
+    all_offers: Sequence[tables.Offer],
+    mentor_id: UUID,
+    starts_at: datetime,
+    until: datetime,
+) -> tables.Offer:
+    """Have an open offer by which the mentor can take this time until then; they are told of what is new in it."""
+    offer = next((offer for offer in all_offers if offer.mentor_id == mentor_id and offer.state == "pending"), None)
+    if offer and offer.answer_by <= w.now:  # over, whether or not the sweep has run
+        await _expired(w, consultation, offer)
+        offer = None
+    if offer is None:
+        return await _ask_by_hand(w, consultation, all_offers, mentor_id, [starts_at], None, until)
+    if starts_at in offer.starts and until <= offer.answer_by:
+        return offer
+    before = offer.answer_by
+    offer.kind = "either" if offer.kind == "written" else offer.kind
+    offer.starts = sorted({*(start for start in offer.starts if start > w.now), starts_at})
+    offer.answer_by = max(before, until)
+    w.touch(offer)
+    await notices.offer_widened(w, consultation, offer, before)
+    return offer
 
 
 @dataclass(frozen=True, slots=True)
