@@ -25,5 +25,5 @@ EXPOSE 8000
 # The worker answers no requests: start it with its health check off.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/live', timeout=2)"]
-ENTRYPOINT ["python", "-m", "api.cli"]
+ENTRYPOINT ["python", "-m", "api"]
 CMD ["serve", "--host", "0.0.0.0", "--no-worker"]

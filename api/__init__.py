@@ -4,3 +4,5 @@ A handler checks nothing that a verb of `service` could check, and writes no SQL
 in `raw` (bytes and headers), `transactional` (one transaction a request), `deps` (who calls, paging, versions),
 `shapes` (kinds of field) and `problems` (errors as documents); `app` puts them together.
 """
+
+VERSION = "0.1.0"

@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib
-import importlib.metadata
 import importlib.util
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -11,7 +10,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
-from api import health, openapi, problems, raw
+from api import VERSION, health, openapi, problems, raw
 from integrations import logs, settings, worker
 from integrations import world as worlds
 from integrations.world import World
@@ -48,7 +47,7 @@ def create(world: World | None = None, lifespan: Lifespan | None = None) -> Fast
     """Give the application over this world; without one, `lifespan` must bring it into `app.state.world`."""
     app = FastAPI(
         title="Pobratym",
-        version=importlib.metadata.version("pobratym"),
+        version=VERSION,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,

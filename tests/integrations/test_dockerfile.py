@@ -1,14 +1,29 @@
 """The image, as far as it can be seen without a container engine; `make test` also lints the Dockerfile."""
 
+import asyncio
+import contextlib
+import dataclasses
 import importlib.machinery
 import importlib.util
+import json
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import httpx
 import pytest
+import sqlalchemy as sa
+from sqlalchemy import URL
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+import postoffice
+import world as simulated
+from integrations.settings import Settings
+from service import clock
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,15 +79,108 @@ def test_everything_that_is_copied_is_let_through() -> None:
     assert not [name for name in sources if not (ROOT / name).exists()]
 
 
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Any:  # noqa: ANN401 - the script's Stage, and it is no module
+    """What the Dockerfile's steps make: a folder that knows neither this repository nor what is installed for it."""
+    return script().build(tmp_path_factory.mktemp("image") / "root")
+
+
+def run(image: Any, *arguments: str, told: dict[str, str] | None = None) -> subprocess.Popen[str]:  # noqa: ANN401 - as above
+    """Start the entry point as an engine would: from its folder, told nothing but these settings."""
+    return subprocess.Popen(
+        image.command(list(arguments)),
+        cwd=image.place("."),
+        env=image.environment() | (told or {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+async def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Wait for the end; gives the exit code, and everything that was said."""
+    printed, _ = await asyncio.to_thread(process.communicate, timeout=120)
+    return process.returncode, printed
+
+
 @pytest.mark.slow
 @pytest.mark.load
-def test_its_steps_make_something_that_starts_as_api_and_as_worker(tmp_path: Path) -> None:
-    folder = tmp_path / "image"
-    command = [sys.executable, str(ROOT / "ops/dockerfile-as-script"), str(folder)]
-    done = subprocess.run([*command, "serve", "--help"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    python = folder / "final/opt/pobratym/bin/python"
-    worker = subprocess.run(
-        [str(python), "-m", "api.cli", "worker", "--help"], cwd=folder / "final/app", capture_output=True, check=False
-    )
-    assert worker.returncode == 0, worker.stderr[-2000:]
+async def test_a_command_that_the_image_does_not_know_fails_and_is_named(image: Any) -> None:  # noqa: ANN401 - as above
+    code, printed = await ended(run(image, "nonsense"))
+
+    assert code != 0
+    assert "nonsense" in printed
+
+
+@pytest.mark.slow
+@pytest.mark.load
+async def test_its_steps_make_something_that_migrates_serves_and_works(
+    image: Any,  # noqa: ANN401 - as above
+    server_url: URL,
+    the_settings: Settings,
+) -> None:
+    port = free_port()
+    async with simulated.database(server_url, f"image_{clock.new_id().hex}") as url:
+        told = {
+            "POBRATYM_DATABASE_URL": url.render_as_string(hide_password=False).replace("+asyncpg", ""),
+            "POBRATYM_SECRET_KEYS": "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
+        }
+        code, printed = await ended(run(image, "migrate", told=told))
+        assert (code, printed[:16]) == (0, "The schema is 20"), printed
+
+        api = run(image, *image.arguments, "--port", str(port), told=told)
+        worker = run(image, "worker", told=told)
+        try:
+            ready = await served(f"http://127.0.0.1:{port}/health/ready", api)
+            is_healthy = await ended(run(dataclasses.replace(image, entry=health_check(port), arguments=[])))
+            await working(simulated.engine(the_settings, url), worker)
+        finally:
+            api.terminate()
+            worker.terminate()
+            ends = [await ended(process) for process in (api, worker)]
+
+    assert ready == {"status": "ready", "reasons": []}
+    assert is_healthy == (0, "")
+    assert "Application shutdown complete" in ends[0][1]
+    assert ends[1][0] == 0, ends[1][1]
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def health_check(port: int) -> list[str]:
+    """Give the command of HEALTHCHECK, asking at another port than the image's."""
+    command: list[str] = json.loads(said("HEALTHCHECK")[0].partition("CMD ")[2].replace(":8000/", f":{port}/"))
+    return command
+
+
+async def served(url: str, server: subprocess.Popen[str]) -> object:
+    """Wait until the server answers here; gives the answer."""
+    found: list[object] = []
+
+    async def answers() -> bool:
+        assert server.poll() is None, server.communicate()
+        with contextlib.suppress(httpx.TransportError):
+            found.append((await client.get(url)).json())
+        return bool(found)
+
+    async with httpx.AsyncClient() as client:
+        await postoffice.until(answers)
+    return found[0]
+
+
+async def working(engine: AsyncEngine, worker: subprocess.Popen[str]) -> None:
+    """Wait until the worker has connected to the database."""
+    count = sa.text("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pobratym worker'")
+
+    async def is_there() -> bool:
+        assert worker.poll() is None, worker.communicate()
+        async with engine.connect() as connection:
+            return bool((await connection.execute(count)).scalar_one())
+
+    await postoffice.until(is_there)
+    await engine.dispose()

@@ -1,0 +1,5 @@
+"""`python -m api` is `pobratym`, where the project itself is not installed: in the image."""
+
+from api.cli import main
+
+main()
