@@ -35,9 +35,9 @@ class Stop(Exception):
 def main() -> None:
     """Run the command that was typed; a fault of ours to foresee is a sentence, never a traceback."""
     from api import cli_files, cli_reports  # noqa: F401, PLC0415 - they add their commands
-    from integrations import postgres  # noqa: PLC0415
+    from integrations import postgres, reach  # noqa: PLC0415
     from integrations.world import NotMigrated  # noqa: PLC0415
-    from service import crypto  # noqa: PLC0415
+    from service import crypto, errors  # noqa: PLC0415
 
     try:
         commands()
@@ -45,8 +45,11 @@ def main() -> None:
         for fault in error.faults:
             print(fault, file=sys.stderr)
         sys.exit(BAD_SETTINGS)
-    except (Stop, postgres.CannotStart, NotMigrated) as error:
+    except (Stop, postgres.CannotStart, NotMigrated, reach.Unusable) as error:
         print(error, file=sys.stderr)
+        sys.exit(1)
+    except errors.Unavailable:
+        print("The database went away, or was too busy: try again.", file=sys.stderr)
         sys.exit(1)
     except crypto.CannotDecrypt:
         print("POBRATYM_SECRET_KEYS lacks the key under which the database was sealed.", file=sys.stderr)
@@ -108,14 +111,15 @@ def worker() -> None:
 def migrate() -> None:
     """Bring the database to the schema of this program."""
     from integrations import migrate as migrations  # noqa: PLC0415
-    from integrations import world  # noqa: PLC0415
+    from integrations import reach, world  # noqa: PLC0415
 
     told = _settings(log_level="warning")
 
     async def upgrade() -> None:
         hour = 3_600_000
         async with world.opened(told, purpose="migrate", statement_timeout_ms=hour, migrating=False) as opened:
-            await migrations.upgrade(opened.engine)
+            with reach.telling():
+                await migrations.upgrade(opened.engine)
 
     asyncio.run(upgrade())
     print(f"The schema is {migrations.head()}.")

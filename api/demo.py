@@ -23,7 +23,7 @@ from rich.console import Console
 
 from api import app
 from integrations import worker
-from integrations.settings import Settings, remember_address
+from integrations.settings import BadSettings, Settings, remember_address
 from integrations.world import World, opened
 from service import actor, clock, demo_people, facts, logins
 
@@ -31,6 +31,7 @@ CLINICIAN, COORDINATOR = "clinician@chernihiv.example", "coordinator@chernihiv.e
 MENTOR, STRANGER = "mentor@lille.example", "mentor@kaunas.example"
 LINK_LIFE = timedelta(hours=24)
 PATIENCE_SECONDS = 20.0
+NAMED = "POBRATYM_DATABASE_URL must be unset for `pobratym demo`, whose manual clock is for the embedded database only"
 _console = Console(highlight=False, soft_wrap=True)
 
 
@@ -41,10 +42,14 @@ class StepFailed(Exception):
 async def run(settings: Settings, *, port: int, once: bool, data_only: bool) -> None:
     """Load the demo's data, walk, then serve until stopped; with `once` end after the walk.
 
-    Raises StepFailed when a step did not hold.
+    The data alone may go into a database that is named, at the system's time; the walk needs the manual clock, which
+    such a database must never know. Raises BadSettings then, and StepFailed when a step did not hold.
     """
+    if not (settings.is_embedded or data_only):
+        raise BadSettings([NAMED])
     port = port if not once else _free_port()
-    changes = {"clock": "manual", "smtp_url": None, "base_url": f"http://127.0.0.1:{port}"}
+    clock_of = "manual" if settings.is_embedded else "system"
+    changes = {"clock": clock_of, "smtp_url": None, "base_url": f"http://127.0.0.1:{port}"}
     if settings.room_url is None:
         changes["room_url"] = "https://rooms.example/{appointment_id}"
     told = settings.model_copy(update=changes)

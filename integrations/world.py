@@ -15,7 +15,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from integrations import http, mail, migrate, postgres, tokens
+from integrations import http, mail, migrate, postgres, reach, tokens
 from integrations.settings import Settings
 from service import clock, crypto, outcomes, work
 
@@ -56,7 +56,7 @@ async def opened(
     """Have the world until the block ends; the embedded database is started, and brought to the newest schema.
 
     A database named by its address is never migrated from here: raises NotMigrated when its schema is another.
-    Raises postgres.CannotStart.
+    Raises postgres.CannotStart, reach.Unusable.
     """
     async with AsyncExitStack() as stack:
         url = await _database(settings, stack)
@@ -64,7 +64,8 @@ async def opened(
         stack.push_async_callback(engine.dispose)
         outbound = await stack.enter_async_context(http.client(settings))
         if migrating:
-            await _have_schema(settings, engine)
+            with reach.telling():
+                await _have_schema(settings, engine)
         keys = crypto.Keys(settings.keys())
         time = clock.ManualClock(settings.clock_offset_path) if settings.clock == "manual" else clock.SystemClock()
         deadline = (settings.pool_timeout_ms + 2 * settings.statement_timeout_ms) / 1000 if purpose == "api" else None

@@ -1,17 +1,21 @@
 import asyncio
+import base64
 import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from api import cli
 from integrations import logs, postgres, settings, world
 from service import actor, clock
 
 Run = Callable[..., tuple[int, str, str]]
+KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +92,8 @@ def test_the_doctor_finds_a_sound_installation_well(run: Run) -> None:
 
 
 def test_the_doctor_says_what_is_ill_and_how_to_mend_it(run: Run) -> None:
-    keys = "k1:" + "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
     address = "postgresql://somebody:password-canary@127.0.0.1:1/nothing"
-    status, said, complaint = run("doctor", DATABASE_URL=address, SECRET_KEYS=keys, OUTBOUND_ALLOW="127.0.0.1")
+    status, said, complaint = run("doctor", DATABASE_URL=address, SECRET_KEYS=KEYS, OUTBOUND_ALLOW="127.0.0.1")
 
     assert status == 1
     assert "ILL   database" in said
@@ -99,15 +102,110 @@ def test_the_doctor_says_what_is_ill_and_how_to_mend_it(run: Run) -> None:
 
 
 def test_a_database_by_address_is_migrated_by_the_operator_only(run: Run, installed: Path) -> None:
-    sockets = _sockets(installed)
     _execute(installed, "CREATE DATABASE by_address")
-    keys = "k1:" + "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
-    told = {"DATABASE_URL": f"postgresql://postgres@/by_address?host={sockets}", "SECRET_KEYS": keys}
+    told = _named(installed, "by_address")
 
     status, _, complaint = run("token", "nobody@nowhere.example", **told)
     assert (status, "pobratym migrate" in complaint) == (1, True)
     assert run("migrate", **told)[0] == 0
     assert "No active person" in run("token", "nobody@nowhere.example", **told)[2]
+
+
+def test_the_demo_walks_on_no_database_that_is_named(run: Run, named: dict[str, str]) -> None:
+    assert run("migrate", **named)[0] == 0
+    status, said, complaint = run("demo", "--once", **named)
+
+    assert (status, said) == (2, "")
+    assert complaint == (
+        "POBRATYM_DATABASE_URL must be unset for `pobratym demo`, whose manual clock is for the embedded database"
+        " only\n"
+    )
+    assert "No active person" in run("token", "mentor@lille.example", **named)[2]
+
+
+def test_the_demos_data_can_be_loaded_into_a_database_that_is_named_at_the_systems_time(
+    run: Run, named: dict[str, str], installed: Path
+) -> None:
+    assert run("migrate", **named)[0] == 0
+    offset = installed / "clock-offset"
+    offset.write_text("-864000")
+    try:
+        assert run("demo", "--data-only", **named)[0] == 0
+        claims = run("token", "mentor@lille.example", **named)[1].split(".")[1]
+    finally:
+        offset.unlink()
+
+    made = _execute(installed, "SELECT extract(epoch FROM max(created_at)) FROM person", named["DATABASE_URL"])
+    assert made > json.loads(base64.urlsafe_b64decode(claims + "=="))["iat"] - 3600
+
+
+COMMANDS = (
+    ("migrate",),
+    ("token", "nobody@nowhere.example"),
+    ("init", "somebody@ministry.example"),
+    ("serve", "--port", "0"),
+    ("worker",),
+    ("demo", "--data-only"),
+    ("export", "{tmp}/out"),
+    ("import", "people", "{tmp}/people.csv"),
+    ("person", "export", "nobody@nowhere.example", "{tmp}/one.json"),
+    ("person", "erase", "nobody@nowhere.example", "--yes"),
+    ("report", "programme", "ua-imp"),
+    ("log", "verify"),
+    ("log", "anchor"),
+)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_a_database_that_does_not_answer_is_a_sentence(run: Run, tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "people.csv").write_text("email,display_name,zone,roles\nx@y.example,X,Europe/Kyiv,\n")
+    address = "postgresql://somebody:password-canary@127.0.0.1:1/nothing"
+    status, said, complaint = run(
+        *(word.format(tmp=tmp_path) for word in words), DATABASE_URL=address, SECRET_KEYS=KEYS
+    )
+
+    assert (status, said) == (1, "")
+    assert complaint == (
+        "The database cannot be reached (ConnectionRefusedError): is its server running? And is"
+        " POBRATYM_DATABASE_URL right?\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("database", "user", "said"),
+    [
+        ("nothing", "postgres", "The database cannot be used (InvalidCatalogNameError): "),
+        ("by_somebody", "nobody", "The database cannot be used (InvalidAuthorizationSpecificationError): "),
+        ("by_somebody", "reader", "The database cannot be used (InsufficientPrivilegeError): "),
+        ("of_the_future", "postgres", "The database's schema is not known to this program: "),
+    ],
+)
+def test_a_database_that_refuses_is_a_sentence(run: Run, installed: Path, database: str, user: str, said: str) -> None:
+    for name in ("by_somebody", "of_the_future"):
+        if not _execute(installed, f"SELECT count(*) FROM pg_database WHERE datname = '{name}'"):
+            _execute(installed, f"CREATE DATABASE {name}")
+    _execute(installed, "DO $$ BEGIN CREATE ROLE reader LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+    named = _named(installed, database, user)
+    if database == "of_the_future":
+        _execute(installed, "CREATE TABLE IF NOT EXISTS alembic_version (version_num text)", named["DATABASE_URL"])
+        _execute(installed, "INSERT INTO alembic_version VALUES ('2099_01_01')", named["DATABASE_URL"])
+    status, printed, complaint = run("migrate", **named)
+
+    assert (status, printed) == (1, "")
+    assert complaint.startswith(said)
+    assert complaint.count("\n") == 1
+
+
+def test_a_database_that_is_held_by_another_is_a_sentence(run: Run, named: dict[str, str]) -> None:
+    assert run("migrate", **named)[0] == 0
+    told = settings.Settings(database_url=SecretStr(named["DATABASE_URL"]))
+
+    async def held() -> tuple[int, str, str]:
+        async with world.opened(told) as opened, opened.engine.connect() as connection:
+            await connection.execute(sa.text("LOCK TABLE person IN ACCESS EXCLUSIVE MODE"))
+            return await asyncio.to_thread(run, "token", "x@y.example", LOCK_TIMEOUT_MS="100", **named)
+
+    assert asyncio.run(held()) == (1, "", "The database went away, or was too busy: try again.\n")
 
 
 def test_an_anchor_is_written_once_and_finds_a_log_that_was_cut(run: Run, tmp_path: Path) -> None:
@@ -275,19 +373,33 @@ def test_a_report_of_nothing_known_is_a_sentence(run: Run, words: tuple[str, ...
     assert "Traceback" not in complained
 
 
-def _sockets(data_dir: Path) -> Path:
+def _named(data_dir: Path, database: str, user: str = "postgres") -> dict[str, str]:
+    """Give the settings that name a database of our server by its address, as an operator's are."""
     with postgres.running(data_dir) as server:
-        return server.socket_folder
+        address = f"postgresql://{user}@/{database}?host={server.socket_folder}"
+    return {"DATABASE_URL": address, "SECRET_KEYS": KEYS}
 
 
-def _execute(data_dir: Path, sql: str) -> None:
-    async def execute() -> None:
-        async with world.opened(settings.Settings(data_dir=data_dir)) as opened:
+@pytest.fixture
+def named(installed: Path) -> dict[str, str]:
+    """An empty database that is named by its address."""
+    name = f"named_{clock.new_id().hex}"
+    _execute(installed, f"CREATE DATABASE {name}")
+    return _named(installed, name)
+
+
+def _execute(data_dir: Path, sql: str, address: str | None = None) -> Any:  # noqa: ANN401 - a value of the first row
+    """Run a statement on the embedded database, or on the one of this address; gives the value it found, if any."""
+    told = settings.Settings(data_dir=data_dir, database_url=SecretStr(address) if address else None)
+
+    async def execute() -> Any:  # noqa: ANN401 - as above
+        async with world.opened(told, migrating=address is None) as opened:
             engine = opened.engine.execution_options(isolation_level="AUTOCOMMIT")
             async with engine.connect() as connection:
-                await connection.execute(sa.text(sql))
+                found = await connection.execute(sa.text(sql))
+                return found.scalar() if found.returns_rows else None
 
-    asyncio.run(execute())
+    return asyncio.run(execute())
 
 
 def _first_memorandum(data_dir: Path) -> str:

@@ -1,0 +1,49 @@
+"""Why a database cannot be used, in words for whoever named it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from alembic.util.exc import CommandError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+_ADDRESS = "is POBRATYM_DATABASE_URL right?"
+_LATER = "it is busy, or somebody holds what this needs; try again."
+_ADVICE = {  # by the beginning of the SQLSTATE; what is not here is a fault of ours, and its traceback is wanted
+    "08": _LATER,
+    "25006": "it only lets read; is it a standby?",
+    "28": _ADDRESS,
+    "3D": _ADDRESS,
+    "42501": "its user may not do this; is it the owner of the database?",
+    "53": _LATER,
+    "55P03": _LATER,
+    "57": _LATER,
+}
+
+
+class Unusable(Exception):
+    """The database does not answer, or refuses; the message says so in one sentence, without its address."""
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """Let what a database answers to its first calls, or that it does not, be Unusable.
+
+    Of the driver's error only the kind is told: its words may hold the address and the password.
+    """
+    try:
+        yield
+    except CommandError as error:
+        msg = "The database's schema is not known to this program: was it migrated by a newer one?"
+        raise Unusable(msg) from error
+    except DBAPIError as error:
+        state = getattr(error.orig, "sqlstate", None) or ""
+        advice = next((told for begin, told in _ADVICE.items() if state.startswith(begin)), None)
+        if advice is None:
+            raise
+        kind = type(getattr(error.orig, "__cause__", None) or error.orig).__name__
+        msg = f"The database cannot be used ({kind}): {advice}"
+        raise Unusable(msg) from error
+    except (PoolTimeout, OSError) as error:
+        msg = f"The database cannot be reached ({type(error).__name__}): is its server running? And {_ADDRESS}"
+        raise Unusable(msg) from error
