@@ -1,6 +1,6 @@
 """What each type of event looks like, as JSON Schema: for receivers that check what comes, and for the description.
 
-A type's schema only ever gets wider: a field may be added, none is taken away, and none becomes required.
+A type's schema only ever gets wider: a field may be added, and none that is always there is ever left out.
 """
 
 from typing import Any
@@ -27,29 +27,30 @@ _COMMON: dict[str, Any] = {
     "links": {
         "type": "object",
         "properties": {"self": {"type": "string", "description": "Where it is read, with a token of your own."}},
+        "required": ["self"],
     },
 }
 _CASE = {"consultation_id": _ID}
 _UNDER = {"memorandum_id": _ID}
 _SUBJECTS: dict[str, tuple[tuple[str, ...] | None, dict[str, Any], tuple[str, ...]]] = {
     # its states; the fields beside the common ones; those of them that are always there
-    "consultation": (lifecycle.CONSULTATION_STATES, _CASE | _UNDER, ("consultation_id", "state")),
-    "offer": (lifecycle.OFFER_STATES, _CASE | _UNDER, ("consultation_id", "memorandum_id", "state")),
+    "consultation": (lifecycle.CONSULTATION_STATES, _CASE | _UNDER, ("consultation_id",)),
+    "offer": (lifecycle.OFFER_STATES, _CASE | _UNDER, ("consultation_id", "memorandum_id")),
     "appointment": (
         lifecycle.APPOINTMENT_STATUSES,
         _CASE | _UNDER | {"starts_at": _INSTANT},
-        ("consultation_id", "memorandum_id", "state", "starts_at"),
+        ("consultation_id", "memorandum_id", "starts_at"),
     ),
-    "advice": (None, _CASE | _UNDER, ("consultation_id", "memorandum_id")),
+    "advice": (("given",), _CASE | _UNDER, ("consultation_id", "memorandum_id")),
     "session": (
         log.OUTCOMES,
         _CASE | _UNDER | {"corrects": _ID | {"description": "The entry whose place this one takes."}},
-        ("consultation_id", "memorandum_id", "state"),
+        ("consultation_id", "memorandum_id"),
     ),
-    "activity": (None, _UNDER | {"state": {"type": "string"}, "corrects": _ID}, ("state",)),
-    "memorandum": (lifecycle.MEMORANDUM_STATUSES, _UNDER, ("memorandum_id", "state")),
-    "mentor": (None, {}, ()),
-    "webhook_endpoint": (("disabled",), {}, ()),
+    "activity": (None, _UNDER | {"state": {"type": "string"}, "corrects": _ID}, ()),
+    "memorandum": (lifecycle.MEMORANDUM_STATUSES, _UNDER, ("memorandum_id",)),
+    "mentor": (("verified", "unverified"), {}, ()),
+    "webhook_endpoint": (("active", "disabled"), {}, ()),
 }
 
 
@@ -65,7 +66,7 @@ def of(type_: str) -> dict[str, Any]:
         "properties": {
             "type": {"const": type_},
             "timestamp": _INSTANT | {"description": "When it happened."},
-            "data": {"type": "object", "properties": known, "required": ["id", "version", "links", *always]},
+            "data": {"type": "object", "properties": known, "required": ["id", "version", "state", "links", *always]},
         },
         "required": ["type", "timestamp", "data"],
     }

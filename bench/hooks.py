@@ -39,7 +39,9 @@ class Hospital:
         audience = events.Audience(institution_ids=(self.institution_id,))
         async with self.site.world.database.work(actor.TIMER) as w:
             told = [
-                str(events.record(w, "mentor.availability_changed", None, clock.new_id(), audience).id)
+                str(
+                    events.record(w, "mentor.availability_changed", None, clock.new_id(), audience, state="verified").id
+                )
                 for _ in range(count)
             ]
         return dict.fromkeys(told, clock.wall().timestamp())

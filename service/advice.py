@@ -48,7 +48,7 @@ async def give(
         institution_ids=(consultation.institution_id, offer.institution_id),
         person_ids=(consultation.clinician_id, offer.mentor_id),
     )
-    events.record(w, "advice.given", None, advice.id, audience, consultation_id=consultation.id)
+    events.record(w, "advice.given", None, advice.id, audience, state="given", consultation_id=consultation.id)
     mentor = await w.session.get_one(tables.Person, offer.mentor_id)
     clinician = await w.session.get_one(tables.Person, consultation.clinician_id)
     await notices.to_people(w, "advice_ready", consultation, [clinician])

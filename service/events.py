@@ -53,14 +53,20 @@ TYPES = (
     "webhook_endpoint.disabled",
 )
 
-_PATHS = {
-    "consultation": "/v1/consultations/{}",
-    "offer": "/v1/offers/{}",
-    "appointment": "/v1/appointments/{}",
-    "memorandum": "/v1/memoranda/{}",
-    "mentor": "/v1/mentors/{}/availability",
-    "activity": "/v1/activities/{}",
-    "webhook_endpoint": "/v1/webhook-endpoints/{}",
+_LINKS = {  # where whoever is told reads more, with a token of their own
+    "consultation": {"self": "/v1/consultations/{id}"},
+    "offer": {"self": "/v1/offers/{id}"},
+    "appointment": {"self": "/v1/appointments/{id}"},
+    # Advice is case text, which no partner system reads: the consultation is there for them too.
+    "advice": {
+        "self": "/v1/consultations/{consultation_id}/advice",
+        "consultation": "/v1/consultations/{consultation_id}",
+    },
+    "session": {"self": "/v1/sessions/{id}"},
+    "memorandum": {"self": "/v1/memoranda/{id}"},
+    "mentor": {"self": "/v1/mentors/{id}/availability"},
+    "activity": {"self": "/v1/activities/{id}"},
+    "webhook_endpoint": {"self": "/v1/webhook-endpoints/{id}"},
 }
 
 
@@ -86,7 +92,7 @@ def record(  # noqa: PLR0913 - the payload's fields, each by name
     subject_id: UUID,
     audience: Audience,
     *,
-    state: str | None = None,
+    state: str,
     consultation_id: UUID | None = None,
     starts_at: datetime | None = None,
     corrects: UUID | None = None,
@@ -107,8 +113,8 @@ def record(  # noqa: PLR0913 - the payload's fields, each by name
         "corrects": corrects and str(corrects),
     }
     data |= {name: value for name, value in optional.items() if value is not None}
-    path = _PATHS.get(type_.partition(".")[0])
-    data["links"] = {"self": path.format(subject_id)} if path else {}
+    links = _LINKS[type_.partition(".")[0]]
+    data["links"] = {name: path.format(**data) for name, path in links.items()}
     row_id = clock.new_id()
     event = tables.Event(
         id=row_id,

@@ -192,7 +192,8 @@ async def put_hours(w: Work, row: tables.MentorProfile, wanted: Hours) -> Hours:
     )
     row.availability_zone = wanted.zone
     audience = events.Audience(institution_ids=(row.institution_id,), person_ids=(row.person_id,))
-    events.record(w, "mentor.availability_changed", row, row.person_id, audience)
+    state = "verified" if row.verified_until is not None and row.verified_until > w.now else "unverified"
+    events.record(w, "mentor.availability_changed", row, row.person_id, audience, state=state)
     audit.record(w, "changed", "mentor_availability", row.person_id)
     return await hours(w, row)
 

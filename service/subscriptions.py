@@ -137,7 +137,8 @@ async def test(w: Work, row: tables.WebhookEndpoint) -> tables.Delivery:
     """Have an event sent that tells of nothing, to this endpoint alone; raises Conflict unless it is active."""
     _requires_active(row)
     row_id = clock.new_id()
-    data = {"id": str(row.id), "version": row.version, "links": {"self": f"/v1/webhook-endpoints/{row.id}"}}
+    links = {"self": f"/v1/webhook-endpoints/{row.id}"}
+    data = {"id": str(row.id), "version": row.version, "state": row.state, "links": links}
     made = tables.Delivery(
         id=row_id,
         kind="webhook",

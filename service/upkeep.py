@@ -135,7 +135,8 @@ async def watch_budget(w: Work, memorandum_id: UUID) -> None:
         return
     row.budget_told_at = w.now
     parties = await _parties(w, row.id)
-    events.record(w, "memorandum.budget_low", row, row.id, events.Audience(row.programme_id, row.id, parties))
+    audience = events.Audience(row.programme_id, row.id, parties)
+    events.record(w, "memorandum.budget_low", row, row.id, audience, state=row.status)
     await _tell(w, "memorandum_budget_low", row)
 
 

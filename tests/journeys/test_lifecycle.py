@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 import crowd
 import flow
+import telling
 import world as simulated
 from api import app
 from integrations.settings import Settings
@@ -67,6 +68,7 @@ class Lifecycle(stateful.RuleBasedStateMachine):
 
     def teardown(self) -> None:
         assert self.run(crowd.faults(self.scene)) == []
+        assert self.run(telling.faults(self.scene)) == []
         self.run(self.scene.client.aclose())
         self.run(self.rolled_back.__aexit__(None, None, None))
 
