@@ -56,6 +56,13 @@ def is_requesting_side(w: Work, consultation: tables.Consultation) -> bool:
     )
 
 
+def acts_for_requesting_side(w: Work, consultation: tables.Consultation) -> bool:
+    """Tell whether the actor is of the requesting side or its institution's system: for what was agreed."""
+    return is_requesting_side(w, consultation) or (
+        consultation.institution_id in w.actor.institutions("partner_system")
+    )
+
+
 def _is_clinician_at(actor: actors.Actor, institution_id: UUID) -> bool:
     """Tell whether they still work there: who has left the hospital has left its cases."""
     return institution_id in actor.institutions("clinician")

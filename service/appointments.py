@@ -11,7 +11,19 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import col
 
-from service import access, admission, answers, bookings, deidentification, errors, events, notices, offers, tables
+from service import (
+    access,
+    admission,
+    answers,
+    audit,
+    bookings,
+    deidentification,
+    errors,
+    events,
+    notices,
+    offers,
+    tables,
+)
 from service.rules import availability, lifecycle, matching
 from service.work import Work
 
@@ -38,7 +50,7 @@ async def _open(w: Work, appointment_id: UUID) -> _Open:
 
 
 def _side(w: Work, consultation: tables.Consultation, rows: list[tables.Participant]) -> str:
-    if access.is_requesting_side(w, consultation):
+    if access.acts_for_requesting_side(w, consultation):
         return "requesting"
     for row in rows:
         if row.role == "mentor" and (
@@ -78,11 +90,13 @@ async def move(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.App
         )
         appointment.memorandum_id, appointment.route = link.memorandum_id, link.route
         await bookings.move(w, consultation, appointment, starts_at)
+        audit.record(w, "moved", "appointment", appointment.id)
         return appointment
     proposer = _stands_for(seen)  # a coordinator proposes for their side: the other one agrees, not a colleague
     appointment.proposed_starts, appointment.proposed_by = [starts_at], proposer
     w.touch(appointment)
     await notices.move_proposed(w, consultation, appointment, proposer, [starts_at])
+    audit.record(w, "proposed", "appointment", appointment.id)
     return appointment
 
 
@@ -117,6 +131,7 @@ async def cancel(w: Work, appointment_id: UUID, reason: str, note: str | None = 
         await bookings.release(w, seen.consultation, appointment, "hold_released")
         return appointment
     await bookings.cancel(w, seen.consultation, appointment, reason, note)
+    audit.record(w, "cancelled", "appointment", appointment.id, side=seen.side)
     await lose(w, seen.consultation, seen.side, CONSULTATION_REASONS.get(reason, "other"))
     return appointment
 
@@ -174,6 +189,7 @@ async def report_no_show(w: Work, appointment_id: UUID, who: str) -> tables.Appo
     if seen.appointment.status == "booked":
         must_have_begun(w, seen.appointment)
     await miss(w, seen.consultation, seen.appointment, who)
+    audit.record(w, "missed", "appointment", seen.appointment.id, who=who)
     return seen.appointment
 
 

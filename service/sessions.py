@@ -75,7 +75,8 @@ async def log(w: Work, appointment_id: UUID, happened: Happened) -> tables.Sessi
         raise errors.AlreadyLogged
     rows = await notices.participants(w, seen.id)
     mentor = next(row for row in rows if row.role == "mentor")
-    if w.actor.person_id not in {row.person_id for row in rows} and not access.is_requesting_side(w, consultation):
+    takes_part = w.actor.person_id in {row.person_id for row in rows}
+    if not (takes_part or access.acts_for_requesting_side(w, consultation)):
         access.requires_at(w, mentor.institution_id, "coordinator", "partner_system")
     check_times(w, happened, consultation.opened_at)
     if seen.status != "booked":

@@ -77,6 +77,64 @@ async def test_a_system_accepts_for_its_mentor_logs_the_session_and_reads_the_re
     assert [row.logged_by for row in rows] == [system.row.id]
 
 
+@pytest.fixture
+async def asking_system(scene: Scene) -> System:
+    async with scene.world.database.work(actor.TIMER) as w:
+        return System(scene, await build.system(w, scene.asking))
+
+
+async def test_the_asking_hospitals_system_logs_and_corrects_the_session(scene: Scene, asking_system: System) -> None:
+    booked = await scene.booked()
+    scene.clock.set(flow.read_instant(booked["ends_at"]))
+    happened = flow.happened(booked)
+    logged = await asking_system.call("POST", f"/v1/appointments/{booked['id']}/session", happened)
+    assert logged.status_code == 201, logged.text
+    corrected = await asking_system.call("POST", f"/v1/sessions/{logged.json()['id']}/corrections", happened)
+    assert corrected.status_code == 201, corrected.text
+    rows = await scene.rows("SELECT logged_by FROM log_entry")
+    assert [row.logged_by for row in rows] == [asking_system.row.id] * 2
+
+
+ACTS: dict[str, tuple[Json, str]] = {
+    "cancel": ({"reason": "power"}, "cancelled"),
+    "no-show": ({"who": "mentor"}, "noshow"),
+    "reschedule": ({}, "booked"),
+}
+
+
+@pytest.mark.parametrize("verb", ACTS)
+async def test_the_asking_hospitals_system_acts_for_its_side_and_the_audit_says_which_it_was(
+    scene: Scene, asking_system: System, verb: str
+) -> None:
+    booked = await scene.booked()
+    body, status = ACTS[verb]
+    if verb == "reschedule":
+        body = {"starts_at": await scene.later_start(booked)}
+    if verb == "no-show":
+        scene.clock.set(flow.read_instant(booked["starts_at"]))
+    answer = await asking_system.call("POST", f"/v1/appointments/{booked['id']}/{verb}", body)
+    assert (answer.status_code, answer.json()["status"]) == (200, status), answer.text
+    rows = await scene.rows("SELECT person_id, subject_id FROM audit WHERE actor_kind = 'system'")
+    assert [(row.person_id, str(row.subject_id)) for row in rows] == [(asking_system.row.id, booked["id"])]
+
+
+async def test_what_the_asking_hospitals_system_calls_off_is_called_off_by_its_side(
+    scene: Scene, asking_system: System
+) -> None:
+    booked = await scene.booked()
+    await asking_system.call("POST", f"/v1/appointments/{booked['id']}/cancel", {"reason": "power"})
+    assert (await scene.state()).consultation == "cancelled"
+
+
+async def test_a_third_hospitals_system_finds_nothing_to_act_on(scene: Scene) -> None:
+    booked = await scene.booked()
+    async with scene.world.database.work(actor.TIMER) as w:
+        third = System(scene, await build.system(w, await build.partner(w)))
+    for verb, (body, _) in ACTS.items():
+        wanted = body or {"starts_at": booked["starts_at"]}
+        assert (await third.call("POST", f"/v1/appointments/{booked['id']}/{verb}", wanted)).status_code == 404
+
+
 async def test_a_system_declines_for_its_mentor(scene: Scene, system: System) -> None:
     await scene.request()
     offer = await scene.offer()

@@ -68,8 +68,7 @@ async def test_the_wave_ends_with_the_hold_that_nobody_took(scene: Scene) -> Non
 async def test_the_buttons_of_the_first_mail_live_as_long_as_the_hold(scene: Scene) -> None:
     _, held = await held_beyond_its_wave(scene)
     (link, *_) = await scene.rows(
-        "SELECT id FROM link WHERE purpose = 'offer.accept' AND person_id = :mentor AND starts_at = :start"
-        " ORDER BY id",
+        "SELECT id FROM link WHERE purpose = 'offer.accept' AND person_id = :mentor AND starts_at = :start ORDER BY id",
         mentor=scene.people["mentor"].id,
         start=flow.read_instant(held["starts_at"]),
     )
