@@ -64,14 +64,23 @@ async def _alert(w: Work, consultation_id: UUID) -> None:
         await notices.to_people(w, "alert", consultation, receivers, answer_by=due and events.instant(due))
 
 
+# What is pending or booked under a memorandum whose latest step ended it, for now or for good, and nobody was told.
+_UNTOLD = """
+FROM appointment a JOIN memorandum m ON m.id = a.memorandum_id AND m.status <> 'active'
+CROSS JOIN LATERAL (SELECT id FROM memorandum_transition t WHERE t.memorandum_id = m.id ORDER BY id DESC LIMIT 1) step
+WHERE a.status IN ('pending', 'booked') AND a.told_end_id IS DISTINCT FROM step.id"""
+_ENDED = f"SELECT step.id {_UNTOLD} AND a.id = :id"
+
+
 async def _memorandum_ended(w: Work, appointment_id: UUID) -> None:
     """Both sides' coordinators hear of an appointment whose memorandum no longer holds; by policy it is called off."""
     appointment = await w.session.get_one(tables.Appointment, appointment_id)
     consultation = await bookings.lock_consultation(w, appointment.consultation_id)
     await w.session.refresh(appointment, with_for_update={"key_share": True})
-    if appointment.is_memorandum_end_told:
+    step_id = (await w.sql(sa.text(_ENDED), {"id": appointment_id})).scalar_one_or_none()
+    if step_id is None:
         return
-    appointment.is_memorandum_end_told = True
+    appointment.told_end_id = step_id
     rows = await notices.participants(w, appointment.id)
     receivers = await notices.coordinators(w, {row.institution_id for row in rows})
     values = await notices.values_of(w, consultation, appointment, rows)
@@ -151,8 +160,7 @@ TIMERS = (
     ),
     Timer(
         "memorandum_ended",
-        "SELECT a.id FROM appointment a JOIN memorandum m ON m.id = a.memorandum_id AND m.status <> 'active'"
-        " WHERE a.status IN ('pending', 'booked') AND NOT a.is_memorandum_end_told",
+        f"SELECT a.id {_UNTOLD}",
         _memorandum_ended,
     ),
     Timer(

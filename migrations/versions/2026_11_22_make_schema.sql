@@ -553,53 +553,6 @@ CREATE INDEX ix_offer_sent_at ON offer USING btree (sent_at);
 
 CREATE UNIQUE INDEX uq_offer_open ON offer USING btree (consultation_id, mentor_id) WHERE state IN ('pending', 'countered') OR (state = 'accepted' AND ended_at IS NULL);
 
-CREATE TABLE appointment (
-    version INTEGER DEFAULT 1 NOT NULL,
-    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    id UUID NOT NULL,
-    consultation_id UUID NOT NULL,
-    memorandum_id UUID NOT NULL,
-    route VARCHAR NOT NULL,
-    status VARCHAR NOT NULL,
-    starts_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    ends_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    tzdata_version VARCHAR NOT NULL,
-    held_until TIMESTAMP WITH TIME ZONE,
-    proposed_starts TIMESTAMP WITH TIME ZONE[] DEFAULT '{}' NOT NULL,
-    proposed_by UUID,
-    cancel_reason VARCHAR,
-    note BYTEA,
-    noted_by UUID,
-    sequence INTEGER NOT NULL,
-    dtstamp TIMESTAMP WITH TIME ZONE NOT NULL,
-    remind_at TIMESTAMP WITH TIME ZONE,
-    is_memorandum_end_told BOOLEAN DEFAULT false NOT NULL,
-    CONSTRAINT pk_appointment PRIMARY KEY (id),
-    CONSTRAINT ck_appointment_route_known CHECK (route IN ('direct', 'network', 'umbrella')),
-    CONSTRAINT ck_appointment_status_known CHECK (status IN ('pending', 'booked', 'fulfilled', 'cancelled', 'noshow')),
-    CONSTRAINT ck_appointment_cancel_reason_known CHECK (cancel_reason IN ('emergency', 'busy', 'power', 'alert', 'illness', 'no_longer_needed', 'other', 'hold_expired', 'hold_released', 'memorandum_ended', 'request_cancelled')),
-    CONSTRAINT ck_appointment_in_order CHECK (starts_at < ends_at),
-    CONSTRAINT ck_appointment_held_while_pending CHECK ((status = 'pending') = (held_until IS NOT NULL)),
-    CONSTRAINT fk_appointment_consultation_id_consultation FOREIGN KEY(consultation_id) REFERENCES consultation (id),
-    CONSTRAINT fk_appointment_memorandum_id_memorandum FOREIGN KEY(memorandum_id) REFERENCES memorandum (id),
-    CONSTRAINT fk_appointment_proposed_by_person FOREIGN KEY(proposed_by) REFERENCES person (id),
-    CONSTRAINT fk_appointment_noted_by_person FOREIGN KEY(noted_by) REFERENCES person (id)
-);
-
-CREATE INDEX ix_appointment_consultation_id ON appointment (consultation_id);
-
-CREATE INDEX ix_appointment_held_until ON appointment USING btree (held_until) WHERE status = 'pending';
-
-CREATE INDEX ix_appointment_memorandum_id ON appointment (memorandum_id);
-
-CREATE INDEX ix_appointment_memorandum_live ON appointment USING btree (memorandum_id) WHERE status IN ('pending', 'booked');
-
-CREATE INDEX ix_appointment_remind_at ON appointment USING btree (remind_at) WHERE remind_at IS NOT NULL;
-
-CREATE INDEX ix_appointment_starts_at ON appointment USING btree (starts_at, id);
-
-CREATE UNIQUE INDEX uq_appointment_live ON appointment USING btree (consultation_id) WHERE status IN ('pending', 'booked');
-
 CREATE TABLE webhook_secret (
     id UUID NOT NULL,
     endpoint_id UUID NOT NULL,
@@ -776,6 +729,90 @@ CREATE TABLE memorandum_transition (
 
 CREATE INDEX ix_memorandum_transition_memorandum_id ON memorandum_transition (memorandum_id);
 
+CREATE TABLE appointment (
+    version INTEGER DEFAULT 1 NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    id UUID NOT NULL,
+    consultation_id UUID NOT NULL,
+    memorandum_id UUID NOT NULL,
+    route VARCHAR NOT NULL,
+    status VARCHAR NOT NULL,
+    starts_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    ends_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    tzdata_version VARCHAR NOT NULL,
+    held_until TIMESTAMP WITH TIME ZONE,
+    proposed_starts TIMESTAMP WITH TIME ZONE[] DEFAULT '{}' NOT NULL,
+    proposed_by UUID,
+    cancel_reason VARCHAR,
+    note BYTEA,
+    noted_by UUID,
+    sequence INTEGER NOT NULL,
+    dtstamp TIMESTAMP WITH TIME ZONE NOT NULL,
+    remind_at TIMESTAMP WITH TIME ZONE,
+    told_end_id UUID,
+    CONSTRAINT pk_appointment PRIMARY KEY (id),
+    CONSTRAINT ck_appointment_route_known CHECK (route IN ('direct', 'network', 'umbrella')),
+    CONSTRAINT ck_appointment_status_known CHECK (status IN ('pending', 'booked', 'fulfilled', 'cancelled', 'noshow')),
+    CONSTRAINT ck_appointment_cancel_reason_known CHECK (cancel_reason IN ('emergency', 'busy', 'power', 'alert', 'illness', 'no_longer_needed', 'other', 'hold_expired', 'hold_released', 'memorandum_ended', 'request_cancelled')),
+    CONSTRAINT ck_appointment_in_order CHECK (starts_at < ends_at),
+    CONSTRAINT ck_appointment_held_while_pending CHECK ((status = 'pending') = (held_until IS NOT NULL)),
+    CONSTRAINT fk_appointment_consultation_id_consultation FOREIGN KEY(consultation_id) REFERENCES consultation (id),
+    CONSTRAINT fk_appointment_memorandum_id_memorandum FOREIGN KEY(memorandum_id) REFERENCES memorandum (id),
+    CONSTRAINT fk_appointment_proposed_by_person FOREIGN KEY(proposed_by) REFERENCES person (id),
+    CONSTRAINT fk_appointment_noted_by_person FOREIGN KEY(noted_by) REFERENCES person (id),
+    CONSTRAINT fk_appointment_told_end_id_memorandum_transition FOREIGN KEY(told_end_id) REFERENCES memorandum_transition (id)
+);
+
+CREATE INDEX ix_appointment_consultation_id ON appointment (consultation_id);
+
+CREATE INDEX ix_appointment_held_until ON appointment USING btree (held_until) WHERE status = 'pending';
+
+CREATE INDEX ix_appointment_memorandum_id ON appointment (memorandum_id);
+
+CREATE INDEX ix_appointment_memorandum_live ON appointment USING btree (memorandum_id) WHERE status IN ('pending', 'booked');
+
+CREATE INDEX ix_appointment_remind_at ON appointment USING btree (remind_at) WHERE remind_at IS NOT NULL;
+
+CREATE INDEX ix_appointment_starts_at ON appointment USING btree (starts_at, id);
+
+CREATE UNIQUE INDEX uq_appointment_live ON appointment USING btree (consultation_id) WHERE status IN ('pending', 'booked');
+
+CREATE TABLE advice (
+    id UUID NOT NULL,
+    consultation_id UUID NOT NULL,
+    offer_id UUID NOT NULL,
+    mentor_id UUID NOT NULL,
+    text BYTEA,
+    minutes INTEGER NOT NULL,
+    given_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT pk_advice PRIMARY KEY (id),
+    CONSTRAINT ck_advice_minutes_bounded CHECK (minutes BETWEEN 1 AND 1440),
+    CONSTRAINT uq_advice_consultation_id UNIQUE (consultation_id),
+    CONSTRAINT fk_advice_consultation_id_consultation FOREIGN KEY(consultation_id) REFERENCES consultation (id),
+    CONSTRAINT fk_advice_offer_id_offer FOREIGN KEY(offer_id) REFERENCES offer (id),
+    CONSTRAINT fk_advice_mentor_id_person FOREIGN KEY(mentor_id) REFERENCES person (id)
+);
+
+CREATE TABLE activity_institution (
+    activity_id UUID NOT NULL,
+    institution_id UUID NOT NULL,
+    direction VARCHAR NOT NULL,
+    CONSTRAINT pk_activity_institution PRIMARY KEY (activity_id, institution_id),
+    CONSTRAINT ck_activity_institution_direction_known CHECK (direction IN ('from', 'to')),
+    CONSTRAINT fk_activity_institution_activity_id_activity FOREIGN KEY(activity_id) REFERENCES activity (id),
+    CONSTRAINT fk_activity_institution_institution_id_institution FOREIGN KEY(institution_id) REFERENCES institution (id)
+);
+
+CREATE INDEX ix_activity_institution_institution_id ON activity_institution (institution_id);
+
+CREATE TABLE activity_specialty (
+    activity_id UUID NOT NULL,
+    specialty_code VARCHAR NOT NULL,
+    CONSTRAINT pk_activity_specialty PRIMARY KEY (activity_id, specialty_code),
+    CONSTRAINT fk_activity_specialty_activity_id_activity FOREIGN KEY(activity_id) REFERENCES activity (id),
+    CONSTRAINT fk_activity_specialty_specialty_code_specialty FOREIGN KEY(specialty_code) REFERENCES specialty (code)
+);
+
 CREATE TABLE participant (
     appointment_id UUID NOT NULL,
     person_id UUID NOT NULL,
@@ -816,22 +853,6 @@ CREATE TABLE seat (
 );
 
 CREATE INDEX ix_seat_held_until ON seat USING btree (held_until) WHERE held_until IS NOT NULL;
-
-CREATE TABLE advice (
-    id UUID NOT NULL,
-    consultation_id UUID NOT NULL,
-    offer_id UUID NOT NULL,
-    mentor_id UUID NOT NULL,
-    text BYTEA,
-    minutes INTEGER NOT NULL,
-    given_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    CONSTRAINT pk_advice PRIMARY KEY (id),
-    CONSTRAINT ck_advice_minutes_bounded CHECK (minutes BETWEEN 1 AND 1440),
-    CONSTRAINT uq_advice_consultation_id UNIQUE (consultation_id),
-    CONSTRAINT fk_advice_consultation_id_consultation FOREIGN KEY(consultation_id) REFERENCES consultation (id),
-    CONSTRAINT fk_advice_offer_id_offer FOREIGN KEY(offer_id) REFERENCES offer (id),
-    CONSTRAINT fk_advice_mentor_id_person FOREIGN KEY(mentor_id) REFERENCES person (id)
-);
 
 CREATE TABLE delivery (
     id UUID NOT NULL,
@@ -930,26 +951,6 @@ CREATE INDEX ix_session_partner_institution_id_started_at ON session USING btree
 CREATE INDEX ix_session_programme_id_started_at ON session USING btree (programme_id, started_at);
 
 CREATE INDEX ix_session_requesting_institution_id_mentor_id ON session USING btree (requesting_institution_id, mentor_id);
-
-CREATE TABLE activity_institution (
-    activity_id UUID NOT NULL,
-    institution_id UUID NOT NULL,
-    direction VARCHAR NOT NULL,
-    CONSTRAINT pk_activity_institution PRIMARY KEY (activity_id, institution_id),
-    CONSTRAINT ck_activity_institution_direction_known CHECK (direction IN ('from', 'to')),
-    CONSTRAINT fk_activity_institution_activity_id_activity FOREIGN KEY(activity_id) REFERENCES activity (id),
-    CONSTRAINT fk_activity_institution_institution_id_institution FOREIGN KEY(institution_id) REFERENCES institution (id)
-);
-
-CREATE INDEX ix_activity_institution_institution_id ON activity_institution (institution_id);
-
-CREATE TABLE activity_specialty (
-    activity_id UUID NOT NULL,
-    specialty_code VARCHAR NOT NULL,
-    CONSTRAINT pk_activity_specialty PRIMARY KEY (activity_id, specialty_code),
-    CONSTRAINT fk_activity_specialty_activity_id_activity FOREIGN KEY(activity_id) REFERENCES activity (id),
-    CONSTRAINT fk_activity_specialty_specialty_code_specialty FOREIGN KEY(specialty_code) REFERENCES specialty (code)
-);
 
 CREATE TABLE delivery_attempt (
     delivery_id UUID NOT NULL,

@@ -202,7 +202,11 @@ class Offer(Versioned, table=True):
 
 
 class Appointment(Versioned, table=True):
-    """One agreed or held time; its id never changes, and is the stem of the calendar UID. `note` is case text."""
+    """One agreed or held time; its id never changes, and is the stem of the calendar UID. `note` is case text.
+
+    `told_end_id` is the step by which its memorandum ended that the coordinators were told of: another step, or another
+    memorandum, is told of anew.
+    """
 
     id: UUID = Field(primary_key=True)
     consultation_id: UUID = Field(foreign_key="consultation.id", index=True)
@@ -221,7 +225,7 @@ class Appointment(Versioned, table=True):
     sequence: int = 0
     dtstamp: datetime
     remind_at: datetime | None = None
-    is_memorandum_end_told: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    told_end_id: UUID | None = Field(default=None, foreign_key="memorandum_transition.id")
 
     __table_args__ = (
         one_of("route", *ROUTES),

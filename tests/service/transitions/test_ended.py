@@ -3,12 +3,14 @@
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+import build
 import flow
 from flow import Scene
-from service import sweep
+from service import actor, sweep
 
 
 @pytest.mark.parametrize("who", ["mentor", "clinician", "coordinator", "partner"])
@@ -137,6 +139,69 @@ async def test_where_the_programme_says_so_what_was_booked_under_it_is_called_of
     )
     (row,) = await scene.rows("SELECT status, cancel_reason FROM appointment")
     assert (row.status, row.cancel_reason) == ("cancelled", "memorandum_ended")
+
+
+async def steps(scene: Scene, *path: str, memorandum: UUID | None = None) -> None:
+    await scene.look()
+    for to in path:
+        body = {"to": to, "on": scene.clock.now().date().isoformat()}
+        await scene.post("admin", f"/v1/memoranda/{memorandum or scene.memorandum.id}/transitions", body)
+
+
+TOLD = [("memorandum_ended", "coordinator"), ("memorandum_ended", "partner")]
+
+
+async def test_a_memorandum_that_is_suspended_again_or_ends_is_told_again_each_time(scene: Scene) -> None:
+    await scene.booked()
+    told = []
+    for path in (("suspended",), ("active",), ("suspended",), ("active", "suspended"), ("terminated",)):
+        await steps(scene, *path)
+        await scene.sweep()
+        await scene.sweep()
+        told.append((await scene.change()).mails)
+    assert told == [TOLD, [], TOLD, TOLD, TOLD]
+
+
+async def test_what_was_kept_at_a_first_suspension_is_called_off_at_a_second_if_the_programme_says_so_by_then(
+    scene: Scene,
+) -> None:
+    await scene.booked()
+    await steps(scene, "suspended")
+    await scene.sweep()
+    await scene.rows("""UPDATE programme SET policy = '{"cancels_when_memorandum_ends": true}' RETURNING 1""")
+    await steps(scene, "active", "suspended")
+    await scene.look()
+    await scene.sweep()
+    assert ("appointment.cancelled", "appointment") in (await scene.change()).events
+
+
+async def test_what_was_moved_under_another_memorandum_is_told_of_when_that_one_ends(scene: Scene) -> None:
+    booked = await scene.booked()
+    await steps(scene, "suspended")
+    await scene.sweep()
+    async with scene.world.database.work(actor.TIMER) as w:
+        other = await build.memorandum(w, scene.asking, scene.lille)
+    await scene.look()
+    body = {"starts_at": await scene.later_start(booked)}
+    moved = await scene.post("clinician", f"/v1/appointments/{booked['id']}/reschedule", body)
+    assert moved["memorandum_id"] == str(other.id)
+    await scene.sweep()
+    await steps(scene, "suspended", memorandum=other.id)
+    await scene.sweep()
+    assert (await scene.change()).mails == TOLD
+
+
+async def test_a_memorandum_that_holds_again_before_anybody_was_told_ends_nothing(scene: Scene) -> None:
+    await scene.rows("""UPDATE programme SET policy = '{"cancels_when_memorandum_ends": true}' RETURNING 1""")
+    booked = await scene.booked()
+    await steps(scene, "suspended", "active")
+    before = await scene.state()
+    await scene.look()
+    (timer,) = [timer for timer in sweep.TIMERS if timer.name == "memorandum_ended"]
+    async with scene.world.database.work(actor.TIMER) as w:  # as a sweep that had found it due just before
+        await timer.act(w, UUID(booked["id"]))
+    change = await scene.change()
+    assert (change.events, change.mails, await scene.state()) == ([], [], before)
 
 
 async def test_a_time_that_was_only_held_under_it_is_released(scene: Scene) -> None:
