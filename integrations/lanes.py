@@ -4,12 +4,15 @@ A lane begins when a commit tells of something new, or when something is due by 
 It claims a lot and settles it in one transaction each, together with the next; nothing is open while calls are in
 flight. A receiver that is quick gets large lots, a slow one small ones: what is claimed must be done within its lease.
 A very slow one gets one call at a time, or the slow receivers of one hospital would hold all places there are.
+One whose answers have no end, or are broken off, costs a connection and the most that is read with every call, while
+it counts as delivered and no breaker opens: it gets a few calls at a time and then a pause, or others would pay.
 """
 
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
@@ -26,10 +29,27 @@ ALL = 32
 LARGEST_LOT = 64
 QUICK_SECONDS = 1.0
 SLOW_SECONDS = 5.0
+PAUSE_SECONDS = 1.0
 BEGIN_SECONDS = 20.0
 POLL_SECONDS = 1.0
 SIMULATED_POLL_SECONDS = 0.2
 _log = structlog.get_logger("pobratym.lanes")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How many webhooks a lane claims next, how many of them are under way at a time, and the pause before."""
+
+    size: int = EACH
+    width: int = EACH
+    pause_seconds: float = 0.0
+
+    def after(self, attempts: Sequence[lots.Attempt], seconds: float) -> "Pace":
+        """Give the pace after a lot that took so long."""
+        if any(isinstance(each.outcome, outcomes.Delivered) and not each.outcome.is_whole for each in attempts):
+            return Pace(EACH, 1, PAUSE_SECONDS)
+        size = min(2 * self.size, LARGEST_LOT) if seconds < QUICK_SECONDS else EACH
+        return Pace(size, 1 if any(each.duration_ms >= SLOW_SECONDS * 1000 for each in attempts) else EACH)
 
 
 class Lanes:
@@ -41,13 +61,13 @@ class Lanes:
         self._places = asyncio.Semaphore(ALL)
         self._running: dict[UUID, asyncio.Task[None]] = {}
         self._woken: set[UUID] = set()
-        self._is_stopped = False
+        self._stopped = asyncio.Event()
 
     def wake(self, endpoint_id: UUID) -> None:
         """Have the endpoint's lane look for what is due, now or when its present lot is done."""
         if endpoint_id in self._running:
             self._woken.add(endpoint_id)
-        elif not self._is_stopped:
+        elif not self._stopped.is_set():
             self._running[endpoint_id] = asyncio.create_task(self._lane(endpoint_id))
 
     async def wake_due(self) -> None:
@@ -59,29 +79,44 @@ class Lanes:
 
     async def stop(self) -> None:
         """Finish the calls that are in flight, give back the rest, and begin nothing more."""
-        self._is_stopped = True
+        self._stopped.set()
         if self._running:
             await asyncio.wait(list(self._running.values()))
 
     async def drain(self, endpoint_id: UUID) -> None:
         """Send the endpoint what is due until nothing is."""
-        size, width = EACH, EACH
-        lot = await self._world.database.run(actor.TIMER, lambda w: lots.claim(w, endpoint_id, EACH))
+        run, pace = functools.partial(self._world.database.run, actor.TIMER), Pace()
+        lot = await run(functools.partial(self._claim, endpoint_id, pace.size))
         while lot is not None:
             began = clock.monotonic()
-            attempts = await self._sent(lot, width)
-            is_quick = clock.monotonic() - began < QUICK_SECONDS
-            size = min(2 * size, LARGEST_LOT) if is_quick else EACH
-            width = 1 if any(each.duration_ms >= SLOW_SECONDS * 1000 for each in attempts) else EACH
-            lot = await self._world.database.run(actor.TIMER, functools.partial(self._next, lot, attempts, size))
+            attempts = await self._sent(lot, pace.width)
+            pace = pace.after(attempts, clock.monotonic() - began)
+            if pace.pause_seconds:  # nothing is leased meanwhile
+                await run(functools.partial(self._settle, lot, attempts))
+                await self._pause(pace.pause_seconds)
+                lot = await run(functools.partial(self._claim, endpoint_id, pace.size))
+            else:
+                lot = await run(functools.partial(self._next, lot, attempts, pace.size))
 
     async def _next(self, lot: lots.Lot, attempts: list[lots.Attempt], size: int, w: Work) -> lots.Lot | None:
         """Settle the lot and claim the next one."""
+        await self._settle(lot, attempts, w)
+        await w.flush()
+        return await self._claim(lot.endpoint_id, size, w)
+
+    async def _claim(self, endpoint_id: UUID, size: int, w: Work) -> lots.Lot | None:
+        return None if self._stopped.is_set() else await lots.claim(w, endpoint_id, size)
+
+    async def _settle(self, lot: lots.Lot, attempts: list[lots.Attempt], w: Work) -> None:
+        """Settle what was tried and give back the rest."""
         done = {attempt.parcel.delivery_id for attempt in attempts}
         await lots.settle(w, lot, attempts)
         await lots.release(w, [parcel for parcel in lot.parcels if parcel.delivery_id not in done])
-        await w.flush()
-        return None if self._is_stopped else await lots.claim(w, lot.endpoint_id, size)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopped.wait()
 
     async def _sent(self, lot: lots.Lot, width: int) -> list[lots.Attempt]:
         """Send the lot, `width` calls at a time; what cannot be begun in time is left out."""
@@ -91,7 +126,7 @@ class Lanes:
         async def some() -> None:
             while True:
                 async with self._places:
-                    if self._is_stopped or clock.monotonic() > begin_until:
+                    if self._stopped.is_set() or clock.monotonic() > begin_until:
                         return
                     parcel = next(waiting, None)
                     if parcel is None:

@@ -75,7 +75,7 @@ async def post(
                 asyncio.timeout(deadline_seconds),
                 client.stream("POST", url, content=content, headers=sent) as answer,
             ):
-                return _outcome(answer, await _beginning(answer))
+                return _outcome(answer, *await _beginning(answer))
     except (TimeoutError, httpx.TimeoutException):
         return outcomes.Retry(None, "timeout")
     except http.Refused:
@@ -84,23 +84,27 @@ async def post(
         return outcomes.Retry(None, _name(fault))
 
 
-def _outcome(answer: httpx.Response, said: str) -> outcomes.Outcome:
+def _outcome(answer: httpx.Response, said: str, is_whole: bool) -> outcomes.Outcome:  # noqa: FBT001 - what was read
     status = answer.status_code
     if answer.is_success:
-        return outcomes.Delivered(status, said)
+        return outcomes.Delivered(status, said, is_whole)
     if status == _GONE:
         return outcomes.Gone("gone", status, said)
     error = "redirect" if answer.is_redirect or status // 100 == 3 else "status"  # noqa: PLR2004 - HTTP's own
     return outcomes.Retry(_retry_after(answer), error, status, said)
 
 
-async def _beginning(answer: httpx.Response) -> str:
-    """Keep the first of the answer as text that steers nothing; the status counts, wherever the rest breaks off."""
-    first = bytearray()
+async def _beginning(answer: httpx.Response) -> tuple[str, bool]:
+    """Keep the first of the answer as text that steers nothing, and whether all of it came.
+
+    The status counts, wherever the rest breaks off.
+    """
+    first, is_whole = bytearray(), False
     with contextlib.suppress(httpx.NetworkError, httpx.RemoteProtocolError):
         async for part in answer.aiter_raw():
             first += part[: _SHOWN_BYTES - len(first)]
-    return plain.text(first.decode("utf-8", "replace"))
+        is_whole = True
+    return plain.text(first.decode("utf-8", "replace")), is_whole
 
 
 def _retry_after(answer: httpx.Response) -> int | None:

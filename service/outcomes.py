@@ -8,10 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The other side has taken it; `status` is its own code, where it has one, `response` the first it said."""
+    """The other side has taken it; `status` is its own code, where it has one, `response` the first it said.
+
+    What it said further may have been broken off, by either side: it is not whole then.
+    """
 
     status: int | None
     response: str | None = None
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)

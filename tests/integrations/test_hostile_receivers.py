@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gzip
 import itertools
+import re
 import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -143,8 +144,16 @@ async def test_a_wait_that_is_none_steers_nothing(wait: bytes) -> None:
 async def test_wh_10_a_huge_answer_is_not_read_and_its_status_counts(head: bytes, wave: bytes) -> None:
     async with asyncio.timeout(5):
         outcome = await served(floods(head, wave))
-    assert isinstance(outcome, outcomes.Delivered)
-    assert outcome.response == "x" * 1_024
+    assert outcome == outcomes.Delivered(200, "x" * 1_024, is_whole=False)
+
+
+async def test_wh_10_an_answer_that_breaks_off_counts_by_its_status_and_is_not_whole() -> None:
+    outcome = await served(says(OK + b"Content-Length: 9\r\n\r\n", b"begun"))
+    assert outcome == outcomes.Delivered(200, "begun", is_whole=False)
+
+
+async def test_wh_10_an_answer_that_comes_to_its_end_is_whole() -> None:
+    assert await served(says(OK + b"Content-Length: 4\r\n\r\n", b"done")) == outcomes.Delivered(200, "done")
 
 
 async def test_a_compressed_answer_is_never_unpacked() -> None:
@@ -238,6 +247,56 @@ async def test_a_very_slow_receiver_gets_one_call_at_a_time(
             await postoffice.until(lambda: len(hospital.arrivals) == lanes.EACH + 4)
             most_later = hospital.most_in_flight
     assert (most_at_first, most_later) == (lanes.EACH, 1)
+
+
+def cut_off(calls: list[str], most: list[int]) -> receiver.Serve:
+    """Take everything with an answer that has no end; keeps the ids, and how many were in flight with each."""
+    under_way: set[str] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        name = re.findall(rb"webhook-id: (\S+)", await reader.readuntil(b"\r\n\r\n"))[0].decode()
+        under_way.add(name)
+        calls.append(name)
+        most.append(len(under_way))
+        try:
+            await asyncio.sleep(0.02)
+            await floods(OK + b"\r\n", b"x" * 65_536)(reader, writer)
+        finally:
+            under_way.discard(name)
+
+    return serve
+
+
+@pytest.mark.races
+async def test_wh_12_a_receiver_whose_answers_have_no_end_gets_four_calls_and_then_a_pause(
+    outbound: flow.Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "PAUSE_SECONDS", 3_600)
+    calls, most = list[str](), list[int]()
+    async with receiver.serving(cut_off(calls, most)) as port:
+        made = await receiver.endpoint(outbound, f"http://127.0.0.1:{port}/")
+        await happen(outbound, 12)
+        async with going(outbound, [UUID(made["id"])]):
+            await postoffice.until(lambda: len(calls) >= lanes.EACH)
+            await asyncio.sleep(0.3)  # in which it had all twelve
+            states = await outbound.rows("SELECT state, attempt FROM delivery ORDER BY state, attempt")
+    assert len(calls) == lanes.EACH
+    assert [tuple(row) for row in states] == [("delivered", 1)] * 4 + [("pending", 0)] * 8
+
+
+@pytest.mark.races
+async def test_wh_12_a_receiver_whose_answers_have_no_end_gets_all_one_call_at_a_time(
+    outbound: flow.Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "PAUSE_SECONDS", 0.05)
+    calls, most = list[str](), list[int]()
+    async with receiver.serving(cut_off(calls, most)) as port:
+        made = await receiver.endpoint(outbound, f"http://127.0.0.1:{port}/")
+        await happen(outbound, 10)
+        await receiver.sent(outbound, made)
+    assert len(set(calls)) == len(calls) == 10
+    assert set(most[lanes.EACH :]) == {1}
+    assert {delivery["state"] for delivery in await log(outbound, made)} == {"delivered"}
 
 
 async def test_a_call_that_goes_wrong_by_our_own_fault_takes_no_other_along(
