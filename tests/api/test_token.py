@@ -334,7 +334,7 @@ async def test_the_ten_lines_of_the_page_get_a_token(system: System, monkeypatch
 
     page = (Path(__file__).parents[2] / "docs" / "partners.md").read_text()
     lines: Json = {}
-    exec(page.split("```python\n")[1].split("```")[0], lines)
+    exec(page.split("`system_token.py`:\n\n```python\n")[1].split("```")[0], lines)
     asked: list[Any] = []
 
     class Answer(Exception):

@@ -1,17 +1,23 @@
-"""The receivers of `docs/partners.md`, run as they stand there: they take what is ours, and nothing else (WH-03)."""
+"""What `docs/partners.md` has, run as it stands there.
+
+The receivers take what is ours, and nothing else (WH-03); the lines for a terminal get a system its token.
+"""
 
 import asyncio
 import base64
 import contextlib
+import json
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 import postoffice
@@ -24,6 +30,8 @@ PAGE = (ROOT / "docs" / "partners.md").read_text()
 WITH_LIBRARY = ROOT / "tests" / "integrations" / "webhooks"
 KEY, OTHER = base64.b64encode(bytes(range(32))).decode(), base64.b64encode(bytes(32)).decode()
 BODY = '{"type":"offer.sent","timestamp":"2026-11-20T10:35:00Z","data":{"id":"the-offer","version":1,"links":{}}}'
+STATED = "http://127.0.0.1:8000"
+BETWEEN = "\n--- the next section\n"
 
 
 def program(language: str) -> str:
@@ -107,3 +115,84 @@ def test_the_page_lists_every_event() -> None:
 
 def test_wh_20_the_page_speaks_of_fixed_addresses_for_firewalls() -> None:
     assert "they are fixed" in PAGE
+
+
+# --- credentials -------------------------------------------------------------------------------------------------
+
+
+def section(heading: str) -> str:
+    return PAGE.partition(f"### {heading}\n")[2].partition("\n### ")[0]
+
+
+def shell(heading: str) -> str:
+    """All lines of the section that are for a terminal."""
+    return "".join(re.findall(r"```sh\n(.*?)```", section(heading), re.DOTALL))
+
+
+def saved(heading: str) -> dict[str, str]:
+    """The programs that the section has its reader save, by the name before each."""
+    found = {}
+    before, *blocks = section(heading).split("```python\n")
+    for block in blocks:
+        name = re.findall(r"`(\w+\.py)`", before)[-1]
+        found[name], _, before = block.partition("```")
+    return found
+
+
+@contextlib.contextmanager
+def demo(folder: Path) -> Iterator[str]:
+    """Have the demo's people served, in a folder that has a `.venv` as ours has."""
+    (folder / ".venv").symlink_to(sys.prefix)
+    program = [sys.executable, "-c", "from api.cli import main; main()"]
+    subprocess.run([*program, "demo", "--data-only"], env=environment(folder), check=True)
+    port = free_port()
+    with subprocess.Popen([*program, "serve", "--port", str(port)], env=environment(folder)) as server:
+        try:
+            wait_for(f"http://127.0.0.1:{port}/health/ready", server)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return os.environ | {"POBRATYM_DATA_DIR": str(folder / "data"), "POBRATYM_LOG_LEVEL": "error"}
+
+
+def wait_for(url: str, server: "subprocess.Popen[bytes]") -> None:
+    for _ in range(600):
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(url).is_success:
+                return
+        assert server.poll() is None
+        time.sleep(0.2)
+    raise TimeoutError
+
+
+def mentors(said: str) -> set[str]:
+    """Name the mentors of the last answer; answers end in no line of their own."""
+    return {mentor["display_name"] for mentor in json.loads(said[said.rindex('{"items"') :])["items"]}
+
+
+@pytest.mark.slow
+@pytest.mark.load
+@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("bash")), reason="no curl or no bash on this machine")
+def test_the_lines_on_the_page_get_a_token_by_secret_and_by_private_key_and_use_it(tmp_path: Path) -> None:
+    for name, text in saved("With a private key").items():
+        (tmp_path / name).write_text(text)
+    script = f"printf '{BETWEEN}'\n".join(shell(heading) for heading in ("With a secret", "With a private key"))
+    with demo(tmp_path) as base:
+        told = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script.replace(STATED, base)],
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+    assert told.returncode == 0, told.stderr
+    by_secret, by_key = told.stdout.split(BETWEEN)
+    for said in (by_secret, by_key):
+        assert "Mentor in paediatrics, Lille" in mentors(said)
+    assert '"token_endpoint_auth_method":"private_key_jwt"' in by_key
+    assert (tmp_path / "client.pem").stat().st_mode & 0o077 == 0
