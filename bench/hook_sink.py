@@ -1,7 +1,4 @@
-"""A receiver of webhooks that only remembers when which came: prints its port, and at the end of its input all.
-
-`silent` makes it one that never answers.
-"""
+"""A receiver of webhooks that only remembers when which came: prints its port, and at the end of its input all."""
 
 import asyncio
 import json
@@ -10,7 +7,6 @@ import time
 
 ARRIVED: dict[str, float] = {}
 _ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
-_IS_SILENT = sys.argv[1:] == ["silent"]
 
 
 class Receiver(asyncio.Protocol):
@@ -32,8 +28,7 @@ class Receiver(asyncio.Protocol):
                 return
             ARRIVED.setdefault(names[b"webhook-id"].decode(), time.time())
             self._read = self._read[whole:]
-            if not _IS_SILENT:
-                self._transport.write(_ANSWER)
+            self._transport.write(_ANSWER)
 
 
 async def listen() -> None:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
+from bench import bad_sink
 from bench.scratch import Site, process
 from bench.table import Line, at_least, ms
 from integrations import http, webhooks
@@ -21,7 +22,7 @@ from service import access, actor, clock, events, subscriptions
 _ALLOW = "127.0.0.1"
 _TOGETHER = 50
 _A_SECOND = 50
-_NEIGHBOURS = 4
+_WARM = 100
 
 
 @dataclass(slots=True)
@@ -65,27 +66,61 @@ class Hospital:
 
 
 @asynccontextmanager
-async def _hospital(site: Site, *, is_silent: bool = False) -> AsyncIterator[Hospital]:
-    """Have an endpoint, and take it away at the end: what follows is to be measured without it."""
+async def _registered(site: Site, *urls: str) -> AsyncIterator[tuple[UUID, list[UUID]]]:
+    """Have endpoints of one institution, and take them away at the end: what follows is measured without them."""
     connection = await asyncpg.connect(site.dsn)
     institution_id: UUID = await connection.fetchval("SELECT id FROM institution ORDER BY id LIMIT 1")
     await connection.close()
     keeper = actor.Actor("person", None, frozenset({actor.Grant("coordinator", institution_id)}))
-    with _sink(*(["silent"] if is_silent else [])) as running:
-        url = f"http://127.0.0.1:{int((running.stdout or sys.stdin).readline())}/"
+    async with site.world.database.work(keeper) as w:
+        made = [(await subscriptions.register(w, {"url": url}, institution_id)).row.id for url in urls]
+    try:
+        yield institution_id, made
+    finally:
         async with site.world.database.work(keeper) as w:
-            made = await subscriptions.register(w, {"url": url}, institution_id)
+            for each in made:
+                await subscriptions.delete(w, await access.visible_webhook_endpoint(w, each, lock=True))
+
+
+@asynccontextmanager
+async def _hospital(site: Site) -> AsyncIterator[Hospital]:
+    with _program("bench.hook_sink") as running:
+        url = f"http://127.0.0.1:{int(_line(running))}/"
         try:
-            yield Hospital(site, institution_id, running, url, made.row.id)
+            async with _registered(site, url) as (institution_id, (endpoint_id,)):
+                yield Hospital(site, institution_id, running, url, endpoint_id)
         finally:
             running.terminate()
-            async with site.world.database.work(keeper) as w:
-                await subscriptions.delete(w, await access.visible_webhook_endpoint(w, made.row.id, lock=True))
 
 
-def _sink(*words: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "bench.hook_sink", *words]
+@asynccontextmanager
+async def _bad_neighbours(site: Site) -> AsyncIterator["subprocess.Popen[str]"]:
+    """Have a receiver of every bad kind, each with an endpoint that is told of everything."""
+    with _program("bench.bad_sink") as running:
+        try:
+            async with _registered(site, *json.loads(_line(running)).values()):
+                yield running
+        finally:
+            running.terminate()
+
+
+def _called(running: "subprocess.Popen[str]") -> float:
+    """End the bad receivers; gives when the first was called. Raises RuntimeError unless each kind was."""
+    said, _ = running.communicate("")
+    calls: dict[str, list[float]] = json.loads(said)
+    print("   calls:", ", ".join(f"{kind} {len(at)}" for kind, at in calls.items()), file=sys.stderr, flush=True)
+    if uncalled := [kind for kind, at in calls.items() if not at]:
+        raise RuntimeError(f"never called, so nothing was measured beside them: {', '.join(uncalled)}")
+    return min(at[0] for at in calls.values())
+
+
+def _program(module: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", module]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
+
+
+def _line(running: "subprocess.Popen[str]") -> str:
+    return (running.stdout or sys.stdin).readline()
 
 
 def _worker(site: Site) -> Any:  # noqa: ANN401 - a context
@@ -108,34 +143,60 @@ async def looped(site: Site, count: int) -> float:
         return count / (clock.monotonic() - began)
 
 
-async def drained(site: Site, count: int, neighbours: int = 0) -> float:
-    """Have one worker send what waits; gives webhooks a second, from the hundredth on, when it is up and warm.
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """When one worker's webhooks arrived, in order, and when it called the first receiver, whoever that was."""
 
-    As many neighbours are sent the same, and never answer.
-    """
+    began: float
+    came: list[float]
+
+    @property
+    def warm_rate(self) -> float:
+        """Webhooks a second from the hundredth on, when the worker is up and warm."""
+        return (len(self.came) - _WARM - 1) / (self.came[-1] - self.came[_WARM])
+
+    @property
+    def rate(self) -> float:
+        """Webhooks a second from the first call to anybody until the receiver has all: nothing is left out."""
+        return len(self.came) / (self.came[-1] - self.began)
+
+
+async def drained(site: Site, count: int, *, is_beside_bad: bool = False) -> Drained:
+    """Have one worker send what waits for one receiver, and, if wanted, as much to a bad one of every kind."""
     async with AsyncExitStack() as stack:
-        for _ in range(neighbours):
-            await stack.enter_async_context(_hospital(site, is_silent=True))
+        bad = await stack.enter_async_context(_bad_neighbours(site)) if is_beside_bad else None
         hospital = await stack.enter_async_context(_hospital(site))
         for _ in range(count // _TOGETHER):
             await hospital.happen(_TOGETHER)
         with _worker(site):
             await hospital.is_quiet()
+            # Before the worker is stopped, which finishes the calls that it has begun: the silent would take 15 s.
+            called = _called(bad) if bad else None
         came = sorted(hospital.arrived().values())
-    return (len(came) - 101) / (came[-1] - came[100])
+    if len(came) < count:
+        raise RuntimeError(f"{len(came)} of {count} webhooks have arrived")
+    return Drained(min(came[0], called or came[0]), came)
+
+
+async def _drained_lines(site: Site, rounds: int, count: int) -> list[Line]:
+    """P9: a worker beside a loop, and beside itself with bad neighbours, turn by turn."""
+    crowded, alone, looping = list[Drained](), list[Drained](), list[float]()
+    for _ in range(rounds):
+        crowded.append(await drained(site, count, is_beside_bad=True))
+        alone.append(await drained(site, count))
+        looping.append(await looped(site, count))
+    here, there = median(each.warm_rate for each in alone), median(looping)
+    ratio = median(mine.warm_rate / bare for mine, bare in zip(alone, looping, strict=True))
+    line = at_least("P9 webhooks of one worker", f"{here:,.0f}/s", f"{there:,.0f}/s", ratio, 0.6)
+    here, there = median(each.rate for each in crowded), median(each.rate for each in alone)
+    ratio = median(mine.rate / bare.rate for mine, bare in zip(crowded, alone, strict=True))
+    name = f"   the same beside {len(bad_sink.KINDS)} receivers of every bad kind"
+    return [line, at_least(name, f"{here:,.0f}/s", f"{there:,.0f}/s", ratio, 0.8)]
 
 
 async def webhook_lines(site: Site, rounds: int, seconds: int, count: int) -> list[Line]:
-    """P9: a worker beside a loop, turn by turn. P8: from the commit until the receiver has it, 50 a second."""
-    pairs = [(await drained(site, count), await looped(site, count)) for _ in range(rounds)]
-    here, there = median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)
-    ratio = median(mine / bare for mine, bare in pairs)
-    lines = [at_least("P9 webhooks of one worker", f"{here:,.0f}/s", f"{there:,.0f}/s", ratio, 0.6)]
-    beside = [(await drained(site, count, _NEIGHBOURS), await drained(site, count)) for _ in range(3)]
-    here, there = median(pair[0] for pair in beside), median(pair[1] for pair in beside)
-    ratio = median(crowded / alone for crowded, alone in beside)
-    name = f"   the same beside {_NEIGHBOURS} receivers that never answer"
-    lines.append(at_least(name, f"{here:,.0f}/s", f"{there:,.0f}/s", ratio, 0.8))
+    """P9, then P8: from the commit until the receiver has it, 50 a second."""
+    lines = await _drained_lines(site, rounds, count)
     async with _hospital(site) as hospital:
         with _worker(site):
             await hospital.happen(1)
