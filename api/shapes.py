@@ -149,6 +149,12 @@ def _zone(value: str) -> str:
 _CLEAN = (AfterValidator(_clean),)
 _LINE = (*_CLEAN, AfterValidator(_single))
 
+
+def wall(at: datetime) -> str:
+    """Write a wall-clock time as every answer does: to the minute, without an offset."""
+    return at.isoformat(timespec="minutes")
+
+
 Instant = Annotated[
     datetime,
     BeforeValidator(_instant),
@@ -160,7 +166,7 @@ Instant = Annotated[
 Wall = Annotated[
     datetime,
     BeforeValidator(_wall),
-    PlainSerializer(lambda at: at.strftime("%Y-%m-%dT%H:%M"), return_type=str, when_used="json"),
+    PlainSerializer(wall, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": _WALL.pattern, "examples": ["2026-11-21T17:00"]}),
 ]
 """A wall-clock time without an offset; another field names its zone."""

@@ -23,7 +23,7 @@ fails the build otherwise, and when a module has no place). Those on one line do
     mentors              profile, hours, bookable slots
     bookings             the steps that seat people        memorandum_log    the hash chain of each memorandum
     memoranda            their life and parties            upkeep            reminders, budgets, idle ones
-    routes               which memoranda link two places  roster            mentors as rankings read them
+    routes               which memoranda link two places   roster           mentors as rankings read them
     people               people, roles, verification       registry          programmes, institutions, specialties
     links                one person, one act, once         visits            a browser that is signed in
     webhooks             sent in lots, settled, judged     clients           partner systems, what they prove

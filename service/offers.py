@@ -248,7 +248,6 @@ async def _ask_by_hand(
         mentor=known.mentor,
         score=0.0,
         terms={},
-        weights={},
         link=links[0],
         is_live=is_live,
         knows_case=False,

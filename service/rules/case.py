@@ -104,7 +104,7 @@ class Mentor(NamedTuple):
     sessions_cap: int | None = None  # a week
     offers_cap: int | None = None  # a week
     sessions_by_week: Mapping[tuple[int, int], int] = MappingProxyType({})  # by ISO week in the mentor's zone
-    busy: tuple[Interval, ...] = ()  # in order, buffers included
+    busy: tuple[Interval, ...] = ()  # buffers included
     links: tuple[Link, ...] = ()
     offers_7d: int = 0
     offers_30d: int = 0

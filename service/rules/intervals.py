@@ -15,13 +15,12 @@ def overlaps(one: Interval, other: Interval) -> bool:
     return max(one[0], other[0]) < min(one[1], other[1])
 
 
-def latest_end(ordered: Iterable[Interval], during: Interval) -> datetime | None:
-    """Give when the last of those intervals ends that overlap `during`; None if none does. They come in order."""
+def latest_end(intervals: Iterable[Interval], during: Interval) -> datetime | None:
+    """Give when the last of those intervals ends that overlap `during`; None if none does."""
     latest = None
-    for start, end in ordered:
-        if start >= during[1]:
-            break
-        if end > during[0] and start < end and (latest is None or end > latest):
+    since, until = during
+    for start, end in intervals:
+        if start < until and end > since and start < end and (latest is None or end > latest):
             latest = end
     return latest
 

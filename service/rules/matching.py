@@ -33,7 +33,6 @@ class Candidate:
     mentor: Mentor
     score: float
     terms: Mapping[str, float]
-    weights: Mapping[str, float]
     link: Link
     is_live: bool
     knows_case: bool
@@ -43,8 +42,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Who is asked, first to last, and who is not, with every reason."""
+    """Who is asked, first to last, and who is not, with every reason; what each term of a score weighs."""
 
+    weights: Mapping[str, float]
     candidates: tuple[Candidate, ...]
     excluded: tuple[tuple[Mentor, tuple[Refusal, ...]], ...]
 
@@ -93,8 +93,10 @@ def _clear(frame: Frame, busy: Sequence[Interval], length: int, occupied: int) -
 
 def _common(search: _Search, mentor: Mentor) -> int:
     """Set the starts within both sides' hours and the notice, whatever else stands against them."""
-    asked, hours = search.asked, mentor.hours
-    quiet = None if asked.priority in mentor.opt_ins else mentor.quiet
+    has_opted_in, hours = search.asked.priority in mentor.opt_ins, mentor.hours
+    if has_opted_in and search.pace.any_hour:
+        return _noticed(search, mentor, search.attendable)
+    quiet = None if has_opted_in else mentor.quiet
     if hours.exceptions:
         return _noticed(search, mentor, _worked(search, hours, quiet, mentor.zone))
     key = (hours.zone, hours.weekly, quiet, mentor.zone, mentor.notice_minutes)
@@ -110,8 +112,6 @@ def _noticed(search: _Search, mentor: Mentor, bits: int) -> int:
 
 
 def _worked(search: _Search, hours: Hours, quiet: tuple[int, int] | None, zone: str) -> int:
-    if quiet is None and search.pace.any_hour:
-        return search.attendable
     bits = availability.open_bits(hours, search.frame)
     if quiet is not None:
         bits &= ~availability.daily_bits(zone, *quiet, search.frame)
@@ -247,7 +247,11 @@ def rank(asked: Case, mentors: Sequence[Mentor], now: datetime, book: Rulebook, 
     most_used = max((f.mentor.institution_sessions_90d for f in found), default=0)
     ordered = sorted((_scored(search, f, most_used) for f in found), key=lambda c: _order(asked, c))
     halves = _half_days(search) if limit else []
-    return Ranking((*(_proposed(search, c, halves) for c in ordered[:limit]), *ordered[limit:]), tuple(excluded))
+    return Ranking(
+        search.pace.weights,
+        (*(_proposed(search, c, halves) for c in ordered[:limit]), *ordered[limit:]),
+        tuple(excluded),
+    )
 
 
 class _Found(NamedTuple):
@@ -325,7 +329,7 @@ def _scored(search: _Search, found: _Found, most_used: int) -> Candidate:
     weights = search.pace.weights
     total = round(sum([weights[term] * value for term, value in terms.items()]), 6)
     knows_case = case.knows_case(asked, mentor)
-    return Candidate(mentor, total, terms, weights, link, found.is_live, knows_case, found.earliest)
+    return Candidate(mentor, total, terms, link, found.is_live, knows_case, found.earliest)
 
 
 def _order(asked: Case, candidate: Candidate) -> tuple[bool, float, int, bytes]:

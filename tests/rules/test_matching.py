@@ -273,9 +273,10 @@ def test_a_better_mentor_comes_first() -> None:
 
 
 def test_the_score_is_the_weighted_sum_of_the_terms_that_are_shown() -> None:
-    found = first(case(priority="urgent", answer_due_at=NOW + DAY), mentor())
-    assert found.score == pytest.approx(sum(found.weights[t] * found.terms[t] for t in TERMS))
-    assert found.weights["speed"] == 20
+    ranked = rank(case(priority="urgent", answer_due_at=NOW + DAY), mentor())
+    [found] = ranked.candidates
+    assert found.score == pytest.approx(sum(ranked.weights[t] * found.terms[t] for t in TERMS))
+    assert ranked.weights["speed"] == 20
 
 
 @pytest.mark.parametrize(("seen_before", "continuity"), [(frozenset({PEOPLE[0]}), None), (frozenset(), "case")])
