@@ -235,13 +235,8 @@ def memoranda_seen(actor: actors.Actor) -> Condition:
     """Say which memoranda the actor sees: those of their institutions and of the networks these belong to."""
     if actor.is_timer:
         return sa.true()
-    own = _parties_for(actor.institutions(*_ANY_ROLE))
     return sa.or_(
-        col(tables.Memorandum.id).in_(
-            sa.select(col(tables.MemorandumParty.memorandum_id)).where(
-                col(tables.MemorandumParty.institution_id).in_(own)
-            )
-        ),
+        col(tables.Memorandum.id).in_(_memoranda_of(actor, actor.institutions(*_ANY_ROLE))),
         _among(tables.Memorandum.programme_id, actor.programmes("programme_admin")),
     )
 
@@ -311,31 +306,49 @@ def mentors_seen(actor: actors.Actor) -> Condition:
     return sa.or_(
         col(tables.MentorProfile.person_id) == actor.person_id,
         _among(tables.MentorProfile.institution_id, actor.institutions("coordinator", "partner_system")),
-        col(tables.MentorProfile.institution_id).in_(_linked_with(actor.institutions("clinician", "coordinator"))),
+        col(tables.MentorProfile.institution_id).in_(
+            _linked_with(actor, actor.institutions("clinician", "coordinator"))
+        ),
     )
 
 
-def _linked_with(requesting: frozenset[UUID]) -> sa.Select[Any]:
+def _linked_with(actor: actors.Actor, requesting: frozenset[UUID]) -> sa.CompoundSelect[Any]:
     """Name the institutions (and members of networks) that are partners of these in an active memorandum."""
-    asking, answering = orm.aliased(tables.MemorandumParty), orm.aliased(tables.MemorandumParty)
+    agreed, party, membership = tables.Memorandum, orm.aliased(tables.MemorandumParty), tables.Membership
     parties = (
-        sa.select(col(answering.institution_id))
-        .join(asking, col(asking.memorandum_id) == col(answering.memorandum_id))
-        .join(tables.Memorandum, col(tables.Memorandum.id) == col(answering.memorandum_id))
-        .where(col(tables.Memorandum.status) == "active", col(asking.side) == "requesting")
-        .where(col(answering.side) == "partner", col(asking.institution_id).in_(_parties_for(requesting)))
+        sa.select(col(party.institution_id))
+        .join(agreed, col(agreed.id) == col(party.memorandum_id))
+        .where(col(agreed.status) == "active", col(party.side) == "partner")
+        .where(col(agreed.id).in_(_memoranda_of(actor, requesting, "requesting")))
     )
-    members = sa.select(col(tables.Membership.institution_id)).where(col(tables.Membership.network_id).in_(parties))
-    return sa.select(parties.union(members).subquery().c[0])
+    members = (
+        parties.with_only_columns(col(membership.institution_id))
+        .join(membership, col(membership.network_id) == col(party.institution_id))
+        .where(_holds_today(actor, agreed))
+    )
+    return parties.union(members)
 
 
-def _parties_for(institutions: frozenset[UUID]) -> sa.Select[Any]:
-    """Name these institutions and every network or umbrella they belong to."""
-    own = sa.select(col(tables.Institution.id)).where(_among(tables.Institution.id, institutions))
-    networks = sa.select(col(tables.Membership.network_id)).where(
-        _among(tables.Membership.institution_id, institutions)
+def _memoranda_of(actor: actors.Actor, institutions: frozenset[UUID], *sides: str) -> sa.CompoundSelect[Any]:
+    """Name the memoranda that these institutions signed, or a network or umbrella that they belong to today."""
+    agreed, party, membership = orm.aliased(tables.Memorandum), tables.MemorandumParty, tables.Membership
+    signed = sa.select(col(party.memorandum_id)).where(col(party.side).in_(sides or tables.registry.SIDES))
+    by_network = (
+        signed.join(agreed, col(agreed.id) == col(party.memorandum_id))
+        .join(membership, col(membership.network_id) == col(party.institution_id))
+        .where(_among(membership.institution_id, institutions), _holds_today(actor, agreed))
     )
-    return sa.select(own.union(networks).subquery().c[0])
+    return signed.where(_among(party.institution_id, institutions)).union(by_network)
+
+
+def _holds_today(actor: actors.Actor, agreed: type[tables.Memorandum]) -> Condition:
+    """Say which memberships hold on this day, which is the day of the memorandum's programme."""
+    membership, conditions = tables.Membership, []
+    for day in sorted({day for day, _ in actor.days}):
+        is_not_over = sa.or_(col(membership.until_on).is_(None), col(membership.until_on) > day)
+        programmes = frozenset(programme_id for today, programme_id in actor.days if today == day)
+        conditions.append(sa.and_(_among(agreed.programme_id, programmes), col(membership.from_on) <= day, is_not_over))
+    return sa.or_(sa.false(), *conditions)
 
 
 def _of_requesting_side(actor: actors.Actor) -> Condition:

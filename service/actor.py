@@ -1,6 +1,7 @@
 """Who is acting: a person with their grants, a partner system, or the programme's own timer."""
 
 from dataclasses import dataclass, field
+from datetime import date
 from uuid import UUID
 
 ROLES = ("clinician", "mentor", "coordinator", "programme_admin", "partner_system")
@@ -36,6 +37,7 @@ class Actor:
     person_id: UUID | None = None
     grants: frozenset[Grant] = field(default_factory=frozenset)
     scopes: frozenset[str] | None = None  # what a system's token is good for; None for people
+    days: frozenset[tuple[date, UUID]] = field(default_factory=frozenset)  # today, by the clock of each programme
 
     def institutions(self, *roles: str) -> frozenset[UUID]:
         """Name the institutions where any of these roles is held."""

@@ -19,6 +19,7 @@ from sqlmodel import col
 
 from service import actor as actors
 from service import audit, clock, deliveries, errors, queue, tables
+from service.rules import availability
 from service.work import Work
 
 LINK_LIFE = timedelta(minutes=15)
@@ -59,16 +60,19 @@ async def caller(w: Work, person_id: UUID, token_id: UUID, scopes: frozenset[str
     if not rows:
         raise errors.Unauthenticated
     grants = frozenset(actors.Grant(*row[:4]) for row in rows if row.role is not None)
+    zones = rows[0].zones or {}
+    days = frozenset((availability.local_date(w.now, zone), UUID(programme)) for programme, zone in zones.items())
     if rows[0].kind == "system":
-        return actors.Actor("system", person_id, grants, scopes & frozenset(rows[0].scopes))
-    return actors.Actor("person", person_id, grants)
+        return actors.Actor("system", person_id, grants, scopes & frozenset(rows[0].scopes), days)
+    return actors.Actor("person", person_id, grants, days=days)
 
 
 _CALLER = sa.text("""
-SELECT g.role, g.institution_id, g.programme_id, g.department, p.kind, c.scopes
+SELECT g.role, g.institution_id, g.programme_id, g.department, p.kind, c.scopes,
+       (SELECT json_object_agg(id, zone) FROM programme) AS zones
 FROM person p LEFT JOIN client c ON c.id = p.id LEFT JOIN role_grant g ON g.person_id = p.id
 WHERE p.id = :person AND p.state = 'active' AND NOT EXISTS (SELECT FROM revoked_token WHERE jti = :token)
-""")
+""").columns(zones=postgresql.JSON)
 
 
 async def person_with(w: Work, email: str) -> UUID:

@@ -151,7 +151,8 @@ async def transition(
     except lifecycle.IllegalTransition as error:
         raise errors.IllegalTransition("memorandum", from_status, to) from error
     programme = await w.session.get_one(tables.Programme, row.programme_id)
-    if on > availability.local_date(w.now, programme.zone):
+    today = availability.local_date(w.now, programme.zone)
+    if on > today:
         raise errors.Invalid("/on", "a step is recorded once its day has come")
     _add_step(w, row, to, on, reason, is_demo=is_demo)
     row.status = to
@@ -165,7 +166,7 @@ async def transition(
     view = (await views(w, [row]))[0]
     if to in _EVENTS:
         parties = [party.institution_id for party in view.parties]
-        audience = events.Audience(row.programme_id, row.id, (*parties, *await _members(w, parties)))
+        audience = events.Audience(row.programme_id, row.id, (*parties, *await _members(w, parties, today)))
         events.record(w, _EVENTS[to], row, row.id, audience, state=to)
     else:
         w.touch(row)
@@ -197,12 +198,13 @@ def _add_step(
     )
 
 
-async def _members(w: Work, networks: Collection[UUID]) -> list[UUID]:
-    """Name who belongs to these networks: their memorandum is theirs too."""
+async def _members(w: Work, networks: Collection[UUID], today: date) -> list[UUID]:
+    """Name who belongs to these networks today: their memorandum is theirs too."""
     membership = tables.Membership
     statement = sa.select(col(membership.institution_id)).where(
         col(membership.network_id).in_(networks),
-        sa.or_(col(membership.until_on).is_(None), col(membership.until_on) > w.now.date()),
+        col(membership.from_on) <= today,
+        sa.or_(col(membership.until_on).is_(None), col(membership.until_on) > today),
     )
     return list((await w.sql(statement)).scalars())
 

@@ -345,7 +345,10 @@ async def webhook(w: Work, place: tables.Institution, **fields: Any) -> tuple[ta
 async def actor(w: Work, who: tables.Person) -> Actor:
     """Give the person as whoever acts, with the grants they hold now."""
     rows = (await w.sql(sa.select(tables.RoleGrant).where(col(tables.RoleGrant.person_id) == who.id))).scalars()
-    return Actor("person", who.id, frozenset(Grant(row.role, row.institution_id, row.programme_id) for row in rows))
+    grants = frozenset(Grant(row.role, row.institution_id, row.programme_id) for row in rows)
+    programmes = (await w.sql(sa.select(tables.Programme))).scalars()
+    days = frozenset((availability.local_date(w.now, programme.zone), programme.id) for programme in programmes)
+    return Actor("person", who.id, grants, days=days)
 
 
 async def system(w: Work, at: tables.Institution, **fields: Any) -> tables.Client:
