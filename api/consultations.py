@@ -10,7 +10,7 @@ from api import bodies, deps, problems, shapes
 from api.appointments import AppointmentOut, appointment_out
 from api.offers import OfferOut, shown
 from api.transactional import Transactional
-from service import access, advice, appointments, consultations, errors, events, offers
+from service import access, advice, appointments, consultations, errors, events, offers, tables
 from service.deidentification import ConfirmedSpan
 from service.rules import availability, matching
 
@@ -285,7 +285,11 @@ async def read(consultation_id: shapes.Id, w: deps.W, response: Response) -> Con
 
 async def _shown(w: deps.W, consultation_id: shapes.Id, response: Response) -> ConsultationOut:
     await w.flush()
-    view = await consultations.read(w, consultation_id)
+    return await _answered(w, await access.visible_consultation(w, consultation_id), response)
+
+
+async def _answered(w: deps.W, row: tables.Consultation, response: Response) -> ConsultationOut:
+    view = await consultations.view(w, row)
     deps.etag(response, view.row.version)
     return consultation_out(view)
 
@@ -380,8 +384,8 @@ async def consent(consultation_id: shapes.Id, body: ConsentIn, w: deps.W, respon
 @router.post("/v1/consultations/{consultation_id}/assign", responses=problems.of(errors.Forbidden, errors.SlotTaken))
 async def assign(consultation_id: shapes.Id, body: AssignIn, w: deps.W, response: Response) -> ConsultationOut:
     """Let a colleague of the institution take the consultation over."""
-    await consultations.assign(w, consultation_id, body.clinician_id)
-    return await _shown(w, consultation_id, response)
+    row = await consultations.assign(w, consultation_id, body.clinician_id)
+    return await _answered(w, row, response)  # who hands it over to another department sees it no longer
 
 
 @router.post(

@@ -47,7 +47,7 @@ def requires_mentors_side(w: Work, offer: tables.Offer) -> None:
 
 def is_requesting_side(w: Work, consultation: tables.Consultation) -> bool:
     """Tell whether the actor is the clinician, of their department, or their institution's coordinator."""
-    own = {(g.institution_id, g.department) for g in w.actor.grants if g.role == "clinician"}
+    own = {(grant.institution_id, grant.department) for grant in _departments(w.actor)}
     return (
         w.actor.is_timer
         or consultation.institution_id in w.actor.institutions("coordinator")
@@ -356,10 +356,9 @@ def _of_requesting_side(actor: actors.Actor) -> Condition:
     departments = [
         sa.and_(
             col(tables.Consultation.institution_id) == grant.institution_id,
-            col(tables.Consultation.department).is_not_distinct_from(grant.department),
+            col(tables.Consultation.department) == grant.department,
         )
-        for grant in sorted(actor.grants, key=repr)
-        if grant.role == "clinician"
+        for grant in _departments(actor)
     ]
     return sa.or_(
         sa.and_(
@@ -369,6 +368,11 @@ def _of_requesting_side(actor: actors.Actor) -> Condition:
         _among(tables.Consultation.institution_id, actor.institutions("coordinator")),
         *departments,
     )
+
+
+def _departments(actor: actors.Actor) -> list[actors.Grant]:
+    """Name the departments whose cases are theirs; one that nobody recorded is none: unknown does not match unknown."""
+    return [g for g in sorted(actor.grants, key=repr) if g.role == "clinician" and g.department is not None]
 
 
 def _consultations_of_side(actor: actors.Actor) -> sa.Select[Any]:

@@ -308,7 +308,11 @@ class View:
 
 async def read(w: Work, consultation_id: UUID) -> View:
     """Give one consultation; the people of the case read the question, and that is remembered."""
-    row = await access.visible_consultation(w, consultation_id)
+    return await view(w, await access.visible_consultation(w, consultation_id))
+
+
+async def view(w: Work, row: tables.Consultation) -> View:
+    """Give the row to who changed it; the question only if they (still) are of the case's people."""
     return (await views(w, [row], {row.id: await access.read_case_text(w, row)}))[0]
 
 

@@ -106,19 +106,27 @@ async def person(w: Work, **fields: Any) -> tables.Person:
 
 
 async def grant(
-    w: Work, who: tables.Person, role: str, place: tables.Institution | tables.Programme
+    w: Work,
+    who: tables.Person,
+    role: str,
+    place: tables.Institution | tables.Programme,
+    department: str | None = None,
 ) -> tables.RoleGrant:
     """Let the person hold the role there."""
     where: dict[str, Any] = {"programme_id" if isinstance(place, tables.Programme) else "institution_id": place.id}
     return await add(
         w,
-        tables.RoleGrant(id=clock.new_id(), person_id=who.id, role=role, created_at=w.now, **where),
+        tables.RoleGrant(
+            id=clock.new_id(), person_id=who.id, role=role, department=department, created_at=w.now, **where
+        ),
     )
 
 
-async def clinician(w: Work, at: tables.Institution, **fields: Any) -> tables.Person:
-    """Make a clinician of the institution."""
-    return await _with_role(w, "clinician", at, **fields)
+async def clinician(w: Work, at: tables.Institution, *, department: str | None = None, **fields: Any) -> tables.Person:
+    """Make a clinician of the institution, of no recorded department."""
+    who = await person(w, **fields)
+    await grant(w, who, "clinician", at, department)
+    return who
 
 
 async def coordinator(w: Work, at: tables.Institution, **fields: Any) -> tables.Person:
@@ -345,7 +353,7 @@ async def webhook(w: Work, place: tables.Institution, **fields: Any) -> tuple[ta
 async def actor(w: Work, who: tables.Person) -> Actor:
     """Give the person as whoever acts, with the grants they hold now."""
     rows = (await w.sql(sa.select(tables.RoleGrant).where(col(tables.RoleGrant.person_id) == who.id))).scalars()
-    grants = frozenset(Grant(row.role, row.institution_id, row.programme_id) for row in rows)
+    grants = frozenset(Grant(row.role, row.institution_id, row.programme_id, row.department) for row in rows)
     programmes = (await w.sql(sa.select(tables.Programme))).scalars()
     days = frozenset((availability.local_date(w.now, programme.zone), programme.id) for programme in programmes)
     return Actor("person", who.id, grants, days=days)

@@ -174,7 +174,7 @@ async def _side(w: Work, programme: tables.Programme) -> Side:
     asking, answering, network = await build.institution(w), await build.partner(w), await build.partner(w)
     people = {
         "clinician": await build.clinician(w, asking),
-        "colleague": await build.clinician(w, asking),
+        "colleague": await build.clinician(w, asking, department="ward"),
         "mentor": await build.mentor(w, answering),
         "rival": await build.mentor(w, answering),
         "coordinator": await build.coordinator(w, asking),
@@ -184,12 +184,11 @@ async def _side(w: Work, programme: tables.Programme) -> Side:
     systems = {"system": await build.system(w, asking), "mentors_system": await build.system(w, answering)}
     clinician, mentor = people["clinician"], people["mentor"]
     memorandum = await build.memorandum(w, asking, answering, programme_id=programme.id)
-    asked = await build.consultation(w, clinician, asking, programme_id=programme.id, state="offered")
+    of: dict[str, Any] = {"programme_id": programme.id, "department": "ward"}
+    asked = await build.consultation(w, clinician, asking, state="offered", **of)
     offer = await build.offer(w, asked, mentor, memorandum)
     opened_at = w.now - timedelta(days=2)  # before what is logged
-    booked = await build.consultation(
-        w, clinician, asking, programme_id=programme.id, state="scheduled", opened_at=opened_at
-    )
+    booked = await build.consultation(w, clinician, asking, state="scheduled", opened_at=opened_at, **of)
     taken = await build.offer(w, booked, mentor, memorandum, state="accepted")
     start = w.now + timedelta(days=3)
     appointment = await build.appointment(w, booked, mentor, memorandum, starts_at=start, offer_id=taken.id)

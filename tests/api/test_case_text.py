@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 import build
 from integrations.world import World
-from service import actor, tables
+from service import access, actor, tables
 
 Json = dict[str, Any]
 QUESTION = "Which second drug, and when?"
@@ -84,6 +84,45 @@ async def test_a_colleague_reads_it_in_the_same_department_only(
     for department in ("surgery", None):
         answer = await client.get(case.path, headers=await build.bearer(world, people[department]))
         assert answer.status_code == 404
+
+
+async def test_where_no_department_is_recorded_it_is_nobodys_and_not_everybodys(
+    world: World, client: httpx.AsyncClient, case: Case
+) -> None:
+    async with world.database.work(actor.TIMER) as w:
+        colleague = await build.clinician(w, case.asking)
+        (await w.session.get_one(tables.Consultation, case.row.id)).department = None
+    as_colleague = await build.bearer(world, colleague)
+    assert (await client.get(case.path, headers=as_colleague)).status_code == 404
+    assert (await client.get("/v1/consultations", headers=as_colleague)).json()["items"] == []
+    cancelled = await client.post(f"{case.path}/cancel", json={"reason": "other"}, headers=as_colleague)
+    assert cancelled.status_code == 404
+    assert await question(world, client, case, case.clinician) == QUESTION
+    assert await question(world, client, case, case.coordinator) == QUESTION
+    assert [person for person, _ in await reads(world)] == [case.clinician.id, case.coordinator.id]
+
+
+async def test_who_hands_a_case_over_reads_it_no_longer(world: World, client: httpx.AsyncClient, case: Case) -> None:
+    async with world.database.work(actor.TIMER) as w:
+        colleague = await build.clinician(w, case.asking)
+    as_clinician = await build.bearer(world, case.clinician)
+    body = {"clinician_id": str(colleague.id)}
+    answer = await client.post(f"{case.path}/assign", json=body, headers=as_clinician)
+    assert (answer.status_code, answer.json()["question"]) == (200, None)
+    assert (await client.get(case.path, headers=as_clinician)).status_code == 404
+    assert await question(world, client, case, colleague) == QUESTION
+
+
+async def test_the_verbs_take_no_unknown_department_for_the_same(world: World, case: Case) -> None:
+    async with world.database.work(actor.TIMER) as w:
+        colleague = await build.clinician(w, case.asking)
+        case.row.department = None
+        who = {person.id: await build.actor(w, person) for person in (colleague, case.clinician, case.coordinator)}
+    sides = {}
+    for person_id, acting in who.items():
+        async with world.database.work(acting) as w:
+            sides[person_id] = access.is_requesting_side(w, case.row)
+    assert sides == {colleague.id: False, case.clinician.id: True, case.coordinator.id: True}
 
 
 @pytest.mark.parametrize(
