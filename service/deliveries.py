@@ -55,7 +55,7 @@ async def mail(  # noqa: PLR0913 - what a mail is made of, each by name
         event_id=event.id if event else None,
         person_id=person.id,
         appointment_id=appointment.id if appointment else None,
-        sequence=appointment.sequence if appointment and calendar else None,
+        sequence=appointment.sequence if appointment else None,
         payload=payload,
         next_attempt_at=w.now,
         useless_after=useless_after,
@@ -85,7 +85,7 @@ SET attempt = delivery.attempt + CASE WHEN due.is_overtaken THEN 0 ELSE 1 END,
     next_attempt_at = CASE WHEN due.is_overtaken THEN NULL ELSE CAST(:leased_until AS timestamptz) END,
     settled_at = CASE WHEN due.is_overtaken THEN CAST(:now AS timestamptz) END
 FROM (
-    -- Overtaken: nobody needs it any more, as its time is over or a newer invite was recorded (INV-16).
+    -- Overtaken: nobody needs it any more, as its time is over, or what it tells was changed since (INV-16).
     SELECT id, coalesce(useless_after <= :now, false) OR EXISTS (
         SELECT FROM delivery newer
         WHERE newer.appointment_id = one.appointment_id AND newer.person_id = one.person_id

@@ -350,7 +350,7 @@ def join_link(w: Work, appointment: tables.Appointment, person_id: UUID) -> tabl
 
 
 async def remind(w: Work, consultation: tables.Consultation, appointment: tables.Appointment) -> None:
-    """Every participant is reminded, unless the session is over before the mail leaves."""
+    """Every participant is reminded, unless the session is over, moved or called off before the mail leaves."""
     rows = await participants(w, appointment.id)
     known = await people(w, [row.person_id for row in rows])
     values = await values_of(w, consultation, appointment, rows)

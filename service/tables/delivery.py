@@ -98,7 +98,7 @@ class Delivery(SQLModel, table=True):
     endpoint_id: UUID | None = Field(default=None, foreign_key="webhook_endpoint.id")
     person_id: UUID | None = Field(default=None, foreign_key="person.id", index=True)
     appointment_id: UUID | None = Field(default=None, foreign_key="appointment.id", index=True)
-    sequence: int | None = None  # the appointment's when it was recorded: an overtaken invite is dropped
+    sequence: int | None = None  # the appointment's when it was recorded: what is overtaken is dropped
     payload: dict[str, Any] = json_object()
     body: str | None = None
     state: str = "pending"

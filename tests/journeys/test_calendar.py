@@ -128,6 +128,32 @@ async def test_inv_16_an_invite_that_a_newer_one_overtook_is_dropped(scene: flow
     assert [row.sequence for row in dropped] == [0, 0]
 
 
+@pytest.mark.parametrize("change", ["cancel", "reschedule"])
+async def test_inv_16_a_reminder_of_what_was_cancelled_or_moved_since_is_dropped(
+    scene: flow.Scene, change: str
+) -> None:
+    booked = await scene.booked_by_the_mentor()
+    await postoffice.deliver_all(scene)
+    scene.clock.set(flow.read_instant(booked["starts_at"]) - timedelta(hours=1))
+    await scene.sweep()
+    body = {"reason": "illness"} if change == "cancel" else {"starts_at": await scene.later_start(booked)}
+    await scene.post("clinician", f"/v1/appointments/{booked['id']}/{change}", body)
+    await postoffice.deliver_all(scene)
+    states = "SELECT state, count(*) AS mails FROM delivery WHERE payload ->> 'template' = :mail GROUP BY state"
+    assert [(row.state, row.mails) for row in await scene.rows(states, mail="reminder")] == [("dropped", 2)]
+    told = "cancelled" if change == "cancel" else "rescheduled"
+    assert [(row.state, row.mails) for row in await scene.rows(states, mail=told)] == [("delivered", 2)]
+
+
+async def test_a_reminder_overtakes_no_invite(scene: flow.Scene) -> None:
+    booked = await scene.booked_by_the_mentor()
+    scene.clock.set(flow.read_instant(booked["starts_at"]) - timedelta(hours=1))
+    await scene.sweep()
+    await postoffice.deliver_all(scene)
+    states = "SELECT DISTINCT state FROM delivery WHERE appointment_id IS NOT NULL"
+    assert [row.state for row in await scene.rows(states)] == ["delivered"]
+
+
 async def test_inv_16_a_retried_mail_is_the_same_to_the_octet_although_the_appointment_moved_on(
     scene: flow.Scene,
 ) -> None:
