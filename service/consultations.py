@@ -13,7 +13,7 @@ from sqlmodel import col
 
 from service import access, bookings, candidates, clock, deidentification, errors, notices, offers, paging, tables
 from service.deidentification import ConfirmedSpan
-from service.rules import lifecycle, matching, policy, transfer
+from service.rules import availability, lifecycle, matching, policy, transfer
 from service.work import Work
 
 ENDED_STATES = ("completed", "cancelled", "expired")
@@ -146,7 +146,7 @@ async def consent(w: Work, consultation_id: UUID, given: Consent) -> tables.Cons
     if consultation.state == "draft":
         await _open(w, consultation, given)
         return consultation
-    _record_consent(w, consultation, given)
+    await _record_consent(w, consultation, given)
     w.touch(consultation)
     await _withdraw_without_basis(w, consultation)
     if consultation.state == "unmatched":
@@ -169,15 +169,16 @@ async def _withdraw_without_basis(w: Work, consultation: tables.Consultation) ->
     await bookings.let_go(w, consultation, [offer.mentor_id for offer in closed])
 
 
-def _record_consent(w: Work, consultation: tables.Consultation, given: Consent) -> None:
-    if given.given_on > w.now.date():
+async def _record_consent(w: Work, consultation: tables.Consultation, given: Consent) -> None:
+    clinician = await w.read(tables.Person, consultation.clinician_id)
+    if given.given_on > availability.local_date(w.now, clinician.zone):
         raise errors.Invalid("/given_on", "consent cannot be given in the future")
     consultation.consent_scope, consultation.consent_given_on = given.scope, given.given_on
     consultation.consent_countries = sorted(set(given.countries))
 
 
 async def _open(w: Work, consultation: tables.Consultation, given: Consent) -> None:
-    _record_consent(w, consultation, given)
+    await _record_consent(w, consultation, given)
     book = await candidates.rulebook(w, consultation.programme_id)
     bookings.step("consultation", consultation, "open")
     consultation.opened_at = consultation.next_wave_at = w.now
