@@ -70,7 +70,7 @@ class PersonChanges(shapes.Shape):
 class Person(shapes.Shape):
     """Somebody who signs in."""
 
-    model_config = bodies.like({"id": _EXAMPLE_ID, **_PERSON, "state": "active"})
+    model_config = bodies.like({"id": _EXAMPLE_ID, **_PERSON, "state": "active", "mail_refused_at": None})
     id: shapes.Id
     email: str
     display_name: str
@@ -78,6 +78,8 @@ class Person(shapes.Shape):
     zone: str
     roles: list[Role]
     state: str
+    mail_refused_at: shapes.Instant | None
+    """When the mail server at this address first refused a mail for good; `null` again once the address is changed."""
 
 
 class VerificationWish(shapes.Shape):
@@ -178,6 +180,7 @@ def shown(view: people.View) -> Person:
         zone=row.zone,
         roles=roles_of(view),
         state=row.state,
+        mail_refused_at=row.mail_refused_at,
     )
 
 

@@ -28,13 +28,13 @@ async def deliver(world: World, delivery_id: UUID) -> None:
 
 async def _attempt(world: World, claimed: deliveries.Claim) -> outcomes.Outcome:
     if claimed.recipient is None:
-        return outcomes.Refused("the recipient is gone")
+        return outcomes.Unsendable("the recipient is gone")
     try:
         message = compose(world, claimed)
     except ValueError as fault:  # a poison row must not stop the others
-        return outcomes.Refused(f"cannot be composed: {fault}")
+        return outcomes.Unsendable(f"cannot be composed: {fault}")
     except (LookupError, TypeError, AttributeError) as fault:  # a payload of another shape: nor come back for ever
-        return outcomes.Refused(f"cannot be composed: {type(fault).__name__}")
+        return outcomes.Unsendable(f"cannot be composed: {type(fault).__name__}")
     return await world.outbox.send(message, claimed.recipient[1])
 
 

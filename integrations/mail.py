@@ -215,7 +215,10 @@ class SmtpOutbox:
                 taken = await client.data(message)
         except (aiosmtplib.SMTPSenderRefused, aiosmtplib.SMTPRecipientRefused, aiosmtplib.SMTPDataError) as refusal:
             said = f"{refusal.code} {_without_addresses(refusal.message)}"
-            return outcomes.Retry(None, said) if refusal.code <= _LAST_TEMPORARY_CODE else outcomes.Refused(said)
+            if refusal.code <= _LAST_TEMPORARY_CODE:
+                return outcomes.Retry(None, said)
+            is_ours = isinstance(refusal, aiosmtplib.SMTPSenderRefused)
+            return outcomes.Unsendable(said) if is_ours else outcomes.Refused(said)
         except (aiosmtplib.SMTPException, OSError) as fault:
             return outcomes.Retry(None, f"{type(fault).__name__}: {_without_addresses(str(fault))}")
         else:

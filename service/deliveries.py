@@ -14,13 +14,15 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlmodel import col
 
-from service import clock, outcomes, tables
+from service import audit, clock, outcomes, tables
 from service.events import instant
 from service.rules import retry
 from service.work import Work
 
 LEASE = timedelta(seconds=60)
 """How long a claimed delivery belongs to its worker; longer than the 15 s that a call may take."""
+BOUNCED = "bounced"
+"""The mail that tells of a mail that was refused for good."""
 
 
 async def mail(  # noqa: PLR0913 - what a mail is made of, each by name
@@ -118,10 +120,25 @@ _SETTLE = sa.text("""
 WITH settled AS (
     UPDATE delivery SET state = :state, next_attempt_at = :next_attempt_at, settled_at = :settled_at, error = :error
     WHERE id = :id AND attempt = :attempt AND state = 'pending'
-    RETURNING id, attempt, error
+    RETURNING id, attempt, error, person_id
+),
+noted AS (
+    INSERT INTO delivery_attempt (delivery_id, attempt, at, duration_ms, outcome, error)
+    SELECT id, attempt, CAST(:at AS timestamptz), CAST(:duration_ms AS int), CAST(:outcome AS text), error FROM settled
 )
-INSERT INTO delivery_attempt (delivery_id, attempt, at, duration_ms, outcome, error)
-SELECT id, attempt, CAST(:at AS timestamptz), CAST(:duration_ms AS int), CAST(:outcome AS text), error FROM settled
+SELECT person_id FROM settled
+""")
+
+# One mail of many that are refused finds the mark unset, and tells. An address that was changed meanwhile is another.
+_MARK = sa.text("""
+UPDATE person SET mail_refused_at = :now, version = version + 1
+WHERE id = :id AND email = :address AND mail_refused_at IS NULL RETURNING id
+""")
+_KEEPERS = sa.text("""
+SELECT DISTINCT keeper.id FROM role_grant theirs
+JOIN role_grant kept ON kept.institution_id = theirs.institution_id AND kept.role = 'coordinator'
+JOIN person keeper ON keeper.id = kept.person_id AND keeper.state = 'active' AND keeper.mail_refused_at IS NULL
+WHERE theirs.person_id = :id AND keeper.id <> :id ORDER BY keeper.id
 """)
 
 
@@ -150,7 +167,21 @@ async def settle(
         "duration_ms": duration_ms,
         "outcome": type(outcome).__name__.lower(),
     }
-    await w.sql(_SETTLE, values)
+    settled = (await w.sql(_SETTLE, values)).one_or_none()
+    is_bounce = state == "refused" and not isinstance(outcome, outcomes.Unsendable)
+    if settled and is_bounce and claimed.payload["template"] != BOUNCED:
+        await _tell_bounced(w, settled.person_id, claimed)
+
+
+async def _tell_bounced(w: Work, person_id: UUID, claimed: Claim) -> None:
+    """The coordinators of the person's institutions are told, once for an address; of a refused notice nobody is."""
+    _, address = claimed.recipient or ("", "")
+    if (await w.sql(_MARK, {"id": person_id, "address": address, "now": w.now})).one_or_none() is None:
+        return
+    audit.record(w, "mail_bounced", "person", person_id, delivery_id=str(claimed.delivery_id))
+    keepers = [row.id for row in await w.sql(_KEEPERS, {"id": person_id})]
+    for keeper in (await w.read_all(tables.Person, keepers)).values():
+        await mail(w, template=BOUNCED, person=keeper, values={"person_id": str(person_id)})
 
 
 async def enqueue_due(w: Work, limit: int = 500) -> int:

@@ -38,6 +38,11 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Unsendable(Refused):
+    """It will never work, and the receiver is not the reason: the mail cannot be made, or we may not send."""
+
+
+@dataclass(frozen=True, slots=True)
 class Gone(Refused):
     """The receiver wants nothing any more: not this, and nothing else."""
 

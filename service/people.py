@@ -104,6 +104,8 @@ async def change(w: Work, row: tables.Person, changes: Mapping[str, Any], grants
         row.is_vouched_for = True
     for name, value in changes.items():
         setattr(row, name, value)
+    if "email" in changes:
+        row.mail_refused_at = None
     if changes.get("state") == "disabled" or "email" in changes:
         await logins.revoke_all(w, row.id)
     w.touch(row)

@@ -85,6 +85,7 @@ CREATE TABLE person (
     state VARCHAR NOT NULL,
     is_vouched_for BOOLEAN DEFAULT true NOT NULL,
     buffer_minutes INTEGER DEFAULT 10 NOT NULL,
+    mail_refused_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT pk_person PRIMARY KEY (id),
     CONSTRAINT ck_person_locale_known CHECK (locale IN ('uk', 'en')),
     CONSTRAINT ck_person_kind_known CHECK (kind IN ('person', 'system')),

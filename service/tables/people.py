@@ -32,6 +32,7 @@ class Person(Versioned, table=True):
     state: str = "active"
     is_vouched_for: bool = Field(default=True, sa_column_kwargs={"server_default": text("true")})
     buffer_minutes: int = Field(default=10, sa_column_kwargs={"server_default": text("10")})
+    mail_refused_at: datetime | None = None  # since then this address takes no mail, and its coordinators know
 
     __table_args__ = (
         one_of("locale", *LOCALES),

@@ -1,0 +1,99 @@
+"""A mail that is refused for good: the coordinators of the person's institution are told, once for each address."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+import build
+import flow
+import postoffice
+from integrations.world import World
+from service import actor, outcomes
+from world import TestClock
+
+
+class Refusing:
+    """A mail server that knows none of these addresses, and takes everything else."""
+
+    def __init__(self, *unknown: str) -> None:
+        self.unknown = unknown
+
+    async def send(self, message: bytes, recipient: str) -> outcomes.Outcome:  # noqa: ARG002 - the outbox's own form
+        return outcomes.Refused("550 no such user") if recipient in self.unknown else outcomes.Delivered(250)
+
+
+@pytest.fixture
+async def scene(world: World, test_clock: TestClock, client: httpx.AsyncClient) -> flow.Scene:
+    made = flow.Scene(world, test_clock, client)
+    await made.set_up()
+    return made
+
+
+async def bounced(scene: flow.Scene) -> list[str]:
+    """Name who was told."""
+    rows = await scene.rows("SELECT person_id FROM delivery WHERE payload ->> 'template' = 'bounced'")
+    return sorted(scene.name(row.person_id) for row in rows)
+
+
+async def test_the_coordinators_are_told_once_and_not_again(scene: flow.Scene) -> None:
+    scene.world.outbox = Refusing(scene.people["mentor"].email)
+    await scene.booked_by_the_mentor()
+    await postoffice.deliver_all(scene)
+    await postoffice.deliver_all(scene)  # the notice itself
+    refused = await scene.rows("SELECT person_id FROM delivery WHERE state = 'refused'")
+    assert {row.person_id for row in refused} == {scene.people["mentor"].id}
+    assert len(refused) > 1
+    assert await bounced(scene) == ["partner"]
+    (row,) = await scene.rows("SELECT state, payload FROM delivery WHERE payload ->> 'template' = 'bounced'")
+    assert row.state == "delivered"
+    mentor = str(scene.people["mentor"].id)
+    assert row.payload["values"] == {"person_id": mentor, "zone": scene.people["partner"].zone}
+    (told,) = await scene.rows("SELECT details FROM audit WHERE action = 'mail_bounced'")
+    assert told.details == {"delivery_id": told.details["delivery_id"]}
+
+
+async def test_another_address_that_is_refused_is_told_again(scene: flow.Scene) -> None:
+    scene.world.outbox = Refusing(scene.people["clinician"].email, "typo@hospital.example")
+    await scene.request()
+    await postoffice.deliver_all(scene)
+    path = f"/v1/people/{scene.people['clinician'].id}"
+    known = await scene.call("coordinator", "GET", path)
+    assert known.json()["mail_refused_at"] == flow.instant(scene.clock.now())
+    change = {"email": "typo@hospital.example"}
+    changed: Any = await scene.call(
+        "coordinator", "PATCH", path, change, status=200, headers={"If-Match": known.headers["etag"]}
+    )
+    assert changed.json()["mail_refused_at"] is None
+    await scene.request()
+    await postoffice.deliver_all(scene)
+    assert await bounced(scene) == ["coordinator", "coordinator"]
+
+
+async def test_a_refused_notice_is_told_to_nobody(scene: flow.Scene) -> None:
+    scene.world.outbox = Refusing(*(person.email for person in scene.people.values()))
+    async with scene.world.database.work(actor.TIMER) as w:
+        scene.people["second"] = await build.coordinator(w, scene.lille)
+    await scene.booked_by_the_mentor()
+    for _ in range(3):
+        await postoffice.deliver_all(scene)
+    assert await scene.rows("SELECT 1 FROM delivery WHERE state = 'pending'") == []
+    assert await bounced(scene) == ["coordinator", "partner", "partner", "second", "second"]
+
+
+async def test_a_mail_that_cannot_be_made_says_nothing_of_the_address(scene: flow.Scene) -> None:
+    await scene.request()
+    await scene.rows("UPDATE delivery SET payload = jsonb_set(payload, '{template}', '\"unknown\"')")
+    await postoffice.deliver_all(scene)
+    assert {row.state for row in await scene.rows("SELECT state FROM delivery")} == {"refused"}
+    assert await bounced(scene) == []
+    assert await scene.rows("SELECT 1 FROM person WHERE mail_refused_at IS NOT NULL") == []
+
+
+async def test_what_can_be_told_to_nobody_breaks_nothing(scene: flow.Scene) -> None:
+    scene.world.outbox = Refusing(scene.people["admin"].email, scene.people["coordinator"].email)
+    for who in ("admin", "coordinator"):
+        await scene.client.post("/v1/auth/sign-in-links", json={"email": scene.people[who].email})
+    await postoffice.deliver_all(scene)
+    states = await scene.rows("SELECT state FROM delivery")
+    assert [row.state for row in states] == ["refused", "refused"]
