@@ -343,29 +343,24 @@ def _memoranda_of(actor: actors.Actor, institutions: frozenset[UUID], *sides: st
 
 def _holds_today(actor: actors.Actor, agreed: type[tables.Memorandum]) -> Condition:
     """Say which memberships hold on this day, which is the day of the memorandum's programme."""
-    membership, conditions = tables.Membership, []
+    row, conditions = tables.Membership, []
     for day in sorted({day for day, _ in actor.days}):
-        is_not_over = sa.or_(col(membership.until_on).is_(None), col(membership.until_on) > day)
         programmes = frozenset(programme_id for today, programme_id in actor.days if today == day)
-        conditions.append(sa.and_(_among(agreed.programme_id, programmes), col(membership.from_on) <= day, is_not_over))
+        holds = sa.and_(col(row.from_on) <= day, sa.or_(col(row.until_on).is_(None), col(row.until_on) > day))
+        conditions.append(sa.and_(_among(agreed.programme_id, programmes), holds))
     return sa.or_(sa.false(), *conditions)
 
 
 def _of_requesting_side(actor: actors.Actor) -> Condition:
     """The clinician, the clinicians of the same department, the coordinator of the institution."""
-    departments = [
-        sa.and_(
-            col(tables.Consultation.institution_id) == grant.institution_id,
-            col(tables.Consultation.department) == grant.department,
-        )
+    row = tables.Consultation
+    departments = (
+        sa.and_(col(row.institution_id) == grant.institution_id, col(row.department) == grant.department)
         for grant in _departments(actor)
-    ]
+    )
     return sa.or_(
-        sa.and_(
-            col(tables.Consultation.clinician_id) == actor.person_id,
-            _among(tables.Consultation.institution_id, actor.institutions("clinician")),
-        ),
-        _among(tables.Consultation.institution_id, actor.institutions("coordinator")),
+        sa.and_(col(row.clinician_id) == actor.person_id, _among(row.institution_id, actor.institutions("clinician"))),
+        _among(row.institution_id, actor.institutions("coordinator")),
         *departments,
     )
 
