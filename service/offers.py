@@ -6,10 +6,12 @@ Lock order: consultation, offers, people, memorandum (architecture). Who may be 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import col
 
 from service import (
@@ -30,6 +32,8 @@ from service.rules import lifecycle, matching, policy
 from service.rules.case import Rulebook
 from service.rules.gate import Refusal
 from service.work import Work
+
+_WEEK = timedelta(days=7)
 
 
 async def of_consultation(w: Work, consultation_id: UUID) -> list[tables.Offer]:
@@ -63,12 +67,36 @@ async def make_wave(w: Work, consultation: tables.Consultation) -> None:
         if not waiting and consultation.state != "unmatched":
             await _nobody_left(w, consultation, book)
         return
+    chosen = await _still_askable(w, consultation, ranking.candidates[: pace.per_wave])
+    if not chosen:
+        consultation.next_wave_at = w.now  # a moment later, by the sweep, among those who are left
+        return
     consultation.waves += 1
-    chosen = ranking.candidates[: pace.per_wave]
     await notices.people(w, [consultation.clinician_id, *(candidate.mentor.person_id for candidate in chosen)])
     sent = [await _send(w, consultation, candidate, book) for candidate in chosen]
     consultation.next_wave_at = max(offer.answer_by for offer in sent)
     _become_offered(w, consultation, sent[0].memorandum_id)
+
+
+async def _still_askable(
+    w: Work, consultation: tables.Consultation, chosen: Sequence[matching.Candidate]
+) -> list[matching.Candidate]:
+    """Lock the chosen ones, and leave out whom other requests have meanwhile asked as often as they wish in a week.
+
+    Locked all at once, in order, and nobody afterwards: taking others in their place could deadlock.
+    """
+    mentors = [candidate.mentor.person_id for candidate in chosen if candidate.mentor.offers_cap is not None]
+    await w.lock_people(mentors)
+    values = {"mentors": mentors, "since": w.now - _WEEK, "but": consultation.id}
+    asked = {row.mentor_id: row.offers for row in await w.ask(_ASKED_LATELY, values)}
+    caps = [(candidate, candidate.mentor.offers_cap) for candidate in chosen]
+    return [candidate for candidate, cap in caps if cap is None or asked.get(candidate.mentor.person_id, 0) < cap]
+
+
+_ASKED_LATELY = sa.text("""
+SELECT mentor_id, count(*) AS offers FROM offer
+WHERE mentor_id = ANY(:mentors) AND sent_at > :since AND consultation_id <> :but GROUP BY mentor_id
+""").bindparams(sa.bindparam("mentors", type_=ARRAY(PG_UUID(as_uuid=True))))
 
 
 async def _nobody_left(w: Work, consultation: tables.Consultation, book: Rulebook) -> None:
@@ -232,6 +260,7 @@ async def _ask_by_hand(
     if consultation.state not in {*lifecycle.SEEKING, "scheduled"} or consultation.advice_due_at:
         raise errors.IllegalTransition("consultation", consultation.state, "offered")
     own = await bookings.live(w, consultation.id)
+    await w.lock_people([mentor_id])  # so that their offers of the week are all in sight
     known = await admission.facts(w, consultation, mentor_id, but_appointment=own.id if own else None)
     overrides = [override[0]] if override else []
     free = matching.propose(known.asked, known.mentor, w.now, known.book, overrides)
