@@ -5,7 +5,7 @@ Lock order: consultation, offers, people, memorandum (architecture). Who may be 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -29,11 +29,13 @@ from service import (
     tables,
 )
 from service.rules import lifecycle, matching, policy
-from service.rules.case import Rulebook
+from service.rules.case import Case, Mentor, Rulebook
 from service.rules.gate import Refusal
 from service.work import Work
 
 _WEEK = timedelta(days=7)
+_TO_ANSWER = timedelta(minutes=30)
+"""Nobody can be expected to answer sooner (decision 0023): the least notice of `asap`."""
 
 
 async def of_consultation(w: Work, consultation_id: UUID) -> list[tables.Offer]:
@@ -60,7 +62,7 @@ async def make_wave(w: Work, consultation: tables.Consultation) -> None:
     book = await candidates.rulebook(w, consultation.programme_id)
     pace = book.policy.pace(consultation.priority)
     but = {offer.mentor_id for offer in asked_before}
-    ranking, _ = await candidates.ranking(w, consultation, book, limit=pace.per_wave, but=but)
+    ranking, asked = await candidates.ranking(w, consultation, book, limit=pace.per_wave, but=but)
     if not ranking.candidates:
         # Somebody may become free again: look once a wave, until the consultation expires.
         consultation.next_wave_at = w.now + pace.wave
@@ -73,7 +75,7 @@ async def make_wave(w: Work, consultation: tables.Consultation) -> None:
         return
     consultation.waves += 1
     await notices.people(w, [consultation.clinician_id, *(candidate.mentor.person_id for candidate in chosen)])
-    sent = [await _send(w, consultation, candidate, book) for candidate in chosen]
+    sent = [await _send(w, consultation, _in_time(w, asked, candidate, book), book) for candidate in chosen]
     consultation.next_wave_at = max(offer.answer_by for offer in sent)
     _become_offered(w, consultation, sent[0].memorandum_id)
 
@@ -116,6 +118,35 @@ def _become_offered(w: Work, consultation: tables.Consultation, memorandum_id: U
         bookings.tell_consultation(w, "consultation.offered", consultation, memorandum_id)
 
 
+def _answer_by(w: Work, priority: str, due: datetime, mentor: Mentor, book: Rulebook, *, knows_case: bool) -> datetime:
+    return policy.answer_by(
+        book.policy, priority, w.now, due, mentor.zone, mentor.working_weekdays, known_case=knows_case
+    )
+
+
+def _in_time(w: Work, asked: Case, candidate: matching.Candidate, book: Rulebook) -> matching.Candidate:
+    """Give the candidate with proposals that leave time to answer (decision 0023), where there are such times."""
+    if not candidate.starts:
+        return candidate
+    answer_by = _answer_by(
+        w, asked.priority, asked.answer_due_at, candidate.mentor, book, knows_case=candidate.knows_case
+    )
+    if candidate.starts[0] >= min(answer_by, w.now + _TO_ANSWER) and candidate.starts[-1] >= answer_by:
+        return candidate
+    free = matching.propose(asked, candidate.mentor, w.now, book)
+    return replace(candidate, starts=_proposals(w.now, free, answer_by, asked.zone, candidate.mentor.zone))
+
+
+def _proposals(
+    now: datetime, free: Sequence[datetime], answer_by: datetime, zone: str, mentor_zone: str
+) -> tuple[datetime, ...]:
+    """Pick up to three of the starts: each can be taken for half an hour or until `answer_by`, and one until then."""
+    answerable = [start for start in free if start >= min(answer_by, now + _TO_ANSWER)] or free
+    chosen = matching.pick_three(answerable, zone, mentor_zone)
+    lasting = next((start for start in answerable if start >= answer_by), None)
+    return (*chosen[:-1], lasting) if lasting and chosen[-1] < answer_by else chosen
+
+
 async def _send(
     w: Work,
     consultation: tables.Consultation,
@@ -145,15 +176,7 @@ async def _send(
         sent_at=w.now,
         answer_by=max(
             until or w.now,
-            policy.answer_by(
-                book.policy,
-                consultation.priority,
-                w.now,
-                due,
-                candidate.mentor.zone,
-                candidate.mentor.working_weekdays,
-                known_case=candidate.knows_case,
-            ),
+            _answer_by(w, consultation.priority, due, candidate.mentor, book, knows_case=candidate.knows_case),
         ),
         terms={"score": candidate.score, **candidate.terms},
         override_rule=override[0] if override else None,
@@ -264,7 +287,11 @@ async def _ask_by_hand(
     known = await admission.facts(w, consultation, mentor_id, but_appointment=own.id if own else None)
     overrides = [override[0]] if override else []
     free = matching.propose(known.asked, known.mentor, w.now, known.book, overrides)
-    chosen = tuple(starts) if starts else matching.pick_three(free, known.asked.zone, known.mentor.zone)
+    answer_by = _answer_by(
+        w, consultation.priority, known.asked.answer_due_at, known.mentor, known.book, knows_case=False
+    )
+    picked = _proposals(w.now, free, answer_by, known.asked.zone, known.mentor.zone)
+    chosen = tuple(starts) if starts else picked
     is_live = consultation.mode != "written" and bool(chosen)
     if not is_live and consultation.mode == "live":
         raise errors.GateRefused([Refusal.DEADLINE_UNREACHABLE.value])

@@ -1,5 +1,7 @@
 """What filing a request and asking mentors leaves behind."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 import flow
@@ -122,3 +124,46 @@ async def test_with_nobody_left_to_ask_the_coordinator_hears_why(scene: Scene, p
     (told,) = await scene.rows("SELECT payload FROM delivery WHERE payload->>'template' = 'unmatched'")
     assert sum(told.payload["values"]["counts"].values()) >= 1
     assert await scene.state() == flow.State("unmatched", None, {}, [])
+
+
+async def stat(scene: Scene, **fields: object) -> str:
+    """File a stat request half a minute before a start."""
+    await flow.alone(scene)
+    await scene.rows("UPDATE mentor_profile SET opt_ins = '{stat}' RETURNING 1")
+    scene.clock.set(datetime(2026, 11, 16, 9, 14, 30, tzinfo=UTC))
+    return await scene.request(priority="stat", **fields)
+
+
+async def stat_by_hand(scene: Scene) -> None:
+    await scene.rows("UPDATE mentor_profile SET quiet_from_minute = 0, quiet_until_minute = 1439 RETURNING 1")
+    await flow.nobody(scene)
+    scene.clock.set(datetime(2026, 11, 16, 9, 14, 30, tzinfo=UTC))
+    asked = await scene.request(priority="stat")
+    await scene.rows(
+        "UPDATE mentor_profile SET verified_until = '2028-01-01', opt_ins = '{stat}' WHERE person_id = :p RETURNING 1",
+        p=scene.people["mentor"].id,
+    )
+    body = {"mentor_id": str(scene.people["mentor"].id)}
+    await scene.post("coordinator", f"/v1/consultations/{asked}/offers", body, 201)
+
+
+@pytest.mark.parametrize("path", [stat, stat_by_hand])
+async def test_every_time_of_a_stat_offer_can_be_taken_until_it_ends(scene: Scene, path: flow.Step) -> None:
+    await path(scene)
+    mine = await scene.offer()
+    assert min(mine["starts"]) >= mine["answer_by"]
+    scene.clock.set(flow.read_instant(mine["answer_by"]) - timedelta(seconds=1))
+    await scene.post("mentor", f"/v1/offers/{mine['id']}/accept", {"starts_at": mine["starts"][0]})
+
+
+async def test_a_time_before_the_offer_ends_is_proposed_where_there_is_no_other(scene: Scene) -> None:
+    await stat(scene, windows=[{"from": "2026-11-16T09:15:00Z", "until": "2026-11-16T09:45:00Z"}])
+    assert (await scene.offer())["starts"] == ["2026-11-16T09:15:00Z"]
+
+
+async def test_one_time_at_least_can_be_taken_until_the_offer_ends(scene: Scene) -> None:
+    await flow.alone(scene)
+    scene.clock.set(datetime(2026, 11, 16, 11, 0, tzinfo=UTC))
+    await scene.request(priority="asap", windows=[{"from": "2026-11-16T11:00:00Z", "until": "2026-11-16T13:00:00Z"}])
+    mine = await scene.offer()
+    assert mine["starts"] == [mine["answer_by"]] == ["2026-11-16T12:00:00Z"]
