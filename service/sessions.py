@@ -31,8 +31,6 @@ from service.rules.counts import NOT_HELD
 from service.work import Work
 
 LONGEST = timedelta(hours=12)
-CIVIL = 0.7
-"""Hours of this worth and more (from 08 to 19 local) count as civil in reports."""
 _MISSED = {"no_show_mentor": "mentor", "no_show_clinician": "clinician"}
 
 
@@ -149,8 +147,8 @@ async def _session(
         ended_at=happened.ended_at.replace(microsecond=0),
         minutes=minutes_of(happened.started_at, happened.ended_at),
         outcome=happened.outcome,
-        is_civil_for_requester=score.civil_hours(happened.started_at, clinician.zone, clinician.zone) >= CIVIL,
-        is_civil_for_mentor=score.civil_hours(happened.started_at, mentor.zone, mentor.zone) >= CIVIL,
+        is_civil_for_requester=score.is_civil(happened.started_at, clinician.zone),
+        is_civil_for_mentor=score.is_civil(happened.started_at, mentor.zone),
         conclusion=w.seal(happened.conclusion, row_id),
     )
 
@@ -225,8 +223,8 @@ async def log_advice(
         ended_at=ended_at,
         minutes=minutes,
         outcome="advice_given",
-        is_civil_for_requester=score.civil_hours(ended_at, clinician.zone, clinician.zone) >= CIVIL,
-        is_civil_for_mentor=score.civil_hours(ended_at, mentor_zone, mentor_zone) >= CIVIL,
+        is_civil_for_requester=score.is_civil(ended_at, clinician.zone),
+        is_civil_for_mentor=score.is_civil(ended_at, mentor_zone),
     )
     w.add(session)
     audience = events.Audience(
@@ -309,7 +307,7 @@ async def _civil_anew(w: Work, old: tables.Session, happened: Happened) -> dict[
     if old.appointment_id:
         zones |= {row.person_id: row.zone for row in await notices.participants(w, old.appointment_id)}
     sides = {"is_civil_for_requester": zones[old.clinician_id], "is_civil_for_mentor": zones[old.mentor_id]}
-    return {name: score.civil_hours(at, zone, zone) >= CIVIL for name, zone in sides.items()}
+    return {name: score.is_civil(at, zone) for name, zone in sides.items()}
 
 
 async def _must_still_keep(w: Work, consultation_id: UUID, pointer: str, text: str | None) -> None:

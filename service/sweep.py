@@ -103,7 +103,7 @@ _FORGET = (
     "UPDATE offer SET note = NULL, override_reason = NULL WHERE consultation_id = :id",
     "UPDATE appointment SET note = NULL WHERE consultation_id = :id",
     "UPDATE advice SET text = NULL WHERE consultation_id = :id",
-    "UPDATE session SET conclusion = NULL WHERE consultation_id = :id",
+    "UPDATE session SET conclusion = NULL WHERE consultation_id = :id AND conclusion IS NOT NULL",
     "UPDATE feedback SET note = NULL WHERE session_id IN (SELECT id FROM session WHERE consultation_id = :id)",
 )
 

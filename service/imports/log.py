@@ -124,7 +124,7 @@ class _Sessions:
             return told
         at: datetime = values["ended_at"] if values["mode"] == "written" else values["started_at"]
         zone = self.zones[person_id]
-        return score.civil_hours(at, zone, zone) >= sessions.CIVIL
+        return score.is_civil(at, zone)
 
     def _correct(self, row: Row, made: tables.Session) -> bool:
         """Mark what the session corrects: an earlier one of the same memorandum that nothing has corrected yet."""

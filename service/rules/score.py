@@ -24,6 +24,7 @@ _ROUTE = {"direct": 1.0, "network": 0.9, "umbrella": 0.8}
 _POWER = {"firm_outage": 0.0, "possible": 0.7, "unknown": 0.7, "autonomous": 1.0, "no_feed": 1.0}
 CIVIL = ((1.0, 9, 18), (0.7, 8, 19), (0.4, 7, 21))
 """How civil the hours from one until another are by somebody's clock; each stretch lies in the next."""
+_COUNTS_AS_CIVIL = 0.7
 _CIVIL = {hour: share for share, since, until in reversed(CIVIL) for hour in range(since, until)}
 
 
@@ -35,6 +36,11 @@ def _civil(start: datetime, zone: str) -> float:
 def civil_hours(start: datetime, one_zone: str, other_zone: str) -> float:
     """Say how civil the hour is for the side that is worse off."""
     return min(_civil(start, one_zone), _civil(start, other_zone))
+
+
+def is_civil(start: datetime, zone: str) -> bool:
+    """Tell whether reports count the hour as civil for somebody in the zone: from 08 to 19."""
+    return _civil(start, zone) >= _COUNTS_AS_CIVIL
 
 
 def speed(now: datetime, earliest: datetime, due_at: datetime) -> float:
