@@ -34,6 +34,9 @@ from service import (
 from service.rules import availability, lifecycle, policy
 from service.work import Database, Work
 
+KEPT = timedelta(days=30)
+"""How long events, settled webhooks and links that ended are kept (contract §3: events 30 days at least)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timer:
@@ -275,7 +278,7 @@ async def housekeeping(database: Database, audit_days: int) -> None:
         instants = {
             "now": w.now,
             "day_ago": w.now - timedelta(days=1),
-            "month_ago": w.now - timedelta(days=30),
+            "month_ago": w.now - KEPT,
             "recoverable": w.now - subscriptions.RECOVERABLE,
             "wall": clock.wall(),
         }

@@ -9,6 +9,7 @@ import pytest
 import service
 from api import app, problems
 from integrations.settings import Settings
+from service import sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
@@ -48,6 +49,14 @@ def test_the_operations_page_names_every_setting_and_no_other() -> None:
     first_cells = " ".join(re.findall(r"^\|([^|]*)\|", table, re.MULTILINE))
     told = set(re.findall(r"`([A-Z_]+)`", first_cells))
     assert told == {name.upper() for name in Settings.model_fields}
+
+
+def test_the_operations_page_tells_how_long_the_sweep_keeps_what_it_deletes() -> None:
+    table = page("operations.md").split("## Retention")[1].split("## Doctor")[0]
+    kept = dict(re.findall(r"^\| ([^|]*) \| ([^|]*) \|$", table, re.MULTILINE))
+    for what in ("events", "deliveries of webhooks", "links, refresh tokens"):
+        (told,) = [cell for first, cell in kept.items() if what in first]
+        assert told.startswith(f"{sweep.KEPT.days} days")
 
 
 def test_the_api_page_names_every_problem_and_no_other() -> None:
