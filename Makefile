@@ -1,4 +1,4 @@
-# What to type. `make` alone tells. Needs Python 3.11 or 3.12 and make; everything else is fetched into .venv.
+# What to type. `make` alone tells. Needs Python 3.11 or later and make; everything else is fetched into .venv.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -31,11 +31,11 @@ setup: $(STAMP) ## make .venv, so that .venv/bin/pobratym runs
 $(STAMP): requirements.lock pyproject.toml
 	@mkdir -p .cache
 	@test -x $(BIN)/pip || { \
-		for python in python3.12 python3.11 python3; do \
-			"$$python" -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null \
+		for python in python3.12 python3.11 python3.13 python3; do \
+			"$$python" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 				&& exec "$$python" -m venv --clear .venv; \
 		done; \
-		echo "make: no Python 3.11 or 3.12 with venv is on the PATH (Debian: apt-get install python3-venv)" >&2; exit 1; }
+		echo "make: no Python from 3.11 on with venv is on the PATH (Debian: apt-get install python3-venv)" >&2; exit 1; }
 	@awk '/^[^ ]/ { ours = /^uv==/ } ours' requirements.lock >.cache/uv.lock
 	@$(PYTHON) -m pip install --quiet --require-hashes -r .cache/uv.lock
 	@$(BIN)/uv pip sync --quiet --python $(PYTHON) requirements.lock \

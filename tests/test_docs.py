@@ -1,6 +1,8 @@
 """The pages of `docs/` and the map of the domain name what exists: modules, settings, problems, routes, files."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -96,3 +98,15 @@ def test_a_decision_is_short_and_whole(path: Path) -> None:
 def test_a_decision_names_files_that_exist(path: Path) -> None:
     named = re.findall(r"`((?:service|api|integrations|tests|migrations)/[\w/.]+\.\w+)", path.read_text())
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_python_is_asked_for_as_promised_3_11_or_later() -> None:
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"] == ">=3.11"
+    check = re.search(r"'(import sys, venv; [^']*)'", (ROOT / "Makefile").read_text())
+    assert check is not None
+    for version, code in (((3, 10, 14), True), ((3, 11, 0), False), ((3, 13, 1), False), ((3, 14, 0), False)):
+        asked = check[1].replace("sys.version_info", repr(version))
+        found = subprocess.run([sys.executable, "-c", asked], check=False).returncode
+        assert bool(found) == code, version
+    for name in ("README.md", "docs/operations.md"):
+        assert "Python 3.11 or later" in (ROOT / name).read_text()
