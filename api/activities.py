@@ -7,10 +7,8 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from api import bodies, deps, problems, shapes
-from api.consultations import Span
 from api.transactional import Transactional
 from service import activities, errors
-from service.deidentification import ConfirmedSpan
 
 router = APIRouter(tags=["activities"], route_class=Transactional)
 Kind = Literal[
@@ -79,7 +77,7 @@ class NewActivity(shapes.Shape):
     institutions: Annotated[list[Place], Field(max_length=50, default_factory=list)]
     note: shapes.Note | None = None
     source: shapes.Line | None = None
-    confirmed_spans: Annotated[list[Span], Field(max_length=100)] = []
+    confirmed_spans: shapes.Spans = []
 
 
 class Activity(shapes.Shape):
@@ -173,7 +171,7 @@ def _done(body: NewActivity) -> activities.Done:
         places=[activities.Place(place.institution_id, place.direction) for place in body.institutions],
         note=body.note,
         source=body.source,
-        confirmed_spans=tuple(ConfirmedSpan(span.field, span.start, span.end) for span in body.confirmed_spans),
+        confirmed_spans=shapes.confirmed(body.confirmed_spans),
     )
 
 

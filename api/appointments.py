@@ -60,6 +60,7 @@ class CancelIn(shapes.Shape):
 
     reason: Literal["emergency", "busy", "power", "alert", "illness", "no_longer_needed", "other"]
     note: shapes.Note | None = None
+    confirmed_spans: shapes.Spans = []
 
 
 class NoShowIn(shapes.Shape):
@@ -144,7 +145,7 @@ async def reschedule(appointment_id: shapes.Id, body: MoveIn, w: deps.W, respons
 @router.post("/v1/appointments/{appointment_id}/cancel", responses=problems.of(*_OVER, errors.PersonalDataFound))
 async def cancel(appointment_id: shapes.Id, body: CancelIn, w: deps.W, response: Response) -> AppointmentOut:
     """Call it off: the time is free at once. By the mentor's side the consultation is open again, else it ends."""
-    await appointments.cancel(w, appointment_id, body.reason, body.note)
+    await appointments.cancel(w, appointment_id, body.reason, body.note, shapes.confirmed(body.confirmed_spans))
     return await _shown(w, appointment_id, response)
 
 

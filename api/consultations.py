@@ -11,7 +11,6 @@ from api.appointments import AppointmentOut, appointment_out
 from api.offers import OfferOut, shown
 from api.transactional import Transactional
 from service import access, advice, appointments, consultations, errors, events, offers, tables
-from service.deidentification import ConfirmedSpan
 from service.rules import availability, matching
 
 router = APIRouter(route_class=Transactional, tags=["Consultations"])
@@ -44,14 +43,6 @@ class Window(shapes.Shape):
     until: shapes.Instant
 
 
-class Span(shapes.Shape):
-    """A place in a text, in code points, half-open, that names nobody although it seems to."""
-
-    field: Annotated[str, Field(max_length=40)]
-    start: Annotated[int, Field(ge=0, le=20_000)]
-    end: Annotated[int, Field(ge=0, le=20_000)]
-
-
 class ConsentIn(shapes.Shape):
     """The patient's consent: to the general list of countries, or to the named ones besides."""
 
@@ -81,7 +72,7 @@ class ConsultationIn(shapes.Shape):
     excluded_mentors: Annotated[list[shapes.Id], Field(max_length=50)] = []
     clinician_id: shapes.Id | None = None
     follows_id: shapes.Id | None = None
-    confirmed_spans: Annotated[list[Span], Field(max_length=100)] = []
+    confirmed_spans: shapes.Spans = []
     consent: ConsentIn | None = None
 
 
@@ -117,6 +108,7 @@ class CancelIn(shapes.Shape):
 
     reason: CancelReason
     note: shapes.Note | None = None
+    confirmed_spans: shapes.Spans = []
 
 
 class AssignIn(shapes.Shape):
@@ -134,7 +126,7 @@ class AdviceIn(shapes.Shape):
 
     text: shapes.CaseText
     minutes: Annotated[int, Field(ge=1, le=480)]
-    confirmed_spans: Annotated[list[Span], Field(max_length=100)] = []
+    confirmed_spans: shapes.Spans = []
 
 
 class AdviceOut(shapes.Shape):
@@ -163,6 +155,7 @@ class OfferIn(shapes.Shape):
     mentor_id: shapes.Id
     starts: Annotated[list[shapes.Instant], Field(min_length=1, max_length=3)] | None = None
     override: Override | None = None
+    confirmed_spans: shapes.Spans = []
 
 
 class HoldIn(shapes.Shape):
@@ -224,10 +217,6 @@ def consultation_out(view: consultations.View) -> ConsultationOut:
     )
 
 
-def _spans(spans: list[Span]) -> tuple[ConfirmedSpan, ...]:
-    return tuple(ConfirmedSpan(span.field, span.start, span.end) for span in spans)
-
-
 def _consent(given: ConsentIn) -> consultations.Consent:
     return consultations.Consent(given.scope, given.given_on, tuple(given.countries))
 
@@ -242,7 +231,7 @@ def _wish(body: ConsultationIn) -> consultations.Wish:
         is_translated=body.translation,
         excluded_mentors=tuple(body.excluded_mentors),
         consent=_consent(body.consent) if body.consent else None,
-        confirmed_spans=_spans(body.confirmed_spans),
+        confirmed_spans=shapes.confirmed(body.confirmed_spans),
     )
 
 
@@ -333,7 +322,12 @@ def _candidate(found: matching.Candidate, requester_zone: str) -> dict[str, obje
     "/v1/consultations/{consultation_id}/offers",
     status_code=201,
     responses=problems.of(
-        errors.Forbidden, errors.GateRefused, errors.TimeNotBookable, errors.Exists, errors.IllegalTransition
+        errors.Forbidden,
+        errors.GateRefused,
+        errors.TimeNotBookable,
+        errors.Exists,
+        errors.IllegalTransition,
+        errors.PersonalDataFound,
     ),
 )
 async def ask(consultation_id: shapes.Id, body: OfferIn, w: deps.W, response: Response) -> OfferOut:
@@ -342,7 +336,9 @@ async def ask(consultation_id: shapes.Id, body: OfferIn, w: deps.W, response: Re
     On a scheduled consultation the acceptance replaces the mentor: the appointment keeps its id.
     """
     override = (body.override.rule, body.override.reason) if body.override else None
-    offer = await offers.choose(w, consultation_id, body.mentor_id, body.starts, override)
+    offer = await offers.choose(
+        w, consultation_id, body.mentor_id, body.starts, override, shapes.confirmed(body.confirmed_spans)
+    )
     response.headers["Location"] = f"/v1/offers/{offer.id}"
     return await shown(w, offer.id, response)
 
@@ -368,7 +364,7 @@ async def hold(consultation_id: shapes.Id, body: HoldIn, w: deps.W, response: Re
 )
 async def cancel(consultation_id: shapes.Id, body: CancelIn, w: deps.W, response: Response) -> ConsultationOut:
     """Withdraw the request: open offers are closed, a booked or held time is free at once."""
-    await consultations.cancel(w, consultation_id, body.reason, body.note)
+    await consultations.cancel(w, consultation_id, body.reason, body.note, shapes.confirmed(body.confirmed_spans))
     return await _shown(w, consultation_id, response)
 
 
@@ -395,7 +391,7 @@ async def assign(consultation_id: shapes.Id, body: AssignIn, w: deps.W, response
 )
 async def give_advice(consultation_id: shapes.Id, body: AdviceIn, w: deps.W) -> AdviceOut:
     """Give the written answer: by the mentor who accepted. It completes the consultation."""
-    row = await advice.give(w, consultation_id, body.text, body.minutes, _spans(body.confirmed_spans))
+    row = await advice.give(w, consultation_id, body.text, body.minutes, shapes.confirmed(body.confirmed_spans))
     return AdviceOut(text=body.text, **row.model_dump(include=set(AdviceOut.model_fields) - {"text"}))
 
 

@@ -74,6 +74,7 @@ class NewMemorandum(shapes.Shape):
     source: shapes.Line | None = None
     note: shapes.Note | None = None
     code: shapes.Code | None = None
+    confirmed_spans: shapes.Spans = []
 
 
 class MemorandumChanges(shapes.Shape):
@@ -89,6 +90,7 @@ class MemorandumChanges(shapes.Shape):
     source: shapes.Line | None = None
     note: shapes.Note | None = None
     renewed_by: shapes.Id | None = None
+    confirmed_spans: shapes.Spans = []
 
 
 class Memorandum(shapes.Shape):
@@ -153,6 +155,7 @@ class Step(shapes.Shape):
     to: Status
     on: shapes.Day
     reason: shapes.Note | None = None
+    confirmed_spans: shapes.Spans = []
 
 
 class StepTaken(shapes.Shape):
@@ -189,15 +192,17 @@ async def listed(
     return shapes.Listing[Memorandum](items=[_shown(view) for view in items], next=following)
 
 
-@router.post("/v1/memoranda", status_code=201, responses=problems.of(errors.Forbidden, errors.Exists))
+@router.post(
+    "/v1/memoranda", status_code=201, responses=problems.of(errors.Forbidden, errors.Exists, errors.PersonalDataFound)
+)
 async def create(body: NewMemorandum, w: deps.W, response: Response) -> Memorandum:
     """Record a memorandum as a draft; transitions lead on. For the programme's admins."""
     access.requires_admin(w)
-    fields = _columns(body.model_dump(exclude={"programme_id", "kind", "parties"}))
+    fields = _columns(body.model_dump(exclude={"programme_id", "kind", "parties", "confirmed_spans"}))
     parties = [memoranda.Party(party.institution_id, party.side) for party in body.parties]
     await access.visible_programme(w, body.programme_id)
     draft = memoranda.Draft(programme_id=body.programme_id, kind=body.kind, parties=parties, fields=fields)
-    view = await memoranda.create(w, draft)
+    view = await memoranda.create(w, draft, shapes.confirmed(body.confirmed_spans))
     response.headers["Location"] = f"/v1/memoranda/{view.row.id}"
     return _answered(response, view)
 
@@ -209,15 +214,15 @@ async def one(memorandum_id: shapes.Id, w: deps.W, response: Response) -> Memora
     return _answered(response, (await memoranda.views(w, [row]))[0])
 
 
-@router.patch("/v1/memoranda/{memorandum_id}", responses=problems.of(errors.Forbidden))
+@router.patch("/v1/memoranda/{memorandum_id}", responses=problems.of(errors.Forbidden, errors.PersonalDataFound))
 async def change(
     memorandum_id: shapes.Id, body: MemorandumChanges, w: deps.W, expect: deps.IfMatch, response: Response
 ) -> Memorandum:
     """Change what a memorandum says. For the programme's admins."""
     row = await access.visible_memorandum(w, memorandum_id, lock=True)
     expect(row)
-    changes = _columns(body.model_dump(exclude_unset=True))
-    return _answered(response, await memoranda.change(w, row, changes))
+    changes = _columns(body.model_dump(exclude_unset=True, exclude={"confirmed_spans"}))
+    return _answered(response, await memoranda.change(w, row, changes, shapes.confirmed(body.confirmed_spans)))
 
 
 @router.get("/v1/memoranda/{memorandum_id}/transitions")
@@ -240,12 +245,18 @@ async def steps(memorandum_id: shapes.Id, w: deps.W) -> shapes.Listing[StepTaken
 
 
 @router.post(
-    "/v1/memoranda/{memorandum_id}/transitions", responses=problems.of(errors.Forbidden, errors.IllegalTransition)
+    "/v1/memoranda/{memorandum_id}/transitions",
+    responses=problems.of(errors.Forbidden, errors.IllegalTransition, errors.PersonalDataFound),
 )
 async def step(memorandum_id: shapes.Id, body: Step, w: deps.W, response: Response) -> Memorandum:
     """Take a step of the memorandum's life, for the programme's admins; its appointments are dealt with afterwards."""
     row = await access.visible_memorandum(w, memorandum_id, lock=True)
-    return _answered(response, await memoranda.transition(w, row, body.to, body.on, body.reason))
+    return _answered(
+        response,
+        await memoranda.transition(
+            w, row, body.to, body.on, body.reason, confirmed=shapes.confirmed(body.confirmed_spans)
+        ),
+    )
 
 
 @router.get("/v1/programmes/{programme_id}/idle", responses=problems.of(errors.Forbidden))

@@ -63,6 +63,7 @@ class DeclineIn(shapes.Shape):
 
     reason: Literal["wrong_specialty", "busy", "insufficient_info", "language", "conflict"]
     note: shapes.Note | None = None
+    confirmed_spans: shapes.Spans = []
 
 
 class CounterIn(shapes.Shape):
@@ -137,7 +138,7 @@ async def accept(offer_id: shapes.Id, body: AcceptIn, w: deps.W, response: Respo
 @router.post("/v1/offers/{offer_id}/decline", responses=problems.of(*_CLOSED, errors.PersonalDataFound))
 async def decline(offer_id: shapes.Id, body: DeclineIn, w: deps.W, response: Response) -> OfferOut:
     """Say no: a quick no costs nothing, and the next mentor is asked at once."""
-    await answers.decline(w, offer_id, body.reason, body.note)
+    await answers.decline(w, offer_id, body.reason, body.note, shapes.confirmed(body.confirmed_spans))
     return await shown(w, offer_id, response)
 
 

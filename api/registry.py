@@ -114,6 +114,12 @@ class NewInstitution(shapes.Shape):
     note: shapes.Note | None = None
 
 
+class InstitutionWish(NewInstitution):
+    """What is registered, and what in its note names nobody although it seems to."""
+
+    confirmed_spans: shapes.Spans = []
+
+
 class InstitutionChanges(shapes.Shape):
     """What is to change."""
 
@@ -130,6 +136,7 @@ class InstitutionChanges(shapes.Shape):
     aliases: Names = bodies.absent()
     shows_its_name: bool = bodies.absent()
     note: shapes.Note | None = None
+    confirmed_spans: shapes.Spans = []
 
 
 class Institution(NewInstitution):
@@ -220,10 +227,16 @@ async def institutions(
     return shapes.Listing[Institution](items=[_institution(row) for row in items], next=following)
 
 
-@router.post("/v1/institutions", status_code=201, responses=problems.of(errors.Forbidden, errors.Exists))
-async def create_institution(body: NewInstitution, w: deps.W, response: Response) -> Institution:
+@router.post(
+    "/v1/institutions",
+    status_code=201,
+    responses=problems.of(errors.Forbidden, errors.Exists, errors.PersonalDataFound),
+)
+async def create_institution(body: InstitutionWish, w: deps.W, response: Response) -> Institution:
     """Register an institution; for admins."""
-    row = await registry.create_institution(w, _columns(body.model_dump()))
+    row = await registry.create_institution(
+        w, _columns(body.model_dump(exclude={"confirmed_spans"})), shapes.confirmed(body.confirmed_spans)
+    )
     response.headers["Location"] = f"/v1/institutions/{row.id}"
     return _answered_institution(response, row)
 
@@ -234,14 +247,16 @@ async def institution(institution_id: shapes.Id, w: deps.W, response: Response) 
     return _answered_institution(response, await access.visible_institution(w, institution_id))
 
 
-@router.patch("/v1/institutions/{institution_id}", responses=problems.of(errors.Forbidden))
+@router.patch("/v1/institutions/{institution_id}", responses=problems.of(errors.Forbidden, errors.PersonalDataFound))
 async def change_institution(
     institution_id: shapes.Id, body: InstitutionChanges, w: deps.W, expect: deps.IfMatch, response: Response
 ) -> Institution:
     """Change an institution; for admins."""
     row = await access.visible_institution(w, institution_id, lock=True)
     expect(row)
-    return _answered_institution(response, await registry.change_institution(w, row, _columns(bodies.given(body))))
+    changes = _columns({name: value for name, value in bodies.given(body).items() if name != "confirmed_spans"})
+    changed = await registry.change_institution(w, row, changes, shapes.confirmed(body.confirmed_spans))
+    return _answered_institution(response, changed)
 
 
 @router.get("/v1/institutions/{institution_id}/memberships")

@@ -6,10 +6,8 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from api import bodies, deps, problems, shapes
-from api.consultations import Span
 from api.transactional import Transactional
 from service import access, errors, sessions, tables
-from service.deidentification import ConfirmedSpan
 
 router = APIRouter(route_class=Transactional, tags=["Sessions"])
 
@@ -42,7 +40,7 @@ class SessionIn(shapes.Shape):
     outcome: Outcome
     participants: Annotated[list[shapes.Id], Field(min_length=1, max_length=20)] | None = None
     conclusion: shapes.CaseText | None = None
-    confirmed_spans: Annotated[list[Span], Field(max_length=100)] = []
+    confirmed_spans: shapes.Spans = []
 
 
 class SessionOut(shapes.Shape):
@@ -78,6 +76,7 @@ class FeedbackIn(shapes.Shape):
     is_useful: bool
     patient_outcome: Literal["better", "same", "worse", "died", "unknown"] | None = None
     note: shapes.Note | None = None
+    confirmed_spans: shapes.Spans = []
 
 
 class FeedbackOut(shapes.Shape):
@@ -98,7 +97,7 @@ def _happened(body: SessionIn) -> sessions.Happened:
         outcome=body.outcome,
         participants=tuple(body.participants) if body.participants is not None else None,
         conclusion=body.conclusion,
-        confirmed_spans=tuple(ConfirmedSpan(span.field, span.start, span.end) for span in body.confirmed_spans),
+        confirmed_spans=shapes.confirmed(body.confirmed_spans),
     )
 
 
@@ -153,7 +152,12 @@ async def correct(session_id: shapes.Id, body: SessionIn, w: deps.W, response: R
 async def feedback(session_id: shapes.Id, body: FeedbackIn, w: deps.W) -> FeedbackOut:
     """Answer for your side, once: was it useful, how did the patient do. The other side sees it."""
     row = await sessions.give_feedback(
-        w, session_id, is_useful=body.is_useful, patient_outcome=body.patient_outcome, note=body.note
+        w,
+        session_id,
+        is_useful=body.is_useful,
+        patient_outcome=body.patient_outcome,
+        note=body.note,
+        confirmed=shapes.confirmed(body.confirmed_spans),
     )
     return FeedbackOut(**row.model_dump(include=set(FeedbackOut.model_fields)))
 

@@ -20,6 +20,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from service.deidentification import ConfirmedSpan
 from service.events import instant as written
 from service.rules import availability
 
@@ -187,6 +188,25 @@ Note = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 CaseText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000), *_CLEAN]
 Code = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 """A word of a fixed vocabulary: specialty, tag, kind."""
+
+
+class Span(Shape):
+    """A place in a text, in code points, half-open, that names nobody although it seems to."""
+
+    field: Annotated[str, Field(max_length=40)]
+    start: Annotated[int, Field(ge=0, le=20_000)]
+    end: Annotated[int, Field(ge=0, le=20_000)]
+
+
+Spans = Annotated[list[Span], Field(max_length=100)]
+"""What the writer confirms to be a false alarm: the same places as the 422 named."""
+
+
+def confirmed(spans: list[Span]) -> tuple[ConfirmedSpan, ...]:
+    """Give the places as the verbs take them."""
+    return tuple(ConfirmedSpan(span.field, span.start, span.end) for span in spans)
+
+
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 """ISO 3166-1 alpha-2."""
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]

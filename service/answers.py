@@ -9,6 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from service import access, admission, bookings, deidentification, errors, notices, offers, tables
+from service.deidentification import ConfirmedSpan
 from service.rules import lifecycle, matching
 from service.rules.case import Link
 from service.rules.gate import Refusal
@@ -165,12 +166,14 @@ async def _book(
     return appointment
 
 
-async def decline(w: Work, offer_id: UUID, reason: str, note: str | None = None) -> tables.Offer:
+async def decline(
+    w: Work, offer_id: UUID, reason: str, note: str | None = None, confirmed: Collection[ConfirmedSpan] = ()
+) -> tables.Offer:
     """The mentor says no, and what was held for them is free; the next wave goes out once nobody of this one is left.
 
     Declining after a promise of written advice hands it back: the consultation seeks again.
     """
-    deidentification.check(w, {"note": note})
+    deidentification.check(w, {"note": note}, confirmed)
     consultation, offer, rivals = await _open(w, offer_id)
     access.requires_mentors_side(w, offer)
     if offer.state == "accepted" and offer.ended_at is None and consultation.advice_due_at:

@@ -1,6 +1,6 @@
 """What either side does with a booked or held time: move it, call it off, report who did not come, join."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +24,7 @@ from service import (
     offers,
     tables,
 )
+from service.deidentification import ConfirmedSpan
 from service.rules import availability, lifecycle, matching
 from service.work import Work
 
@@ -120,9 +121,11 @@ async def decline_move(w: Work, appointment_id: UUID) -> tables.Appointment:
     return seen.appointment
 
 
-async def cancel(w: Work, appointment_id: UUID, reason: str, note: str | None = None) -> tables.Appointment:
+async def cancel(
+    w: Work, appointment_id: UUID, reason: str, note: str | None = None, confirmed: Collection[ConfirmedSpan] = ()
+) -> tables.Appointment:
     """The time is free again. By the mentor's side the consultation is open again; by the other it is cancelled."""
-    deidentification.check(w, {"note": note})
+    deidentification.check(w, {"note": note}, confirmed)
     seen = await _open(w, appointment_id)
     appointment = seen.appointment
     if appointment.status == "cancelled" and appointment.cancel_reason == reason:

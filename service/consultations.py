@@ -1,5 +1,6 @@
 """A clinician's request: filed, consented, assigned, withdrawn, expired."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -17,6 +18,7 @@ from service.rules import availability, lifecycle, matching, policy, transfer
 from service.work import Work
 
 ENDED_STATES = ("completed", "cancelled", "expired")
+_GLUED = re.compile(r"(?<=[A-Za-z])[._-](?=\d)")  # a tag has no blanks: its words are read apart, place by place
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,9 @@ async def request(w: Work, wish: Wish) -> tables.Consultation:
     if wish.follows_id:
         access.requires_requesting_side(w, await access.visible_consultation(w, wish.follows_id))
     _check_windows(w, wish.windows)
-    deidentification.check(w, {"question": wish.question, "department": wish.department}, wish.confirmed_spans)
+    tags = {f"tags/{number}": _GLUED.sub(" ", tag) for number, tag in enumerate(wish.tags)}
+    texts = {"question": wish.question, "department": wish.department, **tags}
+    deidentification.check(w, texts, wish.confirmed_spans)
     row_id = clock.new_id()
     consultation = tables.Consultation(
         id=row_id,
@@ -189,11 +193,13 @@ async def _open(w: Work, consultation: tables.Consultation, given: Consent) -> N
     await offers.make_wave(w, consultation)
 
 
-async def cancel(w: Work, consultation_id: UUID, reason: str, note: str | None = None) -> tables.Consultation:
+async def cancel(
+    w: Work, consultation_id: UUID, reason: str, note: str | None = None, confirmed: Collection[ConfirmedSpan] = ()
+) -> tables.Consultation:
     """The request is withdrawn: open offers closed, a booked or held time freed, everybody told."""
     seen = await access.visible_consultation(w, consultation_id)
     access.requires_requesting_side(w, seen)
-    deidentification.check(w, {"note": note})
+    deidentification.check(w, {"note": note}, confirmed)
     consultation = await bookings.lock_consultation(w, consultation_id)
     if consultation.state == "cancelled" and consultation.cancel_reason == reason:
         return consultation

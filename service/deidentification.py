@@ -1,9 +1,9 @@
 """Free text is checked before it is stored: whatever may name a patient is refused, or confirmed as a false alarm."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from service import errors
+from service import audit, errors
 from service.rules import deidentify
 from service.work import Work
 
@@ -17,14 +17,21 @@ class ConfirmedSpan:
     end: int
 
 
-def check(w: Work, texts: dict[str, str | None], confirmed: Collection[ConfirmedSpan] = ()) -> None:
-    """Go on only if nothing in the texts, by field, seems to name a person; else raises PersonalDataFound."""
+def check(w: Work, texts: Mapping[str, str | None], confirmed: Collection[ConfirmedSpan] = ()) -> None:
+    """Go on only if nothing in the texts, by field, seems to name a person; else raises PersonalDataFound.
+
+    What was confirmed as a false alarm is remembered: where and of what kind, never the text.
+    """
     said = set(confirmed)
-    found = [
-        (field, span.start, span.end, span.kind)
-        for field, text in texts.items()
-        for span in (deidentify.find(text, w.now.date()) if text else ())
-        if ConfirmedSpan(field, span.start, span.end) not in said
-    ]
+    found: list[tuple[str, int, int, str]] = []
+    alarms: list[dict[str, object]] = []
+    for field, text in texts.items():
+        for span in deidentify.find(text, w.now.date()) if text else ():
+            if ConfirmedSpan(field, span.start, span.end) in said:
+                alarms.append({"field": field, "start": span.start, "end": span.end, "kind": span.kind})
+            else:
+                found.append((field, span.start, span.end, span.kind))
     if found:
         raise errors.PersonalDataFound(found)
+    if alarms:
+        audit.record(w, "confirmed_false_alarm", "text", None, spans=alarms)

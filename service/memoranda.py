@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from service import access, clock, deidentification, errors, events, paging, routes, tables
+from service.deidentification import ConfirmedSpan
 from service.rules import availability, chain, lifecycle
 from service.work import Work
 
@@ -55,10 +56,11 @@ class Draft:
     fields: Mapping[str, Any]  # columns of the memorandum, and `areas`
 
 
-async def create(w: Work, draft: Draft) -> View:
+async def create(w: Work, draft: Draft, confirmed: Collection[ConfirmedSpan] = ()) -> View:
     """Make a draft of a memorandum, with the empty log that its chain grows from; for the programme's admins."""
     access.requires_admin(w, draft.programme_id)
     _check_parties(draft)
+    _check_texts(w, draft.fields, confirmed)
     await _check_known(w, draft)
     return (await views(w, [add(w, draft)]))[0]
 
@@ -114,9 +116,16 @@ def take_over(w: Work, draft: Draft, status: str, today: date) -> tables.Memoran
     return row
 
 
-async def change(w: Work, row: tables.Memorandum, changes: Mapping[str, Any]) -> View:
-    """Change what the memorandum says (its columns, and `areas`); its parties are what was signed. For admins."""
+async def change(
+    w: Work, row: tables.Memorandum, changes: Mapping[str, Any], confirmed: Collection[ConfirmedSpan] | None = None
+) -> View:
+    """Change what the memorandum says (its columns, and `areas`); its parties are what was signed. For admins.
+
+    Texts are checked unless `confirmed` is None: those of a file were looked at by the operator who loads it.
+    """
     access.requires_admin(w, row.programme_id)
+    if confirmed is not None:
+        _check_texts(w, changes, confirmed)
     changes = dict(changes)
     areas = changes.pop("areas", None)
     if areas is not None:
@@ -137,14 +146,21 @@ async def change(w: Work, row: tables.Memorandum, changes: Mapping[str, Any]) ->
 
 
 async def transition(
-    w: Work, row: tables.Memorandum, to: str, on: date, reason: str | None, *, is_demo: bool = False
+    w: Work,
+    row: tables.Memorandum,
+    to: str,
+    on: date,
+    reason: str | None,
+    *,
+    is_demo: bool = False,
+    confirmed: Collection[ConfirmedSpan] = (),
 ) -> View:
     """Take the memorandum one step along its life, as of the day `on`; raises IllegalTransition. For admins.
 
     The first activation begins its validity if no date was known, an end ends it, and signing dates the signature.
     """
     access.requires_admin(w, row.programme_id)
-    deidentification.check(w, {"reason": reason})
+    deidentification.check(w, {"reason": reason}, confirmed)
     from_status = row.status
     try:
         lifecycle.step("memorandum", from_status, to)
@@ -309,6 +325,10 @@ def _check_dates(row: tables.Memorandum) -> None:
         raise errors.Invalid("/valid_until", "must be later than valid_from: it is the first day without validity")
     if (row.signed_on is None) != (row.signed_precision == "unknown"):
         raise errors.Invalid("/signed", "a date goes with the precision on or by, no date with unknown")
+
+
+def _check_texts(w: Work, fields: Mapping[str, Any], confirmed: Collection[ConfirmedSpan]) -> None:
+    deidentification.check(w, {name: fields.get(name) for name in ("note", "source")}, confirmed)
 
 
 def _add_areas(w: Work, memorandum_id: UUID, areas: Iterable[str]) -> None:

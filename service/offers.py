@@ -4,7 +4,7 @@ Lock order: consultation, offers, people, memorandum (architecture). Who may be 
 `rules.gate` and `rules.matching`; this loads, asks them, and writes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -28,6 +28,7 @@ from service import (
     paging,
     tables,
 )
+from service.deidentification import ConfirmedSpan
 from service.rules import lifecycle, matching, policy
 from service.rules.case import Case, Mentor, Rulebook
 from service.rules.gate import Refusal
@@ -255,6 +256,7 @@ async def choose(
     mentor_id: UUID,
     starts: Sequence[datetime] | None,
     override: tuple[str, str] | None,
+    confirmed: Collection[ConfirmedSpan] = (),
 ) -> tables.Offer:
     """The requesting side's coordinator asks this mentor; the gate holds, but for the rule overridden with a reason."""
     consultation = await access.visible_consultation(w, consultation_id)
@@ -262,7 +264,7 @@ async def choose(
     consultation = await bookings.lock_consultation(w, consultation_id)
     all_offers = await of_consultation(w, consultation_id)
     if override:
-        deidentification.check(w, {"override/reason": override[1]})
+        deidentification.check(w, {"override/reason": override[1]}, confirmed)
     offer = await _ask_by_hand(w, consultation, all_offers, mentor_id, starts, override)
     if override:
         audit.record(w, "override_rule", "offer", offer.id, rule=override[0])

@@ -1,6 +1,6 @@
 """Programmes, specialties, institutions and who belongs to which network: everybody reads, admins write."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, TypeVar
@@ -9,7 +9,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import access, audit, clock, errors, paging, tables
+from service import access, audit, clock, deidentification, errors, paging, tables
+from service.deidentification import ConfirmedSpan
 from service.rules import policy
 from service.work import Work
 
@@ -116,18 +117,26 @@ async def institutions(
     return await paging.rows(w, tables.Institution, sa.and_(*seen), after=after, limit=limit)
 
 
-async def create_institution(w: Work, fields: Mapping[str, Any]) -> tables.Institution:
-    """Make an institution; for admins of any programme."""
+async def create_institution(
+    w: Work, fields: Mapping[str, Any], confirmed: Collection[ConfirmedSpan] | None = None
+) -> tables.Institution:
+    """Make an institution; for admins of any programme. Its note is checked unless `confirmed` is None: a file's."""
     access.requires_admin(w)
+    if confirmed is not None:
+        deidentification.check(w, {"note": fields.get("note")}, confirmed)
     row = tables.Institution(**_made(w, fields))
     w.add(row)
     audit.record(w, "created", "institution", row.id)
     return row
 
 
-async def change_institution(w: Work, row: tables.Institution, changes: Mapping[str, Any]) -> tables.Institution:
-    """Change the institution; for admins of any programme."""
+async def change_institution(
+    w: Work, row: tables.Institution, changes: Mapping[str, Any], confirmed: Collection[ConfirmedSpan] | None = None
+) -> tables.Institution:
+    """Change the institution; for admins of any programme. Its note is checked as in `create_institution`."""
     access.requires_admin(w)
+    if confirmed is not None:
+        deidentification.check(w, {"note": changes.get("note")}, confirmed)
     return _changed(w, "institution", row, changes)
 
 

@@ -1,6 +1,6 @@
 """What happened: sessions logged by either side, corrected by new entries, answered for by both sides."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -329,11 +329,17 @@ async def read_conclusion(w: Work, session: tables.Session) -> str | None:
 
 
 async def give_feedback(
-    w: Work, session_id: UUID, *, is_useful: bool, patient_outcome: str | None, note: str | None
+    w: Work,
+    session_id: UUID,
+    *,
+    is_useful: bool,
+    patient_outcome: str | None,
+    note: str | None,
+    confirmed: Collection[ConfirmedSpan] = (),
 ) -> tables.Feedback:
     """One side's answer is kept; the other side sees it. Each side answers once."""
     session = await access.visible_session(w, session_id)
-    deidentification.check(w, {"note": note})
+    deidentification.check(w, {"note": note}, confirmed)
     await _must_still_keep(w, session.consultation_id, "/note", note)
     me = w.actor.person_id
     side = {session.clinician_id: "requesting", session.mentor_id: "partner"}.get(me) if me else None

@@ -30,7 +30,7 @@ async def cancel(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     """Withdraw the request."""
     form = await fields.sent(visit.request)
     reason, note = form.one_of("reason", care.CANCEL_REASONS), form.words("note", "note", needed=False)
-    return await _try(visit, "cancel", form, id, lambda w: consultations.cancel(w, id, reason, note))
+    return await _try(visit, "cancel", form, id, lambda w: consultations.cancel(w, id, reason, note, form.confirmed()))
 
 
 @router.post("/consultations/{id}/consent")
