@@ -1,4 +1,7 @@
-"""What handlers ask for: the caller's unit of work, the version they expect, the page they want."""
+"""What handlers ask for: the caller's unit of work, the version they expect, the page they want.
+
+All of it is `async`, although nothing waits: FastAPI sends a plain function to another thread and back.
+"""
 
 import base64
 import binascii
@@ -31,13 +34,13 @@ _number: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(strict=True, ge=0, 
 _text: TypeAdapter[str] = TypeAdapter(shapes.Line)
 
 
-def anyone(request: Request) -> Work:
+async def anyone(request: Request) -> Work:
     """Give the request's unit of work, whoever calls."""
     w: Work = request.state.work
     return w
 
 
-def signed_in(
+async def signed_in(
     request: Request, _token: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None
 ) -> Work:
     """Give the request's unit of work; raises Unauthenticated when nobody known calls."""
@@ -47,7 +50,7 @@ def signed_in(
     return w
 
 
-def world(request: Request) -> World:
+async def world(request: Request) -> World:
     """Give what the process holds."""
     found: World = request.app.state.world
     return found
@@ -71,7 +74,7 @@ class Expect:
             raise errors.StaleVersion
 
 
-def _expect(if_match: Annotated[str | None, Header(alias="If-Match", max_length=200)] = None) -> Expect:
+async def _expect(if_match: Annotated[str | None, Header(alias="If-Match", max_length=200)] = None) -> Expect:
     if if_match is None:
         raise errors.PreconditionRequired
     return Expect(if_match)
@@ -146,7 +149,7 @@ def _written(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def _page(
+async def _page(
     limit: Annotated[int, Query(ge=1, le=MOST_ITEMS, description="How many at most.")] = USUAL_ITEMS,
     after: Annotated[str | None, Query(max_length=_LONGEST_CURSOR, description="`next` of the page before.")] = None,
 ) -> Page:
