@@ -67,21 +67,30 @@ def sign(claims: Mapping[str, object], key_id: str, private_pem: str, typ: str =
     return signed
 
 
-def verify(
-    token: str,
-    keys: Mapping[str, Mapping[str, Any]],
-    *,
-    audience: str,
-    issuer: str,
-    now: datetime,
-    typ: str = ACCESS,
-) -> Claims:
-    """Give what the token proves at `now`; any fault at all raises InvalidToken.
+def signed(token: str, keys: Mapping[str, Mapping[str, Any]], typ: str = ACCESS) -> Mapping[str, Any]:
+    """Give what the token says, when one of the keys signed it; any fault at all raises InvalidToken.
 
     `keys` are public JWKs by `kid`, all for ES256; `jku`, `x5u`, `x5c` and `jwk` of the token's header are not read.
+    Whether it holds, and still does, is for `holding` to tell.
     """
-    ours = {name: Key(jwk, _ALGORITHM) for name, jwk in keys.items()}
-    return _checked(_proved(token, ours, (typ,)), audience, issuer, now)
+    return _proved(token, {name: Key(jwk, _ALGORITHM) for name, jwk in keys.items()}, (typ,))
+
+
+def holding(payload: Mapping[str, Any], *, audience: str, issuer: str, now: datetime) -> Claims:
+    """Give what a signed token proves to `audience` at `now`; any fault at all raises InvalidToken."""
+    issued, expires = _instant(payload, "iat"), _instant(payload, "exp")
+    aud, iss, sub, jti = (_text(payload, name) for name in ("aud", "iss", "sub", "jti"))
+    if aud != audience or iss != issuer:
+        _refuse("for somebody else, or by somebody else")
+    seconds = now.timestamp()
+    if not 0 < expires - issued <= LIFE.total_seconds():
+        _refuse("lives too long, or not at all")
+    if issued > seconds + _LEEWAY or seconds >= expires:
+        _refuse("not yet, or no longer")
+    if "nbf" in payload and _instant(payload, "nbf") > seconds + _LEEWAY:
+        _refuse("not yet")
+    scopes = frozenset(_text(payload, "scope").split(" ")) if payload.get("scope") else frozenset()
+    return Claims(sub, jti, datetime.fromtimestamp(expires, UTC), scopes)
 
 
 def verify_assertion(token: str, keys: Mapping[str, Key], *, client_id: str, audience: str, now: datetime) -> Assertion:
@@ -181,22 +190,6 @@ def _key(header: Mapping[str, Any], keys: Mapping[str, Key], types: Collection[s
     if header.get("alg") != key.algorithm or header.get("typ") not in types:
         _refuse("another algorithm or type")
     return key
-
-
-def _checked(payload: Mapping[str, Any], audience: str, issuer: str, now: datetime) -> Claims:
-    issued, expires = _instant(payload, "iat"), _instant(payload, "exp")
-    aud, iss, sub, jti = (_text(payload, name) for name in ("aud", "iss", "sub", "jti"))
-    if aud != audience or iss != issuer:
-        _refuse("for somebody else, or by somebody else")
-    seconds = now.timestamp()
-    if not 0 < expires - issued <= LIFE.total_seconds():
-        _refuse("lives too long, or not at all")
-    if issued > seconds + _LEEWAY or seconds >= expires:
-        _refuse("not yet, or no longer")
-    if "nbf" in payload and _instant(payload, "nbf") > seconds + _LEEWAY:
-        _refuse("not yet")
-    scopes = frozenset(_text(payload, "scope").split(" ")) if payload.get("scope") else frozenset()
-    return Claims(sub, jti, datetime.fromtimestamp(expires, UTC), scopes)
 
 
 def _text(values: Mapping[str, Any], name: str) -> str:

@@ -5,7 +5,8 @@ is forgotten everywhere soon. What a person may do is never in a token, but a sy
 narrow: roles, and the scopes that a system still has, are read afresh at each request.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from integrations import identity
@@ -16,6 +17,7 @@ from service.work import Work
 AUDIENCE = "pobratym"
 _KEPT_SECONDS = 60.0
 _NOT_SOONER_SECONDS = 1.0
+_MOST_PROVED = 5_000
 
 
 class Tokens:
@@ -25,6 +27,7 @@ class Tokens:
         """Sign as `issuer`, the address of this installation."""
         self._issuer = issuer
         self._keys: logins.SigningKeys | None = None
+        self._proved: dict[str, Mapping[str, Any]] = {}  # by token: claims whose signature these keys have proved
         self._read_at = 0.0
 
     async def issue(
@@ -74,10 +77,16 @@ class Tokens:
         return token
 
     async def _verified(self, w: Work, token: str) -> identity.Claims:
+        """Tell what the token proves now; its signature is worked out once as long as the same keys are known."""
         try:
-            await self._refresh(w, wanted=identity.key_id(token))
-            keys = self._keys.public if self._keys else {}
-            return identity.verify(token, keys, audience=AUDIENCE, issuer=self._issuer, now=w.now)
+            await self._refresh(w, wanted=None if token in self._proved else identity.key_id(token))
+            payload = self._proved.get(token)
+            if payload is None:
+                payload = identity.signed(token, self._keys.public if self._keys else {})
+                if len(self._proved) >= _MOST_PROVED:
+                    self._proved.clear()
+                self._proved[token] = payload
+            return identity.holding(payload, audience=AUDIENCE, issuer=self._issuer, now=w.now)
         except identity.InvalidToken:
             raise errors.Unauthenticated from None
 
@@ -89,4 +98,5 @@ class Tokens:
         if wanted is not None and self._keys is not None and age < _NOT_SOONER_SECONDS:
             return  # a stranger's kid must not cost a query each time
         self._keys = await logins.signing_keys(w)
+        self._proved.clear()
         self._read_at = clock.monotonic()

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 import build
+from integrations import tokens
 from integrations.world import World
 from service import actor, logins, tables
 from service.work import Work
@@ -256,6 +257,30 @@ async def test_tokens_of_a_rotated_key_live_on_and_new_ones_have_the_new_key(
     assert len((await client.get("/oauth2/jwks.json")).json()["keys"]) == 2
     test_clock.forward(minutes=15)
     assert len((await client.get("/oauth2/jwks.json")).json()["keys"]) == 1
+
+
+async def test_an_access_token_that_was_let_in_before_ends_all_the_same(
+    world: World, client: httpx.AsyncClient, test_clock: TestClock
+) -> None:
+    token = (await signed_in(world, client, await somebody(world)))["access_token"]
+    answers = []
+    for minutes in (0, 14, 1):
+        test_clock.forward(minutes=minutes)
+        answers.append((await me(client, token)).status_code)
+    assert answers == [200, 200, 401]
+
+
+async def test_a_token_that_was_let_in_before_is_refused_once_its_key_is_gone(
+    world: World, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = (await signed_in(world, client, await somebody(world)))["access_token"]
+    assert (await me(client, token)).status_code == 200
+    async with world.database.work(actor.TIMER) as w:
+        await w.sql(sa.delete(tables.SigningKey))
+        await logins.make_signing_key(w)
+    monkeypatch.setattr(tokens, "_KEPT_SECONDS", 0.0)  # as after a minute
+    monkeypatch.setattr(tokens, "_NOT_SOONER_SECONDS", 0.0)
+    assert (await me(client, token)).status_code == 401
 
 
 async def test_the_private_key_lies_sealed(world: World, client: httpx.AsyncClient) -> None:
