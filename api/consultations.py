@@ -247,7 +247,8 @@ async def request(body: ConsultationIn, w: deps.W, response: Response) -> Consul
     """
     row = await consultations.request(w, _wish(body))
     response.headers["Location"] = f"/v1/consultations/{row.id}"
-    return await _shown(w, row.id, response)
+    deps.etag(response, row.version)
+    return consultation_out(consultations.filed(w, row))
 
 
 @router.get("/v1/consultations")

@@ -109,27 +109,34 @@ async def _requester(w: Work, wish: Wish) -> tuple[UUID, UUID, UUID, str | None]
     places = sorted(w.actor.institutions(role))
     if not places:
         raise errors.Forbidden
-    grants = (await w.sql(_GRANTS, {"clinician": clinician_id, "places": places})).all()
+    grants = (await w.ask(_GRANTS, {"clinician": clinician_id, "places": places})).all()
     if not grants:
         raise errors.Invalid("/clinician_id", "not a clinician of your institution")
     grant = next((g for g in grants if g.department == wish.department), grants[0])
-    found = (await w.sql(_PROGRAMME, {"institution": grant.institution_id})).scalar_one_or_none()
-    if found is None:
+    if grant.programme_id is None:
         raise errors.GateRefused(["no_memorandum"])
-    return grant.person_id, grant.institution_id, found, wish.department or grant.department
+    w.keep(grant.Person)
+    return grant.Person.id, grant.institution_id, grant.programme_id, wish.department or grant.department
 
 
-_GRANTS = sa.text("""
-SELECT g.person_id, g.institution_id, g.department
-FROM role_grant g JOIN person p ON p.id = g.person_id AND p.state = 'active'
-WHERE g.person_id = :clinician AND g.role = 'clinician' AND g.institution_id = ANY(:places) ORDER BY g.id
-""").bindparams(sa.bindparam("places", type_=ARRAY(PG_UUID(as_uuid=True))))
-_PROGRAMME = sa.text("""
-SELECT m.programme_id FROM memorandum m JOIN memorandum_party p ON p.memorandum_id = m.id AND p.side = 'requesting'
-WHERE p.institution_id = :institution
-   OR p.institution_id IN (SELECT network_id FROM membership WHERE institution_id = :institution)
-ORDER BY (m.status = 'active') DESC, (p.institution_id = :institution) DESC, m.id LIMIT 1
-""")
+_PROGRAMME = """
+(SELECT m.programme_id FROM memorandum m JOIN memorandum_party p ON p.memorandum_id = m.id AND p.side = 'requesting'
+ WHERE p.institution_id = role_grant.institution_id
+    OR p.institution_id IN (SELECT network_id FROM membership WHERE institution_id = role_grant.institution_id)
+ ORDER BY (m.status = 'active') DESC, (p.institution_id = role_grant.institution_id) DESC, m.id LIMIT 1)"""
+_GRANTS = (
+    sa.select(
+        tables.Person,
+        col(tables.RoleGrant.institution_id),
+        col(tables.RoleGrant.department),
+        sa.literal_column(_PROGRAMME, sa.Uuid).label("programme_id"),
+    )
+    .join(tables.RoleGrant, col(tables.RoleGrant.person_id) == col(tables.Person.id))
+    .where(col(tables.Person.id) == sa.bindparam("clinician"), col(tables.Person.state) == "active")
+    .where(col(tables.RoleGrant.role) == "clinician")
+    .where(col(tables.RoleGrant.institution_id) == sa.any_(sa.bindparam("places", type_=ARRAY(PG_UUID))))
+    .order_by(col(tables.RoleGrant.id))
+)
 
 
 def _check_windows(w: Work, windows: Sequence[tuple[datetime, datetime]]) -> None:
@@ -190,7 +197,7 @@ async def _open(w: Work, consultation: tables.Consultation, given: Consent) -> N
     consultation.alert_at = policy.alert_at(book.policy, consultation.priority, w.now)
     bookings.tell_consultation(w, "consultation.opened", consultation)
     await notices.request_filed(w, consultation)
-    await offers.make_wave(w, consultation)
+    await offers.first_wave(w, consultation, book)
 
 
 async def cancel(
@@ -321,6 +328,14 @@ async def read(w: Work, consultation_id: UUID) -> View:
 async def view(w: Work, row: tables.Consultation) -> View:
     """Give the row to who changed it; the question only if they (still) are of the case's people."""
     return (await views(w, [row], {row.id: await access.read_case_text(w, row)}))[0]
+
+
+def filed(w: Work, row: tables.Consultation) -> View:
+    """Give the consultation to who has filed it in this unit of work: nothing is agreed on yet, the question is theirs.
+
+    Only the requesting side files requests, and it may read them (`access`); this reading is remembered like any.
+    """
+    return View(row, None, None, access.show_case_text(w, row))
 
 
 async def page(

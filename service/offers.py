@@ -61,24 +61,35 @@ async def make_wave(w: Work, consultation: tables.Consultation) -> None:
         consultation.next_wave_at = max(offer.answer_by for offer in waiting if offer.state == "pending")
         return
     book = await candidates.rulebook(w, consultation.programme_id)
-    pace = book.policy.pace(consultation.priority)
     but = {offer.mentor_id for offer in asked_before}
+    if not await _ask_next(w, consultation, book, but) and not waiting and consultation.state != "unmatched":
+        await _nobody_left(w, consultation, book)
+
+
+async def first_wave(w: Work, consultation: tables.Consultation, book: Rulebook) -> None:
+    """Ask the first mentors, or say that there are none: nobody was ever asked, as the consultation opens now."""
+    if not await _ask_next(w, consultation, book, ()):
+        await _nobody_left(w, consultation, book)
+
+
+async def _ask_next(w: Work, consultation: tables.Consultation, book: Rulebook, but: Collection[UUID]) -> bool:
+    """Ask a wave's number of mentors, without those in `but`; False when nobody is left."""
+    pace = book.policy.pace(consultation.priority)
     ranking, asked = await candidates.ranking(w, consultation, book, limit=pace.per_wave, but=but)
     if not ranking.candidates:
         # Somebody may become free again: look once a wave, until the consultation expires.
         consultation.next_wave_at = w.now + pace.wave
-        if not waiting and consultation.state != "unmatched":
-            await _nobody_left(w, consultation, book)
-        return
+        return False
     chosen = await _still_askable(w, consultation, ranking.candidates[: pace.per_wave])
     if not chosen:
         consultation.next_wave_at = w.now  # a moment later, by the sweep, among those who are left
-        return
+        return True
     consultation.waves += 1
     await notices.people(w, [consultation.clinician_id, *(candidate.mentor.person_id for candidate in chosen)])
     sent = [await _send(w, consultation, _in_time(w, asked, candidate, book), book) for candidate in chosen]
     consultation.next_wave_at = max(offer.answer_by for offer in sent)
     _become_offered(w, consultation, sent[0].memorandum_id)
+    return True
 
 
 async def _still_askable(

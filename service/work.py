@@ -131,6 +131,10 @@ class Work:
             kept.update((getattr(row, _key(kind).key), row) for row in found)
         return {row_id: kept[row_id] for row_id in wanted if row_id in kept}
 
+    def keep(self, row: SQLModel) -> None:
+        """Let `read` know a row that was read with others."""
+        self.kept.setdefault(type(row), {})[getattr(row, _key(type(row)).key)] = row
+
     async def lock_people(self, people: Iterable[UUID]) -> None:
         """Hold each person's advisory lock until the end, in sorted order: unsorted, overlapping inserts deadlock."""
         wanted = set(people)
