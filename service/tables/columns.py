@@ -48,10 +48,20 @@ def index(
     )
 
 
+# Not `list` and `dict` themselves: pydantic reads a factory's signature for each row, and that of a built-in is text to
+# be parsed, which took longer than the rest of the row.
+def _nothing() -> list[Any]:
+    return []
+
+
+def _no_names() -> dict[str, Any]:
+    return {}
+
+
 def texts() -> Any:  # noqa: ANN401 - SQLModel's Field is Any
     """Hold a list of texts."""
     return Field(
-        default_factory=list,
+        default_factory=_nothing,
         sa_type=ARRAY(Text),
         sa_column_kwargs={"server_default": text("'{}'")},
     )
@@ -60,7 +70,7 @@ def texts() -> Any:  # noqa: ANN401 - SQLModel's Field is Any
 def ids() -> Any:  # noqa: ANN401
     """Hold a list of ids."""
     return Field(
-        default_factory=list,
+        default_factory=_nothing,
         sa_type=ARRAY(PG_UUID(as_uuid=True)),
         sa_column_kwargs={"server_default": text("'{}'")},
     )
@@ -69,7 +79,7 @@ def ids() -> Any:  # noqa: ANN401
 def instants() -> Any:  # noqa: ANN401
     """Hold a list of instants."""
     return Field(
-        default_factory=list,
+        default_factory=_nothing,
         sa_type=ARRAY(TIMESTAMP(timezone=True)),
         sa_column_kwargs={"server_default": text("'{}'")},
     )
@@ -78,7 +88,7 @@ def instants() -> Any:  # noqa: ANN401
 def json_object() -> Any:  # noqa: ANN401
     """Hold a JSON object, empty unless set."""
     return Field(
-        default_factory=dict,
+        default_factory=_no_names,
         sa_type=JSONB,
         sa_column_kwargs={"server_default": text("'{}'")},
     )
