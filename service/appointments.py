@@ -18,6 +18,7 @@ from service import (
     audit,
     bookings,
     deidentification,
+    deliveries,
     errors,
     events,
     notices,
@@ -318,7 +319,7 @@ class Invitation:
     values: Mapping[str, Any]
     people: Mapping[str, tuple[str, str, str]]
     locale: str
-    join: tables.Link | None
+    join: deliveries.Link | None
 
 
 async def invitation(w: Work, appointment_id: UUID) -> Invitation:
@@ -334,7 +335,7 @@ async def invitation(w: Work, appointment_id: UUID) -> Invitation:
     status = {"pending": "TENTATIVE", "booked": "CONFIRMED", "fulfilled": "CONFIRMED"}.get(row.status, "CANCELLED")
     join = notices.join_link(w, row, me) if is_on else None
     if join:
-        w.add(join)
+        deliveries.put_link(w, join)
     return Invitation(
         notices.calendar_of(row, seen.participants, "REQUEST" if is_on else "CANCEL", status),
         await notices.values_of(w, consultation, row, seen.participants),

@@ -7,7 +7,7 @@ worker that died loses nothing and a late one cannot overwrite its successor: se
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -25,23 +25,41 @@ BOUNCED = "bounced"
 """The mail that tells of a mail that was refused for good."""
 
 
+class Link(NamedTuple):
+    """What a button of a mail does, for one person: a row of `tables.Link`, recorded with its mail or by `put_link`."""
+
+    id: UUID
+    person_id: UUID
+    purpose: str
+    expires_at: datetime
+    created_at: datetime
+    subject_id: UUID | None = None
+    starts_at: datetime | None = None
+    opens_at: datetime | None = None
+
+
+def put_link(w: Work, link: Link) -> None:
+    """Record the link: its token counts once this is committed."""
+    w.write(tables.Link, link._asdict())
+
+
 async def mail(  # noqa: PLR0913 - what a mail is made of, each by name
     w: Work,
     *,
     template: str,
     person: tables.Person,
     values: Mapping[str, Any],
-    links: Mapping[str, tables.Link] | None = None,
-    event: tables.Event | None = None,
+    links: Mapping[str, Link] | None = None,
     calendar: Mapping[str, Any] | None = None,
     appointment: tables.Appointment | None = None,
     useless_after: datetime | None = None,
-) -> tables.Delivery:
-    """Have a mail sent to the person; every value is settled now, tokens are derived when it is rendered.
+) -> UUID:
+    """Have a mail sent to the person; every value is settled now, tokens are derived when it is rendered. Gives its id.
 
     `values` and `calendar` hold ids, codes, times and counts only: no case text, no address.
     """
-    w.add(*(links or {}).values())
+    for link in (links or {}).values():
+        put_link(w, link)
     payload = {
         "template": template,
         "locale": person.locale,
@@ -51,21 +69,21 @@ async def mail(  # noqa: PLR0913 - what a mail is made of, each by name
     }
     if calendar:
         payload["calendar"] = dict(calendar)
-    row = tables.Delivery(
-        id=clock.new_id(),
-        kind="mail",
-        event_id=event.id if event else None,
-        person_id=person.id,
-        appointment_id=appointment.id if appointment else None,
-        sequence=appointment.sequence if appointment else None,
-        payload=payload,
-        next_attempt_at=w.now,
-        useless_after=useless_after,
-        created_at=w.now,
-    )
-    w.add(row)
-    w.jobs.append((row.id, 0))
-    return row
+    row_id = clock.new_id()
+    row = {
+        "id": row_id,
+        "kind": "mail",
+        "person_id": person.id,
+        "appointment_id": appointment.id if appointment else None,
+        "sequence": appointment.sequence if appointment else None,
+        "payload": payload,
+        "next_attempt_at": w.now,
+        "useless_after": useless_after,
+        "created_at": w.now,
+    }
+    w.write(tables.Delivery, row)
+    w.jobs.append((row_id, 0))
+    return row_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,13 @@ class Audience:
     person_ids: tuple[UUID, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event that will be there when the unit of work is committed."""
+
+    id: UUID
+
+
 def instant(at: datetime) -> str:
     """Write an instant as RFC 3339 in UTC, to the second."""
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -96,7 +103,7 @@ def record(  # noqa: PLR0913 - the payload's fields, each by name
     consultation_id: UUID | None = None,
     starts_at: datetime | None = None,
     corrects: UUID | None = None,
-) -> tables.Event:
+) -> Recorded:
     """Tell of one change of `subject`; a subject without a row of versions (a session, an advice) is at version 1."""
     if type_ not in TYPES:
         raise ValueError(type_)
@@ -116,21 +123,21 @@ def record(  # noqa: PLR0913 - the payload's fields, each by name
     links = _LINKS[type_.partition(".")[0]]
     data["links"] = {name: path.format(**data) for name, path in links.items()}
     row_id = clock.new_id()
-    event = tables.Event(
-        id=row_id,
-        type=type_,
-        subject_id=subject_id,
-        subject_version=version,
-        programme_id=audience.programme_id,
-        memorandum_id=audience.memorandum_id,
-        institution_ids=_unique(audience.institution_ids),
-        person_ids=_unique(audience.person_ids),
-        occurred_at=w.now,
-        body=body(type_, w.now, data),
-    )
-    w.add(event)
+    values = {
+        "id": row_id,
+        "type": type_,
+        "subject_id": subject_id,
+        "subject_version": version,
+        "programme_id": audience.programme_id,
+        "memorandum_id": audience.memorandum_id,
+        "institution_ids": _unique(audience.institution_ids),
+        "person_ids": _unique(audience.person_ids),
+        "occurred_at": w.now,
+        "body": body(type_, w.now, data),
+    }
+    w.write(tables.Event, values)
     w.told.append(row_id)
-    return event
+    return Recorded(row_id)
 
 
 def body(type_: str, at: datetime, data: Mapping[str, object]) -> str:

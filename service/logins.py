@@ -117,7 +117,7 @@ async def mail_link(w: Work, email: str) -> None:
         await deliveries.mail(
             w, template=SIGN_IN, person=row.Person, values={}, links={SIGN_IN: link}, useless_after=link.expires_at
         )
-        await w.flush()
+        await w.finish()
         await queue.put(w.session, w.jobs)
         w.jobs.clear()
         if not row.is_theirs or row.open_links >= OPEN_LINKS:
@@ -127,7 +127,7 @@ async def mail_link(w: Work, email: str) -> None:
 async def link_token(w: Work, email: str, life: timedelta) -> str:
     """Give the token of a sign-in link of the person with this address, without a mail; raises NotFound."""
     link = _link(w, await person_with(w, email), life)
-    w.add(link)
+    deliveries.put_link(w, link)
     return w.keys.link_token(link.id, SIGN_IN)
 
 
@@ -264,8 +264,8 @@ def _who_signs_in() -> tuple[sa.ColumnElement[bool], ...]:
     return col(person.state) == "active", col(person.kind) == "person", col(person.is_vouched_for).is_(True)
 
 
-def _link(w: Work, person_id: UUID, life: timedelta) -> tables.Link:
-    return tables.Link(
+def _link(w: Work, person_id: UUID, life: timedelta) -> deliveries.Link:
+    return deliveries.Link(
         id=clock.new_id(), person_id=person_id, purpose=SIGN_IN, expires_at=w.now + life, created_at=w.now
     )
 

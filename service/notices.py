@@ -88,8 +88,8 @@ def _link(
     *,
     starts_at: datetime | None = None,
     opens_at: datetime | None = None,
-) -> tables.Link:
-    return tables.Link(
+) -> deliveries.Link:
+    return deliveries.Link(
         id=clock.new_id(),
         person_id=person_id,
         purpose=purpose,
@@ -103,7 +103,7 @@ def _link(
 
 def _choices(
     w: Work, name: str, person: UUID, purpose: str, subject: UUID, starts: Sequence[datetime], until: datetime
-) -> dict[str, tables.Link]:
+) -> dict[str, deliveries.Link]:
     return {
         f"{name}_{number}": _link(w, person, purpose, subject, until, starts_at=start)
         for number, start in enumerate(starts, 1)
@@ -337,7 +337,7 @@ def calendar_of(
     }
 
 
-def join_link(w: Work, appointment: tables.Appointment, person_id: UUID) -> tables.Link:
+def join_link(w: Work, appointment: tables.Appointment, person_id: UUID) -> deliveries.Link:
     """Make the link that opens the room for one person, from ten minutes before until an hour after."""
     return _link(
         w,

@@ -84,6 +84,7 @@ class Work:
     told: list[UUID] = field(default_factory=list)  # events whose webhooks become rows when this commits
 
     pending: list[SQLModel] = field(default_factory=list)  # rows to insert at the next flush
+    written: dict[type[SQLModel], list[Mapping[str, object]]] = field(default_factory=dict)  # to insert at the end
     kept: dict[type[SQLModel], dict[object, SQLModel]] = field(default_factory=dict)  # what `read` has read
     locked: set[UUID] = field(default_factory=set)  # people
     is_bulk: bool = False  # thousands of rows: inserted at once, and not followed afterwards
@@ -92,14 +93,31 @@ class Work:
         """Have the rows inserted before the next statement."""
         self.pending.extend(rows)
 
+    def write(self, kind: type[SQLModel], values: Mapping[str, object]) -> None:
+        """Have a row inserted at the end, with all others of its table: for what nothing here reads again or changes.
+
+        Such rows are many, and a tracked object is ten times the work. All of a table have the same names.
+        """
+        self.written.setdefault(kind, []).append(values)
+
     async def flush(self) -> None:
         """Send what was added and changed: in the order of the foreign keys, which the session alone does not know."""
         if self.pending or self.session.dirty or self.session.deleted:
             await self.session.run_sync(self._send)
 
+    async def finish(self) -> None:
+        """Send everything, what was only written too."""
+        await self.flush()
+        written, self.written = self.written, {}
+        for kind in sorted(written, key=_place):
+            connection = await self.session.connection()
+            into = sa.inspect(kind).local_table  # by the class, rows with and without a value would go one by one
+            for first in range(0, len(written[kind]), _AT_ONCE):
+                await connection.execute(sa.insert(into), written[kind][first : first + _AT_ONCE])
+
     def _send(self, session: Session) -> None:
-        pending, self.pending = sorted(self.pending, key=_place), []
-        for _, rows in itertools.groupby(pending, key=_place):
+        pending, self.pending = sorted(self.pending, key=_place_of), []
+        for _, rows in itertools.groupby(pending, key=_place_of):
             if self.is_bulk:
                 _insert(session, list(rows))
                 continue
@@ -185,7 +203,7 @@ class Database:
         """Open a transaction that commits when the block ends and rolls back when it raises."""
         async with self._open(self.engine, actor, request_id) as w:
             yield w
-            await w.flush()
+            await w.finish()
             await fanout.put(w.session, w.told, w.now)
             await queue.put(w.session, w.jobs)
 
@@ -253,8 +271,12 @@ def _insert(session: Session, rows: Sequence[SQLModel]) -> None:
         session.connection().execute(sa.insert(type(rows[0])), values)
 
 
-def _place(row: SQLModel) -> int:
-    return _ORDER[str(type(row).__tablename__)]
+def _place_of(row: SQLModel) -> int:
+    return _place(type(row))
+
+
+def _place(kind: type[SQLModel]) -> int:
+    return _ORDER[str(kind.__tablename__)]
 
 
 def _translated(error: DBAPIError) -> Exception:

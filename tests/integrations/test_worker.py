@@ -71,17 +71,17 @@ async def receipts(scene: flow.Scene, count: int) -> list[str]:
     made = []
     for _ in range(count):
         async with scene.world.database.work(actor.TIMER) as w:
-            row = await deliveries.mail(
+            row_id = await deliveries.mail(
                 w, template="sign_in", person=scene.people["clinician"], values={}, links=_link(w, scene)
             )
-            made.append(str(row.id))
+            made.append(str(row_id))
     return made
 
 
-def _link(w: Any, scene: flow.Scene) -> dict[str, tables.Link]:  # noqa: ANN401 - a unit of work
+def _link(w: Any, scene: flow.Scene) -> dict[str, deliveries.Link]:  # noqa: ANN401 - a unit of work
     person = scene.people["clinician"].id
     until = w.now + timedelta(days=1)
-    row = tables.Link(id=clock.new_id(), person_id=person, purpose="sign_in", expires_at=until, created_at=w.now)
+    row = deliveries.Link(id=clock.new_id(), person_id=person, purpose="sign_in", expires_at=until, created_at=w.now)
     return {"sign_in": row}
 
 
