@@ -1,6 +1,6 @@
-"""The baseline of acceptances: exactly the SQL that an acceptance sends, sent by pgbench.
+"""The ceiling of acceptances and filings: exactly the SQL that each sends, sent by pgbench.
 
-One acceptance after the other is done in this process on a connection that is rolled back; what it sent is written
+One request after the other is answered in this process on a connection that is rolled back; what it sent is written
 down with its values in place, as scripts: pgbench then runs them for real, a client a script.
 """
 
@@ -21,8 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import Range
 
 from api import app
-from bench.data import ToAccept
-from bench.scratch import Site
+from bench.scratch import Site, Wanted
 from integrations import postgres
 from integrations.world import World
 from service import work
@@ -59,9 +58,8 @@ def in_place(statement: str, values: Sequence[object]) -> str:
     return _PARAMETER.sub(lambda found: literal(values[int(found.group(1)) - 1]), statement).strip()
 
 
-async def transcripts(site: Site, offers: Sequence[ToAccept]) -> list[str]:
-    """Accept each offer without it staying so, and give what each one sent, its transactions in place."""
-    token = {offer.mentor_id: await site.token_of(offer.mentor_id) for offer in offers}
+async def transcripts(site: Site, wanted: Sequence[Wanted]) -> list[str]:
+    """Have each request answered without it staying so, and give what each one sent, its transactions in place."""
     said: list[str] = []
 
     def hear(_c: Any, _k: Any, statement: str, values: Any, _x: Any, many: bool) -> None:  # noqa: ANN401, FBT001
@@ -83,14 +81,10 @@ async def transcripts(site: Site, offers: Sequence[ToAccept]) -> list[str]:
         for target, name, hearer in heard:
             sa.event.listen(target, name, hearer)
         async with httpx.AsyncClient(transport=transport, base_url="http://bench") as client:
-            for offer in offers:
+            for method, path, token, body in wanted:
                 said.clear()
-                answer = await client.post(
-                    f"/v1/offers/{offer.offer_id}/accept",
-                    json={"starts_at": offer.starts_at.isoformat()},
-                    headers={"Authorization": f"Bearer {token[offer.mentor_id]}"},
-                )
-                if answer.status_code != 200:
+                answer = await client.request(method, path, json=body, headers={"Authorization": f"Bearer {token}"})
+                if not answer.is_success:
                     raise RuntimeError(answer.text)
                 found.append(";\n".join(said) + ";\n")
         for target, name, hearer in heard:
@@ -100,7 +94,7 @@ async def transcripts(site: Site, offers: Sequence[ToAccept]) -> list[str]:
 
 
 def rate(site: Site, scripts: Sequence[str], clients: int) -> float:
-    """Run the scripts by pgbench, each client its share in a script of its own; gives acceptances a second."""
+    """Run the scripts by pgbench, each client its share in a script of its own; gives scripts a second."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         commands = []
         for number in range(clients):
