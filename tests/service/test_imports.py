@@ -28,7 +28,9 @@ async def load(w: Work, kind: str, *lines: str) -> Outcome:
     found = sheets.read(kind, "\n".join(lines))
     if found.faults:
         raise imports.Refused(found.faults)
-    return await imports.load(w, kind, found.rows, lambda _: None)
+    loaded = await imports.load(w, kind, found.rows, lambda _: None)
+    await w.finish()  # as the end of the transaction would
+    return loaded
 
 
 async def faults(w: Work, kind: str, *lines: str) -> list[Fault]:
