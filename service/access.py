@@ -161,13 +161,8 @@ async def read_case_text(w: Work, consultation: tables.Consultation) -> str | No
     """Give the question to the people of the case, and remember that it was read; None for everybody else."""
     if consultation.question is None or not await may_read_case_text(w, consultation):
         return None
-    return show_case_text(w, consultation)
-
-
-def show_case_text(w: Work, consultation: tables.Consultation) -> str | None:
-    """Give the question to somebody of whom it is known that they may read it, and remember that it was read."""
     audit.record(w, "read_case_text", "consultation", consultation.id)
-    return w.unseal(consultation.question, consultation.id)
+    return w.keys.decrypt(consultation.question, consultation.id)
 
 
 def case_text_read(actor: actors.Actor) -> Condition:

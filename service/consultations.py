@@ -12,7 +12,19 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import col
 
-from service import access, bookings, candidates, clock, deidentification, errors, notices, offers, paging, tables
+from service import (
+    access,
+    audit,
+    bookings,
+    candidates,
+    clock,
+    deidentification,
+    errors,
+    notices,
+    offers,
+    paging,
+    tables,
+)
 from service.deidentification import ConfirmedSpan
 from service.rules import availability, lifecycle, matching, policy, transfer
 from service.work import Work
@@ -335,7 +347,8 @@ def filed(w: Work, row: tables.Consultation) -> View:
 
     Only the requesting side files requests, and it may read them (`access`); this reading is remembered like any.
     """
-    return View(row, None, None, access.show_case_text(w, row))
+    audit.record(w, "read_case_text", "consultation", row.id)
+    return View(row, None, None, w.unseal(row.question, row.id))
 
 
 async def page(
