@@ -4,6 +4,7 @@ Lock order: consultation, offers, people, memorandum (architecture). Who may be 
 `rules.gate` and `rules.matching`; this loads, asks them, and writes.
 """
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -115,9 +116,7 @@ WHERE mentor_id = ANY(:mentors) AND sent_at > :since AND consultation_id <> :but
 
 async def _nobody_left(w: Work, consultation: tables.Consultation, book: Rulebook) -> None:
     ranking, _ = await candidates.ranking(w, consultation, book, near=True)
-    counts: dict[str, int] = {}
-    for reason in (reason for _, reasons in ranking.excluded for reason in reasons):
-        counts[reason.value] = counts.get(reason.value, 0) + 1
+    counts = Counter(reason.value for _, reasons in ranking.excluded for reason in reasons)
     bookings.step("consultation", consultation, "unmatched")
     bookings.tell_consultation(w, "consultation.unmatched", consultation)
     receivers = await notices.coordinators(w, [consultation.institution_id])
@@ -419,7 +418,5 @@ async def page(w: Work, *, after: UUID | None, limit: int, state: str | None = N
 
 async def views(w: Work, rows: Sequence[tables.Offer]) -> list[View]:
     """Give the offers with their consultations, in one query."""
-    kind = tables.Consultation
-    found = await w.sql(sa.select(kind).where(col(kind.id).in_({row.consultation_id for row in rows})))
-    known = {consultation.id: consultation for consultation in found.scalars()}
+    known = await w.read_all(tables.Consultation, [row.consultation_id for row in rows])
     return [View(row, known[row.consultation_id]) for row in rows]
