@@ -10,7 +10,7 @@ from api import bodies, deps, problems, shapes
 from api.appointments import AppointmentOut, appointment_out
 from api.offers import OfferOut, shown
 from api.transactional import Transactional
-from service import access, advice, appointments, consultations, errors, events, offers, tables
+from service import access, advice, appointments, by_hand, consultations, errors, events, tables
 from service.rules import availability, matching
 
 router = APIRouter(route_class=Transactional, tags=["Consultations"])
@@ -337,7 +337,7 @@ async def ask(consultation_id: shapes.Id, body: OfferIn, w: deps.W, response: Re
     On a scheduled consultation the acceptance replaces the mentor: the appointment keeps its id.
     """
     override = (body.override.rule, body.override.reason) if body.override else None
-    offer = await offers.choose(
+    offer = await by_hand.choose(
         w, consultation_id, body.mentor_id, body.starts, override, shapes.confirmed(body.confirmed_spans)
     )
     response.headers["Location"] = f"/v1/offers/{offer.id}"
@@ -353,7 +353,7 @@ async def ask(consultation_id: shapes.Id, body: OfferIn, w: deps.W, response: Re
 )
 async def hold(consultation_id: shapes.Id, body: HoldIn, w: deps.W, response: Response) -> AppointmentOut:
     """Hold a time for 15 minutes while the mentor is asked; accepting within them books it."""
-    row = await offers.hold(w, consultation_id, body.mentor_id, body.starts_at)
+    row = await by_hand.hold(w, consultation_id, body.mentor_id, body.starts_at)
     await w.flush()
     response.headers["Location"] = f"/v1/appointments/{row.id}"
     return appointment_out(await appointments.read(w, row.id), response)

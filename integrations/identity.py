@@ -23,6 +23,7 @@ SIGNATURES = {"ES256": 64, "ES384": 96, "RS256": None, "RS384": None}
 """The algorithms of assertions, and how long a signature is; that of RSA is as long as its key."""
 _ALGORITHM = "ES256"
 _ASSERTION_TYPES = (None, "JWT", "client-authentication+jwt")
+_MOST_BRACKETS = 32
 _MOST_BYTES = 8 * 1024
 _MOST_ID = 255
 _SEGMENTS = 3
@@ -165,6 +166,8 @@ def _decoded(segment: str) -> bytes:
 
 
 def _object(raw: bytes) -> dict[str, Any]:
+    if raw.count(b"{") + raw.count(b"[") > _MOST_BRACKETS:  # a parser's own bound is another in each version of Python
+        _refuse("nested too deep")
     value = json.loads(
         raw.decode("utf-8"), object_pairs_hook=_without_twins, parse_constant=_refuse, parse_float=_refuse
     )

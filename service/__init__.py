@@ -16,8 +16,8 @@ fails the build otherwise, and when a module has no place). Those on one line do
     consultations        filed, consented, withdrawn       advice            the written answer
     sessions             what happened, logged and corrected
     appointments         move, call off, no-show, join
-    answers              accept, decline, counter: the first acceptance wins
-    offers               whom to ask: waves, by hand, with a time held
+    answers              accept, decline, counter          by_hand           one mentor is asked, a time is held
+    offers               whom to ask, in waves; what lapses
     admission            the gate, asked inside the transaction of each step
     candidates           rows -> the plain values that the rules read
     mentors              profile, hours, bookable slots

@@ -1,4 +1,4 @@
-"""Asking mentors: in waves, by hand, with a time held; and the gate that every later step asks again.
+"""Asking mentors in waves, and what becomes of an offer that nobody answers.
 
 Lock order: consultation, offers, people, memorandum (architecture). Who may be asked and when is decided by
 `rules.gate` and `rules.matching`; this loads, asks them, and writes.
@@ -17,22 +17,16 @@ from sqlmodel import col
 
 from service import (
     access,
-    admission,
-    audit,
     bookings,
     candidates,
     clock,
-    deidentification,
-    errors,
     events,
     notices,
     paging,
     tables,
 )
-from service.deidentification import ConfirmedSpan
 from service.rules import lifecycle, matching, policy
 from service.rules.case import Case, Mentor, Rulebook
-from service.rules.gate import Refusal
 from service.work import Work
 
 _WEEK = timedelta(days=7)
@@ -87,9 +81,9 @@ async def _ask_next(w: Work, consultation: tables.Consultation, book: Rulebook, 
         return True
     consultation.waves += 1
     await notices.people(w, [consultation.clinician_id, *(candidate.mentor.person_id for candidate in chosen)])
-    sent = [await _send(w, consultation, _in_time(w, asked, candidate, book), book) for candidate in chosen]
+    sent = [await send(w, consultation, _in_time(w, asked, candidate, book), book) for candidate in chosen]
     consultation.next_wave_at = max(offer.answer_by for offer in sent)
-    _become_offered(w, consultation, sent[0].memorandum_id)
+    become_offered(w, consultation, sent[0].memorandum_id)
     return True
 
 
@@ -123,13 +117,15 @@ async def _nobody_left(w: Work, consultation: tables.Consultation, book: Ruleboo
     await notices.to_people(w, "unmatched", consultation, receivers, counts=counts)
 
 
-def _become_offered(w: Work, consultation: tables.Consultation, memorandum_id: UUID) -> None:
+def become_offered(w: Work, consultation: tables.Consultation, memorandum_id: UUID) -> None:
+    """Somebody is asked now; nothing if somebody was already."""
     if consultation.state in {"open", "unmatched"}:
         bookings.step("consultation", consultation, "offered")
         bookings.tell_consultation(w, "consultation.offered", consultation, memorandum_id)
 
 
-def _answer_by(w: Work, priority: str, due: datetime, mentor: Mentor, book: Rulebook, *, knows_case: bool) -> datetime:
+def deadline(w: Work, priority: str, due: datetime, mentor: Mentor, book: Rulebook, *, knows_case: bool) -> datetime:
+    """Give until when the mentor may answer an offer that is sent now."""
     return policy.answer_by(
         book.policy, priority, w.now, due, mentor.zone, mentor.working_weekdays, known_case=knows_case
     )
@@ -139,16 +135,16 @@ def _in_time(w: Work, asked: Case, candidate: matching.Candidate, book: Rulebook
     """Give the candidate with proposals that leave time to answer (decision 0023), where there are such times."""
     if not candidate.starts:
         return candidate
-    answer_by = _answer_by(
+    answer_by = deadline(
         w, asked.priority, asked.answer_due_at, candidate.mentor, book, knows_case=candidate.knows_case
     )
     if candidate.starts[0] >= min(answer_by, w.now + _TO_ANSWER) and candidate.starts[-1] >= answer_by:
         return candidate
     free = matching.propose(asked, candidate.mentor, w.now, book)
-    return replace(candidate, starts=_proposals(w.now, free, answer_by, asked.zone, candidate.mentor.zone))
+    return replace(candidate, starts=proposals(w.now, free, answer_by, asked.zone, candidate.mentor.zone))
 
 
-def _proposals(
+def proposals(
     now: datetime, free: Sequence[datetime], answer_by: datetime, zone: str, mentor_zone: str
 ) -> tuple[datetime, ...]:
     """Pick up to three of the starts: each can be taken for half an hour or until `answer_by`, and one until then."""
@@ -158,7 +154,7 @@ def _proposals(
     return (*chosen[:-1], lasting) if lasting and chosen[-1] < answer_by else chosen
 
 
-async def _send(
+async def send(
     w: Work,
     consultation: tables.Consultation,
     candidate: matching.Candidate,
@@ -166,6 +162,7 @@ async def _send(
     override: tuple[str, str] | None = None,
     until: datetime | None = None,
 ) -> tables.Offer:
+    """Ask the candidate, by mail and event; they may answer until the usual time, and at least `until`."""
     due = consultation.answer_due_at or w.now
     kind = consultation.mode
     if kind == "either" and not candidate.starts:
@@ -187,7 +184,7 @@ async def _send(
         sent_at=w.now,
         answer_by=max(
             until or w.now,
-            _answer_by(w, consultation.priority, due, candidate.mentor, book, knows_case=candidate.knows_case),
+            deadline(w, consultation.priority, due, candidate.mentor, book, knows_case=candidate.knows_case),
         ),
         terms={"score": candidate.score, **candidate.terms},
         override_rule=override[0] if override else None,
@@ -234,11 +231,12 @@ async def expire(w: Work, offer_id: UUID) -> None:
     all_offers = await of_consultation(w, consultation.id)
     offer = next(offer for offer in all_offers if offer.id == offer_id)
     if lifecycle.expire(offer.state, offer.answer_by, w.now) != offer.state:
-        await _expired(w, consultation, offer)
+        await lapsed(w, consultation, offer)
         hurry(w, consultation, all_offers)
 
 
-async def _expired(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:
+async def lapsed(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:
+    """Nobody answered this offer in time; its mentor is told."""
     offer.state = "expired"
     tell(w, "offer.expired", consultation, offer)
     mentors = await notices.people(w, [offer.mentor_id])
@@ -258,141 +256,6 @@ async def reopen(w: Work, consultation: tables.Consultation, all_offers: Sequenc
     consultation.advice_due_at, consultation.is_advice_overdue_told = None, False
     consultation.next_wave_at = w.now
     bookings.tell_consultation(w, "consultation.opened", consultation)
-
-
-async def choose(
-    w: Work,
-    consultation_id: UUID,
-    mentor_id: UUID,
-    starts: Sequence[datetime] | None,
-    override: tuple[str, str] | None,
-    confirmed: Collection[ConfirmedSpan] = (),
-) -> tables.Offer:
-    """The requesting side's coordinator asks this mentor; the gate holds, but for the rule overridden with a reason."""
-    consultation = await access.visible_consultation(w, consultation_id)
-    access.requires_at(w, consultation.institution_id, "coordinator")
-    consultation = await bookings.lock_consultation(w, consultation_id)
-    all_offers = await of_consultation(w, consultation_id)
-    if override:
-        deidentification.check(w, {"override/reason": override[1]}, confirmed)
-    offer = await _ask_by_hand(w, consultation, all_offers, mentor_id, starts, override)
-    if override:
-        audit.record(w, "override_rule", "offer", offer.id, rule=override[0])
-    return offer
-
-
-async def _ask_by_hand(
-    w: Work,
-    consultation: tables.Consultation,
-    all_offers: Sequence[tables.Offer],
-    mentor_id: UUID,
-    starts: Sequence[datetime] | None,
-    override: tuple[str, str] | None,
-    until: datetime | None = None,
-) -> tables.Offer:
-    if consultation.state == "scheduled" and consultation.advice_due_at and consultation.advice_due_at <= w.now:
-        await reopen(w, consultation, all_offers)
-    if consultation.state not in {*lifecycle.SEEKING, "scheduled"} or consultation.advice_due_at:
-        raise errors.IllegalTransition("consultation", consultation.state, "offered")
-    own = await bookings.live(w, consultation.id)
-    await w.lock_people([mentor_id])  # so that their offers of the week are all in sight
-    known = await admission.facts(w, consultation, mentor_id, but_appointment=own.id if own else None)
-    overrides = [override[0]] if override else []
-    free = matching.propose(known.asked, known.mentor, w.now, known.book, overrides)
-    answer_by = _answer_by(
-        w, consultation.priority, known.asked.answer_due_at, known.mentor, known.book, knows_case=False
-    )
-    picked = _proposals(w.now, free, answer_by, known.asked.zone, known.mentor.zone)
-    chosen = tuple(starts) if starts else picked
-    is_live = consultation.mode != "written" and bool(chosen)
-    if not is_live and consultation.mode == "live":
-        raise errors.GateRefused([Refusal.DEADLINE_UNREACHABLE.value])
-    links = [
-        admission.gate_at(w, known, start, overrides, is_asking=True) for start in (chosen if is_live else (None,))
-    ]
-    if starts and not set(starts) <= set(free):
-        raise errors.TimeNotBookable("/starts", "one of these times is not bookable")
-    candidate = matching.Candidate(
-        mentor=known.mentor,
-        score=0.0,
-        terms={},
-        link=links[0],
-        is_live=is_live,
-        knows_case=False,
-        earliest=chosen[0] if is_live else w.now,
-        starts=chosen,
-    )
-    consultation.waves += 1
-    offer = await _send(w, consultation, candidate, known.book, override, until)
-    if consultation.state != "scheduled":
-        consultation.next_wave_at = max(offer.answer_by, consultation.next_wave_at or offer.answer_by)
-        _become_offered(w, consultation, offer.memorandum_id)
-    return offer
-
-
-async def hold(w: Work, consultation_id: UUID, mentor_id: UUID, starts_at: datetime) -> tables.Appointment:
-    """The requesting side's coordinator holds a bookable time, and asks the mentor for it if nobody has yet.
-
-    Until the hold ends, at the latest when what is held begins, the mentor's offer can take it (decision 0022).
-    """
-    consultation = await access.visible_consultation(w, consultation_id)
-    access.requires_at(w, consultation.institution_id, "coordinator")
-    consultation = await bookings.lock_consultation(w, consultation_id)
-    all_offers = await of_consultation(w, consultation_id)
-    if consultation.state not in lifecycle.SEEKING or consultation.mode == "written":
-        raise errors.IllegalTransition("consultation", consultation.state, "held")
-    if starts_at <= w.now:
-        raise errors.TimeNotBookable("/starts_at", "this time lies behind us")
-    held = await bookings.live(w, consultation.id)
-    if held and held.held_until and held.held_until > w.now:
-        raise errors.Exists("A time is held for this consultation: release it first.", held.id)
-    await bookings.lock_everybody(w, consultation, held, mentor_id)
-    if held:
-        await bookings.release(w, consultation, held, "hold_expired")
-    await admission.must_be_bookable(w, consultation, mentor_id, starts_at, None)
-    book = await candidates.rulebook(w, consultation.programme_id)
-    until = min(w.now + book.policy.hold, starts_at)
-    offer = await _ask_for(w, consultation, all_offers, mentor_id, starts_at, until)
-    link = await admission.gate_with_budget(w, consultation, offer, starts_at)
-    appointment = await bookings.create(
-        w,
-        consultation,
-        mentor_id=mentor_id,
-        mentor_institution_id=offer.institution_id,
-        offer=None,
-        link=link,
-        starts_at=starts_at,
-        held_until=until,
-    )
-    await bookings.tell(w, "appointment.held", consultation, appointment)
-    await notices.invited(w, "held", consultation, appointment)
-    return appointment
-
-
-async def _ask_for(
-    w: Work,
-    consultation: tables.Consultation,
-    all_offers: Sequence[tables.Offer],
-    mentor_id: UUID,
-    starts_at: datetime,
-    until: datetime,
-) -> tables.Offer:
-    """Have an open offer by which the mentor can take this time until then; they are told of what is new in it."""
-    offer = next((offer for offer in all_offers if offer.mentor_id == mentor_id and offer.state == "pending"), None)
-    if offer and offer.answer_by <= w.now:  # over, whether or not the sweep has run
-        await _expired(w, consultation, offer)
-        offer = None
-    if offer is None:
-        return await _ask_by_hand(w, consultation, all_offers, mentor_id, [starts_at], None, until)
-    if starts_at in offer.starts and until <= offer.answer_by:
-        return offer
-    before = offer.answer_by
-    offer.kind = "either" if offer.kind == "written" else offer.kind
-    offer.starts = sorted({*(start for start in offer.starts if start > w.now), starts_at})
-    offer.answer_by = max(before, until)
-    w.touch(offer)
-    await notices.offer_widened(w, consultation, offer, before)
-    return offer
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ _ERASURE = (
     ),
     (
         "UPDATE person SET email = 'erased-' || :text || '@erased.invalid', display_name = '-',"
-        " locale = 'en', zone = 'UTC', state = 'disabled', version = version + 1 WHERE id = :id"
+        " locale = 'en', zone = 'UTC', state = 'disabled', mail_refused_at = NULL, version = version + 1 WHERE id = :id"
     ),
 )
 

@@ -19,7 +19,7 @@ from world import TestClock
 JSON = dict[str, Any]
 
 
-async def somebody(world: World, **fields: object) -> tables.Person:
+async def somebody(world: World, **fields: Any) -> tables.Person:  # noqa: ANN401 - a column's
     async with world.database.work(actor.TIMER) as w:
         return await build.clinician(w, await build.institution(w), **fields)
 

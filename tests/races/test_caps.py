@@ -46,4 +46,5 @@ async def test_a_mentor_chosen_by_hand_many_times_at_once_is_asked_no_more_often
         *(scene.client.post(f"/v1/consultations/{case.id}/offers", json=body, headers=headers) for case in made)
     )
     assert sorted(answer.status_code for answer in answers) == [201, *[403] * 7]
+    assert all(answer.json()["reasons"] == ["mentor_full"] for answer in answers if answer.status_code == 403)
     assert await asked_most(scene) == 1

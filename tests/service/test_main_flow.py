@@ -15,10 +15,10 @@ from service import (
     advice,
     answers,
     appointments,
+    by_hand,
     consultations,
     errors,
     memorandum_log,
-    offers,
     sessions,
     sweep,
     tables,
@@ -175,7 +175,7 @@ async def test_a_coordinator_holds_a_time_and_the_mentors_acceptance_books_it(sc
     asked = await scene.do(scene.clinician, consultations.request, scene.wish(priority="routine"))
     ranking, _, _ = await scene.do(scene.coordinator, consultations.candidates_of, asked.id)
     chosen = ranking.candidates[0]
-    held = await scene.do(scene.coordinator, offers.hold, asked.id, chosen.mentor.person_id, chosen.starts[0])
+    held = await scene.do(scene.coordinator, by_hand.hold, asked.id, chosen.mentor.person_id, chosen.starts[0])
     assert (held.status, held.sequence) == ("pending", 0)
     mentor = scene.mentor if chosen.mentor.person_id == scene.mentor.id else scene.rival
     (mine,) = await scene.rows("SELECT id FROM offer WHERE mentor_id = :m", m=mentor.id)
@@ -191,7 +191,7 @@ async def test_an_unused_hold_is_let_go_by_the_sweep(scene: Scene) -> None:
     asked = await scene.do(scene.clinician, consultations.request, scene.wish(priority="routine"))
     ranking, _, _ = await scene.do(scene.coordinator, consultations.candidates_of, asked.id)
     chosen = ranking.candidates[0]
-    held = await scene.do(scene.coordinator, offers.hold, asked.id, chosen.mentor.person_id, chosen.starts[0])
+    held = await scene.do(scene.coordinator, by_hand.hold, asked.id, chosen.mentor.person_id, chosen.starts[0])
     scene.clock.forward(minutes=15)
     await sweep.once(scene.world.database)
     (row,) = await scene.rows("SELECT status, cancel_reason FROM appointment WHERE id = :id", id=held.id)
@@ -204,7 +204,7 @@ async def test_another_mentor_takes_over_the_same_appointment(scene: Scene) -> N
     (mine,) = await scene.rows("SELECT id, mentor_id, starts FROM offer")
     first, second = (scene.mentor, scene.rival) if mine.mentor_id == scene.mentor.id else (scene.rival, scene.mentor)
     accepted = await scene.do(first, answers.accept, mine.id, mine.starts[0])
-    offer = await scene.do(scene.coordinator, offers.choose, asked.id, second.id, None, None)
+    offer = await scene.do(scene.coordinator, by_hand.choose, asked.id, second.id, None, None)
     replaced = await scene.do(second, answers.accept, offer.id, offer.starts[0])
     assert replaced.appointment.id == accepted.appointment.id
     seats = await scene.rows("SELECT person_id FROM seat ORDER BY person_id")
@@ -281,7 +281,7 @@ async def test_overdue_advice_goes_to_the_coordinator_who_may_choose_another_men
     await sweep.once(scene.world.database)
     told = await scene.rows("SELECT person_id FROM delivery WHERE payload->>'template' = 'advice_overdue'")
     assert [row.person_id for row in told] == [scene.coordinator.id]
-    offer = await scene.do(scene.coordinator, offers.choose, asked.id, second.id, None, None)
+    offer = await scene.do(scene.coordinator, by_hand.choose, asked.id, second.id, None, None)
     accepted = await scene.do(second, answers.accept, offer.id, None)
     assert accepted.consultation.state == "scheduled"
 
@@ -293,7 +293,7 @@ async def test_a_time_that_somebody_else_has_is_taken_not_unbookable(scene: Scen
     second = await scene.do(scene.clinician, consultations.request, scene.wish())
     assert first.id != second.id
     with pytest.raises(errors.SlotTaken):
-        await scene.do(scene.coordinator, offers.hold, second.id, scene.rival.id, mine.starts[0])
+        await scene.do(scene.coordinator, by_hand.hold, second.id, scene.rival.id, mine.starts[0])
 
 
 async def test_a_narrower_consent_withdraws_the_offers_to_countries_it_no_longer_names(scene: Scene) -> None:
