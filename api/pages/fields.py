@@ -46,6 +46,10 @@ class Fields:
         """Give what was typed, to show it again."""
         return self.values.get(name, [""])[0]
 
+    def items(self, name: str) -> list[str]:
+        """Read a list that was typed with commas, in small letters."""
+        return [item.strip().lower() for item in self.typed(name).split(",") if item.strip()]
+
     def all(self, name: str) -> list[str]:
         """Give every value of the name."""
         return [value for value in self.values.get(name, []) if value]
@@ -148,8 +152,9 @@ def named(name: str, form: Fields, error: errors.PersonalDataFound) -> Tried:
     spans = [(str(span["field"]), int(span["start"]), int(span["end"])) for span in listed]
     shown = []
     for field in dict.fromkeys(field for field, _, _ in spans):
-        text, parts, at = form.typed(field), [], 0
-        for start, end in sorted((start, end) for name_, start, end in spans if name_ == field):
+        listed_in, _, number = field.partition("/")  # of a list, an item is named
+        text, parts, at = form.items(listed_in)[int(number)] if number else form.typed(field), [], 0
+        for start, end in sorted((start, end) for where, start, end in spans if where == field):
             parts += [(text[at:start], False), (text[max(at, start) : end], True)]
             at = max(at, end)
         shown.append((field, [*parts, (text[at:], False)]))

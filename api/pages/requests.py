@@ -100,7 +100,7 @@ def _windows(visit: frame.Visit, form: fields.Fields) -> tuple[tuple[datetime, d
 
 
 def _tags(form: fields.Fields) -> tuple[str, ...]:
-    tags = tuple(tag.strip().lower() for tag in form.typed("tags").split(",") if tag.strip())
+    tags = tuple(form.items("tags"))
     if len(tags) > MOST_TAGS or not all(_TAG.fullmatch(tag) for tag in tags):
         form.faults["tags"] = "bad_tags"
     return tags

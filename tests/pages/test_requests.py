@@ -140,6 +140,16 @@ async def test_what_may_name_a_patient_is_marked_and_may_be_confirmed(scene: Sce
     assert f'type="hidden" name="confirmed" value="{first}"' in half.text
 
 
+async def test_a_tag_that_may_name_a_patient_is_marked_too(scene: Scene) -> None:
+    async with scene.browser(scene.clinician) as browser:
+        shown = await send(browser, tags="epilepsy, 0501234567")
+        [span] = re.findall(r'type="checkbox" name="confirmed" value="([^"]+)"', shown.text)
+        confirmed = await send(browser, tags="epilepsy, 0501234567", confirmed=[span])
+
+    assert [shown.status_code, confirmed.status_code] == [422, 303]
+    assert "<mark>0501234567</mark>" in shown.text
+
+
 async def test_a_coordinator_files_for_a_clinician(scene: Scene) -> None:
     async with scene.browser(scene.coordinator) as browser:
         form = await browser.get("/consultations/new")
