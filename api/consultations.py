@@ -3,8 +3,7 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
-from pydantic import Field
-from pydantic_core import to_json
+from pydantic import Field, TypeAdapter
 
 from api import bodies, deps, problems, shapes
 from api.appointments import AppointmentOut, appointment_out
@@ -14,6 +13,8 @@ from service import access, advice, appointments, by_hand, consultations, errors
 from service.rules import availability, matching
 
 router = APIRouter(route_class=Transactional, tags=["Consultations"])
+
+_AS_IT_IS: TypeAdapter[dict[str, object]] = TypeAdapter(dict[str, object])
 
 Priority = Literal["routine", "urgent", "asap", "stat"]
 AgeBand = Literal["neonate", "infant", "child", "adolescent", "adult", "older"]
@@ -298,7 +299,7 @@ async def candidates(consultation_id: shapes.Id, w: deps.W) -> Response:
         "candidates": [_candidate(found, asked.zone) for found in ranking.candidates],
         "excluded": [{"mentor": mentor.person_id, "reasons": reasons} for mentor, reasons in ranking.excluded],
     }
-    return Response(to_json(answer), media_type="application/json")
+    return Response(_AS_IT_IS.dump_json(answer), media_type="application/json")
 
 
 def _candidate(found: matching.Candidate, requester_zone: str) -> dict[str, object]:
