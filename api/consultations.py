@@ -294,7 +294,7 @@ async def candidates(consultation_id: shapes.Id, w: deps.W) -> Response:
     """Rank who may and can answer, with every term; name who may not, with every reason."""
     ranking, asked, _ = await consultations.candidates_of(w, consultation_id)
     # Written as it is: a model of each of a thousand mentors took half of the answer's time.
-    answer = {
+    answer: dict[str, object] = {
         "weights": dict(ranking.weights),
         "candidates": [_candidate(found, asked.zone) for found in ranking.candidates],
         "excluded": [{"mentor": mentor.person_id, "reasons": reasons} for mentor, reasons in ranking.excluded],
