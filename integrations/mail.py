@@ -30,6 +30,7 @@ _DEADLINE_SECONDS = 15
 _GOODBYE_SECONDS = 1
 _IDLE_SECONDS = 5
 _HEADER_CHARACTERS = 76
+_POLICY = "5.7."  # RFC 3463: what may be sent and by whom; it says nothing about the mailbox
 _LAST_TEMPORARY_CODE = 499
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+")
 _ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+")
@@ -217,7 +218,7 @@ class SmtpOutbox:
             said = f"{refusal.code} {_without_addresses(refusal.message)}"
             if refusal.code <= _LAST_TEMPORARY_CODE:
                 return outcomes.Retry(None, said)
-            is_ours = isinstance(refusal, aiosmtplib.SMTPSenderRefused)
+            is_ours = isinstance(refusal, aiosmtplib.SMTPSenderRefused) or refusal.message.startswith(_POLICY)
             return outcomes.Unsendable(said) if is_ours else outcomes.Refused(said)
         except (aiosmtplib.SMTPException, OSError) as fault:
             return outcomes.Retry(None, f"{type(fault).__name__}: {_without_addresses(str(fault))}")

@@ -121,7 +121,9 @@ async def _requester(w: Work, wish: Wish) -> tuple[UUID, UUID, UUID, str | None]
     places = sorted(w.actor.institutions(role))
     if not places:
         raise errors.Forbidden
-    grants = (await w.ask(_GRANTS, {"clinician": clinician_id, "places": places})).all()
+    days, programmes = zip(*w.actor.days, strict=True) if w.actor.days else ((), ())
+    asked = {"clinician": clinician_id, "places": places, "days": days, "programmes": programmes}
+    grants = (await w.ask(_GRANTS, asked)).all()
     if not grants:
         raise errors.Invalid("/clinician_id", "not a clinician of your institution")
     grant = next((g for g in grants if g.department == wish.department), grants[0])
@@ -131,17 +133,26 @@ async def _requester(w: Work, wish: Wish) -> tuple[UUID, UUID, UUID, str | None]
     return grant.Person.id, grant.institution_id, grant.programme_id, wish.department or grant.department
 
 
-_PROGRAMME = """
-(SELECT m.programme_id FROM memorandum m JOIN memorandum_party p ON p.memorandum_id = m.id AND p.side = 'requesting'
- WHERE p.institution_id = role_grant.institution_id
-    OR p.institution_id IN (SELECT network_id FROM membership WHERE institution_id = role_grant.institution_id)
- ORDER BY (m.status = 'active') DESC, (p.institution_id = role_grant.institution_id) DESC, m.id LIMIT 1)"""
+# A network's memorandum counts while the institution belongs to the network, by the day of the programme.
+_PROGRAMME = (
+    sa.text("""
+SELECT m.programme_id FROM memorandum m JOIN memorandum_party p ON p.memorandum_id = m.id AND p.side = 'requesting'
+WHERE p.institution_id = role_grant.institution_id
+   OR EXISTS (SELECT 1 FROM membership s JOIN unnest(:days, :programmes) AS today (day, programme_id)
+              ON today.programme_id = m.programme_id AND s.from_on <= day AND (s.until_on IS NULL OR s.until_on > day)
+              WHERE s.institution_id = role_grant.institution_id AND s.network_id = p.institution_id)
+ORDER BY (m.status = 'active') DESC, (p.institution_id = role_grant.institution_id) DESC, m.id LIMIT 1
+""")
+    .bindparams(sa.bindparam("days", type_=ARRAY(sa.Date)), sa.bindparam("programmes", type_=ARRAY(PG_UUID)))
+    .columns(programme_id=sa.Uuid)
+    .scalar_subquery()
+)
 _GRANTS = (
     sa.select(
         tables.Person,
         col(tables.RoleGrant.institution_id),
         col(tables.RoleGrant.department),
-        sa.literal_column(_PROGRAMME, sa.Uuid).label("programme_id"),
+        _PROGRAMME.label("programme_id"),
     )
     .join(tables.RoleGrant, col(tables.RoleGrant.person_id) == col(tables.Person.id))
     .where(col(tables.Person.id) == sa.bindparam("clinician"), col(tables.Person.state) == "active")

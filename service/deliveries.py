@@ -152,6 +152,10 @@ _MARK = sa.text("""
 UPDATE person SET mail_refused_at = :now, version = version + 1
 WHERE id = :id AND email = :address AND mail_refused_at IS NULL RETURNING id
 """)
+_UNMARK = sa.text("""
+UPDATE person SET mail_refused_at = NULL, version = version + 1
+WHERE id = :id AND email = :address AND mail_refused_at IS NOT NULL
+""")
 _KEEPERS = sa.text("""
 SELECT DISTINCT keeper.id FROM role_grant theirs
 JOIN role_grant kept ON kept.institution_id = theirs.institution_id AND kept.role = 'coordinator'
@@ -189,6 +193,8 @@ async def settle(
     is_bounce = state == "refused" and not isinstance(outcome, outcomes.Unsendable)
     if settled and is_bounce and claimed.payload["template"] != BOUNCED:
         await _tell_bounced(w, settled.person_id, claimed)
+    elif settled and state == "delivered":
+        await w.sql(_UNMARK, {"id": settled.person_id, "address": (claimed.recipient or ("", ""))[1]})
 
 
 async def _tell_bounced(w: Work, person_id: UUID, claimed: Claim) -> None:

@@ -145,6 +145,7 @@ class Facts:
     """What the rows say of one mentor, whoever asks and whatever the time."""
 
     mark: int | None
+    read_at: datetime
     is_active: bool
     institution_id: UUID
     standing: tuple[Any, ...]  # the first fields of `Mentor`, up to and without `busy`
@@ -175,7 +176,7 @@ async def facts(w: Work, people: Collection[UUID], *, but_appointment: UUID | No
         "walls": w.now.replace(tzinfo=None),
     }
     rows = [_Row._make(row) for row in await w.sql(_FACTS, values)]
-    return {row.person_id: _facts(row) for row in rows}
+    return {row.person_id: _facts(row, w.now) for row in rows}
 
 
 async def of_institutions(
@@ -190,22 +191,27 @@ async def of_institutions(
         "now": w.now,
     }
     marked = list(await w.sql(_MARKS, values))
-    missing = [row[0] for row in marked if (kept := _kept.get(row[0])) is None or kept.mark != row[2] or row[2] is None]
-    loaded = await facts(w, missing) if missing else {}
-    _keep(loaded)
+    # Held from here on: what another ranking keeps meanwhile may have been read under other marks.
+    held = {row[0]: one for row in marked if (one := _kept.get(row[0])) and one.mark == row[2] and one.read_at <= w.now}
+    missing = [row[0] for row in marked if row[0] not in held]
+    if missing:
+        loaded = await facts(w, missing)
+        _keep(loaded)
+        held |= loaded
     found = []
     for person_id, _, _, met_clinician, met_case, met_hospital, used in marked:
-        one = loaded.get(person_id) or _kept.get(person_id)
-        if one is not None:
+        one = held.get(person_id)
+        if one is not None:  # whose profile has just been taken away
             continuity = "case" if met_case else "clinician" if met_clinician else "hospital" if met_hospital else None
             found.append((one, Met(continuity, used)))
     return found
 
 
 def _keep(loaded: Mapping[UUID, Facts]) -> None:
-    for person_id in loaded:
+    for person_id, one in loaded.items():
         _kept.pop(person_id, None)  # to the end of the queue
-    _kept.update(loaded)
+        if one.mark is not None:
+            _kept[person_id] = one
     for person_id in list(_kept)[: max(0, len(_kept) - MOST_KEPT)]:
         del _kept[person_id]
 
@@ -239,7 +245,7 @@ def _offers(
     )
 
 
-def _facts(row: _Row) -> Facts:
+def _facts(row: _Row, read_at: datetime) -> Facts:
     occupied = list(zip(row.busy_from or (), row.busy_until or (), row.held_until or (), strict=True))
     dated = zip(row.kinds or (), row.from_walls or (), row.until_walls or (), strict=True)
     standing = (
@@ -264,6 +270,7 @@ def _facts(row: _Row) -> Facts:
     )
     return Facts(
         row.mark,
+        read_at,
         row.is_active,
         row.institution_id,
         standing,

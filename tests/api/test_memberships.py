@@ -123,3 +123,20 @@ async def test_who_has_left_reads_their_own_sessions_still(scene: Network) -> No
     assert (await scene.call("hospital", "GET", f"/v1/appointments/{booked.id}")).status_code == 200
     assert (await scene.call("hospital", "GET", f"/v1/institutions/{scene.hospital.id}/report")).status_code == 200
     assert await scene.read() == {404}
+
+
+async def test_a_request_belongs_to_the_programme_of_the_network_of_the_day(scene: Network) -> None:
+    async with scene.world.database.work(actor.TIMER) as w:
+        now = await build.programme(w)
+        before = await build.add(w, tables.Programme(**(now.model_dump() | {"id": clock.new_id(), "code": "before"})))
+        left, scene.network = await build.institution(w, kind="network"), await build.institution(w, kind="network")
+        await build.memorandum(w, left, scene.lille, programme_id=before.id)
+        await build.memorandum(w, scene.network, scene.lille)
+        scene.people["hers"] = await build.clinician(w, scene.hospital)
+        membership = {"id": clock.new_id(), "institution_id": scene.hospital.id, "network_id": left.id}
+        await build.add(w, tables.Membership(**membership, from_on=date(2024, 1, 1), until_on=date(2025, 1, 1)))
+    refused = await scene.call("hers", "POST", "/v1/consultations", scene.wish())
+    assert (refused.status_code, refused.json()["reasons"]) == (403, ["no_memorandum"])
+    await scene.joins(date(2025, 1, 1), None)
+    filed = await scene.call("hers", "POST", "/v1/consultations", scene.wish())
+    assert filed.json()["programme_id"] == str(now.id)

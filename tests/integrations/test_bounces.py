@@ -97,3 +97,15 @@ async def test_what_can_be_told_to_nobody_breaks_nothing(scene: flow.Scene) -> N
     await postoffice.deliver_all(scene)
     states = await scene.rows("SELECT state FROM delivery")
     assert [row.state for row in states] == ["refused", "refused"]
+
+
+async def test_an_address_that_takes_mail_again_is_marked_no_more(scene: flow.Scene) -> None:
+    scene.world.outbox = Refusing(scene.people["clinician"].email)
+    await scene.request()
+    await postoffice.deliver_all(scene)
+    marked = "SELECT 1 FROM person WHERE mail_refused_at IS NOT NULL"
+    assert len(await scene.rows(marked)) == 1
+    scene.world.outbox = Refusing()
+    await scene.request()
+    await postoffice.deliver_all(scene)
+    assert await scene.rows(marked) == []

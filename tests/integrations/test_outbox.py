@@ -106,6 +106,11 @@ async def test_a_refusal_after_the_text_counts_as_well(said: str, outcome: outco
     assert await sent_to(Handler(after_data=said)) == outcome
 
 
+@pytest.mark.parametrize("said", ["550 5.7.1 relaying denied", "554 5.7.26 unauthenticated"])
+async def test_a_refusal_of_who_sends_says_nothing_about_the_address(said: str) -> None:
+    assert await sent_to(Handler(at_rcpt=said)) == outcomes.Unsendable(said)
+
+
 async def test_nobody_listening_is_tried_again() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

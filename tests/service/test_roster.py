@@ -1,6 +1,7 @@
 """Whatever is read of a mentor leaves a mark when it changes: what was kept is not used again (decision 0021)."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import reduce
 from operator import xor
 from uuid import UUID
@@ -89,6 +90,26 @@ async def test_a_mentor_who_is_no_longer_active_is_not_ranked(scene: Scene) -> N
     person.state = "disabled"
     asked = await candidates.case(scene.w, scene.case)
     assert await candidates.mentors(scene.w, scene.case, asked) == []
+
+
+async def test_a_kept_mentor_does_not_know_what_was_over_at_a_later_time(scene: Scene) -> None:
+    now = scene.w.now
+    scene.w.now = now + timedelta(days=60)
+    assert (await scene.read()).busy == ()
+    scene.w.now = now  # a manual clock was set back
+    assert (await scene.read()).busy != ()
+
+
+async def test_nobody_is_missing_when_more_mentors_are_ranked_than_kept(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partner = await scene.w.session.get_one(tables.Institution, scene.ids["partner"])
+    await build.mentor(scene.w, partner)
+    monkeypatch.setattr(roster, "MOST_KEPT", 1)
+    asked = await candidates.case(scene.w, scene.case)
+    for _ in range(3):
+        found = await roster.of_institutions(scene.w, asked, [scene.case.id], [partner.id])
+        assert len(found) == 2
 
 
 async def test_many_marks_become_one_that_says_the_same(world: World) -> None:
