@@ -97,6 +97,7 @@ class Work:
         """Have a row inserted at the end, with all others of its table: for what nothing here reads again or changes.
 
         Such rows are many, and a tracked object is ten times the work. All of a table have the same names.
+        Not in a savepoint: what that rolls back would be written all the same.
         """
         self.written.setdefault(kind, []).append(values)
 
