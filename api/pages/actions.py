@@ -98,7 +98,7 @@ async def _held(visit: frame.Visit, token: str) -> _Held | Response:
     try:
         link = await visit.do(lambda w: links.read(w, token, *_VERBS))
         holder = await visit.do(lambda w: links.holder(w, link))
-        theirs = await visit.acting_as(holder)
+        theirs = await visit.acting_as(holder, by_link=True)
         return _Held(theirs, link, await theirs.do(lambda w: overview.behind(w, link)))
     except (errors.LinkInvalid, errors.NotFound):
         said = visit.words.table["link_unknown"]
@@ -165,7 +165,7 @@ async def join(visit: frame.Anybody, token: str) -> Response:
     """Send the person to the room, from ten minutes before until an hour after; else say when it opens."""
     try:
         link = await visit.do(lambda w: links.read(w, token, JOIN))
-        theirs = await visit.acting_as(await visit.do(lambda w: links.holder(w, link)))
+        theirs = await visit.acting_as(await visit.do(lambda w: links.holder(w, link)), by_link=True)
     except errors.LinkInvalid:
         said = visit.words.table["link_unknown"]
         return visit.show("message.html", 404, title=said["title"], text=said["text"])

@@ -63,6 +63,7 @@ class Visit:
     actor: actors.Actor
     person: tables.Person | None
     words: Words
+    by_link: bool = False
 
     async def do(self, body: Callable[[Work], Awaitable[T]]) -> T:
         """Do `body` in one transaction as the visitor, committed when this returns."""
@@ -73,11 +74,14 @@ class Visit:
 
         return await work.retrying(attempt)
 
-    async def acting_as(self, actor: actors.Actor) -> "Visit":
-        """Give the same request as another person's, in their language: the holder of a link."""
+    async def acting_as(self, actor: actors.Actor, *, by_link: bool = False) -> "Visit":
+        """Give the same request as another person's, in their language.
+
+        By a link nobody is signed in, and mails are forwarded: such a page does not name the holder.
+        """
         known = dataclasses.replace(self, actor=actor)
         person = await known.do(overview.me)
-        return dataclasses.replace(known, person=person, words=words.of(person.locale))
+        return dataclasses.replace(known, person=person, words=words.of(person.locale), by_link=by_link)
 
     @property
     def zone(self) -> str:
@@ -98,7 +102,7 @@ class Visit:
         text = _PAGES.get_template(template).render(
             t=self.words.table,
             words=self.words,
-            me=self.person,
+            me=None if self.by_link else self.person,
             zone=self.zone,
             now=self.world.clock.now(),
             style=STYLE_PATH,

@@ -213,6 +213,21 @@ async def test_a_link_whose_offer_was_answered_otherwise_is_gone(scene: Scene, c
     assert "You have declined" in (await client.get(done)).text
 
 
+async def test_the_page_of_a_link_that_is_over_names_nobody(scene: Scene, client: httpx.AsyncClient) -> None:
+    appointment = await booked(scene)
+    over, _ = await scene.link("offer.decline")
+    join, _ = await scene.link("join", scene.mentor)
+    early = await client.get(join)
+    scene.clock.set(appointment.ends_at + timedelta(hours=1))
+    shown = [await client.get(over), await client.post(over), await client.get(join)]
+
+    assert [early.status_code, *(answer.status_code for answer in shown)] == [409, 410, 410, 410]
+    for answer in (early, *shown):
+        assert scene.mentor.display_name not in answer.text
+        assert "/sign-out" not in answer.text
+    assert "count against" not in shown[0].text  # silence does: the page cannot know which it was
+
+
 async def test_a_press_that_fails_says_so_and_leaves_the_link_usable(scene: Scene, client: httpx.AsyncClient) -> None:
     await scene.ask()
     await scene.rows("UPDATE memorandum SET status = 'suspended' RETURNING id")
