@@ -292,12 +292,13 @@ async def replace_mentor(
     await w.lock_people([leaving.person_id, staying.person_id, joining.id])
     await w.sql(_FREE, {"appointment": appointment.id})
     await end_offer(w, leaving.offer_id)
+    revise(w, appointment)
+    await notices.taken_out(w, consultation, appointment, leaving, None)  # of the time that is in their calendar
     appointment.starts_at = starts_at
     appointment.ends_at = starts_at + timedelta(minutes=consultation.duration_minutes)
     appointment.memorandum_id, appointment.route = link.memorandum_id, link.route
     appointment.proposed_starts, appointment.proposed_by = [], None
     appointment.remind_at = next_reminder(starts_at, w.now)
-    revise(w, appointment)
     await w.session.delete(leaving)
     await w.flush()
     mentor = _participant(appointment, joining, offer.institution_id, "mentor", "accepted")
@@ -306,7 +307,6 @@ async def replace_mentor(
     w.add(mentor)
     await occupy(w, appointment, [staying.person_id, joining.id])
     await tell(w, "appointment.mentor_replaced", consultation, appointment)
-    await notices.taken_out(w, consultation, appointment, leaving, None)
     await notices.invited(w, "booked", consultation, appointment)
 
 

@@ -278,14 +278,14 @@ async def taken_out(
     reason: str | None,
 ) -> None:
     """The one who leaves has a CANCEL without STATUS (INV-14); the others are told by a REQUEST of their own."""
-    remaining = await participants(w, appointment.id)
+    others = [row for row in await participants(w, appointment.id) if row.role != leaving.role]  # not who comes instead
     await _calendar_mails(
         w,
         "replaced_out",
         consultation,
         appointment,
         [leaving],
-        [leaving, *remaining],
+        sorted([leaving, *others], key=lambda row: row.role),
         "CANCEL",
         None,
         reason,

@@ -1,6 +1,7 @@
 """What moving, taking over and cancelling an appointment leave behind."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -114,6 +115,40 @@ async def test_another_mentor_takes_over_the_same_appointment(scene: Scene) -> N
     assert await scene.state() == flow.State(
         "scheduled", "booked", {"clinician": "needs-action", "rival": "accepted"}, ["clinician", "rival"]
     )
+
+
+async def handed_over(scene: Scene, *, at_another_time: bool = True) -> tuple[datetime, datetime]:
+    """Let the rival take over what is booked, and give the time before and after."""
+    await flow.alone(scene)
+    booked = await scene.booked()
+    await scene.rows("UPDATE mentor_profile SET verified_until = '2028-01-01' RETURNING 1")
+    body = {"mentor_id": str(scene.people["rival"].id)}
+    offer = await scene.post("coordinator", f"/v1/consultations/{booked['consultation_id']}/offers", body, 201)
+    await scene.look()
+    start = await scene.later_start(booked, 60) if at_another_time else booked["starts_at"]
+    await scene.post("rival", f"/v1/offers/{offer['id']}/accept", {"starts_at": start})
+    return flow.read_instant(booked["starts_at"]), flow.read_instant(start)
+
+
+async def letter(scene: Scene, template: str, who: str) -> dict[str, Any]:
+    """Give what the one letter of this kind to that person is made of."""
+    (row,) = await scene.rows(
+        "SELECT payload FROM delivery WHERE payload ->> 'template' = :template AND person_id = :person",
+        template=template,
+        person=scene.people[who].id,
+    )
+    return dict(row.payload)
+
+
+async def test_a_mentor_who_is_replaced_has_the_cancel_of_the_time_that_is_in_their_calendar(scene: Scene) -> None:
+    before, after = await handed_over(scene)
+    assert before != after
+    told = await letter(scene, "replaced_out", "mentor")
+    ends = flow.instant(before + timedelta(minutes=30))
+    assert (told["calendar"]["starts_at"], told["calendar"]["ends_at"]) == (flow.instant(before), ends)
+    assert (told["values"]["starts_at"], told["values"]["ends_at"]) == (flow.instant(before), ends)
+    assert told["calendar"]["sequence"] == 1
+    assert [side["who"] for side in told["values"]["times"]] == ["clinician", "mentor"]
 
 
 @pytest.mark.parametrize(
