@@ -66,7 +66,8 @@ def _side(w: Work, consultation: tables.Consultation, rows: list[tables.Particip
 async def move(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.Appointment:
     """The appointment has the new time if that is bookable or was proposed by the other side; else it is proposed.
 
-    Raises SlotTaken, GateRefused, TimeNotBookable, IllegalTransition; a failed move leaves everything as it was.
+    The same proposal twice is one. Raises SlotTaken, GateRefused, TimeNotBookable, IllegalTransition; a failed move
+    leaves everything as it was.
     """
     seen = await _open(w, appointment_id)
     appointment, consultation = seen.appointment, seen.consultation
@@ -94,6 +95,8 @@ async def move(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.App
         await bookings.move(w, consultation, appointment, starts_at)
         audit.record(w, "moved", "appointment", appointment.id)
         return appointment
+    if starts_at in appointment.proposed_starts:
+        return appointment  # this side proposed it before: the same click is one
     proposer = _stands_for(seen)  # a coordinator proposes for their side: the other one agrees, not a colleague
     appointment.proposed_starts, appointment.proposed_by = [starts_at], proposer
     w.touch(appointment)

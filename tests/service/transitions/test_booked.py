@@ -178,3 +178,22 @@ async def test_a_finished_appointment_is_not_cancelled(scene: Scene) -> None:
     await scene.look()
     await scene.call("mentor", "POST", f"/v1/appointments/{booked['id']}/cancel", {"reason": "illness"}, status=409)
     assert (await scene.change()).events == []
+
+
+async def at_night(scene: Scene) -> tuple[Any, str]:
+    """Give a booked appointment, and a time that can only be proposed."""
+    await flow.alone(scene)
+    booked = await scene.booked(priority="routine")
+    night = flow.read_instant(booked["starts_at"]).replace(hour=19) + timedelta(days=1)
+    await scene.look()
+    return booked, flow.instant(night)
+
+
+async def test_the_same_time_proposed_again_is_one_proposal(scene: Scene) -> None:
+    booked, night = await at_night(scene)
+    move = f"/v1/appointments/{booked['id']}/reschedule"
+    first = await scene.post("clinician", move, {"starts_at": night})
+    again = [await scene.post(who, move, {"starts_at": night}) for who in ("clinician", "coordinator")]
+    assert [answer["version"] for answer in again] == [first["version"]] * 2
+    assert (await scene.change()).mails == [("move_proposed", "mentor")]
+    assert len(await scene.rows("SELECT id FROM audit WHERE action = 'proposed'")) == 1
