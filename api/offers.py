@@ -32,6 +32,7 @@ class OfferOut(shapes.Shape):
     counter_starts: list[shapes.Instant]
     sent_at: shapes.Instant
     answer_by: shapes.Instant
+    ended_at: shapes.Instant | None
     advice_due_at: shapes.Instant | None
     decline_reason: str | None
     memorandum_id: shapes.Id

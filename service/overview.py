@@ -333,6 +333,8 @@ def _state(
     appointment: tables.Appointment | None,
     booked_at: datetime | None,
 ) -> str:
+    if offer and offer.ended_at and not link.purpose.endswith(".decline"):
+        return "gone"  # it was taken, and came to nothing since: what the link did no longer stands
     if link.used_at is not None:
         return "done"
     if offer and link.purpose.startswith("offer."):

@@ -104,6 +104,8 @@ async def test_another_mentor_takes_over_the_same_appointment(scene: Scene) -> N
     await scene.look()
     taken = await scene.post("rival", f"/v1/offers/{offer['id']}/accept", {"starts_at": offer["starts"][0]})
     change = await scene.change()
+    shown = (await scene.call("coordinator", "GET", "/v1/offers")).json()["items"]
+    assert [(of["state"], of["ended_at"] is None) for of in shown] == [("accepted", False), ("accepted", True)]
     assert taken["id"] == booked["id"]
     assert change.events == [("appointment.mentor_replaced", "appointment"), ("offer.accepted", "rival")]
     assert change.mails == [("booked", "clinician"), ("booked", "rival"), ("replaced_out", "mentor")]
