@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from integrations import health, migrate, postgres
 from integrations.settings import Settings
 from integrations.world import World, opened
-from service import actor, crypto, errors, logins
+from service import actor, crypto, errors, logins, webhooks
 from service.rules import availability
 
 OLDEST_SERVER = 150_000
@@ -83,11 +83,15 @@ async def _database(world: World) -> AsyncIterator[Finding]:
 
 
 async def _keys(world: World) -> Finding:
-    """See whether what was sealed opens: the signing key stands for all of it."""
+    """See whether what was sealed opens: the signing key stands for it, and the secrets of webhooks for themselves."""
     mend = "Add the key that was used before to POBRATYM_SECRET_KEYS, behind the new one."
     try:
         async with world.database.work(actor.TIMER) as w:
             found = await logins.signing_keys(w)
+            silent = await webhooks.unreadable(w)
     except crypto.CannotDecrypt:
         return Finding("keys", is_well=False, detail="the secret keys do not open what is stored", mend=mend)
+    if silent:
+        detail = f"no secret of {silent} webhook endpoints opens: they are sent nothing"
+        return Finding("keys", is_well=False, detail=detail, mend=f"{mend} Or rotate those secrets.")
     return Finding("keys", is_well=True, detail="they open what is stored" if found else "nothing is sealed yet")

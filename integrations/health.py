@@ -47,9 +47,15 @@ async def backlog(world: World) -> Backlog:
 
 
 async def _oldest_due_seconds(world: World) -> float:
-    """Tell for how long the oldest mail waits: a webhook may wait for its receiver, which says nothing of us."""
-    waiting = (col(tables.Delivery.state) == "pending", col(tables.Delivery.kind) == "mail")
-    oldest = sa.select(sa.func.min(col(tables.Delivery.next_attempt_at))).where(*waiting)
+    """Tell for how long the oldest mail, or event without a position, waits for a worker.
+
+    A webhook may wait for its receiver, which says nothing of us; that its event has no position yet does.
+    """
+    mail = sa.select(sa.func.min(col(tables.Delivery.next_attempt_at))).where(
+        col(tables.Delivery.state) == "pending", col(tables.Delivery.kind) == "mail"
+    )
+    event = sa.select(sa.func.min(col(tables.Event.occurred_at))).where(col(tables.Event.position).is_(None))
     async with world.database.work(actor.TIMER) as w:
-        due = (await w.sql(oldest)).scalar_one()
-        return max(0.0, (w.now - due).total_seconds()) if due else 0.0
+        waiting = [(await w.sql(oldest)).scalar_one() for oldest in (mail, event)]
+        ages: list[float] = [(w.now - since).total_seconds() for since in waiting if since]
+        return max([0.0, *ages])

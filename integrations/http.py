@@ -34,7 +34,7 @@ _USER_AGENT = "pobratym"
 _NUMBER = re.compile(r"(^|\.)(0x[0-9a-f]*|[0-9]+)\.?$", re.IGNORECASE)
 """A host whose last label is a number is read as IPv4 by some: 127.1, 0x7f000001, 2130706433."""
 _CONNECTIONS = httpx.Limits(max_connections=50, max_keepalive_connections=20, keepalive_expiry=30.0)
-_EACH_STEP = httpx.Timeout(10.0)
+_EACH_STEP = httpx.Timeout(15.0, connect=10.0)  # whoever calls bounds the whole (webhooks: 15 s)
 _HTTPS = 443
 _EVERY_PORT = range(1, 65_536)
 _EVERYWHERE = ("0.0.0.0/0", "::/0")

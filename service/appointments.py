@@ -160,7 +160,7 @@ async def lose(w: Work, consultation: tables.Consultation, side: str, reason: st
         return
     bookings.step("consultation", consultation, "cancelled")
     consultation.cancel_reason, consultation.closed_at = reason, w.now
-    bookings.tell_consultation(w, "consultation.cancelled", consultation)
+    bookings.tell_consultation(w, "consultation.cancelled", consultation, asked=all_offers)
     await offers.withdraw(w, consultation, all_offers)
 
 

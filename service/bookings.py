@@ -6,6 +6,7 @@ caller holds the consultation's lock; the gate is asked by the caller, in the sa
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -110,15 +111,24 @@ def tell_consultation(
     type_: str,
     consultation: tables.Consultation,
     memorandum_id: UUID | None = None,
-    *sides: tables.Participant,
+    *,
+    asked: Sequence[tables.Offer] = (),
 ) -> None:
-    """Record what happened to the consultation."""
+    """Record what happened to the consultation.
+
+    Whoever was told that it was offered or scheduled is told how it went on: the institutions of all who were `asked`,
+    under the memorandum of the one who took it, or of the first.
+    """
+    if asked and memorandum_id is None:
+        memorandum_id = next((offer for offer in asked if offer.state == "accepted"), asked[0]).memorandum_id
+    concerned = audience(consultation, memorandum_id)
+    institutions = dict.fromkeys((*concerned.institution_ids, *(offer.institution_id for offer in asked)))
     events.record(
         w,
         type_,
         consultation,
         consultation.id,
-        audience(consultation, memorandum_id, *sides),
+        replace(concerned, institution_ids=tuple(institutions)),
         state=consultation.state,
         consultation_id=consultation.id,
     )

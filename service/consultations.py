@@ -236,7 +236,7 @@ async def cancel(
     all_offers = await offers.of_consultation(w, consultation.id)
     appointment = await bookings.live(w, consultation.id)
     consultation.note, consultation.noted_by = w.seal(note, consultation.id), w.actor.person_id
-    await _close(w, consultation, "cancelled", reason)
+    await _close(w, consultation, "cancelled", reason, all_offers)
     if appointment and appointment.status == "booked":
         await bookings.cancel(w, consultation, appointment, "request_cancelled")
     elif appointment:
@@ -251,12 +251,14 @@ async def cancel(
     return consultation
 
 
-async def _close(w: Work, consultation: tables.Consultation, state: str, reason: str | None) -> None:
+async def _close(
+    w: Work, consultation: tables.Consultation, state: str, reason: str | None, asked: Sequence[tables.Offer] = ()
+) -> None:
     bookings.step("consultation", consultation, state)
     consultation.cancel_reason = reason
     consultation.closed_at = w.now
     consultation.next_wave_at = consultation.alert_at = None
-    bookings.tell_consultation(w, f"consultation.{state}", consultation)
+    bookings.tell_consultation(w, f"consultation.{state}", consultation, asked=asked)
 
 
 async def lapse(w: Work, consultation_id: UUID) -> None:
@@ -314,7 +316,7 @@ async def expire(w: Work, consultation_id: UUID) -> None:
         return
     all_offers = await offers.of_consultation(w, consultation.id)
     held = await bookings.live(w, consultation.id)
-    await _close(w, consultation, "expired", None)
+    await _close(w, consultation, "expired", None, all_offers)
     if held:
         await bookings.release(w, consultation, held, "hold_expired")
     await offers.withdraw(w, consultation, all_offers)

@@ -45,11 +45,12 @@ WITH missing AS ({_INSERT} WHERE p.id = :endpoint AND e.occurred_at >= :since
 failed AS (UPDATE delivery d
            SET state = 'pending', next_attempt_at = :now, attempts_before = d.attempt, settled_at = NULL
            FROM event e WHERE e.id = d.event_id AND e.occurred_at >= :since AND d.endpoint_id = :endpoint
-           AND d.kind = 'webhook' AND d.state IN ('refused', 'dead', 'dropped') RETURNING d.id)
+           AND d.kind = 'webhook' AND (d.state IN ('refused', 'dead', 'dropped')
+             OR d.state = 'pending' AND d.next_attempt_at > :leased_until) RETURNING d.id)
 SELECT (SELECT count(*) FROM missing) + (SELECT count(*) FROM failed) AS count
 """  # noqa: S608 - as above
 RECOVER = sa.text(_RECOVER)
-"""Have sent what the endpoint missed since an instant: what was never a row, and what came to nothing."""
+"""Have sent what an endpoint missed since an instant: what was never a row, what came to nothing, what waits."""
 
 NOTIFY = sa.text(f"SELECT pg_notify('{CHANNEL}', :endpoint)")
 """Tell whoever listens that something of this endpoint is due."""

@@ -58,13 +58,13 @@ async def make_wave(w: Work, consultation: tables.Consultation) -> None:
     book = await candidates.rulebook(w, consultation.programme_id)
     but = {offer.mentor_id for offer in asked_before}
     if not await _ask_next(w, consultation, book, but) and not waiting and consultation.state != "unmatched":
-        await _nobody_left(w, consultation, book)
+        await _nobody_left(w, consultation, book, asked_before)
 
 
 async def first_wave(w: Work, consultation: tables.Consultation, book: Rulebook) -> None:
     """Ask the first mentors, or say that there are none: nobody was ever asked, as the consultation opens now."""
     if not await _ask_next(w, consultation, book, ()):
-        await _nobody_left(w, consultation, book)
+        await _nobody_left(w, consultation, book, ())
 
 
 async def _ask_next(w: Work, consultation: tables.Consultation, book: Rulebook, but: Collection[UUID]) -> bool:
@@ -108,11 +108,13 @@ WHERE mentor_id = ANY(:mentors) AND sent_at > :since AND consultation_id <> :but
 """).bindparams(sa.bindparam("mentors", type_=ARRAY(PG_UUID(as_uuid=True))))
 
 
-async def _nobody_left(w: Work, consultation: tables.Consultation, book: Rulebook) -> None:
+async def _nobody_left(
+    w: Work, consultation: tables.Consultation, book: Rulebook, asked: Sequence[tables.Offer]
+) -> None:
     ranking, _ = await candidates.ranking(w, consultation, book, near=True)
     counts = Counter(reason.value for _, reasons in ranking.excluded for reason in reasons)
     bookings.step("consultation", consultation, "unmatched")
-    bookings.tell_consultation(w, "consultation.unmatched", consultation)
+    bookings.tell_consultation(w, "consultation.unmatched", consultation, asked=asked)
     receivers = await notices.coordinators(w, [consultation.institution_id])
     await notices.to_people(w, "unmatched", consultation, receivers, counts=counts)
 
@@ -255,7 +257,7 @@ async def reopen(w: Work, consultation: tables.Consultation, all_offers: Sequenc
     consultation.alert_at = policy.alert_at(book.policy, consultation.priority, w.now)
     consultation.advice_due_at, consultation.is_advice_overdue_told = None, False
     consultation.next_wave_at = w.now
-    bookings.tell_consultation(w, "consultation.opened", consultation)
+    bookings.tell_consultation(w, "consultation.opened", consultation, asked=all_offers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
-from service import access, audit, clock, crypto, errors, events, fanout, paging, tables
+from service import access, audit, clock, crypto, deliveries, errors, events, fanout, paging, tables
 from service.rules import receiver
 from service.work import Work
 
@@ -185,7 +185,9 @@ async def recover(w: Work, row: tables.WebhookEndpoint, since: datetime) -> int:
     _requires_active(row)
     if since < w.now - RECOVERABLE:
         raise errors.Invalid("/since", f"must be at most {RECOVERABLE.days} days ago")
-    count = (await w.sql(fanout.RECOVER, {"endpoint": row.id, "since": since, "now": w.now})).scalar_one()
+    leased_until = w.now + deliveries.LEASE  # what is due later than that is in nobody's hands
+    values = {"endpoint": row.id, "since": since, "now": w.now, "leased_until": leased_until}
+    count = (await w.sql(fanout.RECOVER, values)).scalar_one()
     audit.record(w, "recovered", "webhook_endpoint", row.id, since=since.isoformat(), count=count)
     await w.sql(fanout.NOTIFY, {"endpoint": str(row.id)})
     return int(count)

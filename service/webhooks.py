@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.types import Integer, Text
 
-from service import audit, clock, deliveries, events, notices, outcomes, tables
+from service import audit, clock, crypto, deliveries, events, notices, outcomes, tables
 from service.rules import receiver, retry
 from service.work import Work
 
@@ -41,6 +41,11 @@ RETURNING d.id, coalesce(d.event_id, d.id) AS message_id, d.attempt, d.attempts_
 _SIGNED_WITH = sa.text("""
 SELECT p.url, p.signature, s.id, s.sealed FROM webhook_endpoint p JOIN webhook_secret s ON s.endpoint_id = p.id
 WHERE p.id = :endpoint AND (s.expires_at IS NULL OR s.expires_at > :now) ORDER BY s.created_at DESC, s.id DESC
+""")
+
+_SECRETS = sa.text("""
+SELECT s.endpoint_id, s.id, s.sealed FROM webhook_secret s JOIN webhook_endpoint p ON p.id = s.endpoint_id
+WHERE p.deleted_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > :now)
 """)
 
 _COLUMNS: dict[str, Any] = {
@@ -109,8 +114,27 @@ async def claim(w: Work, endpoint_id: UUID, count: int) -> Lot | None:
     if not parcels:
         return None
     rows = (await w.sql(_SIGNED_WITH, {"endpoint": endpoint_id, "now": w.now})).all()
-    secrets = tuple(w.keys.decrypt(row.sealed, row.id) for row in rows)
+    secrets = tuple(secret for row in rows if (secret := _opened(w, row.id, row.sealed)) is not None)
+    if not secrets:
+        raise crypto.CannotDecrypt
     return Lot(endpoint_id, rows[0].url, rows[0].signature, secrets, parcels)
+
+
+def _opened(w: Work, secret_id: UUID, sealed: bytes) -> str | None:
+    """Read a secret; None if its key is gone: an older one must not keep the newest from signing."""
+    try:
+        return w.keys.decrypt(sealed, secret_id)
+    except crypto.CannotDecrypt:
+        return None
+
+
+async def unreadable(w: Work) -> int:
+    """Count the endpoints of which no secret can be read: nothing is sent to them."""
+    rows = await w.sql(_SECRETS, {"now": w.now})
+    readable: dict[UUID, bool] = {}
+    for row in rows:
+        readable[row.endpoint_id] = readable.get(row.endpoint_id, False) or _opened(w, row.id, row.sealed) is not None
+    return list(readable.values()).count(False)
 
 
 async def release(w: Work, parcels: Sequence[Parcel]) -> None:

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from integrations import http
+from integrations import http, webhooks
 from integrations.settings import Settings
+from integrations.world import World
 
 
 @pytest.fixture
@@ -50,3 +51,8 @@ async def test_a_name_server_that_hangs_cannot_outlast_the_callers_deadline(monk
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await client.get("https://receiver.example/")
+
+
+async def test_wh_09_no_step_of_a_call_ends_before_the_whole(world: World) -> None:
+    async with http.client(world.settings) as client:
+        assert (client.timeout.read or 0) >= webhooks.DEADLINE_SECONDS

@@ -269,6 +269,21 @@ async def test_wh_14_recover_sends_what_failed_and_nothing_that_arrived(outbound
     await outbound.post("coordinator", f"{PATH}/{made['id']}/recover", {"since": long_ago}, 422)
 
 
+async def test_wh_14_recover_sends_now_what_waits_to_be_tried_again(outbound: flow.Scene) -> None:
+    async with receiver.opened() as hospital:
+        made = await receiver.endpoint(outbound, hospital.url)
+        since = flow.instant(outbound.clock.now())
+        hospital.status(429, "Retry-After: 3600")
+        await happen(outbound)
+        await sent(outbound, made)
+        hospital.status(200)
+        outbound.clock.forward(minutes=2)
+        recovery = await outbound.post("coordinator", f"{PATH}/{made['id']}/recover", {"since": since}, 202)
+        await sent(outbound, made)
+    assert recovery == {"count": 1}
+    assert len(hospital.arrivals) == 2
+
+
 async def test_wh_14_a_test_event_goes_to_the_one_endpoint_and_is_signed_like_any_other(outbound: flow.Scene) -> None:
     async with receiver.opened() as hospital:
         made = await receiver.endpoint(outbound, hospital.url, types=["offer.sent"])

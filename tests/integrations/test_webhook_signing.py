@@ -19,7 +19,8 @@ import flow
 import receiver
 from integrations import webhooks
 from receiver import Arrival, happen, sent
-from service import clock
+from service import actor, clock
+from service import webhooks as lots
 
 PATH = "/v1/webhook-endpoints"
 VERIFIER = Path(__file__).parent / "webhooks" / "verify.js"
@@ -193,6 +194,21 @@ async def test_wh_04_after_a_rotation_old_and_new_both_sign_for_a_day(outbound: 
     assert len(before.headers["webhook-signature"].split(" ")) == 2
     assert [python_accepts(one["secret"], before.headers, before.body) for one in (made, new)] == [True, True]
     assert [python_accepts(one["secret"], after.headers, after.body) for one in (made, new)] == [False, True]
+
+
+async def test_wh_04_a_secret_whose_key_is_gone_does_not_keep_the_other_from_signing(outbound: flow.Scene) -> None:
+    async with receiver.opened() as hospital:
+        made = await receiver.endpoint(outbound, hospital.url)
+        new = await rotated(outbound, made)
+        sealed = "UPDATE webhook_secret SET sealed = '\\x026b31' || gen_random_uuid()::text::bytea"
+        await outbound.rows(f"{sealed} WHERE expires_at IS NOT NULL RETURNING 1")
+        arrival = await arrived(outbound, hospital, made)
+        assert python_accepts(new["secret"], arrival.headers, arrival.body)
+        async with outbound.world.database.work(actor.TIMER) as w:
+            assert await lots.unreadable(w) == 0
+        await outbound.rows(f"{sealed} RETURNING 1")
+        async with outbound.world.database.work(actor.TIMER) as w:
+            assert await lots.unreadable(w) == 1
 
 
 async def test_wh_04_an_overlap_of_none_ends_the_old_secret_at_once_and_longer_than_a_week_is_refused(

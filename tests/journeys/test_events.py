@@ -1,5 +1,6 @@
 """Every type of event, brought about as users bring it about: what is told is as its served schema has it."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import httpx
@@ -130,3 +131,34 @@ async def test_wh_05_wh_06_what_is_told_is_as_its_served_schema_has_it_with_a_st
 
 def test_every_type_of_event_has_its_story() -> None:
     assert set().union(*STORIES.values()) == set(events.TYPES)
+
+
+async def cancelled_when_booked(scene: Scene) -> None:
+    booked = await scene.booked()
+    await scene.post("clinician", f"/v1/consultations/{booked['consultation_id']}/cancel", {"reason": "transferred"})
+
+
+async def given_up_by_the_mentor_and_answered_by_nobody(scene: Scene) -> None:
+    booked = await scene.booked()
+    await scene.post("mentor", f"/v1/appointments/{booked['id']}/cancel", {"reason": "illness"})
+    for _ in range(3):
+        await scene.next_wave()
+    (row,) = await scene.rows("SELECT answer_due_at FROM consultation")
+    scene.clock.set(row.answer_due_at + timedelta(hours=24))
+    await scene.sweep()
+
+
+@pytest.mark.parametrize("go", [cancelled_when_booked, given_up_by_the_mentor_and_answered_by_nobody])
+async def test_wh_12_whoever_is_told_of_an_offered_request_is_told_how_it_ends(
+    scene: Scene, go: Callable[[Scene], Awaitable[None]]
+) -> None:
+    await scene.listen()
+    await go(scene)
+    told = await scene.rows(
+        "SELECT e.type, e.subject_version FROM delivery d JOIN event e ON e.id = d.event_id"
+        " WHERE d.endpoint_id = :lille AND e.type LIKE 'consultation.%' ORDER BY e.subject_version",
+        lille=scene.endpoints[scene.lille.id],
+    )
+    assert told[-1].type in ("consultation.cancelled", "consultation.expired")
+    versions = [row.subject_version for row in told]
+    assert versions == list(range(versions[0], versions[-1] + 1))
