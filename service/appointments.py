@@ -106,7 +106,11 @@ async def move(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.App
 
 
 def _stands_for(seen: _Open) -> UUID:
-    role = "clinician" if seen.side == "requesting" else "mentor"
+    return _of_side(seen, is_requesting=seen.side == "requesting")
+
+
+def _of_side(seen: _Open, *, is_requesting: bool) -> UUID:
+    role = "clinician" if is_requesting else "mentor"
     return next(row.person_id for row in seen.rows if row.role == role)
 
 
@@ -116,13 +120,25 @@ def _is_other_side(seen: _Open) -> bool:
     return proposer is not None and (seen.side == "requesting") == (proposer in mentors)
 
 
-async def decline_move(w: Work, appointment_id: UUID) -> tables.Appointment:
-    """The proposed time is off the table; the booked one stays."""
+async def decline_move(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.Appointment:
+    """This proposed time is off the table, and the side that proposed it is told; the booked one stays.
+
+    Twice is once. Raises Conflict when another time is proposed by now: nobody declines what they have not seen.
+    """
     seen = await _open(w, appointment_id)
-    if seen.appointment.proposed_starts:
-        seen.appointment.proposed_starts, seen.appointment.proposed_by = [], None
-        w.touch(seen.appointment)
-    return seen.appointment
+    appointment = seen.appointment
+    if appointment.status != "booked" or not appointment.proposed_starts:
+        return appointment
+    if starts_at not in appointment.proposed_starts:
+        raise errors.Conflict("Another time is proposed by now.")
+    is_told = _is_other_side(seen)  # who takes back their own proposal knows
+    appointment.proposed_starts, appointment.proposed_by = [], None
+    w.touch(appointment)
+    if is_told:
+        proposer = _of_side(seen, is_requesting=seen.side != "requesting")
+        await notices.move_declined(w, seen.consultation, appointment, proposer)
+    audit.record(w, "declined", "appointment", appointment.id)
+    return appointment
 
 
 async def cancel(

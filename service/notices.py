@@ -212,7 +212,7 @@ async def move_proposed(
     receiver = sides["clinician"] if mentor_proposes else sides["mentor"]
     until = appointment.starts_at
     links = _choices(w, "take", receiver.id, "move.accept", appointment.id, starts, until)
-    links["decline"] = _link(w, receiver.id, "move.decline", appointment.id, until)
+    links["decline"] = _link(w, receiver.id, "move.decline", appointment.id, until, starts_at=starts[0])
     values = await values_of(w, consultation, appointment, rows) | {"starts": [instant(start) for start in starts]}
     await deliveries.mail(
         w,
@@ -222,6 +222,14 @@ async def move_proposed(
         links=links,
         useless_after=until,
     )
+
+
+async def move_declined(
+    w: Work, consultation: tables.Consultation, appointment: tables.Appointment, proposer: UUID
+) -> None:
+    """Who proposed another time is told that the booked one stays."""
+    values = await values_of(w, consultation, appointment, await participants(w, appointment.id))
+    await to_people(w, "move_declined", consultation, (await people(w, [proposer])).values(), **values)
 
 
 async def participants(w: Work, appointment_id: UUID) -> list[tables.Participant]:

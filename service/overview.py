@@ -342,8 +342,7 @@ def _state(
     elif offer:
         is_open = offer.state == "countered" and (link.starts_at is None or link.starts_at in offer.counter_starts)
     elif appointment and link.purpose.startswith("move."):
-        is_open = bool(booked_at and appointment.proposed_starts)
-        is_open = is_open and (link.starts_at is None or link.starts_at in appointment.proposed_starts)
+        is_open = booked_at is not None and link.starts_at in appointment.proposed_starts
     else:
         is_open = True
     if not is_open and _is_done_otherwise(link, offer, booked_at):

@@ -123,8 +123,9 @@ async def move(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
 async def decline_move(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     """Leave the appointment where it is."""
     form = await fields.sent(visit.request)
+    declined = form.instant("starts_at") or visit.world.clock.now()
     case_id = await _consultation_at(visit, id)
-    return await _try(visit, "move", form, case_id, lambda w: appointments.decline_move(w, id))
+    return await _try(visit, "move", form, case_id, lambda w: appointments.decline_move(w, id, declined))
 
 
 @router.post("/appointments/{id}/session")

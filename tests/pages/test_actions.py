@@ -175,6 +175,22 @@ async def test_a_proposed_move_is_answered_by_link(
     assert (await client.get(path)).status_code == 200
 
 
+@pytest.mark.parametrize("purpose", ["move.accept", "move.decline"])
+async def test_a_link_of_an_earlier_proposal_does_nothing_to_a_later_one(
+    scene: Scene, client: httpx.AsyncClient, purpose: str
+) -> None:
+    appointment = await booked(scene)
+    times = [appointment.starts_at.replace(hour=hour, minute=0) for hour in (19, 20)]
+    for time in times:
+        await scene.act(scene.mentor, appointments.move, appointment.id, time)
+    path, link = await scene.link(purpose)
+    before = await scene.state()
+
+    assert link.starts_at == times[0]
+    assert [(await client.get(path)).status_code, (await client.post(path)).status_code] == [410, 410]
+    assert await scene.state() == before
+
+
 async def test_feedback_is_given_once_by_link(scene: Scene, client: httpx.AsyncClient) -> None:
     appointment = await booked(scene)
     scene.clock.set(appointment.ends_at + timedelta(hours=1))

@@ -363,8 +363,16 @@ async def test_a_proposed_time_may_be_left_alone(scene: Scene) -> None:
     found = await appointment_of(scene)
     async with scene.browser(scene.mentor) as mentor, scene.browser(scene.clinician) as clinician:
         await mentor.post(f"/appointments/{found.id}/move", data={"local": scene.wall(1, 20)})
-        await clinician.post(f"/appointments/{found.id}/move/decline")
+        first = (await appointment_of(scene)).proposed_starts[0]
+        await mentor.post(f"/appointments/{found.id}/move", data={"local": scene.wall(1, 21)})
+        second = (await appointment_of(scene)).proposed_starts[0]
+        decline = f"/appointments/{found.id}/move/decline"
+        stale = await clinician.post(decline, data={"starts_at": written(first)})
+        kept = (await appointment_of(scene)).proposed_starts
+        pressed = [await clinician.post(decline, data={"starts_at": written(second)}) for _ in range(2)]
 
+    assert (stale.status_code, kept) == (409, [second])
+    assert [answer.status_code for answer in pressed] == [303, 303]
     assert (await appointment_of(scene)).proposed_starts == []
     assert (await appointment_of(scene)).starts_at == found.starts_at
 

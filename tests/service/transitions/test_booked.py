@@ -199,3 +199,15 @@ async def test_the_same_time_proposed_again_is_one_proposal(scene: Scene) -> Non
     assert [answer["version"] for answer in again] == [first["version"]] * 2
     assert (await scene.change()).mails == [("move_proposed", "mentor")]
     assert len(await scene.rows("SELECT id FROM audit WHERE action = 'proposed'")) == 1
+
+
+async def test_who_proposed_a_move_is_told_that_it_was_declined(scene: Scene) -> None:
+    booked, night = await at_night(scene)
+    await scene.post("clinician", f"/v1/appointments/{booked['id']}/reschedule", {"starts_at": night})
+    await scene.look()
+    await scene.press("mentor", "move.decline")
+    change = await scene.change()
+    assert (change.events, change.mails) == ([], [("move_declined", "clinician")])
+    assert (await letter(scene, "move_declined", "clinician"))["values"]["starts_at"] == booked["starts_at"]
+    (row,) = await scene.rows("SELECT person_id FROM audit WHERE action = 'declined'")
+    assert scene.name(row.person_id) == "mentor"
