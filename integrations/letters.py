@@ -83,10 +83,10 @@ def write(template: str, locale: str, name: str, values: Mapping[str, Any], link
 
 
 def event_text(locale: str, values: Mapping[str, Any], links: Mapping[str, str]) -> EventText:
-    """The appointment is described for a calendar: the facts, and links that only open a page."""
+    """The appointment is described for a calendar: the facts as they are now, and links that only open a page."""
     words = _words(locale)
     shown = {name: url for name, url in links.items() if name in _LINKS_OF_EVENT}
-    rows = [*_facts(values, words), *_buttons(values, shown, words)]
+    rows = [*_facts({**values, "previous_starts_at": None}, words), *_buttons(values, shown, words)]
     first = [words["emergency"]] if _is_stat(values) else []
     description = "\n".join([*first, *(f"{label}: {value}" for label, value in rows)])
     return EventText(words["event"].format_map(_worded(values, words)), description)

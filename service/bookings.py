@@ -272,7 +272,7 @@ async def move(
     rows = await notices.participants(w, appointment.id)
     await w.lock_people([row.person_id for row in rows])
     await w.sql(_FREE, {"appointment": appointment.id})
-    appointment.starts_at = starts_at
+    before, appointment.starts_at = appointment.starts_at, starts_at
     appointment.ends_at = starts_at + timedelta(minutes=consultation.duration_minutes)
     appointment.proposed_starts, appointment.proposed_by = [], None
     appointment.tzdata_version = availability.TZDATA_VERSION
@@ -283,7 +283,7 @@ async def move(
         row.wall = availability.to_wall(starts_at, row.zone)
     await occupy(w, appointment, [row.person_id for row in rows])
     await tell(w, "appointment.rescheduled", consultation, appointment)
-    await notices.invited(w, "moved", consultation, appointment)
+    await notices.invited(w, "moved", consultation, appointment, before=before)
 
 
 async def replace_mentor(
@@ -304,7 +304,7 @@ async def replace_mentor(
     await end_offer(w, leaving.offer_id)
     revise(w, appointment)
     await notices.taken_out(w, consultation, appointment, leaving, None)  # of the time that is in their calendar
-    appointment.starts_at = starts_at
+    before, appointment.starts_at = appointment.starts_at, starts_at
     appointment.ends_at = starts_at + timedelta(minutes=consultation.duration_minutes)
     appointment.memorandum_id, appointment.route = link.memorandum_id, link.route
     appointment.proposed_starts, appointment.proposed_by = [], None
@@ -317,7 +317,8 @@ async def replace_mentor(
     w.add(mentor)
     await occupy(w, appointment, [staying.person_id, joining.id])
     await tell(w, "appointment.mentor_replaced", consultation, appointment)
-    await notices.invited(w, "booked", consultation, appointment)
+    await notices.invited(w, "mentor_replaced", consultation, appointment, to=staying.role, before=before)
+    await notices.invited(w, "booked", consultation, appointment, to=mentor.role)
 
 
 async def replace_clinician(

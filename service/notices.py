@@ -249,11 +249,19 @@ async def invited(
     template: str,
     consultation: tables.Consultation,
     appointment: tables.Appointment,
+    *,
+    to: str | None = None,
+    before: datetime | None = None,
 ) -> None:
-    """Every participant has the current REQUEST, with a join link of their own."""
+    """Every participant, or that of the role `to`, has the current REQUEST, with a join link of their own.
+
+    The letter says the time `before`, if it was another one.
+    """
     status = "CONFIRMED" if appointment.status == "booked" else "TENTATIVE"
     rows = await participants(w, appointment.id)
-    await _calendar_mails(w, template, consultation, appointment, rows, rows, "REQUEST", status)
+    receivers = [row for row in rows if to in {None, row.role}]
+    said = {"previous_starts_at": instant(before)} if before and before != appointment.starts_at else {}
+    await _calendar_mails(w, template, consultation, appointment, receivers, rows, "REQUEST", status, **said)
 
 
 async def called_off(
@@ -274,7 +282,7 @@ async def called_off(
         rows,
         "CANCEL",
         "CANCELLED",
-        reason,
+        reason=reason,
     )
 
 
@@ -296,7 +304,7 @@ async def taken_out(
         sorted([leaving, *others], key=lambda row: row.role),
         "CANCEL",
         None,
-        reason,
+        reason=reason,
     )
 
 
@@ -309,11 +317,11 @@ async def _calendar_mails(  # noqa: PLR0913, PLR0917 - the parts of an iTIP mess
     present: Sequence[tables.Participant],
     method: str,
     status: str | None,
-    reason: str | None = None,
+    **said: str | None,
 ) -> None:
     known = await people(w, [row.person_id for row in present])
     calendar = calendar_of(appointment, receivers if status is None else present, method, status)
-    values = await values_of(w, consultation, appointment, present) | {"reason": reason}
+    values = await values_of(w, consultation, appointment, present) | said
     for row in receivers:
         links = {} if method == "CANCEL" else {"join": join_link(w, appointment, row.person_id)}
         await deliveries.mail(

@@ -120,6 +120,11 @@ def test_a_mailbox_without_a_name_is_greeted_without_one() -> None:
     assert letterbox.body(message, "plain").startswith("Вітаємо!")
 
 
+def test_a_calendar_shows_no_time_that_is_past_its_move() -> None:
+    said = letterbox.VALUES | {"previous_starts_at": "2026-11-20T15:00:00Z"}
+    assert letters.event_text("en", said, {}) == letters.event_text("en", letterbox.VALUES, {})
+
+
 @pytest.mark.parametrize("template", WORDS["en"]["letters"])
 def test_no_case_text_can_enter_a_letter(template: str) -> None:
     free = dict.fromkeys(["question", "note", "conclusion", "text", "department", "patient", "clinician"], CANARY)

@@ -108,7 +108,7 @@ async def test_another_mentor_takes_over_the_same_appointment(scene: Scene) -> N
     assert [(of["state"], of["ended_at"] is None) for of in shown] == [("accepted", False), ("accepted", True)]
     assert taken["id"] == booked["id"]
     assert change.events == [("appointment.mentor_replaced", "appointment"), ("offer.accepted", "rival")]
-    assert change.mails == [("booked", "clinician"), ("booked", "rival"), ("replaced_out", "mentor")]
+    assert change.mails == [("booked", "rival"), ("mentor_replaced", "clinician"), ("replaced_out", "mentor")]
     assert change.calendars == [
         ("clinician", "REQUEST", "CONFIRMED", 1),
         ("mentor", "CANCEL", None, 1),
@@ -211,3 +211,23 @@ async def test_who_proposed_a_move_is_told_that_it_was_declined(scene: Scene) ->
     assert (await letter(scene, "move_declined", "clinician"))["values"]["starts_at"] == booked["starts_at"]
     (row,) = await scene.rows("SELECT person_id FROM audit WHERE action = 'declined'")
     assert scene.name(row.person_id) == "mentor"
+
+
+async def test_the_letters_of_a_move_say_the_earlier_time(scene: Scene) -> None:
+    booked = await scene.booked()
+    start = await scene.later_start(booked)
+    await scene.post("clinician", f"/v1/appointments/{booked['id']}/reschedule", {"starts_at": start})
+    for who in flow.BOTH:
+        told = (await letter(scene, "moved", who))["values"]
+        assert (told["previous_starts_at"], told["starts_at"]) == (booked["starts_at"], start)
+
+
+@pytest.mark.parametrize("at_another_time", [True, False])
+async def test_the_clinician_is_told_that_the_mentor_was_replaced_and_of_an_earlier_time(
+    scene: Scene, at_another_time: bool
+) -> None:
+    before, after = await handed_over(scene, at_another_time=at_another_time)
+    told = (await letter(scene, "mentor_replaced", "clinician"))["values"]
+    assert told["starts_at"] == flow.instant(after)
+    assert told.get("previous_starts_at") == (flow.instant(before) if at_another_time else None)
+    assert "previous_starts_at" not in (await letter(scene, "booked", "rival"))["values"]
