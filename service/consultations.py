@@ -133,6 +133,25 @@ async def _requester(w: Work, wish: Wish) -> tuple[UUID, UUID, UUID, str | None]
     return grant.Person.id, grant.institution_id, grant.programme_id, wish.department or grant.department
 
 
+async def may_file(w: Work) -> bool:
+    """Tell whether there is anybody for whom the actor may file: themself, or a clinician of their institution."""
+    grant = tables.RoleGrant
+    own = sa.and_(
+        col(grant.person_id) == w.actor.person_id, col(grant.institution_id).in_(w.actor.institutions("clinician"))
+    )
+    theirs = col(grant.institution_id).in_(w.actor.institutions("coordinator"))
+    days, programmes = zip(*w.actor.days, strict=True) if w.actor.days else ((), ())
+    found = await w.sql(
+        sa.select(col(grant.id))
+        .join(tables.Person, col(tables.Person.id) == col(grant.person_id))
+        .where(col(grant.role) == "clinician", col(tables.Person.state) == "active", sa.or_(own, theirs))
+        .where(_PROGRAMME.is_not(None))
+        .limit(1),
+        {"days": days, "programmes": programmes},
+    )
+    return found.first() is not None
+
+
 # A network's memorandum counts while the institution belongs to the network, by the day of the programme.
 _PROGRAMME = (
     sa.text("""

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy import orm
 from sqlmodel import col
 
 from service import access, advice, appointments, consultations, errors, notices, sessions, tables
@@ -18,12 +19,13 @@ STILL_TO_LOG = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An offer as its mentor sees it in a list."""
+    """An offer as the mentor's side sees it, without case text."""
 
     offer: tables.Offer
     consultation: tables.Consultation
     specialty: tables.Specialty
     clinician: tables.Person
+    mentor: tables.Person
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +107,17 @@ async def home(w: Work) -> Home:
     """Give what waits for the actor: offers to answer, advice to write, their side's consultations, next meetings."""
     offer, consultation = tables.Offer, tables.Consultation
     is_open = sa.and_(col(offer.state) == "pending", col(offer.answer_by) > w.now)
+    is_mine = col(offer.mentor_id) == w.actor.person_id
+    is_theirs = sa.or_(is_mine, col(offer.institution_id).in_(w.actor.institutions("coordinator")))
     is_promised = sa.and_(
+        is_mine,
         col(offer.state) == "accepted",
         col(offer.ended_at).is_(None),
         col(consultation.state) == "scheduled",
         col(consultation.advice_due_at).is_not(None),
     )
     return Home(
-        await _asked(w, sa.or_(is_open, col(offer.state) == "countered")),
+        await _asked(w, sa.and_(is_theirs, sa.or_(is_open, col(offer.state) == "countered"))),
         await _asked(w, is_promised),
         await _consultations(w),
         await _meetings(w),
@@ -120,13 +125,14 @@ async def home(w: Work) -> Home:
 
 
 async def _asked(w: Work, which: sa.ColumnElement[bool]) -> list[Asked]:
-    offer, consultation = tables.Offer, tables.Consultation
+    offer, consultation, mentor = tables.Offer, tables.Consultation, orm.aliased(tables.Person)
     rows = await w.sql(
-        sa.select(offer, consultation, tables.Specialty, tables.Person)
+        sa.select(offer, consultation, tables.Specialty, tables.Person, mentor)
         .join(consultation, col(consultation.id) == col(offer.consultation_id))
         .join(tables.Specialty, col(tables.Specialty.code) == col(consultation.specialty_code))
         .join(tables.Person, col(tables.Person.id) == col(consultation.clinician_id))
-        .where(col(offer.mentor_id) == w.actor.person_id, which)
+        .join(mentor, col(mentor.id) == col(offer.mentor_id))
+        .where(which)
         .order_by(col(offer.answer_by), col(offer.id))
         .limit(MOST)
     )
@@ -247,10 +253,14 @@ async def _institutions(w: Work, ids: Collection[UUID]) -> dict[UUID, tables.Ins
     return {row.id: row for row in rows.scalars()}
 
 
-async def asked(w: Work, offer_id: UUID) -> tuple[tables.Offer, Case]:
-    """Give the offer with its case."""
+async def asked(w: Work, offer_id: UUID) -> tuple[Asked, Case | None]:
+    """Give the offer with its case; without it to the mentor's coordinator, who answers and sees no consultation."""
     offer = await access.visible_offer(w, offer_id)
-    return offer, await case(w, offer.consultation_id)
+    try:
+        found = await case(w, offer.consultation_id)
+    except errors.NotFound:
+        found = None
+    return (await _asked(w, col(tables.Offer.id) == offer.id))[0], found
 
 
 async def choices(w: Work) -> Choices:

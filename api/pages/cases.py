@@ -240,19 +240,22 @@ async def _case(
 
 
 async def _offer(visit: frame.Visit, offer_id: UUID, tried: fields.Tried | None = None, status: int = 200) -> Response:
-    offer, case = await visit.do(lambda w: overview.asked(w, offer_id))
+    asked, case = await visit.do(lambda w: overview.asked(w, offer_id))
+    offer = asked.offer
     is_mine = visit.person is not None and offer.mentor_id == visit.person.id
     may_answer = is_mine or offer.institution_id in visit.actor.institutions("coordinator")
     now: datetime = visit.world.clock.now()
     return visit.show(
         "offer.html",
         status,
+        asked=asked,
         offer=offer,
+        is_mine=is_mine,
         case=case,
         tried=tried or fields.Tried("", fields.Fields([])),
         may_answer=may_answer and offer.state == "pending" and offer.answer_by > now,
         may_decline=may_answer and (offer.state == "countered" or (offer.state == "pending" and offer.answer_by > now)),
-        zones=(visit.zone, case.people[offer.mentor_id].zone, case.people[case.row.clinician_id].zone),
+        zones=(visit.zone, asked.mentor.zone, asked.clinician.zone),
         reasons=lifecycle.DECLINE_REASONS,
         times=actions.TIMES,
     )

@@ -7,7 +7,7 @@ import re
 from fastapi import APIRouter, Response
 
 from api.pages import fields, frame
-from service import errors, links, logins, overview, tables, visits
+from service import consultations, errors, links, logins, overview, tables, visits
 
 router = APIRouter(route_class=frame.Page)
 _PLACES = re.compile(r"/(offers|consultations)/([0-9a-f-]{36}|new)", re.ASCII)
@@ -26,9 +26,7 @@ async def home(visit: frame.Anybody) -> Response:
     """Show what waits for the person; a stranger reads what this is, and may ask for a link."""
     if visit.person is None:
         return visit.show("welcome.html", is_wanted=False, is_sent=False, email="", fault=None)
-    return visit.show(
-        "home.html", home=await visit.do(overview.home), may_ask=visit.actor.holds("clinician", "coordinator")
-    )
+    return visit.show("home.html", home=await visit.do(overview.home), may_ask=await visit.do(consultations.may_file))
 
 
 @router.post("/sign-in")

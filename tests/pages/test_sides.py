@@ -4,12 +4,62 @@ from typing import Any
 
 import sqlalchemy as sa
 
+import build
 from pages.scene import Scene
-from service import answers
+from service import actor, answers, tables
 
 
 async def offer_of(scene: Scene) -> sa.Row[Any]:
     return (await scene.rows("SELECT id, starts, state FROM offer ORDER BY id"))[0]
+
+
+async def made(scene: Scene, place: tables.Institution, role: str) -> tables.Person:
+    async with scene.world.database.work(actor.TIMER) as w:
+        person: tables.Person = await getattr(build, role)(w, place, locale="en")
+    return person
+
+
+async def test_the_mentors_coordinator_answers_for_them_without_the_case(scene: Scene) -> None:
+    asked = await scene.ask(department="WARD-7")
+    offer = await offer_of(scene)
+    time = offer.starts[0].strftime("%Y-%m-%dT%H:%M:%SZ")
+    async with scene.browser(await made(scene, scene.lille, "coordinator")) as browser:
+        home = await browser.get("/")
+        page = await browser.get(f"/offers/{offer.id}")
+        unclear = await browser.post(f"/offers/{offer.id}/accept", data={})
+        taken = await browser.post(f"/offers/{offer.id}/accept", data={"starts_at": time})
+        after = await browser.get(taken.headers["location"])
+        case = await browser.get(f"/consultations/{asked.id}")
+
+    assert [page.status_code, unclear.status_code, taken.status_code, after.status_code] == [200, 422, 303, 200]
+    assert f"/offers/{offer.id}" in home.text
+    assert f'value="{time}"' in page.text
+    for shown in (home, page, unclear, after):
+        assert scene.mentor.display_name in shown.text
+        assert "CANARY" not in shown.text
+        assert "WARD-7" not in shown.text
+        assert f"/consultations/{asked.id}" not in shown.text
+        assert "You have taken" not in shown.text
+    assert case.status_code == 404
+    assert (await offer_of(scene)).state == "accepted"
+    assert await scene.rows("SELECT 1 FROM audit WHERE action = 'read_case_text'") == []
+
+
+async def test_only_who_may_file_is_asked_to(scene: Scene) -> None:
+    elsewhere = await made(scene, scene.lille, "coordinator")
+    lost = await made(scene, (await outside(scene)), "clinician")
+    seen = []
+    for who in (scene.clinician, scene.coordinator, elsewhere, lost):
+        async with scene.browser(who) as browser:
+            seen.append("/consultations/new" in (await browser.get("/")).text)
+
+    assert seen == [True, True, False, False]
+
+
+async def outside(scene: Scene) -> tables.Institution:
+    """A hospital that no memorandum names."""
+    async with scene.world.database.work(actor.TIMER) as w:
+        return await build.institution(w)
 
 
 async def test_an_offer_that_came_to_nothing_is_not_shown_as_a_live_one(scene: Scene) -> None:
