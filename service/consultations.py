@@ -238,8 +238,8 @@ async def _open(w: Work, consultation: tables.Consultation, given: Consent) -> N
     consultation.answer_due_at = policy.answer_due_at(book.policy, consultation.priority, w.now)
     consultation.alert_at = policy.alert_at(book.policy, consultation.priority, w.now)
     bookings.tell_consultation(w, "consultation.opened", consultation)
-    await notices.request_filed(w, consultation)
     await offers.first_wave(w, consultation, book)
+    await notices.request_filed(w, consultation)
 
 
 async def cancel(

@@ -131,10 +131,11 @@ async def to_people(
 
 
 async def request_filed(w: Work, consultation: tables.Consultation) -> None:
-    """The clinician has a receipt."""
+    """The clinician has a receipt, which says whether anybody is asked: call it after the first wave."""
     clinician = await w.read(tables.Person, consultation.clinician_id)
     due = consultation.answer_due_at
-    await to_people(w, "receipt", consultation, [clinician], answer_by=due and instant(due))
+    template = "receipt_unmatched" if consultation.state == "unmatched" else "receipt"
+    await to_people(w, template, consultation, [clinician], answer_due_at=due and instant(due))
 
 
 async def offer_sent(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:

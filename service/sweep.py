@@ -64,7 +64,7 @@ async def _alert(w: Work, consultation_id: UUID) -> None:
     if consultation.state in lifecycle.SEEKING:
         receivers = await notices.coordinators(w, [consultation.institution_id])
         due = consultation.answer_due_at
-        await notices.to_people(w, "alert", consultation, receivers, answer_by=due and events.instant(due))
+        await notices.to_people(w, "alert", consultation, receivers, answer_due_at=due and events.instant(due))
 
 
 # What is pending or booked under a memorandum whose latest step ended it, for now or for good, and nobody was told.

@@ -120,10 +120,24 @@ async def test_with_nobody_left_to_ask_the_coordinator_hears_why(scene: Scene, p
     assert ("consultation.unmatched", "consultation") in change.events
     assert set(change.events) <= {("consultation.unmatched", "consultation"), ("consultation.opened", "consultation")}
     assert ("unmatched", "coordinator") in change.mails
-    assert set(change.mails) <= {("unmatched", "coordinator"), ("receipt", "clinician")}
+    assert set(change.mails) <= {("unmatched", "coordinator"), ("receipt_unmatched", "clinician")}
     (told,) = await scene.rows("SELECT payload FROM delivery WHERE payload->>'template' = 'unmatched'")
     assert sum(told.payload["values"]["counts"].values()) >= 1
     assert await scene.state() == flow.State("unmatched", None, {}, [])
+
+
+async def test_a_receipt_says_when_the_answer_is_due_and_asks_its_reader_for_nothing(scene: Scene) -> None:
+    await scene.request()
+    (told,) = await scene.rows("SELECT payload FROM delivery WHERE payload->>'template' = 'receipt'")
+    (case,) = await scene.rows("SELECT answer_due_at FROM consultation")
+    assert told.payload["values"]["answer_due_at"] == flow.instant(case.answer_due_at)
+    assert "answer_by" not in told.payload["values"]
+
+
+async def test_a_receipt_claims_that_mentors_are_asked_only_if_they_are(scene: Scene) -> None:
+    await scene.request(languages=["tr"])
+    change = await scene.change()
+    assert change.mails == [("receipt_unmatched", "clinician"), ("unmatched", "coordinator")]
 
 
 async def stat(scene: Scene, **fields: object) -> str:
