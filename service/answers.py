@@ -88,6 +88,7 @@ async def _accept_written(
     consultation.next_wave_at = consultation.alert_at = None
     offers.tell(w, "offer.accepted", consultation, offer)
     bookings.tell_consultation(w, "consultation.scheduled", consultation, offer.memorandum_id)
+    await notices.advice_promised(w, consultation)
     await offers.withdraw(w, consultation, [rival for rival in rivals if rival.id != offer.id])
     return Accepted(consultation, None)
 
@@ -180,6 +181,7 @@ async def decline(
         offer.decline_reason, offer.note, offer.noted_by = reason, w.seal(note, offer.id), w.actor.person_id
         w.touch(offer)
         await offers.reopen(w, consultation, rivals)
+        await notices.advice_handed_back(w, consultation, offer)
         return offer
     if offer.state == "declined" and offer.decline_reason == reason:
         return offer

@@ -198,6 +198,22 @@ async def countered(w: Work, consultation: tables.Consultation, offer: tables.Of
     await deliveries.mail(w, template="countered", person=clinician, values=values, links=links)
 
 
+async def advice_promised(w: Work, consultation: tables.Consultation) -> None:
+    """The clinician hears by when a mentor writes: the receipt has promised this mail."""
+    clinician = await w.read(tables.Person, consultation.clinician_id)
+    due = consultation.advice_due_at
+    await to_people(w, "advice_promised", consultation, [clinician], advice_due_at=due and instant(due))
+
+
+async def advice_handed_back(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:
+    """The clinician hears that the request seeks again; the mentor is thanked as for any decline."""
+    known = await people(w, [consultation.clinician_id, offer.mentor_id])
+    clinician, mentor = known[consultation.clinician_id], known[offer.mentor_id]
+    due = consultation.answer_due_at
+    await to_people(w, "advice_handed_back", consultation, [clinician], answer_due_at=due and instant(due))
+    await to_people(w, "offer_thanks", consultation, [mentor])
+
+
 async def move_proposed(
     w: Work,
     consultation: tables.Consultation,

@@ -48,6 +48,10 @@ async def test_written_advice_completes_the_consultation_and_its_mail_holds_no_t
     await scene.post("mentor", f"/v1/offers/{mine['id']}/accept")
     accepted = await scene.change()
     assert accepted.events == [("consultation.scheduled", "consultation"), ("offer.accepted", "mentor")]
+    assert accepted.mails == [("advice_promised", "clinician")]
+    (told,) = await scene.rows("SELECT payload FROM delivery WHERE payload->>'template' = 'advice_promised'")
+    (case,) = await scene.rows("SELECT advice_due_at FROM consultation")
+    assert told.payload["values"]["advice_due_at"] == flow.instant(case.advice_due_at)
     await scene.post("mentor", f"/v1/consultations/{asked}/advice", {"text": "Half the dose.", "minutes": 20}, 201)
     change = await scene.change()
     assert change.events == [
@@ -59,6 +63,20 @@ async def test_written_advice_completes_the_consultation_and_its_mail_holds_no_t
     held_text = await scene.rows("SELECT 1 FROM delivery WHERE CAST(payload AS text) LIKE '%Half the dose%'")
     assert held_text == []
     assert (await scene.state()).consultation == "completed"
+
+
+async def test_written_advice_handed_back_is_told_to_the_clinician_and_thanked_for(scene: Scene) -> None:
+    await scene.request(mode="written")
+    mine = await scene.offer()
+    await scene.post("mentor", f"/v1/offers/{mine['id']}/accept")
+    await scene.look()
+    await scene.post("mentor", f"/v1/offers/{mine['id']}/decline", {"reason": "busy"})
+    change = await scene.change()
+    assert change.events == [("consultation.opened", "consultation")]
+    assert change.mails == [("advice_handed_back", "clinician"), ("offer_thanks", "mentor")]
+    (told,) = await scene.rows("SELECT payload FROM delivery WHERE payload->>'template' = 'advice_handed_back'")
+    (case,) = await scene.rows("SELECT answer_due_at FROM consultation")
+    assert told.payload["values"]["answer_due_at"] == flow.instant(case.answer_due_at)
 
 
 async def report_no_show(scene: Scene, booked: Any, who: str) -> None:  # noqa: ANN401 - what the API answers
