@@ -229,7 +229,7 @@ async def miss(w: Work, consultation: tables.Consultation, appointment: tables.A
     await lose(w, consultation, "partner" if who == "mentor" else "requesting", "other")
     people = await notices.people(w, [row.person_id for row in rows])
     values = await notices.values_of(w, consultation, appointment, rows)
-    await notices.to_people(w, "noshow", consultation, people.values(), **values)
+    await notices.to_people(w, "noshow", consultation, people.values(), **values, reason=who)
 
 
 async def room(w: Work, appointment_id: UUID) -> tables.Appointment:

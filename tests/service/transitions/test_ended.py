@@ -104,6 +104,8 @@ async def test_a_no_show_counts_as_a_cancel_by_that_side(
     logged_too = [("session.logged", "session")] if path is log_no_show else []
     assert change.events == [("appointment.noshow", "appointment"), (event, "consultation"), *logged_too]
     assert change.mails == [("noshow", "clinician"), ("noshow", "mentor")]
+    told = await scene.rows("SELECT payload FROM delivery WHERE payload->>'template' = 'noshow'")
+    assert [row.payload["values"]["reason"] for row in told] == [who, who]
     now = await scene.state()
     assert (now.consultation, now.appointment, now.seats) == (state, "noshow", [])
 
