@@ -51,7 +51,7 @@ async def _open(w: Work, appointment_id: UUID) -> _Open:
     return _Open(consultation, seen, rows, _side(w, consultation, rows))
 
 
-def _side(w: Work, consultation: tables.Consultation, rows: list[tables.Participant]) -> str:
+def _side(w: Work, consultation: tables.Consultation, rows: Sequence[tables.Participant]) -> str:
     if access.acts_for_requesting_side(w, consultation):
         return "requesting"
     for row in rows:
@@ -61,6 +61,15 @@ def _side(w: Work, consultation: tables.Consultation, rows: list[tables.Particip
         ):
             return "partner"
     raise errors.Forbidden
+
+
+def may_change(w: Work, consultation: tables.Consultation, rows: Sequence[tables.Participant]) -> bool:
+    """Tell whether the actor is of one of the sides: who moves the appointment and calls it off."""
+    try:
+        _side(w, consultation, rows)
+    except errors.Forbidden:
+        return False
+    return True
 
 
 async def move(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.Appointment:

@@ -73,6 +73,8 @@ class Case:
     conclusion: str | None
     feedback: Sequence[tables.Feedback]
     is_requesting: bool
+    takes_part: bool
+    may_change: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,8 @@ async def case(w: Work, consultation_id: UUID) -> Case:
         conclusion=await sessions.read_conclusion(w, session) if session else None,
         feedback=await sessions.feedback_of(w, session.id) if session else [],
         is_requesting=is_requesting,
+        takes_part=w.actor.person_id in {person.person_id for person in taking_part},
+        may_change=appointments.may_change(w, row, taking_part),
     )
 
 

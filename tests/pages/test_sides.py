@@ -98,3 +98,22 @@ async def test_a_promise_handed_back_is_not_shown_as_one(scene: Scene) -> None:
 
     assert [before.status_code, after.status_code, declined.status_code] == [200, 410, 410]
     assert "You took this consultation; that is over." in page.text
+
+
+async def test_an_admin_is_shown_no_form_that_would_be_refused(scene: Scene) -> None:
+    asked = await scene.ask()
+    offer = await offer_of(scene)
+    await scene.act(scene.mentor, answers.accept, offer.id, offer.starts[0])
+    (found,) = await scene.rows("SELECT starts_at FROM appointment")
+    async with scene.world.database.work(actor.TIMER) as w:
+        admin = await build.admin(w, locale="en")
+    for at in (scene.clock.now(), found.starts_at):
+        scene.clock.set(at)
+        async with scene.browser(admin) as browser:
+            page = await browser.get(f"/consultations/{asked.id}")
+        assert (page.status_code, page.text.count("<form")) == (200, 1)  # the one that signs out
+        assert "/join" not in page.text
+    async with scene.browser(scene.coordinator) as browser:
+        page = await browser.get(f"/consultations/{asked.id}")
+        assert page.text.count("<form") == 5  # sign out, log, move, call off, withdraw
+        assert "/join" not in page.text
