@@ -2,17 +2,13 @@
 
 A lane begins when a commit tells of something new, or when something is due by the clock, and ends when nothing is.
 It claims a lot and settles it in one transaction each, together with the next; nothing is open while calls are in
-flight. A receiver that is quick gets large lots, a slow one small ones: what is claimed must be done within its lease.
-A very slow one gets one call at a time, or the slow receivers of one hospital would hold all places there are.
-One whose answers have no end, or are broken off, costs a connection and the most that is read with every call, while
-it counts as delivered and no breaker opens: it gets a few calls at a time and then a pause, or others would pay.
+flight. How much is claimed at a time is decided by `rules.receiver`.
 """
 
 import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
@@ -22,34 +18,14 @@ from integrations import webhooks
 from integrations.world import World
 from service import actor, clock, crypto, errors, fanout, outcomes
 from service import webhooks as lots
+from service.rules import receiver
 from service.work import Work
 
-EACH = 4
 ALL = 32
-LARGEST_LOT = 64
-QUICK_SECONDS = 1.0
-SLOW_SECONDS = 5.0
-PAUSE_SECONDS = 1.0
 BEGIN_SECONDS = 20.0
 POLL_SECONDS = 1.0
 SIMULATED_POLL_SECONDS = 0.2
 _log = structlog.get_logger("pobratym.lanes")
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How many webhooks a lane claims next, how many of them are under way at a time, and the pause before."""
-
-    size: int = EACH
-    width: int = EACH
-    pause_seconds: float = 0.0
-
-    def after(self, attempts: Sequence[lots.Attempt], seconds: float) -> "Pace":
-        """Give the pace after a lot that took so long."""
-        if any(isinstance(each.outcome, outcomes.Delivered) and not each.outcome.is_whole for each in attempts):
-            return Pace(EACH, 1, PAUSE_SECONDS)
-        size = min(2 * self.size, LARGEST_LOT) if seconds < QUICK_SECONDS else EACH
-        return Pace(size, 1 if any(each.duration_ms >= SLOW_SECONDS * 1000 for each in attempts) else EACH)
 
 
 class Lanes:
@@ -85,12 +61,12 @@ class Lanes:
 
     async def drain(self, endpoint_id: UUID) -> None:
         """Send the endpoint what is due until nothing is."""
-        run, pace = functools.partial(self._world.database.run, actor.TIMER), Pace()
+        run, pace = functools.partial(self._world.database.run, actor.TIMER), receiver.Pace()
         lot = await run(functools.partial(self._claim, endpoint_id, pace.size))
         while lot is not None:
             began = clock.monotonic()
             attempts = await self._sent(lot, pace.width)
-            pace = pace.after(attempts, clock.monotonic() - began)
+            pace = _after(pace, attempts, clock.monotonic() - began)
             if pace.pause_seconds:  # nothing is leased meanwhile
                 await run(functools.partial(self._settle, lot, attempts))
                 await self._pause(pace.pause_seconds)
@@ -170,6 +146,12 @@ class Lanes:
             _log.error("lane_failed", subject_id=str(endpoint_id), exc_info=error)
         finally:
             del self._running[endpoint_id]
+
+
+def _after(pace: receiver.Pace, attempts: Sequence[lots.Attempt], seconds: float) -> receiver.Pace:
+    delivered = (each.outcome for each in attempts if isinstance(each.outcome, outcomes.Delivered))
+    slowest = max((each.duration_ms for each in attempts), default=0) / 1000
+    return pace.after(seconds, slowest_seconds=slowest, is_whole=all(outcome.is_whole for outcome in delivered))
 
 
 async def run(world: World, stop: asyncio.Event) -> None:

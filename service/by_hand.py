@@ -25,6 +25,13 @@ from service.rules.gate import Refusal
 from service.work import Work
 
 
+async def _open(w: Work, consultation_id: UUID) -> tuple[tables.Consultation, list[tables.Offer]]:
+    """Lock the case and its offers, for the requesting side's coordinator only."""
+    seen = await access.visible_consultation(w, consultation_id)
+    access.requires_at(w, seen.institution_id, "coordinator")
+    return await bookings.lock_consultation(w, consultation_id), await offers.of_consultation(w, consultation_id)
+
+
 async def choose(
     w: Work,
     consultation_id: UUID,
@@ -34,10 +41,7 @@ async def choose(
     confirmed: Collection[ConfirmedSpan] = (),
 ) -> tables.Offer:
     """The requesting side's coordinator asks this mentor; the gate holds, but for the rule overridden with a reason."""
-    consultation = await access.visible_consultation(w, consultation_id)
-    access.requires_at(w, consultation.institution_id, "coordinator")
-    consultation = await bookings.lock_consultation(w, consultation_id)
-    all_offers = await offers.of_consultation(w, consultation_id)
+    consultation, all_offers = await _open(w, consultation_id)
     if override:
         deidentification.check(w, {"override/reason": override[1]}, confirmed)
     offer = await _ask_by_hand(w, consultation, all_offers, mentor_id, starts, override)
@@ -67,7 +71,7 @@ async def _ask_by_hand(
     answer_by = offers.deadline(
         w, consultation.priority, known.asked.answer_due_at, known.mentor, known.book, knows_case=False
     )
-    picked = offers.proposals(w.now, free, answer_by, known.asked.zone, known.mentor.zone)
+    picked = matching.pick_answerable(free, w.now, answer_by, known.asked.zone, known.mentor.zone)
     chosen = tuple(starts) if starts else picked
     is_live = consultation.mode != "written" and bool(chosen)
     if not is_live and consultation.mode == "live":
@@ -100,10 +104,7 @@ async def hold(w: Work, consultation_id: UUID, mentor_id: UUID, starts_at: datet
 
     Until the hold ends, at the latest when what is held begins, the mentor's offer can take it (decision 0022).
     """
-    consultation = await access.visible_consultation(w, consultation_id)
-    access.requires_at(w, consultation.institution_id, "coordinator")
-    consultation = await bookings.lock_consultation(w, consultation_id)
-    all_offers = await offers.of_consultation(w, consultation_id)
+    consultation, all_offers = await _open(w, consultation_id)
     if consultation.state not in lifecycle.SEEKING or consultation.mode == "written":
         raise errors.IllegalTransition("consultation", consultation.state, "held")
     if starts_at <= w.now:

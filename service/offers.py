@@ -30,8 +30,6 @@ from service.rules.case import Case, Mentor, Rulebook
 from service.work import Work
 
 _WEEK = timedelta(days=7)
-_TO_ANSWER = timedelta(minutes=30)
-"""Nobody can be expected to answer sooner (decision 0023): the least notice of `asap`."""
 
 
 async def of_consultation(w: Work, consultation_id: UUID) -> list[tables.Offer]:
@@ -140,20 +138,11 @@ def _in_time(w: Work, asked: Case, candidate: matching.Candidate, book: Rulebook
     answer_by = deadline(
         w, asked.priority, asked.answer_due_at, candidate.mentor, book, knows_case=candidate.knows_case
     )
-    if candidate.starts[0] >= min(answer_by, w.now + _TO_ANSWER) and candidate.starts[-1] >= answer_by:
+    if matching.leave_time(candidate.starts, w.now, answer_by):
         return candidate
     free = matching.propose(asked, candidate.mentor, w.now, book)
-    return replace(candidate, starts=proposals(w.now, free, answer_by, asked.zone, candidate.mentor.zone))
-
-
-def proposals(
-    now: datetime, free: Sequence[datetime], answer_by: datetime, zone: str, mentor_zone: str
-) -> tuple[datetime, ...]:
-    """Pick up to three of the starts: each can be taken for half an hour or until `answer_by`, and one until then."""
-    answerable = [start for start in free if start >= min(answer_by, now + _TO_ANSWER)] or free
-    chosen = matching.pick_three(answerable, zone, mentor_zone)
-    lasting = next((start for start in answerable if start >= answer_by), None)
-    return (*chosen[:-1], lasting) if lasting and chosen[-1] < answer_by else chosen
+    starts = matching.pick_answerable(free, w.now, answer_by, asked.zone, candidate.mentor.zone)
+    return replace(candidate, starts=starts)
 
 
 async def send(

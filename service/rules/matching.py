@@ -19,6 +19,7 @@ from service.rules.policy import Pace
 
 ATTENDS = (7 * 60, 21 * 60)  # when a clinician who named no windows is taken to be at hand
 PROPOSALS = 3
+TO_ANSWER = timedelta(minutes=30)  # nobody can be expected to answer sooner: the least notice of `asap`
 _NOON = 12
 _Half = TypeVar("_Half")
 
@@ -203,6 +204,21 @@ def pick_three(starts: Sequence[datetime], requester_zone: str, mentor_zone: str
         halves.setdefault((wall.date(), wall.hour < _NOON), []).append(start)
     chosen = _spread(list(halves.values()))
     return tuple(_best(half, requester_zone, mentor_zone) if at else half[0] for at, half in enumerate(chosen))
+
+
+def leave_time(starts: Sequence[datetime], now: datetime, answer_by: datetime) -> bool:
+    """Tell whether each proposal can be taken for half an hour or until `answer_by`, and the last one until then."""
+    return starts[0] >= min(answer_by, now + TO_ANSWER) and starts[-1] >= answer_by
+
+
+def pick_answerable(
+    starts: Sequence[datetime], now: datetime, answer_by: datetime, requester_zone: str, mentor_zone: str
+) -> tuple[datetime, ...]:
+    """Pick up to three of the starts that leave time to answer (decision 0023); of all, where none does."""
+    answerable = [start for start in starts if start >= min(answer_by, now + TO_ANSWER)] or starts
+    chosen = pick_three(answerable, requester_zone, mentor_zone)
+    lasting = next((start for start in answerable if start >= answer_by), None)
+    return (*chosen[:-1], lasting) if lasting and chosen[-1] < answer_by else chosen
 
 
 def _spread(halves: list[_Half]) -> list[_Half]:

@@ -1,4 +1,10 @@
-"""How a receiver of webhooks fares: when it is left alone for a while, warned of, given up (reliability §2)."""
+"""How a receiver of webhooks fares: when it is left alone for a while, warned of, given up (reliability §2).
+
+And how much it gets at a time. One that is quick gets large lots, a slow one small ones: what is claimed must be done
+within its lease. A very slow one gets one call at a time, or the slow receivers of one hospital would hold all places
+there are. One whose answers have no end, or are broken off, costs a connection and the most that is read with every
+call, while it counts as delivered and no breaker opens: it gets a few calls one by one and then a pause.
+"""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -9,6 +15,11 @@ WORST_SHARE = 0.7
 BREAK = timedelta(seconds=60)
 GIVEN_UP_AFTER = timedelta(days=5)
 WARNINGS = (50, 70, 90)
+EACH = 4
+LARGEST_LOT = 64
+QUICK_SECONDS = 1.0
+SLOW_SECONDS = 5.0
+PAUSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,22 @@ def after(health: Health, now: datetime, delivered: int, failed: int) -> Health:
     if failed and health.counted >= FEWEST and health.counted_failed >= WORST_SHARE * health.counted:
         return replace(health, broken_until=now + BREAK)
     return health
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How many webhooks are claimed next, how many of them are under way at a time, and the pause before."""
+
+    size: int = EACH
+    width: int = EACH
+    pause_seconds: float = 0.0
+
+    def after(self, seconds: float, *, slowest_seconds: float, is_whole: bool) -> "Pace":
+        """Give the pace after a lot that took so long; whole means that every answer came to its end."""
+        if not is_whole:
+            return Pace(EACH, 1, PAUSE_SECONDS)
+        size = min(2 * self.size, LARGEST_LOT) if seconds < QUICK_SECONDS else EACH
+        return Pace(size, 1 if slowest_seconds >= SLOW_SECONDS else EACH)
 
 
 def is_given_up(health: Health, now: datetime) -> bool:

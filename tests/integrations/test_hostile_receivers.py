@@ -26,6 +26,7 @@ from integrations.settings import Settings
 from receiver import happen, log
 from service import actor, outcomes
 from service import webhooks as service_webhooks
+from service.rules import receiver as fares
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -229,24 +230,24 @@ async def test_wh_12_slow_receivers_take_their_few_places_and_hold_up_nobody(out
             await postoffice.until(lambda: len(quick.arrivals) == 60)
             begun = [len(one.arrivals) for one in slow]
     assert all(count < 60 for count in begun)
-    assert {one.most_in_flight for one in slow} == {lanes.EACH}
-    assert quick.most_in_flight <= lanes.EACH
+    assert {one.most_in_flight for one in slow} == {fares.EACH}
+    assert quick.most_in_flight <= fares.EACH
 
 
 @pytest.mark.races
 async def test_a_very_slow_receiver_gets_one_call_at_a_time(
     outbound: flow.Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "SLOW_SECONDS", 0.2)
+    monkeypatch.setattr(fares, "SLOW_SECONDS", 0.2)
     async with receiver.opened(receiver.Receiver(seconds=0.3)) as hospital:
         made = await receiver.endpoint(outbound, hospital.url)
         await happen(outbound, 20)
         async with going(outbound, [UUID(made["id"])]):
-            await postoffice.until(lambda: len(hospital.arrivals) == lanes.EACH + 1)
+            await postoffice.until(lambda: len(hospital.arrivals) == fares.EACH + 1)
             most_at_first, hospital.most_in_flight = hospital.most_in_flight, 0
-            await postoffice.until(lambda: len(hospital.arrivals) == lanes.EACH + 4)
+            await postoffice.until(lambda: len(hospital.arrivals) == fares.EACH + 4)
             most_later = hospital.most_in_flight
-    assert (most_at_first, most_later) == (lanes.EACH, 1)
+    assert (most_at_first, most_later) == (fares.EACH, 1)
 
 
 def cut_off(calls: list[str], most: list[int]) -> receiver.Serve:
@@ -271,16 +272,16 @@ def cut_off(calls: list[str], most: list[int]) -> receiver.Serve:
 async def test_wh_12_a_receiver_whose_answers_have_no_end_gets_four_calls_and_then_a_pause(
     outbound: flow.Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "PAUSE_SECONDS", 3_600)
+    monkeypatch.setattr(fares, "PAUSE_SECONDS", 3_600)
     calls, most = list[str](), list[int]()
     async with receiver.serving(cut_off(calls, most)) as port:
         made = await receiver.endpoint(outbound, f"http://127.0.0.1:{port}/")
         await happen(outbound, 12)
         async with going(outbound, [UUID(made["id"])]):
-            await postoffice.until(lambda: len(calls) >= lanes.EACH)
+            await postoffice.until(lambda: len(calls) >= fares.EACH)
             await asyncio.sleep(0.3)  # in which it had all twelve
             states = await outbound.rows("SELECT state, attempt FROM delivery ORDER BY state, attempt")
-    assert len(calls) == lanes.EACH
+    assert len(calls) == fares.EACH
     assert [tuple(row) for row in states] == [("delivered", 1)] * 4 + [("pending", 0)] * 8
 
 
@@ -288,14 +289,14 @@ async def test_wh_12_a_receiver_whose_answers_have_no_end_gets_four_calls_and_th
 async def test_wh_12_a_receiver_whose_answers_have_no_end_gets_all_one_call_at_a_time(
     outbound: flow.Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(fares, "PAUSE_SECONDS", 0.05)
     calls, most = list[str](), list[int]()
     async with receiver.serving(cut_off(calls, most)) as port:
         made = await receiver.endpoint(outbound, f"http://127.0.0.1:{port}/")
         await happen(outbound, 10)
         await receiver.sent(outbound, made)
     assert len(set(calls)) == len(calls) == 10
-    assert set(most[lanes.EACH :]) == {1}
+    assert set(most[fares.EACH :]) == {1}
     assert {delivery["state"] for delivery in await log(outbound, made)} == {"delivered"}
 
 
@@ -327,7 +328,7 @@ async def test_a_lane_that_is_stopped_finishes_its_calls_and_gives_back_the_rest
         made = await receiver.endpoint(outbound, hospital.url)
         await happen(outbound, 40)
         async with going(outbound, [UUID(made["id"])]):
-            await postoffice.until(lambda: hospital.in_flight == lanes.EACH)
+            await postoffice.until(lambda: hospital.in_flight == fares.EACH)
     rows = await outbound.rows("SELECT state, attempt, next_attempt_at FROM delivery ORDER BY state")
     assert [row.attempt for row in rows if row.state == "delivered"] == [1] * len(hospital.arrivals)
     waiting = [row for row in rows if row.state == "pending"]

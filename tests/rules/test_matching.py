@@ -348,6 +348,45 @@ def test_a_ranking_proposes_what_would_be_picked_from_every_start(zone: str) -> 
     assert first(asked, asking).starts == matching.pick_three(starts, asked.zone, zone)
 
 
+# Proposals that leave time to answer (decision 0023).
+
+
+def answerable(starts: list[datetime], answer_by: datetime) -> tuple[datetime, ...]:
+    return matching.pick_answerable(starts, NOW, answer_by, "Europe/Kyiv", "Europe/Paris")
+
+
+def test_no_time_is_proposed_that_begins_within_half_an_hour_where_there_is_a_later_one() -> None:
+    soon, enough, later = NOW + timedelta(minutes=29), NOW + timedelta(minutes=30), NOW + timedelta(hours=5)
+    assert answerable([soon, enough, later], NOW + timedelta(hours=1)) == (enough, later)
+
+
+def test_a_call_that_must_be_answered_sooner_may_begin_then() -> None:
+    assert answerable([NOW + FIVE, NOW + 2 * FIVE, NOW + 3 * FIVE], NOW + 2 * FIVE) == (NOW + 2 * FIVE,)
+
+
+def test_one_of_the_proposals_can_be_taken_until_the_offer_ends() -> None:
+    halves = [NOW + timedelta(hours=n) for n in (1, 5, 20)]
+    assert answerable(halves, NOW + 10 * QUARTER) == tuple(halves)
+    afternoon = [NOW + timedelta(hours=n) for n in (3, 4, 5)]
+    assert answerable(afternoon, NOW + timedelta(hours=4, minutes=30)) == (afternoon[2],)
+
+
+def test_where_every_time_is_too_soon_the_soonest_are_proposed() -> None:
+    soon = [NOW + FIVE, NOW + QUARTER]
+    assert answerable(soon, NOW + DAY) == (soon[0],)
+    assert answerable([], NOW + DAY) == ()
+
+
+@pytest.mark.parametrize(
+    ("minutes", "leaves_time"), [((29, 90), False), ((30, 59), False), ((30, 60), True), ((30,), False), ((60,), True)]
+)
+def test_proposals_leave_time_if_none_is_too_soon_and_the_last_can_be_taken_to_the_end(
+    minutes: tuple[int, ...], leaves_time: bool
+) -> None:
+    starts = [NOW + timedelta(minutes=n) for n in minutes]
+    assert matching.leave_time(starts, NOW, NOW + timedelta(minutes=60)) is leaves_time
+
+
 def test_a_candidate_names_the_memorandum_of_its_first_time() -> None:
     later = link(memorandum_id=UUID(int=77), valid_from=NOW + 2 * DAY)
     asking = mentor(links=(later,))

@@ -67,3 +67,30 @@ def test_who_does_not_fail_is_not_warned_of_and_not_given_up() -> None:
 def test_a_receiver_is_given_up_after_five_days(hours: float, is_given_up: bool) -> None:
     health = receiver.Health(failing_since=NOON)
     assert receiver.is_given_up(health, NOON + timedelta(hours=hours)) is is_given_up
+
+
+# --- how much it gets at a time ---------------------------------------------------------------------------------
+
+
+def test_a_quick_receiver_gets_twice_as_much_each_time_up_to_the_largest_lot() -> None:
+    sizes, pace = list[int](), receiver.Pace()
+    for _ in range(6):
+        sizes.append(pace.size)
+        pace = pace.after(0.9, slowest_seconds=0.5, is_whole=True)
+    assert sizes == [4, 8, 16, 32, 64, 64]
+    assert (pace.width, pace.pause_seconds) == (4, 0.0)
+
+
+def test_a_lot_that_took_a_second_makes_the_next_one_small() -> None:
+    assert receiver.Pace(size=64).after(1.0, slowest_seconds=0.5, is_whole=True) == receiver.Pace()
+
+
+@pytest.mark.parametrize(("slowest_seconds", "width"), [(4.9, 4), (5.0, 1)])
+def test_a_call_of_five_seconds_makes_it_one_call_at_a_time(slowest_seconds: float, width: int) -> None:
+    assert receiver.Pace().after(6.0, slowest_seconds=slowest_seconds, is_whole=True) == receiver.Pace(4, width)
+
+
+def test_an_answer_that_came_to_no_end_costs_a_pause_however_quick_it_was() -> None:
+    slow_down = receiver.Pace(size=64).after(0.1, slowest_seconds=0.1, is_whole=False)
+    assert slow_down == receiver.Pace(4, 1, receiver.PAUSE_SECONDS)
+    assert slow_down.after(0.1, slowest_seconds=0.1, is_whole=True) == receiver.Pace(8)
