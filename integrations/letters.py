@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from babel import dates
+from babel import Locale, dates
 
 from integrations import plain
 from service.rules import availability
@@ -69,11 +69,12 @@ def write(template: str, locale: str, name: str, values: Mapping[str, Any], link
         fault = f"{template} needs {missing}"
         raise ValueError(fault) from missing
     reader = plain.line(name)
+    paragraphs = _paragraphs(letter["paragraphs"], values, words)
     content = {
         "locale": locale,
         "subject": subject,
         "greeting": words["greeting"].format(name=reader) if reader else words["greeting_without_name"],
-        "paragraphs": [words["emergency"], *letter["paragraphs"]] if _is_stat(values) else letter["paragraphs"],
+        "paragraphs": [words["emergency"], *paragraphs] if _is_stat(values) else paragraphs,
         "facts": list(_facts(values, words)),
         "buttons": _buttons(values, links, words),
         "closing": words["closing"],
@@ -112,6 +113,15 @@ def _is_stat(values: Mapping[str, Any]) -> bool:
     return values.get("priority") == "stat"
 
 
+def _paragraphs(written: list[str], values: Mapping[str, Any], words: dict[str, Any]) -> list[str]:
+    """What the letter says, with how many were asked after its first paragraph, if that is known."""
+    if "asked" not in values:
+        return written
+    number = sum(values["asked"].values())
+    form = Locale.parse(_CALENDARS[words["locale"]]).plural_form(number) if number else "none"
+    return [written[0], words["asked"][form].format(number=number), *written[1:]]
+
+
 def _worded(values: Mapping[str, Any], words: dict[str, Any]) -> dict[str, str]:
     worded = {}
     if "specialty" in values:
@@ -135,6 +145,8 @@ def _facts(values: Mapping[str, Any], words: dict[str, Any]) -> Iterator[tuple[s
     )
     if values.get("reason"):
         yield labels["reason"], _known(words["reasons"], values["reason"], "reason")
+    for answer, number in values.get("asked", {}).items():
+        yield _known(labels, f"asked_{answer}", "answer"), str(int(number))
     for code, number in values.get("counts", {}).items():
         yield labels["counts"].format(reason=_known(words["reasons"], code, "reason")), str(int(number))
     if values.get("institution_names"):

@@ -114,7 +114,8 @@ async def _nobody_left(
     bookings.step("consultation", consultation, "unmatched")
     bookings.tell_consultation(w, "consultation.unmatched", consultation, asked=asked)
     receivers = await notices.coordinators(w, [consultation.institution_id])
-    await notices.to_people(w, "unmatched", consultation, receivers, counts=counts)
+    last = {offer.mentor_id: "ended" if offer.ended_at else offer.state for offer in asked}  # each mentor once
+    await notices.to_people(w, "unmatched", consultation, receivers, counts=counts, asked=Counter(last.values()))
 
 
 def become_offered(w: Work, consultation: tables.Consultation, memorandum_id: UUID) -> None:

@@ -125,6 +125,27 @@ def test_a_calendar_shows_no_time_that_is_past_its_move() -> None:
     assert letters.event_text("en", said, {}) == letters.event_text("en", letterbox.VALUES, {})
 
 
+@pytest.mark.parametrize(
+    ("locale", "asked", "said"),
+    [
+        ("en", {}, "Nobody was asked."),
+        ("en", {"declined": 1}, "1 mentor was asked, and is not taking it."),
+        ("en", {"declined": 2, "expired": 1}, "3 mentors were asked; none of them is taking it."),
+        ("uk", {}, "Нікого не запитано."),
+        ("uk", {"expired": 1}, "Запит отримав 1 ментор; наразі згоди немає."),
+        ("uk", {"declined": 2, "expired": 1}, "Запит отримали 3 ментори; наразі згоди немає."),
+        ("uk", {"declined": 11}, "Запит отримали 11 менторів; наразі згоди немає."),
+        ("uk", {"declined": 21}, "Запит отримав 21 ментор; наразі згоди немає."),
+    ],
+)
+def test_the_letter_of_nobody_left_counts_who_was_asked(locale: str, asked: dict[str, int], said: str) -> None:
+    message = letterbox.written(template="unmatched", locale=locale, values=letterbox.VALUES | {"asked": asked})
+    plain = letterbox.body(message, "plain")
+    assert said in plain
+    for answer, number in asked.items():
+        assert f"{WORDS[locale]['facts'][f'asked_{answer}']}: {number}\r\n" in plain
+
+
 @pytest.mark.parametrize("template", WORDS["en"]["letters"])
 def test_no_case_text_can_enter_a_letter(template: str) -> None:
     free = dict.fromkeys(["question", "note", "conclusion", "text", "department", "patient", "clinician"], CANARY)

@@ -126,6 +126,45 @@ async def test_with_nobody_left_to_ask_the_coordinator_hears_why(scene: Scene, p
     assert await scene.state() == flow.State("unmatched", None, {}, [])
 
 
+async def told_coordinator(scene: Scene) -> dict[str, int]:
+    (told,) = await scene.rows("SELECT payload FROM delivery WHERE payload->>'template' = 'unmatched'")
+    return dict(told.payload["values"]["asked"])
+
+
+async def test_the_coordinator_hears_how_many_were_asked_and_how_they_answered(scene: Scene) -> None:
+    await scene.request()
+    theirs = await scene.offer("rival")
+    await scene.post("rival", f"/v1/offers/{theirs['id']}/decline", {"reason": "busy"})
+    await scene.next_wave()
+    assert await told_coordinator(scene) == {"declined": 1, "expired": 1}
+
+
+async def test_the_coordinator_hears_that_an_agreement_came_to_nothing(scene: Scene) -> None:
+    await flow.alone(scene)
+    booked = await scene.booked()
+    await scene.post("mentor", f"/v1/appointments/{booked['id']}/cancel", {"reason": "illness"})
+    await scene.sweep()
+    assert await told_coordinator(scene) == {"ended": 1}
+
+
+async def test_a_mentor_who_was_asked_twice_is_counted_once(scene: Scene) -> None:
+    await flow.alone(scene)
+    asked = await scene.request()
+    for _ in range(2):
+        mine = await scene.offer()
+        await scene.post("mentor", f"/v1/offers/{mine['id']}/decline", {"reason": "busy"})
+        if not await scene.rows("SELECT 1 FROM offer OFFSET 1"):
+            body = {"mentor_id": str(scene.people["mentor"].id)}
+            await scene.post("coordinator", f"/v1/consultations/{asked}/offers", body, 201)
+    await scene.sweep()
+    assert await told_coordinator(scene) == {"declined": 1}
+
+
+async def test_the_coordinator_hears_that_nobody_was_asked(scene: Scene) -> None:
+    await scene.request(languages=["tr"])
+    assert await told_coordinator(scene) == {}
+
+
 async def test_a_receipt_says_when_the_answer_is_due_and_asks_its_reader_for_nothing(scene: Scene) -> None:
     await scene.request()
     (told,) = await scene.rows("SELECT payload FROM delivery WHERE payload->>'template' = 'receipt'")
