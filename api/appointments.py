@@ -27,7 +27,10 @@ class ParticipantOut(shapes.Shape):
 
 
 class AppointmentOut(shapes.Shape):
-    """One agreed or held time. Its id never changes, and is the stem of the calendar's UID."""
+    """One agreed or held time. Its id never changes, and is the stem of the calendar's UID.
+
+    `note`, of a cancellation, is there for the people of the case, in the single resource only.
+    """
 
     id: shapes.Id
     consultation_id: shapes.Id
@@ -41,6 +44,7 @@ class AppointmentOut(shapes.Shape):
     proposed_starts: list[shapes.Instant]
     proposed_by: shapes.Id | None
     cancel_reason: str | None
+    note: str | None
     sequence: int
     version: int
 
@@ -71,7 +75,9 @@ class NoShowIn(shapes.Shape):
     who: Literal["mentor", "clinician"]
 
 
-def appointment_out(view: appointments.View, response: Response | None = None) -> AppointmentOut:
+def appointment_out(
+    view: appointments.View, response: Response | None = None, note: str | None = None
+) -> AppointmentOut:
     """Show an appointment, with its ETag; a hold's end is the Expires header too."""
     row = view.row
     if response is not None:
@@ -79,7 +85,8 @@ def appointment_out(view: appointments.View, response: Response | None = None) -
         if row.held_until is not None:
             response.headers["Expires"] = row.held_until.strftime("%a, %d %b %Y %H:%M:%S GMT")
     return AppointmentOut(
-        **{name: getattr(row, name) for name in AppointmentOut.model_fields if hasattr(row, name)},
+        **{name: getattr(row, name) for name in AppointmentOut.model_fields if hasattr(row, name) and name != "note"},
+        note=note,
         participants=[
             ParticipantOut(
                 **{name: getattr(found, name) for name in ("person_id", "institution_id", "role", "status", "zone")},
@@ -92,7 +99,8 @@ def appointment_out(view: appointments.View, response: Response | None = None) -
 
 async def _shown(w: deps.W, appointment_id: shapes.Id, response: Response) -> AppointmentOut:
     await w.flush()
-    return appointment_out(await appointments.read(w, appointment_id), response)
+    view = await appointments.read(w, appointment_id)
+    return appointment_out(view, response, await appointments.read_note(w, view.row))
 
 
 @router.get("/v1/appointments")

@@ -78,7 +78,7 @@ class ConsultationIn(shapes.Shape):
 
 
 class ConsultationOut(shapes.Shape):
-    """A consultation; `question` is there for the people of the case, in the single resource only."""
+    """A consultation; `question`, and the `note` of its withdrawal, for the people of the case in the single one."""
 
     id: shapes.Id
     programme_id: shapes.Id
@@ -99,6 +99,7 @@ class ConsultationOut(shapes.Shape):
     memorandum_id: shapes.Id | None
     appointment_id: shapes.Id | None
     cancel_reason: str | None
+    note: str | None
     version: int
 
 
@@ -209,10 +210,11 @@ def consultation_out(view: consultations.View) -> ConsultationOut:
         **{
             name: getattr(row, name)
             for name in ConsultationOut.model_fields
-            if hasattr(row, name) and name != "question"
+            if hasattr(row, name) and name not in {"question", "note"}
         },
         specialty=row.specialty_code,
         question=view.question,
+        note=view.note,
         memorandum_id=view.memorandum_id,
         appointment_id=view.appointment_id,
     )
@@ -270,7 +272,7 @@ async def page(
 
 @router.get("/v1/consultations/{consultation_id}")
 async def read(consultation_id: shapes.Id, w: deps.W, response: Response) -> ConsultationOut:
-    """Read one consultation; the people of the case read the question, and each reading is remembered."""
+    """Read one consultation; the people of the case read its texts, and each reading is remembered."""
     return await _shown(w, consultation_id, response)
 
 

@@ -17,7 +17,7 @@ _CLOSED = (errors.Forbidden, errors.OfferClosed, errors.OfferExpired)
 
 
 class OfferOut(shapes.Shape):
-    """One mentor asked to take one consultation."""
+    """One mentor asked to take one consultation; `note`, of a decline, for the people of the case in the single one."""
 
     id: shapes.Id
     consultation_id: shapes.Id
@@ -35,6 +35,7 @@ class OfferOut(shapes.Shape):
     ended_at: shapes.Instant | None
     advice_due_at: shapes.Instant | None
     decline_reason: str | None
+    note: str | None
     memorandum_id: shapes.Id
     route: str
     wave: int
@@ -83,13 +84,14 @@ class TakeIn(shapes.Shape):
     starts_at: shapes.Instant
 
 
-def offer_out(view: offers.View, response: Response | None = None) -> OfferOut:
+def offer_out(view: offers.View, response: Response | None = None, note: str | None = None) -> OfferOut:
     """Show an offer, with its ETag."""
     row, consultation = view.row, view.consultation
     if response is not None:
         deps.etag(response, row.version)
     return OfferOut(
-        **{name: getattr(row, name) for name in OfferOut.model_fields if hasattr(row, name)},
+        **{name: getattr(row, name) for name in OfferOut.model_fields if hasattr(row, name) and name != "note"},
+        note=note,
         specialty=consultation.specialty_code,
         priority=consultation.priority,
         mode=consultation.mode,
@@ -100,7 +102,8 @@ def offer_out(view: offers.View, response: Response | None = None) -> OfferOut:
 async def shown(w: deps.W, offer_id: shapes.Id, response: Response) -> OfferOut:
     """Show the offer as it is now."""
     await w.flush()
-    return offer_out(await offers.read(w, offer_id), response)
+    view = await offers.read(w, offer_id)
+    return offer_out(view, response, await offers.read_note(w, view.row))
 
 
 @router.get("/v1/offers")

@@ -80,13 +80,14 @@ class FeedbackIn(shapes.Shape):
 
 
 class FeedbackOut(shapes.Shape):
-    """An answer that was kept."""
+    """An answer that was kept; its note for the people of the case."""
 
     id: shapes.Id
     session_id: shapes.Id
     side: Literal["requesting", "partner"]
     is_useful: bool
     patient_outcome: str | None
+    note: str | None
     given_at: shapes.Instant
 
 
@@ -159,12 +160,15 @@ async def feedback(session_id: shapes.Id, body: FeedbackIn, w: deps.W) -> Feedba
         note=body.note,
         confirmed=shapes.confirmed(body.confirmed_spans),
     )
-    return FeedbackOut(**row.model_dump(include=set(FeedbackOut.model_fields)))
+    return _feedback_out(row, body.note)
 
 
 @router.get("/v1/sessions/{session_id}/feedback")
 async def read_feedback(session_id: shapes.Id, w: deps.W) -> shapes.Listing[FeedbackOut]:
-    """Read both sides' answers."""
-    found = await sessions.feedback_of(w, session_id)
-    items = [FeedbackOut(**row.model_dump(include=set(FeedbackOut.model_fields))) for row in found]
-    return shapes.Listing(items=items, next=None)
+    """Read both sides' answers; the people of the case read their notes, and each reading is remembered."""
+    found = await sessions.read_feedback(w, session_id)
+    return shapes.Listing(items=[_feedback_out(row, note) for row, note in found], next=None)
+
+
+def _feedback_out(row: tables.Feedback, note: str | None) -> FeedbackOut:
+    return FeedbackOut(**row.model_dump(include=set(FeedbackOut.model_fields) - {"note"}), note=note)

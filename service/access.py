@@ -22,6 +22,7 @@ from service.work import Work
 
 Row = TypeVar("Row", bound=SQLModel)
 Condition = sa.ColumnElement[bool]
+Told = tables.Consultation | tables.Offer | tables.Appointment | tables.Advice | tables.Session | tables.Feedback
 READING_OFFERS = ("pending", "countered", "accepted")
 KEEPERS_OF_ENDPOINTS = ("coordinator", "partner_system")
 _ANY_ROLE = ("clinician", "mentor", "coordinator", "partner_system")
@@ -151,18 +152,13 @@ async def visible_webhook_endpoint(w: Work, endpoint_id: UUID, *, lock: bool = F
     return await _one(w, tables.WebhookEndpoint, endpoint_id, webhook_endpoints_seen, lock=lock)
 
 
-async def may_read_case_text(w: Work, consultation: tables.Consultation) -> bool:
-    """Tell whether the actor is one of the people of the case (domain §1)."""
-    statement = _seeing(tables.Consultation, case_text_read, w.actor, is_locking=False)
-    return (await w.sql(statement, {"row_id": consultation.id})).first() is not None
-
-
-async def read_case_text(w: Work, consultation: tables.Consultation) -> str | None:
-    """Give the question to the people of the case, and remember that it was read; None for everybody else."""
-    if consultation.question is None or not await may_read_case_text(w, consultation):
-        return None
-    audit.record(w, "read_case_text", "consultation", consultation.id)
-    return w.keys.decrypt(consultation.question, consultation.id)
+async def read_case_text(w: Work, consultation_id: UUID, of: Told, *sealed: bytes | None) -> tuple[str | None, ...]:
+    """Give sealed texts of a row to the people of the case (domain §1), and remember it; None for everybody else."""
+    reading = _seeing(tables.Consultation, case_text_read, w.actor, is_locking=False)
+    if not any(sealed) or (await w.sql(reading, {"row_id": consultation_id})).first() is None:
+        return (None,) * len(sealed)
+    audit.record(w, "read_case_text", str(of.__tablename__), of.id)
+    return tuple(w.unseal(text, of.id) for text in sealed)
 
 
 def case_text_read(actor: actors.Actor) -> Condition:

@@ -277,6 +277,11 @@ async def read(w: Work, appointment_id: UUID) -> View:
     return (await views(w, [await access.visible_appointment(w, appointment_id)]))[0]
 
 
+async def read_note(w: Work, row: tables.Appointment) -> str | None:
+    """Give the note of a cancellation to the people of the case, and remember that it was read; None for others."""
+    return (await access.read_case_text(w, row.consultation_id, row, row.note))[0]
+
+
 async def page(
     w: Work,
     *,

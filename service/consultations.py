@@ -1,8 +1,8 @@
 """A clinician's request: filed, consented, assigned, withdrawn, expired."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -356,22 +356,24 @@ async def candidates_of(w: Work, consultation_id: UUID) -> tuple[matching.Rankin
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A consultation as its readers see it: the agreement it led to, and the question for the people of the case."""
+    """A consultation as its readers see it: the agreement it led to, and its texts for the people of the case."""
 
     row: tables.Consultation
     memorandum_id: UUID | None
     appointment_id: UUID | None
-    question: str | None
+    question: str | None = None
+    note: str | None = None
 
 
 async def read(w: Work, consultation_id: UUID) -> View:
-    """Give one consultation; the people of the case read the question, and that is remembered."""
+    """Give one consultation; the people of the case read its texts, and that is remembered."""
     return await view(w, await access.visible_consultation(w, consultation_id))
 
 
 async def view(w: Work, row: tables.Consultation) -> View:
-    """Give the row to who changed it; the question only if they (still) are of the case's people."""
-    return (await views(w, [row], {row.id: await access.read_case_text(w, row)}))[0]
+    """Give the row to who changed it; its texts only if they (still) are of the case's people."""
+    question, note = await access.read_case_text(w, row.id, row, row.question, row.note)
+    return replace((await views(w, [row]))[0], question=question, note=note)
 
 
 def filed(w: Work, row: tables.Consultation) -> View:
@@ -398,14 +400,14 @@ async def page(
     seen = sa.and_(
         access.consultations_seen(w.actor), *(col(column) == value for column, value in filters if value is not None)
     )
-    return await views(w, await paging.rows(w, kind, seen, after=after, limit=limit), {})
+    return await views(w, await paging.rows(w, kind, seen, after=after, limit=limit))
 
 
-async def views(w: Work, rows: Sequence[tables.Consultation], questions: Mapping[UUID, str | None]) -> list[View]:
+async def views(w: Work, rows: Sequence[tables.Consultation]) -> list[View]:
     """Give the rows with the appointment and memorandum that each came to, in one query."""
     agreed = await w.sql(_AGREED, {"ids": [row.id for row in rows]})
     found = {row.id: (row.memorandum_id, row.appointment_id) for row in agreed}
-    return [View(row, *found.get(row.id, (None, None)), questions.get(row.id)) for row in rows]
+    return [View(row, *found.get(row.id, (None, None))) for row in rows]
 
 
 _AGREED = sa.text("""

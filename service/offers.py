@@ -263,6 +263,11 @@ async def read(w: Work, offer_id: UUID) -> View:
     return (await views(w, [await access.visible_offer(w, offer_id)]))[0]
 
 
+async def read_note(w: Work, offer: tables.Offer) -> str | None:
+    """Give the note of a decline to the people of the case, and remember that it was read; None for everybody else."""
+    return (await access.read_case_text(w, offer.consultation_id, offer, offer.note))[0]
+
+
 async def page(w: Work, *, after: UUID | None, limit: int, state: str | None = None) -> list[View]:
     """Give the offers that the actor sees, oldest first: one more than `limit` at most."""
     seen = access.offers_seen(w.actor)

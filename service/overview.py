@@ -72,6 +72,8 @@ class Case:
     session: tables.Session | None
     conclusion: str | None
     feedback: Sequence[tables.Feedback]
+    called_off: Sequence[tables.Appointment]
+    notes: Mapping[UUID, str]
     is_requesting: bool
     takes_part: bool
     may_change: bool
@@ -186,6 +188,8 @@ async def case(w: Work, consultation_id: UUID) -> Case:
     offers = await _offers(w, row)
     meeting = await _appointment(w, row.id)
     session = await _session(w, row.id)
+    feedback = await sessions.feedback_of(w, session.id) if session else []
+    called_off = await _called_off(w, row.id)
     taking_part = meeting.participants if meeting else ()
     people = {row.clinician_id, *(offer.mentor_id for offer in offers), *(p.person_id for p in taking_part)}
     places = {row.institution_id, *(offer.institution_id for offer in offers)}
@@ -205,7 +209,9 @@ async def case(w: Work, consultation_id: UUID) -> Case:
         advice=await advice.read(w, row.id),
         session=session,
         conclusion=await sessions.read_conclusion(w, session) if session else None,
-        feedback=await sessions.feedback_of(w, session.id) if session else [],
+        feedback=feedback,
+        called_off=called_off,
+        notes=await _notes(w, seen, [*offers, *called_off, *feedback]),
         is_requesting=is_requesting,
         takes_part=w.actor.person_id in {person.person_id for person in taking_part},
         may_change=appointments.may_change(w, row, taking_part),
@@ -232,6 +238,28 @@ async def _appointment(w: Work, consultation_id: UUID) -> appointments.View | No
     )
     views = await appointments.views(w, list(rows.scalars()))
     return views[0] if views else None
+
+
+async def _called_off(w: Work, consultation_id: UUID) -> list[tables.Appointment]:
+    """Give the appointments that somebody cancelled with a note."""
+    row = tables.Appointment
+    rows = await w.sql(
+        sa.select(row)
+        .where(col(row.consultation_id) == consultation_id, access.appointments_seen(w.actor))
+        .where(col(row.note).is_not(None))
+        .order_by(col(row.id))
+    )
+    return list(rows.scalars())
+
+
+async def _notes(
+    w: Work, seen: consultations.View, rows: Sequence[tables.Offer | tables.Appointment | tables.Feedback]
+) -> dict[UUID, str]:
+    """Open the notes by the ids of their rows, for the people of the case; that each was read is remembered."""
+    found = {seen.row.id: seen.note}
+    for row in rows:
+        (found[row.id],) = await access.read_case_text(w, seen.row.id, row, row.note)
+    return {row_id: note for row_id, note in found.items() if note is not None}
 
 
 async def _session(w: Work, consultation_id: UUID) -> tables.Session | None:

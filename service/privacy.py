@@ -48,6 +48,8 @@ _KEPT: Mapping[str, str] = {
     " WHERE action = 'read_case_text' AND subject_id IN ("
     "  SELECT id FROM consultation WHERE clinician_id = :id OR created_by = :id"
     "  UNION SELECT id FROM advice WHERE mentor_id = :id"
+    "  UNION SELECT id FROM consultation WHERE noted_by = :id UNION SELECT id FROM offer WHERE noted_by = :id"
+    "  UNION SELECT id FROM appointment WHERE noted_by = :id UNION SELECT id FROM feedback WHERE person_id = :id"
     "  UNION SELECT s.id FROM session s JOIN log_entry e ON e.id = s.id WHERE e.logged_by = :id) ORDER BY id",
 }
 _WRITTEN_BY = {"conclusion": "logged_by", "note": "noted_by", "override_reason": "overridden_by"}

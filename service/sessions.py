@@ -11,7 +11,6 @@ from sqlmodel import col
 from service import (
     access,
     appointments,
-    audit,
     bookings,
     candidates,
     clock,
@@ -319,13 +318,8 @@ async def _must_still_keep(w: Work, consultation_id: UUID, pointer: str, text: s
 
 async def read_conclusion(w: Work, session: tables.Session) -> str | None:
     """Give the conclusion to the people of the case, and remember that it was read; None for everybody else."""
-    if session.conclusion is None:
-        return None
-    consultation = await w.session.get_one(tables.Consultation, session.consultation_id)
-    if not await access.may_read_case_text(w, consultation):
-        return None
-    audit.record(w, "read_case_text", "session", session.id)
-    return w.unseal(session.conclusion, session.id)
+    (conclusion,) = await access.read_case_text(w, session.consultation_id, session, session.conclusion)
+    return conclusion
 
 
 async def give_feedback(
@@ -366,6 +360,14 @@ async def give_feedback(
 async def feedback_of(w: Work, session_id: UUID) -> Sequence[tables.Feedback]:
     """Give both sides' answers, without their notes; also those that were given before the entry was corrected."""
     return await _answers(w, await access.visible_session(w, session_id))
+
+
+async def read_feedback(w: Work, session_id: UUID) -> list[tuple[tables.Feedback, str | None]]:
+    """Give both sides' answers, with their notes to the people of the case, and remember that those were read."""
+    session = await access.visible_session(w, session_id)
+    rows = await _answers(w, session)
+    notes = [(await access.read_case_text(w, session.consultation_id, row, row.note))[0] for row in rows]
+    return list(zip(rows, notes, strict=True))
 
 
 async def _answers(w: Work, session: tables.Session) -> Sequence[tables.Feedback]:

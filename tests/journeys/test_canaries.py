@@ -35,6 +35,8 @@ SEALED = (
     "corrected",
     "feedbacknote",
 )
+NOTES = ("cancelnote", "withdrawnote", "declinenote")
+"""Those of the sealed ones that the requesting side reads again."""
 PLAIN = {"department": "consultation"}
 """What is no case text but leaves the building as little: kept readable, in that table only."""
 REFUSED = ("unknownfield", "toolong", "phone", "badjson", "path", "query", "header", "late", "broken")
@@ -85,11 +87,19 @@ async def the_flow(scene: Scene) -> list[httpx.Response]:
         f"/v1/consultations/{asked}/cancel",
         {"reason": "other", "note": canary("withdrawnote")},
     )
-    strangers = [await scene.call("admin", "GET", f"/v1/consultations/{asked}")]
-    strangers.append(await scene.call("partner", "GET", f"/v1/consultations/{asked}"))
-    strangers.append(await scene.call("admin", "GET", "/v1/consultations"))
+    paths = [f"/v1/consultations/{asked}", f"/v1/offers/{theirs['id']}", f"/v1/appointments/{booked['id']}"]
+    lists = ["/v1/consultations", "/v1/offers", "/v1/appointments"]
+    strangers = [
+        await scene.call(who, "GET", path)
+        for who in ("admin", "partner", "rival", "mentor")
+        for path in (*paths, *lists)
+    ]
+    strangers += [await scene.call("clinician", "GET", path) for path in lists]
+    own = [await scene.call("clinician", "GET", path, status=200) for path in paths]
+    said = "".join(answer.text for answer in own)
+    assert [field for field in NOTES if canary(field) not in said] == []
     await written(scene)
-    await spoken(scene)
+    strangers += await spoken(scene)
     await by_hand(scene)
     return strangers
 
@@ -104,7 +114,7 @@ async def written(scene: Scene) -> None:
     await scene.call("mentor", "POST", f"/v1/consultations/{asked}/advice", body, status=409)
 
 
-async def spoken(scene: Scene) -> None:
+async def spoken(scene: Scene) -> list[httpx.Response]:
     booked = await scene.booked()
     start = flow.read_instant(booked["starts_at"])
     scene.clock.set(start + timedelta(hours=1))
@@ -119,8 +129,11 @@ async def spoken(scene: Scene) -> None:
         "mentor", f"/v1/sessions/{logged['id']}/corrections", body | {"conclusion": canary("corrected")}, 201
     )
     feedback = {"is_useful": True, "note": canary("feedbacknote")}
-    answer = await scene.call("clinician", "POST", f"/v1/sessions/{logged['id']}/feedback", feedback)
+    path = f"/v1/sessions/{logged['id']}/feedback"
+    answer = await scene.call("clinician", "POST", path, feedback)
     assert answer.is_success, answer.text
+    assert canary("feedbacknote") in (await scene.call("mentor", "GET", path, status=200)).text
+    return [await scene.call(who, "GET", path) for who in ("admin", "partner", "rival")]
 
 
 async def by_hand(scene: Scene) -> None:

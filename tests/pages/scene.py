@@ -36,6 +36,10 @@ class Scene:
             self.mentor = await build.mentor(w, self.lille)
             self.memorandum = await build.memorandum(w, self.asking, self.lille)
 
+    async def another_mentor(self) -> tables.Person:
+        async with self.world.database.work(actor.TIMER) as w:
+            return await build.mentor(w, self.lille)
+
     async def act(self, who: tables.Person, verb: Callable[..., Awaitable[Any]], *args: object, **named: object) -> Any:  # noqa: ANN401 - what the verb gives
         async with self.world.database.work(actor.TIMER) as w:
             acting = await build.actor(w, who)
