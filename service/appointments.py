@@ -72,13 +72,37 @@ def may_change(w: Work, consultation: tables.Consultation, rows: Sequence[tables
     return True
 
 
+def is_own_proposal(w: Work, consultation: tables.Consultation, view: "View") -> bool:
+    """Tell whether the actor is of the side that proposes another time."""
+    try:
+        return _proposing_side(view.row, view.participants) == _side(w, consultation, view.participants)
+    except errors.Forbidden:
+        return False
+
+
 async def move(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.Appointment:
     """The appointment has the new time if that is bookable or was proposed by the other side; else it is proposed.
 
     The same proposal twice is one. Raises SlotTaken, GateRefused, TimeNotBookable, IllegalTransition; a failed move
-    leaves everything as it was.
+    leaves everything as it was. Nothing is proposed that the gate would refuse once both sides agree.
+    """
+    return await _move(w, await _open(w, appointment_id), starts_at)
+
+
+async def agree(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.Appointment:
+    """The appointment has the time that the other side proposed; twice is once.
+
+    Raises Conflict when that time is not proposed by now: nobody agrees to what they have not seen; else as `move`.
     """
     seen = await _open(w, appointment_id)
+    if starts_at not in {seen.appointment.starts_at, *seen.appointment.proposed_starts}:
+        raise errors.Conflict("This time is no longer proposed.")
+    if seen.appointment.proposed_starts and not _is_other_side(seen):
+        raise errors.Forbidden
+    return await _move(w, seen, starts_at)
+
+
+async def _move(w: Work, seen: _Open, starts_at: datetime) -> tables.Appointment:
     appointment, consultation = seen.appointment, seen.consultation
     if appointment.status != "booked":
         raise errors.IllegalTransition("appointment", appointment.status, "booked")
@@ -106,6 +130,7 @@ async def move(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.App
         return appointment
     if starts_at in appointment.proposed_starts:
         return appointment  # this side proposed it before: the same click is one
+    admission.gate_at(w, known, starts_at, overrides, waived=answers.AGREED, is_asking=False)
     proposer = _stands_for(seen)  # a coordinator proposes for their side: the other one agrees, not a colleague
     appointment.proposed_starts, appointment.proposed_by = [starts_at], proposer
     w.touch(appointment)
@@ -124,9 +149,17 @@ def _of_side(seen: _Open, *, is_requesting: bool) -> UUID:
 
 
 def _is_other_side(seen: _Open) -> bool:
-    proposer = seen.appointment.proposed_by
-    mentors = {row.person_id for row in seen.rows if row.role == "mentor"}
-    return proposer is not None and (seen.side == "requesting") == (proposer in mentors)
+    return _proposing_side(seen.appointment, seen.rows) not in {None, seen.side}
+
+
+def _proposing_side(appointment: tables.Appointment, rows: Sequence[tables.Participant]) -> str | None:
+    if appointment.proposed_by is None:
+        return None
+    return (
+        "partner"
+        if appointment.proposed_by in {row.person_id for row in rows if row.role == "mentor"}
+        else "requesting"
+    )
 
 
 async def decline_move(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.Appointment:

@@ -308,6 +308,7 @@ async def replace_mentor(
     appointment.ends_at = starts_at + timedelta(minutes=consultation.duration_minutes)
     appointment.memorandum_id, appointment.route = link.memorandum_id, link.route
     appointment.proposed_starts, appointment.proposed_by = [], None
+    appointment.tzdata_version = availability.TZDATA_VERSION
     appointment.remind_at = next_reminder(starts_at, w.now)
     await w.session.delete(leaving)
     await w.flush()

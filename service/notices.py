@@ -310,11 +310,14 @@ async def taken_out(
     leaving: tables.Participant,
     reason: str | None,
 ) -> None:
-    """The one who leaves has a CANCEL without STATUS (INV-14); the others are told by a REQUEST of their own."""
+    """The one who leaves has a CANCEL without STATUS (INV-14); the others are told by a REQUEST of their own.
+
+    A mentor reads that another mentor has taken over, a clinician that a colleague has.
+    """
     others = [row for row in await participants(w, appointment.id) if row.role != leaving.role]  # not who comes instead
     await _calendar_mails(
         w,
-        "replaced_out",
+        "replaced_out" if leaving.role == "mentor" else "handed_over",
         consultation,
         appointment,
         [leaving],

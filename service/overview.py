@@ -77,6 +77,7 @@ class Case:
     is_requesting: bool
     takes_part: bool
     may_change: bool
+    is_own_proposal: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +216,7 @@ async def case(w: Work, consultation_id: UUID) -> Case:
         is_requesting=is_requesting,
         takes_part=w.actor.person_id in {person.person_id for person in taking_part},
         may_change=appointments.may_change(w, row, taking_part),
+        is_own_proposal=meeting is not None and appointments.is_own_proposal(w, row, meeting),
     )
 
 

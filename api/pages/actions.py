@@ -42,7 +42,7 @@ _VERBS: dict[str, Verb] = {
     "offer.counter": lambda w, _, subject, said: answers.counter(w, subject, said.starts),
     "counter.accept": lambda w, link, subject, _: answers.accept_counter(w, subject, _start(link)),
     "counter.decline": lambda w, _, subject, __: answers.decline_counter(w, subject),
-    "move.accept": lambda w, link, subject, _: appointments.move(w, subject, _start(link)),
+    "move.accept": lambda w, link, subject, _: appointments.agree(w, subject, _start(link)),
     "move.decline": lambda w, link, subject, _: appointments.decline_move(w, subject, _start(link)),
     "feedback": lambda w, _, subject, said: sessions.give_feedback(
         w, subject, is_useful=said.is_useful, patient_outcome=said.outcome, note=None

@@ -110,13 +110,14 @@ async def cancel_appointment(visit: frame.Known, id: shapes.Id) -> Response:  # 
 
 @router.post("/appointments/{id}/move")
 async def move(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
-    """Move the appointment, or propose it to the other side."""
+    """Move the appointment, or propose it to the other side; or take the time that the other side proposed."""
     form = await fields.sent(visit.request)
     is_proposed = bool(form.typed("starts_at"))
     wanted = form.instant("starts_at") if is_proposed else form.local("local", visit.zone, needed=True)
     starts_at = wanted or visit.world.clock.now()
     case_id = await _consultation_at(visit, id)
-    return await _try(visit, "move", form, case_id, lambda w: appointments.move(w, id, starts_at))
+    verb = appointments.agree if is_proposed else appointments.move
+    return await _try(visit, "move", form, case_id, lambda w: verb(w, id, starts_at))
 
 
 @router.post("/appointments/{id}/move/decline")

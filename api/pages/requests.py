@@ -23,7 +23,10 @@ _POINTER = re.compile(r"/windows/(\d)/(from|until)")
 
 @router.get("/consultations/new")
 async def form_page(visit: frame.Known) -> Response:
-    """Show the empty form."""
+    """Show the empty form, to who has somebody to file for."""
+    if not await visit.do(consultations.may_file):
+        said = visit.words.table["nobody_to_file_for"]
+        return visit.show("message.html", 403, title=said["title"], text=said["text"])
     usual = [("priority", "routine"), ("mode", "either"), ("age_band", "adult"), ("duration", "30")]
     return await _page(visit, fields.Tried("new", fields.Fields([*usual, ("given_on", visit.today.isoformat())])))
 

@@ -125,6 +125,12 @@ def test_a_calendar_shows_no_time_that_is_past_its_move() -> None:
     assert letters.event_text("en", said, {}) == letters.event_text("en", letterbox.VALUES, {})
 
 
+@pytest.mark.parametrize(("locale", "mentor"), [("en", "mentor"), ("uk", "ментор")])
+def test_a_clinician_whose_place_a_colleague_takes_reads_of_no_other_mentor(locale: str, mentor: str) -> None:
+    letter = WORDS[locale]["letters"]["handed_over"]
+    assert mentor not in (letter["subject"] + " ".join(letter["paragraphs"])).lower()
+
+
 @pytest.mark.parametrize(
     ("locale", "asked", "said"),
     [

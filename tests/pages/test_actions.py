@@ -7,7 +7,7 @@ import pytest
 
 from integrations.world import World
 from pages.scene import Scene
-from service import answers, appointments, sessions, tables
+from service import answers, appointments, errors, sessions, tables
 
 CSP = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
@@ -188,6 +188,20 @@ async def test_a_link_of_an_earlier_proposal_does_nothing_to_a_later_one(
 
     assert link.starts_at == times[0]
     assert [(await client.get(path)).status_code, (await client.post(path)).status_code] == [410, 410]
+    assert await scene.state() == before
+
+
+async def test_what_is_agreed_to_is_the_time_that_is_proposed_now_or_nothing(scene: Scene) -> None:
+    """As when the proposal is replaced while the button of its mail is being pressed."""
+    appointment = await booked(scene)
+    times = [appointment.starts_at.replace(hour=hour, minute=0) for hour in (19, 20)]
+    for time in times:
+        await scene.act(scene.mentor, appointments.move, appointment.id, time)
+    before = await scene.state()
+    with pytest.raises(errors.Conflict):
+        await scene.act(scene.clinician, appointments.agree, appointment.id, times[0])
+    with pytest.raises(errors.Forbidden):
+        await scene.act(scene.mentor, appointments.agree, appointment.id, times[1])
     assert await scene.state() == before
 
 

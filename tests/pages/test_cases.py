@@ -377,6 +377,28 @@ async def test_a_proposed_time_may_be_left_alone(scene: Scene) -> None:
     assert (await appointment_of(scene)).starts_at == found.starts_at
 
 
+async def test_no_other_time_is_taken_than_the_one_that_the_page_showed(scene: Scene) -> None:
+    asked = await agreed(scene)
+    found = await appointment_of(scene)
+    move = f"/appointments/{found.id}/move"
+    async with scene.browser(scene.mentor) as mentor, scene.browser(scene.clinician) as clinician:
+        await mentor.post(move, data={"local": scene.wall(1, 20)})
+        shown = (await appointment_of(scene)).proposed_starts[0]
+        await mentor.post(move, data={"local": scene.wall(1, 21)})
+        newer = (await appointment_of(scene)).proposed_starts[0]
+        stale = await clinician.post(move, data={"starts_at": written(shown)})
+        kept = await appointment_of(scene)
+        pressed = [await clinician.post(move, data={"starts_at": written(newer)}) for _ in range(2)]
+
+    assert stale.status_code == 409
+    assert "Тим часом дещо змінилося" in stale.text
+    assert f'value="{written(newer)}"' in stale.text
+    assert (kept.starts_at, kept.proposed_starts) == (found.starts_at, [newer])
+    assert [answer.status_code for answer in pressed] == [303, 303]
+    assert (await appointment_of(scene)).starts_at == newer
+    assert asked.id
+
+
 async def test_the_room_is_entered_from_the_page_by_who_takes_part(scene: Scene) -> None:
     await agreed(scene)
     found = await appointment_of(scene)

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 import build
 from pages.scene import Scene
-from service import actor, answers, tables
+from service import actor, answers, appointments, tables
 
 
 async def offer_of(scene: Scene) -> sa.Row[Any]:
@@ -54,6 +54,35 @@ async def test_only_who_may_file_is_asked_to(scene: Scene) -> None:
             seen.append("/consultations/new" in (await browser.get("/")).text)
 
     assert seen == [True, True, False, False]
+
+
+async def test_who_has_nobody_to_file_for_is_told_so_instead_of_a_form(scene: Scene) -> None:
+    elsewhere = await made(scene, scene.lille, "coordinator")
+    lost = await made(scene, (await outside(scene)), "clinician")
+    found = []
+    for who in (elsewhere, lost):
+        async with scene.browser(who) as browser:
+            page = await browser.get("/consultations/new")
+            found.append((page.status_code, "<form" in page.text.partition("<main")[2], "There is nobody" in page.text))
+
+    assert found == [(403, False, True)] * 2
+
+
+async def test_each_side_reads_which_one_proposes_another_time(scene: Scene) -> None:
+    asked = await scene.ask()
+    offer = await offer_of(scene)
+    accepted = await scene.act(scene.mentor, answers.accept, offer.id, offer.starts[0])
+    late = accepted.appointment.starts_at.replace(hour=19, minute=0)
+    await scene.act(scene.coordinator, appointments.move, accepted.appointment.id, late)
+    colleague = await made(scene, scene.asking, "coordinator")
+    found = []
+    await scene.rows("UPDATE person SET locale = 'en' RETURNING 1")
+    for who in (scene.clinician, scene.coordinator, colleague, scene.mentor):
+        async with scene.browser(who) as browser:
+            page = (await browser.get(f"/consultations/{asked.id}")).text
+        found.append(("Your side proposes another time" in page, "The other side proposes another time" in page))
+
+    assert found == [(True, False)] * 3 + [(False, True)]
 
 
 async def outside(scene: Scene) -> tables.Institution:

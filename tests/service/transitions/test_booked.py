@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+import build
 import flow
 from flow import Scene
+from service import actor
 
 
 @pytest.mark.parametrize("who", ["clinician", "mentor", "coordinator", "partner"])
@@ -199,6 +201,45 @@ async def test_the_same_time_proposed_again_is_one_proposal(scene: Scene) -> Non
     assert [answer["version"] for answer in again] == [first["version"]] * 2
     assert (await scene.change()).mails == [("move_proposed", "mentor")]
     assert len(await scene.rows("SELECT id FROM audit WHERE action = 'proposed'")) == 1
+
+
+@pytest.mark.parametrize("status", ["suspended", "expired", "terminated"])
+@pytest.mark.parametrize("who", ["clinician", "mentor"])
+async def test_no_move_is_proposed_that_could_not_be_agreed_to(scene: Scene, status: str, who: str) -> None:
+    booked, night = await at_night(scene)
+    move = f"/v1/appointments/{booked['id']}/reschedule"
+    await scene.rows("UPDATE memorandum SET status = :status RETURNING 1", status=status)
+    refused = await scene.call(who, "POST", move, {"starts_at": night}, status=403)
+    assert refused.json()["type"] == "/problems/gate-refused"
+    assert refused.json()["reasons"] == ["no_memorandum"]
+    assert (await scene.change()).mails == []
+    assert (await scene.get(who, f"/v1/appointments/{booked['id']}"))["proposed_starts"] == []
+    assert (await scene.state()).appointment == "booked"
+
+
+async def test_under_another_memorandum_a_booked_time_can_still_be_moved(scene: Scene) -> None:
+    booked, night = await at_night(scene)
+    move = f"/v1/appointments/{booked['id']}/reschedule"
+    async with scene.world.database.work(actor.TIMER) as w:
+        other = await build.memorandum(w, scene.asking, scene.lille)
+    await scene.rows("UPDATE memorandum SET status = 'suspended' WHERE id = :id RETURNING 1", id=scene.memorandum.id)
+    await scene.post("clinician", move, {"starts_at": night})
+    moved = await scene.post("mentor", move, {"starts_at": night})
+    assert (moved["starts_at"], moved["memorandum_id"]) == (night, str(other.id))
+
+
+async def test_a_colleague_in_the_clinicians_place_is_told_apart_from_another_mentor(scene: Scene) -> None:
+    booked = await scene.booked()
+    await scene.look()
+    path = f"/v1/consultations/{booked['consultation_id']}/assign"
+    await scene.post("coordinator", path, {"clinician_id": str(scene.people["colleague"].id)})
+    change = await scene.change()
+    assert change.mails == [("booked", "colleague"), ("booked", "mentor"), ("handed_over", "clinician")]
+    assert change.calendars == [
+        ("clinician", "CANCEL", None, 1),
+        ("colleague", "REQUEST", "CONFIRMED", 1),
+        ("mentor", "REQUEST", "CONFIRMED", 1),
+    ]
 
 
 async def test_who_proposed_a_move_is_told_that_it_was_declined(scene: Scene) -> None:

@@ -5,6 +5,7 @@ from email import message_from_bytes, policy
 
 import pytest
 
+import flow
 from flow import Scene
 from integrations import deliver
 from service import actor, deliveries
@@ -46,6 +47,18 @@ async def test_an_appointment_that_no_clock_shows_differently_is_only_noted_as_l
     assert row.tzdata_version == availability.TZDATA_VERSION
     now = (await scene.call("clinician", "GET", f"/v1/appointments/{booked['id']}", status=200)).json()
     assert now["version"] == booked["version"]
+
+
+async def test_who_takes_over_from_a_mentor_agrees_by_the_data_of_that_day(scene: Scene) -> None:
+    await flow.alone(scene)
+    booked = await scene.booked()
+    await scene.rows(OLDER_DATA)
+    await scene.rows("UPDATE mentor_profile SET verified_until = '2028-01-01' RETURNING 1")
+    body = {"mentor_id": str(scene.people["rival"].id)}
+    offer = await scene.post("coordinator", f"/v1/consultations/{booked['consultation_id']}/offers", body, 201)
+    await scene.post("rival", f"/v1/offers/{offer['id']}/accept", {"starts_at": offer["starts"][0]})
+    (row,) = await scene.rows("SELECT tzdata_version FROM appointment")
+    assert row.tzdata_version == availability.TZDATA_VERSION
 
 
 @pytest.mark.parametrize("state", ["over", "cancelled"])
