@@ -155,11 +155,8 @@ def _is_other_side(seen: _Open) -> bool:
 def _proposing_side(appointment: tables.Appointment, rows: Sequence[tables.Participant]) -> str | None:
     if appointment.proposed_by is None:
         return None
-    return (
-        "partner"
-        if appointment.proposed_by in {row.person_id for row in rows if row.role == "mentor"}
-        else "requesting"
-    )
+    mentors = {row.person_id for row in rows if row.role == "mentor"}
+    return "partner" if appointment.proposed_by in mentors else "requesting"
 
 
 async def decline_move(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.Appointment:
