@@ -108,8 +108,12 @@ def worker() -> None:
 
 
 @commands.command()
-def migrate() -> None:
-    """Bring the database to the schema of this program."""
+def migrate(
+    wait: Annotated[
+        float | None, typer.Option(min=0, help="Seconds to try for, while others hold what this needs; 300 if unset.")
+    ] = None,
+) -> None:
+    """Bring the database to the schema of this program, while others work on it."""
     from integrations import migrate as migrations  # noqa: PLC0415
     from integrations import reach, world  # noqa: PLC0415
 
@@ -119,7 +123,8 @@ def migrate() -> None:
         hour = 3_600_000
         async with world.opened(told, purpose="migrate", statement_timeout_ms=hour, migrating=False) as opened:
             with reach.telling():
-                await migrations.upgrade(opened.engine)
+                patience = migrations.PATIENCE_SECONDS if wait is None else wait
+                await migrations.upgrade(opened.engine, patience)
 
     asyncio.run(upgrade())
     print(f"The schema is {migrations.head()}.")

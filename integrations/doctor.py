@@ -72,10 +72,11 @@ async def _database(world: World) -> AsyncIterator[Finding]:
         version = (await connection.execute(sa.text("SHOW server_version"))).scalar_one()
     mend = "PostgreSQL 15 or later is needed."
     yield Finding("database", is_well=number >= OLDEST_SERVER, detail=f"PostgreSQL {version}", mend=mend)
-    present, wanted = await migrate.present(world.engine), migrate.head()
-    is_current = present == wanted
-    yield Finding("schema", is_well=is_current, detail=present or "none", mend="Run `pobratym migrate`.")
-    if is_current:
+    present = await migrate.present(world.engine)
+    is_served, newer = migrate.serves(present), ", of a newer program" if migrate.is_newer(present) else ""
+    detail = (present or "none") + newer
+    yield Finding("schema", is_well=is_served, detail=detail, mend="Run `pobratym migrate`.")
+    if is_served:
         yield await _keys(world)
         waits = (await health.backlog(world)).oldest_due_seconds
         is_prompt, detail = waits <= health.LATE_SECONDS, f"the oldest due one waits for {waits:.0f} s"

@@ -30,7 +30,7 @@ async def faults(world: World) -> list[str]:
     """Name what keeps this process from its work; nothing when it is ready."""
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):  # a server that hangs answers nothing, not even a refusal
-            found = [] if await migrate.present(world.engine) == migrate.head() else ["schema_outdated"]
+            found = [] if migrate.serves(await migrate.present(world.engine)) else ["schema_outdated"]
             if not found and await _oldest_due_seconds(world) > LATE_SECONDS:
                 found.append("deliveries_late")
     except (SQLAlchemyError, PoolTimeout, OSError, CommandError, errors.DomainError):

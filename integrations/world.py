@@ -46,16 +46,16 @@ class World:
 
 
 class NotMigrated(Exception):
-    """The database has another schema than this program; the message says what to do."""
+    """The database has an older schema than this program; the message says what to do."""
 
 
 @asynccontextmanager
 async def opened(
     settings: Settings, *, purpose: str = "api", statement_timeout_ms: int | None = None, migrating: bool = True
 ) -> AsyncIterator[World]:
-    """Have the world until the block ends; the embedded database is started, and brought to the newest schema.
+    """Have the world until the block ends; the embedded database is started, and brought to this program's schema.
 
-    A database named by its address is never migrated from here: raises NotMigrated when its schema is another.
+    A database named by its address is never migrated from here: raises NotMigrated when its schema is older.
     Raises postgres.CannotStart, reach.Unusable.
     """
     async with AsyncExitStack() as stack:
@@ -136,10 +136,12 @@ async def _database(settings: Settings, stack: AsyncExitStack) -> URL:
 
 
 async def _have_schema(settings: Settings, engine: AsyncEngine) -> None:
-    present, wanted = await migrate.present(engine), migrate.head()
-    if present == wanted:
+    present = await migrate.present(engine)
+    if migrate.serves(present):
         return
     if not settings.is_embedded:
-        msg = f"The database has schema {present or 'none'}, this program needs {wanted}: run `pobratym migrate`."
+        msg = (
+            f"The database has schema {present or 'none'}, this program needs {migrate.head()}: run `pobratym migrate`."
+        )
         raise NotMigrated(msg)
     await migrate.upgrade(engine)

@@ -12,11 +12,17 @@ def include(name: str | None, kind: str, _parents: object) -> bool:
 
 
 def configure(**how: object) -> None:
-    """Run the versions in one transaction, giving way when somebody holds what they need."""
-    context.configure(target_metadata=tables.metadata, include_name=include, compare_server_default=True, **how)  # type: ignore[arg-type]
+    """Run each version in a transaction of its own, giving way at once when somebody holds what it needs."""
+    context.configure(
+        target_metadata=tables.metadata,
+        include_name=include,
+        compare_server_default=True,
+        transaction_per_migration=True,
+        **how,  # type: ignore[arg-type]
+    )
+    context.execute("SET lock_timeout = '100ms'")  # all that come later wait as long; `integrations.migrate` retries
+    context.execute("SET statement_timeout = '10min'")
     with context.begin_transaction():
-        context.execute("SET LOCAL lock_timeout = '2s'")
-        context.execute("SET LOCAL statement_timeout = '10min'")
         context.run_migrations()
 
 

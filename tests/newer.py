@@ -1,0 +1,60 @@
+"""A newer version of the program: a copy of this one whose schema goes further, to run beside it on one database."""
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from integrations import migrate
+from postoffice import ROOT
+
+_VERSION = """\
+from alembic import op
+
+revision = {name!r}
+down_revision = {before!r}
+
+
+def upgrade():
+{steps}
+"""
+
+
+class Schema:
+    """Versions of the schema: those of this program, and more."""
+
+    def __init__(self, folder: Path) -> None:
+        """Copy those that there are into the folder."""
+        self.folder, self._last = folder / "migrations", str(migrate.head())
+        shutil.copytree(migrate.FOLDER, self.folder, ignore=shutil.ignore_patterns("__pycache__"))
+        self._count = 0
+
+    def add(self, name: str, *statements: str) -> str:
+        """Have one version more, made of these statements; gives its name."""
+        return self.add_written(name, "\n".join(f"op.execute({statement!r})" for statement in statements))
+
+    def add_written(self, name: str, steps: str) -> str:
+        """Have one version more, whose `upgrade` is this Python; gives its name."""
+        self._count += 1
+        whole = f"2099_01_{self._count:02}_{name}"
+        lines = "".join(f"    {line}\n" for line in steps.splitlines())
+        text = _VERSION.format(name=whole, before=self._last, steps=lines)
+        (self.folder / "versions" / f"{whole}.py").write_text(text)
+        self._last = whole
+        return whole
+
+
+class Program:
+    """The whole program, with a schema of its own; started in its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Have it in the folder."""
+        self.folder, self.schema = folder, Schema(folder)
+        for name in ("api", "service"):
+            (folder / name).symlink_to(ROOT / name)
+        shutil.copytree(ROOT / "integrations", folder / "integrations")  # it looks for the versions beside itself
+
+    @staticmethod
+    def command(arguments: Sequence[str]) -> list[str]:
+        """Give what starts it."""
+        return [sys.executable, "-c", "from api.cli import main; main()", *arguments]
