@@ -6,7 +6,7 @@ from email.utils import parseaddr
 from typing import Any
 from uuid import UUID
 
-from integrations import calendar, letters, mail
+from integrations import calendar, letters, mail, migrate
 from integrations.settings import Settings
 from integrations.world import World
 from service import actor, clock, deliveries, outcomes
@@ -22,15 +22,22 @@ async def deliver(world: World, delivery_id: UUID) -> None:
         return
     started_at, stopwatch = world.clock.now(), clock.monotonic()
     outcome = await _attempt(world, claimed)
+    if outcome is None:
+        await world.database.run(actor.TIMER, lambda w: deliveries.leave(w, claimed))
+        return
     duration_ms = round((clock.monotonic() - stopwatch) * 1000)
     await world.database.run(actor.TIMER, lambda w: deliveries.settle(w, claimed, outcome, started_at, duration_ms))
 
 
-async def _attempt(world: World, claimed: deliveries.Claim) -> outcomes.Outcome:
+async def _attempt(world: World, claimed: deliveries.Claim) -> outcomes.Outcome | None:
+    """Hand it over; None when only a newer worker can, which is where the database's schema is a newer program's."""
     if claimed.recipient is None:
         return outcomes.Unsendable("the recipient is gone")
     try:
         message = compose(world, claimed)
+    except letters.Unknown as fault:
+        is_newer = migrate.is_newer(await migrate.present(world.engine))
+        return None if is_newer else outcomes.Unsendable(f"cannot be composed: {fault}")
     except ValueError as fault:  # a poison row must not stop the others
         return outcomes.Unsendable(f"cannot be composed: {fault}")
     except (LookupError, TypeError, AttributeError) as fault:  # a payload of another shape: nor come back for ever

@@ -36,6 +36,10 @@ _LINKS_OF_EVENT = ("join", "view")
 _LINK = re.compile(r"https?://[!#-;=?-~]+")
 
 
+class Unknown(ValueError):
+    """The catalogues lack this letter, language, link or code; a newer program's may have it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Letter:
     """One letter in one language, whole in either form."""
@@ -57,8 +61,8 @@ def write(template: str, locale: str, name: str, values: Mapping[str, Any], link
     """The letter says what `template` says, wholly in `locale`, with every fact that `values` hold and every link.
 
     Instants are RFC 3339 strings. `zone` is the reader's own (else that of the first of `times`). A link named
-    `accept_2` is worded with the second of `starts`. Raises ValueError for an unknown language, letter, link or code,
-    for a missing value that the letter needs, and for a link that is not plain http(s).
+    `accept_2` is worded with the second of `starts`. Raises Unknown for a language, letter, link or code that the
+    catalogues lack, ValueError for a missing value that the letter needs and for a link that is not plain http(s).
     """
     words = _words(locale)
     letter = _known(words["letters"], template, "letter")
@@ -97,7 +101,7 @@ def event_text(locale: str, values: Mapping[str, Any], links: Mapping[str, str])
 def _words(locale: str) -> dict[str, Any]:
     if locale not in _CALENDARS:
         fault = f"no mails are written in {locale!r}"
-        raise ValueError(fault)
+        raise Unknown(fault)
     words = tomllib.loads((_FOLDER / f"{locale}.toml").read_text("utf-8"))
     return words | {"locale": locale}
 
@@ -105,7 +109,7 @@ def _words(locale: str) -> dict[str, Any]:
 def _known(table: Mapping[str, Any], key: str, kind: str) -> Any:  # noqa: ANN401 - a catalogue holds strings and tables
     if key not in table:
         fault = f"no {kind} {key!r} in the catalogue"
-        raise ValueError(fault)
+        raise Unknown(fault)
     return table[key]
 
 

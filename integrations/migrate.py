@@ -45,8 +45,9 @@ async def upgrade(engine: AsyncEngine, patience_seconds: float = PATIENCE_SECOND
     while not await _tried(engine, folder):
         if clock.monotonic() >= until:
             msg = (
-                f"The schema is not {head(folder)} yet: for {patience_seconds:.0f} s somebody held what the next version"
-                " needs, or another migration ran. Nothing is half done: try again, longer or in a quieter hour."
+                f"The schema is not {head(folder)} yet: for {patience_seconds:.0f} s somebody held what the next"
+                " version needs, or another migration ran. Nothing is half done: try again, longer or in a quieter"
+                " hour."
             )
             raise InUse(msg)
         attempt += 1

@@ -21,6 +21,8 @@ from service.work import Work
 
 LEASE = timedelta(seconds=60)
 """How long a claimed delivery belongs to its worker; longer than the 15 s that a call may take."""
+LEFT = timedelta(seconds=10)
+"""After how long somebody looks again at what a worker could not word, and left to a newer one."""
 BOUNCED = "bounced"
 """The mail that tells of a mail that was refused for good."""
 
@@ -132,6 +134,17 @@ async def claim(w: Work, delivery_id: UUID) -> Claim | None:
     known = {str(p.id): (p.display_name, p.email, p.locale) for p in people}
     recipient = known.get(str(row.person_id))
     return Claim(delivery_id, row.kind, row.attempt, row.payload, recipient[:2] if recipient else None, known)
+
+
+_LEAVE = sa.text("""
+UPDATE delivery SET attempt = attempt - 1, next_attempt_at = :again_at, error = 'for a newer worker'
+WHERE id = :id AND attempt = :attempt AND state = 'pending'
+""")
+
+
+async def leave(w: Work, claimed: Claim) -> None:
+    """Give the delivery back, as if it had not been claimed: it waits for a worker that knows its words."""
+    await w.sql(_LEAVE, {"id": claimed.delivery_id, "attempt": claimed.attempt, "again_at": w.now + LEFT})
 
 
 _SETTLE = sa.text("""

@@ -48,6 +48,7 @@ _UNAVAILABLE = {
     "08001",
 }
 _CUT = "InternalClientError"  # the server said goodbye on this connection, which is not closed yet
+_STALE = "InvalidCachedStatementError"  # a migration changed what it gives since it was prepared; it is prepared anew
 _BAD_INPUT = {"22021", "22P05", "22P02", "22003", "22007", "22008", "22023"}
 
 _LOCK = sa.text(
@@ -283,13 +284,14 @@ def _place(kind: type[SQLModel]) -> int:
 def _translated(error: DBAPIError) -> Exception:
     """Find the domain's word for what the database refused."""
     state = getattr(error.orig, "sqlstate", None) or ""
-    if state in _RETRYABLE:
+    cause = type(getattr(error.orig, "__cause__", None)).__name__
+    if state in _RETRYABLE or cause == _STALE:
         return Retryable()
     if isinstance(error, IntegrityError):
         name = getattr(getattr(error.orig, "__cause__", None), "constraint_name", None)
         if name in CONSTRAINTS:
             return CONSTRAINTS[name]()
-    fault = "" if state else type(getattr(error.orig, "__cause__", None)).__name__  # the driver's own
+    fault = "" if state else cause  # the driver's own
     if state in _UNAVAILABLE or error.connection_invalidated or fault == _CUT:
         return errors.Unavailable()
     if state in _BAD_INPUT or fault == "DataError":
