@@ -15,7 +15,7 @@ PYTEST := $(PYTHON) -m pytest
 TYPED := -p service -p api -p integrations -p migrations
 STAMP := .venv/.ready
 NODE := tests/integrations/ical tests/integrations/webhooks
-LONGER = $(shell grep -rlF '"DRILLS"' tests --include='test_*.py')
+LONGER = $(shell grep -rlE '"DRILLS"|PROPERTY' tests --include='test_*.py')
 
 .PHONY: help setup setup-pg15 setup-node setup-browser demo fast test lint types architecture migration-lint \
 	dockerfile-lint dead-code tests tests-pg15 coverage demo-once bench drills lock format clean

@@ -110,7 +110,7 @@ async def serving(serve: Serve, certificate: ssl.SSLContext | None = None) -> As
         await asyncio.gather(*served, return_exceptions=True)
 
 
-async def sent(scene: flow.Scene, made: Any, deadline_seconds: float = 5) -> None:  # noqa: ANN401 - JSON
+async def sent(scene: flow.Scene, made: Any, deadline_seconds: float = 60) -> None:  # noqa: ANN401 - JSON
     """Send the endpoint everything that is due now."""
     await lanes.Lanes(scene.world, deadline_seconds).drain(UUID(made["id"]))
 

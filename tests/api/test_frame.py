@@ -271,6 +271,7 @@ async def test_a_bad_cursor_is_refused(probing: httpx.AsyncClient, cursor: str) 
 # --- limits -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("stopped_wall")
 async def test_as_many_calls_as_the_settings_say_are_let_in(probing: httpx.AsyncClient, world: World) -> None:
     world.settings = world.settings.model_copy(update={"requests_per_minute": 3})
     answers = [await probing.get("/v1/probes") for _ in range(4)]
@@ -280,6 +281,7 @@ async def test_as_many_calls_as_the_settings_say_are_let_in(probing: httpx.Async
     assert answers[-1].json()["type"] == "/problems/too-many-requests"
 
 
+@pytest.mark.usefixtures("stopped_wall")
 async def test_a_call_that_fails_counts_as_well(probing: httpx.AsyncClient, world: World) -> None:
     world.settings = world.settings.model_copy(update={"requests_per_minute": 1})
     answers = [await probing.get(f"/v1/probes/{clock.new_id()}") for _ in range(2)]

@@ -147,6 +147,7 @@ async def test_a_key_that_a_partner_adds_is_found_when_it_is_used(site: Site) ->
     assert site.partner.asked == 2
 
 
+@pytest.mark.usefixtures("stopped_wall")
 async def test_an_unknown_key_causes_one_fetch_a_minute(site: Site) -> None:
     assert [await site.ask(NEW) for _ in range(5)] == [401] * 5
     assert site.partner.asked == 1

@@ -185,6 +185,7 @@ async def test_the_stylesheet_is_small_and_ours(client: httpx.AsyncClient) -> No
     assert "http" not in style.text
 
 
+@pytest.mark.usefixtures("stopped_wall")
 async def test_too_many_requests_are_told_in_words(client: httpx.AsyncClient, world: World) -> None:
     world.settings = world.settings.model_copy(update={"sign_ins_per_minute": 1})
     answers = [await client.post("/sign-in", data={"email": "x@y.example"}) for _ in range(2)]
