@@ -6,6 +6,7 @@
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from sqlalchemy.pool import NullPool
 
 import build
 import comparing
+import tracing
 import world as simulated
 from integrations import logs, migrate, postgres, settings
 from integrations.world import World
@@ -31,6 +33,7 @@ TEMPLATE = f"pobratym_template_{os.getpid()}"
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "races: several transactions at once, on a copy of the database")
     logs.configure("critical")
+    tracing.quicken()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -82,6 +85,14 @@ async def shared_engine(server_url: URL, template: str, the_settings: settings.S
 def test_clock() -> simulated.TestClock:
     """A clock that stands still until the test moves it."""
     return simulated.TestClock()
+
+
+@pytest.fixture
+def stopped_wall(monkeypatch: pytest.MonkeyPatch) -> datetime:
+    """The system's clock stands still, for what counts seconds by it: a machine that stalls is not to be counted."""
+    at = clock.wall()
+    monkeypatch.setattr(clock, "wall", lambda: at)
+    return at
 
 
 @pytest.fixture(scope="session")
