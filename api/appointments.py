@@ -105,7 +105,7 @@ async def _shown(w: deps.W, appointment_id: shapes.Id, response: Response) -> Ap
 
 @router.get("/v1/appointments")
 async def page(
-    w: deps.W,
+    w: deps.R,
     paging: deps.Paging,
     from_: Annotated[shapes.Instant | None, Query(alias="from")] = None,
     until: Annotated[shapes.Instant | None, Query()] = None,

@@ -256,7 +256,7 @@ async def request(body: ConsultationIn, w: deps.W, response: Response) -> Consul
 
 @router.get("/v1/consultations")
 async def page(
-    w: deps.W,
+    w: deps.R,
     paging: deps.Paging,
     state: State | None = None,
     priority: Priority | None = None,
@@ -292,7 +292,7 @@ async def _answered(w: deps.W, row: tables.Consultation, response: Response) -> 
     response_model=CandidatesOut,
     responses=problems.of(errors.Forbidden),
 )
-async def candidates(consultation_id: shapes.Id, w: deps.W) -> Response:
+async def candidates(consultation_id: shapes.Id, w: deps.R) -> Response:
     """Rank who may and can answer, with every term; name who may not, with every reason."""
     ranking, asked, _ = await consultations.candidates_of(w, consultation_id)
     # Written as it is: a model of each of a thousand mentors took half of the answer's time.

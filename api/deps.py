@@ -50,6 +50,13 @@ async def signed_in(
     return w
 
 
+async def reading(
+    request: Request, _token: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None
+) -> Work:
+    """Give what `signed_in` gives to a handler that writes nothing: its unit of work is no transaction."""
+    return await signed_in(request)
+
+
 async def world(request: Request) -> World:
     """Give what the process holds."""
     found: World = request.app.state.world
@@ -57,6 +64,7 @@ async def world(request: Request) -> World:
 
 
 W = Annotated[Work, Depends(signed_in)]
+R = Annotated[Work, Depends(reading)]
 Anyone = Annotated[Work, Depends(anyone)]
 TheWorld = Annotated[World, Depends(world)]
 

@@ -173,7 +173,7 @@ class StepTaken(shapes.Shape):
 
 @router.get("/v1/memoranda")
 async def listed(
-    w: deps.W,
+    w: deps.R,
     page: deps.Paging,
     status: Status | None = None,
     programme_id: shapes.Id | None = None,
@@ -208,7 +208,7 @@ async def create(body: NewMemorandum, w: deps.W, response: Response) -> Memorand
 
 
 @router.get("/v1/memoranda/{memorandum_id}")
-async def one(memorandum_id: shapes.Id, w: deps.W, response: Response) -> Memorandum:
+async def one(memorandum_id: shapes.Id, w: deps.R, response: Response) -> Memorandum:
     """Read a memorandum of your institution or programme."""
     row = await access.visible_memorandum(w, memorandum_id)
     return _answered(response, (await memoranda.views(w, [row]))[0])
@@ -226,7 +226,7 @@ async def change(
 
 
 @router.get("/v1/memoranda/{memorandum_id}/transitions")
-async def steps(memorandum_id: shapes.Id, w: deps.W) -> shapes.Listing[StepTaken]:
+async def steps(memorandum_id: shapes.Id, w: deps.R) -> shapes.Listing[StepTaken]:
     """List the steps of the memorandum's life."""
     await access.visible_memorandum(w, memorandum_id)
     found = [

@@ -142,7 +142,7 @@ class Slot(shapes.Shape):
 
 @router.get("/v1/mentors")
 async def listed(
-    w: deps.W,
+    w: deps.R,
     page: deps.Paging,
     specialty: shapes.Code | None = None,
     country: shapes.Country | None = None,
@@ -157,7 +157,7 @@ async def listed(
 
 
 @router.get("/v1/mentors/{mentor_id}/profile")
-async def profile(mentor_id: shapes.Id, w: deps.W, response: Response) -> Profile:
+async def profile(mentor_id: shapes.Id, w: deps.R, response: Response) -> Profile:
     """Read what a mentor offers."""
     row = await access.visible_mentor(w, mentor_id)
     deps.etag(response, row.version)
@@ -196,7 +196,7 @@ async def put_profile(
 
 
 @router.get("/v1/mentors/{mentor_id}/availability")
-async def hours(mentor_id: shapes.Id, w: deps.W, response: Response) -> Availability:
+async def hours(mentor_id: shapes.Id, w: deps.R, response: Response) -> Availability:
     """Read a mentor's hours."""
     row = await access.visible_mentor(w, mentor_id)
     deps.etag(response, row.version)
@@ -218,7 +218,7 @@ async def put_hours(
 @router.get("/v1/mentors/{mentor_id}/slots")
 async def slots(
     mentor_id: shapes.Id,
-    w: deps.W,
+    w: deps.R,
     page: deps.Paging,
     from_: Annotated[shapes.Instant, Query(alias="from")],
     until: shapes.Instant,

@@ -92,7 +92,8 @@ async def token(request: Request, world: deps.TheWorld) -> Response:
 
     The token lives at most 15 minutes and is good for the scopes asked for, never for more than is registered.
     """
-    await transactional.admitted(world, request)
+    async with world.database.apart(request.state.request_id) as w:
+        await transactional.admitted(w, request)
     try:
         granted = await grants.grant(world, request.state.request_id, _wish(request, await request.body()))
     except grants.Refused as refused:

@@ -107,7 +107,7 @@ async def shown(w: deps.W, offer_id: shapes.Id, response: Response) -> OfferOut:
 
 
 @router.get("/v1/offers")
-async def page(w: deps.W, paging: deps.Paging, state: OfferState | None = None) -> shapes.Listing[OfferOut]:
+async def page(w: deps.R, paging: deps.Paging, state: OfferState | None = None) -> shapes.Listing[OfferOut]:
     """List the offers you see, oldest first: a mentor's inbox is `?state=pending`."""
     found = await offers.page(w, after=paging.after_id(), limit=paging.limit, state=state)
     items, following = paging.cut(found, lambda view: (view.row.id,))

@@ -171,7 +171,7 @@ class Membership(NewMembership):
 
 
 @router.get("/v1/programmes")
-async def programmes(w: deps.W, page: deps.Paging) -> shapes.Listing[Programme]:
+async def programmes(w: deps.R, page: deps.Paging) -> shapes.Listing[Programme]:
     """List the programmes."""
     rows = await registry.programmes(w, after=page.after_id(), limit=page.limit)
     items, following = page.cut(rows, lambda row: (row.id,))
@@ -187,7 +187,7 @@ async def create_programme(body: NewProgramme, w: deps.W, response: Response) ->
 
 
 @router.get("/v1/programmes/{programme_id}")
-async def programme(programme_id: shapes.Id, w: deps.W, response: Response) -> Programme:
+async def programme(programme_id: shapes.Id, w: deps.R, response: Response) -> Programme:
     """Read a programme."""
     return _answered_programme(response, await access.visible_programme(w, programme_id))
 
@@ -203,7 +203,7 @@ async def change_programme(
 
 
 @router.get("/v1/specialties")
-async def specialties(w: deps.W, page: deps.Paging) -> shapes.Listing[Specialty]:
+async def specialties(w: deps.R, page: deps.Paging) -> shapes.Listing[Specialty]:
     """List the specialties, in the order of their codes."""
     views = await registry.specialties(w, after=page.after_text(), limit=page.limit)
     items, following = page.cut(views, lambda view: (view.row.code,))
@@ -219,7 +219,7 @@ async def create_specialty(body: Specialty, w: deps.W) -> Specialty:
 
 @router.get("/v1/institutions")
 async def institutions(
-    w: deps.W, page: deps.Paging, country: shapes.Country | None = None, kind: shapes.Code | None = None
+    w: deps.R, page: deps.Paging, country: shapes.Country | None = None, kind: shapes.Code | None = None
 ) -> shapes.Listing[Institution]:
     """List the institutions."""
     rows = await registry.institutions(w, after=page.after_id(), limit=page.limit, country=country, kind=kind)
@@ -242,7 +242,7 @@ async def create_institution(body: InstitutionWish, w: deps.W, response: Respons
 
 
 @router.get("/v1/institutions/{institution_id}")
-async def institution(institution_id: shapes.Id, w: deps.W, response: Response) -> Institution:
+async def institution(institution_id: shapes.Id, w: deps.R, response: Response) -> Institution:
     """Read an institution."""
     return _answered_institution(response, await access.visible_institution(w, institution_id))
 
@@ -260,7 +260,7 @@ async def change_institution(
 
 
 @router.get("/v1/institutions/{institution_id}/memberships")
-async def memberships(institution_id: shapes.Id, w: deps.W, page: deps.Paging) -> shapes.Listing[Membership]:
+async def memberships(institution_id: shapes.Id, w: deps.R, page: deps.Paging) -> shapes.Listing[Membership]:
     """List the networks that the institution belongs or belonged to."""
     await access.visible_institution(w, institution_id)
     rows = await registry.memberships(w, institution_id, after=page.after_id(), limit=page.limit)

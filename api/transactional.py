@@ -2,6 +2,7 @@
 
 who calls, and may they call now   apart from the rest: a call counts even when it fails
 the handler                        one unit of work; what it raises is rolled back, what it returns is committed
+                                   (one that only reads, `deps.R`, goes on without a transaction)
 the stored answer                  of a POST with an Idempotency-Key, in the same transaction
 """
 
@@ -32,7 +33,8 @@ class Transactional(APIRoute):
         """Put the transaction around the handler."""
         handler = super().get_route_handler()
         hidden = shapes.shown_once(self.response_model)
-        is_for_known = any(each.call is deps.signed_in for each in self.dependant.dependencies)
+        is_reading = any(each.call is deps.reading for each in self.dependant.dependencies)
+        is_for_known = is_reading or any(each.call is deps.signed_in for each in self.dependant.dependencies)
         reads_json = self.body_field is not None and "Form" not in type(self.body_field.field_info).__name__
 
         async def transactional(request: Request) -> Response:
@@ -40,9 +42,20 @@ class Transactional(APIRoute):
             body = await request.body()
             if reads_json and body and not raw.is_json(request.headers.get("content-type", "")):
                 raise problems.UnsupportedMediaType
-            actor = await work.retrying(lambda: admitted(world, request))
-            if is_for_known:  # before a stored answer is given again
-                scopes.check(actor, scopes.needed(request.method, self.path))
+
+            async def admit() -> actors.Actor | Response:
+                async with world.database.apart(request.state.request_id) as w:
+                    actor = await admitted(w, request)
+                    if is_for_known:  # before a stored answer is given again
+                        scopes.check(actor, scopes.needed(request.method, self.path))
+                    if not is_reading:
+                        return actor
+                    w.actor, request.state.work = actor, w
+                    return await handler(request)
+
+            actor = await work.retrying(admit)
+            if isinstance(actor, Response):
+                return actor
 
             async def attempt() -> Response:
                 async with world.database.work(actor, request.state.request_id) as w:
@@ -55,21 +68,20 @@ class Transactional(APIRoute):
         return transactional
 
 
-async def admitted(world: World, request: Request) -> actors.Actor:
+async def admitted(w: work.Work, request: Request) -> actors.Actor:
     """Tell who calls, and count the call; a bad token makes a stranger, whom handlers for the known will refuse."""
-    settings = world.settings
+    world: World = request.app.state.world
     is_sign_in = request.url.path.startswith(SIGN_IN_PATHS)
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    async with world.database.apart(request.state.request_id) as w:
-        actor = actors.STRANGER
-        if scheme.lower() == "bearer":
-            try:
-                actor = await world.tokens.caller(w, token.strip())
-            except errors.Unauthenticated as error:
-                request.state.refusal = error
-        per_minute = settings.sign_ins_per_minute if is_sign_in else settings.requests_per_minute
-        if per_minute:
-            await limits.take(w, _bucket(request, actor, is_sign_in=is_sign_in), clock.wall(), per_minute)
+    actor = actors.STRANGER
+    if scheme.lower() == "bearer":
+        try:
+            actor = await world.tokens.caller(w, token.strip())
+        except errors.Unauthenticated as error:
+            request.state.refusal = error
+    per_minute = world.settings.sign_ins_per_minute if is_sign_in else world.settings.requests_per_minute
+    if per_minute:
+        await limits.take(w, _bucket(request, actor, is_sign_in=is_sign_in), clock.wall(), per_minute)
     return actor
 
 

@@ -89,6 +89,7 @@ class Work:
     kept: dict[type[SQLModel], dict[object, SQLModel]] = field(default_factory=dict)  # what `read` has read
     locked: set[UUID] = field(default_factory=set)  # people
     is_bulk: bool = False  # thousands of rows: inserted at once, and not followed afterwards
+    is_apart: bool = False  # no transaction: statements only, and no rows to send
 
     def add(self, *rows: SQLModel) -> None:
         """Have the rows inserted before the next statement."""
@@ -105,6 +106,9 @@ class Work:
     async def flush(self) -> None:
         """Send what was added and changed: in the order of the foreign keys, which the session alone does not know."""
         if self.pending or self.session.dirty or self.session.deleted:
+            if self.is_apart:
+                msg = "rows need a transaction"
+                raise RuntimeError(msg)
             await self.session.run_sync(self._send)
 
     async def finish(self) -> None:
@@ -211,9 +215,15 @@ class Database:
 
     @asynccontextmanager
     async def apart(self, request_id: str | None = None) -> AsyncIterator[Work]:
-        """Let each statement be a transaction of its own, that stays whatever comes after it."""
+        """Let each statement be a transaction of its own, that stays whatever comes after it.
+
+        For counting calls, and for what only reads: a statement sees what is committed when it begins, in a transaction
+        or without one, and BEGIN and COMMIT would be two round trips more.
+        """
         async with self._open(self._apart, actors.STRANGER, request_id) as w:
+            w.is_apart = True
             yield w
+            await w.finish()
 
     @asynccontextmanager
     async def _open(
