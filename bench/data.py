@@ -13,6 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
+from service import roster
 from service.rules import availability
 
 RANKED_50 = 100
@@ -57,7 +58,10 @@ async def populate(connection: asyncpg.Connection, now: datetime, mentors: int, 
             ("open", [now]),
         ):
             await _run(connection, part, values)
-        await connection.execute("INSERT INTO mentor_mark (person_id) SELECT person_id FROM mentor_profile")
+        await connection.execute(
+            "INSERT INTO ranking_mark (subject_id) SELECT person_id FROM mentor_profile UNION ALL SELECT $1",
+            roster.REGISTRY,
+        )
     await connection.execute("VACUUM (ANALYZE)")
 
 
@@ -80,7 +84,7 @@ async def offer(
         await connection.execute("DROP TABLE pool")
         made = [ToAccept(row["offer_id"], uid(f"mentor {row['mentor']}"), row["starts_at"]) for row in rows]
         asked = {(each.mentor_id,) for each in made}
-        await connection.executemany("INSERT INTO mentor_mark (person_id) VALUES ($1)", sorted(asked))
+        await connection.executemany("INSERT INTO ranking_mark (subject_id) VALUES ($1)", sorted(asked))
     return made
 
 

@@ -37,7 +37,7 @@ async def facts(
 ) -> Facts:
     """Load what the gate needs about this mentor, for a time around `at`; raises NotFound for somebody who is none."""
     asked = await candidates.case(w, consultation, but_appointment=but_appointment)
-    found = await candidates.mentors(w, consultation, asked, people=[mentor_id], but_appointment=but_appointment, at=at)
+    found = await candidates.mentors(w, consultation, [mentor_id], but_appointment=but_appointment, at=at)
     if not found:
         raise errors.NotFound
     return Facts(asked, found[0], await candidates.rulebook(w, consultation.programme_id))

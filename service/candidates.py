@@ -5,7 +5,7 @@ It decides nothing: `rules.gate` and `rules.matching` do.
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache, lru_cache
 from importlib import resources
@@ -27,6 +27,9 @@ NEAR_MISSES = 50
 """Mentors of the asked specialty whom no memorandum reaches: listed so that a coordinator sees why."""
 OTHERS = 20
 """And some of any specialty, so that in a small programme nobody is missing from the list without a reason."""
+
+MOST_GROUNDS = 2_000
+"""Hospitals for which a process keeps what the registry says: some kilobytes each."""
 
 _CASE = sa.text("""
 SELECT p.zone, p.buffer_minutes, i.country,
@@ -128,37 +131,64 @@ def _intervals(froms: Sequence[datetime] | None, untils: Sequence[datetime] | No
 async def mentors(
     w: Work,
     consultation: tables.Consultation,
-    asked: Case,
+    people: Collection[UUID],
     *,
-    people: Collection[UUID] | None = None,
     but_appointment: UUID | None = None,
     at: datetime | None = None,
 ) -> list[Mentor]:
-    """Load the mentors whom a memorandum of any status links with the requester, or just `people`.
+    """Load these mentors, from the rows and from nothing that was kept, with all memoranda that link them.
 
     The minutes left of a budget are those of the period of `at`, or now.
     """
-    known = None if people is None else await roster.facts(w, people, but_appointment=but_appointment)
-    partners = None if known is None else {one.institution_id for one in known.values()}
-    links = await routes.links(
-        w,
-        consultation.institution_id,
-        partners,
-        consultation.programme_id,
-        at=at,
-        but_appointment=but_appointment,
-    )
-    by_institution = {institution_id: tuple(by_which) for institution_id, by_which in links.items()}
+    known = await roster.facts(w, people, but_appointment=but_appointment)
+    partners = {one.institution_id for one in known.values()}
+    agreed = await routes.agreed(w, consultation.institution_id, partners, consultation.programme_id)
+    links = await routes.with_minutes_left(w, agreed, at=at, but_appointment=but_appointment)
     same_case = _same_case(consultation)
-    if known is None:
-        found = await roster.of_institutions(w, asked, same_case, links)
-    else:
-        found = [(one, roster.Met()) for one in known.values()]
     return [
-        roster.mentor(one, by_institution.get(one.institution_id, ()), w.now, same_case, met)
+        roster.mentor(one, links.get(one.institution_id, ()), w.now, same_case)
+        for one in known.values()
+        if one.is_active
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What the registry says for one hospital in one programme, and the registry's mark before it was read."""
+
+    mark: int | None
+    book: Rulebook
+    agreed: routes.Agreed
+
+
+_grounds: dict[tuple[UUID, UUID], _Ground] = {}
+
+
+async def _reachable(w: Work, consultation: tables.Consultation, asked: Case) -> tuple[Rulebook, list[Mentor]]:
+    """Give what is decided by, and the mentors whom a memorandum of any status links with the requester."""
+    same_case = _same_case(consultation)
+    which = (consultation.institution_id, consultation.programme_id)
+    ground = _grounds.get(which)
+    seen = await roster.look(w, asked, same_case, ground.agreed.links if ground else ())
+    if ground is None or ground.mark is None or ground.mark != seen.registry:
+        book = await rulebook(w, consultation.programme_id)
+        ground = _Ground(seen.registry, book, await routes.agreed(w, which[0], None, which[1]))
+        _keep(which, ground)
+        seen = await roster.look(w, asked, same_case, ground.agreed.links)
+    links = await routes.with_minutes_left(w, ground.agreed)
+    found = await roster.of_institutions(w, seen)
+    return ground.book, [
+        roster.mentor(one, links.get(one.institution_id, ()), w.now, same_case, met)
         for one, met in found
         if one.is_active
     ]
+
+
+def _keep(which: tuple[UUID, UUID], ground: _Ground) -> None:
+    _grounds.pop(which, None)  # to the end of the queue
+    _grounds[which] = ground
+    if len(_grounds) > MOST_GROUNDS:
+        del _grounds[next(iter(_grounds))]
 
 
 def _same_case(consultation: tables.Consultation) -> list[UUID]:
@@ -178,7 +208,6 @@ async def _near(w: Work, consultation: tables.Consultation, asked: Case, linked:
 async def ranking(
     w: Work,
     consultation: tables.Consultation,
-    book: Rulebook,
     *,
     limit: int = 10,
     but: Collection[UUID] = (),
@@ -189,7 +218,7 @@ async def ranking(
     With `near`, and few candidates, some whom no memorandum reaches are named among the excluded.
     """
     asked = await case(w, consultation)
-    linked = await mentors(w, consultation, asked)
+    book, linked = await _reachable(w, consultation, asked)
     ranked = matching.rank(asked, [m for m in linked if m.person_id not in but], w.now, book, limit=limit)
     if near and len(ranked.candidates) < ENOUGH:
         beside = matching.rank(asked, await _near(w, consultation, asked, linked), w.now, book, limit=0)

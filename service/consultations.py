@@ -349,8 +349,7 @@ async def candidates_of(w: Work, consultation_id: UUID) -> tuple[matching.Rankin
     consultation = await access.visible_consultation(w, consultation_id)
     if not access.is_requesting_side(w, consultation):
         access.requires_admin(w, consultation.programme_id)
-    book = await candidates.rulebook(w, consultation.programme_id)
-    ranking, asked = await candidates.ranking(w, consultation, book, limit=20, near=True)
+    ranking, asked = await candidates.ranking(w, consultation, limit=20, near=True)
     return ranking, asked, consultation
 
 

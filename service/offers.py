@@ -56,19 +56,19 @@ async def make_wave(w: Work, consultation: tables.Consultation) -> None:
     book = await candidates.rulebook(w, consultation.programme_id)
     but = {offer.mentor_id for offer in asked_before}
     if not await _ask_next(w, consultation, book, but) and not waiting and consultation.state != "unmatched":
-        await _nobody_left(w, consultation, book, asked_before)
+        await _nobody_left(w, consultation, asked_before)
 
 
 async def first_wave(w: Work, consultation: tables.Consultation, book: Rulebook) -> None:
     """Ask the first mentors, or say that there are none: nobody was ever asked, as the consultation opens now."""
     if not await _ask_next(w, consultation, book, ()):
-        await _nobody_left(w, consultation, book, ())
+        await _nobody_left(w, consultation, ())
 
 
 async def _ask_next(w: Work, consultation: tables.Consultation, book: Rulebook, but: Collection[UUID]) -> bool:
     """Ask a wave's number of mentors, without those in `but`; False when nobody is left."""
     pace = book.policy.pace(consultation.priority)
-    ranking, asked = await candidates.ranking(w, consultation, book, limit=pace.per_wave, but=but)
+    ranking, asked = await candidates.ranking(w, consultation, limit=pace.per_wave, but=but)
     if not ranking.candidates:
         # Somebody may become free again: look once a wave, until the consultation expires.
         consultation.next_wave_at = w.now + pace.wave
@@ -106,10 +106,8 @@ WHERE mentor_id = ANY(:mentors) AND sent_at > :since AND consultation_id <> :but
 """).bindparams(sa.bindparam("mentors", type_=ARRAY(PG_UUID(as_uuid=True))))
 
 
-async def _nobody_left(
-    w: Work, consultation: tables.Consultation, book: Rulebook, asked: Sequence[tables.Offer]
-) -> None:
-    ranking, _ = await candidates.ranking(w, consultation, book, near=True)
+async def _nobody_left(w: Work, consultation: tables.Consultation, asked: Sequence[tables.Offer]) -> None:
+    ranking, _ = await candidates.ranking(w, consultation, near=True)
     counts = Counter(reason.value for _, reasons in ranking.excluded for reason in reasons)
     bookings.step("consultation", consultation, "unmatched")
     bookings.tell_consultation(w, "consultation.unmatched", consultation, asked=asked)

@@ -3,14 +3,15 @@
 Whatever is read here of a mentor leaves a mark of theirs when it changes, by triggers, in the same transaction
 (decision 0021). A ranking reads the marks of the mentors it concerns, and loads those again whose mark is another: what
 this process keeps is never older than the transaction that reads it. What the clock alone changes is worked out each
-time.
+time. Mentors are kept by institution, under what all their marks come to: mostly one look says that nothing changed.
 """
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import xor
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -42,7 +43,7 @@ WITH given AS MATERIALIZED (
   SELECT CAST(:people AS uuid[]) AS people, CAST(:but AS uuid) AS but, CAST(:now AS timestamptz) AS now,
          CAST(:walls AS timestamp) AS walls
 )
-SELECT mp.person_id, (SELECT bit_xor(value) FROM mentor_mark k WHERE k.person_id = mp.person_id) AS mark,
+SELECT mp.person_id, (SELECT bit_xor(value) FROM ranking_mark k WHERE k.subject_id = mp.person_id) AS mark,
        mp.institution_id, mp.verified_until, mp.tags, mp.treats_children, mp.opt_ins,
        mp.quiet_from_minute, mp.quiet_until_minute, mp.notice_minutes, mp.sessions_per_week, mp.offers_per_week,
        mp.availability_zone, p.state = 'active' AS is_active, p.zone, p.buffer_minutes, i.country, i.working_weekdays,
@@ -79,29 +80,42 @@ CROSS JOIN LATERAL (
 ORDER BY mp.person_id
 """).bindparams(sa.bindparam("people", type_=_IDS), sa.bindparam("walls", type_=sa.DateTime(timezone=False)))
 
-_MARKS = sa.text("""
+# One row: what is the same for all mentors of an institution is said once, and most have never been met.
+_LOOK = sa.text("""
 WITH given AS MATERIALIZED (
   SELECT CAST(:institutions AS uuid[]) AS institutions, CAST(:same_case AS uuid[]) AS same_case,
          CAST(:clinician AS uuid) AS clinician, CAST(:institution AS uuid) AS institution,
          CAST(:now AS timestamptz) AS now
 )
-SELECT mp.person_id, mp.institution_id,
-       (SELECT bit_xor(value) FROM mentor_mark k WHERE k.person_id = mp.person_id) AS mark,
-       met_clinician, met_case, met_hospital, sessions_90d
-FROM mentor_profile mp
-CROSS JOIN given g
+SELECT (SELECT bit_xor(value) FROM ranking_mark WHERE subject_id = :registry) AS registry,
+       places, marks, sessions_90d, met, by_clinician, by_case
+FROM given g
 CROSS JOIN LATERAL (
-  SELECT bool_or(clinician_id = g.clinician AND started_at > g.now - interval '180 days') AS met_clinician,
-         bool_or(consultation_id = ANY(g.same_case)) AS met_case, count(*) > 0 AS met_hospital
-  FROM session s WHERE s.requesting_institution_id = g.institution AND s.mentor_id = mp.person_id
-) AS met
+  SELECT array_agg(p.institution_id) AS places, array_agg(p.mark) AS marks, array_agg(used.sessions) AS sessions_90d
+  FROM (
+    SELECT mp.institution_id, CASE WHEN count(*) = count(k.value) THEN bit_xor(k.value) END AS mark
+    FROM mentor_profile mp LEFT JOIN ranking_mark k ON k.subject_id = mp.person_id
+    WHERE mp.institution_id = ANY((SELECT institutions FROM given)::uuid[]) GROUP BY mp.institution_id
+  ) AS p
+  CROSS JOIN LATERAL (
+    SELECT count(*) AS sessions FROM session s
+    WHERE s.partner_institution_id = p.institution_id AND started_at > g.now - interval '90 days' AND NOT is_corrected
+  ) AS used
+) AS reached
 CROSS JOIN LATERAL (
-  SELECT count(*) AS sessions_90d FROM session s
-  WHERE s.partner_institution_id = mp.institution_id AND started_at > g.now - interval '90 days' AND NOT is_corrected
-) AS used
-WHERE mp.institution_id = ANY((SELECT institutions FROM given)::uuid[])
-ORDER BY mp.person_id
+  SELECT array_agg(mentor_id) AS met, array_agg(clinician) AS by_clinician, array_agg(same_case) AS by_case FROM (
+    SELECT mentor_id, bool_or(clinician_id = g.clinician AND started_at > g.now - interval '180 days') AS clinician,
+           bool_or(consultation_id = ANY(g.same_case)) AS same_case
+    FROM session s WHERE s.requesting_institution_id = g.institution GROUP BY mentor_id
+  ) AS each
+) AS known
 """).bindparams(sa.bindparam("institutions", type_=_IDS), sa.bindparam("same_case", type_=_IDS))
+
+_MARKS = sa.text("""
+SELECT mp.institution_id, mp.person_id,
+       (SELECT bit_xor(value) FROM ranking_mark k WHERE k.subject_id = mp.person_id) AS mark
+FROM mentor_profile mp WHERE mp.institution_id = ANY(:institutions) ORDER BY mp.person_id
+""").bindparams(sa.bindparam("institutions", type_=_IDS))
 
 
 class _Row(NamedTuple):
@@ -161,10 +175,27 @@ class Met(NamedTuple):
     institution_sessions_90d: int = 0
 
 
+class Look(NamedTuple):
+    """How the registry and the institutions' mentors stand at this moment, and what they have to do with who asks."""
+
+    registry: int | None  # its mark
+    places: Mapping[UUID, tuple[int | None, int]]  # by institution: the mark of all its mentors; sessions of 90 days
+    met: Mapping[UUID, str]  # continuity by mentor
+
+
+class _Place(NamedTuple):
+    """All mentors of an institution, in the order of their ids."""
+
+    mark: int | None
+    read_at: datetime
+    mentors: tuple[Facts, ...]
+
+
+REGISTRY = UUID(int=0)
 _STRANGERS = Met()
 _UNASKED = (0, 0, 0, 0)
 _POWER = "no_feed"  # of power cuts: none is connected yet
-_kept: dict[UUID, Facts] = {}
+_kept: dict[UUID, _Place] = {}
 
 
 async def facts(w: Work, people: Collection[UUID], *, but_appointment: UUID | None = None) -> dict[UUID, Facts]:
@@ -179,41 +210,78 @@ async def facts(w: Work, people: Collection[UUID], *, but_appointment: UUID | No
     return {row.person_id: _facts(row, w.now) for row in rows}
 
 
-async def of_institutions(
-    w: Work, asked: Case, same_case: Sequence[UUID], institutions: Collection[UUID]
-) -> list[tuple[Facts, Met]]:
-    """Give all mentors of the institutions in the order of their ids, and what they have to do with who asks."""
+async def look(w: Work, asked: Case, same_case: Sequence[UUID], institutions: Collection[UUID]) -> Look:
+    """See in one statement how all stands that a ranking keeps."""
     values = {
+        "registry": REGISTRY,
         "institutions": list(institutions),
         "same_case": same_case,
         "clinician": asked.requester_id,
         "institution": asked.institution_id,
         "now": w.now,
     }
-    marked = list(await w.sql(_MARKS, values))
-    # Held from here on: what another ranking keeps meanwhile may have been read under other marks.
-    held = {row[0]: one for row in marked if (one := _kept.get(row[0])) and one.mark == row[2] and one.read_at <= w.now}
-    missing = [row[0] for row in marked if row[0] not in held]
-    if missing:
-        loaded = await facts(w, missing)
-        _keep(loaded)
-        held |= loaded
+    row = (await w.sql(_LOOK, values)).one()
+    places = zip(row.places or (), zip(row.marks or (), row.sessions_90d or (), strict=True), strict=True)
+    met = zip(row.met or (), row.by_clinician or (), row.by_case or (), strict=True)
+    return Look(
+        row.registry,
+        dict(places),
+        {person: "case" if by_case else "clinician" if by_one else "hospital" for person, by_one, by_case in met},
+    )
+
+
+async def of_institutions(w: Work, seen: Look) -> list[tuple[Facts, Met]]:
+    """Give all mentors of the institutions, and what they have to do with who asks."""
+    held = {
+        place: kept
+        for place, (mark, _) in seen.places.items()
+        if (kept := _kept.get(place)) and mark is not None and kept.mark == mark and kept.read_at <= w.now
+    }
+    if len(held) < len(seen.places):
+        held |= await _reread(w, seen.places.keys() - held.keys())
     found = []
-    for person_id, _, _, met_clinician, met_case, met_hospital, used in marked:
-        one = held.get(person_id)
-        if one is not None:  # whose profile has just been taken away
-            continuity = "case" if met_case else "clinician" if met_clinician else "hospital" if met_hospital else None
-            found.append((one, Met(continuity, used)))
+    for place, (_, used) in sorted(seen.places.items()):
+        of_strangers = Met(None, used)
+        for one in held[place].mentors:
+            continuity = seen.met.get(one.standing[0])
+            found.append((one, Met(continuity, used) if continuity else of_strangers))
     return found
 
 
-def _keep(loaded: Mapping[UUID, Facts]) -> None:
-    for person_id, one in loaded.items():
-        _kept.pop(person_id, None)  # to the end of the queue
-        if one.mark is not None:
-            _kept[person_id] = one
-    for person_id in list(_kept)[: max(0, len(_kept) - MOST_KEPT)]:
-        del _kept[person_id]
+async def _reread(w: Work, institutions: Collection[UUID]) -> dict[UUID, _Place]:
+    """Load those mentors of the institutions whose own mark is another than the one they are kept under."""
+    marks = (await w.sql(_MARKS, {"institutions": list(institutions)})).all()
+    known = {one.standing[0]: one for place in institutions if place in _kept for one in _kept[place].mentors}
+    still = {row.person_id: one for row in marks if (one := known.get(row.person_id)) and _holds(one, row.mark, w.now)}
+    missing = [row.person_id for row in marks if row.person_id not in still]
+    still |= await facts(w, missing) if missing else {}
+    found = {}
+    for place in institutions:
+        # By their own ids: whose profile has just been taken away is not among them.
+        mentors = [still[row.person_id] for row in marks if row.institution_id == place and row.person_id in still]
+        found[place] = _place(mentors, w.now)
+    _keep(found)
+    return found
+
+
+def _holds(kept: Facts, mark: int | None, now: datetime) -> bool:
+    return mark is not None and kept.mark == mark and kept.read_at <= now
+
+
+def _place(mentors: Sequence[Facts], now: datetime) -> _Place:
+    """Put the mentors together under the mark that their own come to."""
+    marks = [one.mark for one in mentors]
+    together = None if None in marks else reduce(xor, marks, 0)
+    return _Place(together, max((one.read_at for one in mentors), default=now), tuple(mentors))
+
+
+def _keep(loaded: Mapping[UUID, _Place]) -> None:
+    for institution_id, place in loaded.items():
+        _kept.pop(institution_id, None)  # to the end of the queue
+        _kept[institution_id] = place
+    count = sum([len(place.mentors) for place in _kept.values()])
+    while count > MOST_KEPT:
+        count -= len(_kept.pop(next(iter(_kept))).mentors)
 
 
 def mentor(

@@ -4,6 +4,7 @@ A memorandum's dates are days in its programme's zone; whatever leaves this modu
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
@@ -81,33 +82,45 @@ WHERE m.id = ANY(:ids)
 """).bindparams(sa.bindparam("ids", type_=_IDS))
 
 
-async def links(
-    w: Work,
-    requesting_institution_id: UUID,
-    partner_institution_ids: Collection[UUID] | None,
-    programme_id: UUID,
-    *,
-    at: datetime | None = None,
-    but_appointment: UUID | None = None,
-) -> dict[UUID, list[Link]]:
-    """Give every memorandum of whatever status that links the institutions, by partner; direct ones first.
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What the registry says links an institution with others, whatever was used of it."""
 
-    None for the partners means all there are. Minutes are those left in the budget period of `at` (now, unless told
-    otherwise); the minutes of `but_appointment`, which is being moved, do not count as booked.
-    """
+    zone: str
+    links: Mapping[UUID, tuple[Link, ...]]  # by partner, direct ones first; no minutes are counted yet
+    budgets: Mapping[UUID, int]  # minutes, of the memoranda that have one
+
+
+async def agreed(
+    w: Work, requesting_institution_id: UUID, partner_institution_ids: Collection[UUID] | None, programme_id: UUID
+) -> Agreed:
+    """Load every memorandum of whatever status that links the institutions; None for the partners means all."""
     partners = None if partner_institution_ids is None else list(partner_institution_ids)
     values = {"requesting": requesting_institution_id, "programme": programme_id, "partners": partners}
-    rows = (await w.sql(_BETWEEN, values)).all()
-    if not rows:
-        return {}
-    zone = rows[0].zone
-    budgets = {row.id: row.budget_minutes for row in rows if row.budget_minutes is not None}
-    left = await _left(w, budgets, zone, at or w.now, but_appointment)
     found: dict[UUID, list[Link]] = {}
+    rows = (await w.sql(_BETWEEN, values)).all()
     for row in rows:
         if row.from_on is None or row.until_on is None or row.from_on < row.until_on:
-            found.setdefault(row.partner_id, []).append(_as_link(row, zone, left.get(row.id)))
-    return found
+            found.setdefault(row.partner_id, []).append(_as_link(row))
+    budgets = {row.id: row.budget_minutes for row in rows if row.budget_minutes is not None}
+    zone = rows[0].zone if rows else ""
+    return Agreed(zone, {partner: tuple(by_which) for partner, by_which in found.items()}, budgets)
+
+
+async def with_minutes_left(
+    w: Work, agreed: Agreed, *, at: datetime | None = None, but_appointment: UUID | None = None
+) -> Mapping[UUID, tuple[Link, ...]]:
+    """Give the links with the minutes left in the budget period of `at` (now, unless told otherwise), by partner.
+
+    The minutes of `but_appointment`, which is being moved, do not count as booked.
+    """
+    if not agreed.budgets:
+        return agreed.links
+    left = await _left(w, agreed.budgets, agreed.zone, at or w.now, but_appointment)
+    return {
+        partner: tuple([replace(link, minutes_left=left.get(link.memorandum_id)) for link in links])
+        for partner, links in agreed.links.items()
+    }
 
 
 async def minutes_left(w: Work, memorandum: tables.Memorandum, at: datetime) -> int | None:
@@ -143,8 +156,6 @@ def budget_period(per: str, at: datetime, zone: str) -> tuple[datetime, datetime
 
 
 async def _left(w: Work, budgets: Mapping[UUID, int], zone: str, at: datetime, but: UUID | None) -> dict[UUID, int]:
-    if not budgets:
-        return {}
     periods = {per: budget_period(per, at, zone) for per in tables.registry.BUDGET_PERIODS}
     rows = await w.sql(
         _SPENT,
@@ -160,16 +171,15 @@ async def _left(w: Work, budgets: Mapping[UUID, int], zone: str, at: datetime, b
     return {row.id: budgets[row.id] - row.minutes for row in rows}
 
 
-def _as_link(row: Any, zone: str, left: int | None) -> Link:  # noqa: ANN401 - a row of _BETWEEN
+def _as_link(row: Any) -> Link:  # noqa: ANN401 - a row of _BETWEEN
     route = "direct" if not row.is_indirect else "umbrella" if row.kind == "umbrella" else "network"
     return Link(
         memorandum_id=row.id,
         route=route,
         status=row.status,
-        valid_from=row.from_on and availability.day_start(row.from_on, zone),
-        valid_until=row.until_on and availability.day_start(row.until_on, zone),
+        valid_from=row.from_on and availability.day_start(row.from_on, row.zone),
+        valid_until=row.until_on and availability.day_start(row.until_on, row.zone),
         areas=frozenset(row.areas),
         activities=frozenset(row.activities),
-        minutes_left=left,
         signed_on=row.signed_on,
     )

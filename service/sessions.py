@@ -166,8 +166,8 @@ async def _memorandum_at(
     started_at: datetime,
 ) -> tuple[UUID, str, bool]:
     """Keep what was chosen at the offer; choose anew only if it no longer holds at the start."""
-    found = await routes.links(w, consultation.institution_id, [mentor.institution_id], consultation.programme_id)
-    between = found.get(mentor.institution_id, ())
+    which = (consultation.institution_id, [mentor.institution_id], consultation.programme_id)
+    between = (await routes.agreed(w, *which)).links.get(mentor.institution_id, ())
     for link in between:
         if link.memorandum_id == appointment.memorandum_id:
             then = replace(link, status=await _status_at(w, link, started_at))

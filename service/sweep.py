@@ -198,13 +198,13 @@ _HOUSEKEEPING = (
     """DELETE FROM delivery_attempt t USING delivery d
        WHERE d.id = t.delivery_id AND d.kind = 'webhook' AND d.settled_at < :month_ago""",
     "DELETE FROM delivery WHERE kind = 'webhook' AND settled_at < :month_ago",
-    # Many marks of one mentor become one that comes to the same.
+    # Many marks of one subject become one that comes to the same.
     """WITH taken AS (
-         DELETE FROM mentor_mark WHERE person_id IN (
-           SELECT person_id FROM mentor_mark GROUP BY person_id HAVING count(*) > 4 LIMIT 10000)
-         RETURNING person_id, value
+         DELETE FROM ranking_mark WHERE subject_id IN (
+           SELECT subject_id FROM ranking_mark GROUP BY subject_id HAVING count(*) > 4 LIMIT 10000)
+         RETURNING subject_id, value
        )
-       INSERT INTO mentor_mark (person_id, value) SELECT person_id, bit_xor(value) FROM taken GROUP BY person_id""",
+       INSERT INTO ranking_mark (subject_id, value) SELECT subject_id, bit_xor(value) FROM taken GROUP BY subject_id""",
     # The last one stays, whatever its age: the next position follows from it.
     """DELETE FROM event WHERE id IN (SELECT e.id FROM event e WHERE e.occurred_at < :month_ago
        AND e.position < (SELECT max(position) FROM event)

@@ -1,42 +1,57 @@
-"""A second look at what a ranking reads: the mentors that were kept, against their rows of this moment."""
+"""A second look at what a ranking reads: the mentors and the registry that were kept, against their rows."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from unittest import mock
 from uuid import UUID
 
-from service import roster
+from service import candidates, roster, routes, tables
 from service.rules import availability
-from service.rules.case import Case, Mentor
+from service.rules.case import Case, Mentor, Rulebook
 from service.work import Work
+
+_A_CASE = [UUID(int=1)]
 
 
 @contextmanager
 def rankings() -> Iterator[None]:
-    """Compare at each call of `roster.of_institutions`, and fail in the midst of the test that finds a difference."""
-    read = roster.of_institutions
+    """Compare at each ranking, and fail in the midst of the test that finds a difference."""
+    mentors, reachable = roster.of_institutions, candidates._reachable
 
-    async def compared(
-        w: Work, asked: Case, same_case: Sequence[UUID], institutions: Collection[UUID]
-    ) -> list[tuple[roster.Facts, roster.Met]]:
-        found = await read(w, asked, same_case, institutions)
+    async def compared_mentors(w: Work, seen: roster.Look) -> list[tuple[roster.Facts, roster.Met]]:
+        found = await mentors(w, seen)
         anew = await roster.facts(w, [one.standing[0] for one, _ in found])
         for kept, _ in found:
             now = anew.get(kept.standing[0])
             # Another's change may have been committed between the two looks: then the mark is another, too.
             if now is not None and now.mark == kept.mark:
                 assert now.is_active == kept.is_active
-                assert _as_of_now(w, now, same_case) == _as_of_now(w, kept, same_case), "a mentor was kept too long"
+                assert _as_of_now(w, now) == _as_of_now(w, kept), "a mentor was kept too long"
         return found
 
-    with mock.patch.object(roster, "of_institutions", compared):
+    async def compared_ground(w: Work, consultation: tables.Consultation, asked: Case) -> tuple[Rulebook, list[Mentor]]:
+        found = await reachable(w, consultation, asked)
+        which = (consultation.institution_id, consultation.programme_id)
+        kept = candidates._grounds[which]
+        book, agreed = await candidates.rulebook(w, which[1]), await routes.agreed(w, which[0], None, which[1])
+        seen = await roster.look(w, asked, _A_CASE, ())
+        if seen.registry == kept.mark:
+            assert (book.policy, book.tree, agreed) == (kept.book.policy, kept.book.tree, kept.agreed), (
+                "the registry was kept too long"
+            )
+        return found
+
+    with (
+        mock.patch.object(roster, "of_institutions", compared_mentors),
+        mock.patch.object(candidates, "_reachable", compared_ground),
+    ):
         yield
 
 
-def _as_of_now(w: Work, known: roster.Facts, same_case: Sequence[UUID]) -> Mentor:
+def _as_of_now(w: Work, known: roster.Facts) -> Mentor:
     """Leave out what is over: it is read no more, and kept until something changes."""
-    mentor = roster.mentor(known, (), w.now, same_case)
+    mentor = roster.mentor(known, (), w.now, _A_CASE)
     week, hours = availability.iso_week(w.now, mentor.zone), mentor.hours
     lately = w.now.replace(tzinfo=None) - timedelta(days=2)
     return mentor._replace(

@@ -95,14 +95,14 @@ CREATE TABLE person (
 
 CREATE UNIQUE INDEX uq_person_email ON person USING btree (lower(email));
 
-CREATE TABLE mentor_mark (
+CREATE TABLE ranking_mark (
     id BIGSERIAL NOT NULL,
-    person_id UUID NOT NULL,
+    subject_id UUID NOT NULL,
     value BIGINT DEFAULT uuid_hash_extended(gen_random_uuid(), 0) NOT NULL,
-    CONSTRAINT pk_mentor_mark PRIMARY KEY (id)
+    CONSTRAINT pk_ranking_mark PRIMARY KEY (id)
 );
 
-CREATE INDEX ix_mentor_mark_person_id_value ON mentor_mark USING btree (person_id, value);
+CREATE INDEX ix_ranking_mark_subject_id_value ON ranking_mark USING btree (subject_id, value);
 
 CREATE TABLE signing_key (
     id UUID NOT NULL,
@@ -1082,136 +1082,227 @@ $$;
 
 CREATE TRIGGER tg_feedback_marks AFTER INSERT OR DELETE OR UPDATE OF session_id, side, is_useful, patient_outcome ON feedback FOR EACH ROW EXECUTE FUNCTION mark_feedback();
 
-CREATE FUNCTION mark_mentors_of_mentor_profile() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION mark_ranking_by_mentor_profile() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO mentor_mark (person_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed) AS concerned (id);
+    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed) AS concerned (id);
     RETURN NULL;
 END
 $$;
 
-CREATE TRIGGER tg_mentor_profile_mentors_insert AFTER INSERT ON mentor_profile REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_mentor_profile();
+CREATE TRIGGER tg_mentor_profile_ranking_insert AFTER INSERT ON mentor_profile REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_mentor_profile();
 
-CREATE TRIGGER tg_mentor_profile_mentors_update AFTER UPDATE ON mentor_profile REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_mentor_profile();
+CREATE TRIGGER tg_mentor_profile_ranking_update AFTER UPDATE ON mentor_profile REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_mentor_profile();
 
-CREATE TRIGGER tg_mentor_profile_mentors_delete AFTER DELETE ON mentor_profile REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_mentor_profile();
+CREATE TRIGGER tg_mentor_profile_ranking_delete AFTER DELETE ON mentor_profile REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_mentor_profile();
 
-CREATE FUNCTION mark_mentors_of_mentor_specialty() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION mark_ranking_by_mentor_specialty() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO mentor_mark (person_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed) AS concerned (id);
+    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed) AS concerned (id);
     RETURN NULL;
 END
 $$;
 
-CREATE TRIGGER tg_mentor_specialty_mentors_insert AFTER INSERT ON mentor_specialty REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_mentor_specialty();
+CREATE TRIGGER tg_mentor_specialty_ranking_insert AFTER INSERT ON mentor_specialty REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_mentor_specialty();
 
-CREATE TRIGGER tg_mentor_specialty_mentors_update AFTER UPDATE ON mentor_specialty REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_mentor_specialty();
+CREATE TRIGGER tg_mentor_specialty_ranking_update AFTER UPDATE ON mentor_specialty REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_mentor_specialty();
 
-CREATE TRIGGER tg_mentor_specialty_mentors_delete AFTER DELETE ON mentor_specialty REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_mentor_specialty();
+CREATE TRIGGER tg_mentor_specialty_ranking_delete AFTER DELETE ON mentor_specialty REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_mentor_specialty();
 
-CREATE FUNCTION mark_mentors_of_weekly_hours() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION mark_ranking_by_weekly_hours() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO mentor_mark (person_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed) AS concerned (id);
+    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed) AS concerned (id);
     RETURN NULL;
 END
 $$;
 
-CREATE TRIGGER tg_weekly_hours_mentors_insert AFTER INSERT ON weekly_hours REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_weekly_hours();
+CREATE TRIGGER tg_weekly_hours_ranking_insert AFTER INSERT ON weekly_hours REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_weekly_hours();
 
-CREATE TRIGGER tg_weekly_hours_mentors_update AFTER UPDATE ON weekly_hours REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_weekly_hours();
+CREATE TRIGGER tg_weekly_hours_ranking_update AFTER UPDATE ON weekly_hours REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_weekly_hours();
 
-CREATE TRIGGER tg_weekly_hours_mentors_delete AFTER DELETE ON weekly_hours REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_weekly_hours();
+CREATE TRIGGER tg_weekly_hours_ranking_delete AFTER DELETE ON weekly_hours REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_weekly_hours();
 
-CREATE FUNCTION mark_mentors_of_availability_exception() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION mark_ranking_by_availability_exception() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO mentor_mark (person_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed) AS concerned (id);
+    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed) AS concerned (id);
     RETURN NULL;
 END
 $$;
 
-CREATE TRIGGER tg_availability_exception_mentors_insert AFTER INSERT ON availability_exception REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_availability_exception();
+CREATE TRIGGER tg_availability_exception_ranking_insert AFTER INSERT ON availability_exception REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_availability_exception();
 
-CREATE TRIGGER tg_availability_exception_mentors_update AFTER UPDATE ON availability_exception REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_availability_exception();
+CREATE TRIGGER tg_availability_exception_ranking_update AFTER UPDATE ON availability_exception REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_availability_exception();
 
-CREATE TRIGGER tg_availability_exception_mentors_delete AFTER DELETE ON availability_exception REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_availability_exception();
+CREATE TRIGGER tg_availability_exception_ranking_delete AFTER DELETE ON availability_exception REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_availability_exception();
 
-CREATE FUNCTION mark_mentors_of_person_language() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION mark_ranking_by_person_language() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO mentor_mark (person_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed JOIN mentor_profile USING (person_id)) AS concerned (id);
+    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed JOIN mentor_profile USING (person_id)) AS concerned (id);
     RETURN NULL;
 END
 $$;
 
-CREATE TRIGGER tg_person_language_mentors_insert AFTER INSERT ON person_language REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_person_language();
+CREATE TRIGGER tg_person_language_ranking_insert AFTER INSERT ON person_language REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_person_language();
 
-CREATE TRIGGER tg_person_language_mentors_update AFTER UPDATE ON person_language REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_person_language();
+CREATE TRIGGER tg_person_language_ranking_update AFTER UPDATE ON person_language REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_person_language();
 
-CREATE TRIGGER tg_person_language_mentors_delete AFTER DELETE ON person_language REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_person_language();
+CREATE TRIGGER tg_person_language_ranking_delete AFTER DELETE ON person_language REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_person_language();
 
-CREATE FUNCTION mark_mentors_of_seat() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION mark_ranking_by_seat() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO mentor_mark (person_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed JOIN mentor_profile USING (person_id)) AS concerned (id);
+    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed JOIN mentor_profile USING (person_id)) AS concerned (id);
     RETURN NULL;
 END
 $$;
 
-CREATE TRIGGER tg_seat_mentors_insert AFTER INSERT ON seat REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_seat();
+CREATE TRIGGER tg_seat_ranking_insert AFTER INSERT ON seat REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_seat();
 
-CREATE TRIGGER tg_seat_mentors_update AFTER UPDATE ON seat REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_seat();
+CREATE TRIGGER tg_seat_ranking_update AFTER UPDATE ON seat REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_seat();
 
-CREATE TRIGGER tg_seat_mentors_delete AFTER DELETE ON seat REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_seat();
+CREATE TRIGGER tg_seat_ranking_delete AFTER DELETE ON seat REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_seat();
 
-CREATE FUNCTION mark_mentors_of_offer() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION mark_ranking_by_offer() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO mentor_mark (person_id) SELECT DISTINCT id FROM (SELECT mentor_id FROM changed) AS concerned (id);
+    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT mentor_id FROM changed) AS concerned (id);
     RETURN NULL;
 END
 $$;
 
-CREATE TRIGGER tg_offer_mentors_insert AFTER INSERT ON offer REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_offer();
+CREATE TRIGGER tg_offer_ranking_insert AFTER INSERT ON offer REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_offer();
 
-CREATE TRIGGER tg_offer_mentors_update AFTER UPDATE ON offer REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_offer();
+CREATE TRIGGER tg_offer_ranking_update AFTER UPDATE ON offer REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_offer();
 
-CREATE TRIGGER tg_offer_mentors_delete AFTER DELETE ON offer REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_offer();
+CREATE TRIGGER tg_offer_ranking_delete AFTER DELETE ON offer REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_offer();
 
-CREATE FUNCTION mark_mentors_of_participant() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION mark_ranking_by_participant() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO mentor_mark (person_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed JOIN mentor_profile USING (person_id)) AS concerned (id);
+    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed JOIN mentor_profile USING (person_id)) AS concerned (id);
     RETURN NULL;
 END
 $$;
 
-CREATE TRIGGER tg_participant_mentors_insert AFTER INSERT ON participant REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_participant();
+CREATE TRIGGER tg_participant_ranking_insert AFTER INSERT ON participant REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_participant();
 
-CREATE TRIGGER tg_participant_mentors_update AFTER UPDATE ON participant REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_participant();
+CREATE TRIGGER tg_participant_ranking_update AFTER UPDATE ON participant REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_participant();
 
-CREATE TRIGGER tg_participant_mentors_delete AFTER DELETE ON participant REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_participant();
+CREATE TRIGGER tg_participant_ranking_delete AFTER DELETE ON participant REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_participant();
 
-CREATE FUNCTION mark_mentors_of_appointment() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION mark_ranking_by_appointment() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO mentor_mark (person_id) SELECT DISTINCT id FROM (SELECT t.person_id FROM changed JOIN participant t ON t.appointment_id = changed.id AND t.role = 'mentor') AS concerned (id);
+    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT t.person_id FROM changed JOIN participant t ON t.appointment_id = changed.id AND t.role = 'mentor') AS concerned (id);
     RETURN NULL;
 END
 $$;
 
-CREATE TRIGGER tg_appointment_mentors_update AFTER UPDATE ON appointment REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_appointment();
+CREATE TRIGGER tg_appointment_ranking_update AFTER UPDATE ON appointment REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_appointment();
 
-CREATE FUNCTION mark_mentors_of_person() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION mark_ranking_by_person() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO mentor_mark (person_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed JOIN mentor_profile ON person_id = changed.id) AS concerned (id);
+    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed JOIN mentor_profile ON person_id = changed.id) AS concerned (id);
     RETURN NULL;
 END
 $$;
 
-CREATE TRIGGER tg_person_mentors_update AFTER UPDATE ON person REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_person();
+CREATE TRIGGER tg_person_ranking_update AFTER UPDATE ON person REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_person();
 
-CREATE FUNCTION mark_mentors_of_institution() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION mark_ranking_by_institution() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO mentor_mark (person_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed JOIN mentor_profile ON institution_id = changed.id) AS concerned (id);
+    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed JOIN mentor_profile ON institution_id = changed.id) AS concerned (id);
     RETURN NULL;
 END
 $$;
 
-CREATE TRIGGER tg_institution_mentors_update AFTER UPDATE ON institution REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_institution();
+CREATE TRIGGER tg_institution_ranking_update AFTER UPDATE ON institution REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_institution();
+
+CREATE FUNCTION mark_ranking_by_programme() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT CAST('00000000-0000-0000-0000-000000000000' AS uuid) FROM changed) AS concerned (id);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tg_programme_ranking_insert AFTER INSERT ON programme REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_programme();
+
+CREATE TRIGGER tg_programme_ranking_update AFTER UPDATE ON programme REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_programme();
+
+CREATE TRIGGER tg_programme_ranking_delete AFTER DELETE ON programme REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_programme();
+
+CREATE FUNCTION mark_ranking_by_specialty() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT CAST('00000000-0000-0000-0000-000000000000' AS uuid) FROM changed) AS concerned (id);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tg_specialty_ranking_insert AFTER INSERT ON specialty REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_specialty();
+
+CREATE TRIGGER tg_specialty_ranking_update AFTER UPDATE ON specialty REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_specialty();
+
+CREATE TRIGGER tg_specialty_ranking_delete AFTER DELETE ON specialty REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_specialty();
+
+CREATE FUNCTION mark_ranking_by_specialty_parent() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT CAST('00000000-0000-0000-0000-000000000000' AS uuid) FROM changed) AS concerned (id);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tg_specialty_parent_ranking_insert AFTER INSERT ON specialty_parent REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_specialty_parent();
+
+CREATE TRIGGER tg_specialty_parent_ranking_update AFTER UPDATE ON specialty_parent REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_specialty_parent();
+
+CREATE TRIGGER tg_specialty_parent_ranking_delete AFTER DELETE ON specialty_parent REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_specialty_parent();
+
+CREATE FUNCTION mark_ranking_by_membership() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT CAST('00000000-0000-0000-0000-000000000000' AS uuid) FROM changed) AS concerned (id);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tg_membership_ranking_insert AFTER INSERT ON membership REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_membership();
+
+CREATE TRIGGER tg_membership_ranking_update AFTER UPDATE ON membership REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_membership();
+
+CREATE TRIGGER tg_membership_ranking_delete AFTER DELETE ON membership REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_membership();
+
+CREATE FUNCTION mark_ranking_by_memorandum() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT CAST('00000000-0000-0000-0000-000000000000' AS uuid) FROM changed) AS concerned (id);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tg_memorandum_ranking_insert AFTER INSERT ON memorandum REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_memorandum();
+
+CREATE TRIGGER tg_memorandum_ranking_update AFTER UPDATE ON memorandum REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_memorandum();
+
+CREATE TRIGGER tg_memorandum_ranking_delete AFTER DELETE ON memorandum REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_memorandum();
+
+CREATE FUNCTION mark_ranking_by_memorandum_party() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT CAST('00000000-0000-0000-0000-000000000000' AS uuid) FROM changed) AS concerned (id);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tg_memorandum_party_ranking_insert AFTER INSERT ON memorandum_party REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_memorandum_party();
+
+CREATE TRIGGER tg_memorandum_party_ranking_update AFTER UPDATE ON memorandum_party REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_memorandum_party();
+
+CREATE TRIGGER tg_memorandum_party_ranking_delete AFTER DELETE ON memorandum_party REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_memorandum_party();
+
+CREATE FUNCTION mark_ranking_by_memorandum_area() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT CAST('00000000-0000-0000-0000-000000000000' AS uuid) FROM changed) AS concerned (id);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER tg_memorandum_area_ranking_insert AFTER INSERT ON memorandum_area REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_memorandum_area();
+
+CREATE TRIGGER tg_memorandum_area_ranking_update AFTER UPDATE ON memorandum_area REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_memorandum_area();
+
+CREATE TRIGGER tg_memorandum_area_ranking_delete AFTER DELETE ON memorandum_area REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_memorandum_area();
 
 CREATE SCHEMA IF NOT EXISTS queue;
 

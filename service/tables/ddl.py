@@ -70,6 +70,7 @@ def _marking(table: str) -> tuple[str, ...]:
 
 
 _OF_A_MENTOR = "SELECT person_id FROM changed JOIN mentor_profile USING (person_id)"
+_OF_THE_REGISTRY = "SELECT CAST('00000000-0000-0000-0000-000000000000' AS uuid) FROM changed"
 _ALWAYS = ("INSERT", "UPDATE", "DELETE")
 _CONCERNED: dict[str, tuple[str, tuple[str, ...]]] = {
     "mentor_profile": ("SELECT person_id FROM changed", _ALWAYS),
@@ -86,23 +87,30 @@ _CONCERNED: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "person": ("SELECT person_id FROM changed JOIN mentor_profile ON person_id = changed.id", ("UPDATE",)),
     "institution": ("SELECT person_id FROM changed JOIN mentor_profile ON institution_id = changed.id", ("UPDATE",)),
+    "programme": (_OF_THE_REGISTRY, _ALWAYS),
+    "specialty": (_OF_THE_REGISTRY, _ALWAYS),
+    "specialty_parent": (_OF_THE_REGISTRY, _ALWAYS),
+    "membership": (_OF_THE_REGISTRY, _ALWAYS),
+    "memorandum": (_OF_THE_REGISTRY, _ALWAYS),
+    "memorandum_party": (_OF_THE_REGISTRY, _ALWAYS),
+    "memorandum_area": (_OF_THE_REGISTRY, _ALWAYS),
 }
-"""Which mentors a statement concerns that wrote the rows `changed` (see `roster`): a mark for each of them."""
+"""Whom a statement concerns that wrote the rows `changed`: mentors (`roster`), or the registry (`candidates`)."""
 
 
 def _concerning(table: str) -> list[str]:
-    people, events = _CONCERNED[table]
-    body = f"INSERT INTO mentor_mark (person_id) SELECT DISTINCT id FROM ({people}) AS concerned (id)"  # noqa: S608
+    subjects, events = _CONCERNED[table]
+    body = f"INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM ({subjects}) AS concerned (id)"  # noqa: S608
     function = (
-        f"CREATE FUNCTION mark_mentors_of_{table}() RETURNS trigger LANGUAGE plpgsql AS $$\n"
+        f"CREATE FUNCTION mark_ranking_by_{table}() RETURNS trigger LANGUAGE plpgsql AS $$\n"
         f"BEGIN\n    {body};\n    RETURN NULL;\nEND\n$$"
     )
     return [
         function,
         *(
-            f"CREATE TRIGGER tg_{table}_mentors_{event.lower()} AFTER {event} ON {table}"
+            f"CREATE TRIGGER tg_{table}_ranking_{event.lower()} AFTER {event} ON {table}"
             f" REFERENCING {'OLD' if event == 'DELETE' else 'NEW'} TABLE AS changed"
-            f" FOR EACH STATEMENT EXECUTE FUNCTION mark_mentors_of_{table}()"
+            f" FOR EACH STATEMENT EXECUTE FUNCTION mark_ranking_by_{table}()"
             for event in events
         ),
     ]
@@ -119,4 +127,4 @@ AFTER = (
     *(statement for table in _CONCERNED for statement in _concerning(table)),
 )
 """Rows of append-only tables are never changed, by a bug or by hand, but audit rows end with their retention; whatever
-reports count, or a ranking reads of a mentor, leaves a mark."""
+reports count, or a ranking reads of mentors and of the registry, leaves a mark."""

@@ -160,15 +160,15 @@ class AvailabilityException(SQLModel, table=True):
     )
 
 
-class MentorMark(SQLModel, table=True):
-    """Something that a ranking reads of this mentor has changed; written by triggers. See `roster`.
+class RankingMark(SQLModel, table=True):
+    """Something that a ranking reads of a mentor, or of the registry (the nil UUID), has changed; written by triggers.
 
-    What all marks of a mentor come to is the exclusive or of their values: it says which changes a reader sees.
+    What all marks of a subject come to is the exclusive or of their values: it says which changes a reader sees.
     """
 
-    __tablename__ = "mentor_mark"
+    __tablename__ = "ranking_mark"
     id: int | None = Field(default=None, primary_key=True, sa_type=BigInteger)
-    person_id: UUID
+    subject_id: UUID
     value: int | None = Field(
         default=None,
         nullable=False,
@@ -176,7 +176,7 @@ class MentorMark(SQLModel, table=True):
         sa_column_kwargs={"server_default": text("uuid_hash_extended(gen_random_uuid(), 0)")},
     )
 
-    __table_args__ = (index("ix_mentor_mark_person_id_value", "person_id", "value"),)
+    __table_args__ = (index("ix_ranking_mark_subject_id_value", "subject_id", "value"),)
 
 
 class SigningKey(SQLModel, table=True):

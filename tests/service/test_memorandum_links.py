@@ -9,8 +9,8 @@ from service.work import Work
 
 
 async def found(w: Work, asking: tables.Institution, answering: tables.Institution, **how: object) -> list[Link]:
-    programme = await build.programme(w)
-    return (await routes.links(w, asking.id, [answering.id], programme.id, **how)).get(answering.id, [])  # type: ignore[arg-type]
+    agreed = await routes.agreed(w, asking.id, [answering.id], (await build.programme(w)).id)
+    return [*(await routes.with_minutes_left(w, agreed, **how)).get(answering.id, ())]  # type: ignore[arg-type]
 
 
 async def member(
@@ -88,7 +88,7 @@ async def test_no_partners_named_means_all_partners(w: Work) -> None:
     asking, one, other = await build.institution(w), await build.partner(w), await build.partner(w)
     await build.memorandum(w, asking, one)
     await build.memorandum(w, asking, other, status="suspended")
-    links = await routes.links(w, asking.id, None, (await build.programme(w)).id)
+    links = (await routes.agreed(w, asking.id, None, (await build.programme(w)).id)).links
     assert set(links) == {one.id, other.id}
     assert links[other.id][0].status == "suspended"
 

@@ -40,10 +40,18 @@ class Scene:
     case: tables.Consultation
     ids: dict[str, UUID]
 
-    async def read(self) -> Mentor:
+    async def all(self) -> list[Mentor]:
         asked = await candidates.case(self.w, self.case)
-        [mentor] = await candidates.mentors(self.w, self.case, asked)
+        return (await candidates._reachable(self.w, self.case, asked))[1]
+
+    async def read(self) -> Mentor:
+        [mentor] = await self.all()
         return mentor
+
+    async def kept(self) -> list[tuple[roster.Facts, roster.Met]]:
+        asked = await candidates.case(self.w, self.case)
+        seen = await roster.look(self.w, asked, [self.case.id], [self.ids["partner"]])
+        return await roster.of_institutions(self.w, seen)
 
     async def change(self, table: str) -> None:
         used = {name: value for name, value in self.ids.items() if f":{name}" in CHANGES[table]}
@@ -70,9 +78,8 @@ async def test_what_changed_is_read_again(scene: Scene, table: str) -> None:
 
 
 async def test_what_did_not_change_is_kept(scene: Scene) -> None:
-    asked = await candidates.case(scene.w, scene.case)
-    ((one, _),) = await roster.of_institutions(scene.w, asked, [scene.case.id], [scene.ids["partner"]])
-    ((other, _),) = await roster.of_institutions(scene.w, asked, [scene.case.id], [scene.ids["partner"]])
+    ((one, _),) = await scene.kept()
+    ((other, _),) = await scene.kept()
     assert other is one
 
 
@@ -88,8 +95,7 @@ async def test_a_mentor_who_is_no_longer_active_is_not_ranked(scene: Scene) -> N
     await scene.read()
     person = await scene.w.session.get_one(tables.Person, scene.ids["mentor"])
     person.state = "disabled"
-    asked = await candidates.case(scene.w, scene.case)
-    assert await candidates.mentors(scene.w, scene.case, asked) == []
+    assert await scene.all() == []
 
 
 async def test_a_kept_mentor_does_not_know_what_was_over_at_a_later_time(scene: Scene) -> None:
@@ -106,17 +112,15 @@ async def test_nobody_is_missing_when_more_mentors_are_ranked_than_kept(
     partner = await scene.w.session.get_one(tables.Institution, scene.ids["partner"])
     await build.mentor(scene.w, partner)
     monkeypatch.setattr(roster, "MOST_KEPT", 1)
-    asked = await candidates.case(scene.w, scene.case)
     for _ in range(3):
-        found = await roster.of_institutions(scene.w, asked, [scene.case.id], [partner.id])
-        assert len(found) == 2
+        assert len(await scene.kept()) == 2
 
 
 async def test_many_marks_become_one_that_says_the_same(world: World) -> None:
     async with world.database.work(actor.TIMER) as w:
         mentor = await build.mentor(w)
         for _ in range(5):
-            await w.sql(sa.text("INSERT INTO mentor_mark (person_id) VALUES (:id)"), {"id": mentor.id})
+            await w.sql(sa.text("INSERT INTO ranking_mark (subject_id) VALUES (:id)"), {"id": mentor.id})
         before = await _marks(w, mentor.id)
     await sweep.housekeeping(world.database, 1)
     async with world.database.work(actor.TIMER) as w:
@@ -126,7 +130,7 @@ async def test_many_marks_become_one_that_says_the_same(world: World) -> None:
 
 
 async def _marks(w: Work, person_id: UUID) -> list[int]:
-    found = await w.sql(sa.text("SELECT value FROM mentor_mark WHERE person_id = :id"), {"id": person_id})
+    found = await w.sql(sa.text("SELECT value FROM ranking_mark WHERE subject_id = :id"), {"id": person_id})
     return list(found.scalars())
 
 

@@ -204,7 +204,7 @@ async def test_a_network_of_many_reaches_each_member_from_and_until_its_dates(
             id=clock.new_id(), institution_id=hospital.id, network_id=network.id,
             from_on=TODAY + timedelta(days=1) if number == 2 else date(2026, 1, 1), until_on=until,
         ))  # fmt: skip
-    found = await routes.links(w, asking.id, [hospital.id for hospital in hospitals], programme.id)
+    found = (await routes.agreed(w, asking.id, [hospital.id for hospital in hospitals], programme.id)).links
     now = {key for key, links in found.items() for link in links if link.is_valid(w.now)}
 
     assert now == {hospital.id for number, hospital in enumerate(hospitals) if number not in {0, 2}}
@@ -228,7 +228,8 @@ async def test_hours_of_a_memorandum_of_many_parties_are_charged_once(w: Work) -
     made = await build.memorandum(w, asking, partners, kind="multilateral", budget_minutes=100, budget_per="total")
     await logged(w, made, 30)
     programme = await build.programme(w)
-    found = [link.minutes_left for place in asking for links in (await routes.links(
-        w, place.id, None, programme.id)).values() for link in links]  # fmt: skip
+    agreed = [await routes.agreed(w, place.id, None, programme.id) for place in asking]
+    counted = [await routes.with_minutes_left(w, each) for each in agreed]
+    found = [link.minutes_left for by_partner in counted for links in by_partner.values() for link in links]
     assert await left(w, made.id) == 70
     assert found == [70] * 6
