@@ -56,7 +56,7 @@ def gate_at(
     rules = gate.Gate(known.asked, known.book, overrides)
     refused = rules.check(known.mentor, start, w.now, is_asking=is_asking)
     reasons = [rule.value for rule in refused if rule not in waived]
-    link = rules.choose_link(known.mentor, start or w.now)
+    link = rules.choose_link(known.mentor.links, start or w.now)
     if reasons or link is None:
         raise errors.GateRefused(reasons or [Refusal.NO_MEMORANDUM.value])
     return link

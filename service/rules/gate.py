@@ -3,7 +3,7 @@
 The same check runs when mentors are matched, asked, held, accepted and booked: inside the transaction each time.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -44,7 +44,8 @@ _NOTHING: frozenset[str] = frozenset()
 _PLACE = {rule: place for place, rule in enumerate(Refusal)}
 
 
-def in_order(rules: Iterable[Refusal]) -> tuple[Refusal, ...]:
+@lru_cache(maxsize=1024)
+def in_order(rules: frozenset[Refusal]) -> tuple[Refusal, ...]:
     """Give the rules in the order in which they are told."""
     return tuple(sorted(rules, key=_PLACE.__getitem__))
 
@@ -63,7 +64,10 @@ class Gate:
         self._excluded = asked.excluded_mentors | {asked.requester_id}
         self._standing: dict[object, frozenset[Refusal]] = {}
         self._relations: dict[frozenset[str], Relation] = {}
-        self._fitting: dict[int, tuple[Sequence[Link], list[Link]]] = {}
+        self._fitting: dict[int, list[Link]] = {}  # by the identity of the links, as the next two
+        self._chosen: dict[tuple[int, datetime], Link | None] = {}
+        self._unlinked: dict[tuple[int, datetime], frozenset[Refusal]] = {}
+        self._kept_alive: list[object] = []  # so that nothing else can have their identity
 
     def check(
         self, mentor: Mentor, start: datetime | None, now: datetime, *, is_asking: bool = True
@@ -74,7 +78,7 @@ class Gate:
         count.
         """
         at = now if start is None else start
-        failing = self._links_refuse(mentor, at)
+        failing = {*self._links_refuse(mentor.links, at)}
         failing |= self._standing_refuses(mentor, is_written=start is None)  # translation is enough for advice
         if mentor.verified_until is None or mentor.verified_until <= at:
             failing.add(Refusal.MENTOR_UNVERIFIED)
@@ -84,13 +88,12 @@ class Gate:
             failing |= _written_refuses(self._asked, mentor, now)
         else:
             failing |= _time_refuses(self._asked, mentor, start, now, self._book, is_asking=is_asking)
-        return in_order(failing)
+        return in_order(frozenset(failing))
 
-    def may_ever(self, mentor: Mentor, *, is_asking: bool = True) -> bool:
-        """Tell whether every rule that does not depend on the session's time says yes to this mentor."""
-        if is_asking and _is_asked_enough(mentor):
-            return False
-        return not self._standing_refuses(mentor, is_written=False)
+    def refuse_ever(self, mentor: Mentor, *, is_asking: bool = True) -> frozenset[Refusal]:
+        """Name the rules that refuse a live session with this mentor whatever its time."""
+        refuses = self._standing_refuses(mentor, is_written=False)
+        return refuses | {Refusal.MENTOR_FULL} if is_asking and _is_asked_enough(mentor) else refuses
 
     def relation(self, mentor: Mentor) -> Relation:
         """Say what the nearest of the mentor's specialties is to the one asked for."""
@@ -102,20 +105,24 @@ class Gate:
 
     def covering(self, links: Sequence[Link]) -> list[Link]:
         """Give the memoranda that cover the specialty and the activity, whatever their time and budget."""
-        kept = self._fitting.get(id(links))
-        if kept is None:  # kept with the links themselves, so that nothing else can have their identity
-            kept = self._fitting[id(links)] = (links, [k for k in links if self._has_area(k) and self._has_activity(k)])
-        return kept[1]
+        found = self._fitting.get(id(links))
+        if found is None:
+            found = self._fitting[id(links)] = [k for k in links if self._has_area(k) and self._has_activity(k)]
+            self._kept_alive.append(links)
+        return found
 
     def has_budget(self, link: Link) -> bool:
         """Tell whether the session's minutes are left, or the budget is overridden or unlimited."""
         left = link.minutes_left
         return left is None or left >= self._asked.minutes or Refusal.BUDGET_SPENT in self._overrides
 
-    def choose_link(self, mentor: Mentor, at: datetime) -> Link | None:
+    def choose_link(self, links: Sequence[Link], at: datetime) -> Link | None:
         """Give the memorandum under which it happens: the most specific area, then most hours left, then the oldest."""
-        fitting = [link for link in self.covering(mentor.links) if link.is_valid(at) and self.has_budget(link)]
-        return fitting[0] if len(fitting) == 1 else min(fitting, key=self._preference, default=None)
+        key = (id(links), at)
+        if key not in self._chosen:
+            fitting = [link for link in self.covering(links) if link.is_valid(at) and self.has_budget(link)]
+            self._chosen[key] = min(fitting, key=self._preference, default=None)
+        return self._chosen[key]
 
     def _preference(self, link: Link) -> tuple[float, float, date, str]:
         steps = self._book.tree.steps(link.areas, self._asked.specialty)
@@ -128,8 +135,16 @@ class Gate:
     def _has_activity(self, link: Link) -> bool:
         return not link.activities or self._asked.activity in link.activities
 
-    def _links_refuse(self, mentor: Mentor, at: datetime) -> set[Refusal]:
-        valid = [link for link in mentor.links if link.is_valid(at)]
+    def _links_refuse(self, links: Sequence[Link], at: datetime) -> frozenset[Refusal]:
+        key = (id(links), at)
+        found = self._unlinked.get(key)
+        if found is None:
+            found = self._unlinked[key] = frozenset(self._judge_links(links, at))
+            self._kept_alive.append(links)
+        return found
+
+    def _judge_links(self, links: Sequence[Link], at: datetime) -> set[Refusal]:
+        valid = [link for link in links if link.is_valid(at)]
         if not valid:
             return {Refusal.NO_MEMORANDUM}
         failing: set[Refusal] = set()
@@ -148,8 +163,7 @@ class Gate:
         return refuses | {Refusal.EXCLUDED} if mentor.person_id in self._excluded else refuses
 
     def _shared_refuse(self, mentor: Mentor, *, is_written: bool) -> frozenset[Refusal]:
-        levels = tuple([mentor.languages.get(code) for code in self._asked.languages])
-        key = (mentor.specialties, levels, mentor.country, mentor.treats_children, is_written)
+        key = (mentor.specialties, id(mentor.languages), mentor.country, mentor.treats_children, is_written)
         found = self._standing.get(key)
         if found is None:
             fails = {
@@ -159,6 +173,7 @@ class Gate:
                 Refusal.NO_PAEDIATRICS: self._asked.age_band in CHILDREN and not mentor.treats_children,
             }
             found = self._standing[key] = frozenset(rule for rule, does_fail in fails.items() if does_fail)
+            self._kept_alive.append(mentor.languages)
         return found
 
     def _is_too_far(self, mentor: Mentor) -> bool:

@@ -5,8 +5,9 @@ Only proposes: what is read here may be stale, and the database decides. Every t
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
+from operator import mul
 from typing import NamedTuple, TypeVar
 
 from service.rules import availability, case, cells, gate, intervals, score
@@ -16,6 +17,7 @@ from service.rules.cells import Frame
 from service.rules.gate import Gate, Refusal
 from service.rules.intervals import Interval
 from service.rules.policy import Pace
+from service.rules.score import Score
 
 ATTENDS = (7 * 60, 21 * 60)  # when a clinician who named no windows is taken to be at hand
 PROPOSALS = 3
@@ -24,8 +26,7 @@ _NOON = 12
 _Half = TypeVar("_Half")
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A mentor who may and can: `earliest` is the first bookable start, or for written advice the next working hour.
 
     `starts` holds up to three proposals, for the first ones of a ranking only; none when advice is written.
@@ -58,11 +59,15 @@ class _Search:
     now: datetime
     book: Rulebook
     gate: Gate
+    score: Score
     pace: Pace
     frame: Frame
     length: int  # of the session, in cells
     attendable: int  # starts at which the clinician can attend the whole session
+    weights: Sequence[float]  # in the order of `score.TERMS`
     worked: dict[object, int] = field(default_factory=dict)  # starts within hours, by hours: many have the same
+    instants: dict[int, datetime] = field(default_factory=dict)  # by cell: most mentors' first starts are few
+    occupied: dict[int, timedelta] = field(default_factory=dict)  # how long a session takes, by the buffer after it
     agreed: dict[int, tuple[Sequence[Link], int]] = field(default_factory=dict)  # starts within memoranda, by identity
     civil: dict[str, Sequence[int]] = field(default_factory=dict)  # the stretches of `score.CIVIL`, by zone
 
@@ -84,7 +89,8 @@ def _search(asked: Case, now: datetime, book: Rulebook, overrides: Collection[st
         & frame.starting(now, asked.answer_due_at + timedelta(microseconds=1))
     )
     rules = Gate(asked, book, overrides)
-    return _Search(asked, now, book, rules, pace, frame, length, attendable)
+    weights = [pace.weights[term] for term in score.TERMS]
+    return _Search(asked, now, book, rules, Score(asked, now), pace, frame, length, attendable, weights)
 
 
 def _clear(frame: Frame, busy: Sequence[Interval], length: int, occupied: int) -> int:
@@ -100,7 +106,7 @@ def _common(search: _Search, mentor: Mentor) -> int:
     quiet = None if has_opted_in else mentor.quiet
     if hours.exceptions:
         return _noticed(search, mentor, _worked(search, hours, quiet, mentor.zone))
-    key = (hours.zone, hours.weekly, quiet, mentor.zone, mentor.notice_minutes)
+    key = (hours.zone, id(hours.weekly), quiet, mentor.zone, mentor.notice_minutes)  # the mentors keep it alive
     found = search.worked.get(key)
     if found is None:
         found = search.worked[key] = _noticed(search, mentor, _worked(search, hours, quiet, mentor.zone))
@@ -130,6 +136,8 @@ def _allowed(search: _Search, mentor: Mentor) -> int:
         for week, booked in mentor.sessions_by_week.items():
             if booked >= mentor.sessions_cap:
                 bits &= ~search.frame.starting(*availability.week_bounds(week, mentor.zone))
+    if not mentor.hours.exceptions:
+        return bits
     away = availability.away_bits(mentor.hours, search.frame)
     return bits & cells.runs(search.frame.full & ~away, search.length) if away else bits
 
@@ -155,14 +163,34 @@ def _within(search: _Search, since: datetime | None, until: datetime | None) -> 
 
 def _first_clear(search: _Search, mentor: Mentor, bits: int) -> datetime | None:
     """Give the first of the starts that is clear of the mentor's busy time: mostly the first one tried."""
-    occupied = timedelta(minutes=cells.CELL_MINUTES * cells.count(search.asked.minutes + mentor.buffer_minutes))
-    while bits:
-        start = search.frame.begins(bits)
-        blocked = intervals.latest_end(mentor.busy, (start, start + occupied))
-        if blocked is None:
-            return start
-        bits = search.frame.since(bits, blocked)
-    return None
+    if not bits:
+        return None
+    start = _begins(search, bits)
+    if mentor.busy:
+        occupied = _occupied(search, mentor.buffer_minutes)
+        while blocked := intervals.latest_end(mentor.busy, (start, start + occupied)):
+            bits = search.frame.since(bits, blocked)
+            if not bits:
+                return None
+            start = _begins(search, bits)
+    return start
+
+
+def _begins(search: _Search, bits: int) -> datetime:
+    """Give the start of the first set cell: the same object each time, which knows its own hash."""
+    cell = (bits & -bits).bit_length()
+    found = search.instants.get(cell)
+    if found is None:
+        found = search.instants[cell] = search.frame.begins(bits)
+    return found
+
+
+def _occupied(search: _Search, buffer_minutes: int) -> timedelta:
+    found = search.occupied.get(buffer_minutes)
+    if found is None:
+        taken = cells.CELL_MINUTES * cells.count(search.asked.minutes + buffer_minutes)
+        found = search.occupied[buffer_minutes] = timedelta(minutes=taken)
+    return found
 
 
 def _bookable(search: _Search, mentor: Mentor) -> int:
@@ -187,7 +215,7 @@ def propose(
     if asked.mode == "written":
         return []
     search = _search(asked, now, book, overrides)
-    if not search.gate.may_ever(mentor, is_asking=is_asking):
+    if search.gate.refuse_ever(mentor, is_asking=is_asking):
         return []
     return search.frame.instants(_bookable(search, mentor))
 
@@ -289,27 +317,28 @@ def _judge(search: _Search, mentor: Mentor) -> _Found | tuple[Refusal, ...]:
 def _judge_live(search: _Search, mentor: Mentor) -> _Found | tuple[Refusal, ...]:
     common = _common(search, mentor)
     start = _first_clear(search, mentor, common & _allowed(search, mentor))
-    if start and search.gate.may_ever(mentor):
-        return _Found(mentor, start, is_live=True)
+    if start:  # no rule that depends on the time refuses it
+        refused = search.gate.refuse_ever(mentor)
+        return gate.in_order(refused) if refused else _Found(mentor, start, is_live=True)
     # What refuses is told for the first time at which they would meet, or that the clinician can attend.
     if common:
-        at = start or search.frame.begins(common)
+        at = _begins(search, common)
         return search.gate.check(mentor, at, search.now) or (Refusal.DEADLINE_UNREACHABLE,)
     # They never meet: because of the mentor's hours, or since the clinician has no time in time.
     attendable = _noticed(search, mentor, search.attendable)
     first = search.frame.earliest(attendable or search.attendable) or search.now
     why = Refusal.OUTSIDE_HOURS if attendable else Refusal.DEADLINE_UNREACHABLE
-    return gate.in_order({*search.gate.check(mentor, first, search.now), why})
+    return gate.in_order(frozenset({*search.gate.check(mentor, first, search.now), why}))
 
 
 def _judge_written(search: _Search, mentor: Mentor) -> _Found | tuple[Refusal, ...]:
-    refusals = set(search.gate.check(mentor, None, search.now))
+    refusals = {*search.gate.check(mentor, None, search.now)}
     at = next_working_hour(mentor, search.now, search.asked.answer_due_at)
     if at and not refusals:
         return _Found(mentor, at, is_live=False)
     if at is None:
         refusals.add(Refusal.DEADLINE_UNREACHABLE)
-    return gate.in_order(refusals)
+    return gate.in_order(frozenset(refusals))
 
 
 def next_working_hour(mentor: Mentor, now: datetime, until: datetime) -> datetime | None:
@@ -328,24 +357,14 @@ def next_working_hour(mentor: Mentor, now: datetime, until: datetime) -> datetim
 
 
 def _scored(search: _Search, found: _Found, most_used: int) -> Candidate:
-    asked, mentor = search.asked, found.mentor
-    link = search.gate.choose_link(mentor, found.earliest if found.is_live else search.now)
+    mentor, rules, earliest, is_live = found.mentor, search.gate, found.earliest, found.is_live
+    link = rules.choose_link(mentor.links, earliest if is_live else search.now)
     if link is None:  # pragma: no cover - the gate has just passed
         raise AssertionError
-    terms = score.terms(
-        asked,
-        mentor,
-        link,
-        search.now,
-        search.gate.relation(mentor),
-        earliest=found.earliest,
-        is_live=found.is_live,
-        most_used=most_used,
-    )
-    weights = search.pace.weights
-    total = round(sum([weights[term] * value for term, value in terms.items()]), 6)
-    knows_case = case.knows_case(asked, mentor)
-    return Candidate(mentor, total, terms, link, found.is_live, knows_case, found.earliest)
+    relation = rules.relation(mentor)
+    terms = search.score.terms(mentor, link, relation, earliest, most_used, is_live=is_live)
+    total = round(sum(map(mul, search.weights, terms.values())), 6)
+    return Candidate(mentor, total, terms, link, is_live, case.knows_case(search.asked, mentor), earliest)
 
 
 def _order(asked: Case, candidate: Candidate) -> tuple[bool, float, int, bytes]:
@@ -359,7 +378,7 @@ def _proposed(search: _Search, candidate: Candidate, halves: Sequence[int]) -> C
     bookable = _bookable(search, candidate.mentor)
     _, *later = _spread([found for half in halves if (found := half & bookable)])
     best = [_most_civil(search, half, candidate.mentor.zone) for half in later]
-    return replace(candidate, starts=(candidate.earliest, *best))
+    return candidate._replace(starts=(candidate.earliest, *best))
 
 
 def _most_civil(search: _Search, starts: int, mentor_zone: str) -> datetime:

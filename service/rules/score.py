@@ -3,6 +3,7 @@
 import math
 from datetime import datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from service.rules import availability
 from service.rules.case import Case, Link, Mentor
@@ -55,12 +56,11 @@ def reliability(mentor: Mentor) -> float:
     return min(1.0, (mentor.answered_in_time_180d + 1) / (mentor.offers_180d + 2))
 
 
-def load(mentor: Mentor, at: datetime) -> float:
-    """Say how free the mentor is in that week, and how little they were asked lately."""
+def load(mentor: Mentor, week: tuple[int, int]) -> float:
+    """Say how free the mentor is in that ISO week of theirs, and how little they were asked lately."""
     room = 1.0
     if mentor.sessions_cap:
-        booked = mentor.sessions_by_week.get(availability.iso_week(at, mentor.zone), 0)
-        room = max(0.0, 1 - booked / mentor.sessions_cap)
+        room = max(0.0, 1 - mentor.sessions_by_week.get(week, 0) / mentor.sessions_cap)
     return room * math.exp(-mentor.offers_7d / 5)
 
 
@@ -78,33 +78,75 @@ def memorandum(asked: Case, link: Link) -> float:
     return _ROUTE[link.route] * left
 
 
-def terms(  # noqa: PLR0913 - the table's inputs
-    asked: Case,
-    mentor: Mentor,
-    link: Link,
-    now: datetime,
-    relation: Relation,
-    *,
-    earliest: datetime,
-    is_live: bool,
-    most_used: int,
-) -> dict[str, float]:
-    """Give every term by name.
+class _Moment(NamedTuple):
+    """What an instant means to a case and a mentor's zone."""
 
-    `relation` is that of the mentor's nearest specialty, `most_used` the sessions in 90 d of the most used eligible
-    institution.
-    """
-    knows_case = mentor.person_id in asked.case_mentor_ids
-    return {
-        "specialty": _SPECIALTY[relation],
-        "speed": speed(now, earliest, asked.answer_due_at),
-        "reliability": reliability(mentor),
-        "load": load(mentor, earliest),
-        "continuity": 1.0 if knows_case else _CONTINUITY[mentor.continuity],
-        "civil_hours": civil_hours(earliest, asked.zone, mentor.zone) if is_live else 1.0,
-        "language": language(asked, mentor, is_live=is_live),
-        "memorandum": memorandum(asked, link),
-        "power_and_link": _POWER[mentor.power],
-        "tags": len(asked.tags & mentor.tags) / len(asked.tags) if asked.tags else 1.0,
-        "diversity": 1 - mentor.institution_sessions_90d / most_used if most_used else 1.0,
-    }
+    speed: float
+    civil: float
+    week: tuple[int, int]  # the ISO week there
+
+
+TERMS = (
+    "specialty",
+    "speed",
+    "reliability",
+    "load",
+    "continuity",
+    "civil_hours",
+    "language",
+    "memorandum",
+    "power_and_link",
+    "tags",
+    "diversity",
+)
+
+
+class Score:
+    """The terms as they stand for one case; what mentors have in common is worked out once, as in `gate.Gate`."""
+
+    def __init__(self, asked: Case, now: datetime) -> None:
+        """Score for this case, at this instant; the mentors that are scored must stay alive as long as this."""
+        self._asked, self._now = asked, now
+        self._moments: dict[tuple[datetime, str], _Moment] = {}
+        self._languages: dict[tuple[int, bool], float] = {}  # by identity, as are the memoranda
+        self._memoranda: dict[int, float] = {}
+
+    def terms(
+        self, mentor: Mentor, link: Link, relation: Relation, earliest: datetime, most_used: int, *, is_live: bool
+    ) -> dict[str, float]:
+        """Give every term by name, in the order of `TERMS`.
+
+        `relation` is that of the mentor's nearest specialty, `most_used` the sessions in 90 d of the most used eligible
+        institution.
+        """
+        asked = self._asked
+        moment = self._moments.get((earliest, mentor.zone)) or self._moment(earliest, mentor.zone)
+        spoken = self._languages.get((id(mentor.languages), is_live))
+        if spoken is None:
+            spoken = language(asked, mentor, is_live=is_live)
+            self._languages[id(mentor.languages), is_live] = spoken
+        agreed = self._memoranda.get(id(link))
+        if agreed is None:
+            agreed = self._memoranda[id(link)] = memorandum(asked, link)
+        knows_case = mentor.person_id in asked.case_mentor_ids
+        return {
+            "specialty": _SPECIALTY[relation],
+            "speed": moment.speed,
+            "reliability": reliability(mentor),
+            "load": load(mentor, moment.week),
+            "continuity": 1.0 if knows_case else _CONTINUITY[mentor.continuity],
+            "civil_hours": moment.civil if is_live else 1.0,
+            "language": spoken,
+            "memorandum": agreed,
+            "power_and_link": _POWER[mentor.power],
+            "tags": len(asked.tags & mentor.tags) / len(asked.tags) if asked.tags else 1.0,
+            "diversity": 1 - mentor.institution_sessions_90d / most_used if most_used else 1.0,
+        }
+
+    def _moment(self, earliest: datetime, zone: str) -> _Moment:
+        found = self._moments[earliest, zone] = _Moment(
+            speed(self._now, earliest, self._asked.answer_due_at),
+            civil_hours(earliest, self._asked.zone, zone),
+            availability.iso_week(earliest, zone),
+        )
+        return found

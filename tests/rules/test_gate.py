@@ -220,7 +220,7 @@ def test_written_advice_is_refused_when_it_is_due_already() -> None:
 
 
 def choose(*links: Link, overrides: Collection[str] = ()) -> UUID | None:
-    chosen = Gate(case(specialty="sur.neuro.skullbase"), BOOK, overrides).choose_link(mentor(links=links), START)
+    chosen = Gate(case(specialty="sur.neuro.skullbase"), BOOK, overrides).choose_link(links, START)
     return chosen.memorandum_id if chosen else None
 
 
@@ -279,7 +279,7 @@ def test_a_memorandum_is_chosen_exactly_when_no_rule_about_memoranda_refuses(
         )
     )
     refusals = check(asking=mentor(links=links))
-    chosen = Gate(case(), BOOK).choose_link(mentor(links=links), START)
+    chosen = Gate(case(), BOOK).choose_link(links, START)
     assert (chosen is None) == bool(refusals)
     assert set(refusals) <= {"no_memorandum", "area_not_covered", "activity_not_covered", "budget_spent"}
 
@@ -299,5 +299,5 @@ def test_quiet_hours_are_from_22_to_7_unless_the_mentor_says_otherwise(hour: int
 
 def test_a_mentor_asked_enough_this_week_has_no_time_worth_looking_for_unless_nobody_is_asking() -> None:
     full = mentor(offers_7d=5, offers_cap=5)
-    assert not Gate(case(), BOOK).may_ever(full)
-    assert Gate(case(), BOOK).may_ever(full, is_asking=False)
+    assert Gate(case(), BOOK).refuse_ever(full) == {Refusal.MENTOR_FULL}
+    assert not Gate(case(), BOOK).refuse_ever(full, is_asking=False)

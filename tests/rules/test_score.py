@@ -8,6 +8,7 @@ from service.rules import score
 from service.rules.case import Case
 
 DAY = timedelta(days=1)
+WEEK = (2026, 47)  # of NOW
 
 
 @pytest.mark.parametrize(
@@ -38,10 +39,10 @@ def test_reliability_takes_a_newcomer_to_be_even() -> None:
 
 
 def test_load_falls_with_booked_sessions_and_with_offers() -> None:
-    busy = mentor(sessions_cap=4, sessions_by_week={(2026, 47): 1}, offers_7d=5)
-    assert score.load(busy, NOW) == pytest.approx(0.75 * math.exp(-1))
-    assert score.load(mentor(offers_7d=10), NOW) == pytest.approx(math.exp(-2))
-    assert score.load(mentor(sessions_cap=1, sessions_by_week={(2026, 47): 3}), NOW) == 0
+    busy = mentor(sessions_cap=4, sessions_by_week={WEEK: 1}, offers_7d=5)
+    assert score.load(busy, WEEK) == pytest.approx(0.75 * math.exp(-1))
+    assert score.load(mentor(offers_7d=10), WEEK) == pytest.approx(math.exp(-2))
+    assert score.load(mentor(sessions_cap=1, sessions_by_week={WEEK: 3}), WEEK) == 0
 
 
 @pytest.mark.parametrize(("kind", "value"), [("case", 1), ("clinician", 0.6), ("hospital", 0.3), (None, 0)])
