@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal
 
+import orjson
 from fastapi import APIRouter, Query, Response
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from api import bodies, deps, problems, shapes
 from api.appointments import AppointmentOut, appointment_out
@@ -14,7 +15,6 @@ from service.rules import availability, matching
 
 router = APIRouter(route_class=Transactional, tags=["Consultations"])
 
-_AS_IT_IS: TypeAdapter[dict[str, object]] = TypeAdapter(dict[str, object])
 
 Priority = Literal["routine", "urgent", "asap", "stat"]
 AgeBand = Literal["neonate", "infant", "child", "adolescent", "adult", "older"]
@@ -301,7 +301,7 @@ async def candidates(consultation_id: shapes.Id, w: deps.R) -> Response:
         "candidates": [_candidate(found, asked.zone) for found in ranking.candidates],
         "excluded": [{"mentor": mentor.person_id, "reasons": reasons} for mentor, reasons in ranking.excluded],
     }
-    return Response(_AS_IT_IS.dump_json(answer), media_type="application/json")
+    return Response(orjson.dumps(answer, default=str), media_type="application/json")  # str: the driver's own UUIDs
 
 
 def _candidate(found: matching.Candidate, requester_zone: str) -> dict[str, object]:

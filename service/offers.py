@@ -6,7 +6,7 @@ Lock order: consultation, offers, people, memorandum (architecture). Who may be 
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -141,7 +141,7 @@ def _in_time(w: Work, asked: Case, candidate: matching.Candidate, book: Rulebook
         return candidate
     free = matching.propose(asked, candidate.mentor, w.now, book)
     starts = matching.pick_answerable(free, w.now, answer_by, asked.zone, candidate.mentor.zone)
-    return replace(candidate, starts=starts)
+    return candidate._replace(starts=starts)
 
 
 async def send(
