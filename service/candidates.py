@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache, lru_cache
 from importlib import resources
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -31,7 +32,7 @@ OTHERS = 20
 MOST_GROUNDS = 2_000
 """Hospitals for which a process keeps what the registry says: some kilobytes each."""
 
-_CASE = sa.text("""
+_CASE = """
 SELECT p.zone, p.buffer_minutes, i.country,
        ARRAY(SELECT from_at FROM consultation_window WHERE consultation_id = :id ORDER BY from_at) AS froms,
        ARRAY(SELECT until_at FROM consultation_window WHERE consultation_id = :id ORDER BY from_at) AS untils,
@@ -42,7 +43,12 @@ FROM person p, institution i, LATERAL (
     AND (held_until IS NULL OR held_until > :now) AND appointment_id <> :but
 ) AS occupied
 WHERE p.id = :clinician AND i.id = :institution
-""")
+"""
+_ASKED = sa.text(_CASE)
+_ASKED_AND_LOOKED = sa.text(f"SELECT * FROM ({_CASE}) AS asked CROSS JOIN ({roster.LOOK}) AS seen").bindparams(  # noqa: S608
+    sa.bindparam("institutions", type_=ARRAY(PG_UUID(as_uuid=True))),
+    sa.bindparam("same_case", type_=ARRAY(PG_UUID(as_uuid=True))),
+)
 
 _RULES = sa.text("""
 SELECT policy, (SELECT string_agg(concat_ws(' ', code, coalesce(parent_code, '-'),
@@ -83,16 +89,23 @@ def _tree(text: str) -> specialties.Tree:
 
 async def case(w: Work, consultation: tables.Consultation, *, but_appointment: UUID | None = None) -> Case:
     """Load the consultation as the gate sees it; the seats of `but_appointment` do not count as busy."""
-    opened, due = consultation.opened_at or w.now, consultation.answer_due_at or w.now
-    values = {
+    return _case(w, consultation, (await w.sql(_ASKED, _values(w, consultation, but_appointment))).one())
+
+
+def _values(w: Work, consultation: tables.Consultation, but_appointment: UUID | None = None) -> dict[str, object]:
+    # A session may begin when the answer is due, if that is not long ago: until then busy time matters.
+    until = max((consultation.answer_due_at or w.now) + timedelta(days=1), w.now)
+    return {
         "id": consultation.id,
         "clinician": consultation.clinician_id,
         "institution": consultation.institution_id,
         "but": but_appointment or _NOBODY,
         "now": w.now,
-        "until": _until(due, w.now),
+        "until": until,
     }
-    found = (await w.sql(_CASE, values)).one()
+
+
+def _case(w: Work, consultation: tables.Consultation, found: Any) -> Case:  # noqa: ANN401 - a row of `_CASE`
     scope = consultation.consent_scope
     return Case(
         consultation_id=consultation.id,
@@ -105,8 +118,8 @@ async def case(w: Work, consultation: tables.Consultation, *, but_appointment: U
         mode=consultation.mode,
         languages=frozenset(consultation.languages),
         minutes=consultation.duration_minutes,
-        opened_at=opened,
-        answer_due_at=due,
+        opened_at=consultation.opened_at or w.now,
+        answer_due_at=consultation.answer_due_at or w.now,
         age_band=consultation.age_band,
         activity=consultation.activity,
         tags=frozenset(consultation.tags),
@@ -117,11 +130,6 @@ async def case(w: Work, consultation: tables.Consultation, *, but_appointment: U
         consent=transfer.Consent(scope, frozenset(consultation.consent_countries)) if scope else None,
         excluded_mentors=frozenset(consultation.excluded_mentors),
     )
-
-
-def _until(due: datetime, now: datetime) -> datetime:
-    """Give until when busy time matters: a session may begin when the answer is due, if that is not long ago."""
-    return max(due + timedelta(days=1), now)
 
 
 def _intervals(froms: Sequence[datetime] | None, untils: Sequence[datetime] | None) -> tuple[Interval, ...]:
@@ -164,24 +172,36 @@ class _Ground:
 _grounds: dict[tuple[UUID, UUID], _Ground] = {}
 
 
-async def _reachable(w: Work, consultation: tables.Consultation, asked: Case) -> tuple[Rulebook, list[Mentor]]:
-    """Give what is decided by, and the mentors whom a memorandum of any status links with the requester."""
-    same_case = _same_case(consultation)
+async def _reachable(w: Work, consultation: tables.Consultation) -> tuple[Case, Rulebook, list[Mentor]]:
+    """Give the case, what is decided by, and the mentors whom a memorandum of any status links with the requester."""
     which = (consultation.institution_id, consultation.programme_id)
     ground = _grounds.get(which)
-    seen = await roster.look(w, asked, same_case, ground.agreed.links if ground else ())
+    asked, seen = await _look(w, consultation, ground)
     if ground is None or ground.mark is None or ground.mark != seen.registry:
         book = await rulebook(w, consultation.programme_id)
         ground = _Ground(seen.registry, book, await routes.agreed(w, which[0], None, which[1]))
         _keep(which, ground)
-        seen = await roster.look(w, asked, same_case, ground.agreed.links)
+        asked, seen = await _look(w, consultation, ground)
     links = await routes.with_minutes_left(w, ground.agreed)
     found = await roster.of_institutions(w, seen)
-    return ground.book, [
+    same_case = _same_case(consultation)
+    mentors = [
         roster.mentor(one, links.get(one.institution_id, ()), w.now, same_case, met)
         for one, met in found
         if one.is_active
     ]
+    return asked, ground.book, mentors
+
+
+async def _look(w: Work, consultation: tables.Consultation, ground: _Ground | None) -> tuple[Case, roster.Look]:
+    """Load the case, and see in the same statement how all stands that is kept."""
+    values = _values(w, consultation) | {
+        "registry": roster.REGISTRY,
+        "institutions": list(ground.agreed.links) if ground else [],
+        "same_case": _same_case(consultation),
+    }
+    row = (await w.sql(_ASKED_AND_LOOKED, values)).one()
+    return _case(w, consultation, row), roster.look(row)
 
 
 def _keep(which: tuple[UUID, UUID], ground: _Ground) -> None:
@@ -217,8 +237,7 @@ async def ranking(
 
     With `near`, and few candidates, some whom no memorandum reaches are named among the excluded.
     """
-    asked = await case(w, consultation)
-    book, linked = await _reachable(w, consultation, asked)
+    asked, book, linked = await _reachable(w, consultation)
     ranked = matching.rank(asked, [m for m in linked if m.person_id not in but], w.now, book, limit=limit)
     if near and len(ranked.candidates) < ENOUGH:
         beside = matching.rank(asked, await _near(w, consultation, asked, linked), w.now, book, limit=0)

@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 
 from service.rules import availability
 from service.rules.availability import DatedHours, Hours, Weekly
-from service.rules.case import Case, Link, Mentor
+from service.rules.case import Link, Mentor
 from service.rules.intervals import Interval
 from service.work import Work
 
@@ -80,8 +80,8 @@ CROSS JOIN LATERAL (
 ORDER BY mp.person_id
 """).bindparams(sa.bindparam("people", type_=_IDS), sa.bindparam("walls", type_=sa.DateTime(timezone=False)))
 
-# One row: what is the same for all mentors of an institution is said once, and most have never been met.
-_LOOK = sa.text("""
+# How all stands that a ranking keeps, in one row: most mentors of an institution have nothing of their own to say.
+LOOK = """
 WITH given AS MATERIALIZED (
   SELECT CAST(:institutions AS uuid[]) AS institutions, CAST(:same_case AS uuid[]) AS same_case,
          CAST(:clinician AS uuid) AS clinician, CAST(:institution AS uuid) AS institution,
@@ -109,7 +109,7 @@ CROSS JOIN LATERAL (
     FROM session s WHERE s.requesting_institution_id = g.institution GROUP BY mentor_id
   ) AS each
 ) AS known
-""").bindparams(sa.bindparam("institutions", type_=_IDS), sa.bindparam("same_case", type_=_IDS))
+"""
 
 _MARKS = sa.text("""
 SELECT mp.institution_id, mp.person_id,
@@ -210,17 +210,8 @@ async def facts(w: Work, people: Collection[UUID], *, but_appointment: UUID | No
     return {row.person_id: _facts(row, w.now) for row in rows}
 
 
-async def look(w: Work, asked: Case, same_case: Sequence[UUID], institutions: Collection[UUID]) -> Look:
-    """See in one statement how all stands that a ranking keeps."""
-    values = {
-        "registry": REGISTRY,
-        "institutions": list(institutions),
-        "same_case": same_case,
-        "clinician": asked.requester_id,
-        "institution": asked.institution_id,
-        "now": w.now,
-    }
-    row = (await w.sql(_LOOK, values)).one()
+def look(row: Any) -> Look:  # noqa: ANN401 - a row of `LOOK`, and of what stands beside it
+    """Read what `LOOK` gave."""
     places = zip(row.places or (), zip(row.marks or (), row.sessions_90d or (), strict=True), strict=True)
     met = zip(row.met or (), row.by_clinician or (), row.by_case or (), strict=True)
     return Look(

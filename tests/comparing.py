@@ -30,12 +30,12 @@ def rankings() -> Iterator[None]:
                 assert _as_of_now(w, now) == _as_of_now(w, kept), "a mentor was kept too long"
         return found
 
-    async def compared_ground(w: Work, consultation: tables.Consultation, asked: Case) -> tuple[Rulebook, list[Mentor]]:
-        found = await reachable(w, consultation, asked)
+    async def compared_ground(w: Work, consultation: tables.Consultation) -> tuple[Case, Rulebook, list[Mentor]]:
+        found = await reachable(w, consultation)
         which = (consultation.institution_id, consultation.programme_id)
         kept = candidates._grounds[which]
         book, agreed = await candidates.rulebook(w, which[1]), await routes.agreed(w, which[0], None, which[1])
-        seen = await roster.look(w, asked, _A_CASE, ())
+        _, seen = await candidates._look(w, consultation, kept)
         if seen.registry == kept.mark:
             assert (book.policy, book.tree, agreed) == (kept.book.policy, kept.book.tree, kept.agreed), (
                 "the registry was kept too long"

@@ -41,16 +41,16 @@ class Scene:
     ids: dict[str, UUID]
 
     async def all(self) -> list[Mentor]:
-        asked = await candidates.case(self.w, self.case)
-        return (await candidates._reachable(self.w, self.case, asked))[1]
+        return (await candidates._reachable(self.w, self.case))[2]
 
     async def read(self) -> Mentor:
         [mentor] = await self.all()
         return mentor
 
     async def kept(self) -> list[tuple[roster.Facts, roster.Met]]:
-        asked = await candidates.case(self.w, self.case)
-        seen = await roster.look(self.w, asked, [self.case.id], [self.ids["partner"]])
+        await self.all()
+        ground = candidates._grounds[self.case.institution_id, self.case.programme_id]
+        _, seen = await candidates._look(self.w, self.case, ground)
         return await roster.of_institutions(self.w, seen)
 
     async def change(self, table: str) -> None:
