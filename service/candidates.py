@@ -207,7 +207,7 @@ async def _look(w: Work, consultation: tables.Consultation, ground: _Ground | No
 def _keep(which: tuple[UUID, UUID], ground: _Ground) -> None:
     _grounds.pop(which, None)  # to the end of the queue
     _grounds[which] = ground
-    if len(_grounds) > MOST_GROUNDS:
+    while len(_grounds) > MOST_GROUNDS:
         del _grounds[next(iter(_grounds))]
 
 

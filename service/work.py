@@ -106,9 +106,7 @@ class Work:
     async def flush(self) -> None:
         """Send what was added and changed: in the order of the foreign keys, which the session alone does not know."""
         if self.pending or self.session.dirty or self.session.deleted:
-            if self.is_apart:
-                msg = "rows need a transaction"
-                raise RuntimeError(msg)
+            self._needs_transaction()
             await self.session.run_sync(self._send)
 
     async def finish(self) -> None:
@@ -116,10 +114,16 @@ class Work:
         await self.flush()
         written, self.written = self.written, {}
         for kind in sorted(written, key=_place):
+            self._needs_transaction()
             connection = await self.session.connection()
             into = sa.inspect(kind).local_table  # by the class, rows with and without a value would go one by one
             for first in range(0, len(written[kind]), _AT_ONCE):
                 await connection.execute(sa.insert(into), written[kind][first : first + _AT_ONCE])
+
+    def _needs_transaction(self) -> None:
+        if self.is_apart:
+            msg = "rows need a transaction"
+            raise RuntimeError(msg)
 
     def _send(self, session: Session) -> None:
         pending, self.pending = sorted(self.pending, key=_place_of), []

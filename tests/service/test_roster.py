@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 import build
+import comparing
 from integrations.world import World
 from service import actor, candidates, roster, sweep, tables
 from service.rules.case import Mentor
@@ -29,6 +30,20 @@ CHANGES = {
     "appointment": "UPDATE appointment SET starts_at = starts_at + interval '7 days', ends_at = ends_at"
     " + interval '7 days' WHERE id = :visit",
     "participant": "UPDATE participant SET role = 'observer' WHERE person_id = :mentor",
+}
+
+
+OF_THE_REGISTRY = {
+    "programme": "UPDATE programme SET zone = 'Europe/Warsaw'",
+    "specialty": "INSERT INTO specialty (code, name_en, name_uk, is_bookable) VALUES ('new', 'n', 'n', true)",
+    "specialty_parent": "INSERT INTO specialty_parent (code, also_parent_code)"
+    " SELECT min(code), max(code) FROM specialty",
+    "membership": "INSERT INTO membership (id, institution_id, network_id, from_on)"
+    " VALUES (gen_random_uuid(), :other, :partner, '2020-01-01')",
+    "memorandum": "UPDATE memorandum SET status = 'suspended'",
+    "memorandum_party": "DELETE FROM memorandum_party WHERE institution_id = :partner",
+    "memorandum_area": "INSERT INTO memorandum_area (memorandum_id, specialty_code)"
+    " SELECT id, 'paediatrics' FROM memorandum",
 }
 
 
@@ -53,9 +68,15 @@ class Scene:
         _, seen = await candidates._look(self.w, self.case, ground)
         return await roster.of_institutions(self.w, seen)
 
-    async def change(self, table: str) -> None:
-        used = {name: value for name, value in self.ids.items() if f":{name}" in CHANGES[table]}
-        await self.w.sql(sa.text(CHANGES[table]), used)
+    async def ground(self) -> object:
+        """Give what is kept of the registry, as a ranking of this moment finds it."""
+        await candidates._reachable(self.w, self.case)
+        kept = candidates._grounds[self.case.institution_id, self.case.programme_id]
+        return kept.book.policy, comparing.parents(kept.book), kept.agreed
+
+    async def change(self, statement: str) -> None:
+        used = {name: value for name, value in self.ids.items() if f":{name}" in statement}
+        await self.w.sql(sa.text(statement), used)
 
 
 @pytest.fixture
@@ -67,14 +88,41 @@ async def scene(w: Work) -> Scene:
     await build.offer(w, other, mentor, memorandum)
     visit = await build.appointment(w, other, mentor, memorandum)
     case = await build.consultation(w, clinician, asking)
-    return Scene(w, case, {"mentor": mentor.id, "partner": partner.id, "visit": visit.id})
+    elsewhere = await build.institution(w)
+    return Scene(w, case, {"mentor": mentor.id, "partner": partner.id, "visit": visit.id, "other": elsewhere.id})
 
 
 @pytest.mark.parametrize("table", CHANGES)
 async def test_what_changed_is_read_again(scene: Scene, table: str) -> None:
     before = await scene.read()
-    await scene.change(table)
+    await scene.change(CHANGES[table])
     assert await scene.read() != before
+
+
+@pytest.mark.parametrize("table", OF_THE_REGISTRY)
+async def test_what_changed_in_the_registry_is_read_again(scene: Scene, table: str) -> None:
+    before = await scene.ground()
+    assert await scene.ground() == before
+    await scene.change(OF_THE_REGISTRY[table])
+    assert await scene.ground() != before
+
+
+async def test_a_registry_that_changed_without_a_mark_would_be_noticed_by_every_test(scene: Scene) -> None:
+    await scene.ground()
+    await scene.w.sql(sa.text("SET LOCAL session_replication_role = replica"))  # what only an administrator can
+    await scene.change(OF_THE_REGISTRY["memorandum"])
+    with pytest.raises(AssertionError, match="registry was kept too long"):
+        await scene.ground()
+
+
+async def test_what_is_kept_of_hospitals_makes_room(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidates, "MOST_GROUNDS", 1)
+    await scene.ground()
+    elsewhere = await build.institution(scene.w)
+    clinician = await build.clinician(scene.w, elsewhere)
+    await candidates._reachable(scene.w, await build.consultation(scene.w, clinician, elsewhere))
+    assert len(candidates._grounds) == 1
+    assert await scene.read()
 
 
 async def test_what_did_not_change_is_kept(scene: Scene) -> None:
@@ -86,7 +134,7 @@ async def test_what_did_not_change_is_kept(scene: Scene) -> None:
 async def test_a_change_without_a_mark_would_be_noticed_by_every_test(scene: Scene) -> None:
     await scene.read()
     await scene.w.sql(sa.text("SET LOCAL session_replication_role = replica"))  # what only an administrator can
-    await scene.change("weekly_hours")
+    await scene.change(CHANGES["weekly_hours"])
     with pytest.raises(AssertionError, match="kept too long"):
         await scene.read()
 
