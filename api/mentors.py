@@ -75,6 +75,12 @@ class Profile(shapes.Shape):
     quiet_hours: QuietHours = QuietHours(**{"from": "22:00", "until": "07:00"})
 
 
+class ProfileWish(Profile):
+    """What a mentor is to offer, and what in its tags names nobody although it seems to."""
+
+    confirmed_spans: shapes.Spans = []
+
+
 class Mentor(shapes.Shape):
     """A mentor, as far as you may see them."""
 
@@ -164,9 +170,9 @@ async def profile(mentor_id: shapes.Id, w: deps.R, response: Response) -> Profil
     return _profile((await mentors.profiles(w, [row]))[0])
 
 
-@router.put("/v1/mentors/{mentor_id}/profile", responses=problems.of(errors.Forbidden))
+@router.put("/v1/mentors/{mentor_id}/profile", responses=problems.of(errors.Forbidden, errors.PersonalDataFound))
 async def put_profile(
-    mentor_id: shapes.Id, body: Profile, w: deps.W, expect: deps.IfMatch, response: Response
+    mentor_id: shapes.Id, body: ProfileWish, w: deps.W, expect: deps.IfMatch, response: Response
 ) -> Profile:
     """Say what a mentor offers; the mentor's own business, or that of who keeps them."""
     row = await access.visible_mentor(w, mentor_id, lock=True)
@@ -186,10 +192,11 @@ async def put_profile(
             "notice_minutes": body.notice_minutes,
             "treats_children": body.treats_children,
             "opt_ins": sorted(set(body.opt_ins)),
-            "tags": sorted(set(body.tags)),
+            "tags": body.tags,
             "quiet_from_minute": _minute(body.quiet_hours.from_),
             "quiet_until_minute": _minute(body.quiet_hours.until),
         },
+        confirmed=shapes.confirmed(body.confirmed_spans),
     )
     deps.etag(response, row.version)
     return _profile(changed)

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from integrations import health, migrate, postgres
 from integrations.settings import Settings
 from integrations.world import World, opened
-from service import actor, crypto, errors, logins, webhooks
+from service import actor, crypto, deliveries, errors, logins, webhooks
 from service.rules import availability
 
 OLDEST_SERVER = 150_000
@@ -36,7 +36,7 @@ async def examine(settings: Settings) -> list[Finding]:
     try:
         async with AsyncExitStack() as stack:
             world = await stack.enter_async_context(opened(settings, purpose="doctor", migrating=False))
-            found += [finding async for finding in _database(world)]
+            found += [finding async for finding in database(world)]
     except (postgres.CannotStart, SQLAlchemyError, OSError, errors.Unavailable) as error:
         mend = "Is the server running, and the address right?"
         if isinstance(error, postgres.CannotStart):
@@ -66,7 +66,8 @@ def _mail(settings: Settings) -> Finding:
     )
 
 
-async def _database(world: World) -> AsyncIterator[Finding]:
+async def database(world: World) -> AsyncIterator[Finding]:
+    """Look at the database and at what it holds."""
     async with world.engine.connect() as connection:
         number = int((await connection.execute(sa.text("SHOW server_version_num"))).scalar_one())
         version = (await connection.execute(sa.text("SHOW server_version"))).scalar_one()
@@ -81,6 +82,12 @@ async def _database(world: World) -> AsyncIterator[Finding]:
         waits = (await health.backlog(world)).oldest_due_seconds
         is_prompt, detail = waits <= health.LATE_SECONDS, f"the oldest due one waits for {waits:.0f} s"
         yield Finding("deliveries", is_well=is_prompt, detail=detail, mend="Run `pobratym worker`.")
+        async with world.database.work(actor.TIMER) as w:
+            silent = await deliveries.unreachable_programmes(w)
+        if silent:
+            detail = f"no admin of {', '.join(silent)} has an address that takes mail"
+            mend = "Correct an address (`PATCH /v1/people/{id}`), or name another admin."
+            yield Finding("admins", is_well=False, detail=detail, mend=mend)
 
 
 async def _keys(world: World) -> Finding:

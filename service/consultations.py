@@ -1,6 +1,5 @@
 """A clinician's request: filed, consented, assigned, withdrawn, expired."""
 
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -30,7 +29,6 @@ from service.rules import availability, lifecycle, matching, policy, transfer
 from service.work import Work
 
 ENDED_STATES = ("completed", "cancelled", "expired")
-_GLUED = re.compile(r"(?<=[A-Za-z])[._-](?=\d)")  # a tag has no blanks: its words are read apart, place by place
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +73,7 @@ async def request(w: Work, wish: Wish) -> tables.Consultation:
     if wish.follows_id:
         access.requires_requesting_side(w, await access.visible_consultation(w, wish.follows_id))
     _check_windows(w, wish.windows)
-    tags = {f"tags/{number}": _GLUED.sub(" ", tag) for number, tag in enumerate(wish.tags)}
-    texts = {"question": wish.question, "department": wish.department, **tags}
+    texts = {"question": wish.question, "department": wish.department, **deidentification.of_tags(wish.tags)}
     deidentification.check(w, texts, wish.confirmed_spans)
     row_id = clock.new_id()
     consultation = tables.Consultation(

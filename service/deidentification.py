@@ -1,11 +1,14 @@
 """Free text is checked before it is stored: whatever may name a patient is refused, or confirmed as a false alarm."""
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from service import audit, errors
 from service.rules import deidentify
 from service.work import Work
+
+_GLUED = re.compile(r"(?<=[A-Za-z])[._-](?=\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +18,16 @@ class ConfirmedSpan:
     field: str
     start: int
     end: int
+
+
+def numbered(field: str, texts: Iterable[str]) -> dict[str, str]:
+    """Give the texts of a list, each under its place in the field."""
+    return {f"{field}/{number}": text for number, text in enumerate(texts)}
+
+
+def of_tags(tags: Iterable[str]) -> dict[str, str]:
+    """Give tags as texts: a tag has no blanks, so that its words are read apart, place by place."""
+    return numbered("tags", (_GLUED.sub(" ", tag) for tag in tags))
 
 
 def check(w: Work, texts: Mapping[str, str | None], confirmed: Collection[ConfirmedSpan] = ()) -> None:

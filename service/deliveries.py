@@ -172,6 +172,7 @@ WHERE id = :id AND email = :address AND mail_refused_at IS NOT NULL
 _KEEPERS = sa.text("""
 SELECT DISTINCT keeper.id FROM role_grant theirs
 JOIN role_grant kept ON kept.institution_id = theirs.institution_id AND kept.role = 'coordinator'
+    OR kept.programme_id = theirs.programme_id AND kept.role = 'programme_admin'
 JOIN person keeper ON keeper.id = kept.person_id AND keeper.state = 'active' AND keeper.mail_refused_at IS NULL
 WHERE theirs.person_id = :id AND keeper.id <> :id ORDER BY keeper.id
 """)
@@ -211,7 +212,10 @@ async def settle(
 
 
 async def _tell_bounced(w: Work, person_id: UUID, claimed: Claim) -> None:
-    """The coordinators of the person's institutions are told, once for an address; of a refused notice nobody is."""
+    """Who keeps the person is told, once for an address; of a refused notice nobody is.
+
+    Those are the coordinators of their institutions, and of an admin the other admins of the programme.
+    """
     _, address = claimed.recipient or ("", "")
     if (await w.sql(_MARK, {"id": person_id, "address": address, "now": w.now})).one_or_none() is None:
         return
@@ -219,6 +223,19 @@ async def _tell_bounced(w: Work, person_id: UUID, claimed: Claim) -> None:
     keepers = [row.id for row in await w.sql(_KEEPERS, {"id": person_id})]
     for keeper in (await w.read_all(tables.Person, keepers)).values():
         await mail(w, template=BOUNCED, person=keeper, values={"person_id": str(person_id)})
+
+
+async def unreachable_programmes(w: Work) -> list[str]:
+    """Name the programmes that have admins, of whom none has an address that takes mail: nobody was told of that."""
+    return list((await w.sql(_UNREACHABLE)).scalars())
+
+
+_UNREACHABLE = sa.text("""
+SELECT programme.code FROM programme
+JOIN role_grant ON role_grant.programme_id = programme.id AND role_grant.role = 'programme_admin'
+JOIN person ON person.id = role_grant.person_id AND person.state = 'active'
+GROUP BY programme.code HAVING bool_and(person.mail_refused_at IS NOT NULL) ORDER BY programme.code
+""")
 
 
 async def enqueue_due(w: Work, limit: int = 500) -> int:

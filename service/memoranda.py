@@ -90,12 +90,15 @@ def add(w: Work, draft: Draft) -> tables.Memorandum:
     return row
 
 
-def take_over(w: Work, draft: Draft, status: str, today: date) -> tables.Memorandum:
+def take_over(
+    w: Work, draft: Draft, status: str, today: date, confirmed: Collection[ConfirmedSpan] | None = None
+) -> tables.Memorandum:
     """A memorandum whose life began elsewhere is there as it stands, with the steps that lead to its status.
 
     An active one says since when, an ended one until when; a signature whose day is unknown stays unknown. As `add`,
-    asks the database nothing yet.
+    asks the database nothing yet. Its texts are checked as in `change`.
     """
+    _check_texts(w, draft.fields, confirmed)
     row = add(w, draft)
     if status == "active" and row.valid_from is None:
         raise errors.Invalid("/valid_from", "an active memorandum says since when")
@@ -121,11 +124,10 @@ async def change(
 ) -> View:
     """Change what the memorandum says (its columns, and `areas`); its parties are what was signed. For admins.
 
-    Texts are checked unless `confirmed` is None: those of a file were looked at by the operator who loads it.
+    Texts are checked unless `confirmed` is None: those of a file, which the operator has looked at.
     """
     access.requires_admin(w, row.programme_id)
-    if confirmed is not None:
-        _check_texts(w, changes, confirmed)
+    _check_texts(w, changes, confirmed)
     changes = dict(changes)
     areas = changes.pop("areas", None)
     if areas is not None:
@@ -327,8 +329,9 @@ def _check_dates(row: tables.Memorandum) -> None:
         raise errors.Invalid("/signed", "a date goes with the precision on or by, no date with unknown")
 
 
-def _check_texts(w: Work, fields: Mapping[str, Any], confirmed: Collection[ConfirmedSpan]) -> None:
-    deidentification.check(w, {name: fields.get(name) for name in ("note", "source")}, confirmed)
+def _check_texts(w: Work, fields: Mapping[str, Any], confirmed: Collection[ConfirmedSpan] | None) -> None:
+    if confirmed is not None:
+        deidentification.check(w, {name: fields.get(name) for name in ("note", "source")}, confirmed)
 
 
 def _add_areas(w: Work, memorandum_id: UUID, areas: Iterable[str]) -> None:

@@ -14,7 +14,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import access, audit, clock, errors, events, paging, tables
+from service import access, audit, clock, deidentification, errors, events, paging, tables
+from service.deidentification import ConfirmedSpan
 from service.rules import availability, policy
 from service.rules.availability import DatedHours, Hours, Weekly
 from service.rules.intervals import Interval
@@ -106,12 +107,16 @@ async def put_profile(
     languages: Mapping[str, str],
     buffer_minutes: int,
     fields: Mapping[str, Any],
+    confirmed: Collection[ConfirmedSpan] | None = (),
 ) -> Profile:
     """Let the mentor offer this and nothing else; by themself or who keeps them.
 
-    Their hospital's system fills in what it registered, until a person has verified it.
+    Their hospital's system fills in what it registered, until a person has verified it. Tags are checked unless
+    `confirmed` is None: a file's, which the operator has looked at.
     """
     _requires_keeper(w, row, *(["partner_system"] if row.verified_until is None else []))
+    if confirmed is not None:
+        deidentification.check(w, deidentification.of_tags(fields["tags"]), confirmed)
     known = set(
         (
             await w.sql(
@@ -134,7 +139,7 @@ async def put_profile(
             for code in sorted(languages)
         )
     )
-    for name, value in fields.items():
+    for name, value in {**fields, "tags": sorted(set(fields["tags"]))}.items():
         setattr(row, name, value)
     person.buffer_minutes = buffer_minutes
     w.touch(row)

@@ -120,10 +120,12 @@ async def institutions(
 async def create_institution(
     w: Work, fields: Mapping[str, Any], confirmed: Collection[ConfirmedSpan] | None = None
 ) -> tables.Institution:
-    """Make an institution; for admins of any programme. Its note is checked unless `confirmed` is None: a file's."""
+    """Make an institution; for admins of any programme.
+
+    Its texts are checked unless `confirmed` is None: those of a file, which the operator has looked at.
+    """
     access.requires_admin(w)
-    if confirmed is not None:
-        deidentification.check(w, {"note": fields.get("note")}, confirmed)
+    _check_texts(w, fields, confirmed)
     row = tables.Institution(**_made(w, fields))
     w.add(row)
     audit.record(w, "created", "institution", row.id)
@@ -133,11 +135,18 @@ async def create_institution(
 async def change_institution(
     w: Work, row: tables.Institution, changes: Mapping[str, Any], confirmed: Collection[ConfirmedSpan] | None = None
 ) -> tables.Institution:
-    """Change the institution; for admins of any programme. Its note is checked as in `create_institution`."""
+    """Change the institution; for admins of any programme. Its texts are checked as in `create_institution`."""
     access.requires_admin(w)
-    if confirmed is not None:
-        deidentification.check(w, {"note": changes.get("note")}, confirmed)
+    _check_texts(w, changes, confirmed)
     return _changed(w, "institution", row, changes)
+
+
+def _check_texts(w: Work, fields: Mapping[str, Any], confirmed: Collection[ConfirmedSpan] | None) -> None:
+    if confirmed is not None:
+        texts = {"note": fields.get("note")}
+        for name in ("aliases", "sources"):
+            texts |= deidentification.numbered(name, fields.get(name, ()))
+        deidentification.check(w, texts, confirmed)
 
 
 async def memberships(w: Work, institution_id: UUID, *, after: UUID | None, limit: int) -> list[tables.Membership]:

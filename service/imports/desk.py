@@ -1,6 +1,6 @@
 """What is there already, by the names that files use, and the faults of a file as they are found."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
@@ -9,6 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from service import errors
+from service.deidentification import ConfirmedSpan
 from service.rules import availability
 from service.rules.sheets import Fault
 from service.work import Work
@@ -77,6 +78,11 @@ class Desk:
         zones = {row.id: row.zone for row in await w.sql(sa.text("SELECT id, zone FROM programme"))}
         codes = {row.id: row.code for row in await w.sql(sa.text(_CODES))}
         return cls(w, names, zones, codes, is_confirmed)
+
+    @property
+    def confirmed(self) -> Collection[ConfirmedSpan] | None:
+        """Say to a verb which findings in its texts are false alarms: none is known, or None for all of them."""
+        return None if self.is_confirmed else ()
 
     def by_code(self, row: Row) -> Row:
         """Give the row as an export writes it: what has a code is named by it."""

@@ -67,6 +67,7 @@ async def change_mentor(desk: Desk, row: Row, found: Mapping[str, Any], differin
             buffer_minutes=values["buffer_minutes"],
             fields={name: values[name] for name in _OF_PROFILE}
             | {f"quiet_{end}_minute": _minute(values[f"quiet_{end}"]) for end in ("from", "until")},
+            confirmed=desk.confirmed if "tags" in differing else None,
         )
 
 

@@ -59,14 +59,18 @@ def _parents(row: Row) -> set[str]:
 async def add_institutions(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
     """Have the institutions."""
     for row in rows:
-        await registry.create_institution(desk.w, _with_id(row, _institution(row.values)))
+        try:
+            await registry.create_institution(desk.w, _with_id(row, _institution(row.values)), desk.confirmed)
+        except errors.PersonalDataFound as error:
+            desk.refuse_error(row, error)
         tell(1)
 
 
 async def change_institution(desk: Desk, row: Row, found: Mapping[str, Any], differing: frozenset[str]) -> None:
     """Let the institution say what the row says."""
     there = await desk.w.session.get_one(tables.Institution, found["id"])
-    await registry.change_institution(desk.w, there, _institution({name: row.values[name] for name in differing}))
+    changes = _institution({name: row.values[name] for name in differing})
+    await registry.change_institution(desk.w, there, changes, desk.confirmed)
 
 
 async def add_memberships(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
@@ -132,8 +136,8 @@ def _add_memorandum(desk: Desk, row: Row) -> tables.Memorandum | None:
         fields=_with_id(row, _memorandum(row.values) | {"areas": areas}),
     )
     try:
-        return memoranda.take_over(desk.w, draft, row.values["status"], desk.today(programme_id))
-    except errors.Invalid as error:
+        return memoranda.take_over(desk.w, draft, row.values["status"], desk.today(programme_id), desk.confirmed)
+    except (errors.Invalid, errors.PersonalDataFound) as error:
         desk.refuse_error(row, error)
         return None
 
@@ -158,7 +162,7 @@ async def change_memorandum(desk: Desk, row: Row, found: Mapping[str, Any], diff
     if "signed_date" not in row.given and "signed_precision" not in row.given:
         changes = {name: value for name, value in changes.items() if not name.startswith("signed_")}
     if changes:
-        await memoranda.change(desk.w, there, changes)
+        await memoranda.change(desk.w, there, changes, desk.confirmed)
 
 
 def _memorandum(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -96,6 +96,29 @@ async def test_in_the_note_on_an_institution(scene: Scene) -> None:
     await scene.call("admin", "POST", "/v1/institutions", new, status=422)
 
 
+@pytest.mark.parametrize("field", ["aliases", "sources"])
+async def test_in_the_aliases_and_sources_of_an_institution(scene: Scene, field: str) -> None:
+    new = {"name": "Лікарня", "kind": "hospital", field: ["first", TEXT]}
+    refused = await scene.call("admin", "POST", "/v1/institutions", new, status=422)
+    assert [fault["pointer"] for fault in refused.json()["errors"]] == [f"/{field}/1"]
+    answer = await refused_then_confirmed(scene, "admin", "POST", "/v1/institutions", new)
+    assert answer.json()[field] == ["first", TEXT]
+
+
+async def test_in_the_new_aliases_of_an_institution(scene: Scene) -> None:
+    path = f"/v1/institutions/{scene.asking.id}"
+    await refused_then_confirmed(scene, "admin", "PATCH", path, {"aliases": [TEXT]}, {"If-Match": "*"})
+
+
+async def test_in_the_tags_of_a_mentor(scene: Scene) -> None:
+    path = f"/v1/mentors/{scene.people['mentor'].id}/profile"
+    body = await scene.get("mentor", path) | {"tags": ["zeta", "Ivanenko.1984-03-02", "model.123456789"]}
+    refused = await scene.call("mentor", "PUT", path, body, status=422, headers={"If-Match": "*"})
+    assert [fault["pointer"] for fault in refused.json()["errors"]] == ["/tags/1", "/tags/2"]
+    answer = await refused_then_confirmed(scene, "mentor", "PUT", path, body, {"If-Match": "*"})
+    assert answer.json()["tags"] == sorted(body["tags"])
+
+
 async def test_in_the_tags_of_a_request(scene: Scene) -> None:
     wish = scene.wish(tags=["blast", "0501234567", "Ivanenko.1984-03-02"])
     refused = await scene.call("clinician", "POST", "/v1/consultations", wish, status=422)

@@ -8,8 +8,9 @@ import pytest
 import build
 import flow
 import postoffice
+from integrations import doctor
 from integrations.world import World
-from service import actor, outcomes
+from service import actor, deliveries, outcomes
 from world import TestClock
 
 
@@ -97,6 +98,31 @@ async def test_what_can_be_told_to_nobody_breaks_nothing(scene: flow.Scene) -> N
     await postoffice.deliver_all(scene)
     states = await scene.rows("SELECT state FROM delivery")
     assert [row.state for row in states] == ["refused", "refused"]
+
+
+async def test_the_other_admins_of_the_programme_are_told_of_one_of_theirs(scene: flow.Scene) -> None:
+    async with scene.world.database.work(actor.TIMER) as w:
+        scene.people["second"] = await build.admin(w, scene.programme)
+        scene.people["elsewhere"] = await build.admin(w, await build.programme(w, code="other"))
+    scene.world.outbox = Refusing(scene.people["admin"].email)
+    await scene.client.post("/v1/auth/sign-in-links", json={"email": scene.people["admin"].email})
+    for _ in range(2):
+        await postoffice.deliver_all(scene)
+    assert await bounced(scene) == ["second"]
+    async with scene.world.database.work(actor.TIMER) as w:
+        assert await deliveries.unreachable_programmes(w) == []
+
+
+async def test_a_programme_without_an_admin_who_takes_mail_is_named_to_the_operator(scene: flow.Scene) -> None:
+    scene.world.outbox = Refusing(scene.people["admin"].email)
+    await scene.client.post("/v1/auth/sign-in-links", json={"email": scene.people["admin"].email})
+    await postoffice.deliver_all(scene)
+    assert await bounced(scene) == []
+    async with scene.world.database.work(actor.TIMER) as w:
+        assert await deliveries.unreachable_programmes(w) == [scene.programme.code]
+    found = [finding async for finding in doctor.database(scene.world)]
+    (told,) = [finding for finding in found if not finding.is_well]
+    assert (told.subject, scene.programme.code in told.detail) == ("admins", True)
 
 
 async def test_an_address_that_takes_mail_again_is_marked_no_more(scene: flow.Scene) -> None:

@@ -234,6 +234,36 @@ async def test_a_row_that_differs_is_changed_where_a_verb_may_change_it(w: Work)
             (ACTIVITIES, "v,ua,m-one,visit,2027-05-01,,,,,"),
             Fault(2, "on", "an activity is logged once it has begun"),
         ),
+        (
+            "institutions",
+            (INSTITUTIONS, 'ua-two,X,hospital,UA,Europe/Kyiv,,"a; +380 67 123 45 67",'),
+            Fault(2, "aliases", "looks like a phone"),
+        ),
+        (
+            "institutions",
+            ("code,kind,sources", "ua-two,hospital,told by ivan@ua.example"),
+            Fault(2, "sources", "looks like a email"),
+        ),
+        (
+            "institutions",
+            (INSTITUTIONS, "fr-one,,hospital,FR,Europe/Paris,,,+380 67 123 45 67"),
+            Fault(2, "note", "looks like a phone"),
+        ),
+        (
+            "memoranda",
+            (MEMORANDA + ",note", "m-two,ua,bilateral,draft,ua-one,fr-one,,,,,,+380 67 123 45 67"),
+            Fault(2, "note", "looks like a phone"),
+        ),
+        (
+            "memoranda",
+            (MEMORANDA + ",source", "m-one,ua,bilateral,active,ua-one,fr-one,paediatrics,,,2026-01-01,,a@b.example"),
+            Fault(2, "source", "looks like a email"),
+        ),
+        (
+            "mentors",
+            ("email,availability_zone,tags", "b@fr.example,Europe/Paris,blast;0501234567"),
+            Fault(2, "tags", "looks like a phone"),
+        ),
         ("activities", (ACTIVITIES, "v,ua,m-one,visit,,,,,,+380 67 123 45 67"), Fault(2, "note", "looks like a phone")),
     ],
 )
@@ -267,6 +297,21 @@ async def test_a_text_that_was_looked_at_may_look_as_if_it_named_somebody(w: Wor
     await registry(w)
     found = sheets.read("activities", f"{ACTIVITIES}\nv,ua,m-one,visit,,,,,,Device 123456789")
     assert await imports.load(w, "activities", found.rows, lambda _: None, is_confirmed=True) == Outcome(1, 0, 0)
+
+
+async def test_texts_of_the_registry_that_were_looked_at_are_taken_in(w: Work) -> None:
+    await registry(w)
+    for kind, lines, done in (
+        ("institutions", (INSTITUTIONS, "ua-two,X,hospital,UA,Europe/Kyiv,,B 123456789,Device 123456789"), (1, 0)),
+        ("institutions", (INSTITUTIONS, "fr-one,,hospital,FR,Europe/Paris,,,Device 123456789"), (0, 1)),
+        ("memoranda", (MEMORANDA + ",note", "m-two,ua,bilateral,draft,ua-one,fr-one,,,,,,Order 123456789"), (1, 0)),
+        ("mentors", ("email,availability_zone,tags", "b@fr.example,Europe/Paris,blast;model.123456789"), (0, 1)),
+    ):
+        found = sheets.read(kind, "\n".join(lines))
+        loaded = await imports.load(w, kind, found.rows, lambda _: None, is_confirmed=True)
+        await w.finish()
+        assert (loaded.added, loaded.changed) == done
+        assert (await load(w, kind, *lines)).same == 1  # what is there already is not looked at again
 
 
 async def test_no_fault_repeats_what_stands_in_the_file(w: Work) -> None:
