@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -29,7 +30,10 @@ class Load:
         self.cancelled: set[str] = set()
         self.advised: set[str] = set()
         self.refused: list[str] = []
-        self.repeated = 0
+        self.again: Counter[str] = Counter()  # why something was sent again
+        self.slowest_seconds = 0.0
+        self.clients = [site.client]  # of each program that answers, in turn
+        self._turns = itertools.count()
 
     @contextlib.asynccontextmanager
     async def going_on(self) -> AsyncIterator[None]:
@@ -48,6 +52,11 @@ class Load:
         await until(lambda: self.acknowledged >= wanted, PATIENCE_SECONDS)
 
     @property
+    def repeated(self) -> int:
+        """How often something was sent again."""
+        return self.again.total()
+
+    @property
     def acknowledged(self) -> int:
         """How much was acknowledged."""
         return sum(map(len, (self.filed, self.accepted, self.cancelled, self.advised)))
@@ -56,15 +65,18 @@ class Load:
         """Send until it is answered, always under the same key."""
         headers = self.site.bearers[who] | {"Idempotency-Key": clock.new_id().hex}
         while True:
+            client = self.clients[next(self._turns) % len(self.clients)]
+            began = clock.monotonic()
             try:
-                answer = await self.site.client.request(method, path, json=body, headers=headers)
-            except httpx.TransportError:
-                answer = None
+                answer = await client.request(method, path, json=body, headers=headers)
+            except httpx.TransportError as error:
+                answer, why = None, type(error).__name__
+            self.slowest_seconds = max(self.slowest_seconds, clock.monotonic() - began)
             if answer is not None and (answer.status_code != 503 or "retry-after" not in answer.headers):
                 if answer.status_code >= 400:
                     self.refused.append(f"{method} {path.split('/')[2]} {answer.status_code} {answer.json()['type']}")
                 return answer
-            self.repeated += 1
+            self.again[str(answer.status_code) if answer is not None else why] += 1
             await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _clinician(self, name: str) -> None:

@@ -64,25 +64,38 @@ class Site:
             await postoffice.until(self.is_ready)
 
     def _spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
-        program = [sys.executable, "-c", "from api.cli import main; main()"]
-        return subprocess.Popen([*program, *arguments], cwd=postoffice.ROOT, env=self._environment())
+        return subprocess.Popen(command(*arguments), cwd=postoffice.ROOT, env=self.environment())
 
-    def _environment(self) -> dict[str, str]:
+    @contextlib.asynccontextmanager
+    async def running(self, folder: Path, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Have a command of the program in the folder run, with its complaints to be read, at most until the end."""
+        told = self.environment(folder)
+        process = await asyncio.create_subprocess_exec(
+            *command(*arguments), cwd=folder, env=told, stderr=asyncio.subprocess.PIPE
+        )
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            await process.wait()
+
+    def environment(self, folder: Path = postoffice.ROOT) -> dict[str, str]:
+        """Give what a process of the program in the folder needs to work here."""
         ours = {
             "DATA_DIR": str(self.world.settings.data_dir),
+            "BASE_URL": self.world.settings.base_url,
             "CLOCK": "manual",
             "LOG_LEVEL": "error",
             "REQUESTS_PER_MINUTE": "0",
             "SIGN_INS_PER_MINUTE": "0",
         }
         named = {f"POBRATYM_{name}": value for name, value in (ours | self.more).items()}
-        return os.environ | {"PYTHONPATH": str(postoffice.ROOT)} | named
+        return os.environ | {"PYTHONPATH": str(folder)} | named
 
     async def is_ready(self) -> bool:
         """Ask the API whether it can work."""
-        with contextlib.suppress(httpx.TransportError):
-            return (await self.client.get("/health/ready")).status_code == 200
-        return False
+        return await is_ready(self.client)
 
     async def kill(self, name: str) -> None:
         """End it by SIGKILL, in the middle of whatever it does."""
@@ -130,7 +143,7 @@ class Site:
 @contextlib.asynccontextmanager
 async def opened(data_dir: Path, **more: str) -> AsyncIterator[Site]:
     """Have everything running until the block ends; `more` are settings of the processes."""
-    port = _free_port()
+    port = free_port()
     told = settings.Settings(data_dir=data_dir, clock="manual", base_url=f"http://127.0.0.1:{port}")
     async with (
         worlds.opened(told) as world,
@@ -159,7 +172,20 @@ def thawed(site: Site) -> Iterator[None]:
         site.signal_database(signal.SIGCONT)
 
 
-def _free_port() -> int:
+async def is_ready(client: httpx.AsyncClient) -> bool:
+    """Ask an API whether it can work."""
+    with contextlib.suppress(httpx.TransportError):
+        return (await client.get("/health/ready")).status_code == 200
+    return False
+
+
+def command(*arguments: str) -> list[str]:
+    """Give what starts the program of the working directory."""
+    return [sys.executable, "-c", "from api.cli import main; main()", *arguments]
+
+
+def free_port() -> int:
+    """Give a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
