@@ -1,4 +1,7 @@
+import re
+
 import sqlalchemy as sa
+from alembic.script import ScriptDirectory
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -74,3 +77,9 @@ async def test_migrating_twice_changes_nothing(server_url: URL) -> None:
         await migrate.upgrade(engine)
 
         assert await migrate.present(engine) == migrate.head()
+
+
+def test_a_version_bears_a_date_no_earlier_than_the_one_before_it() -> None:
+    found = [script.revision for script in ScriptDirectory.from_config(migrate.config()).walk_revisions()][::-1]
+    assert [name for name in found if not re.fullmatch(r"\d{4}_\d\d_\d\d_[a-z0-9_]{1,21}", name)] == []
+    assert [name[:10] for name in found] == sorted(name[:10] for name in found)
