@@ -9,6 +9,7 @@ import flow
 import world as simulated
 from flow import Scene
 from integrations.world import World
+from service import actor, privacy
 
 DECLINED, CALLED_OFF, WITHDRAWN, ANSWERED = "she is my sister", "my ward is full", "seen by a colleague", "it helped"
 READERS = ("clinician", "coordinator")
@@ -94,3 +95,12 @@ async def test_a_note_that_was_erased_is_no_longer_read(scene: Scene) -> None:
     await scene.rows("UPDATE offer SET note = NULL RETURNING 1")
     assert (await scene.get("clinician", path))["note"] is None
     assert await read_by(scene) == []
+
+
+async def test_who_wrote_a_note_can_be_given_who_has_read_it(scene: Scene) -> None:
+    path, _ = await declined(scene)
+    await scene.get("clinician", path)
+    async with scene.world.database.work(actor.TIMER) as w:
+        found = await privacy.dossier(w, scene.people["rival"].email)
+    readings = [(scene.name(row["person_id"]), row["subject"]) for row in found["who_read_their_texts"]]
+    assert readings == [("clinician", "offer")]
