@@ -36,6 +36,12 @@ def pytest_configure(config: pytest.Config) -> None:
     tracing.quicken()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest: what is long and comes last is waited for by all others."""
+    items.sort(key=lambda item: max((mark.args[0] for mark in item.iter_markers("load") if mark.args), default=0) * -1)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_kept_is_old() -> Iterator[None]:
     """Every ranking of every test compares the mentors it kept with what their rows say."""

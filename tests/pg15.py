@@ -28,7 +28,8 @@ def running(version: int = 15) -> Iterator[postgres.Server]:
     try:
         cluster = folder / "data"
         postgres.initialise(installation, cluster, locale=("--locale=C.UTF-8",))
-        options = ["-c", "max_connections=200", "-c", "fsync=off", "-c", "timezone=UTC"]
+        unsafe = ["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]
+        options = ["-c", "max_connections=200", "-c", "timezone=UTC", *unsafe]
         postgres.start(installation, cluster, folder, options)
         try:
             yield postgres.Server(folder)

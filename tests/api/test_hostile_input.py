@@ -187,7 +187,7 @@ ROLES = ["clinician", "coordinator", "mentor", "admin"] if IS_DRILL else [None]
 
 
 @pytest.mark.slow
-@pytest.mark.load
+@pytest.mark.load(40)
 @pytest.mark.parametrize("role", ROLES)
 async def test_no_route_answers_hostile_input_with_5xx(
     application: FastAPI, world: World, client: httpx.AsyncClient, test_clock: simulated.TestClock, role: str | None

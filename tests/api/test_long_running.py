@@ -20,7 +20,7 @@ from integrations import postgres, settings, webhooks, world
 from service import actor, clock
 
 PROGRAM = [sys.executable, "-c", "from api.cli import main; main()"]
-pytestmark = [pytest.mark.slow, pytest.mark.load]  # processes traced for coverage start in twice the time
+pytestmark = [pytest.mark.slow, pytest.mark.load(50), pytest.mark.xdist_group("running")]
 
 
 @pytest.fixture(scope="module")

@@ -94,7 +94,7 @@ def zip_path(template: str, path: str) -> Iterator[tuple[str, str]]:
 
 @pytest.mark.races
 @pytest.mark.slow
-@pytest.mark.load
+@pytest.mark.load(30)
 @pytest.mark.parametrize("role", ROLES)
 async def test_every_operation_does_as_it_is_described(
     application: FastAPI, world: World, client: httpx.AsyncClient, test_clock: simulated.TestClock, role: str

@@ -104,7 +104,8 @@ async def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.load
+@pytest.mark.load(80)
+@pytest.mark.xdist_group("image")  # which is made once
 async def test_a_command_that_the_image_does_not_know_fails_and_is_named(image: Any) -> None:  # noqa: ANN401 - as above
     code, printed = await ended(run(image, "nonsense"))
 
@@ -113,7 +114,8 @@ async def test_a_command_that_the_image_does_not_know_fails_and_is_named(image: 
 
 
 @pytest.mark.slow
-@pytest.mark.load
+@pytest.mark.load(80)
+@pytest.mark.xdist_group("image")  # which is made once
 async def test_its_steps_make_something_that_migrates_serves_and_works(
     image: Any,  # noqa: ANN401 - as above
     server_url: URL,

@@ -26,9 +26,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "aiosmtpd", "-n", "-l", f"127.0.0.1:{port}"]
     with subprocess.Popen([*command, "-c", "aiosmtpd.handlers.Mailbox", str(folder)]) as process:
-        for _ in range(200):
+        for _ in range(2_400):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
+            assert process.poll() is None
             time.sleep(0.05)
         yield f"smtp://127.0.0.1:{port}", folder
         process.terminate()
@@ -262,7 +263,7 @@ async def test_a_connection_without_work_is_closed(monkeypatch: pytest.MonkeyPat
     lines = Lines(Handler())
     async with serving(lines) as url, contextlib.aclosing(mail.SmtpOutbox(url)) as outbox:
         await outbox.send(letterbox.written(), letterbox.CLINICIAN)
-        await postoffice.until(lines.are_closed, 10)
+        await postoffice.until(lines.are_closed)
     assert len(lines.opened) == 1
 
 

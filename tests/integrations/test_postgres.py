@@ -266,6 +266,6 @@ async def test_the_address_is_good_for_asyncpg_too(server: postgres.Server) -> N
         host=str(server.socket_folder), user=postgres.SUPERUSER, database=postgres.DATABASE
     )
     try:
-        assert await asyncio.wait_for(connection.fetchval("SELECT 1"), 10) == 1
+        assert await asyncio.wait_for(connection.fetchval("SELECT 1"), 60) == 1
     finally:
         await connection.close()

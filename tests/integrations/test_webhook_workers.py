@@ -15,7 +15,7 @@ import receiver
 from integrations import worker
 from service import actor, clock
 
-pytestmark = [pytest.mark.races, pytest.mark.slow, pytest.mark.load]
+pytestmark = [pytest.mark.races, pytest.mark.slow, pytest.mark.load(15)]
 
 IS_LONG = os.environ.get("DRILLS") == "1"
 EVENTS = 5_000 if IS_LONG else 300

@@ -109,7 +109,7 @@ async def test_every_mail_of_a_booking_reaches_a_mail_server_once_although_two_w
 
 
 @pytest.mark.slow
-@pytest.mark.load
+@pytest.mark.load(25)
 async def test_a_worker_killed_again_and_again_loses_nothing_and_repeats_nothing_under_another_name(
     scene: flow.Scene,
 ) -> None:
@@ -253,7 +253,7 @@ async def test_poison_payloads_are_refused_and_do_not_stop_the_others(scene: flo
             id=delivery,
         )
     async with working(scene.world):
-        await postoffice.until(lambda: settled(scene), 60)
+        await postoffice.until(lambda: settled(scene))
     delivered = {str(row.id) for row in await scene.rows("SELECT id FROM delivery WHERE state = 'delivered'")}
     assert delivered >= set(ids) - set(poisoned)
     assert len(delivered) < len(ids)
@@ -379,5 +379,5 @@ async def test_a_worker_whose_connections_are_cut_goes_on_with_new_ones(
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
         await receipts(scene, 3)
-        await postoffice.until(lambda: settled(scene), 30)
+        await postoffice.until(lambda: settled(scene))
     assert await states(scene) == {"delivered": 4}

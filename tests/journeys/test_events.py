@@ -119,6 +119,7 @@ STORIES: dict[flow.Step, set[str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.load
 @pytest.mark.parametrize("story", STORIES)
 async def test_wh_05_wh_06_what_is_told_is_as_its_served_schema_has_it_with_a_state_and_a_link_that_answers(
     scene: Scene, story: flow.Step

@@ -24,7 +24,7 @@ from integrations.settings import Settings
 from service import clock
 from service.rules import lifecycle
 
-pytestmark = [pytest.mark.slow, pytest.mark.load]
+pytestmark = [pytest.mark.slow, pytest.mark.load(15)]
 
 MENTORS = st.sampled_from(("mentor", "rival"))
 THURSDAY = datetime(2026, 11, 19, 10, tzinfo=UTC)

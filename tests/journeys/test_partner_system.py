@@ -224,6 +224,7 @@ def test_the_table_of_scopes_names_calls_that_exist_and_the_description_says_the
     assert {scope for scope in told.values() if scope} | {"consultations:write"} == set(actor.SCOPES)
 
 
+@pytest.mark.load
 async def test_each_call_is_opened_by_its_scope_and_by_no_other(
     application: FastAPI, scene: Scene, system: System
 ) -> None:

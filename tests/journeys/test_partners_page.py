@@ -47,7 +47,7 @@ async def running(language: str, port: int) -> AsyncIterator["subprocess.Popen[s
     """Have the page's receiver run, and listen."""
     process = _started(language, port)
     try:
-        await postoffice.until(lambda: _listens(port), 30)
+        await postoffice.until(lambda: _listens(port))
         yield process
     finally:
         process.kill()
@@ -174,7 +174,7 @@ def mentors(said: str) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.load
+@pytest.mark.load(60)
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("bash")), reason="no curl or no bash on this machine")
 def test_the_lines_on_the_page_get_a_token_by_secret_and_by_private_key_and_use_it(tmp_path: Path) -> None:
     for name, text in saved("With a private key").items():

@@ -74,6 +74,7 @@ async def far_away(world: World, clock: TestClock, client: httpx.AsyncClient, zo
     return scene
 
 
+@pytest.mark.load
 @pytest.mark.parametrize(("zone", "instant", "ahead_by"), ahead(), ids=lambda value: str(value).replace(" ", "T"))
 async def test_a_mentor_is_shown_booked_and_invited_at_the_right_instant(
     world: World, test_clock: TestClock, client: httpx.AsyncClient, zone: str, instant: datetime, ahead_by: timedelta

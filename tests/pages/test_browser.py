@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.races,
     pytest.mark.slow,
-    pytest.mark.load,
+    pytest.mark.load(10),
     pytest.mark.skipif(CHROMIUM is None, reason="LEFT OUT: no Chromium is installed (make setup-browser)"),
 ]
 

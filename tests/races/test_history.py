@@ -14,7 +14,7 @@ import crowd
 import flow
 from service import actor
 
-pytestmark = [pytest.mark.races, pytest.mark.slow, pytest.mark.load]
+pytestmark = [pytest.mark.races, pytest.mark.slow, pytest.mark.load(35)]
 
 OPERATIONS = 10_000 if os.environ.get("DRILLS") == "1" else 960
 CLIENTS = 16

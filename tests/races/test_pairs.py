@@ -19,7 +19,7 @@ from integrations.world import World
 from service import actor, routes, sweep
 from service.work import Work
 
-pytestmark = [pytest.mark.races, pytest.mark.slow, pytest.mark.load]
+pytestmark = [pytest.mark.races, pytest.mark.slow, pytest.mark.load(5)]
 
 LEADS = (-0.2, -0.02, -0.005, 0.0, 0.005, 0.02, 0.2)
 """How many seconds the first call starts before the second; the outermost decide who wins."""

@@ -15,7 +15,7 @@ import crowd
 import flow
 from integrations.world import World
 
-pytestmark = [pytest.mark.races, pytest.mark.slow, pytest.mark.load]
+pytestmark = [pytest.mark.races, pytest.mark.slow, pytest.mark.load(25)]
 
 CLIENTS = 64
 WAVES = 20

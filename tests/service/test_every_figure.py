@@ -17,7 +17,7 @@ from service import actor, pieces, reports
 from service.rules import figures
 from world import MONDAY, TestClock
 
-pytestmark = [pytest.mark.races, pytest.mark.load]
+pytestmark = [pytest.mark.races, pytest.mark.load(10)]
 SMALL = generator.Size(memoranda=40, institutions=120, people=300, sessions=1_500, activities=120, days=400)
 PERIODS = [
     (date(2024, 1, 1), date(2026, 11, 17), "Europe/Kyiv"),
