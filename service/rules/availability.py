@@ -23,6 +23,7 @@ from service.rules.intervals import Interval
 TZDATA_VERSION: Final[str] = tzdata.IANA_VERSION
 MINUTES_A_DAY: Final = 1440
 _DAY = timedelta(days=1)
+_NOON = 12
 _DAY_CELLS = cells.A_WEEK // 7
 _WEEKS_KEPT = 128
 _CELL = timedelta(minutes=cells.CELL_MINUTES)
@@ -118,6 +119,13 @@ def local_date(instant: datetime, zone: str) -> date:
 def day_start(day: date, zone: str) -> datetime:
     """Give the instant at which the date begins in the zone."""
     return to_instant(datetime.combine(day, time.min), zone, strict=False)
+
+
+@lru_cache(maxsize=256)
+def half_days(zone: str, first: date, days: int) -> tuple[datetime, ...]:
+    """Give the instants of every midnight and noon of so many dates in the zone, and the midnight after them."""
+    walls = [datetime.combine(first, time(hour)) + day * _DAY for day in range(days) for hour in (0, _NOON)]
+    return (*(to_instant(wall, zone, strict=False) for wall in walls), day_start(first + days * _DAY, zone))
 
 
 @lru_cache(maxsize=4096)

@@ -4,9 +4,10 @@ Only proposes: what is read here may be stale, and the database decides. Every t
 """
 
 import hashlib
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from operator import mul
 from typing import NamedTuple, TypeVar
 
@@ -261,17 +262,10 @@ def _best(half: list[datetime], one_zone: str, other_zone: str) -> datetime:
 
 def _half_days(search: _Search) -> list[int]:
     """Give the half-days of the requester as bits: every mentor's proposals are picked by the same ones."""
-    frame, zone = search.frame, search.asked.zone
-    day = availability.local_date(search.now, zone)
-    halves = []
-    since = availability.day_start(day, zone)
-    while since <= search.asked.answer_due_at:
-        noon = availability.to_instant(datetime.combine(day, time(_NOON)), zone, strict=False)
-        day += timedelta(days=1)
-        tomorrow = availability.day_start(day, zone)
-        halves += [frame.starting(since, noon), frame.starting(noon, tomorrow)]
-        since = tomorrow
-    return halves
+    zone, due = search.asked.zone, search.asked.answer_due_at
+    today, last = availability.local_date(search.now, zone), availability.local_date(due, zone)
+    edges = availability.half_days(zone, today, (last - today).days + 1)
+    return [search.frame.starting(since, until) for since, until in itertools.pairwise(edges)]
 
 
 def rank(asked: Case, mentors: Sequence[Mentor], now: datetime, book: Rulebook, *, limit: int = 10) -> Ranking:
