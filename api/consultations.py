@@ -1,5 +1,8 @@
 """Consultations: filed, consented, assigned, withdrawn; whom to ask; written advice."""
 
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import orjson
@@ -311,14 +314,16 @@ def _candidate(found: matching.Candidate, requester_zone: str) -> dict[str, obje
         "terms": found.terms,
         "memorandum": found.link.memorandum_id,
         "route": found.link.route,
-        "slots": [
-            {
-                "starts_at": events.instant(start),
-                "requester_local": shapes.wall(availability.to_wall(start, requester_zone)),
-                "mentor_local": shapes.wall(availability.to_wall(start, found.mentor.zone)),
-            }
-            for start in found.starts
-        ],
+        "slots": [_slot(start, requester_zone, found.mentor.zone) for start in found.starts],
+    }
+
+
+@lru_cache(maxsize=1024)  # the mentors of one ranking are proposed for much the same times
+def _slot(start: datetime, requester_zone: str, mentor_zone: str) -> Mapping[str, str]:
+    return {
+        "starts_at": events.instant(start),
+        "requester_local": shapes.wall(availability.to_wall(start, requester_zone)),
+        "mentor_local": shapes.wall(availability.to_wall(start, mentor_zone)),
     }
 
 
