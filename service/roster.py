@@ -88,10 +88,11 @@ WITH given AS MATERIALIZED (
          CAST(:now AS timestamptz) AS now
 )
 SELECT (SELECT bit_xor(value) FROM ranking_mark WHERE subject_id = :registry) AS registry,
-       places, marks, sessions_90d, met, by_clinician, by_case
+       places, marks, own_marks, sessions_90d, met, by_clinician, by_case
 FROM given g
 CROSS JOIN LATERAL (
-  SELECT array_agg(p.institution_id) AS places, array_agg(p.mark) AS marks, array_agg(used.sessions) AS sessions_90d
+  SELECT array_agg(p.institution_id) AS places, array_agg(p.mark) AS marks, array_agg(own.mark) AS own_marks,
+         array_agg(used.sessions) AS sessions_90d
   FROM (
     SELECT mp.institution_id, CASE WHEN count(*) = count(k.value) THEN bit_xor(k.value) END AS mark
     FROM mentor_profile mp LEFT JOIN ranking_mark k ON k.subject_id = mp.person_id
@@ -101,6 +102,7 @@ CROSS JOIN LATERAL (
     SELECT count(*) AS sessions FROM session s
     WHERE s.partner_institution_id = p.institution_id AND started_at > g.now - interval '90 days' AND NOT is_corrected
   ) AS used
+  CROSS JOIN LATERAL (SELECT bit_xor(value) AS mark FROM ranking_mark k WHERE k.subject_id = p.institution_id) AS own
 ) AS reached
 CROSS JOIN LATERAL (
   SELECT array_agg(mentor_id) AS met, array_agg(clinician) AS by_clinician, array_agg(same_case) AS by_case FROM (
@@ -179,14 +181,15 @@ class Look(NamedTuple):
     """How the registry and the institutions' mentors stand at this moment, and what they have to do with who asks."""
 
     registry: int | None  # its mark
-    places: Mapping[UUID, tuple[int | None, int]]  # by institution: the mark of all its mentors; sessions of 90 days
+    places: Mapping[UUID, tuple[int | None, int | None, int]]  # the mentors' mark, its own, sessions of 90 days
     met: Mapping[UUID, str]  # continuity by mentor
 
 
 class _Place(NamedTuple):
     """All mentors of an institution, in the order of their ids."""
 
-    mark: int | None
+    mark: int | None  # of its mentors
+    own_mark: int | None
     read_at: datetime
     mentors: tuple[Facts, ...]
 
@@ -212,11 +215,11 @@ async def facts(w: Work, people: Collection[UUID], *, but_appointment: UUID | No
 
 def look(row: Any) -> Look:  # noqa: ANN401 - a row of `LOOK`, and of what stands beside it
     """Read what `LOOK` gave."""
-    places = zip(row.places or (), zip(row.marks or (), row.sessions_90d or (), strict=True), strict=True)
+    stands = zip(row.marks or (), row.own_marks or (), row.sessions_90d or (), strict=True)
     met = zip(row.met or (), row.by_clinician or (), row.by_case or (), strict=True)
     return Look(
         row.registry,
-        dict(places),
+        dict(zip(row.places or (), stands, strict=True)),
         {person: "case" if by_case else "clinician" if by_one else "hospital" for person, by_one, by_case in met},
     )
 
@@ -225,32 +228,43 @@ async def of_institutions(w: Work, seen: Look) -> list[tuple[Facts, Met]]:
     """Give all mentors of the institutions, and what they have to do with who asks."""
     held = {
         place: kept
-        for place, (mark, _) in seen.places.items()
-        if (kept := _kept.get(place)) and mark is not None and kept.mark == mark and kept.read_at <= w.now
+        for place, (mark, own_mark, _) in seen.places.items()
+        if (kept := _kept.get(place))
+        and mark is not None
+        and (kept.mark, kept.own_mark) == (mark, own_mark)
+        and kept.read_at <= w.now
     }
-    if len(held) < len(seen.places):
-        held |= await _reread(w, seen.places.keys() - held.keys())
+    anew = await _reread(w, seen, seen.places.keys() - held.keys()) if len(held) < len(seen.places) else {}
+    arrived = {one.standing[0] for place in anew.values() for one in place.mentors}  # some from elsewhere, just now
     found = []
-    for place, (_, used) in sorted(seen.places.items()):
+    for place, (_, _, used) in sorted(seen.places.items()):
         of_strangers = Met(None, used)
-        for one in held[place].mentors:
+        for one in (anew.get(place) or held[place]).mentors:
+            if arrived and place in held and one.standing[0] in arrived:
+                continue
             continuity = seen.met.get(one.standing[0])
             found.append((one, Met(continuity, used) if continuity else of_strangers))
     return found
 
 
-async def _reread(w: Work, institutions: Collection[UUID]) -> dict[UUID, _Place]:
+async def _reread(w: Work, seen: Look, institutions: Collection[UUID]) -> dict[UUID, _Place]:
     """Load those mentors of the institutions whose own mark is another than the one they are kept under."""
     marks = (await w.sql(_MARKS, {"institutions": list(institutions)})).all()
-    known = {one.standing[0]: one for place in institutions if place in _kept for one in _kept[place].mentors}
+    own_marks = {place: seen.places[place][1] for place in institutions}
+    known = {
+        one.standing[0]: one
+        for place, own_mark in own_marks.items()
+        if (kept := _kept.get(place)) and kept.own_mark == own_mark
+        for one in kept.mentors
+    }
     still = {row.person_id: one for row in marks if (one := known.get(row.person_id)) and _holds(one, row.mark, w.now)}
     missing = [row.person_id for row in marks if row.person_id not in still]
     still |= await facts(w, missing) if missing else {}
     found = {}
-    for place in institutions:
+    for place, own_mark in own_marks.items():
         # By their own ids: whose profile has just been taken away is not among them.
         mentors = [still[row.person_id] for row in marks if row.institution_id == place and row.person_id in still]
-        found[place] = _place(mentors, w.now)
+        found[place] = _place(mentors, own_mark, w.now)
     _keep(found)
     return found
 
@@ -259,11 +273,11 @@ def _holds(kept: Facts, mark: int | None, now: datetime) -> bool:
     return mark is not None and kept.mark == mark and kept.read_at <= now
 
 
-def _place(mentors: Sequence[Facts], now: datetime) -> _Place:
+def _place(mentors: Sequence[Facts], own_mark: int | None, now: datetime) -> _Place:
     """Put the mentors together under the mark that their own come to."""
     marks = [one.mark for one in mentors]
     together = None if None in marks else reduce(xor, marks, 0)
-    return _Place(together, max((one.read_at for one in mentors), default=now), tuple(mentors))
+    return _Place(together, own_mark, max((one.read_at for one in mentors), default=now), tuple(mentors))
 
 
 def _keep(loaded: Mapping[UUID, _Place]) -> None:

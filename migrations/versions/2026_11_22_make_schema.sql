@@ -1136,7 +1136,7 @@ CREATE TRIGGER tg_availability_exception_ranking_delete AFTER DELETE ON availabi
 
 CREATE FUNCTION mark_ranking_by_person_language() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed JOIN mentor_profile USING (person_id)) AS concerned (id);
+    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed) AS concerned (id);
     RETURN NULL;
 END
 $$;
@@ -1149,7 +1149,7 @@ CREATE TRIGGER tg_person_language_ranking_delete AFTER DELETE ON person_language
 
 CREATE FUNCTION mark_ranking_by_seat() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed JOIN mentor_profile USING (person_id)) AS concerned (id);
+    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed) AS concerned (id);
     RETURN NULL;
 END
 $$;
@@ -1175,7 +1175,7 @@ CREATE TRIGGER tg_offer_ranking_delete AFTER DELETE ON offer REFERENCING OLD TAB
 
 CREATE FUNCTION mark_ranking_by_participant() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed JOIN mentor_profile USING (person_id)) AS concerned (id);
+    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed) AS concerned (id);
     RETURN NULL;
 END
 $$;
@@ -1197,7 +1197,7 @@ CREATE TRIGGER tg_appointment_ranking_update AFTER UPDATE ON appointment REFEREN
 
 CREATE FUNCTION mark_ranking_by_person() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed JOIN mentor_profile ON person_id = changed.id) AS concerned (id);
+    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT id FROM changed) AS concerned (id);
     RETURN NULL;
 END
 $$;
@@ -1206,7 +1206,7 @@ CREATE TRIGGER tg_person_ranking_update AFTER UPDATE ON person REFERENCING NEW T
 
 CREATE FUNCTION mark_ranking_by_institution() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT person_id FROM changed JOIN mentor_profile ON institution_id = changed.id) AS concerned (id);
+    INSERT INTO ranking_mark (subject_id) SELECT DISTINCT id FROM (SELECT id FROM changed) AS concerned (id);
     RETURN NULL;
 END
 $$;

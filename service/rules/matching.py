@@ -128,7 +128,7 @@ def _worked(search: _Search, hours: Hours, quiet: tuple[int, int] | None, zone: 
 
 def _allowed(search: _Search, mentor: Mentor) -> int:
     """Set the starts at which no rule that depends on the time refuses, busy times left aside."""
-    if mentor.verified_until is None:
+    if mentor.verified_until is None or mentor.sessions_cap == 0:
         return 0
     bits = _agreed(search, mentor.links)
     if mentor.verified_until <= search.asked.answer_due_at:

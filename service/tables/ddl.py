@@ -69,24 +69,24 @@ def _marking(table: str) -> tuple[str, ...]:
     return function, trigger
 
 
-_OF_A_MENTOR = "SELECT person_id FROM changed JOIN mentor_profile USING (person_id)"
+_OF_A_PERSON = "SELECT person_id FROM changed"  # a mentor or not: who becomes one at this moment is not seen yet
 _OF_THE_REGISTRY = "SELECT CAST('00000000-0000-0000-0000-000000000000' AS uuid) FROM changed"
 _ALWAYS = ("INSERT", "UPDATE", "DELETE")
 _CONCERNED: dict[str, tuple[str, tuple[str, ...]]] = {
-    "mentor_profile": ("SELECT person_id FROM changed", _ALWAYS),
-    "mentor_specialty": ("SELECT person_id FROM changed", _ALWAYS),
-    "weekly_hours": ("SELECT person_id FROM changed", _ALWAYS),
-    "availability_exception": ("SELECT person_id FROM changed", _ALWAYS),
-    "person_language": (_OF_A_MENTOR, _ALWAYS),
-    "seat": (_OF_A_MENTOR, _ALWAYS),
+    "mentor_profile": (_OF_A_PERSON, _ALWAYS),
+    "mentor_specialty": (_OF_A_PERSON, _ALWAYS),
+    "weekly_hours": (_OF_A_PERSON, _ALWAYS),
+    "availability_exception": (_OF_A_PERSON, _ALWAYS),
+    "person_language": (_OF_A_PERSON, _ALWAYS),
+    "seat": (_OF_A_PERSON, _ALWAYS),
     "offer": ("SELECT mentor_id FROM changed", _ALWAYS),
-    "participant": (_OF_A_MENTOR, _ALWAYS),
+    "participant": (_OF_A_PERSON, _ALWAYS),
     "appointment": (
         "SELECT t.person_id FROM changed JOIN participant t ON t.appointment_id = changed.id AND t.role = 'mentor'",
         ("UPDATE",),
     ),
-    "person": ("SELECT person_id FROM changed JOIN mentor_profile ON person_id = changed.id", ("UPDATE",)),
-    "institution": ("SELECT person_id FROM changed JOIN mentor_profile ON institution_id = changed.id", ("UPDATE",)),
+    "person": ("SELECT id FROM changed", ("UPDATE",)),
+    "institution": ("SELECT id FROM changed", ("UPDATE",)),
     "programme": (_OF_THE_REGISTRY, _ALWAYS),
     "specialty": (_OF_THE_REGISTRY, _ALWAYS),
     "specialty_parent": (_OF_THE_REGISTRY, _ALWAYS),
@@ -95,7 +95,8 @@ _CONCERNED: dict[str, tuple[str, tuple[str, ...]]] = {
     "memorandum_party": (_OF_THE_REGISTRY, _ALWAYS),
     "memorandum_area": (_OF_THE_REGISTRY, _ALWAYS),
 }
-"""Whom a statement concerns that wrote the rows `changed`: mentors (`roster`), or the registry (`candidates`)."""
+"""Whom a statement concerns that wrote the rows `changed`: mentors and their institutions (`roster`), or the registry
+as a whole (`candidates`)."""
 
 
 def _concerning(table: str) -> list[str]:

@@ -161,9 +161,10 @@ class AvailabilityException(SQLModel, table=True):
 
 
 class RankingMark(SQLModel, table=True):
-    """Something that a ranking reads of a mentor, or of the registry (the nil UUID), has changed; written by triggers.
+    """Something that a ranking reads has changed, of a mentor, of their institution or of the registry (the nil UUID).
 
-    What all marks of a subject come to is the exclusive or of their values: it says which changes a reader sees.
+    Written by triggers, for people who are no mentors as well. What all marks of a subject come to is the exclusive or
+    of their values: it says which changes a reader sees.
     """
 
     __tablename__ = "ranking_mark"

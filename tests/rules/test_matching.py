@@ -93,7 +93,7 @@ mentors = st.builds(
     opt_ins=st.sampled_from([frozenset(), frozenset({"stat", "urgent"})]),
     quiet=st.sampled_from([(1320, 420), (720, 840), None]),
     verified_until=st.one_of(st.just(NOW + 9 * DAY), st.none(), instants),
-    sessions_cap=st.sampled_from([None, 2]),
+    sessions_cap=st.sampled_from([None, 0, 2]),
     sessions_by_week=st.sampled_from([{}, {(2026, 47): 2}, {(2026, 47): 1}]),
     links=st.lists(
         st.builds(
@@ -131,6 +131,13 @@ def test_a_mentor_is_ranked_exactly_when_there_is_something_to_propose(asked: Ca
         assert candidate.link.is_valid(candidate.earliest)
         assert list(candidate.terms) == list(TERMS)
         assert all(0 <= value <= 1 for value in candidate.terms.values())
+
+
+def test_a_mentor_who_wants_no_sessions_at_all_is_full() -> None:
+    ranking = rank(case(), mentor(sessions_cap=0))
+    assert ranking.candidates == ()
+    assert [reasons for _, reasons in ranking.excluded] == [(Refusal.MENTOR_FULL,)]
+    assert matching.propose(case(), mentor(sessions_cap=0), NOW, BOOK) == []
 
 
 def test_a_written_case_proposes_no_times() -> None:

@@ -1,5 +1,6 @@
 """Whatever is read of a mentor leaves a mark when it changes: what was kept is not used again (decision 0021)."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import reduce
@@ -162,6 +163,83 @@ async def test_nobody_is_missing_when_more_mentors_are_ranked_than_kept(
     monkeypatch.setattr(roster, "MOST_KEPT", 1)
     for _ in range(3):
         assert len(await scene.kept()) == 2
+
+
+@dataclass
+class Places:
+    """Two institutions that a case reaches, with a mentor each."""
+
+    world: World
+    case: tables.Consultation
+    one: UUID
+    other: UUID
+    mentor: UUID  # of the one
+
+    async def do(self, statement: str, **values: object) -> None:
+        async with self.world.database.work(actor.TIMER) as w:
+            await w.sql(sa.text(statement), values)
+
+    async def ranked(self) -> list[Mentor]:
+        async with self.world.database.work(actor.TIMER) as w:
+            return (await candidates._reachable(w, self.case))[2]
+
+
+@pytest.fixture
+async def places(world: World) -> Places:
+    async with world.database.work(actor.TIMER) as w:
+        asking, one, other = await build.institution(w), await build.partner(w), await build.partner(w)
+        for partner in (one, other):
+            await build.memorandum(w, asking, partner)
+            await build.mentor(w, partner)
+        mentor = await build.mentor(w, one)
+        case = await build.consultation(w, await build.clinician(w, asking), asking)
+    made = Places(world, case, one.id, other.id, mentor.id)
+    await made.ranked()
+    return made
+
+
+_MOVE = "UPDATE mentor_profile SET institution_id = :place WHERE person_id = :mentor"
+
+
+@pytest.mark.races
+async def test_a_mentor_who_moves_to_an_institution_while_it_changes_is_read_as_it_is_then(places: Places) -> None:
+    async with places.world.database.work(actor.TIMER) as w:
+        await w.sql(sa.text("UPDATE institution SET country = 'US' WHERE id = :place"), {"place": places.other})
+        await places.do(_MOVE, place=places.other, mentor=places.mentor)
+        await places.ranked()
+    assert {m.country for m in await places.ranked() if m.institution_id == places.other} == {"US"}
+
+
+@pytest.mark.races
+async def test_who_is_disabled_while_becoming_a_mentor_is_not_ranked(places: Places) -> None:
+    async with places.world.database.work(actor.TIMER) as w:
+        person = await build.clinician(w, await w.read(tables.Institution, places.other))
+    async with places.world.database.work(actor.TIMER) as w:
+        await w.sql(sa.text("UPDATE person SET state = 'disabled' WHERE id = :id"), {"id": person.id})
+        await places.do(
+            "INSERT INTO mentor_profile (person_id, institution_id, availability_zone, created_at)"
+            " VALUES (:id, :place, 'Europe/Paris', now())",
+            id=person.id,
+            place=places.other,
+        )
+        assert person.id in {m.person_id for m in await places.ranked()}
+    assert person.id not in {m.person_id for m in await places.ranked()}
+
+
+@pytest.mark.races
+async def test_a_mentor_who_moves_between_two_looks_is_ranked_once(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with places.world.database.work(actor.TIMER) as w:
+        await build.mentor(w, await w.read(tables.Institution, places.other))  # so that it is read again
+    read = roster._reread
+
+    async def after_the_move(w: Work, seen: roster.Look, institutions: Collection[UUID]) -> object:
+        await places.do(_MOVE, place=places.other, mentor=places.mentor)
+        return await read(w, seen, institutions)
+
+    monkeypatch.setattr(roster, "_reread", after_the_move)
+    assert [m.person_id for m in await places.ranked()].count(places.mentor) == 1
 
 
 async def test_many_marks_become_one_that_says_the_same(world: World) -> None:
