@@ -58,10 +58,10 @@ async def candidates(sites: dict[int, Site], rounds: int) -> list[Line]:
     answered, of_fifty, of_thousand, of_long, *of_sizes = await medians(
         rounds,
         lambda: median_of(middle, one, 150),
-        lambda: median_of(middle, fifty[10_000], 12),
-        lambda: median_of(largest, thousand, 4),
+        lambda: median_of(middle, fifty[10_000], 40),
+        lambda: median_of(largest, thousand, 10),
         lambda: median_of(middle, long, 6),
-        *[lambda s=size: median_of(sites[s], fifty[s], 12) for size in sorted(sites)],
+        *[lambda s=size: median_of(sites[s], fifty[s], 40) for size in sorted(sites)],
     )
     least, most = of_sizes[0], of_sizes[-1]
     smallest = min(sites)

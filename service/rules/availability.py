@@ -297,8 +297,7 @@ def daily_bits(zone: str, from_minute: int, until_minute: int, frame: Frame) -> 
 def open_bits(hours: Hours, frame: Frame) -> int:
     """Set the cells of weekly and extra hours, whether away or not."""
     bits = _pattern(hours.zone, hours.weekly).bits(frame)
-    extra = _dated(hours, "extra", frame) if hours.exceptions else ()
-    return bits | frame.inward(extra)
+    return bits | frame.inward(_dated(hours, "extra", frame)) if hours.exceptions else bits
 
 
 def away_bits(hours: Hours, frame: Frame) -> int:

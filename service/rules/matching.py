@@ -8,7 +8,8 @@ import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from operator import mul
+from functools import reduce
+from operator import and_, mul
 from typing import NamedTuple, TypeVar
 
 from service.rules import availability, case, cells, gate, intervals, score
@@ -70,7 +71,8 @@ class _Search:
     instants: dict[int, datetime] = field(default_factory=dict)  # by cell: most mentors' first starts are few
     occupied: dict[int, timedelta] = field(default_factory=dict)  # how long a session takes, by the buffer after it
     agreed: dict[int, tuple[Sequence[Link], int]] = field(default_factory=dict)  # starts within memoranda, by identity
-    civil: dict[str, Sequence[int]] = field(default_factory=dict)  # the stretches of `score.CIVIL`, by zone
+    civil: dict[str, Sequence[int]] = field(default_factory=dict)  # by the mentor's zone, see `_civil`
+    awake: dict[object, int] = field(default_factory=dict)  # without quiet hours, by zone and these
 
 
 def _search(asked: Case, now: datetime, book: Rulebook, overrides: Collection[str] = ()) -> _Search:
@@ -85,7 +87,7 @@ def _search(asked: Case, now: datetime, book: Rulebook, overrides: Collection[st
         at_hand = availability.daily_bits(asked.zone, *ATTENDS, frame)
     attendable = (
         cells.runs(at_hand, length)
-        & _clear(frame, asked.busy, length, cells.count(asked.minutes + asked.buffer_minutes))
+        & ~_blocked(frame, asked.busy, cells.count(asked.minutes + asked.buffer_minutes))
         & frame.grid(book.policy.slot_step_minutes)
         & frame.starting(now, asked.answer_due_at + timedelta(microseconds=1))
     )
@@ -94,9 +96,11 @@ def _search(asked: Case, now: datetime, book: Rulebook, overrides: Collection[st
     return _Search(asked, now, book, rules, Score(asked, now), pace, frame, length, attendable, weights)
 
 
-def _clear(frame: Frame, busy: Sequence[Interval], length: int, occupied: int) -> int:
-    beyond = frame.longer(occupied - length)
-    return cells.runs(beyond.full & ~beyond.outward(busy), occupied)
+def _blocked(frame: Frame, busy: Sequence[Interval], occupied: int) -> int:
+    """Set the starts from which so many cells would touch busy time."""
+    return frame.between_all(
+        [(cells.floor(since) - occupied + 1, cells.ceil(until)) for since, until in busy if since < until]
+    )
 
 
 def _common(search: _Search, mentor: Mentor) -> int:
@@ -122,7 +126,10 @@ def _noticed(search: _Search, mentor: Mentor, bits: int) -> int:
 def _worked(search: _Search, hours: Hours, quiet: tuple[int, int] | None, zone: str) -> int:
     bits = availability.open_bits(hours, search.frame)
     if quiet is not None:
-        bits &= ~availability.daily_bits(zone, *quiet, search.frame)
+        awake = search.awake.get((zone, quiet))
+        if awake is None:
+            awake = search.awake[zone, quiet] = ~availability.daily_bits(zone, *quiet, search.frame)
+        bits &= awake
     return cells.runs(bits, search.length) & search.attendable
 
 
@@ -196,8 +203,7 @@ def _occupied(search: _Search, buffer_minutes: int) -> timedelta:
 
 def _bookable(search: _Search, mentor: Mentor) -> int:
     occupied = cells.count(search.asked.minutes + mentor.buffer_minutes)
-    clear = _clear(search.frame, mentor.busy, search.length, occupied)
-    return _common(search, mentor) & _allowed(search, mentor) & clear
+    return _common(search, mentor) & _allowed(search, mentor) & ~_blocked(search.frame, mentor.busy, occupied)
 
 
 def propose(
@@ -377,14 +383,17 @@ def _proposed(search: _Search, candidate: Candidate, halves: Sequence[int]) -> C
 
 def _most_civil(search: _Search, starts: int, mentor_zone: str) -> datetime:
     """Give what `_best` gives, for bits."""
-    of_requester, of_mentor = _civil(search, search.asked.zone), _civil(search, mentor_zone)
-    civil = (starts & one & other for one, other in zip(of_requester, of_mentor, strict=True))
+    civil = (starts & hours for hours in _civil(search, mentor_zone))
     return search.frame.begins(next(filter(None, civil), starts))
 
 
-def _civil(search: _Search, zone: str) -> Sequence[int]:
-    if zone not in search.civil:
-        search.civil[zone] = [
-            availability.daily_bits(zone, since * 60, until * 60, search.frame) for _, since, until in score.CIVIL
+def _civil(search: _Search, mentor_zone: str) -> Sequence[int]:
+    """Set the hours that are as civil as each stretch of `score.CIVIL` says, by both clocks."""
+    found = search.civil.get(mentor_zone)
+    if found is None:
+        zones, frame = (search.asked.zone, mentor_zone), search.frame
+        found = search.civil[mentor_zone] = [
+            reduce(and_, [availability.daily_bits(zone, since * 60, until * 60, frame) for zone in zones])
+            for _, since, until in score.CIVIL
         ]
-    return search.civil[zone]
+    return found
