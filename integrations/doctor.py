@@ -83,11 +83,11 @@ async def database(world: World) -> AsyncIterator[Finding]:
         is_prompt, detail = waits <= health.LATE_SECONDS, f"the oldest due one waits for {waits:.0f} s"
         yield Finding("deliveries", is_well=is_prompt, detail=detail, mend="Run `pobratym worker`.")
         async with world.database.work(actor.TIMER) as w:
-            silent = await deliveries.unreachable_programmes(w)
+            silent = await deliveries.unreachable(w)
         if silent:
-            detail = f"no admin of {', '.join(silent)} has an address that takes mail"
-            mend = "Correct an address (`PATCH /v1/people/{id}`), or name another admin."
-            yield Finding("admins", is_well=False, detail=detail, mend=mend)
+            detail = f"no admin or coordinator of {', '.join(silent)} has an address that takes mail"
+            mend = "Correct an address (`PATCH /v1/people/{id}`), or name somebody else."
+            yield Finding("addresses", is_well=False, detail=detail, mend=mend)
 
 
 async def _keys(world: World) -> Finding:

@@ -342,7 +342,11 @@ async def replace_clinician(
     await occupy(w, appointment, [staying.person_id, colleague.id], held_until=appointment.held_until)
     w.touch(appointment)
     await notices.taken_out(w, consultation, appointment, leaving, None)
-    await notices.invited(w, "held" if is_held else "booked", consultation, appointment)
+    if is_held:
+        await notices.invited(w, "held", consultation, appointment)
+    else:
+        await notices.invited(w, "booked", consultation, appointment, to="clinician")
+        await notices.invited(w, "clinician_replaced", consultation, appointment, to="mentor")
 
 
 async def end_offer(w: Work, offer_id: UUID | None) -> None:

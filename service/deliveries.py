@@ -225,16 +225,21 @@ async def _tell_bounced(w: Work, person_id: UUID, claimed: Claim) -> None:
         await mail(w, template=BOUNCED, person=keeper, values={"person_id": str(person_id)})
 
 
-async def unreachable_programmes(w: Work) -> list[str]:
-    """Name the programmes that have admins, of whom none has an address that takes mail: nobody was told of that."""
+async def unreachable(w: Work) -> list[str]:
+    """Name the programmes whose admins, and the institutions whose coordinators, all have addresses that take no mail.
+
+    Nobody there was told of that.
+    """
     return list((await w.sql(_UNREACHABLE)).scalars())
 
 
 _UNREACHABLE = sa.text("""
-SELECT programme.code FROM programme
-JOIN role_grant ON role_grant.programme_id = programme.id AND role_grant.role = 'programme_admin'
+SELECT coalesce(programme.code, institution.code, institution.name) AS name FROM role_grant
 JOIN person ON person.id = role_grant.person_id AND person.state = 'active'
-GROUP BY programme.code HAVING bool_and(person.mail_refused_at IS NOT NULL) ORDER BY programme.code
+LEFT JOIN programme ON programme.id = role_grant.programme_id
+LEFT JOIN institution ON institution.id = role_grant.institution_id
+WHERE role_grant.role IN ('programme_admin', 'coordinator')
+GROUP BY programme.id, institution.id HAVING bool_and(person.mail_refused_at IS NOT NULL) ORDER BY name
 """)
 
 

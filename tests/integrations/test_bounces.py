@@ -110,19 +110,22 @@ async def test_the_other_admins_of_the_programme_are_told_of_one_of_theirs(scene
         await postoffice.deliver_all(scene)
     assert await bounced(scene) == ["second"]
     async with scene.world.database.work(actor.TIMER) as w:
-        assert await deliveries.unreachable_programmes(w) == []
+        assert await deliveries.unreachable(w) == []
 
 
-async def test_a_programme_without_an_admin_who_takes_mail_is_named_to_the_operator(scene: flow.Scene) -> None:
-    scene.world.outbox = Refusing(scene.people["admin"].email)
-    await scene.client.post("/v1/auth/sign-in-links", json={"email": scene.people["admin"].email})
+@pytest.mark.parametrize("who", ["admin", "coordinator"])
+async def test_a_place_where_nobody_takes_mail_is_named_to_the_operator(scene: flow.Scene, who: str) -> None:
+    scene.world.outbox = Refusing(scene.people[who].email)
+    await scene.client.post("/v1/auth/sign-in-links", json={"email": scene.people[who].email})
     await postoffice.deliver_all(scene)
     assert await bounced(scene) == []
+    place = scene.programme.code if who == "admin" else scene.asking.name
     async with scene.world.database.work(actor.TIMER) as w:
-        assert await deliveries.unreachable_programmes(w) == [scene.programme.code]
+        assert await deliveries.unreachable(w) == [place]
     found = [finding async for finding in doctor.database(scene.world)]
     (told,) = [finding for finding in found if not finding.is_well]
-    assert (told.subject, scene.programme.code in told.detail) == ("admins", True)
+    assert told.subject == "addresses"
+    assert place in (told.detail or "")
 
 
 async def test_an_address_that_takes_mail_again_is_marked_no_more(scene: flow.Scene) -> None:

@@ -140,6 +140,15 @@ def test_a_mentor_who_wants_no_sessions_at_all_is_full() -> None:
     assert matching.propose(case(), mentor(sessions_cap=0), NOW, BOOK) == []
 
 
+def test_a_mentor_who_is_busy_all_the_time_has_no_time_and_another_the_first_that_is_clear() -> None:
+    until_noon = ((NOW, utc(2026, 11, 17, 12)),)
+    others = (mentor(busy=until_noon), mentor(busy=until_noon, hours=Hours("Europe/Paris", ALL_WEEK)))
+    busy = (mentor(busy=((NOW, NOW + 30 * DAY),)), *others)
+    ranking = rank(case(), *busy)
+    assert [c.earliest for c in ranking.candidates] == [utc(2026, 11, 17, 12)] * 2
+    assert [(m.busy, reasons) for m, reasons in ranking.excluded] == [(busy[0].busy, (Refusal.DEADLINE_UNREACHABLE,))]
+
+
 def test_a_written_case_proposes_no_times() -> None:
     assert matching.propose(case(mode="written"), mentor(), NOW, BOOK) == []
 

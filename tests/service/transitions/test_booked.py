@@ -234,7 +234,7 @@ async def test_a_colleague_in_the_clinicians_place_is_told_apart_from_another_me
     path = f"/v1/consultations/{booked['consultation_id']}/assign"
     await scene.post("coordinator", path, {"clinician_id": str(scene.people["colleague"].id)})
     change = await scene.change()
-    assert change.mails == [("booked", "colleague"), ("booked", "mentor"), ("handed_over", "clinician")]
+    assert change.mails == [("booked", "colleague"), ("clinician_replaced", "mentor"), ("handed_over", "clinician")]
     assert change.calendars == [
         ("clinician", "CANCEL", None, 1),
         ("colleague", "REQUEST", "CONFIRMED", 1),
