@@ -119,13 +119,13 @@ async def test_a_place_where_nobody_takes_mail_is_named_to_the_operator(scene: f
     await scene.client.post("/v1/auth/sign-in-links", json={"email": scene.people[who].email})
     await postoffice.deliver_all(scene)
     assert await bounced(scene) == []
-    place = scene.programme.code if who == "admin" else scene.asking.name
+    place = str(scene.programme.code if who == "admin" else scene.asking.name)
     async with scene.world.database.work(actor.TIMER) as w:
         assert await deliveries.unreachable(w) == [place]
     found = [finding async for finding in doctor.database(scene.world)]
     (told,) = [finding for finding in found if not finding.is_well]
     assert told.subject == "addresses"
-    assert place in (told.detail or "")
+    assert place in told.detail
 
 
 async def test_an_address_that_takes_mail_again_is_marked_no_more(scene: flow.Scene) -> None:
