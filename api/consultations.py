@@ -297,7 +297,7 @@ async def _answered(w: deps.W, row: tables.Consultation, response: Response) -> 
 )
 async def candidates(consultation_id: shapes.Id, w: deps.R) -> Response:
     """Rank who may and can answer, with every term; name who may not, with every reason."""
-    ranking, asked, _ = await consultations.candidates_of(w, consultation_id)
+    ranking, asked = await consultations.candidates_of(w, consultation_id)
     # Written as it is: a model of each of a thousand mentors took half of the answer's time.
     answer: dict[str, object] = {
         "weights": dict(ranking.weights),

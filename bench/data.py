@@ -63,6 +63,7 @@ async def populate(connection: asyncpg.Connection, now: datetime, mentors: int, 
             roster.REGISTRY,
         )
     await connection.execute("VACUUM (ANALYZE)")
+    await connection.execute("CHECKPOINT")  # not while something is measured
 
 
 async def offer(

@@ -55,16 +55,18 @@ async def candidates(sites: dict[int, Site], rounds: int) -> list[Line]:
     one: Wanted = ("GET", "/bench/one", None, None)
     fifty = {size: await asks(site, 1001) for size, site in sites.items()}
     thousand, long = await asks(largest, 1002), await asks(middle, 1001, 60)
-    answered, of_fifty, of_thousand, of_long, *of_sizes = await medians(
+    # The shortest answers are swayed most by what else the machine does: these two take turns more often.
+    answered, of_fifty = await medians(
+        3 * rounds, lambda: median_of(middle, one, 150), lambda: median_of(middle, fifty[10_000], 40)
+    )
+    of_thousand, of_long, *of_sizes = await medians(
         rounds,
-        lambda: median_of(middle, one, 150),
-        lambda: median_of(middle, fifty[10_000], 40),
         lambda: median_of(largest, thousand, 10),
         lambda: median_of(middle, long, 6),
         *[lambda s=size: median_of(sites[s], fifty[s], 40) for size in sorted(sites)],
     )
-    least, most = of_sizes[0], of_sizes[-1]
-    smallest = min(sites)
+    by_size = dict(zip(sorted(sites), of_sizes, strict=True))
+    least, beside, most = by_size[min(sites)], by_size[10_000], by_size[max(sites)]
     mentor = data.uid("mentor 1")
     period = f"from={data.soon(middle.now, 1):%Y-%m-%dT%H:%M:%SZ}&until={data.soon(middle.now, 60):%Y-%m-%dT%H:%M:%SZ}"
     slots: Wanted = (
@@ -79,11 +81,12 @@ async def candidates(sites: dict[int, Site], rounds: int) -> list[Line]:
         Line("   the same over 60 days", ms(of_long), ms(answered), of_long / answered),
         Line("   slots of one mentor, 59 days", ms(of_slots), ms(answered), of_slots / answered),
         at_most(
-            f"P3 candidates, 1,000 eligible of {largest_of(sites):,}", ms(of_thousand), ms(of_fifty),
-            of_thousand / of_fifty, 8,
+            f"P3 candidates, 1,000 eligible of {largest_of(sites):,}", ms(of_thousand), ms(beside),
+            of_thousand / beside, 8,
         ),
         at_most(
-            f"P3 50 eligible of {max(sites):,} mentors instead of {smallest:,}", ms(most), ms(least), most / least, 1.3
+            f"P3 50 eligible of {max(sites):,} mentors instead of {min(sites):,}", ms(most), ms(least), most / least,
+            1.3,
         ),
     ]  # fmt: skip
 

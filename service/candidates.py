@@ -45,10 +45,8 @@ FROM person p, institution i, LATERAL (
 WHERE p.id = :clinician AND i.id = :institution
 """
 _ASKED = sa.text(_CASE)
-_ASKED_AND_LOOKED = sa.text(f"SELECT * FROM ({_CASE}) AS asked CROSS JOIN ({roster.LOOK}) AS seen").bindparams(  # noqa: S608
-    sa.bindparam("institutions", type_=ARRAY(PG_UUID(as_uuid=True))),
-    sa.bindparam("same_case", type_=ARRAY(PG_UUID(as_uuid=True))),
-)
+_ASKED_AND_LOOKED = sa.text(f"SELECT * FROM ({_CASE}) AS asked CROSS JOIN ({roster.LOOK}) AS seen")  # noqa: S608
+_ASKED_AND_LOOKED = _ASKED_AND_LOOKED.bindparams(*roster.LOOK_FOR)
 
 _RULES = sa.text("""
 SELECT policy, (SELECT string_agg(concat_ws(' ', code, coalesce(parent_code, '-'),
@@ -89,7 +87,8 @@ def _tree(text: str) -> specialties.Tree:
 
 async def case(w: Work, consultation: tables.Consultation, *, but_appointment: UUID | None = None) -> Case:
     """Load the consultation as the gate sees it; the seats of `but_appointment` do not count as busy."""
-    return _case(w, consultation, (await w.sql(_ASKED, _values(w, consultation, but_appointment))).one())
+    (row,) = await w.fetch(_ASKED, _values(w, consultation, but_appointment))
+    return _case(w, consultation, row)
 
 
 def _values(w: Work, consultation: tables.Consultation, but_appointment: UUID | None = None) -> dict[str, object]:
@@ -200,7 +199,7 @@ async def _look(w: Work, consultation: tables.Consultation, ground: _Ground | No
         "institutions": list(ground.agreed.links) if ground else [],
         "same_case": _same_case(consultation),
     }
-    row = (await w.sql(_ASKED_AND_LOOKED, values)).one()
+    (row,) = await w.fetch(_ASKED_AND_LOOKED, values)
     return _case(w, consultation, row), roster.look(row)
 
 
@@ -219,7 +218,7 @@ async def _near(w: Work, consultation: tables.Consultation, asked: Case, linked:
     """Load some mentors of the asked specialty whom no memorandum links, and a few of any other."""
     institutions = {mentor.institution_id for mentor in linked}
     values = {"codes": [asked.specialty], "institutions": list(institutions), "most": NEAR_MISSES, "others": OTHERS}
-    people = (await w.sql(_NEAR, values)).scalars().all()
+    people = [row.person_id for row in await w.fetch(_NEAR, values)]
     same_case = _same_case(consultation)
     known = await roster.facts(w, people)
     return [roster.mentor(one, (), w.now, same_case) for one in known.values() if one.is_active]
@@ -229,17 +228,20 @@ async def ranking(
     w: Work,
     consultation: tables.Consultation,
     *,
-    limit: int = 10,
+    limit: int | None = None,
     but: Collection[UUID] = (),
     near: bool = False,
-) -> tuple[matching.Ranking, Case]:
-    """Rank who may and can answer, without the mentors in `but`.
+) -> tuple[matching.Ranking, Case, Rulebook]:
+    """Rank who may and can answer, without the mentors in `but`; give the case and what was decided by too.
 
-    With `near`, and few candidates, some whom no memorandum reaches are named among the excluded.
+    The first `limit` get proposals: without it, as many as a wave asks. With `near`, and few candidates, some whom no
+    memorandum reaches are named among the excluded.
     """
     asked, book, linked = await _reachable(w, consultation)
+    if limit is None:
+        limit = book.policy.pace(consultation.priority).per_wave
     ranked = matching.rank(asked, [m for m in linked if m.person_id not in but], w.now, book, limit=limit)
     if near and len(ranked.candidates) < ENOUGH:
         beside = matching.rank(asked, await _near(w, consultation, asked, linked), w.now, book, limit=0)
         ranked = replace(ranked, excluded=(*ranked.excluded, *beside.excluded))
-    return ranked, asked
+    return ranked, asked, book

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -26,6 +25,7 @@ from service import (
 )
 from service.deidentification import ConfirmedSpan
 from service.rules import availability, lifecycle, matching, policy, transfer
+from service.rules.case import Case
 from service.work import Work
 
 ENDED_STATES = ("completed", "cancelled", "expired")
@@ -235,7 +235,7 @@ async def _open(w: Work, consultation: tables.Consultation, given: Consent) -> N
     consultation.answer_due_at = policy.answer_due_at(book.policy, consultation.priority, w.now)
     consultation.alert_at = policy.alert_at(book.policy, consultation.priority, w.now)
     bookings.tell_consultation(w, "consultation.opened", consultation)
-    await offers.first_wave(w, consultation, book)
+    await offers.first_wave(w, consultation)
     await notices.request_filed(w, consultation)
 
 
@@ -341,13 +341,13 @@ async def expire(w: Work, consultation_id: UUID) -> None:
     await notices.to_people(w, "expired", consultation, {person.id: person for person in receivers}.values())
 
 
-async def candidates_of(w: Work, consultation_id: UUID) -> tuple[matching.Ranking, Any, tables.Consultation]:
+async def candidates_of(w: Work, consultation_id: UUID) -> tuple[matching.Ranking, Case]:
     """Rank who may and can answer, with every term, and name who may not, with every reason."""
     consultation = await access.visible_consultation(w, consultation_id)
     if not access.is_requesting_side(w, consultation):
         access.requires_admin(w, consultation.programme_id)
-    ranking, asked = await candidates.ranking(w, consultation, limit=20, near=True)
-    return ranking, asked, consultation
+    ranking, asked, _ = await candidates.ranking(w, consultation, limit=20, near=True)
+    return ranking, asked
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,8 @@ async def take(w: Work, bucket: str, at: datetime, per_minute: int) -> None:
     gap = timedelta(minutes=1) / per_minute
     room = gap * per_minute
     values = {"bucket": bucket, "now": at, "gap": gap, "room": room}
-    if (await w.sql(_TAKE, values)).first() is not None:
+    if await w.fetch(_TAKE, values):
         return
-    arrives_at = (await w.sql(_LOOK, {"bucket": bucket})).scalar_one()
+    ((arrives_at,),) = await w.fetch(_LOOK, {"bucket": bucket})
     wait = arrives_at + gap - at - room
     raise errors.TooManyRequests(max(1, math.ceil(wait.total_seconds())))

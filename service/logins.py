@@ -56,12 +56,12 @@ async def caller(w: Work, person_id: UUID, token_id: UUID, scopes: frozenset[str
 
     A partner system comes with `scopes`, those of its token that it still has.
     """
-    rows = (await w.sql(_CALLER, {"person": person_id, "token": token_id})).all()
+    rows = await w.fetch(_CALLER, {"person": person_id, "token": token_id})
     if not rows:
         raise errors.Unauthenticated
     grants = frozenset(actors.Grant(*row[:4]) for row in rows if row.role is not None)
-    zones = rows[0].zones or {}
-    days = frozenset((availability.local_date(w.now, zone), UUID(programme)) for programme, zone in zones.items())
+    programmes = zip(rows[0].zones, rows[0].programmes, strict=True)
+    days = frozenset((availability.local_date(w.now, zone), programme) for zone, programme in programmes)
     if rows[0].kind == "system":
         return actors.Actor("system", person_id, grants, scopes & frozenset(rows[0].scopes), days)
     return actors.Actor("person", person_id, grants, days=days)
@@ -69,10 +69,10 @@ async def caller(w: Work, person_id: UUID, token_id: UUID, scopes: frozenset[str
 
 _CALLER = sa.text("""
 SELECT g.role, g.institution_id, g.programme_id, g.department, p.kind, c.scopes,
-       (SELECT json_object_agg(id, zone) FROM programme) AS zones
+       ARRAY(SELECT zone FROM programme ORDER BY id) AS zones, ARRAY(SELECT id FROM programme ORDER BY id) AS programmes
 FROM person p LEFT JOIN client c ON c.id = p.id LEFT JOIN role_grant g ON g.person_id = p.id
 WHERE p.id = :person AND p.state = 'active' AND NOT EXISTS (SELECT FROM revoked_token WHERE jti = :token)
-""").columns(zones=postgresql.JSON)
+""")
 
 
 async def person_with(w: Work, email: str) -> UUID:

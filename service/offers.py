@@ -53,22 +53,21 @@ async def make_wave(w: Work, consultation: tables.Consultation) -> None:
     if any(offer.state == "pending" and offer.answer_by > w.now for offer in waiting):
         consultation.next_wave_at = max(offer.answer_by for offer in waiting if offer.state == "pending")
         return
-    book = await candidates.rulebook(w, consultation.programme_id)
     but = {offer.mentor_id for offer in asked_before}
-    if not await _ask_next(w, consultation, book, but) and not waiting and consultation.state != "unmatched":
+    if not await _ask_next(w, consultation, but) and not waiting and consultation.state != "unmatched":
         await _nobody_left(w, consultation, asked_before)
 
 
-async def first_wave(w: Work, consultation: tables.Consultation, book: Rulebook) -> None:
+async def first_wave(w: Work, consultation: tables.Consultation) -> None:
     """Ask the first mentors, or say that there are none: nobody was ever asked, as the consultation opens now."""
-    if not await _ask_next(w, consultation, book, ()):
+    if not await _ask_next(w, consultation, ()):
         await _nobody_left(w, consultation, ())
 
 
-async def _ask_next(w: Work, consultation: tables.Consultation, book: Rulebook, but: Collection[UUID]) -> bool:
+async def _ask_next(w: Work, consultation: tables.Consultation, but: Collection[UUID]) -> bool:
     """Ask a wave's number of mentors, without those in `but`; False when nobody is left."""
+    ranking, asked, book = await candidates.ranking(w, consultation, but=but)
     pace = book.policy.pace(consultation.priority)
-    ranking, asked = await candidates.ranking(w, consultation, limit=pace.per_wave, but=but)
     if not ranking.candidates:
         # Somebody may become free again: look once a wave, until the consultation expires.
         consultation.next_wave_at = w.now + pace.wave
@@ -107,7 +106,7 @@ WHERE mentor_id = ANY(:mentors) AND sent_at > :since AND consultation_id <> :but
 
 
 async def _nobody_left(w: Work, consultation: tables.Consultation, asked: Sequence[tables.Offer]) -> None:
-    ranking, _ = await candidates.ranking(w, consultation, near=True)
+    ranking, _, _ = await candidates.ranking(w, consultation, near=True)
     counts = Counter(reason.value for _, reasons in ranking.excluded for reason in reasons)
     bookings.step("consultation", consultation, "unmatched")
     bookings.tell_consultation(w, "consultation.unmatched", consultation, asked=asked)

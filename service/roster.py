@@ -112,6 +112,7 @@ CROSS JOIN LATERAL (
   ) AS each
 ) AS known
 """
+LOOK_FOR = (sa.bindparam("institutions", type_=_IDS), sa.bindparam("same_case", type_=_IDS))
 
 _MARKS = sa.text("""
 SELECT mp.institution_id, mp.person_id,
@@ -209,7 +210,7 @@ async def facts(w: Work, people: Collection[UUID], *, but_appointment: UUID | No
         "now": w.now,
         "walls": w.now.replace(tzinfo=None),
     }
-    rows = [_Row._make(row) for row in await w.sql(_FACTS, values)]
+    rows = [_Row._make(row) for row in await w.fetch(_FACTS, values)]
     return {row.person_id: _facts(row, w.now) for row in rows}
 
 
@@ -249,7 +250,7 @@ async def of_institutions(w: Work, seen: Look) -> list[tuple[Facts, Met]]:
 
 async def _reread(w: Work, seen: Look, institutions: Collection[UUID]) -> dict[UUID, _Place]:
     """Load those mentors of the institutions whose own mark is another than the one they are kept under."""
-    marks = (await w.sql(_MARKS, {"institutions": list(institutions)})).all()
+    marks = await w.fetch(_MARKS, {"institutions": list(institutions)})
     own_marks = {place: seen.places[place][1] for place in institutions}
     known = {
         one.standing[0]: one

@@ -98,7 +98,7 @@ async def agreed(
     partners = None if partner_institution_ids is None else list(partner_institution_ids)
     values = {"requesting": requesting_institution_id, "programme": programme_id, "partners": partners}
     found: dict[UUID, list[Link]] = {}
-    rows = (await w.sql(_BETWEEN, values)).all()
+    rows = await w.fetch(_BETWEEN, values)
     for row in rows:
         if row.from_on is None or row.until_on is None or row.from_on < row.until_on:
             found.setdefault(row.partner_id, []).append(_as_link(row))
@@ -157,7 +157,7 @@ def budget_period(per: str, at: datetime, zone: str) -> tuple[datetime, datetime
 
 async def _left(w: Work, budgets: Mapping[UUID, int], zone: str, at: datetime, but: UUID | None) -> dict[UUID, int]:
     periods = {per: budget_period(per, at, zone) for per in tables.registry.BUDGET_PERIODS}
-    rows = await w.sql(
+    rows = await w.fetch(
         _SPENT,
         {
             "ids": list(budgets),

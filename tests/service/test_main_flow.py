@@ -173,7 +173,7 @@ async def test_a_mentors_cancel_opens_the_consultation_again(scene: Scene) -> No
 
 async def test_a_coordinator_holds_a_time_and_the_mentors_acceptance_books_it(scene: Scene) -> None:
     asked = await scene.do(scene.clinician, consultations.request, scene.wish(priority="routine"))
-    ranking, _, _ = await scene.do(scene.coordinator, consultations.candidates_of, asked.id)
+    ranking, _ = await scene.do(scene.coordinator, consultations.candidates_of, asked.id)
     chosen = ranking.candidates[0]
     held = await scene.do(scene.coordinator, by_hand.hold, asked.id, chosen.mentor.person_id, chosen.starts[0])
     assert (held.status, held.sequence) == ("pending", 0)
@@ -189,7 +189,7 @@ async def test_a_coordinator_holds_a_time_and_the_mentors_acceptance_books_it(sc
 
 async def test_an_unused_hold_is_let_go_by_the_sweep(scene: Scene) -> None:
     asked = await scene.do(scene.clinician, consultations.request, scene.wish(priority="routine"))
-    ranking, _, _ = await scene.do(scene.coordinator, consultations.candidates_of, asked.id)
+    ranking, _ = await scene.do(scene.coordinator, consultations.candidates_of, asked.id)
     chosen = ranking.candidates[0]
     held = await scene.do(scene.coordinator, by_hand.hold, asked.id, chosen.mentor.person_id, chosen.starts[0])
     scene.clock.forward(minutes=15)
