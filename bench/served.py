@@ -71,13 +71,17 @@ async def rows(session: Session) -> list[Row]:
 
 @router.get("/count/{programme_id}")
 async def count(programme_id: UUID, session: Session) -> Counted:
-    """Count and add up a programme's sessions of a year and a day, and nothing else."""
+    """Count and add up a programme's sessions of a year and a day, and nothing else.
+
+    With the id in the statement: with a parameter PostgreSQL takes, from the sixth time on, a plan for any programme,
+    by an index, which is three times as slow as reading the table.
+    """
     statement = sa.text(
-        "SELECT count(*), sum(minutes) FROM session WHERE programme_id = :id AND NOT is_corrected"
+        f"SELECT count(*), sum(minutes) FROM session WHERE programme_id = '{programme_id}' AND NOT is_corrected"
         " AND started_at >= '2025-01-01Z' AND started_at < '2199-01-01Z'"
     )
     connection = await session.connection()
-    sessions, minutes = (await connection.execute(statement, {"id": programme_id})).one()
+    sessions, minutes = (await connection.execute(statement)).one()
     return Counted(sessions=sessions, minutes=minutes)
 
 
