@@ -82,6 +82,6 @@ async def rows(w: Work, journal: Journal, *, after: After | None, limit: int) ->
     since, till = journal.during
     last = after or (since, UUID(int=0))
     bound = {**journal.subject, "since": since, "till": till, "after_at": last[0], "after_id": last[1]}
-    before = (await tallies.run(w, _BEFORE, tallies.INSTITUTION, bound)).scalar_one() if after else 0
+    ((before,),) = await tallies.run(w, _BEFORE, tallies.INSTITUTION, bound) if after else ((0,),)
     found = await tallies.run(w, _ROWS, tallies.INSTITUTION, bound | {"limit": limit + 1})
     return [row._asdict() | {"number": number} for number, row in enumerate(found, before + 1)]

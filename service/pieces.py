@@ -58,7 +58,7 @@ WHERE programme_id = :id AND opened_at >= :since AND opened_at < :till AND answe
 
 async def cover(w: Work, programme_id: UUID, during: Interval) -> tuple[counts.Tally, list[Interval]]:
     """Give the sum of the pieces that hold within the period, not to be written to, and what of it they leave out."""
-    rows = (await w.sql(_CLEAN, {"id": programme_id, "since": during[0], "till": during[1], "now": w.now})).all()
+    rows = await w.fetch(_CLEAN, {"id": programme_id, "since": during[0], "till": during[1], "now": w.now})
     rest = intervals.subtract([during], [(row.from_at, row.until_at) for row in rows])
     return _sum(*[_Packed(*row[2:]) for row in rows]), rest
 
@@ -80,7 +80,7 @@ async def wrong(w: Work) -> list[tuple[UUID, Interval]]:
     found = []
     for programme_id in (await w.sql(sa.text("SELECT id FROM programme ORDER BY id"))).scalars().all():
         bound = {"id": programme_id, "since": _MONDAY, "till": w.now, "now": w.now}
-        for row in (await w.sql(_CLEAN, bound)).all():
+        for row in await w.fetch(_CLEAN, bound):
             unit = (row.from_at, row.until_at)
             if _unpacked(_Packed(*row[2:])) != await tallies.tally(
                 w, tallies.PROGRAMME, tallies.values(programme_id), [unit]

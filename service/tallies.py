@@ -6,7 +6,8 @@ Read-only; it knows no figures (`rules.figures` does), and no visibility (`repor
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from functools import lru_cache
+from typing import Any, cast
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -66,27 +67,12 @@ INSTITUTION = Scope(
     " AND (:is_everywhere OR a.programme_id = ANY(:programmes))",
 )
 
+# The offers and sessions of each consultation are looked up: mostly few are counted, and the planner, expecting many,
+# would read both tables whole.
 _ASKED = """
 WITH cohort AS (
   SELECT c.id, priority, state, opened_at, answer_due_at, closed_at FROM consultation c
   WHERE {consultations} AND {opened}
-),
-offered AS (
-  SELECT consultation_id, max(wave) > 1 AS needs_backup,
-         min(CASE WHEN o.state <> 'accepted' THEN NULL WHEN counter_starts = '{{}}' THEN answered_at
-             ELSE greatest(answered_at, (SELECT a.created_at FROM appointment a
-                                         JOIN participant p ON p.appointment_id = a.id
-                                         WHERE a.consultation_id = o.consultation_id AND p.offer_id = o.id)) END
-         ) AS allocated_at,
-         bool_or(wave = 1) AND NOT bool_or(wave = 1 AND o.state IN ('pending', 'countered')) AS first_over,
-         bool_or(wave = 1 AND o.state = 'accepted') AS first_accepted
-  FROM offer o JOIN cohort ON cohort.id = consultation_id GROUP BY consultation_id
-),
-answered AS (
-  SELECT consultation_id, min(CASE mode WHEN 'written' THEN ended_at ELSE started_at END) AS answered_at
-  FROM session s JOIN cohort ON cohort.id = consultation_id
-  WHERE NOT is_corrected AND outcome NOT IN ('no_show_mentor', 'no_show_clinician', 'cancelled_late')
-  GROUP BY consultation_id
 ),
 timed AS (
   SELECT cohort.*, offered.*, answered_at,
@@ -96,8 +82,24 @@ timed AS (
          allocated_at IS NOT NULL OR (answer_due_at <= :now AND state <> 'cancelled') AS allocation_decided,
          answered_at IS NOT NULL OR (answer_due_at <= :now AND state <> 'cancelled') AS answer_decided,
          answered_at IS NOT NULL OR (opened_at <= :day_ago AND state <> 'cancelled') AS day_decided
-  FROM cohort LEFT JOIN offered ON offered.consultation_id = cohort.id
-  LEFT JOIN answered ON answered.consultation_id = cohort.id
+  FROM cohort
+  LEFT JOIN LATERAL (
+    SELECT consultation_id, max(wave) > 1 AS needs_backup,
+           min(CASE WHEN o.state <> 'accepted' THEN NULL WHEN counter_starts = '{{}}' THEN answered_at
+               ELSE greatest(answered_at, (SELECT a.created_at FROM appointment a
+                                           JOIN participant p ON p.appointment_id = a.id
+                                           WHERE a.consultation_id = o.consultation_id AND p.offer_id = o.id)) END
+           ) AS allocated_at,
+           bool_or(wave = 1) AND NOT bool_or(wave = 1 AND o.state IN ('pending', 'countered')) AS first_over,
+           bool_or(wave = 1 AND o.state = 'accepted') AS first_accepted
+    FROM offer o WHERE consultation_id = cohort.id GROUP BY consultation_id
+  ) AS offered ON true
+  CROSS JOIN LATERAL (
+    SELECT min(CASE mode WHEN 'written' THEN ended_at ELSE started_at END) AS answered_at
+    FROM session s
+    WHERE consultation_id = cohort.id AND NOT is_corrected
+    AND outcome NOT IN ('no_show_mentor', 'no_show_clinician', 'cancelled_late')
+  ) AS answered
 )
 SELECT priority, count(*) AS filed,
        count(*) FILTER (WHERE state = 'completed') AS completed,
@@ -197,8 +199,8 @@ async def agreed(w: Work, scope: Scope, subject: Mapping[str, Any]) -> list[Agre
 
 async def first_at(w: Work, scope: Scope, subject: Mapping[str, Any]) -> datetime | None:
     """Give when the first session of the scope began."""
-    found: datetime | None = (await run(w, _FIRST, scope, subject)).scalar_one()
-    return found
+    ((found,),) = await run(w, _FIRST, scope, subject)
+    return cast("datetime | None", found)
 
 
 async def tally(w: Work, scope: Scope, subject: Mapping[str, Any], spans: Sequence[Interval]) -> counts.Tally:
@@ -212,7 +214,8 @@ async def tally(w: Work, scope: Scope, subject: Mapping[str, Any], spans: Sequen
         found = row._asdict()
         hours = {name: found.pop(name) or [] for name in counts.HOURS}
         made.cohorts[found.pop("priority")] = counts.Cohort(found, hours)
-    offers = (await run(w, _OFFERS, scope, bound, len(spans))).one()._asdict()
+    (row,) = await run(w, _OFFERS, scope, bound, len(spans))
+    offers = row._asdict()
     made.asked_mentors = {mentor.bytes for mentor in offers.pop("mentor_ids")}
     made.most_in_week = offers.pop("most_in_week")
     made.offers = offers
@@ -246,7 +249,7 @@ async def months(
 
 async def numbers(w: Work, made: counts.Tally, during: Interval, activities: counts.Activities) -> counts.Numbers:
     """Give what was counted in the period as the numbers that figures are made of."""
-    places = {row.id: row for row in await w.sql(_PLACES, {"ids": [*{*made.partners, *made.requesters}]})}
+    places = {row.id: row for row in await w.fetch(_PLACES, {"ids": [*{*made.partners, *made.requesters}]})}
     minutes = dict.fromkeys(made.asked_mentors, 0) | made.mentor_minutes
     passed = min(during[1], w.now) - during[0]
     known = [key for key in tables.care.PRIORITIES if key in made.cohorts]
@@ -290,8 +293,13 @@ async def activities(
     return counts.Activities(kinds=kinds, people=people, counted=counted, undated=undated)
 
 
-async def run(w: Work, statement: str, scope: Scope, bound: Mapping[str, object], spans: int = 0) -> sa.Result[Any]:
+async def run(w: Work, statement: str, scope: Scope, bound: Mapping[str, object], spans: int = 0) -> Sequence[Any]:
     """Run a statement about the scope, whose fragments are put in, and names of parameters: never input."""
+    return await w.fetch(_text(statement, scope, spans), bound)
+
+
+@lru_cache(maxsize=512)
+def _text(statement: str, scope: Scope, spans: int) -> sa.TextClause:
     text = sa.text(
         statement.format(
             opened=_within("opened_at", spans),
@@ -308,7 +316,7 @@ async def run(w: Work, statement: str, scope: Scope, bound: Mapping[str, object]
         text = text.bindparams(sa.bindparam("bounds", type_=ARRAY(sa.DateTime(timezone=True))))
     if ":programmes" in text.text:
         text = text.bindparams(sa.bindparam("programmes", type_=ARRAY(PG_UUID(as_uuid=True))))
-    return await w.sql(text, bound)
+    return text
 
 
 def _within(column: str, spans: int) -> str:

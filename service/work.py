@@ -82,6 +82,10 @@ class Fetched(asyncpg.Record):
         except KeyError:
             raise AttributeError(name) from None
 
+    def _asdict(self) -> dict[str, Any]:
+        """Give all columns by name, as a row of SQLAlchemy's does."""
+        return dict(self.items())
+
 
 @dataclass(slots=True)
 class Work:
