@@ -137,8 +137,8 @@ FROM weekly
 """
 
 _HAPPENED = """
-SELECT mode, outcome, route, is_civil_for_requester, is_civil_for_mentor, mentor_id, specialty_code,
-       partner_institution_id, requesting_institution_id, count(*) AS sessions, sum(minutes)::int AS minutes
+SELECT mode, outcome, route, is_civil_for_requester, is_civil_for_mentor, mentor_id, partner_institution_id,
+       specialty_code, requesting_institution_id, count(*) AS sessions, sum(minutes)::int AS minutes
 FROM session s WHERE {sessions} AND NOT is_corrected AND {started}
 GROUP BY GROUPING SETS ((mode, outcome, route, is_civil_for_requester, is_civil_for_mentor),
                         (mentor_id, partner_institution_id), (specialty_code), (requesting_institution_id))
@@ -194,7 +194,7 @@ def values(subject_id: UUID, programmes: Collection[UUID] | None = None) -> dict
 async def agreed(w: Work, scope: Scope, subject: Mapping[str, Any]) -> list[Agreed]:
     """List the memoranda of the scope."""
     rows = await run(w, _MEMORANDA, scope, subject)
-    return [Agreed(row.status, row.first_on, row.last_at) for row in rows]
+    return [Agreed(*row) for row in rows]
 
 
 async def first_at(w: Work, scope: Scope, subject: Mapping[str, Any]) -> datetime | None:
@@ -219,18 +219,19 @@ async def tally(w: Work, scope: Scope, subject: Mapping[str, Any], spans: Sequen
     made.asked_mentors = {mentor.bytes for mentor in offers.pop("mentor_ids")}
     made.most_in_week = offers.pop("most_in_week")
     made.offers = offers
-    for row in await run(w, _HAPPENED, scope, bound, len(spans)):
-        if row.outcome:
-            key = (row.mode, row.outcome, row.route, row.is_civil_for_requester, row.is_civil_for_mentor)
-            made.happened[key] = (row.sessions, row.minutes)
-        elif row.mentor_id:
-            mentor, partner = row.mentor_id.bytes, str(row.partner_institution_id)
-            made.mentor_minutes[mentor] = made.mentor_minutes.get(mentor, 0) + row.minutes
-            made.partners[partner] = made.partners.get(partner, 0) + row.sessions
-        elif row.specialty_code:
-            made.areas[row.specialty_code] = row.sessions
+    for *key, mentor_id, partner_id, specialty, requester_id, sessions, minutes in await run(
+        w, _HAPPENED, scope, bound, len(spans)
+    ):
+        if mentor_id:
+            mentor, partner = mentor_id.bytes, str(partner_id)
+            made.mentor_minutes[mentor] = made.mentor_minutes.get(mentor, 0) + minutes
+            made.partners[partner] = made.partners.get(partner, 0) + sessions
+        elif specialty:
+            made.areas[specialty] = sessions
+        elif requester_id:
+            made.requesters[str(requester_id)] = sessions
         else:
-            made.requesters[str(row.requesting_institution_id)] = row.sessions
+            made.happened[tuple(key)] = (sessions, minutes)
     for row in await run(w, _ANSWERS, scope, bound, len(spans)):
         made.answers[row.side, row.is_useful, row.patient_outcome] = row.answers
     return made
@@ -249,7 +250,7 @@ async def months(
 
 async def numbers(w: Work, made: counts.Tally, during: Interval, activities: counts.Activities) -> counts.Numbers:
     """Give what was counted in the period as the numbers that figures are made of."""
-    places = {row.id: row for row in await w.fetch(_PLACES, {"ids": [*{*made.partners, *made.requesters}]})}
+    places = await w.fetch(_PLACES, {"ids": [*{*made.partners, *made.requesters}]})
     minutes = dict.fromkeys(made.asked_mentors, 0) | made.mentor_minutes
     passed = min(during[1], w.now) - during[0]
     known = [key for key in tables.care.PRIORITIES if key in made.cohorts]
@@ -266,10 +267,8 @@ async def numbers(w: Work, made: counts.Tally, during: Interval, activities: cou
         answers=[counts.Answer(*key, counted) for key, counted in made.answers.items()],
         mentor_minutes=list(minutes.values()),
         areas=made.areas,
-        partner_countries=_summed(made.partners, {key: place.country for key, place in places.items()}),
-        requesting_regions=_summed(
-            made.requesters, {key: place.region or place.country for key, place in places.items()}
-        ),
+        partner_countries=_summed(made.partners, {key: country for key, country, _ in places}),
+        requesting_regions=_summed(made.requesters, {key: region or country for key, country, region in places}),
         activities=activities,
     )
 

@@ -75,6 +75,8 @@ _ORDER = {table.name: place for place, table in enumerate(tables.metadata.sorted
 class Fetched(asyncpg.Record):
     """A row whose columns are attributes."""
 
+    __slots__ = ()
+
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the column holds
         """Give a column."""
         try:
