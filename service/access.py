@@ -6,13 +6,13 @@ institution takes part in; nobody's role reaches further than the tables below s
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import orm
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import SQLModel, col
 
@@ -391,21 +391,13 @@ def _among(column: Any, ids: frozenset[UUID]) -> Condition:  # noqa: ANN401 - a 
 async def _one(w: Work, kind: type[Row], row_id: UUID, seen: Callable[[actors.Actor], Condition], *, lock: bool) -> Row:
     statement = _seeing(kind, seen, w.actor, is_locking=lock)
     row: Row | None
-    if w.is_apart and _is_plain(kind):
-        rows = await w.fetch(statement, {"row_id": row_id})
-        # Nothing follows this object: nothing is changed apart.
-        row = kind.model_construct(**rows[0]) if rows else None  # type: ignore[assignment]
+    if w.is_apart:
+        row = await w.fetch_row(kind, statement, {"row_id": row_id})
     else:
         row = (await w.sql(statement, {"row_id": row_id})).scalar_one_or_none()
     if row is None:
         raise errors.NotFound
     return row
-
-
-@cache
-def _is_plain(kind: type[SQLModel]) -> bool:
-    """Tell whether the driver gives every column as the class has it: JSON would be text."""
-    return not any(isinstance(column.type, JSONB) for column in sa.inspect(kind).columns)
 
 
 @lru_cache(maxsize=2000)  # putting a statement together takes longer than asking it: who calls once calls again

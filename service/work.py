@@ -6,12 +6,13 @@ A deadlock or serialization failure is retried here and nowhere else; a broken c
 
 import asyncio
 import itertools
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import asyncpg
@@ -187,6 +188,16 @@ class Work:
             raise
         return rows
 
+    async def fetch_row(self, kind: type[Row], statement: sa.Executable, values: Mapping[str, object]) -> Row | None:
+        """Give the one row that a statement about this table finds, as an object that nothing follows."""
+        rows = await self.fetch(statement, values)
+        if not rows:
+            return None
+        found = rows[0]._asdict()
+        for name in _of_json(kind):
+            found[name] = None if found[name] is None else json.loads(found[name])
+        return cast("Row", kind.model_construct(**found))
+
     async def read(self, kind: type[Row], row_id: object) -> Row:
         """Give the row of this id, read once in a unit of work; it must be there."""
         return (await self.read_all(kind, [row_id]))[row_id]
@@ -318,6 +329,11 @@ def _plain(statement: sa.Executable) -> tuple[str, Sequence[str], Mapping[str, o
     wanted = {name: None for name, parameter in compiled.binds.items() if parameter.required}
     plain = compiled.construct_expanded_state(wanted)
     return plain.statement, plain.positiontup or (), plain.parameters
+
+
+@cache
+def _of_json(kind: type[SQLModel]) -> list[str]:
+    return [column.name for column in sa.inspect(kind).local_table.columns if isinstance(column.type, sa.JSON)]
 
 
 @cache

@@ -1,7 +1,10 @@
 """What was counted for a report, as plain values, and how evenly something is spread (domain §8)."""
 
+import itertools
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import mul
 from typing import Any, TypeVar
 
 NOT_HELD = ("no_show_mentor", "no_show_clinician", "cancelled_late")
@@ -187,26 +190,37 @@ def asked(cohorts: Sequence[Cohort]) -> Asked:
     for cohort in cohorts:
         _add(found, cohort.counts)
     for name in HOURS:
-        hours: list[float] = []
-        for cohort in cohorts:
-            hours.extend(cohort.hours.get(name, ()))
-        found[name] = spread(hours)
+        found[name] = spread(*(cohort.hours.get(name, ()) for cohort in cohorts))
     return Asked(**found)
 
 
-def spread(hours: Sequence[float]) -> Spread:
-    """Give the median and the quartiles, between the two nearest values where none lies there."""
-    placed = sorted(hours)
-    if not placed:
+def spread(*runs: Sequence[float]) -> Spread:
+    """Give the median and the quartiles of sorted runs taken together, between the two nearest values if need be."""
+    rows = sum(map(len, runs))
+    if not rows:
         return Spread()
-    return Spread(len(placed), _at(placed, 0.25), _at(placed, 0.5), _at(placed, 0.75))
+    return Spread(rows, *(_at(runs, (rows - 1) * share) for share in (0.25, 0.5, 0.75)))
 
 
-def _at(placed: Sequence[float], share: float) -> float:
-    place = (len(placed) - 1) * share
+def _at(runs: Sequence[Sequence[float]], place: float) -> float:
     low = int(place)
-    high = min(low + 1, len(placed) - 1)
-    return placed[low] + (placed[high] - placed[low]) * (place - low)
+    value = _nth(runs, low)
+    return value if place == low else value + (_nth(runs, low + 1) - value) * (place - low)
+
+
+def _nth(runs: Sequence[Sequence[float]], place: int) -> float:
+    """Give the value that would stand there if the runs were one: merging them took most of a report's arithmetic."""
+    for run in runs:
+        low, high = 0, len(run)
+        while low < high:
+            middle = (low + high) // 2
+            if sum([bisect_left(each, run[middle]) for each in runs]) > place:
+                high = middle
+            elif sum([bisect_right(each, run[middle]) for each in runs]) <= place:
+                low = middle + 1
+            else:
+                return run[middle]
+    raise IndexError(place)  # pragma: no cover - there are more values
 
 
 def gini(values: Iterable[float]) -> float | None:
@@ -215,7 +229,7 @@ def gini(values: Iterable[float]) -> float | None:
     total = sum(placed)
     if not total:
         return None
-    weighted = sum(place * value for place, value in enumerate(placed, start=1))
+    weighted: float = sum(map(mul, itertools.count(1), placed))
     return 2 * weighted / (len(placed) * total) - (len(placed) + 1) / len(placed)
 
 

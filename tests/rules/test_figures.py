@@ -4,7 +4,7 @@ import itertools
 import statistics
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rules.values import PROPERTY
@@ -44,9 +44,11 @@ def test_four_of_fourteen_are_the_top_quarter() -> None:
 
 
 @PROPERTY
-@given(st.lists(st.floats(0, 1000), min_size=2, max_size=40))
-def test_quartiles_lie_between_the_two_nearest_values(hours: list[float]) -> None:
-    found = counts.spread(hours)
+@given(st.lists(st.lists(st.floats(0, 1000) | st.integers(0, 9), max_size=20), max_size=4))
+def test_quartiles_of_runs_are_those_of_all_together(runs: list[list[float]]) -> None:
+    hours = list(itertools.chain(*runs))
+    assume(len(hours) > 1)
+    found = counts.spread(*map(sorted, runs))
 
     expected = statistics.quantiles(hours, n=4, method="inclusive")
     assert [found.lower, found.median, found.upper] == pytest.approx(expected)
@@ -55,7 +57,7 @@ def test_quartiles_lie_between_the_two_nearest_values(hours: list[float]) -> Non
 
 def test_one_value_is_all_its_quartiles_and_none_has_none() -> None:
     assert counts.spread([2.5]) == Spread(1, 2.5, 2.5, 2.5)
-    assert counts.spread([]) == Spread()
+    assert counts.spread([]) == counts.spread() == Spread()
 
 
 @pytest.mark.parametrize("nothing", [[], [0], [0, 0]])
