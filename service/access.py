@@ -390,11 +390,7 @@ def _among(column: Any, ids: frozenset[UUID]) -> Condition:  # noqa: ANN401 - a 
 
 async def _one(w: Work, kind: type[Row], row_id: UUID, seen: Callable[[actors.Actor], Condition], *, lock: bool) -> Row:
     statement = _seeing(kind, seen, w.actor, is_locking=lock)
-    row: Row | None
-    if w.is_apart:
-        row = await w.fetch_row(kind, statement, {"row_id": row_id})
-    else:
-        row = (await w.sql(statement, {"row_id": row_id})).scalar_one_or_none()
+    row: Row | None = (await w.sql(statement, {"row_id": row_id})).scalar_one_or_none()
     if row is None:
         raise errors.NotFound
     return row

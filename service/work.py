@@ -6,13 +6,12 @@ A deadlock or serialization failure is retried here and nowhere else; a broken c
 
 import asyncio
 import itertools
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, lru_cache
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -50,6 +49,7 @@ _UNAVAILABLE = {
     "08006",
     "08001",
 }
+_STALE = asyncpg.InvalidCachedStatementError  # a migration changed what it gives since it was prepared
 _BAD_INPUT = {"22021", "22P05", "22P02", "22003", "22007", "22008", "22023"}
 
 _LOCK = sa.text(
@@ -164,11 +164,12 @@ class Work:
         result: Rows = await self.session.exec(statement, params=values)  # type: ignore[call-overload]
         return result
 
-    async def fetch(self, statement: sa.Executable, values: Mapping[str, object]) -> Sequence[Any]:
-        """Run a statement as `sql` does, past SQLAlchemy, which takes half a millisecond for each: rows only.
+    async def fetch(self, statement: sa.TextClause, values: Mapping[str, object]) -> Sequence[Any]:
+        """Run a statement of text as `sql` does, past SQLAlchemy, which takes half a millisecond for each: rows only.
 
-        The driver takes the values and gives the columns as they are: arrays are lists, JSON is text. The first
-        statement of a transaction goes through SQLAlchemy all the same, and begins it.
+        For texts that live as long as the program: each is kept as the driver takes it. The driver takes the values and
+        gives the columns as they are: arrays are lists, JSON is text. The first statement of a transaction goes through
+        SQLAlchemy all the same, and begins it (decision 0026).
         """
         await self.flush()
         if self.connection is None:
@@ -176,27 +177,17 @@ class Work:
         driver: Any = self.connection.sync_connection.connection.driver_connection  # type: ignore[union-attr]
         if not (self.is_apart or driver.is_in_transaction()):
             return (await self.ask(statement, values)).all()
-        text, names, fixed = _plain(statement)
-        given = {**fixed, **values}
+        text, names = _plain(statement)
+        given = [values[name] for name in names]
         try:
-            rows: Sequence[Any] = await driver.fetch(text, *[given[name] for name in names], record_class=Fetched)
+            rows: Sequence[Any] = await driver.fetch(text, *given, record_class=Fetched)
         except BaseException as error:
             if driver.is_closed() and isinstance(error, Exception):
                 raise errors.Unavailable from error
             if not isinstance(error, asyncpg.PostgresError):  # who knows what the connection is at
-                self.connection.sync_connection.invalidate(error)  # type: ignore[union-attr]
+                await self.connection.invalidate(error)  # and what it was asked is called off
             raise
         return rows
-
-    async def fetch_row(self, kind: type[Row], statement: sa.Executable, values: Mapping[str, object]) -> Row | None:
-        """Give the one row that a statement about this table finds, as an object that nothing follows."""
-        rows = await self.fetch(statement, values)
-        if not rows:
-            return None
-        found = rows[0]._asdict()
-        for name in _of_json(kind):
-            found[name] = None if found[name] is None else json.loads(found[name])
-        return cast("Row", kind.model_construct(**found))
 
     async def read(self, kind: type[Row], row_id: object) -> Row:
         """Give the row of this id, read once in a unit of work; it must be there."""
@@ -294,6 +285,8 @@ class Database:
                 yield Work(session, self.clock.now(), actor, self.keys, request_id)
                 await session.commit()
         except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            if isinstance(_said(error), _STALE) and isinstance(self.engine, AsyncEngine):
+                await self.engine.dispose()  # the next connection would have prepared the same
             raise _translated(error) from error
         except (PoolTimeout, ConnectionError, OSError) as error:
             raise errors.Unavailable from error
@@ -322,18 +315,11 @@ async def retrying(attempt: Callable[[], Awaitable[T]]) -> T:
     return await attempt()
 
 
-@lru_cache(maxsize=4000)
-def _plain(statement: sa.Executable) -> tuple[str, Sequence[str], Mapping[str, object]]:
-    """Give the statement as the driver takes it, the names of its values in their order, and those it comes with."""
-    compiled: Any = statement.compile(dialect=dialect.dialect())  # type: ignore[no-untyped-call, attr-defined]
-    wanted = {name: None for name, parameter in compiled.binds.items() if parameter.required}
-    plain = compiled.construct_expanded_state(wanted)
-    return plain.statement, plain.positiontup or (), plain.parameters
-
-
-@cache
-def _of_json(kind: type[SQLModel]) -> list[str]:
-    return [column.name for column in sa.inspect(kind).local_table.columns if isinstance(column.type, sa.JSON)]
+@lru_cache(maxsize=1000)
+def _plain(statement: sa.TextClause) -> tuple[str, Sequence[str]]:
+    """Give the statement as the driver takes it, and the names of its values in their order."""
+    compiled: Any = statement.compile(dialect=dialect.dialect())  # type: ignore[no-untyped-call]
+    return str(compiled), compiled.positiontup or ()
 
 
 @cache
@@ -362,11 +348,16 @@ def _place(kind: type[SQLModel]) -> int:
     return _ORDER[str(kind.__tablename__)]
 
 
+def _said(error: Exception) -> BaseException | None:
+    """Give the driver's own error."""
+    return getattr(error.orig, "__cause__", None) if isinstance(error, DBAPIError) else error
+
+
 def _translated(error: Exception) -> Exception:
     """Find the domain's word for what the database or its driver refused."""
-    said = getattr(error.orig, "__cause__", None) if isinstance(error, DBAPIError) else error
+    said = _said(error)
     state, name = getattr(said, "sqlstate", None), getattr(said, "constraint_name", None)
-    if state in _RETRYABLE or isinstance(said, asyncpg.InvalidCachedStatementError):  # prepared anew after a migration
+    if state in _RETRYABLE or isinstance(said, _STALE):
         return Retryable()
     if name in CONSTRAINTS:
         return CONSTRAINTS[name]()

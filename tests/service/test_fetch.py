@@ -1,17 +1,16 @@
 """Statements that go past SQLAlchemy: in the same transaction, with the same words for what goes wrong."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any
-from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlmodel import col
 
 import build
+import postoffice
 from integrations.world import World
 from service import actor, clock, errors, tables
 from service.work import Fetched, Work
@@ -20,8 +19,9 @@ _NAMED = sa.text("SELECT name, country FROM institution WHERE name = :name")
 _TOUCH = sa.text("UPDATE institution SET name = 'Touched' RETURNING name")
 _RENAME = sa.text("UPDATE person SET email = :email RETURNING id")
 _NUMBER = sa.text("SELECT CAST(:name AS integer)")
-_SLEEP = sa.text("SELECT pg_sleep(4)")
-_WHO = sa.text("SELECT pg_backend_pid() AS pid")
+_SLEEP = sa.text("SELECT pg_sleep(300)")
+_WHO = sa.text("SELECT pg_backend_pid() AS pid, set_config('statement_timeout', '300s', false)")
+_AT_WORK = sa.text("SELECT 1 FROM pg_stat_activity WHERE pid = :pid AND state <> 'idle'")
 _END = sa.text("SELECT pg_terminate_backend(:pid)")
 _ARRAYS = sa.text("SELECT unnest(:ids) AS id").bindparams(sa.bindparam("ids", type_=ARRAY(sa.Uuid)))
 
@@ -41,15 +41,8 @@ async def test_it_sees_what_its_transaction_did_first_of_all_or_later(world: Wor
         assert await w.fetch(_NAMED, {"name": "nobody"}) == []
 
 
-async def test_a_statement_of_sqlalchemys_own_keeps_the_values_it_came_with(world: World) -> None:
-    async with world.database.work(actor.TIMER) as w:
-        place = await build.institution(w)
-    chosen = sa.select(tables.Institution).where(
-        col(tables.Institution.id) == sa.bindparam("row_id"), col(tables.Institution.name).in_([place.name, "x"])
-    )
+async def test_arrays_are_lists_both_ways(world: World) -> None:
     async with world.database.apart() as w:
-        for wanted, found in ((place.id, [place.name]), (UUID(int=1), [])):
-            assert [row.name for row in await w.fetch(chosen, {"row_id": wanted})] == found
         ids = [clock.new_id(), clock.new_id()]
         assert [row.id for row in await w.fetch(_ARRAYS, {"ids": ids})] == ids
 
@@ -70,7 +63,7 @@ async def test_what_it_did_is_undone_with_all_the_rest(world: World) -> None:
         assert (await w.read(tables.Institution, place.id)).name == place.name
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def _opened(world: World, *, apart: bool) -> AsyncIterator[Work]:
     """Open a unit of work that has asked something, so that what comes next goes past SQLAlchemy."""
     async with world.database.apart() if apart else world.database.work(actor.TIMER) as w:
@@ -116,6 +109,30 @@ async def _too_long(_world: World, w: Work) -> None:
         await w.fetch(_SLEEP, {})
 
 
+async def _is_over(w: Work, pid: int) -> bool:
+    """Whether the server has ended the connection, or does nothing on it: it would keep its locks."""
+    return not await w.fetch(_AT_WORK, {"pid": pid})
+
+
+@pytest.mark.races
+async def test_after_a_migration_every_statement_is_prepared_anew(world: World) -> None:
+    async def read(w: Work) -> list[str]:
+        await w.fetch(_WHO, {})
+        return [row.country for row in await w.fetch(_NAMED, {"name": "a"})]
+
+    async def at_once(count: int) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            for w in [await stack.enter_async_context(_opened(world, apart=False)) for _ in range(count)]:
+                assert await read(w) == []
+
+    pool = world.settings.pool_size
+    await at_once(pool)
+    async with world.database.work(actor.TIMER) as w:
+        await w.ask(sa.text("ALTER TABLE institution ALTER COLUMN country TYPE text"))
+    for _ in range(pool):
+        assert await world.database.run(actor.TIMER, read) == []
+
+
 @pytest.mark.races
 @pytest.mark.parametrize("apart", [True, False])
 @pytest.mark.parametrize("fault", [_cut, _known_as_cut, _too_long])
@@ -132,6 +149,8 @@ async def test_a_connection_that_is_lost_is_unavailability_and_is_not_used_again
     with pytest.raises(errors.Unavailable):
         await lose()
     assert world.engine.pool.status().endswith("Current Checked out connections: 0")
+    async with world.database.apart() as other:
+        await postoffice.until(lambda: _is_over(other, used[0].pid))
     for _ in range(3):
         async with _opened(world, apart=apart) as w:
             assert await w.fetch(_WHO, {}) != used
