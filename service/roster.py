@@ -33,7 +33,6 @@ _IDS = ARRAY(PG_UUID(as_uuid=True))
 _NOBODY = UUID(int=0)
 _WEEK, _MONTH, _HALF_YEAR = timedelta(days=7), timedelta(days=30), timedelta(days=180)
 _ANSWERED = frozenset({"accepted", "declined", "countered"})
-_COUNTED = _ANSWERED | {"expired"}
 
 # What is asked for stands in `given`, out of the planner's sight: so that it takes one plan for every mentor, one or
 # thousands, and keeps it. Planning so many joins took longer than reading one mentor (bench, P4). The walls of a
@@ -310,13 +309,14 @@ def _offers(
 ) -> tuple[int, int, int, int]:
     """Count those of 7 days (for other consultations), of 30, those of 180 that ended, and those answered in time."""
     week, month, half_year = now - _WEEK, now - _MONTH, now - _HALF_YEAR
-    states = Counter(state for sent_at, state, _ in offers if sent_at > half_year)
-    return (
-        sum([sent_at > week and case != consultation_id for sent_at, _, case in offers]),
-        sum([sent_at > month for sent_at, _, _ in offers]),
-        sum([states[state] for state in _COUNTED]),
-        sum([states[state] for state in _ANSWERED]),
-    )
+    of_week = of_month = answered = expired = 0
+    for sent_at, state, case in offers:
+        if sent_at > half_year:
+            of_week += sent_at > week and case != consultation_id
+            of_month += sent_at > month
+            answered += state in _ANSWERED
+            expired += state == "expired"
+    return of_week, of_month, answered + expired, answered
 
 
 def _facts(row: _Row, read_at: datetime) -> Facts:
