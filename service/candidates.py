@@ -45,8 +45,8 @@ FROM person p, institution i, LATERAL (
 WHERE p.id = :clinician AND i.id = :institution
 """
 _ASKED = sa.text(_CASE)
-_ASKED_AND_LOOKED = sa.text(f"SELECT * FROM ({_CASE}) AS asked CROSS JOIN ({roster.LOOK}) AS seen")  # noqa: S608
-_ASKED_AND_LOOKED = _ASKED_AND_LOOKED.bindparams(*roster.LOOK_FOR)
+_CASE_AND_LOOK = f"SELECT * FROM ({_CASE}) AS asked CROSS JOIN ({roster.LOOK}) AS seen"  # noqa: S608
+_ASKED_AND_LOOKED = sa.text(_CASE_AND_LOOK).bindparams(*roster.LOOK_FOR)
 
 _RULES = sa.text("""
 SELECT policy, (SELECT string_agg(concat_ws(' ', code, coalesce(parent_code, '-'),
