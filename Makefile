@@ -14,7 +14,7 @@ PYTHON := $(BIN)/python
 PYTEST := $(PYTHON) -m pytest
 TYPED := -p service -p api -p integrations -p migrations
 STAMP := .venv/.ready
-NODE := tests/integrations/ical tests/integrations/webhooks
+NODE := tests/integrations/calendar/ical tests/integrations/webhooks
 LONGER = $(shell grep -rlE '"DRILLS"|PROPERTY' tests --include='test_*.py')
 
 .PHONY: help setup setup-pg15 setup-node setup-browser demo fast test lint types architecture migration-lint \
@@ -138,7 +138,7 @@ coverage: setup
 
 tests-pg15: setup setup-pg15
 	@echo "== what touches the database, on the oldest PostgreSQL we support"
-	@$(PYTHON) tests/on_pg15.py -q -n 2 --dist loadfile -m "not drill and not slow" tests/integrations/test_schema.py \
+	@$(PYTHON) tests/on_pg15.py -q -n 2 --dist loadfile -m "not drill and not slow" tests/integrations/runtime/test_schema.py \
 		$(wildcard tests/service tests/races tests/journeys) $(ARGS)
 
 demo-once: setup

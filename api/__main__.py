@@ -1,5 +1,5 @@
 """`python -m api` is `pobratym`, where the project itself is not installed: in the image."""
 
-from api.cli import main
+from api.cli.main import main
 
 main()

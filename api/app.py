@@ -1,8 +1,6 @@
 """The application: routers put together, nothing decided."""
 
 import asyncio
-import importlib
-import importlib.util
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -10,36 +8,59 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
-from api import VERSION, health, openapi, problems, raw
-from integrations import logs, settings, worker
-from integrations import world as worlds
-from integrations.world import World
-
-RESOURCES = (
-    "auth",
-    "oauth",
-    "clients",
-    "me",
-    "registry",
-    "people",
-    "mentors",
-    "memoranda",
-    "log",
-    "consultations",
-    "offers",
-    "appointments",
-    "sessions",
-    "certificates",
-    "activities",
-    "reports",
-    "journal",
-    "events",
-    "webhook_endpoints",
-    "event_schemas",
-    "links",
-    "pages",
+from api import VERSION, pages
+from api.edge import event_schemas, openapi, problems, raw
+from api.v1 import (
+    activities,
+    appointments,
+    auth,
+    certificates,
+    clients,
+    consultations,
+    events,
+    health,
+    journal,
+    log,
+    me,
+    memoranda,
+    mentors,
+    oauth,
+    offers,
+    people,
+    registry,
+    reports,
+    sessions,
+    webhook_endpoints,
 )
-_STYLE = Path(__file__).parent / "templates" / "docs.css"
+from integrations.runtime import logs, settings, worker
+from integrations.runtime import world as worlds
+from integrations.runtime.world import World
+
+ROUTERS = (
+    health.router,
+    auth.router,
+    oauth.router,
+    clients.router,
+    me.router,
+    registry.router,
+    people.router,
+    mentors.router,
+    memoranda.router,
+    log.router,
+    consultations.router,
+    offers.router,
+    appointments.router,
+    sessions.router,
+    certificates.router,
+    activities.router,
+    reports.router,
+    journal.router,
+    events.router,
+    webhook_endpoints.router,
+    event_schemas.router,
+    pages.router,
+)
+_STYLE = Path(__file__).parent / "edge" / "templates" / "docs.css"
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -57,11 +78,8 @@ def create(world: World | None = None, lifespan: Lifespan | None = None) -> Fast
     app.state.world = world
     app.add_middleware(raw.Edge)
     problems.install(app)
-    app.include_router(health.router)
-    for name in RESOURCES:
-        found = importlib.util.find_spec(f"api.{name}")
-        if found and found.origin:
-            app.include_router(importlib.import_module(f"api.{name}").router)
+    for router in ROUTERS:
+        app.include_router(router)
     _add_description(app)
     return app
 

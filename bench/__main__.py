@@ -17,7 +17,7 @@ import uvloop
 
 from bench import hooks, live, pure, scratch
 from bench.table import Line, show
-from integrations import logs
+from integrations.runtime import logs
 
 
 async def measure(*, quick: bool) -> list[Line]:

@@ -13,8 +13,8 @@ from uuid import UUID
 
 import asyncpg
 
-from service import roster
-from service.rules import availability
+from service.care import mentor_cache
+from service.rules.time import availability
 
 RANKED_50 = 100
 RANKED_1000 = 2100
@@ -60,7 +60,7 @@ async def populate(connection: asyncpg.Connection, now: datetime, mentors: int, 
             await _run(connection, part, values)
         await connection.execute(
             "INSERT INTO ranking_mark (subject_id) SELECT person_id FROM mentor_profile UNION ALL SELECT $1",
-            roster.REGISTRY,
+            mentor_cache.REGISTRY,
         )
     await connection.execute("VACUUM (ANALYZE)")
     await connection.execute("CHECKPOINT")  # not while something is measured

@@ -16,8 +16,10 @@ import asyncpg
 from bench import bad_sink
 from bench.scratch import Site, process
 from bench.table import Line, at_least, ms
-from integrations import http, webhooks
-from service import access, actor, clock, events, subscriptions
+from integrations import outbound_http
+from integrations.webhooks import sending
+from service.kernel import access, actor, clock
+from service.outbox import events, subscriptions
 
 _ALLOW = "127.0.0.1"
 _TOGETHER = 50
@@ -124,7 +126,7 @@ def _line(running: "subprocess.Popen[str]") -> str:
 
 
 def _worker(site: Site) -> Any:  # noqa: ANN401 - a context
-    command = [sys.executable, "-c", "from api import cli; cli.main()", "worker"]
+    command = [sys.executable, "-c", "from api.cli import main; main.main()", "worker"]
     return process(command, site, POBRATYM_OUTBOUND_ALLOW=_ALLOW)
 
 
@@ -133,8 +135,8 @@ async def looped(site: Site, count: int) -> float:
     body = events.body("mentor.availability_changed", site.now, {"id": str(clock.new_id()), "version": 1, "links": {}})
     told = site.world.settings.model_copy(update={"outbound_allow": (_ALLOW,)})
     content = body.encode()
-    async with _hospital(site) as hospital, http.client(told) as client:
-        sent = webhooks.headers_of("bench", content, clock.wall(), "v1", ["AAAA"])
+    async with _hospital(site) as hospital, outbound_http.client(told) as client:
+        sent = sending.headers_of("bench", content, clock.wall(), "v1", ["AAAA"])
         sent["Content-Type"] = "application/json; charset=utf-8"
         await client.post(hospital.url, content=content, headers=sent)
         began = clock.monotonic()

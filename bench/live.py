@@ -16,7 +16,9 @@ import asyncpg
 from bench import data, replay
 from bench.scratch import Site, Wanted, in_thread, process
 from bench.table import Line, at_least, at_most, medians, ms
-from service import actor, clock, notices, tables
+from service import tables
+from service.kernel import actor, clock
+from service.outbox import notices
 
 CLIENTS = 8
 _MANY, _FEW = 20, 3
@@ -249,7 +251,7 @@ async def mail(site: Site, seconds: int) -> list[Line]:
     with _sink() as listening:
         port = int((listening.stdout or sys.stdin).readline())
         with process(
-            [sys.executable, "-c", "from api import cli; cli.main()", "worker"],
+            [sys.executable, "-c", "from api.cli import main; main.main()", "worker"],
             site,
             POBRATYM_SMTP_URL=f"smtp://127.0.0.1:{port}",
         ):

@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 from icalendar import Calendar, Event, vCalAddress, vText
 
 from bench.table import Line, at_least, at_most, ms
-from integrations import deliver, settings
-from service.rules import availability
-from service.rules.availability import Hours, Weekly
-from service.rules.intervals import Interval
+from integrations.runtime import mail_delivery, settings
+from service.rules.time import availability
+from service.rules.time.availability import Hours, Weekly
+from service.rules.time.intervals import Interval
 
 _FROM = datetime(2027, 3, 8, tzinfo=UTC)
 _WINDOW = (_FROM, _FROM + timedelta(days=30))
@@ -120,7 +120,7 @@ def invites(rounds: int, told: settings.Settings) -> list[Line]:
 
     def both() -> None:
         for locale in ("uk", "en"):
-            deliver.invite(told, invited, values, locale, people, links)
+            mail_delivery.invite(told, invited, values, locale, people, links)
 
     took = _turns(rounds, [both, _bare_event])
     rate = Line("   invites built a second", f"{2 / took[0]:,.0f}/s", f"{1 / took[1]:,.0f}/s", 2 * took[1] / took[0])

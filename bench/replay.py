@@ -23,9 +23,9 @@ from sqlalchemy.dialects.postgresql import Range
 
 from api import app
 from bench.scratch import Site, Wanted
-from integrations import postgres
-from integrations.world import World
-from service import work
+from integrations.runtime import postgres
+from integrations.runtime.world import World
+from service.kernel import work
 
 _PARAMETER = re.compile(r"\$(\d+)")
 

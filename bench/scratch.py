@@ -24,10 +24,11 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from bench import data
-from integrations import migrate, postgres, settings
-from integrations import world as worlds
-from integrations.world import World
-from service import actor, clock, pieces
+from integrations.runtime import migrate, postgres, settings
+from integrations.runtime import world as worlds
+from integrations.runtime.world import World
+from service.kernel import actor, clock
+from service.reporting import rollups
 
 _KEY = "bench:" + base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("=")
 Wanted = tuple[str, str, str | None, object]
@@ -131,7 +132,7 @@ async def site(socket_folder: Path, name: str, mentors: int, cases: int) -> Asyn
         connection = await asyncpg.connect(made.dsn)
         await data.populate(connection, now, mentors, cases)
         await connection.close()
-        while await pieces.fold(made.world.database):
+        while await rollups.fold(made.world.database):
             pass  # as the housekeeping of a year would have done
         yield made
 

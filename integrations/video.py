@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from integrations.settings import Settings
+from integrations.runtime.settings import Settings
 
 
 def room_address(settings: Settings, appointment_id: UUID) -> str | None:

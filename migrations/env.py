@@ -1,4 +1,4 @@
-"""How Alembic reaches the database: the connection handed in by `integrations.migrate`, or none to print SQL."""
+"""How Alembic reaches the database: by the connection of `integrations.runtime.migrate`, or none to print SQL."""
 
 import sqlalchemy as sa
 from alembic import context
@@ -20,7 +20,7 @@ def configure(**how: object) -> None:
         transaction_per_migration=True,
         **how,  # type: ignore[arg-type]
     )
-    context.execute("SET lock_timeout = '100ms'")  # all that come later wait as long; `integrations.migrate` retries
+    context.execute("SET lock_timeout = '100ms'")  # later ones wait as long; `integrations.runtime.migrate` retries
     context.execute("SET statement_timeout = '10min'")
     with context.begin_transaction():
         context.run_migrations()

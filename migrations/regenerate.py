@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from pgqueuer.adapters.persistence import qb
 
 import migrations
-from service import queue, tables
+from service import tables
+from service.kernel import queue
 from service.tables import ddl
 
 FIRST = Path(__file__).parent / "versions" / "2026_11_22_make_schema.sql"

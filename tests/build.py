@@ -16,11 +16,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import Range
 from sqlmodel import SQLModel, col
 
-from integrations.world import World
-from service import clock, tables
-from service.actor import SCOPES, STRANGER, Actor, Grant
-from service.rules import availability
-from service.work import Work
+from integrations.runtime.world import World
+from service import tables
+from service.kernel import clock
+from service.kernel.actor import STRANGER, Actor, Grant
+from service.kernel.work import Work
+from service.rules.time import availability
+from service.vocabulary import SCOPES
 
 Row = TypeVar("Row", bound=SQLModel)
 TREE = {

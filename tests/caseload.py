@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from sqlmodel import SQLModel
 
 import build
-from integrations.world import World
-from service import actor, clock, tables
+from integrations.runtime.world import World
+from service import tables
+from service.kernel import actor, clock
 
 NOW = datetime(2026, 11, 16, 8, tzinfo=UTC)
 FROM, UNTIL = date(2026, 9, 1), date(2026, 11, 1)

@@ -6,10 +6,12 @@ from datetime import timedelta
 from unittest import mock
 from uuid import UUID
 
-from service import candidates, roster, routes, tables
-from service.rules import availability
+from service import tables
+from service.care import candidates, mentor_cache
+from service.kernel.work import Work
+from service.registry import agreements
 from service.rules.case import Case, Mentor, Rulebook
-from service.work import Work
+from service.rules.time import availability
 
 _A_CASE = [UUID(int=1)]
 
@@ -17,11 +19,11 @@ _A_CASE = [UUID(int=1)]
 @contextmanager
 def rankings() -> Iterator[None]:
     """Compare at each ranking, and fail in the midst of the test that finds a difference."""
-    mentors, reachable = roster.of_institutions, candidates._reachable
+    mentors, reachable = mentor_cache.of_institutions, candidates._reachable
 
-    async def compared_mentors(w: Work, seen: roster.Look) -> list[tuple[roster.Facts, roster.Met]]:
+    async def compared_mentors(w: Work, seen: mentor_cache.Look) -> list[tuple[mentor_cache.Facts, mentor_cache.Met]]:
         found = await mentors(w, seen)
-        anew = await roster.facts(w, [one.standing[0] for one, _ in found])
+        anew = await mentor_cache.facts(w, [one.standing[0] for one, _ in found])
         for kept, _ in found:
             now = anew.get(kept.standing[0])
             # Another's change may have been committed between the two looks: then the mark is another, too.
@@ -34,7 +36,7 @@ def rankings() -> Iterator[None]:
         found = await reachable(w, consultation)
         which = (consultation.institution_id, consultation.programme_id)
         kept = candidates._grounds[which]
-        book, agreed = await candidates.rulebook(w, which[1]), await routes.agreed(w, which[0], None, which[1])
+        book, agreed = await candidates.rulebook(w, which[1]), await agreements.agreed(w, which[0], None, which[1])
         _, seen = await candidates._look(w, consultation, kept)
         if seen.registry == kept.mark:
             assert (book.policy, parents(book), agreed) == (kept.book.policy, parents(kept.book), kept.agreed), (
@@ -43,7 +45,7 @@ def rankings() -> Iterator[None]:
         return found
 
     with (
-        mock.patch.object(roster, "of_institutions", compared_mentors),
+        mock.patch.object(mentor_cache, "of_institutions", compared_mentors),
         mock.patch.object(candidates, "_reachable", compared_ground),
     ):
         yield
@@ -54,9 +56,9 @@ def parents(book: Rulebook) -> object:
     return book.tree._parent, book.tree._parents
 
 
-def _as_of_now(w: Work, known: roster.Facts) -> Mentor:
+def _as_of_now(w: Work, known: mentor_cache.Facts) -> Mentor:
     """Leave out what is over: it is read no more, and kept until something changes."""
-    mentor = roster.mentor(known, (), w.now, _A_CASE)
+    mentor = mentor_cache.mentor(known, (), w.now, _A_CASE)
     week, hours = availability.iso_week(w.now, mentor.zone), mentor.hours
     lately = w.now.replace(tzinfo=None) - timedelta(days=2)
     return mentor._replace(

@@ -20,9 +20,9 @@ import build
 import comparing
 import tracing
 import world as simulated
-from integrations import logs, migrate, postgres, settings
-from integrations.world import World
-from service import actor, clock, work
+from integrations.runtime import logs, migrate, postgres, settings
+from integrations.runtime.world import World
+from service.kernel import actor, clock, work
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 import build
 import flow
-from integrations.world import World
-from service import actor
+from integrations.runtime.world import World
+from service.kernel import actor
 
 
 async def offers(

@@ -14,9 +14,10 @@ import jsonschema_rs
 import sqlalchemy as sa
 
 import build
-from api import event_schemas
-from integrations.world import World
-from service import actor, sweep, tables
+from api.edge import event_schemas
+from integrations.runtime.world import World
+from service import tables, timers
+from service.kernel import actor
 from world import TestClock
 
 THIN = {"id", "version", "consultation_id", "memorandum_id", "state", "starts_at", "corrects", "links"}
@@ -164,7 +165,7 @@ class Scene:
 
     async def sweep(self) -> None:
         """Let the timers act once."""
-        await sweep.once(self.world.database)
+        await timers.once(self.world.database)
 
     async def next_wave(self) -> None:
         """Go on to when the next wave is due, and let the timers act."""

@@ -10,7 +10,8 @@ from typing import Any
 
 import icalendar
 
-from integrations import calendar, letters, mail
+from integrations.calendar import invites
+from integrations.mail import letters, messages
 
 SENDER = "invites@pobratym.example"
 CLINICIAN = "clinician@chernihiv.example"
@@ -32,9 +33,9 @@ _PROPERTY = re.compile(r'(?P<name>[A-Z-]+)(;[A-Z-]+=("[^"]*"|[^":;])*)*:(?P<valu
 LINKS = {"join": "https://pobratym.example/j/room-token", "cancel": "https://pobratym.example/a/cancel-token"}
 
 
-def an_invite(**changes: Any) -> calendar.Invite:  # noqa: ANN401 - any field of the invite
+def an_invite(**changes: Any) -> invites.Invite:  # noqa: ANN401 - any field of the invite
     words = letters.event_text("uk", VALUES, LINKS)
-    invite = calendar.Invite(
+    invite = invites.Invite(
         method="REQUEST",
         uid="0199a1b2-0000-7000-8000-000000000002@pobratym.example",
         sequence=0,
@@ -45,23 +46,23 @@ def an_invite(**changes: Any) -> calendar.Invite:  # noqa: ANN401 - any field of
         summary=words.summary,
         description=words.description,
         url=LINKS["join"],
-        organizer=calendar.Organizer("Побратим", SENDER),
+        organizer=invites.Organizer("Побратим", SENDER),
         attendees=(
-            calendar.Attendee("Олена Шевченко, к.м.н.", CLINICIAN, "uk"),
-            calendar.Attendee("Dr Camille Durand", MENTOR, "en"),
+            invites.Attendee("Олена Шевченко, к.м.н.", CLINICIAN, "uk"),
+            invites.Attendee("Dr Camille Durand", MENTOR, "en"),
         ),
         locale="uk",
     )
     return dataclasses.replace(invite, **changes)
 
 
-def a_mail(**changes: Any) -> mail.Mail:  # noqa: ANN401 - any field of the mail
-    written = mail.Mail(
+def a_mail(**changes: Any) -> messages.Mail:  # noqa: ANN401 - any field of the mail
+    written = messages.Mail(
         message_id=MESSAGE_ID,
         dated=DATED,
-        sender=mail.Mailbox("Побратим", SENDER),
+        sender=messages.Mailbox("Побратим", SENDER),
         reply_to=None,
-        recipient=mail.Mailbox("Олена Шевченко, к.м.н.", CLINICIAN),
+        recipient=messages.Mailbox("Олена Шевченко, к.м.н.", CLINICIAN),
         locale="uk",
         template="booked",
         values=VALUES,
@@ -71,13 +72,13 @@ def a_mail(**changes: Any) -> mail.Mail:  # noqa: ANN401 - any field of the mail
 
 
 def written(**changes: Any) -> bytes:  # noqa: ANN401 - any field of the mail
-    return mail.compose(a_mail(**changes), None)
+    return messages.compose(a_mail(**changes), None)
 
 
 def invitation(**changes: Any) -> tuple[bytes, bytes]:  # noqa: ANN401 - any field of the invite
     """The mail with an invite, and the invite's own bytes."""
-    ics = calendar.render(an_invite(**changes))
-    return mail.compose(a_mail(method=changes.get("method", "REQUEST")), ics), ics
+    ics = invites.render(an_invite(**changes))
+    return messages.compose(a_mail(method=changes.get("method", "REQUEST")), ics), ics
 
 
 def opened(message: bytes) -> EmailMessage:

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from integrations import migrate
+from integrations.runtime import migrate
 from postoffice import ROOT
 
 _VERSION = """\

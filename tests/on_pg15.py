@@ -12,7 +12,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 def main(arguments: list[str]) -> int:
     """Start the server, run the tests on it; gives pytest's exit code."""
     import pg15  # noqa: PLC0415 - the path is set just above
-    from integrations import postgres  # noqa: PLC0415
+    from integrations.runtime import postgres  # noqa: PLC0415
 
     if not pg15.is_there():
         sys.stdout.write("LEFT OUT: Debian's PostgreSQL 15 is not installed; nothing was proved on it\n")

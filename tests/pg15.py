@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from integrations import postgres
+from integrations.runtime import postgres
 
 _PROGRAMS = "/usr/lib/postgresql/{version}/bin"
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from aiosmtpd import smtp
 
 import flow
-from integrations import deliver
-from integrations.world import World
+from integrations.runtime import mail_delivery
+from integrations.runtime.world import World
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE_SECONDS = 120
@@ -67,7 +67,7 @@ def environment(world: World, **more: str) -> dict[str, str]:
 
 def start(command: str, world: World, **settings: str) -> subprocess.Popen[bytes]:
     """Start `pobratym <command>` in a process of its own."""
-    program = ["-c", "from api.cli import main; main()", *command.split()]
+    program = ["-c", "from api.cli.main import main; main()", *command.split()]
     return subprocess.Popen([sys.executable, *program], cwd=ROOT, env=environment(world, **settings))
 
 
@@ -84,4 +84,4 @@ async def until(condition: object, seconds: float = PATIENCE_SECONDS) -> None:
 async def deliver_all(scene: flow.Scene) -> None:
     """Try once everything that is due now, oldest first."""
     for row in await scene.rows("SELECT id FROM delivery WHERE state = 'pending' ORDER BY id"):
-        await deliver.deliver(scene.world, row.id)
+        await mail_delivery.deliver(scene.world, row.id)

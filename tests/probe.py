@@ -8,10 +8,11 @@ from fastapi import APIRouter, Query, Response
 from pydantic import Field
 from sqlmodel import col
 
-from api import deps, problems, shapes
-from api.transactional import Transactional
-from service import clock, errors, tables
-from service.work import Work
+from api.edge import deps, problems, shapes
+from api.edge.transactional import Transactional
+from service import tables
+from service.kernel import clock, errors
+from service.kernel.work import Work
 
 router = APIRouter(prefix="/v1/probes", route_class=Transactional)
 

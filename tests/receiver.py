@@ -9,9 +9,10 @@ from typing import Any
 from uuid import UUID
 
 import flow
-from integrations import lanes
-from service import actor, clock, events
-from service.work import Work
+from integrations.runtime import webhook_lanes
+from service.kernel import actor, clock
+from service.kernel.work import Work
+from service.outbox import events
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -112,7 +113,7 @@ async def serving(serve: Serve, certificate: ssl.SSLContext | None = None) -> As
 
 async def sent(scene: flow.Scene, made: Any, deadline_seconds: float = 60) -> None:  # noqa: ANN401 - JSON
     """Send the endpoint everything that is due now."""
-    await lanes.Lanes(scene.world, deadline_seconds).drain(UUID(made["id"]))
+    await webhook_lanes.Lanes(scene.world, deadline_seconds).drain(UUID(made["id"]))
 
 
 async def log(scene: flow.Scene, made: Any, who: str = "coordinator") -> list[Any]:  # noqa: ANN401 - JSON

@@ -3,7 +3,7 @@
 import re
 
 from flow import Scene
-from service import clock
+from service.kernel import clock
 
 _FIRST_ID = re.compile(r"(/v1/[a-z-]+/)\{[^}]*\}")
 

@@ -11,10 +11,11 @@ from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from integrations import http, tokens
-from integrations.settings import Settings
-from integrations.world import World, engine_of, outbox_of
-from service import crypto, work
+from integrations import outbound_http
+from integrations.identity import access_tokens
+from integrations.runtime.settings import Settings
+from integrations.runtime.world import World, engine_of, outbox_of
+from service.kernel import crypto, work
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -73,7 +74,7 @@ def engine(settings: Settings, url: URL) -> AsyncEngine:
 def made(settings: Settings, engine: AsyncEngine, clock: TestClock, bind: AsyncConnection | None = None) -> World:
     """A world on the engine, or on one connection of it."""
     database = work.Database(bind or engine, clock, KEYS)
-    issuer, outbound = tokens.Tokens(settings.base_url), http.client(settings)
+    issuer, outbound = access_tokens.Tokens(settings.base_url), outbound_http.client(settings)
     return World(settings, clock, KEYS, engine, database, outbox_of(settings), issuer, outbound)
 
 

@@ -11,12 +11,16 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
-from api import problems
+from api.edge import problems
 from api.pages import fields, frame
 from integrations import video
-from service import answers, appointments, errors, links, overview, sessions, tables
+from service import tables
+from service.care import answers, appointments, sessions
+from service.kernel import errors
+from service.kernel.work import Work
+from service.people import action_links
 from service.rules import lifecycle
-from service.work import Work
+from service.worklists import page_views
 
 router = APIRouter(route_class=frame.Page)
 JOIN = "join"
@@ -56,7 +60,7 @@ class _Held:
 
     visit: frame.Visit
     link: tables.Link
-    act: overview.Act
+    act: page_views.Act
 
 
 @router.get("/a/{token}")
@@ -90,16 +94,16 @@ async def press(visit: frame.Anybody, token: str) -> Response:
 
 
 async def _do(w: Work, link: tables.Link, pressed: _Pressed) -> None:
-    if await links.use(w, link.id):
+    if await action_links.use(w, link.id):
         await _VERBS[link.purpose](w, link, link.subject_id or link.id, pressed)
 
 
 async def _held(visit: frame.Visit, token: str) -> _Held | Response:
     try:
-        link = await visit.do(lambda w: links.read(w, token, *_VERBS))
-        holder = await visit.do(lambda w: links.holder(w, link))
+        link = await visit.do(lambda w: action_links.read(w, token, *_VERBS))
+        holder = await visit.do(lambda w: action_links.holder(w, link))
         theirs = await visit.acting_as(holder, by_link=True)
-        return _Held(theirs, link, await theirs.do(lambda w: overview.behind(w, link)))
+        return _Held(theirs, link, await theirs.do(lambda w: page_views.behind(w, link)))
     except (errors.LinkInvalid, errors.NotFound):
         said = visit.words.table["link_unknown"]
         return visit.show("message.html", 404, title=said["title"], text=said["text"])
@@ -164,8 +168,8 @@ def _start(link: tables.Link) -> datetime:
 async def join(visit: frame.Anybody, token: str) -> Response:
     """Send the person to the room, from ten minutes before until an hour after; else say when it opens."""
     try:
-        link = await visit.do(lambda w: links.read(w, token, JOIN))
-        theirs = await visit.acting_as(await visit.do(lambda w: links.holder(w, link)), by_link=True)
+        link = await visit.do(lambda w: action_links.read(w, token, JOIN))
+        theirs = await visit.acting_as(await visit.do(lambda w: action_links.holder(w, link)), by_link=True)
     except errors.LinkInvalid:
         said = visit.words.table["link_unknown"]
         return visit.show("message.html", 404, title=said["title"], text=said["text"])

@@ -6,12 +6,14 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
-from api import problems, shapes
+from api.edge import problems, shapes
 from api.pages import actions, fields, frame
-from service import access, advice, answers, appointments, consultations, errors, overview, sessions
+from service.care import advice, answers, appointments, consultations, sessions
+from service.kernel import access, errors
+from service.kernel.work import Work
 from service.rules import lifecycle
 from service.tables import care, log
-from service.work import Work
+from service.worklists import page_views
 
 router = APIRouter(route_class=frame.Page)
 CONSENTS = ("general", "countries")
@@ -38,7 +40,7 @@ async def consent(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     """Record the patient's consent; a draft is open then."""
     form = await fields.sent(visit.request)
     scope = form.one_of("consent", CONSENTS)
-    choices = await visit.do(overview.choices)
+    choices = await visit.do(page_views.choices)
     countries = form.some_of("countries", choices.countries, needed=scope == "countries")
     given = consultations.Consent(scope, form.day("given_on") or visit.today, countries)
     return await _try(visit, "consent", form, id, lambda w: consultations.consent(w, id, given))
@@ -218,8 +220,10 @@ async def _consultation_at(visit: frame.Visit, appointment_id: UUID) -> UUID:
 async def _case(
     visit: frame.Visit, consultation_id: UUID, tried: fields.Tried | None = None, status: int = 200
 ) -> Response:
-    case = await visit.do(lambda w: overview.case(w, consultation_id))
-    countries = (await visit.do(overview.choices)).countries if case.row.state == "draft" and case.is_requesting else []
+    case = await visit.do(lambda w: page_views.case(w, consultation_id))
+    countries = (
+        (await visit.do(page_views.choices)).countries if case.row.state == "draft" and case.is_requesting else []
+    )
     mine = [offer for offer in case.offers if visit.person and offer.mentor_id == visit.person.id]
     return visit.show(
         "case.html",
@@ -241,7 +245,7 @@ async def _case(
 
 
 async def _offer(visit: frame.Visit, offer_id: UUID, tried: fields.Tried | None = None, status: int = 200) -> Response:
-    asked, case = await visit.do(lambda w: overview.asked(w, offer_id))
+    asked, case = await visit.do(lambda w: page_views.asked(w, offer_id))
     offer = asked.offer
     is_mine = visit.person is not None and offer.mentor_id == visit.person.id
     may_answer = is_mine or offer.institution_id in visit.actor.institutions("coordinator")

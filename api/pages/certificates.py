@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 
 from api.pages import frame
-from service import certificates
+from service.reporting import certificates
 
 router = APIRouter(route_class=frame.Page)
 

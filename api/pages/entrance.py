@@ -7,7 +7,11 @@ import re
 from fastapi import APIRouter, Response
 
 from api.pages import fields, frame
-from service import consultations, errors, links, logins, overview, tables, visits
+from service import tables
+from service.care import consultations
+from service.kernel import errors
+from service.people import action_links, browser_sessions, logins
+from service.worklists import page_views
 
 router = APIRouter(route_class=frame.Page)
 _PLACES = re.compile(r"/(offers|consultations)/([0-9a-f-]{36}|new)", re.ASCII)
@@ -26,7 +30,7 @@ async def home(visit: frame.Anybody) -> Response:
     """Show what waits for the person; a stranger reads what this is, and may ask for a link."""
     if visit.person is None:
         return visit.show("welcome.html", is_wanted=False, is_sent=False, email="", fault=None)
-    return visit.show("home.html", home=await visit.do(overview.home), may_ask=await visit.do(consultations.may_file))
+    return visit.show("home.html", home=await visit.do(page_views.home), may_ask=await visit.do(consultations.may_file))
 
 
 @router.post("/sign-in")
@@ -45,7 +49,7 @@ async def ask_for_link(visit: frame.Anybody) -> Response:
 async def sign_in_page(visit: frame.Anybody, token: str) -> Response:
     """Show the button; nobody is signed in by looking."""
     try:
-        link = await visit.do(lambda w: links.read(w, token, logins.SIGN_IN))
+        link = await visit.do(lambda w: action_links.read(w, token, logins.SIGN_IN))
     except errors.LinkInvalid:
         return _over(visit, "unknown", 404)
     return _state(visit, link) or visit.show("sign_in.html")
@@ -55,15 +59,15 @@ async def sign_in_page(visit: frame.Anybody, token: str) -> Response:
 async def sign_in(visit: frame.Anybody, token: str) -> Response:
     """Sign the link's person in, once."""
     try:
-        link = await visit.do(lambda w: links.read(w, token, logins.SIGN_IN))
+        link = await visit.do(lambda w: action_links.read(w, token, logins.SIGN_IN))
         over = _state(visit, link)
         if over:
             return frame.see("/") if link.person_id == visit.actor.person_id else over
-        cookie = await visit.do(lambda w: visits.begin(w, token))
+        cookie = await visit.do(lambda w: browser_sessions.begin(w, token))
     except errors.LinkInvalid:
         return _over(visit, "unknown", 404)
     answer = frame.see(_wanted(visit))
-    frame.keep(answer, visit.world, frame.cookie_name(visit.world), cookie, int(visits.LIFE.total_seconds()))
+    frame.keep(answer, visit.world, frame.cookie_name(visit.world), cookie, int(browser_sessions.LIFE.total_seconds()))
     frame.keep(answer, visit.world, "wanted", "", 0)
     return answer
 
@@ -74,7 +78,7 @@ async def sign_out(visit: frame.Anybody) -> Response:
     name = frame.cookie_name(visit.world)
     token = visit.request.cookies.get(name)
     if token:
-        await visit.do(lambda w: visits.end(w, token))
+        await visit.do(lambda w: browser_sessions.end(w, token))
     answer = frame.see("/")
     frame.keep(answer, visit.world, name, "", 0)
     return answer

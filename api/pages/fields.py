@@ -11,10 +11,10 @@ from uuid import UUID
 from fastapi import Request
 from pydantic import TypeAdapter, ValidationError
 
-from api import problems, shapes
-from service import errors
-from service.deidentification import ConfirmedSpan
-from service.rules import availability
+from api.edge import problems, shapes
+from service.kernel import errors
+from service.kernel.deidentification import ConfirmedSpan
+from service.rules.time import availability
 
 T = TypeVar("T")
 MOST_FIELDS = 200

@@ -20,14 +20,17 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 
-from api import problems
+from api.edge import problems
 from api.pages import words
 from api.pages.words import Words
-from integrations.world import World
-from service import actor as actors
-from service import clock, errors, limits, overview, tables, visits, work
-from service.rules import availability
-from service.work import Work
+from integrations.runtime.world import World
+from service import tables
+from service.kernel import actor as actors
+from service.kernel import clock, errors, limits, work
+from service.kernel.work import Work
+from service.people import browser_sessions
+from service.rules.time import availability
+from service.worklists import page_views
 
 T = TypeVar("T")
 _FOLDER = Path(__file__).parent
@@ -80,7 +83,7 @@ class Visit:
         By a link nobody is signed in, and mails are forwarded: such a page does not name the holder.
         """
         known = dataclasses.replace(self, actor=actor)
-        person = await known.do(overview.me)
+        person = await known.do(page_views.me)
         return dataclasses.replace(known, person=person, words=words.of(person.locale), by_link=by_link)
 
     @property
@@ -162,7 +165,7 @@ async def _admitted(w: Work, request: Request, world: World) -> actors.Actor:
     token = request.cookies.get(cookie_name(world))
     if token:
         try:
-            actor = await visits.visitor(w, token)
+            actor = await browser_sessions.visitor(w, token)
         except errors.Unauthenticated:
             actor = actors.STRANGER
     address = request.client.host if request.client else "unknown"

@@ -6,11 +6,13 @@ from datetime import datetime
 
 from fastapi import APIRouter, Response
 
-from api import problems
+from api.edge import problems
 from api.pages import fields, frame, words
-from service import clock, consultations, errors, idempotency, overview
+from service.care import consultations
+from service.kernel import clock, errors, idempotency
+from service.kernel.work import Work
 from service.tables import care
-from service.work import Work
+from service.worklists import page_views
 
 router = APIRouter(route_class=frame.Page)
 WINDOWS = (1, 2, 3)
@@ -35,7 +37,7 @@ async def form_page(visit: frame.Known) -> Response:
 async def file(visit: frame.Known) -> Response:
     """File the request; sent twice, it is filed once."""
     form = await fields.sent(visit.request)
-    choices = await visit.do(overview.choices)
+    choices = await visit.do(page_views.choices)
     wish = _wish(visit, form, choices)
     if wish is None:
         return await _page(visit, fields.Tried("new", form), 422)
@@ -69,7 +71,7 @@ async def _file_once(w: Work, key: idempotency.Request, wish: consultations.Wish
     return path
 
 
-def _wish(visit: frame.Visit, form: fields.Fields, choices: overview.Choices) -> consultations.Wish | None:
+def _wish(visit: frame.Visit, form: fields.Fields, choices: page_views.Choices) -> consultations.Wish | None:
     """Read the form; None when a field is at fault."""
     codes = {row.code for _, rows in choices.specialties for row in rows}
     wish = consultations.Wish(
@@ -109,7 +111,7 @@ def _tags(form: fields.Fields) -> tuple[str, ...]:
     return tags
 
 
-def _consent(form: fields.Fields, choices: overview.Choices) -> consultations.Consent | None:
+def _consent(form: fields.Fields, choices: page_views.Choices) -> consultations.Consent | None:
     scope = form.one_of("consent", CONSENTS)
     if scope in {"", "none"}:
         return None
@@ -132,7 +134,7 @@ def _point(form: fields.Fields, error: errors.Invalid) -> None:
 
 
 async def _page(visit: frame.Visit, tried: fields.Tried, status: int = 200) -> Response:
-    choices = await visit.do(overview.choices)
+    choices = await visit.do(page_views.choices)
     return visit.show(
         "new.html",
         status,

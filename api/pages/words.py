@@ -14,15 +14,15 @@ from typing import Any
 import babel
 from babel import dates
 
-import integrations
+from integrations import mail
 from service import tables
-from service.rules import availability
+from service.rules.time import availability
 
 LOCALES = ("uk", "en")
 LANGUAGES = ("uk", "en", "fr", "de", "pl", "it", "es", "lt", "he", "tr", "ro")
 _CALENDARS = {"uk": "uk_UA", "en": "en_GB"}
 _OWN = Path(__file__).parent / "catalogues"
-_MAILS = Path(integrations.__file__).parent / "templates" / "mail"
+_MAILS = Path(mail.__file__).parent / "templates"
 _SHARED = ("priorities", "modes", "reasons", "zones")
 
 

@@ -10,10 +10,10 @@ from types import MappingProxyType
 from typing import NamedTuple
 from uuid import UUID
 
-from service.rules.availability import Hours
-from service.rules.intervals import Interval
 from service.rules.policy import Policy
 from service.rules.specialties import Tree
+from service.rules.time.availability import Hours
+from service.rules.time.intervals import Interval
 from service.rules.transfer import Consent, TransferBasis
 
 QUIET_HOURS = (22 * 60, 7 * 60)

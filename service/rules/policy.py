@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from service.rules import availability
+from service.rules.time import availability
 
 PRIORITIES = (
     "routine",

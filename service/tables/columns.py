@@ -95,7 +95,7 @@ def json_object() -> Any:  # noqa: ANN401
 
 
 def sealed() -> Any:  # noqa: ANN401
-    """Hold case text, encrypted by `service.crypto` under the row's id; NULL once its retention is over."""
+    """Hold case text, encrypted by `service.kernel.crypto` under the row's id; NULL once its retention is over."""
     return Field(default=None, sa_type=BYTEA, nullable=True)
 
 

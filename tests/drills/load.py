@@ -12,7 +12,8 @@ import httpx
 import crowd
 from drills.site import PATIENCE_SECONDS, Site
 from postoffice import until
-from service import actor, clock, memorandum_log
+from service.kernel import actor, clock
+from service.registry import memorandum_log
 
 _PAUSE_SECONDS = 0.2
 _AGAIN_SECONDS = 0.5

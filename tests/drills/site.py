@@ -18,10 +18,10 @@ import build
 import flow
 import postoffice
 import world as simulated
-from integrations import postgres, settings
-from integrations import world as worlds
-from integrations.world import World
-from service import actor, clock, work
+from integrations.runtime import postgres, settings
+from integrations.runtime import world as worlds
+from integrations.runtime.world import World
+from service.kernel import actor, clock, work
 
 ALWAYS = [(day, 0, 1440) for day in range(7)]
 CLINICIANS, MENTORS = 6, 6
@@ -181,7 +181,7 @@ async def is_ready(client: httpx.AsyncClient) -> bool:
 
 def command(*arguments: str) -> list[str]:
     """Give what starts the program of the working directory."""
-    return [sys.executable, "-c", "from api.cli import main; main()", *arguments]
+    return [sys.executable, "-c", "from api.cli.main import main; main()", *arguments]
 
 
 def free_port() -> int:

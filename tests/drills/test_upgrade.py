@@ -19,8 +19,9 @@ import build
 import newer
 import postoffice
 from drills import load, site
-from integrations import migrate
-from service import actor, clock, logins
+from integrations.runtime import migrate
+from service.kernel import actor, clock
+from service.people import logins
 
 pytestmark = pytest.mark.drill
 

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 import flow
-from integrations import http
-from integrations.world import World
+from integrations import outbound_http
+from integrations.runtime.world import World
 from world import TestClock
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ async def outbound(
 ) -> AsyncIterator[flow.Scene]:
     """The scene of a flow, with receivers on loopback let through."""
     told = world.settings.model_copy(update={"outbound_allow": ("127.0.0.0/8",)})
-    async with http.client(told) as guarded:
+    async with outbound_http.client(told) as guarded:
         application.state.world = own = dataclasses.replace(world, settings=told, outbound=guarded)
         made = flow.Scene(own, test_clock, client)
         await made.set_up()

@@ -10,9 +10,10 @@ import anyio
 import pytest
 
 import receiver
-from integrations import http, webhooks
-from integrations.settings import Settings
-from service import outcomes
+from integrations import outbound_http
+from integrations.runtime.settings import Settings
+from integrations.webhooks import sending
+from service.kernel import outcomes
 
 SECRET = "AAAA"
 INSIDE = (
@@ -69,8 +70,8 @@ def names(monkeypatch: pytest.MonkeyPatch, port: int, *answers: list[str]) -> li
 
 async def posted(url: str, *allowed: str) -> outcomes.Outcome:
     """Send a webhook, by the rules for everybody."""
-    async with http.client(Settings(outbound_allow=allowed)) as client:
-        return await webhooks.post(client, url, "id", "{}", signature="v1", secrets=[SECRET], deadline_seconds=60)
+    async with outbound_http.client(Settings(outbound_allow=allowed)) as client:
+        return await sending.post(client, url, "id", "{}", signature="v1", secrets=[SECRET], deadline_seconds=60)
 
 
 def test_there_are_forty_four_addresses_and_the_standard_library_alone_lets_some_pass() -> None:
@@ -84,8 +85,8 @@ async def test_wh_17_an_inside_address_is_refused_as_an_address_and_behind_a_nam
 ) -> None:
     names(monkeypatch, listener.port, [address])
     literal = f"[{address}]" if ":" in address else address
-    with pytest.raises(http.Refused):
-        http.check(Settings(), f"https://{literal}/")
+    with pytest.raises(outbound_http.Refused):
+        outbound_http.check(Settings(), f"https://{literal}/")
     for host in (literal, "receiver.example"):
         assert await posted(f"https://{host}/") == outcomes.Retry(None, "address_refused")
     assert listener.connections == 0

@@ -13,12 +13,13 @@ import pytest
 import flow
 import letterbox
 import postoffice
-from integrations import deliver
-from integrations.world import World
-from service import actor, deliveries, outcomes
+from integrations.runtime import mail_delivery
+from integrations.runtime.world import World
+from service.kernel import actor, outcomes
+from service.outbox import deliveries
 from world import TestClock
 
-READER = Path(__file__).parent.parent / "integrations" / "ical"
+READER = Path(__file__).parent.parent / "integrations" / "calendar" / "ical"
 
 
 @pytest.fixture
@@ -168,7 +169,7 @@ async def test_inv_16_a_retried_mail_is_the_same_to_the_octet_although_the_appoi
         second = await deliveries.claim(w, row.id)
     assert first is not None
     assert second is not None
-    assert deliver.compose(scene.world, first) == deliver.compose(scene.world, second)
+    assert mail_delivery.compose(scene.world, first) == mail_delivery.compose(scene.world, second)
 
 
 async def test_a_second_implementation_reads_one_uid_and_the_right_times_through_the_life(scene: flow.Scene) -> None:

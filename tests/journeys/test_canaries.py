@@ -19,8 +19,9 @@ import flow
 import letterbox
 import world as simulated
 from flow import Scene
-from integrations import deliver, logs, mail
-from integrations.world import World
+from integrations.mail import messages
+from integrations.runtime import logs, mail_delivery
+from integrations.runtime.world import World
 
 pytestmark = pytest.mark.races
 
@@ -64,7 +65,7 @@ def lines() -> Iterator[io.StringIO]:
 @pytest.fixture
 async def scene(world: World, test_clock: simulated.TestClock, client: httpx.AsyncClient, tmp_path: Path) -> Scene:
     settings = world.settings.model_copy(update={"data_dir": tmp_path})
-    own = dataclasses.replace(world, settings=settings, outbox=mail.MaildirOutbox(settings.mail_dir))
+    own = dataclasses.replace(world, settings=settings, outbox=messages.MaildirOutbox(settings.mail_dir))
     made = Scene(own, test_clock, client)
     await made.set_up()
     return made
@@ -191,7 +192,7 @@ WORDS = [canary(field) for field in (*SEALED, *PLAIN, *REFUSED)]
 
 async def deliver_all(scene: Scene) -> None:
     for row in await scene.rows("SELECT id FROM delivery WHERE state = 'pending'"):
-        await deliver.deliver(scene.world, row.id)
+        await mail_delivery.deliver(scene.world, row.id)
 
 
 async def test_no_case_text_in_any_row_mail_log_metric_or_strangers_answer(scene: Scene, lines: io.StringIO) -> None:

@@ -9,8 +9,10 @@ import pytest
 import flow
 import telling
 from flow import Scene
-from integrations.world import World
-from service import actor, events, tables, webhooks
+from integrations.runtime.world import World
+from service import tables
+from service.kernel import actor
+from service.outbox import events, webhooks
 from world import TestClock
 
 

@@ -20,8 +20,8 @@ import flow
 import telling
 import world as simulated
 from api import app
-from integrations.settings import Settings
-from service import clock
+from integrations.runtime.settings import Settings
+from service.kernel import clock
 from service.rules import lifecycle
 
 pytestmark = [pytest.mark.slow, pytest.mark.load(15)]

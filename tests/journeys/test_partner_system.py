@@ -10,10 +10,12 @@ from fastapi import FastAPI
 import build
 import flow
 import world as simulated
-from api import openapi, scopes
+from api.edge import openapi, scopes
 from flow import Scene
-from integrations.world import World
-from service import actor, clock, errors, logins, tables
+from integrations.runtime.world import World
+from service import tables, vocabulary
+from service.kernel import actor, clock, errors
+from service.people import logins
 
 Json = dict[str, Any]
 pytestmark = pytest.mark.races
@@ -221,14 +223,14 @@ def described(application: FastAPI) -> dict[str, str | None]:
 def test_the_table_of_scopes_names_calls_that_exist_and_the_description_says_the_same(application: FastAPI) -> None:
     told = {call: scope for call, scope in described(application).items() if scope is not None}
     assert told == dict(scopes.NEEDED)
-    assert {scope for scope in told.values() if scope} | {"consultations:write"} == set(actor.SCOPES)
+    assert {scope for scope in told.values() if scope} | {"consultations:write"} == set(vocabulary.SCOPES)
 
 
 @pytest.mark.load
 async def test_each_call_is_opened_by_its_scope_and_by_no_other(
     application: FastAPI, scene: Scene, system: System
 ) -> None:
-    every, wrong = frozenset(actor.SCOPES), []
+    every, wrong = frozenset(vocabulary.SCOPES), []
     held = {frozenset(), every, *(frozenset({name}) for name in every), *(every - {name} for name in every)}
     bearers = {each: await build.bearer(scene.world, system.row, each) for each in held}
     for call, scope in described(application).items():

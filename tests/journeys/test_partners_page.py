@@ -21,9 +21,11 @@ import httpx
 import pytest
 
 import postoffice
-from integrations import http, webhooks
-from integrations.settings import Settings
-from service import events, outcomes
+from integrations import outbound_http
+from integrations.runtime.settings import Settings
+from integrations.webhooks import sending
+from service.kernel import outcomes
+from service.outbox import events
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = (ROOT / "docs" / "partners.md").read_text()
@@ -86,8 +88,8 @@ def free_port() -> int:
 
 async def sent(port: int, key: str) -> outcomes.Outcome:
     url = f"http://127.0.0.1:{port}/"
-    async with http.client(Settings(outbound_allow=("127.0.0.1",))) as client:
-        return await webhooks.post(client, url, "event-1", BODY, signature="v1", secrets=[key])
+    async with outbound_http.client(Settings(outbound_allow=("127.0.0.1",))) as client:
+        return await sending.post(client, url, "event-1", BODY, signature="v1", secrets=[key])
 
 
 @pytest.mark.parametrize("language", ["python", "js"])
@@ -143,7 +145,7 @@ def saved(heading: str) -> dict[str, str]:
 def demo(folder: Path) -> Iterator[str]:
     """Have the demo's people served, in a folder that has a `.venv` as ours has."""
     (folder / ".venv").symlink_to(sys.prefix)
-    program = [sys.executable, "-c", "from api.cli import main; main()"]
+    program = [sys.executable, "-c", "from api.cli.main import main; main()"]
     subprocess.run([*program, "demo", "--data-only"], env=environment(folder), check=True)
     port = free_port()
     with subprocess.Popen([*program, "serve", "--port", str(port)], env=environment(folder)) as server:

@@ -12,8 +12,12 @@ from sqlalchemy.dialects.postgresql import BYTEA
 import flow
 import world as simulated
 from flow import Scene
-from integrations.world import World
-from service import actor, crypto, errors, memorandum_log, privacy, reports, tables
+from integrations.runtime.world import World
+from service import tables
+from service.kernel import actor, crypto, errors
+from service.people import privacy
+from service.registry import memorandum_log
+from service.reporting import reports
 
 pytestmark = pytest.mark.races
 

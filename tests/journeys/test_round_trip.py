@@ -9,24 +9,27 @@ import sqlalchemy as sa
 import build
 import flow
 import world as simulated
-from api import sheets
+from api.cli import record_tables
 from flow import Scene
-from integrations.world import World
-from service import actor, clock, exports, facts, imports, memorandum_log, tables
-from service.work import Work
+from integrations.runtime.world import World
+from service import tables
+from service.exchange import exports, imports
+from service.kernel import actor, clock
+from service.kernel.work import Work
+from service.registry import memorandum_log, published_facts
 
 pytestmark = pytest.mark.races
 
 
 async def files(w: Work, programme: str | None = None) -> dict[str, str]:
     chosen = await exports.programme_id(w, programme) if programme else None
-    return {kind: sheets.written(kind, await exports.rows(w, kind, chosen)) for kind in exports.KINDS}
+    return {kind: record_tables.written(kind, await exports.rows(w, kind, chosen)) for kind in exports.KINDS}
 
 
 async def take_in(w: Work, given: dict[str, str]) -> dict[str, imports.Outcome]:
     outcomes = {}
     for kind, text in given.items():
-        found = sheets.read(kind, text)
+        found = record_tables.read(kind, text)
         assert found.faults == [], kind
         try:
             outcomes[kind] = await imports.load(w, kind, found.rows, lambda _: None, is_confirmed=True)
@@ -38,8 +41,8 @@ async def take_in(w: Work, given: dict[str, str]) -> dict[str, imports.Outcome]:
 async def a_busy_installation(scene: Scene) -> None:
     """The published facts, the demo's people, and a case with a corrected session and an activity."""
     async with scene.world.database.work(actor.TIMER) as w:
-        await facts.load(w)
-        await facts.load_demo(w)
+        await published_facts.load(w)
+        await published_facts.load_demo(w)
     await scene.set_up()
     async with scene.world.database.work(actor.TIMER) as w:
         member, network = scene.lille.id, scene.asking.id
@@ -111,6 +114,6 @@ async def test_one_programme_is_given_out_with_what_it_refers_to_and_nothing_of_
 async def test_no_case_text_is_given_out(scene: Scene) -> None:
     async with scene.world.database.work(actor.TIMER) as w:
         given = "".join((await files(w)).values())
-        given += "".join([sheets.written_only(await exports.records(w, kind)) for kind in exports.RECORDS])
+        given += "".join([record_tables.written_only(await exports.records(w, kind)) for kind in exports.RECORDS])
     assert flow.QUESTION not in given
     assert str(scene.people["clinician"].id) in given

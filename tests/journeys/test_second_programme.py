@@ -16,12 +16,17 @@ import flow
 import service
 import world as simulated
 from flow import Scene
-from integrations.world import World
-from service import actor, facts, tables
-from service.work import Work
+from integrations.runtime.world import World
+from service import tables
+from service.kernel import actor
+from service.kernel.work import Work
+from service.registry import published_facts
 
 TUESDAY_IN_TASHKENT = datetime(2026, 11, 17, 9, tzinfo=UTC)
-BESIDE = {"service/rules/availability.py", "service/demo_people.py"}  # old names of zones; the demo's people
+BESIDE = {
+    "service/rules/time/availability.py",
+    "service/people/demo_people.py",
+}  # old zones; demo people
 WISH = {"specialty": "ped.general", "languages": ["fr"], "priority": "urgent"}
 
 
@@ -34,8 +39,8 @@ async def scene(world: World, test_clock: simulated.TestClock, client: httpx.Asy
     """The published registry with people on both sides of both programmes; Ukraine's memorandum is active already."""
     made = Scene(world, test_clock, client)
     async with world.database.work(actor.TIMER) as w:
-        await facts.load(w)
-        await facts.load_demo(w)
+        await published_facts.load(w)
+        await published_facts.load_demo(w)
         made.programme = await of_code(w, tables.Programme, "uz-aphp")
         made.asking = await of_code(w, tables.Institution, "uz-minzdrav")
         made.lille = await of_code(w, tables.Institution, "fr-aphp")

@@ -15,12 +15,14 @@ import build
 import flow
 import letterbox
 from flow import Scene
-from integrations import deliver
-from integrations.world import World
-from service import actor, outcomes
+from integrations.runtime import mail_delivery
+from integrations.runtime.world import World
+from service.kernel import actor, outcomes
 from world import MONDAY, TestClock
 
-WINDOWS = json.loads((Path(__file__).parent.parent / "rules" / "data" / "kyiv_offset_windows.json").read_text())
+WINDOWS = json.loads(
+    (Path(__file__).parent.parent / "rules" / "time" / "data" / "kyiv_offset_windows.json").read_text()
+)
 COUNTRIES = {"America/Winnipeg": "CA", "America/Toronto": "CA", "Asia/Jerusalem": "IL", "Europe/Istanbul": "TR"}
 SUMMER = (datetime(2027, 3, 28, 1, tzinfo=UTC), datetime(2027, 10, 31, 1, tzinfo=UTC))
 BEHIND = timedelta(hours=20)
@@ -117,7 +119,7 @@ async def invited(scene: Scene, instant: datetime, *walls: datetime) -> None:
     shelf = Shelf()
     scene.world.outbox = shelf
     for row in await scene.rows("SELECT id FROM delivery WHERE payload->>'template' = 'booked'"):
-        await deliver.deliver(scene.world, row.id)
+        await mail_delivery.deliver(scene.world, row.id)
     assert len(shelf.mails) == 2
     for message in shelf.mails.values():
         (ics, _) = letterbox.calendar_octets(message)

@@ -3,7 +3,7 @@
 import pytest
 
 import world as simulated
-from integrations.world import World
+from integrations.runtime.world import World
 from pages.scene import Scene
 
 

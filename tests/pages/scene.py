@@ -12,9 +12,12 @@ from sqlmodel import col
 import build
 import world as simulated
 from api import app
-from integrations.world import World
-from service import actor, consultations, logins, tables
-from service.work import Work
+from integrations.runtime.world import World
+from service import tables
+from service.care import consultations
+from service.kernel import actor
+from service.kernel.work import Work
+from service.people import logins
 
 QUESTION = "Дитина з рідкісним синдромом: яка доза? CANARY-OF-THE-CASE"
 DATES_BACK = date(2026, 11, 16)

@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from integrations.world import World
+from integrations.runtime.world import World
 from pages.scene import Scene
-from service import answers, appointments, errors, sessions, tables
+from service import tables
+from service.care import answers, appointments, sessions
+from service.kernel import errors
 
 CSP = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 

@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 
 from api import app
-from integrations.world import World
+from integrations.runtime.world import World
 from pages.scene import Scene
 
 if TYPE_CHECKING:

@@ -9,7 +9,9 @@ import sqlalchemy as sa
 
 import build
 from pages.scene import Scene
-from service import actor, answers, clock, sessions, tables
+from service import tables
+from service.care import answers, sessions
+from service.kernel import actor, clock
 
 CANARY = "CANARY-OF-THE-CASE"
 

@@ -5,9 +5,9 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from integrations.world import World
+from integrations.runtime.world import World
 from pages.scene import Scene
-from service import visits
+from service.people import browser_sessions
 
 
 async def test_a_stranger_reads_what_this_is_and_may_ask_for_a_link(client: httpx.AsyncClient) -> None:
@@ -97,7 +97,7 @@ async def test_a_sign_in_link_ends_with_its_time(scene: Scene, client: httpx.Asy
 
 async def test_a_visit_ends_after_twelve_hours(scene: Scene) -> None:
     async with scene.browser(scene.mentor) as browser:
-        scene.clock.set(scene.clock.now() + visits.LIFE - timedelta(seconds=1))
+        scene.clock.set(scene.clock.now() + browser_sessions.LIFE - timedelta(seconds=1))
         before = await browser.get("/")
         scene.clock.forward(seconds=1)
         after = await browser.get("/")

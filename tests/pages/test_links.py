@@ -5,15 +5,16 @@ import asyncio
 import pytest
 
 from pages.scene import Scene
-from service import errors, links
+from service.kernel import errors
+from service.people import action_links
 
 
 async def test_a_link_is_used_once(scene: Scene) -> None:
     await scene.ask()
     _, link = await scene.link("offer.accept")
 
-    assert await scene.act(scene.mentor, links.use, link.id)
-    assert not await scene.act(scene.mentor, links.use, link.id)
+    assert await scene.act(scene.mentor, action_links.use, link.id)
+    assert not await scene.act(scene.mentor, action_links.use, link.id)
 
 
 async def test_a_link_that_is_over_cannot_be_used(scene: Scene) -> None:
@@ -22,7 +23,7 @@ async def test_a_link_that_is_over_cannot_be_used(scene: Scene) -> None:
     scene.clock.set(link.expires_at)
 
     with pytest.raises(errors.LinkInvalid):
-        await scene.act(scene.mentor, links.use, link.id)
+        await scene.act(scene.mentor, action_links.use, link.id)
 
 
 async def test_somebody_elses_link_cannot_be_used(scene: Scene) -> None:
@@ -30,7 +31,7 @@ async def test_somebody_elses_link_cannot_be_used(scene: Scene) -> None:
     _, link = await scene.link("offer.accept")
 
     with pytest.raises(errors.LinkInvalid):
-        await scene.act(scene.clinician, links.use, link.id)
+        await scene.act(scene.clinician, action_links.use, link.id)
 
 
 @pytest.mark.races

@@ -5,7 +5,8 @@ from datetime import timedelta
 import build
 from pages.scene import Scene
 from pages.test_cases import agreed, appointment_of
-from service import actor, answers, appointments, consultations, sessions
+from service.care import answers, appointments, consultations, sessions
+from service.kernel import actor
 
 
 async def test_notes_are_read_by_the_people_of_the_case(scene: Scene) -> None:

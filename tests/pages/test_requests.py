@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 import build
 from pages.scene import Scene
-from service import actor, clock
+from service.kernel import actor, clock
 
 GOOD = {
     "specialty": "paediatrics",

@@ -6,7 +6,9 @@ import sqlalchemy as sa
 
 import build
 from pages.scene import Scene
-from service import actor, answers, appointments, tables
+from service import tables
+from service.care import answers, appointments
+from service.kernel import actor
 
 
 async def offer_of(scene: Scene) -> sa.Row[Any]:

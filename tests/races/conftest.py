@@ -8,7 +8,7 @@ import pytest
 import crowd
 import flow
 import world as simulated
-from integrations.world import World
+from integrations.runtime.world import World
 
 
 def pytest_configure(config: pytest.Config) -> None:

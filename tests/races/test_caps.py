@@ -5,7 +5,7 @@ import pytest
 import build
 import crowd
 import flow
-from service import actor
+from service.kernel import actor
 
 pytestmark = [pytest.mark.races, pytest.mark.load]
 

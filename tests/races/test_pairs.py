@@ -15,9 +15,11 @@ import build
 import crowd
 import flow
 import world as simulated
-from integrations.world import World
-from service import actor, routes, sweep
-from service.work import Work
+from integrations.runtime.world import World
+from service import timers
+from service.kernel import actor
+from service.kernel.work import Work
+from service.registry import agreements
 
 pytestmark = [pytest.mark.races, pytest.mark.slow, pytest.mark.load(5)]
 
@@ -127,7 +129,7 @@ async def test_an_acceptance_in_time_and_the_sweep_that_expires_it_at_once_count
     for lead in LEADS:
         case, (mine,), start = await asked(scene, "mentor")
         ahead = late(scene, timedelta(hours=4))
-        accepted, _ = await both(lead, accept(scene, "mentor", mine, start), sweep.once(ahead.database))
+        accepted, _ = await both(lead, accept(scene, "mentor", mine, start), timers.once(ahead.database))
         (offer,) = await scene.rows("SELECT state FROM offer WHERE id = :id", id=mine)
         assert (said(accepted), offer.state) in [("200", "accepted"), ("409 offer-closed", "expired")]
         assert (await now_is(scene, case))[1] == ("booked" if accepted.is_success else None)
@@ -198,7 +200,7 @@ async def test_a_hold_confirmed_just_before_it_expires_is_booked_or_released_nev
         case, mine, start = await hold(scene)
         ahead = late(scene, timedelta(minutes=15))
         scene.clock.forward(minutes=15, microseconds=-1)
-        accepted, _ = await both(lead, accept(scene, "mentor", mine, start), sweep.once(ahead.database))
+        accepted, _ = await both(lead, accept(scene, "mentor", mine, start), timers.once(ahead.database))
         rows = await scene.rows("SELECT status FROM appointment WHERE consultation_id = :id ORDER BY id", id=case)
         assert said(accepted) == "200"
         assert [row.status for row in rows] in [["booked"], ["cancelled", "booked"]]
@@ -279,7 +281,7 @@ async def test_without_its_lock_the_same_budget_is_overspent(
         async with asyncio.timeout(30):
             await meeting.wait()
 
-    monkeypatch.setattr(routes, "lock_budget", meet)
+    monkeypatch.setattr(agreements, "lock_budget", meet)
     assert await spend_at_once(scene) == ["200", "200"]
     assert await minutes_booked(scene) == 60
 

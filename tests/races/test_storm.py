@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 import crowd
 import flow
-from integrations.world import World
+from integrations.runtime.world import World
 
 pytestmark = [pytest.mark.races, pytest.mark.slow, pytest.mark.load(25)]
 

@@ -15,12 +15,13 @@ import portion
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from service.rules import matching, policy, transfer
-from service.rules.availability import DatedHours, Hours, Weekly
+from service.rules import policy, transfer
 from service.rules.case import Case, Link, Mentor, Rulebook
-from service.rules.intervals import Interval
-from service.rules.matching import Candidate, Ranking
+from service.rules.matching import ranking
+from service.rules.matching.ranking import Candidate, Ranking
 from service.rules.specialties import Tree
+from service.rules.time.availability import DatedHours, Hours, Weekly
+from service.rules.time.intervals import Interval
 
 DATA = Path(__file__).parents[2] / "service" / "data"
 PROPERTY = settings(
@@ -98,7 +99,7 @@ def mentor(**fields: Any) -> Mentor:
 
 
 def rank(asked: Case, *mentors: Mentor, now: datetime = NOW, limit: int = 10) -> Ranking:
-    return matching.rank(asked, mentors, now, BOOK, limit=limit)
+    return ranking.rank(asked, mentors, now, BOOK, limit=limit)
 
 
 def first(asked: Case, *mentors: Mentor, now: datetime = NOW) -> Candidate:

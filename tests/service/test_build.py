@@ -4,9 +4,10 @@ import pytest
 import sqlalchemy as sa
 
 import build
-from integrations.world import World
-from service import actor, tables
-from service.work import Work
+from integrations.runtime.world import World
+from service import tables
+from service.kernel import actor
+from service.kernel.work import Work
 
 
 async def test_everything_that_builders_make_fits_together(w: Work) -> None:

@@ -1,0 +1,310 @@
+"""`pobratym demo`: the published registry, demo people, and one consultation walked from request to report over HTTP.
+
+The walk happens a few days ago on the manual clock (contract §7), so that everything it leaves lies in the past. It
+calls the API as its users do: signs in by the links in the mails, reads the invite from the mail that was sent.
+"""
+
+import asyncio
+import contextlib
+import email
+import email.policy
+import json
+import re
+import socket
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from rich.console import Console
+
+from api import app
+from integrations.runtime import worker
+from integrations.runtime.settings import BadSettings, Settings, remember_address
+from integrations.runtime.world import World, opened
+from service.kernel import actor, clock
+from service.people import demo_people, logins
+from service.registry import published_facts
+
+CLINICIAN, COORDINATOR = "clinician@chernihiv.example", "coordinator@chernihiv.example"
+MENTOR, STRANGER = "mentor@lille.example", "mentor@kaunas.example"
+LINK_LIFE = timedelta(hours=24)
+PATIENCE_SECONDS = 20.0
+NAMED = "POBRATYM_DATABASE_URL must be unset for `pobratym demo`, whose manual clock is for the embedded database only"
+_console = Console(highlight=False, soft_wrap=True)
+
+
+class StepFailed(Exception):
+    """A step of the walk did not hold; the message says which and why."""
+
+
+async def run(settings: Settings, *, port: int, once: bool, data_only: bool) -> None:
+    """Load the demo's data, walk, then serve until stopped; with `once` end after the walk.
+
+    The data alone may go into a database that is named, at the system's time; the walk needs the manual clock, which
+    such a database must never know. Raises BadSettings then, and StepFailed when a step did not hold.
+    """
+    if not (settings.is_embedded or data_only):
+        raise BadSettings([NAMED])
+    port = port if not once else _free_port()
+    clock_of = "manual" if settings.is_embedded else "system"
+    changes = {"clock": clock_of, "smtp_url": None, "base_url": f"http://127.0.0.1:{port}"}
+    if settings.room_url is None:
+        changes["room_url"] = "https://rooms.example/{appointment_id}"
+    told = settings.model_copy(update=changes)
+    if not (once or data_only):
+        remember_address(told, port)
+    async with opened(told) as world:
+        emails = await load(world)
+        if data_only:
+            return
+        async with _serving(world, port) as server:
+            async with httpx.AsyncClient(base_url=world.settings.base_url, timeout=30) as client:
+                await Walk(world, client).whole()
+            if once:
+                return
+            await _print_links(world, emails)
+            await server
+
+
+async def load(world: World) -> list[str]:
+    """Have the published facts and the demo people; gives the people's addresses. Safe to repeat."""
+    async with world.database.work(actor.TIMER) as w:
+        await published_facts.load(w)
+        await published_facts.load_demo(w)
+    emails = [person.email for person in demo_people.DEMO_PEOPLE]
+    _console.print(f"The published registry and {len(emails)} demo people are loaded.")
+    return emails
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.asynccontextmanager
+async def _serving(world: World, port: int) -> AsyncIterator[asyncio.Task[None]]:
+    """Have API, pages and worker run in this process until the block ends; gives the server, which a signal ends."""
+    server = uvicorn.Server(
+        uvicorn.Config(app.create(world), host="127.0.0.1", port=port, log_level="warning", access_log=False)
+    )
+    stop = asyncio.Event()
+    tasks = [asyncio.create_task(server.serve()), asyncio.create_task(worker.run(world, stop))]
+    try:
+        while not server.started:
+            if tasks[0].done():
+                message = f"Nothing could listen on port {port}: is another one running?"
+                raise StepFailed(message)
+            await asyncio.sleep(0.05)
+        yield tasks[0]
+    finally:
+        stop.set()
+        server.should_exit = True
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Walk:
+    """One consultation, from request to report."""
+
+    def __init__(self, world: World, client: httpx.AsyncClient) -> None:
+        """Walk on this world, over this client."""
+        self._world, self._client = world, client
+        self._tokens: dict[str, str] = {}
+        self._step = 0
+
+    async def whole(self) -> None:
+        """Do every step; the clock is the system's again afterwards, whatever happened."""
+        try:
+            await self._set_clock(_some_days_ago(clock.wall()))
+            for who in (CLINICIAN, COORDINATOR, MENTOR, STRANGER):
+                await self._sign_in(who)
+            asked = await self._request()
+            offer = await self._offer(asked)
+            booked = await self._accept(offer)
+            await self._invite(booked)
+            await self._nobody_else(asked, booked)
+            session = await self._meet(booked)
+            await self._report(session)
+        finally:
+            await self._set_clock(None)
+        self._say("Every step held. The clock is the system's again.")
+
+    def _say(self, text: str, shown: object = None) -> None:
+        self._step += 1
+        _console.print(f"\n[bold]{self._step}. {text}[/bold]")
+        if shown is not None:
+            text = shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False, indent=2)
+            _console.print(text, markup=False)
+
+    async def _set_clock(self, now: datetime | None) -> None:
+        body = {"now": now and now.strftime("%Y-%m-%dT%H:%M:%SZ")}
+        _hold("the clock is set", (await self._client.put("/demo/clock", json=body)).status_code < 300)  # noqa: PLR2004
+
+    async def _call(self, who: str, method: str, path: str, status: int, body: object = None) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self._tokens[who]}"}
+        answer = await self._client.request(method, path, json=body, headers=headers)
+        _hold(f"{method} {path} answers {status}", answer.status_code == status, answer.text)
+        return answer
+
+    async def _mail(self, to: str, is_wanted: Callable[[EmailMessage], bool], since: float = 0.0) -> EmailMessage:
+        """Wait for the newest mail to this person that is wanted: a worker has to send it first."""
+        folder = self._world.settings.data_dir / "mail" / "new"
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                for path in await asyncio.to_thread(_newest_first, folder, since):
+                    message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+                    if to in str(message["To"]) and is_wanted(message):
+                        return message
+                await asyncio.sleep(0.1)
+
+    async def _sign_in(self, who: str) -> None:
+        asked_at = clock.wall().timestamp()
+        await self._client.post("/v1/auth/sign-in-links", json={"email": who})
+        message = await self._mail(who, lambda found: _sign_in_token(found) is not None, asked_at)
+        token = _sign_in_token(message)
+        answer = await self._client.post("/v1/auth/tokens", json={"link_token": token})
+        _hold(f"{who} signs in by the mailed link", answer.is_success, answer.text)
+        self._tokens[who] = answer.json()["access_token"]
+        if who == STRANGER:
+            self._say("Four people sign in by the links in their mails", list(self._tokens))
+
+    async def _request(self) -> dict[str, Any]:
+        body = {
+            "specialty": "obp.neonatology",
+            "priority": "urgent",
+            "mode": "live",
+            "question": "Preterm of 29 weeks on day 12 with feeding intolerance: which next step would you take?",
+            "languages": ["en", "fr"],
+            "age_band": "neonate",
+            "duration_minutes": 30,
+            "consent": {"scope": "general", "given_on": self._world.clock.now().date().isoformat()},
+        }
+        asked: dict[str, Any] = (await self._call(CLINICIAN, "POST", "/v1/consultations", 201, body)).json()
+        _hold("the request is out to a mentor", asked["state"] == "offered")
+        shown = {name: asked[name] for name in ("id", "state", "priority", "specialty", "answer_due_at")}
+        self._say("A clinician in Chernihiv files a request; the first wave goes out by itself", shown)
+        ranked = (await self._call(COORDINATOR, "GET", f"/v1/consultations/{asked['id']}/candidates", 200)).json()
+        self._say("Her coordinator sees who may answer, with every term, and why others may not", _ranking(ranked))
+        return asked
+
+    async def _offer(self, asked: dict[str, Any]) -> dict[str, Any]:
+        offers = (await self._call(MENTOR, "GET", "/v1/offers?state=pending&limit=200", 200)).json()["items"]
+        mine = [offer for offer in offers if offer["consultation_id"] == asked["id"]]
+        _hold("the mentor in Lille was asked", len(mine) == 1)
+        message = await self._mail(MENTOR, lambda found: asked["id"] in _text(found))
+        _hold("the mail holds no case text", "29 weeks" not in message.as_string())
+        self._say("The mentor in Lille is asked by mail, in both local times, without any case text", _text(message))
+        return dict(mine[0])
+
+    async def _accept(self, offer: dict[str, Any]) -> dict[str, Any]:
+        body = {"starts_at": offer["starts"][0]}
+        booked: dict[str, Any] = (
+            await self._call(MENTOR, "POST", f"/v1/offers/{offer['id']}/accept", 200, body)
+        ).json()
+        again = (await self._call(MENTOR, "POST", f"/v1/offers/{offer['id']}/accept", 200, body)).json()
+        _hold("booked, and the second click changes nothing", booked["status"] == "booked" and again == booked)
+        self._say("The mentor accepts (twice: a double click is one booking)", booked)
+        return booked
+
+    async def _invite(self, booked: dict[str, Any]) -> None:
+        for who in (CLINICIAN, MENTOR):
+            message = await self._mail(who, lambda found: f"UID:{booked['id']}@" in _calendar(found))
+            _hold(f"{who} has the invite", "METHOD:REQUEST" in _calendar(message))
+        self._say("Both sides have an invite; the mentor's calendar reads", _calendar(message))
+
+    async def _nobody_else(self, asked: dict[str, Any], booked: dict[str, Any]) -> None:
+        for path in (f"/v1/consultations/{asked['id']}", f"/v1/appointments/{booked['id']}"):
+            await self._call(STRANGER, "GET", path, 404)
+        self._say("A mentor of another hospital gets 404 for both, as if they did not exist")
+
+    async def _meet(self, booked: dict[str, Any]) -> dict[str, Any]:
+        start = datetime.fromisoformat(booked["starts_at"])
+        await self._call(MENTOR, "GET", f"/v1/appointments/{booked['id']}/join", 409)
+        await self._set_clock(start - timedelta(minutes=5))
+        await self._sign_in(MENTOR)
+        room = await self._call(MENTOR, "GET", f"/v1/appointments/{booked['id']}/join", 303)
+        await self._set_clock(start + timedelta(minutes=40))
+        for who in (MENTOR, CLINICIAN, COORDINATOR):
+            await self._sign_in(who)
+        body = {
+            "started_at": (start + timedelta(minutes=1)).isoformat(),
+            "ended_at": (start + timedelta(minutes=29)).isoformat(),
+            "outcome": "plan_changed",
+            "conclusion": "Feeds paused for a day, then restarted slowly; control on day 14.",
+        }
+        path = f"/v1/appointments/{booked['id']}/session"
+        session: dict[str, Any] = (await self._call(MENTOR, "POST", path, 201, body)).json()
+        await self._call(CLINICIAN, "POST", path, 409, body)
+        answer = {"is_useful": True, "patient_outcome": "better"}
+        await self._call(CLINICIAN, "POST", f"/v1/sessions/{session['id']}/feedback", 201, answer)
+        shown = {name: session[name] for name in ("id", "minutes", "outcome", "route", "memorandum_id")}
+        self._say(f"They meet at {room.headers['location']}, and log the session", shown)
+        return session
+
+    async def _report(self, session: dict[str, Any]) -> None:
+        memorandum = f"/v1/memoranda/{session['memorandum_id']}"
+        log = (await self._call(COORDINATOR, "GET", f"{memorandum}/log?limit=200", 200)).json()
+        _hold("the session is in the memorandum's log", session["id"] in {entry["id"] for entry in log["items"]})
+        verified = (await self._call(COORDINATOR, "GET", f"{memorandum}/log/verification", 200)).json()
+        _hold("the log's chain holds", verified["ok"])
+        self._say("The memorandum's log holds the session; its chain of hashes verifies", verified)
+        report = (await self._call(COORDINATOR, "GET", f"{memorandum}/report", 200)).json()
+        figures = [f"{figure['name']:34} {figure['value']} {figure['unit']}" for figure in report["figures"]]
+        counted = {figure["name"]: figure["value"] for figure in report["figures"]}
+        _hold("the report counts the session", counted["sessions"] >= 1)
+        self._say("The memorandum's report counts it", "\n".join(figures))
+
+
+def _hold(claim: str, holds: bool, why: str = "") -> None:  # noqa: FBT001 - a claim and whether it holds
+    if not holds:
+        message = f"It does not hold that {claim}. {why}"
+        raise StepFailed(message)
+
+
+def _some_days_ago(now: datetime) -> datetime:
+    """Give 08:00Z of the last Monday, Tuesday or Wednesday that is at least three days ago."""
+    day = (now - timedelta(days=3)).astimezone(UTC)
+    while day.weekday() not in {0, 1, 2}:
+        day -= timedelta(days=1)
+    return day.replace(hour=8, minute=0, second=0, microsecond=0)
+
+
+def _newest_first(folder: Path, since: float) -> list[Path]:
+    if not folder.exists():
+        return []
+    written = sorted(((path.stat().st_mtime, path) for path in folder.iterdir()), reverse=True)
+    return [path for at, path in written if at >= since]
+
+
+def _sign_in_token(message: EmailMessage) -> str | None:
+    found = re.search(r"/sign-in/([\w-]+)", _text(message))
+    return found and found.group(1)
+
+
+def _text(message: EmailMessage) -> str:
+    part = message.get_body(("plain",))
+    return str(part.get_content()) if part else ""
+
+
+def _calendar(message: EmailMessage) -> str:
+    parts = [part for part in message.walk() if part.get_content_type() == "text/calendar"]
+    return parts[0].get_payload(decode=True).decode() if parts else ""  # type: ignore[union-attr]
+
+
+def _ranking(ranked: dict[str, Any]) -> str:
+    lines = [f"{found['score']:6.2f}  {found['mentor']}  {found['terms']}" for found in ranked["candidates"]]
+    lines += [f"   out  {found['mentor']}  {', '.join(found['reasons'])}" for found in ranked["excluded"]]
+    return "\n".join(lines)
+
+
+async def _print_links(world: World, emails: list[str]) -> None:
+    _console.print(f"\n[bold]Serving on {world.settings.base_url}. Sign-in links, good for 24 hours, once each:[/bold]")
+    async with world.database.work(actor.TIMER) as w:
+        for address in emails:
+            token = await logins.link_token(w, address, LINK_LIFE)
+            _console.print(f"  {address:34} {world.settings.base_url}/sign-in/{token}")

@@ -1,0 +1,322 @@
+"""The command line. Everything heavy is imported by the command that needs it."""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from integrations.runtime import logs, settings
+
+if TYPE_CHECKING:
+    from integrations.runtime.world import World
+    from service.kernel.work import Work
+
+T = TypeVar("T")
+BAD_SETTINGS = 2
+
+commands = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+log = typer.Typer(no_args_is_help=True, help="The chained log of each memorandum.")
+report = typer.Typer(no_args_is_help=True, help="The figures of the log.")
+commands.add_typer(log, name="log")
+commands.add_typer(report, name="report")
+AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+
+
+class Stop(Exception):
+    """The command cannot go on; the message is for the operator."""
+
+
+def main() -> None:
+    """Run the command that was typed; a fault of ours to foresee is a sentence, never a traceback."""
+    from api.cli import files, reports  # noqa: F401, PLC0415 - they add their commands
+    from integrations.runtime import database_faults, postgres  # noqa: PLC0415
+    from integrations.runtime.world import NotMigrated  # noqa: PLC0415
+    from service.kernel import crypto, errors  # noqa: PLC0415
+
+    try:
+        commands()
+    except settings.BadSettings as error:
+        for fault in error.faults:
+            print(fault, file=sys.stderr)
+        sys.exit(BAD_SETTINGS)
+    except (Stop, postgres.CannotStart, NotMigrated, database_faults.Unusable) as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+    except errors.Unavailable:
+        print("The database went away, or was too busy: try again.", file=sys.stderr)
+        sys.exit(1)
+    except crypto.CannotDecrypt:
+        print("POBRATYM_SECRET_KEYS lacks the key under which the database was sealed.", file=sys.stderr)
+        sys.exit(1)
+
+
+@commands.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Processes; POBRATYM_WORKERS if unset.")] = None,
+    worker: Annotated[bool, typer.Option(help="Deliver mail and keep timers in the same process.")] = True,  # noqa: FBT002
+) -> None:
+    """Serve the API and the pages, and do the jobs in the same process."""
+    import uvicorn  # noqa: PLC0415
+
+    from integrations.runtime import postgres, world  # noqa: PLC0415
+
+    told = _settings()
+    _leave_on_sigterm()
+    with contextlib.ExitStack() as stack:
+        if told.is_embedded:  # held here, so that it outlives each of the processes
+            stack.enter_context(postgres.running(told.data_dir))
+        settings.remember_address(told, port)
+        asyncio.run(_seen(world.opened(told)))
+        uvicorn.run(
+            "api.app:serving" if worker else "api.app:serving_only",
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers or told.workers,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+        )
+
+
+@commands.command()
+def worker() -> None:
+    """Deliver what is due and keep the timers, until stopped; as many as wanted."""
+    import uvloop  # noqa: PLC0415
+
+    from integrations.runtime import worker as jobs  # noqa: PLC0415
+    from integrations.runtime import world  # noqa: PLC0415
+
+    told = _settings()
+
+    async def work() -> None:
+        stop = _stopped()  # before there is a database to leave running
+        timeout = told.job_statement_timeout_ms
+        async with world.opened(told, purpose="worker", statement_timeout_ms=timeout) as opened:
+            await jobs.run(opened, stop)
+
+    uvloop.run(work())
+
+
+@commands.command()
+def migrate(
+    wait: Annotated[
+        float | None, typer.Option(min=0, help="Seconds to try for, while others hold what this needs; 300 if unset.")
+    ] = None,
+) -> None:
+    """Bring the database to the schema of this program, while others work on it."""
+    from integrations.runtime import database_faults, world  # noqa: PLC0415
+    from integrations.runtime import migrate as migrations  # noqa: PLC0415
+
+    told = _settings(log_level="warning")
+
+    async def upgrade() -> None:
+        hour = 3_600_000
+        async with world.opened(told, purpose="migrate", statement_timeout_ms=hour, migrating=False) as opened:
+            with database_faults.telling():
+                patience = migrations.PATIENCE_SECONDS if wait is None else wait
+                await migrations.upgrade(opened.engine, patience)
+
+    asyncio.run(upgrade())
+    print(f"The schema is {migrations.head()}.")
+
+
+@commands.command()
+def init(email: Annotated[str, typer.Argument(help="The first admin's address.")]) -> None:
+    """Load the published registry, and let this person be an admin of its programmes; safe to repeat."""
+    from service.kernel import errors  # noqa: PLC0415
+    from service.registry import published_facts  # noqa: PLC0415
+
+    async def begin(_: "World", w: "Work") -> None:
+        await published_facts.load(w)
+        await published_facts.make_admin(w, email)
+
+    try:
+        in_work(begin)
+    except errors.Invalid as error:
+        raise Stop(str(error)) from None
+    print(f"The registry is loaded; {email} is an admin. They sign in by a link in a mail.")
+
+
+@commands.command()
+def token(email: Annotated[str, typer.Argument(help="The person's address.")]) -> None:
+    """Print an access token of the person, and nothing else."""
+    from service.kernel import errors  # noqa: PLC0415
+
+    async def issue(world: "World", w: "Work") -> str:
+        return await world.tokens.for_email(w, email)
+
+    try:
+        print(in_work(issue))
+    except errors.NotFound:
+        msg = "No active person has this address."
+        raise Stop(msg) from None
+
+
+@commands.command()
+def demo(
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    once: Annotated[bool, typer.Option(help="End after the walk.")] = False,  # noqa: FBT002
+    data_only: Annotated[bool, typer.Option(help="Load the registry and the demo people, and end.")] = False,  # noqa: FBT002
+) -> None:
+    """Walk one consultation from request to report over HTTP, then serve."""
+    from api.cli import demo as walk  # noqa: PLC0415
+
+    told = _settings(log_level="warning")
+    _leave_on_sigterm()
+    try:
+        asyncio.run(walk.run(told, port=port, once=once, data_only=data_only))
+    except walk.StepFailed as error:
+        raise Stop(str(error)) from None
+
+
+@commands.command()
+def listen(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 9000,
+    secret: Annotated[
+        str | None, typer.Option(help="The endpoint's whsec_ secret: verify, and refuse the rest.")
+    ] = None,
+    store: Annotated[Path, typer.Option(help="The file that gets a line of JSON for each arrival.")] = Path(
+        "webhooks.jsonl"
+    ),
+    events_from: Annotated[str | None, typer.Option(help="Also ask this Pobratym for events.")] = None,
+    token: Annotated[str | None, typer.Option(help="The access token to ask with.", envvar="POBRATYM_TOKEN")] = None,
+) -> None:
+    """Receive webhooks on this machine: verify, show and keep each. For trying things out."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from api.cli import listen as receiver  # noqa: PLC0415
+
+    console = Console()
+    hint = receiver.HINT.format(host=host, port=port, store=store)
+    console.print(hint, markup=False, highlight=False, soft_wrap=True)  # its commands are to be copied
+    asyncio.run(receiver.run(receiver.Listener(store, secret, console), host, port, events_from, token))
+
+
+@commands.command()
+def doctor(*, as_json: AsJson = False) -> None:
+    """Tell what is wrong, and how to mend it."""
+    from integrations.runtime import doctor as doctors  # noqa: PLC0415
+
+    found = asyncio.run(doctors.examine(_settings(log_level="error")))
+    if as_json:
+        print(json.dumps([dataclasses.asdict(finding) for finding in found], ensure_ascii=False))
+    for finding in () if as_json else found:
+        print(f"{'well ' if finding.is_well else 'ILL  '} {finding.subject}: {finding.detail}")
+        if not finding.is_well:
+            print(f"      {finding.mend}")
+    raise typer.Exit(0 if all(finding.is_well for finding in found) else 1)
+
+
+@log.command()
+def verify(
+    *,
+    anchor: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="What `log anchor` wrote: the logs must still hold it."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Follow every memorandum's chain; fails when an entry was changed or taken out, or (by an anchor) cut off."""
+    from api.cli import anchors  # noqa: PLC0415
+    from service.registry import memorandum_log  # noqa: PLC0415
+
+    try:
+        known = anchors.read(anchor.read_bytes()) if anchor else []
+    except anchors.NoAnchor as error:
+        raise Stop(str(error)) from None
+    found = in_work(lambda _, w: memorandum_log.verify_all(w, known))
+    lines = [
+        {"memorandum_id": str(id_), "ok": one.ok, "entries": one.entries, "first_broken": one.first_broken}
+        for id_, one in found.items()
+    ]
+    if as_json:
+        print(json.dumps(lines, default=str))
+    for line in () if as_json else lines:
+        state = "holds" if line["ok"] else f"BROKEN at {line['first_broken']}"
+        print(f"{line['memorandum_id']}: {line['entries']} entries, {state}")
+    raise typer.Exit(0 if all(one.ok for one in found.values()) else 1)
+
+
+@log.command("anchor")
+def write_anchor(
+    *, out: Annotated[Path | None, typer.Option(dir_okay=False, help="Write it to a new file instead.")] = None
+) -> None:
+    """Print where every log ends now, in JSON; keep it where whoever runs the database cannot write."""
+    from api.cli import anchors  # noqa: PLC0415
+    from service.registry import memorandum_log  # noqa: PLC0415
+
+    async def heads(_: "World", w: "Work") -> str:
+        return anchors.written(await memorandum_log.anchors(w), w.now)
+
+    text = in_work(heads)
+    if out is None:
+        print(text)
+        return
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(text + "\n")
+    except OSError as error:
+        msg = f"{out}: {error.strerror}"
+        raise Stop(msg) from None
+    print(f"{out} tells where every log ends now.")
+
+
+def _settings(log_level: str | None = None) -> settings.Settings:
+    """Read the settings and send the logs where they belong; warns of what is for development only."""
+    told = settings.load()
+    logs.configure(log_level or told.log_level)
+    if told.outbound_allow:
+        print("POBRATYM_OUTBOUND_ALLOW is set: the outbound guard is open to these hosts.", file=sys.stderr)
+    return told
+
+
+def in_work(act: Callable[["World", "Work"], Awaitable[T]]) -> T:
+    """Do `act` in one unit of work of the operator's, without the noise of the logs."""
+    from integrations.runtime import world  # noqa: PLC0415
+    from service.kernel import actor  # noqa: PLC0415
+
+    told = _settings(log_level="error")
+
+    async def run() -> T:
+        timeout = told.job_statement_timeout_ms
+        async with (
+            world.opened(told, purpose="command", statement_timeout_ms=timeout) as opened,
+            opened.database.work(actor.TIMER) as w,
+        ):
+            return await act(opened, w)
+
+    return asyncio.run(run())
+
+
+async def _seen(world: "contextlib.AbstractAsyncContextManager[World]") -> None:
+    """See that the world opens: what keeps it shut is then a sentence, not a failed start of a server."""
+    async with world:
+        pass
+
+
+def _leave_on_sigterm() -> None:
+    """Let SIGTERM unwind what is open: it may come before uvicorn listens, and uvicorn raises it again at its end."""
+    import signal  # noqa: PLC0415
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+
+
+def _stopped() -> asyncio.Event:
+    """Give the event that SIGTERM and SIGINT set."""
+    import signal  # noqa: PLC0415
+
+    stop = asyncio.Event()
+    for sent in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(sent, stop.set)
+    return stop

@@ -1,0 +1,292 @@
+"""The tables that can be taken in and given out: their columns are fields of the contract, checked as bodies are.
+
+References stand in the words people know: institutions, memoranda and programmes by code (by id where they have none),
+people by address. Lists are separated by semicolons. An empty cell says that nothing is known. `id` may be left out:
+what is new then gets one; with it, what moves from one installation to another keeps its id.
+"""
+
+import functools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
+
+from api.edge import problems, shapes
+from api.v1 import activities, consultations, memoranda, mentors, people, registry, sessions
+from service.exchange.imports import Row
+from service.outbox.events import instant
+from service.rules import csv_tables
+from service.rules.csv_tables import Fault
+
+_YES, _NO = "yes", "no"
+_WHOLE = re.compile(r"[0-9]{1,9}", re.ASCII)
+_TRUTHS = {_YES: True, "true": True, "1": True, _NO: False, "false": False, "0": False}
+
+
+def _version_7(value: UUID) -> UUID:
+    if value.version != 7:  # noqa: PLR2004 - RFC 9562
+        msg = "must be a UUID of version 7"
+        raise ValueError(msg)
+    return value
+
+
+Id = Annotated[shapes.Id, AfterValidator(_version_7)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+"""A code, or the id of what has none."""
+Names = Annotated[list[Name], Field(max_length=200, default_factory=list)]
+Codes = Annotated[list[shapes.Code], Field(max_length=200, default_factory=list)]
+Roles = Annotated[
+    list[Annotated[str, StringConstraints(pattern=r"^[a-z_]+@[^/]+(/.+)?$", max_length=300)]],
+    Field(max_length=20, default_factory=list),
+]
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}:(A1|A2|B1|B2|C1|C2|native)$")]
+Hours = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(mon|tue|wed|thu|fri|sat|sun) ([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
+    ),
+]
+_WALL = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}"
+Exception_ = Annotated[str, StringConstraints(pattern=f"^(away|extra) {_WALL}/{_WALL}$")]
+
+
+class ProgrammeRow(registry.NewProgramme):
+    """A programme."""
+
+    id: Id | None = None
+
+
+class SpecialtyRow(registry.Specialty):
+    """A specialty."""
+
+
+class InstitutionRow(registry.NewInstitution):
+    """An institution."""
+
+    id: Id | None = None
+
+
+class MembershipRow(shapes.Shape):
+    """An institution's time in a network."""
+
+    institution: Name
+    network: Name
+    from_: Annotated[shapes.Day, Field(alias="from")]
+    until: shapes.Day | None = None
+    id: Id | None = None
+
+
+class MemorandumRow(shapes.Shape):
+    """A memorandum, its parties by side."""
+
+    code: shapes.Code | None = None
+    programme: shapes.Code
+    kind: memoranda.Kind
+    status: memoranda.Status = "draft"
+    requesting: Names
+    partners: Names
+    areas: Codes
+    activities: Codes
+    signed_date: shapes.Day | None = None
+    signed_precision: Literal["on", "by", "unknown"] = "unknown"
+    valid_from: shapes.Day | None = None
+    valid_until: shapes.Day | None = None
+    budget_minutes: memoranda.Minutes | None = None
+    budget_per: Literal["month", "quarter", "year", "total"] | None = None
+    renewed_by: Name | None = None
+    source: shapes.Line | None = None
+    note: shapes.Note | None = None
+    id: Id | None = None
+
+
+class PersonRow(shapes.Shape):
+    """Somebody who signs in; a role is `clinician@code-of-institution` or `…@code/department`."""
+
+    email: shapes.Email
+    display_name: shapes.Line
+    locale: people.Locale = "uk"
+    zone: shapes.Zone
+    state: Literal["active", "disabled"] = "active"
+    roles: Roles
+    id: Id | None = None
+
+
+class MentorRow(shapes.Shape):
+    """What a mentor offers and when: hours as `mon 16:00-19:00`, `away 2026-12-24T00:00/2026-12-27T00:00`."""
+
+    email: shapes.Email
+    institution: Name | None = None
+    verified_until: shapes.Instant | None = None
+    specialties: Codes
+    languages: Annotated[list[Language], Field(max_length=30, default_factory=list)]
+    sessions_per_week: Annotated[int, Field(ge=0, le=100)] = 3
+    offers_per_week: Annotated[int, Field(ge=0, le=100)] = 5
+    notice_minutes: Annotated[int, Field(ge=0, le=20160)] = 720
+    buffer_minutes: Annotated[int, Field(ge=0, le=120)] = 10
+    treats_children: bool = False
+    opt_ins: Annotated[list[mentors.Priority], Field(max_length=4, default_factory=list)]
+    tags: Codes
+    quiet_from: mentors.Clock = "22:00"
+    quiet_until: mentors.Clock = "07:00"
+    availability_zone: shapes.Zone
+    weekly: Annotated[list[Hours], Field(max_length=100, default_factory=list)]
+    exceptions: Annotated[list[Exception_], Field(max_length=500, default_factory=list)]
+
+
+class SessionRow(shapes.Shape):
+    """A session or a written advice of the past; `minutes` follows from the times and is only compared with them."""
+
+    memorandum: Name
+    clinician: shapes.Email
+    mentor: shapes.Email
+    participants: Annotated[list[shapes.Email], Field(max_length=20, default_factory=list)]
+    requesting_institution: Name
+    partner_institution: Name
+    specialty: shapes.Code
+    priority: mentors.Priority = "routine"
+    mode: Literal["live", "written"]
+    age_band: consultations.AgeBand
+    started_at: shapes.Instant
+    ended_at: shapes.Instant
+    minutes: Annotated[int, Field(ge=0, le=1440)] | None = None
+    outcome: sessions.Outcome
+    route: Literal["direct", "network", "umbrella"] | None = None
+    is_memorandum_chosen_anew: bool = False
+    is_civil_for_requester: bool | None = None
+    is_civil_for_mentor: bool | None = None
+    consultation_id: Id | None = None
+    corrects: Id | None = None
+    id: Id | None = None
+
+
+class ActivityRow(shapes.Shape):
+    """What else a memorandum, or a programme, has brought."""
+
+    code: shapes.Code | None = None
+    programme: shapes.Code
+    memorandum: Name | None = None
+    kind: activities.Kind
+    published_kind: shapes.Code | None = None
+    on: shapes.Day | None = None
+    period: activities.Period | None = None
+    from_: Annotated[shapes.Day | None, Field(alias="from")] = None
+    until: shapes.Day | None = None
+    days: Annotated[int, Field(ge=1, le=3_660)] | None = None
+    people_op: Literal["=", ">", ">=", "<", "<=", "~"] | None = None
+    people_count: Annotated[int, Field(ge=0, le=10_000_000)] | None = None
+    specialties: Codes
+    from_institutions: Names
+    to_institutions: Names
+    note: shapes.Note | None = None
+    source: shapes.Note | None = None
+    corrects: Id | None = None
+    id: Id | None = None
+
+
+SHAPES: Mapping[str, type[shapes.Shape]] = {
+    "programmes": ProgrammeRow,
+    "specialties": SpecialtyRow,
+    "institutions": InstitutionRow,
+    "memberships": MembershipRow,
+    "memoranda": MemorandumRow,
+    "people": PersonRow,
+    "mentors": MentorRow,
+    "sessions": SessionRow,
+    "activities": ActivityRow,
+}
+"""Every table that can be taken in, in an order in which each finds what it refers to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A table as it was understood."""
+
+    rows: list[Row]
+    faults: list[Fault]
+
+
+@functools.cache
+def columns(kind: str) -> Mapping[str, frozenset[str]]:
+    """Give the columns of a table, with the JSON types of what stands in each."""
+    properties = SHAPES[kind].model_json_schema()["properties"]
+    return {
+        name: frozenset(one.get("type", "string") for one in found.get("anyOf", [found]))
+        for name, found in properties.items()
+    }
+
+
+def read(kind: str, text: str) -> Read:
+    """Understand a table: each row's values as the contract has them, or what is wrong with it."""
+    shape, found = SHAPES[kind], columns(kind)
+    needed = [field.alias or name for name, field in shape.model_fields.items() if field.is_required()]
+    lines, faults = csv_tables.read(text, found, needed)
+    rows = []
+    for line in lines:
+        typed, wrong = _typed(line, found)
+        try:
+            values = shape.model_validate(typed).model_dump(by_alias=True)
+        except ValidationError as error:
+            known = {fault.column for fault in wrong}
+            wrong += [fault for fault in _faults(line.row, error) if fault.column not in known]
+        faults += wrong
+        if not wrong:
+            rows.append(Row(line.row, values, frozenset(line.cells)))
+    return Read(rows, faults)
+
+
+def _faults(row: int, error: ValidationError) -> list[Fault]:
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return [Fault(row, str(fault["loc"][0]), problems.sentence(fault)) for fault in found]
+
+
+def written(kind: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Write a table of this kind, as `read` understands it."""
+    names = list(columns(kind))
+    return csv_tables.written(names, ([_cell(row[name]) for name in names] for row in rows))
+
+
+def written_only(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Write a table that nothing reads again, with the columns of its rows."""
+    names = list(rows[0]) if rows else []
+    return csv_tables.written(names, ([_cell(row[name]) for name in names] for row in rows))
+
+
+def _typed(line: csv_tables.Line, found: Mapping[str, frozenset[str]]) -> tuple[dict[str, Any], list[Fault]]:
+    """Give what the cells say, of the type that the column has; an empty cell says nothing."""
+    typed: dict[str, Any] = {}
+    faults = []
+    for name, cell in line.cells.items():
+        text, types = cell.strip(), found[name]
+        if not text:
+            continue
+        typed[name] = cell
+        if "array" in types:
+            typed[name] = csv_tables.items(text)
+        elif "boolean" in types:
+            typed[name] = _TRUTHS.get(text.lower(), cell)
+        elif "integer" in types and _WHOLE.fullmatch(text):
+            typed[name] = int(text)
+        elif "object" in types:
+            try:
+                typed[name] = json.loads(text)
+            except (ValueError, RecursionError):
+                faults.append(Fault(line.row, name, "must be a JSON object"))
+    return typed, faults
+
+
+@functools.singledispatch
+def _cell(value: object) -> str:
+    """Write a value as a cell."""
+    return "" if value is None else str(value)
+
+
+_cell.register(bool, lambda value: _YES if value else _NO)
+_cell.register(date, date.isoformat)
+_cell.register(datetime, instant)
+_cell.register(list, csv_tables.joined)
+_cell.register(dict, lambda value: json.dumps(value, ensure_ascii=False, sort_keys=True) if value else "")

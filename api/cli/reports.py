@@ -1,0 +1,111 @@
+"""The commands that print reports, or write them as files."""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from api.cli import main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import BinaryIO
+
+    from integrations.runtime.world import World
+    from service.kernel.work import Work
+    from service.reporting.reports import Report, Wanted
+
+Form = Literal["table", "json", "csv", "xlsx", "pdf"]
+_FILES_ONLY = ("xlsx", "pdf")
+_A = {"memorandum": "a memorandum", "programme": "a programme", "institution": "an institution"}
+
+
+def _command(kind: str) -> None:
+    @main.report.command(kind, help=f"Print the figures of {_A[kind]}, or write them as a file.")
+    def of_subject(  # noqa: PLR0913 - what may be said
+        subject: Annotated[str, typer.Argument(metavar="ID", help="Its id or its code.")],
+        from_: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day.")] = None,
+        until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The first day not counted.")] = None,
+        zone: Annotated[str | None, typer.Option(help="Whose days; the programme's or institution's if unset.")] = None,
+        form: Annotated[Form, typer.Option("--format", help="XLSX and PDF need -o.")] = "table",
+        out: Annotated[Path | None, typer.Option("-o", "--out", dir_okay=False, help="Write it to this file.")] = None,
+        lang: Annotated[Literal["uk", "en"], typer.Option(help="Of the PDF.")] = "uk",
+        *,
+        as_json: main.AsJson = False,
+    ) -> None:
+        asked: Form = "json" if as_json else form
+        if asked in _FILES_ONLY and out is None:
+            msg = f"{asked} is no text for a terminal: name a file by -o."
+            raise main.Stop(msg)
+        days = from_ and from_.date(), until and until.date()
+        made, write = _read(kind, subject, (*days, zone), asked, lang)
+        _give(made, write, asked, out)
+
+
+for _kind in _A:
+    _command(_kind)
+
+
+def _read(
+    kind: str, subject: str, period: "Wanted", form: Form, lang: str
+) -> "tuple[Report, Callable[[], BinaryIO] | None]":
+    """Give the report, and what writes it as a file if it is one; files and JSON have the period before and months."""
+    from api.v1 import reports as shapes  # noqa: PLC0415
+    from service.kernel import errors  # noqa: PLC0415
+    from service.registry import institutions  # noqa: PLC0415
+    from service.reporting import reports  # noqa: PLC0415
+    from service.rules.time import availability  # noqa: PLC0415
+
+    makers = {"memorandum": reports.memorandum, "programme": reports.programme, "institution": reports.institution}
+    is_whole = form != "table"
+
+    async def read(_: "World", w: "Work") -> "tuple[Report, Callable[[], BinaryIO] | None]":
+        from_on, until_on, zone = period
+        told = availability.canonical_zone(zone) if zone else None
+        subject_id = await institutions.id_of(w, kind, subject)
+        made = await makers[kind](w, subject_id, from_on, until_on, told, compare=is_whole, by_month=is_whole)
+        if form == "table" or form == "json":  # noqa: PLR1714 - so that the types see it
+            return made, None
+        return made, await shapes.writer(w, made, form, lang)
+
+    try:
+        return main.in_work(read)
+    except errors.NotFound:
+        msg = f"No {kind} has this id or code."
+        raise main.Stop(msg) from None
+    except (errors.Invalid, availability.UnknownZone) as error:
+        raise main.Stop(str(error)) from None
+
+
+def _give(made: "Report", write: "Callable[[], BinaryIO] | None", form: Form, out: Path | None) -> None:
+    from api.v1 import reports as shapes  # noqa: PLC0415
+
+    if write is not None:
+        with write() as file:
+            content = file.read()
+    else:
+        text = shapes.shown(made).model_dump_json(by_alias=True) if form == "json" else _table(made)
+        content = f"{text}\n".encode()
+    if out is None:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        out.write_bytes(content)
+    except OSError as error:
+        msg = f"{out}: {error.strerror}"
+        raise main.Stop(msg) from None
+
+
+def _table(made: "Report") -> str:
+    lines = [f"{made.kind} {made.subject_id}, {made.from_on} until {made.until_on} in {made.zone}"]
+    for figure in made.figures:
+        lines.append(f"  {figure.name:<34}{_short(figure.value):>12} {figure.unit}")
+        lines += [f"    {part.key:<32}{_short(part.value):>12}" for part in figure.parts]
+    return "\n".join(lines)
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"

@@ -1,0 +1,121 @@
+"""The description at /openapi.json, and the page at /docs made from it.
+
+What all operations of a kind have in common (problems, keys of repetition) is added here, so that no route repeats it.
+"""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+from api.edge import event_schemas, problems, scopes, shapes, transactional
+from integrations.identity import client_credentials
+from service import vocabulary
+
+DESCRIPTION = """\
+Schedules and logs consultations between hospitals that have signed a memorandum.
+
+Instants are RFC 3339 in UTC, ids are UUIDv7, durations carry their unit in the name. Errors are
+`application/problem+json` whose `type` is a page that explains it. What you may not see is answered as if it did not
+exist (404). Lists take `limit` and `after`; `next` is the `after` of the next page. Single resources carry an `ETag`;
+PATCH and PUT need it in `If-Match`. A POST with an `Idempotency-Key` is done once: the same key, path and body give the
+same answer for 24 hours. People are let in by their roles; a partner system also needs the scope that a call names, and
+calls that name none are closed to it (403 `insufficient-scope`).
+"""
+
+_KEY_PARAMETER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+    "description": "The same key, path and body give the same answer for 24 hours; an error frees the key.",
+    "example": "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11",
+}
+_SYSTEMS = "oauth2"
+_CLIENT_CREDENTIALS = {
+    "type": "oauth2",
+    "description": "A partner system's token, good for the scopes that it names.",
+    "flows": {"clientCredentials": {"tokenUrl": client_credentials.TOKEN_PATH, "scopes": dict(vocabulary.SCOPES)}},
+}
+_pages = Environment(loader=PackageLoader("api.edge", "templates"), autoescape=select_autoescape(default=True))
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """Give the OpenAPI 3.1 document, made once."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes, tags=app.openapi_tags
+        )
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        schemas["Problem"] = shapes.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        document["components"]["securitySchemes"][_SYSTEMS] = _CLIENT_CREDENTIALS
+        for path, operations in document["paths"].items():
+            for method, operation in operations.items():
+                _complete(path, method, operation)
+                _offer_forms(operation)
+                _show_example(operation, schemas)
+        document["webhooks"] = event_schemas.described()
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def page(app: FastAPI) -> str:
+    """Give the description as a page for people, without any script."""
+    return _pages.get_template("docs.html").render(document=describe(app))
+
+
+def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
+    """Add what every operation of this kind may answer."""
+    answers = operation["responses"]
+    if _is_default(answers.get("422")):
+        answers.pop("422")
+    parameters = operation.setdefault("parameters", [])
+    kinds = {parameter["in"] for parameter in parameters}
+    is_known_only = bool(operation.get("security"))
+    if "requestBody" in operation:
+        problems.add_common(operation, "too-large")
+    if "application/json" in operation.get("requestBody", {}).get("content", {}):
+        problems.add_common(operation, "malformed-json", "unsupported-media-type", "invalid")
+    if kinds & {"query", "header"}:
+        problems.add_common(operation, "invalid")
+    if "path" in kinds or ("requestBody" in operation and is_known_only):  # an id in the body is looked up as well
+        problems.add_common(operation, "not-found")
+    if is_known_only:
+        problems.add_common(operation, "unauthenticated", "insufficient-scope")
+        _let_systems_in(operation, scopes.needed(method, path))
+    if any(parameter["name"] == "If-Match" for parameter in parameters):
+        problems.add_common(operation, "precondition-required", "stale-version")
+    if method == "post" and is_known_only and not path.startswith(transactional.SIGN_IN_PATHS):
+        parameters.append(_KEY_PARAMETER)
+        problems.add_common(operation, "invalid", "idempotency-key-reused")
+    if path.startswith(("/v1", "/oauth2", "/fhir")):
+        problems.add_common(operation, "too-many-requests", "unavailable")
+
+
+def _offer_forms(operation: dict[str, Any]) -> None:
+    if len(operation["responses"].get("200", {}).get("content", {})) > 1:  # the caller chooses by Accept
+        problems.add_common(operation, "not-acceptable")
+
+
+def _let_systems_in(operation: dict[str, Any], scope: str | None) -> None:
+    if scope is not None:
+        operation["security"].append({_SYSTEMS: [scope] if scope else []})
+
+
+def _show_example(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Put the example of a body's shape where every reader looks for it."""
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        schema = content["schema"]
+        told = schema.get("anyOf", [schema])[0]  # a body that may be left out is this or null
+        found = schemas.get(told.get("$ref", "").rpartition("/")[2], {}).get("examples")
+        if found and "examples" not in content:
+            content.setdefault("example", found[0])
+
+
+def _is_default(answer: dict[str, Any] | None) -> bool:
+    """Tell whether FastAPI wrote this answer by itself."""
+    schema = (answer or {}).get("content", {}).get("application/json", {}).get("schema", {})
+    return str(schema.get("$ref", "")).endswith("HTTPValidationError")

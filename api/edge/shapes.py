@@ -1,0 +1,237 @@
+"""Kinds of field that bodies, queries and answers are made of: strict, bounded, and the same everywhere.
+
+Nothing is guessed: `"5"` is no number, an instant has an offset, an unknown field is refused (contract §1).
+"""
+
+import re
+import unicodedata
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
+
+from service.kernel.deidentification import ConfirmedSpan
+from service.outbox.events import instant as written
+from service.rules.time import availability
+
+FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+T = TypeVar("T")
+
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_WALL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+_CONTROLS = frozenset(["Cc", "Cs"])
+_LAYOUT = frozenset("\n\t")
+
+
+class Shape(BaseModel):
+    """What goes over the wire; a field that is not listed is refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457). `type` is the address of a page that explains it; there may be further members."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: Annotated[str, Field(examples=["/problems/not-found"])]
+    title: str
+    status: int
+    detail: str | None = None
+    instance: str
+    errors: Annotated[
+        list[dict[str, Any]] | None,
+        Field(description="What is wrong with the input: a JSON pointer and a sentence each."),
+    ] = None
+
+
+class Listing(Shape, Generic[T]):
+    """One page of a list; `next` is the `after` of the page that follows, null on the last one."""
+
+    items: list[T]
+    next: str | None
+
+
+def _instant(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC)
+    if not isinstance(value, str) or not _INSTANT.fullmatch(value):
+        msg = "must be an RFC 3339 instant with an offset, such as 2026-11-21T15:00:00Z"
+        raise ValueError(msg)
+    try:
+        read = datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        msg = "there is no such instant"
+        raise ValueError(msg) from None
+    if not FIRST <= read < LAST:
+        msg = "must lie between the years 2000 and 2199"
+        raise ValueError(msg)
+    return read
+
+
+def _wall(value: object) -> object:
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or not _WALL.fullmatch(value):
+        msg = "must be a wall-clock time without an offset, such as 2026-11-21T15:00"
+        raise ValueError(msg)
+    try:
+        read = datetime.fromisoformat(value)
+    except ValueError:
+        msg = "there is no such time"
+        raise ValueError(msg) from None
+    if not FIRST <= read.replace(tzinfo=UTC) < LAST:
+        msg = "must lie between the years 2000 and 2199"
+        raise ValueError(msg)
+    return read
+
+
+def _day(value: object) -> object:
+    if isinstance(value, date):
+        return value
+    if not isinstance(value, str) or not _DAY.fullmatch(value):
+        msg = "must be a date such as 2026-11-21"
+        raise ValueError(msg)
+    try:
+        read = date.fromisoformat(value)
+    except ValueError:
+        msg = "there is no such date"
+        raise ValueError(msg) from None
+    if not FIRST.date() <= read < LAST.date():
+        msg = "must lie between the years 2000 and 2199"
+        raise ValueError(msg)
+    return read
+
+
+def _id(value: object) -> object:
+    if isinstance(value, UUID):
+        return value
+    if not isinstance(value, str) or not _UUID.fullmatch(value):
+        msg = "must be an id such as 0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
+        raise ValueError(msg)
+    return UUID(value)
+
+
+def _clean(value: str) -> str:
+    """Give the text in NFC; control characters but line breaks and tabs are refused."""
+    if any(unicodedata.category(char) in _CONTROLS and char not in _LAYOUT for char in value):
+        msg = "must not contain control characters"
+        raise ValueError(msg)
+    return unicodedata.normalize("NFC", value)
+
+
+def _single(value: str) -> str:
+    if _LAYOUT & set(value):
+        msg = "must be a single line"
+        raise ValueError(msg)
+    return value
+
+
+def _zone(value: str) -> str:
+    try:
+        return availability.canonical_zone(value)
+    except availability.UnknownZone:
+        msg = "must be a zone of the tz database, such as Europe/Kyiv"
+        raise ValueError(msg) from None
+
+
+_CLEAN = (AfterValidator(_clean),)
+_LINE = (*_CLEAN, AfterValidator(_single))
+
+
+def wall(at: datetime) -> str:
+    """Write a wall-clock time as every answer does: to the minute, without an offset."""
+    return at.isoformat(timespec="minutes")
+
+
+Instant = Annotated[
+    datetime,
+    BeforeValidator(_instant),
+    PlainSerializer(written, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-21T15:00:00Z"]}),
+]
+"""An instant; an offset is required, the answer is in UTC."""
+
+Wall = Annotated[
+    datetime,
+    BeforeValidator(_wall),
+    PlainSerializer(wall, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": _WALL.pattern, "examples": ["2026-11-21T17:00"]}),
+]
+"""A wall-clock time without an offset; another field names its zone."""
+
+Day = Annotated[
+    date,
+    BeforeValidator(_day),
+    WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-11-21"]}),
+]
+Id = Annotated[
+    UUID,
+    BeforeValidator(_id),
+    WithJsonSchema({"type": "string", "format": "uuid", "examples": ["0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"]}),
+]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), *_LINE]
+"""A name or title: one line of at most 200 characters."""
+Note = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000), *_CLEAN]
+CaseText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000), *_CLEAN]
+Code = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+"""A word of a fixed vocabulary: specialty, tag, kind."""
+
+
+class Span(Shape):
+    """A place in a text, in code points, half-open, that names nobody although it seems to."""
+
+    field: Annotated[str, Field(max_length=40)]
+    start: Annotated[int, Field(ge=0, le=20_000)]
+    end: Annotated[int, Field(ge=0, le=20_000)]
+
+
+Spans = Annotated[list[Span], Field(max_length=100)]
+"""What the writer confirms to be a false alarm: the same places as the 422 named."""
+
+
+def confirmed(spans: list[Span]) -> tuple[ConfirmedSpan, ...]:
+    """Give the places as the verbs take them."""
+    return tuple(ConfirmedSpan(span.field, span.start, span.end) for span in spans)
+
+
+Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+"""ISO 3166-1 alpha-2."""
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
+"""ISO 639: `uk`, `en`, `pl`."""
+Email = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True,
+        min_length=3,
+        max_length=254,
+        pattern=r"^[^@\s<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]+\.[A-Za-z]{2,63}$",
+    ),
+    *_LINE,
+]
+Zone = Annotated[
+    str, StringConstraints(min_length=1, max_length=64), AfterValidator(_zone), Field(examples=["Europe/Kyiv"])
+]
+"""A zone of the tz database; old names of Kyiv are read as Europe/Kyiv."""
+ShownOnce = Annotated[str | None, Field(json_schema_extra={"x-shown-once": True})]
+"""A secret: when an answer is repeated for its Idempotency-Key, it is null."""
+
+
+def shown_once(model: object) -> frozenset[str]:
+    """Name the fields of an answer that a repetition must not show."""
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return frozenset()
+    extras = {name: field.json_schema_extra for name, field in model.model_fields.items()}
+    return frozenset(name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("x-shown-once"))

@@ -1,0 +1,132 @@
+"""One request is one transaction, committed before the answer is sent (architecture, rule 1).
+
+who calls, and may they call now   apart from the rest: a call counts even when it fails
+the handler                        one unit of work; what it raises is rolled back, what it returns is committed
+                                   (one that only reads, `deps.R`, goes on without a transaction)
+the stored answer                  of a POST with an Idempotency-Key, in the same transaction
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+from api.edge import deps, problems, raw, scopes, shapes
+from integrations.runtime.world import World
+from service.kernel import actor as actors
+from service.kernel import clock, errors, idempotency, limits, work
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+SIGN_IN_PATHS = ("/v1/auth/", "/oauth2/")
+
+_KEPT_HEADERS = ("content-type", "location", "etag", "expires")
+_LONGEST_KEY = 255
+
+
+class Transactional(APIRoute):
+    """A route whose handler works in `request.state.work`."""
+
+    def get_route_handler(self) -> Handler:
+        """Put the transaction around the handler."""
+        handler = super().get_route_handler()
+        hidden = shapes.shown_once(self.response_model)
+        is_reading = any(each.call is deps.reading for each in self.dependant.dependencies)
+        is_for_known = is_reading or any(each.call is deps.signed_in for each in self.dependant.dependencies)
+        reads_json = self.body_field is not None and "Form" not in type(self.body_field.field_info).__name__
+
+        async def transactional(request: Request) -> Response:
+            world: World = request.app.state.world
+            body = await request.body()
+            if reads_json and body and not raw.is_json(request.headers.get("content-type", "")):
+                raise problems.UnsupportedMediaType
+
+            async def admit() -> actors.Actor | Response:
+                async with world.database.apart(request.state.request_id) as w:
+                    actor = await admitted(w, request)
+                    if is_for_known:  # before a stored answer is given again
+                        scopes.check(actor, scopes.needed(request.method, self.path))
+                    if not is_reading:
+                        return actor
+                    w.actor, request.state.work = actor, w
+                    return await handler(request)
+
+            actor = await work.retrying(admit)
+            if isinstance(actor, Response):
+                return actor
+
+            async def attempt() -> Response:
+                async with world.database.work(actor, request.state.request_id) as w:
+                    request.state.work = w
+                    key = _idempotency(request, actor, body)
+                    return await (_once(w, key, handler, request, hidden) if key else handler(request))
+
+            return await work.retrying(attempt)
+
+        return transactional
+
+
+async def admitted(w: work.Work, request: Request) -> actors.Actor:
+    """Tell who calls, and count the call; a bad token makes a stranger, whom handlers for the known will refuse."""
+    world: World = request.app.state.world
+    is_sign_in = request.url.path.startswith(SIGN_IN_PATHS)
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    actor = actors.STRANGER
+    if scheme.lower() == "bearer":
+        try:
+            actor = await world.tokens.caller(w, token.strip())
+        except errors.Unauthenticated as error:
+            request.state.refusal = error
+    per_minute = world.settings.sign_ins_per_minute if is_sign_in else world.settings.requests_per_minute
+    if per_minute:
+        await limits.take(w, _bucket(request, actor, is_sign_in=is_sign_in), clock.wall(), per_minute)
+    return actor
+
+
+def _bucket(request: Request, actor: actors.Actor, *, is_sign_in: bool) -> str:
+    if actor.person_id and not is_sign_in:
+        return f"person:{actor.person_id}"
+    address = request.client.host if request.client else "unknown"
+    return f"{'sign-in' if is_sign_in else 'address'}:{address}"
+
+
+def _idempotency(request: Request, actor: actors.Actor, body: bytes) -> idempotency.Request | None:
+    """Tell under what the answer is to be stored, if it is; raises Invalid for a key that is none."""
+    path = request.url.path
+    if request.method != "POST" or path.startswith(SIGN_IN_PATHS) or actor.person_id is None:
+        return None
+    keys = request.headers.getlist("idempotency-key")
+    if not keys:
+        return None
+    key = keys[0]
+    if len(keys) > 1 or not 1 <= len(key) <= _LONGEST_KEY or not key.isascii() or not key.isprintable():
+        pointer, detail = "/header/Idempotency-Key", f"must be one text of 1 to {_LONGEST_KEY} visible characters"
+        raise errors.Invalid(pointer, detail)
+    digest = hashlib.sha256(request.url.query.encode() + b"\0" + body).digest()
+    return idempotency.Request(str(actor.person_id), path, key, digest)
+
+
+async def _once(
+    w: work.Work, key: idempotency.Request, handler: Handler, request: Request, hidden: frozenset[str]
+) -> Response:
+    """Give the stored answer, or the handler's, stored if it is a success."""
+    found = await idempotency.begin(w, key)
+    if isinstance(found, idempotency.Answer):
+        return Response(found.body, found.status, {**found.headers, "Idempotency-Replayed": "true"})
+    response = await handler(request)
+    if response.status_code // 100 == 2:  # noqa: PLR2004 - success, as HTTP has it
+        kept = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+        body = _without_secrets(bytes(response.body).decode(), hidden)
+        await idempotency.finish(w, found, idempotency.Answer(response.status_code, kept, body))
+    else:
+        await idempotency.drop(w, found)
+    return response
+
+
+def _without_secrets(body: str, hidden: frozenset[str]) -> str:
+    if not hidden or not body:
+        return body
+    values = json.loads(body)
+    return json.dumps(values | dict.fromkeys(hidden & values.keys()), ensure_ascii=False)

@@ -1,0 +1,188 @@
+"""Appointments: read, moved, called off, missed, joined; their calendar object."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import RedirectResponse
+
+from api.edge import bodies, deps, problems, shapes
+from api.edge.transactional import Transactional
+from integrations import video
+from integrations.runtime import mail_delivery
+from service.care import appointments
+from service.kernel import errors
+
+router = APIRouter(route_class=Transactional, tags=["Appointments"])
+
+_OVER = (errors.Forbidden, errors.IllegalTransition)
+
+
+class ParticipantOut(shapes.Shape):
+    """Who takes part, and their answer."""
+
+    person_id: shapes.Id
+    institution_id: shapes.Id
+    role: Literal["clinician", "mentor", "interpreter", "observer"]
+    status: Literal["needs-action", "accepted", "declined", "tentative"]
+    local: shapes.Wall
+    zone: str
+
+
+class AppointmentOut(shapes.Shape):
+    """One agreed or held time. Its id never changes, and is the stem of the calendar's UID.
+
+    `note`, of a cancellation, is there for the people of the case, in the single resource only.
+    """
+
+    id: shapes.Id
+    consultation_id: shapes.Id
+    memorandum_id: shapes.Id
+    route: str
+    status: Literal["pending", "booked", "fulfilled", "cancelled", "noshow"]
+    starts_at: shapes.Instant
+    ends_at: shapes.Instant
+    participants: list[ParticipantOut]
+    held_until: shapes.Instant | None
+    proposed_starts: list[shapes.Instant]
+    proposed_by: shapes.Id | None
+    cancel_reason: str | None
+    note: str | None
+    sequence: int
+    version: int
+
+
+class MoveIn(shapes.Shape):
+    """The new time: bookable, it is booked; else it is proposed to the other side."""
+
+    model_config = bodies.like({"starts_at": "2026-11-25T10:00:00Z"})
+
+    starts_at: shapes.Instant
+
+
+class CancelIn(shapes.Shape):
+    """Why it is called off; a note is case text."""
+
+    model_config = bodies.like({"reason": "power"})
+
+    reason: Literal["emergency", "busy", "power", "alert", "illness", "no_longer_needed", "other"]
+    note: shapes.Note | None = None
+    confirmed_spans: shapes.Spans = []
+
+
+class NoShowIn(shapes.Shape):
+    """Who did not come."""
+
+    model_config = bodies.like({"who": "mentor"})
+
+    who: Literal["mentor", "clinician"]
+
+
+def appointment_out(
+    view: appointments.View, response: Response | None = None, note: str | None = None
+) -> AppointmentOut:
+    """Show an appointment, with its ETag; a hold's end is the Expires header too."""
+    row = view.row
+    if response is not None:
+        deps.etag(response, row.version)
+        if row.held_until is not None:
+            response.headers["Expires"] = row.held_until.strftime("%a, %d %b %Y %H:%M:%S GMT")
+    return AppointmentOut(
+        **{name: getattr(row, name) for name in AppointmentOut.model_fields if hasattr(row, name) and name != "note"},
+        note=note,
+        participants=[
+            ParticipantOut(
+                **{name: getattr(found, name) for name in ("person_id", "institution_id", "role", "status", "zone")},
+                local=found.wall,
+            )
+            for found in view.participants
+        ],
+    )
+
+
+async def _shown(w: deps.W, appointment_id: shapes.Id, response: Response) -> AppointmentOut:
+    await w.flush()
+    view = await appointments.read(w, appointment_id)
+    return appointment_out(view, response, await appointments.read_note(w, view.row))
+
+
+@router.get("/v1/appointments")
+async def page(
+    w: deps.R,
+    paging: deps.Paging,
+    from_: Annotated[shapes.Instant | None, Query(alias="from")] = None,
+    until: Annotated[shapes.Instant | None, Query()] = None,
+) -> shapes.Listing[AppointmentOut]:
+    """List the appointments you see by their start, in [from, until)."""
+    found = await appointments.page(w, after=paging.after_at(), limit=paging.limit, from_at=from_, until_at=until)
+    items, following = paging.cut(found, lambda view: (view.row.starts_at, view.row.id))
+    return shapes.Listing(items=[appointment_out(view) for view in items], next=following)
+
+
+@router.get("/v1/appointments/{appointment_id}")
+async def read(appointment_id: shapes.Id, w: deps.W, response: Response) -> AppointmentOut:
+    """Read one appointment."""
+    return await _shown(w, appointment_id, response)
+
+
+@router.get(
+    "/v1/appointments/{appointment_id}/invite.ics",
+    response_class=Response,
+    responses={200: {"content": {"text/calendar": {}}}},
+)
+async def invite(appointment_id: shapes.Id, w: deps.W, world: deps.TheWorld) -> Response:
+    """Give the present invitation of one who takes part, as an iCalendar object."""
+    found = await appointments.invitation(w, appointment_id)
+    token = found.join and world.keys.link_token(found.join.id, found.join.purpose)
+    links = {"join": f"{world.settings.base_url}/j/{token}"} if token else {}
+    body = mail_delivery.invite(world.settings, found.calendar, found.values, found.locale, found.people, links)
+    kind = f"text/calendar; charset=utf-8; method={found.calendar['method']}; component=VEVENT"
+    return Response(body, media_type=kind, headers={"Content-Disposition": 'attachment; filename="invite.ics"'})
+
+
+@router.post(
+    "/v1/appointments/{appointment_id}/reschedule",
+    responses=problems.of(*_OVER, errors.SlotTaken, errors.GateRefused, errors.TimeNotBookable),
+)
+async def reschedule(appointment_id: shapes.Id, body: MoveIn, w: deps.W, response: Response) -> AppointmentOut:
+    """Move it: to a bookable time at once; any other time is proposed, and the other side may agree by the same call.
+
+    A failed move leaves everything as it was.
+    """
+    await appointments.move(w, appointment_id, body.starts_at)
+    return await _shown(w, appointment_id, response)
+
+
+@router.post("/v1/appointments/{appointment_id}/cancel", responses=problems.of(*_OVER, errors.PersonalDataFound))
+async def cancel(appointment_id: shapes.Id, body: CancelIn, w: deps.W, response: Response) -> AppointmentOut:
+    """Call it off: the time is free at once. By the mentor's side the consultation is open again, else it ends."""
+    await appointments.cancel(w, appointment_id, body.reason, body.note, shapes.confirmed(body.confirmed_spans))
+    return await _shown(w, appointment_id, response)
+
+
+@router.post("/v1/appointments/{appointment_id}/no-show", responses=problems.of(*_OVER, errors.Conflict))
+async def no_show(appointment_id: shapes.Id, body: NoShowIn, w: deps.W, response: Response) -> AppointmentOut:
+    """Report who did not come, after the start."""
+    await appointments.report_no_show(w, appointment_id, body.who)
+    return await _shown(w, appointment_id, response)
+
+
+@router.delete("/v1/appointments/{appointment_id}/hold", responses=problems.of(*_OVER))
+async def release(appointment_id: shapes.Id, w: deps.W, response: Response) -> AppointmentOut:
+    """Let a held time go; doing so twice is doing it once."""
+    await appointments.release_hold(w, appointment_id)
+    return await _shown(w, appointment_id, response)
+
+
+@router.get(
+    "/v1/appointments/{appointment_id}/join",
+    status_code=303,
+    response_class=RedirectResponse,
+    responses=problems.of(errors.Forbidden, errors.JoinNotOpen),
+)
+async def join(appointment_id: shapes.Id, w: deps.W, world: deps.TheWorld) -> RedirectResponse:
+    """Go to the video room: from ten minutes before the start until an hour after the end."""
+    row = await appointments.room(w, appointment_id)
+    address = video.room_address(world.settings, row.id)
+    if address is None:
+        raise errors.NotFound("No video room is configured.")
+    return RedirectResponse(address, 303)

@@ -1,0 +1,79 @@
+"""What operators and their machines ask: alive, ready, figures. And the demo's clock."""
+
+import hmac
+import ipaddress
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from api.edge import deps, metrics, problems, shapes
+from integrations.runtime import health
+from service.kernel import clock, errors
+
+router = APIRouter(tags=["operation"])
+
+
+class Alive(shapes.Shape):
+    """The process answers."""
+
+    status: str = "ok"
+
+
+class Ready(shapes.Shape):
+    """Whether the process can do its work, and if not, why."""
+
+    status: str
+    reasons: list[str]
+
+
+class DemoClock(shapes.Shape):
+    """What every process of this data directory reads as now; null returns to the system's time."""
+
+    model_config = shapes.Shape.model_config | {"json_schema_extra": {"examples": [{"now": "2026-11-16T08:00:00Z"}]}}
+
+    now: shapes.Instant | None
+
+
+@router.get("/health/live")
+async def live() -> Alive:
+    """Tell that the process answers; it asks nothing else."""
+    return Alive()
+
+
+@router.get("/health/ready", responses={503: {"model": Ready, "description": "It cannot, for these reasons."}})
+async def ready(world: deps.TheWorld) -> Response:
+    """Tell whether the database is there, has this program's schema, and its deliveries leave in time."""
+    reasons = await health.faults(world)
+    answer = Ready(status="unready" if reasons else "ready", reasons=reasons)
+    return JSONResponse(answer.model_dump(), 503 if reasons else 200)
+
+
+@router.get("/metrics", include_in_schema=False)
+async def figures(request: Request, world: deps.TheWorld) -> Response:
+    """Give the figures for Prometheus, to the machine itself or with the token of the settings."""
+    token = world.settings.metrics_token
+    given = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
+    if not (token and hmac.compare_digest(given, token.get_secret_value().encode())) and not is_local(request):
+        raise errors.LocalOnly
+    found = await health.backlog(world)
+    body, media_type = metrics.shown(found.deliveries, found.oldest_due_seconds)
+    return Response(body, media_type=media_type)
+
+
+@router.put("/demo/clock", responses=problems.of(errors.LocalOnly, errors.NotFound))
+async def set_clock(request: Request, world: deps.TheWorld, wanted: DemoClock) -> DemoClock:
+    """Set the demo's time, from the machine itself; there is no such address unless `POBRATYM_CLOCK=manual`."""
+    if not isinstance(world.clock, clock.ManualClock):
+        raise errors.NotFound
+    if not is_local(request):
+        raise errors.LocalOnly
+    world.clock.set(wanted.now)
+    return DemoClock(now=world.clock.now())
+
+
+def is_local(request: Request) -> bool:
+    """Tell whether the machine itself asks."""
+    try:
+        return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,196 @@
+"""People and their roles; who lets mentors be asked."""
+
+from datetime import datetime, time, timedelta
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Response
+from pydantic import Field
+
+from api.edge import bodies, deps, problems, shapes
+from api.edge.transactional import Transactional
+from service.kernel import access, errors
+from service.kernel.actor import Grant
+from service.people import people
+from service.rules.time import availability
+
+router = APIRouter(tags=["people"], route_class=Transactional)
+RoleName = Literal["clinician", "mentor", "coordinator", "programme_admin", "partner_system"]
+GivenRoleName = Literal["clinician", "mentor", "coordinator", "programme_admin"]
+Locale = Literal["uk", "en"]
+_EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
+_PERSON = {
+    "email": "clinician@chernihiv.example",
+    "display_name": "Clinician, Chernihiv",
+    "locale": "uk",
+    "zone": "Europe/Kyiv",
+    "roles": [{"role": "clinician", "institution_id": _EXAMPLE_ID}],
+}
+
+
+class Role(shapes.Shape):
+    """A role, at an institution; that of an admin, for a programme."""
+
+    role: RoleName
+    institution_id: shapes.Id | None = None
+    programme_id: shapes.Id | None = None
+    department: shapes.Line | None = None
+
+
+class GivenRole(shapes.Shape):
+    """A role to give; that of a partner system comes with its registration (`POST /v1/clients`)."""
+
+    role: GivenRoleName
+    institution_id: shapes.Id | None = None
+    programme_id: shapes.Id | None = None
+    department: shapes.Line | None = None
+
+
+class NewPerson(shapes.Shape):
+    """Somebody who will sign in."""
+
+    model_config = bodies.like(_PERSON)
+    email: shapes.Email
+    display_name: shapes.Line
+    locale: Locale = "uk"
+    zone: shapes.Zone
+    roles: Annotated[list[GivenRole], Field(min_length=1, max_length=20)]
+
+
+class PersonChanges(shapes.Shape):
+    """What is to change; `roles` replaces all of them."""
+
+    model_config = bodies.like({"locale": "en", "state": "active"})
+    email: shapes.Email = bodies.absent()
+    display_name: shapes.Line = bodies.absent()
+    locale: Locale = bodies.absent()
+    zone: shapes.Zone = bodies.absent()
+    state: Literal["active", "disabled"] = bodies.absent()
+    roles: Annotated[list[GivenRole], Field(max_length=20)] = bodies.absent()
+
+
+class Person(shapes.Shape):
+    """Somebody who signs in."""
+
+    model_config = bodies.like({"id": _EXAMPLE_ID, **_PERSON, "state": "active", "mail_refused_at": None})
+    id: shapes.Id
+    email: str
+    display_name: str
+    locale: str
+    zone: str
+    roles: list[Role]
+    state: str
+    mail_refused_at: shapes.Instant | None
+    """When the mail server at this address first refused a mail for good; `null` again once the address is changed."""
+
+
+class VerificationWish(shapes.Shape):
+    """Until when offers may reach the mentor: an instant, or a day that is still included in the mentor's zone."""
+
+    model_config = bodies.like({"until": "2027-12-31"})
+    until: shapes.Instant | shapes.Day
+
+
+class Verification(shapes.Shape):
+    """Until when offers reach the mentor, and who saw to it."""
+
+    model_config = bodies.like(
+        {"person_id": _EXAMPLE_ID, "verified_until": "2027-12-31T22:59:59Z", "verified_by": _EXAMPLE_ID}
+    )
+    person_id: shapes.Id
+    verified_until: shapes.Instant
+    verified_by: shapes.Id | None
+
+
+@router.get("/v1/people")
+async def listed(
+    w: deps.W,
+    page: deps.Paging,
+    role: RoleName | None = None,
+    institution_id: shapes.Id | None = None,
+) -> shapes.Listing[Person]:
+    """List the people you keep: those of your institution for a coordinator, all for an admin, yourself otherwise."""
+    views = await people.page(w, after=page.after_id(), limit=page.limit, role=role, institution_id=institution_id)
+    items, following = page.cut(views, lambda view: (view.row.id,))
+    return shapes.Listing[Person](items=[shown(view) for view in items], next=following)
+
+
+@router.post("/v1/people", status_code=201, responses=problems.of(errors.Forbidden, errors.Exists))
+async def create(body: NewPerson, w: deps.W, response: Response) -> Person:
+    """Register somebody. Coordinators give roles at their own institution, admins everywhere, a system a mentor's.
+
+    No offer reaches a mentor until a person has verified them.
+    """
+    access.requires(w, "coordinator", "programme_admin", "partner_system")
+    fields = body.model_dump(exclude={"roles"})
+    return _answered(response, await people.create(w, fields, _grants(body.roles)), is_new=True)
+
+
+@router.get("/v1/people/{person_id}")
+async def one(person_id: shapes.Id, w: deps.W, response: Response) -> Person:
+    """Read somebody you keep, or yourself."""
+    row = await access.visible_person(w, person_id)
+    return _answered(response, (await people.views(w, [row]))[0])
+
+
+@router.patch("/v1/people/{person_id}", responses=problems.of(errors.Forbidden, errors.Exists))
+async def change(
+    person_id: shapes.Id, body: PersonChanges, w: deps.W, expect: deps.IfMatch, response: Response
+) -> Person:
+    """Change somebody. Yourself: name, language and zone. Disabling somebody ends all their tokens at once."""
+    row = await access.visible_person(w, person_id, lock=True)
+    expect(row)
+    changes = bodies.given(body)
+    roles = changes.pop("roles", None)
+    return _answered(response, await people.change(w, row, changes, None if roles is None else _grants(roles)))
+
+
+@router.post("/v1/people/{person_id}/verification", responses=problems.of(errors.Forbidden, errors.Conflict))
+async def verify(person_id: shapes.Id, body: VerificationWish, w: deps.W) -> Verification:
+    """Let offers reach a mentor until an instant; a past one takes that back. Nobody verifies themself."""
+    person = await access.visible_person(w, person_id)
+    until = body.until
+    if not isinstance(until, datetime):
+        until = availability.to_instant(
+            datetime.combine(until + timedelta(days=1), time.min), person.zone, strict=False
+        )
+    profile = await people.verify(w, person_id, until)
+    return Verification(person_id=person_id, verified_until=until, verified_by=profile.verified_by)
+
+
+def roles_of(view: people.View) -> list[Role]:
+    """Show the roles."""
+    return [
+        Role(
+            role=grant.role,  # type: ignore[arg-type]  # the column's CHECK knows the same words
+            institution_id=grant.institution_id,
+            programme_id=grant.programme_id,
+            department=grant.department,
+        )
+        for grant in view.grants
+    ]
+
+
+def shown(view: people.View) -> Person:
+    """Show a person."""
+    row = view.row
+    return Person(
+        id=row.id,
+        email=row.email,
+        display_name=row.display_name,
+        locale=row.locale,
+        zone=row.zone,
+        roles=roles_of(view),
+        state=row.state,
+        mail_refused_at=row.mail_refused_at,
+    )
+
+
+def _answered(response: Response, view: people.View, *, is_new: bool = False) -> Person:
+    deps.etag(response, view.row.version)
+    if is_new:
+        response.headers["Location"] = f"/v1/people/{view.row.id}"
+    return shown(view)
+
+
+def _grants(roles: list[GivenRole]) -> list[Grant]:
+    return [Grant(role.role, role.institution_id, role.programme_id, role.department) for role in roles]

@@ -1,0 +1,1 @@
+"""Documents and tables for people: PDF, CSV, XLSX."""

@@ -1,0 +1,102 @@
+"""Certificates of attendance on paper, in Ukrainian or English: one a session, or a list for a period."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from babel import dates, numbers
+from reportlab.graphics import shapes
+from reportlab.graphics.barcode import qr
+from reportlab.platypus import Flowable, Spacer
+
+from integrations.documents import pdf
+from service.reporting.certificates import Certificate
+
+_FOLDER = Path(__file__).parent / "templates" / "certificates"
+_CALENDARS = {"uk": "uk_UA", "en": "en_GB"}
+_HALF = 20  # of a code, with its hyphens: four of the eight groups
+_QR = 32 * pdf.MM
+LOCALES = tuple(_CALENDARS)
+
+
+def one(certificate: Certificate, locale: str, address: str) -> bytes:
+    """Give the certificate as a page; `address` is where its code is confirmed."""
+    words = _words(locale)
+    rows = [
+        [words["role"], words["roles"][certificate.role]],
+        [words["mode"], words["modes"][certificate.mode]],
+        [words["topic"], _in(locale, certificate.topic)],
+        [words["day"], dates.format_date(certificate.on, "long", _CALENDARS[locale])],
+        [words["duration"], _hours(certificate.minutes, locale)],
+        [words["programme"], _in(locale, certificate.programme)],
+    ]
+    story: list[Flowable] = [
+        pdf.words(words["title"], pdf.TITLE),
+        pdf.words(words["that"]),
+        pdf.words(certificate.name, pdf.LARGE),
+        Spacer(1, 2 * pdf.MM),
+        pdf.words(words["took_part"]),
+        Spacer(1, 2 * pdf.MM),
+        pdf.table(rows, [2, 5], has_head=False),
+        Spacer(1, 8 * pdf.MM),
+        pdf.words(words["code"], pdf.HEADING),
+        pdf.words(certificate.code, pdf.LARGE),
+        Spacer(1, 2 * pdf.MM),
+        pdf.words(words["confirm"].format(address=address), pdf.SMALL),
+        Spacer(1, 2 * pdf.MM),
+        _square(address),
+    ]
+    return pdf.render(story, pdf.About(words["title"], locale, words["foot"]))
+
+
+def many(certificates: Sequence[Certificate], locale: str, name: str, period: tuple[str, str], address: str) -> bytes:
+    """Give the list of what one person took part in, with its sum and every code; `address` is that of the page."""
+    words = _words(locale)
+    rows = [[words[key] for key in ("day", "topic", "role", "duration", "code")]]
+    rows += [
+        [
+            dates.format_date(found.on, "short", _CALENDARS[locale]),
+            f"{_in(locale, found.topic)} ({words['modes'][found.mode]})",
+            words["roles"][found.role],
+            _hours(found.minutes, locale),
+            f"{found.code[:_HALF]}\n{found.code[_HALF:]}",
+        ]
+        for found in certificates
+    ]
+    whole = _hours(sum(found.minutes for found in certificates), locale)
+    story = [
+        pdf.words(words["list_title"], pdf.TITLE),
+        pdf.words(name, pdf.LARGE),
+        pdf.words(words["period"].format(first=period[0], last=period[1])),
+        pdf.words(words["whole"].format(count=len(certificates), hours=whole)),
+        Spacer(1, 3 * pdf.MM),
+        pdf.table(rows, [1.2, 2.8, 1.4, 1.9, 2.5], numeric=[3]),
+        Spacer(1, 3 * pdf.MM),
+        pdf.words(words["confirm"].format(address=address), pdf.SMALL),
+    ]
+    return pdf.render(story, pdf.About(words["list_title"], locale, words["foot"]))
+
+
+def _square(address: str) -> shapes.Drawing:
+    drawn = qr.QrCodeWidget(address, barWidth=_QR, barHeight=_QR, barBorder=0)
+    held = shapes.Drawing(_QR, _QR)
+    held.add(drawn)
+    return held
+
+
+def _hours(minutes: int, locale: str) -> str:
+    return str(_words(locale)["hours"]).format(
+        hours=numbers.format_decimal(round(minutes / 60, 2), locale=_CALENDARS[locale]), minutes=minutes
+    )
+
+
+def _in(locale: str, both: tuple[str, str]) -> str:
+    english, ukrainian = both
+    return ukrainian if locale == "uk" else english
+
+
+@cache
+def _words(locale: str) -> Mapping[str, Any]:
+    return tomllib.loads((_FOLDER / f"{locale}.toml").read_text("utf-8"))

@@ -1,0 +1,220 @@
+"""A report on two pages of paper: the headline figures beside the period before and what was published; charts.
+
+Each page is made to fit: what is longer than it is drawn smaller, never cut off and never on a third page.
+"""
+
+import functools
+import io
+import itertools
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from babel import Locale, dates, numbers
+from reportlab.platypus import Flowable, KeepInFrame, PageBreak, Spacer, Table
+
+from integrations import plain_text
+from integrations.documents import charts, pdf
+from service.reporting.reports import Report, Titles
+from service.rules.figures.figures import Figure, Month, Part, Published
+
+LOCALES = ("uk", "en")
+_FOLDER = Path(__file__).parent / "templates" / "report"
+_CALENDARS = {"uk": "uk_UA", "en": "en_GB"}
+_TILES = ("sessions", "written_advices", "minutes", "hours_to_answer")
+_MOST_BARS = 32
+_MOST_AREAS, _MOST_COUNTRIES = 10, 6
+_NOTHING = "—"
+_LONGEST = 600
+_LONG_NAME = 60  # characters; a longer one is written smaller
+_MINUS = "\N{MINUS SIGN}"
+_SIGNS = {"=": "", "~": "≈ ", ">": "> ", "<": "< ", ">=": "≥ ", "<=": "≤ "}
+_FRAME = 12  # what a frame keeps free around its content
+_DATED = re.compile(r"(?P<note>[^:]+?),? (?:on|by|month|unknown) (?P<on>\d{4}\S*?)(?::.*)?", re.DOTALL)
+_QUARTER = 3
+_Words = Mapping[str, Any]
+
+
+def document(report: Report, titles: Titles, locale: str) -> BinaryIO:
+    """Give the report as a PDF of two pages, wholly in `locale` but for what others published in their language."""
+    words = _words(locale)
+    kind = f"title_{report.kind}"
+    title = words.get(kind, words["title"])
+    name = plain_text.line(titles.subject[locale], _LONGEST)
+    footer = words["made"].format(at=f"{report.made_at:%Y-%m-%d %H:%M}", id=report.subject_id)
+    story = [_fitted(_first(report, name, title, words)), PageBreak(), _fitted(_second(report, titles, words))]
+    return io.BytesIO(pdf.render(story, pdf.About(f"{title}: {name}", locale, footer)))
+
+
+@functools.cache
+def _words(locale: str) -> _Words:
+    return tomllib.loads((_FOLDER / f"{locale}.toml").read_text("utf-8")) | {"locale": _CALENDARS[locale]}
+
+
+def _fitted(story: Sequence[Flowable]) -> KeepInFrame:
+    height = pdf.PAGE[1] - 2 * pdf.MARGIN - _FRAME
+    return KeepInFrame(pdf.WIDTH - _FRAME, height - 1, list(story), mode="shrink", vAlign="TOP")
+
+
+def _first(report: Report, name: str, title: str, words: _Words) -> list[Flowable]:
+    told = {each.name: each for each in report.figures}
+    shown = [told[key] for key in words["figures"] if key in told]
+    period = words["period"].format_map(_days(report.from_on, report.until_on, words) | {"zone": report.zone})
+    before = [words["before"].format_map(_days(*report.previous, words))] if report.previous else []
+    sources: dict[str, list[str]] = {}
+    head = words["head"]
+    rows = [[head["figure"], head["now"], head["before"], head["change"], head["published"]]]
+    rows += [_row(each, words, sources) for each in shown]
+    return [
+        pdf.words(title, pdf.HEADING),
+        pdf.words(name, pdf.TITLE if len(name) <= _LONG_NAME else pdf.LARGE),
+        pdf.words(", ".join([period, *before])),
+        _tiles([told[key] for key in _TILES], words),
+        Spacer(1, 3 * pdf.MM),
+        pdf.table(rows, [40, 15, 15, 15, 20], numeric=[1, 2, 3]),
+        *([pdf.words(words["sources"], pdf.HEADING)] if sources else []),
+        *(
+            pdf.words(f"[{place}] {source}: {'; '.join(notes)}", pdf.SMALL)
+            for place, (source, notes) in enumerate(sources.items(), 1)
+        ),
+        Spacer(1, 2 * pdf.MM),
+        pdf.words(words["definitions"], pdf.SMALL),
+    ]
+
+
+def _tiles(shown: Sequence[Figure], words: _Words) -> Table:
+    cells = [
+        [pdf.words(_value(each, each.value, words), pdf.LARGE), pdf.words(words["figures"][each.name], pdf.SMALL)]
+        for each in shown
+    ]
+    style = [("VALIGN", (0, 0), (-1, -1), "TOP"), ("BACKGROUND", (0, 0), (-1, -1), pdf.SHADE)]
+    return Table([cells], colWidths=[pdf.WIDTH / len(cells)] * len(cells), hAlign="LEFT", style=style)
+
+
+def _row(figure: Figure, words: _Words, sources: dict[str, list[str]]) -> list[str]:
+    published = []
+    for each in figure.published:
+        source, note = plain_text.line(each.source, _LONGEST), plain_text.line(_note(each, words), _LONGEST)
+        notes = sources.setdefault(source, [])
+        if note not in notes:
+            notes.append(note)
+        place = list(sources).index(source) + 1
+        published.append(f"{_SIGNS[each.op]}{_value(figure, each.value, words)} [{place}]")
+    now, before = (_value(figure, value, words) for value in (figure.value, figure.previous))
+    return [words["figures"][figure.name], now, before, _change(figure, words), "\n".join(published)]
+
+
+def _note(published: Published, words: _Words) -> str:
+    """Give the note in the document's language as far as its words are known, and its day."""
+    notes, dated = words["notes"], _DATED.fullmatch(published.note)
+    if dated is None:
+        return str(notes.get(published.note, published.note))
+    return str(words["as_of"].format(note=notes.get(dated["note"], dated["note"]), on=dated["on"]))
+
+
+def _value(figure: Figure, value: float | None, words: _Words) -> str:
+    if value is None:
+        return _NOTHING
+    if figure.unit == "share":
+        return _percent(value, words)
+    said = _number(value, words)
+    return str(words["units"].get(figure.unit, "{value}").format(value=said))
+
+
+def _change(figure: Figure, words: _Words) -> str:
+    if figure.value is None or figure.previous is None:
+        return _NOTHING
+    difference = figure.value - figure.previous
+    sign = "+" if difference > 0 else _MINUS if difference < 0 else ""
+    if figure.unit == "share":
+        return sign + str(words["points"].format(value=_number(abs(difference) * 100, words)))
+    if figure.unit == "hours":
+        return sign + _value(figure, abs(difference), words)
+    return sign + _number(abs(difference), words)
+
+
+def _number(value: float, words: _Words) -> str:
+    return numbers.format_decimal(value, "#,##0.#" if value < 100 else "#,##0", locale=words["locale"])  # noqa: PLR2004
+
+
+def _percent(value: float, words: _Words) -> str:
+    return numbers.format_percent(value, "#,##0.#\N{NO-BREAK SPACE}%", locale=words["locale"])
+
+
+def _days(from_on: date, until_on: date, words: _Words) -> dict[str, str]:
+    last = until_on - timedelta(days=1)
+    told = {"from": from_on, "until": last}
+    return {name: dates.format_date(day, "long", words["locale"]) for name, day in told.items()}
+
+
+def _second(report: Report, titles: Titles, words: _Words) -> list[Flowable]:
+    told = {each.name: each for each in report.figures}
+    said = words["charts"]
+    kind, stacks = _stacks(report.months or ())
+    names = {code: name[words["locale"][:2]] for code, name in titles.specialties.items()}
+    countries = Locale.parse(words["locale"]).territories
+    lands = {part.key: countries.get(part.key, said["unknown"]) for part in told["partner_countries"].parts}
+    answer = [_spread(part, told["hours_to_answer"], words) for part in told["hours_to_answer"].parts if part.rows]
+    return [
+        pdf.words(said[kind], pdf.HEADING),
+        *_over_time(stacks, words),
+        *_chart(said["answer"], answer, words, (20, 38, 42)),
+        *_chart(said["areas"], _most(told["areas"], names, _MOST_AREAS, words), words),
+        *_chart(said["countries"], _most(told["partner_countries"], lands, _MOST_COUNTRIES, words), words),
+    ]
+
+
+def _over_time(stacks: Sequence[charts.Stack], words: _Words) -> list[Flowable]:
+    if not any(each.lower or each.upper for each in stacks):
+        return [pdf.words(words["nothing"])]
+    said = words["charts"]
+    return [charts.legend((said["live"], pdf.ACCENT), (said["written"], charts.LIGHT)), charts.Columns(stacks)]
+
+
+def _chart(
+    title: str, lines: Sequence[charts.Line], words: _Words, widths: tuple[float, float, float] = (40, 50, 10)
+) -> list[Flowable]:
+    return [pdf.words(title, pdf.HEADING), charts.beside(lines, widths) if lines else pdf.words(words["nothing"])]
+
+
+def _stacks(months: Sequence[Month]) -> tuple[str, list[charts.Stack]]:
+    """Give the bars over time: months, or quarters or years of a period that has too many of them."""
+    kinds = ("months", "quarters", "years")
+    kind = next((kind for kind in kinds if len({_label(kind, each) for each in months}) <= _MOST_BARS), kinds[-1])
+    groups = [(label, list(each)) for label, each in itertools.groupby(months, lambda month: _label(kind, month))]
+    return kind, [
+        charts.Stack(label, sum(month.sessions for month in each), sum(month.written_advices for month in each))
+        for label, each in groups[-_MOST_BARS:]
+    ]
+
+
+def _label(kind: str, month: Month) -> str:
+    day = month.first_on
+    if kind == "quarters":
+        return f"{(day.month - 1) // _QUARTER + 1}/{day.year}"
+    return f"{day:%m.%Y}" if kind == "months" else str(day.year)
+
+
+def _spread(part: Part, figure: Figure, words: _Words) -> charts.Line:
+    lower, median, upper = (value or 0.0 for value in (part.lower_quartile, part.value, part.upper_quartile))
+    said = words["charts"]["spread"].format(
+        median=_value(figure, median, words), lower=_number(lower, words), upper=_number(upper, words), rows=part.rows
+    )
+    return charts.Line(words["priorities"].get(part.key, part.key), upper, said, lower, median)
+
+
+def _most(figure: Figure, names: Mapping[str, str], count: int, words: _Words) -> list[charts.Line]:
+    """Give the parts with the highest values, highest first, and all others as one."""
+    ordered = sorted(figure.parts, key=lambda part: (-(part.value or 0), part.key))
+    lines = [
+        charts.Line(plain_text.line(names.get(part.key, part.key)), part.value or 0, _number(part.value or 0, words))
+        for part in ordered[:count]
+    ]
+    others = ordered[count:]
+    if others:  # without a bar: it would outgrow those that are shown
+        rest = _number(sum(part.value or 0 for part in others), words)
+        lines.append(charts.Line(words["charts"]["others"].format(count=len(others)), 0, rest))
+    return lines

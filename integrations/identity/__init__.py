@@ -1,0 +1,1 @@
+"""Tokens and keys: who somebody is, and how they prove it."""

@@ -1,0 +1,115 @@
+"""Client credentials (RFC 6749 §4.4): a partner system proves who it is and gets an access token bound to scopes.
+
+It proves it by a secret, or by an assertion signed with its private key (RFC 7523, as SMART Backend Services has it).
+Every failed proof is the same refusal: which part of it was wrong is nobody's business.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from integrations.identity import jwt, key_sets
+from integrations.runtime.world import World
+from service import tables
+from service.kernel import actor as actors
+from service.kernel import clock, work
+from service.kernel.work import Work
+from service.people import clients
+
+TOKEN_PATH = "/oauth2/token"  # noqa: S105 - an address
+
+
+class Refused(Exception):
+    """No token; `error` is one of RFC 6749 §5.2."""
+
+    def __init__(self, error: str, description: str) -> None:
+        """Say why, quoting nothing."""
+        super().__init__(error)
+        self.error, self.description = error, description
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a client asks for, and its proof: `secret` with its id, or an assertion that names it."""
+
+    client_id: UUID | None
+    secret: str | None
+    assertion: str | None
+    scopes: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """An access token, how long it lives, and what it is good for."""
+
+    token: str
+    seconds: int
+    scopes: tuple[str, ...]
+
+
+def audience(base_url: str) -> str:
+    """Give the address that assertions must be for."""
+    return base_url + TOKEN_PATH
+
+
+async def grant(world: World, request_id: str, wish: Wish) -> Granted:
+    """Give a token to the client that proves itself; raises Refused.
+
+    A key set is fetched before the transaction begins, never inside it.
+    """
+    client_id = wish.client_id
+    if wish.assertion is not None:
+        client_id, key_id = _claimed(wish.assertion)
+        if wish.client_id not in {None, client_id}:
+            raise _unproved()
+        await key_sets.refresh(world, client_id, key_id)
+
+    async def attempt() -> Granted:
+        async with world.database.work(actors.STRANGER, request_id) as w:
+            row = await clients.find(w, client_id) if client_id else None
+            if row is None or not await _is_proved(w, world, row, wish):
+                raise _unproved()
+            scopes = _wanted(row.scopes, wish.scopes)
+            await clients.let_in(w, row, scopes)
+            token, seconds = await world.tokens.issue(w, row.id, clock.new_id(), scopes)
+            return Granted(token, seconds, scopes)
+
+    return await work.retrying(attempt)
+
+
+async def _is_proved(w: Work, world: World, row: tables.Client, wish: Wish) -> bool:
+    if wish.assertion is None:
+        return wish.secret is not None and await clients.is_secret(w, row, wish.secret)
+    at = clock.wall()
+    try:
+        proof = jwt.verify_assertion(
+            wish.assertion,
+            key_sets.keys_of(row, at),
+            client_id=str(row.id),
+            audience=audience(world.settings.base_url),
+            now=at,
+        )
+    except jwt.InvalidToken:
+        return False
+    return await clients.use_up(w, row, proof.token_id, proof.expires_at)
+
+
+def _claimed(assertion: str) -> tuple[UUID, str]:
+    """Name the client and the key that the assertion claims; nothing is proved by it."""
+    try:
+        return UUID(jwt.claimed_issuer(assertion)), jwt.key_id(assertion)
+    except (jwt.InvalidToken, ValueError):
+        raise _unproved() from None
+
+
+def _wanted(registered: Sequence[str], asked: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Give what is asked for, all that is registered when nothing is; never wider."""
+    if asked is None:
+        return tuple(registered)
+    if not asked or not set(asked) <= set(registered):
+        raise Refused("invalid_scope", "A scope is asked for that the client does not have.")
+    return tuple(sorted(set(asked)))
+
+
+def _unproved() -> Refused:
+    return Refused("invalid_client", "The client is not known, or has not proved that it is the one it names.")

@@ -1,0 +1,1 @@
+"""Mail: its words, its bytes, the hand-over to a server."""

@@ -1,0 +1,225 @@
+"""The words of a mail: one structured content a kind of letter, shown as plain text and as HTML.
+
+What may be said is what the catalogues (`templates/mail/*.toml`) can say: specialty, priority, times, codes, counts,
+ids and links. No key holds a free text, so no case text can leave this way. Times are worded in each side's own zone.
+"""
+
+import functools
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from babel import Locale, dates
+
+from integrations import plain_text
+from service.rules.time import availability
+
+_FOLDER = Path(__file__).parent / "templates"
+_PAGES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(_FOLDER),
+    autoescape=jinja2.select_autoescape(["html"]),
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+_CALENDARS = {"uk": "uk_UA", "en": "en_GB"}
+_DEADLINES = ("answer_by", "answer_due_at", "advice_due_at", "held_until", "expires_at", "failing_since", "disabled_at")
+_IDS = ("consultation_id", "memorandum_id", "person_id", "endpoint_id")
+# What a calendar may show: calendars are read by secretaries and phones, so no link there can act.
+_LINKS_OF_EVENT = ("join", "view")
+_LINK = re.compile(r"https?://[!#-;=?-~]+")
+
+
+class Unknown(ValueError):
+    """The catalogues lack this letter, language, link or code; a newer program's may have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One letter in one language, whole in either form."""
+
+    subject: str
+    plain: str
+    html: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventText:
+    """What a calendar shows for the appointment."""
+
+    summary: str
+    description: str
+
+
+def write(template: str, locale: str, name: str, values: Mapping[str, Any], links: Mapping[str, str]) -> Letter:
+    """The letter says what `template` says, wholly in `locale`, with every fact that `values` hold and every link.
+
+    Instants are RFC 3339 strings. `zone` is the reader's own (else that of the first of `times`). A link named
+    `accept_2` is worded with the second of `starts`. Raises Unknown for a language, letter, link or code that the
+    catalogues lack, ValueError for a missing value that the letter needs and for a link that is not plain http(s).
+    """
+    words = _words(locale)
+    letter = _known(words["letters"], template, "letter")
+    worded = _worded(values, words)
+    try:
+        subject = letter["subject"].format_map(worded)
+    except KeyError as missing:
+        fault = f"{template} needs {missing}"
+        raise ValueError(fault) from missing
+    reader = plain_text.line(name)
+    paragraphs = _paragraphs(letter["paragraphs"], values, words)
+    content = {
+        "locale": locale,
+        "subject": subject,
+        "greeting": words["greeting"].format(name=reader) if reader else words["greeting_without_name"],
+        "paragraphs": [words["emergency"], *paragraphs] if _is_stat(values) else paragraphs,
+        "facts": list(_facts(values, words)),
+        "buttons": _buttons(values, links, words),
+        "closing": words["closing"],
+    }
+    text, html = (_PAGES.get_template(f"base.{form}").render(content) for form in ("txt", "html"))
+    return Letter(subject, text, html)
+
+
+def event_text(locale: str, values: Mapping[str, Any], links: Mapping[str, str]) -> EventText:
+    """The appointment is described for a calendar: the facts as they are now, and links that only open a page."""
+    words = _words(locale)
+    shown = {name: url for name, url in links.items() if name in _LINKS_OF_EVENT}
+    rows = [*_facts({**values, "previous_starts_at": None}, words), *_buttons(values, shown, words)]
+    first = [words["emergency"]] if _is_stat(values) else []
+    description = "\n".join([*first, *(f"{label}: {value}" for label, value in rows)])
+    return EventText(words["event"].format_map(_worded(values, words)), description)
+
+
+@functools.cache
+def _words(locale: str) -> dict[str, Any]:
+    if locale not in _CALENDARS:
+        fault = f"no mails are written in {locale!r}"
+        raise Unknown(fault)
+    words = tomllib.loads((_FOLDER / f"{locale}.toml").read_text("utf-8"))
+    return words | {"locale": locale}
+
+
+def _known(table: Mapping[str, Any], key: str, kind: str) -> Any:  # noqa: ANN401 - a catalogue holds strings and tables
+    if key not in table:
+        fault = f"no {kind} {key!r} in the catalogue"
+        raise Unknown(fault)
+    return table[key]
+
+
+def _is_stat(values: Mapping[str, Any]) -> bool:
+    return values.get("priority") == "stat"
+
+
+def _paragraphs(written: list[str], values: Mapping[str, Any], words: dict[str, Any]) -> list[str]:
+    """What the letter says, with how many were asked after its first paragraph, if that is known."""
+    if "asked" not in values:
+        return written
+    number = sum(values["asked"].values())
+    form = Locale.parse(_CALENDARS[words["locale"]]).plural_form(number) if number else "none"
+    return [written[0], words["asked"][form].format(number=number), *written[1:]]
+
+
+def _worded(values: Mapping[str, Any], words: dict[str, Any]) -> dict[str, str]:
+    worded = {}
+    if "specialty" in values:
+        worded["specialty"] = plain_text.line(values["specialty"][words["locale"]])
+    if "priority" in values:
+        worded["priority"] = _known(words["priorities"], values["priority"], "priority")
+    if "starts_at" in values:
+        worded["when"] = _moment(values["starts_at"], _own_zone(values), words["locale"])
+    return worded
+
+
+def _facts(values: Mapping[str, Any], words: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    labels = words["facts"]
+    worded = _worded(values, words)
+    yield from ((labels[key], worded[key]) for key in ("specialty", "priority") if key in worded)
+    if "mode" in values:
+        yield labels["mode"], _known(words["modes"], values["mode"], "mode")
+    yield from _times(values, words)
+    yield from (
+        (labels[key], _moment(values[key], _own_zone(values), words["locale"])) for key in _DEADLINES if values.get(key)
+    )
+    if values.get("reason"):
+        yield labels["reason"], _known(words["reasons"], values["reason"], "reason")
+    for answer, number in values.get("asked", {}).items():
+        yield _known(labels, f"asked_{answer}", "answer"), str(int(number))
+    for code, number in values.get("counts", {}).items():
+        yield labels["counts"].format(reason=_known(words["reasons"], code, "reason")), str(int(number))
+    if values.get("institution_names"):
+        yield labels["institution_names"], " — ".join(plain_text.line(name) for name in values["institution_names"])
+    yield from ((labels[key], plain_text.line(values[key])) for key in _IDS if values.get(key))
+
+
+def _times(values: Mapping[str, Any], words: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The session by each side's clock, a row a side; then other times, all clocks in a row."""
+    labels = words["facts"]
+    zones = [side["zone"] for side in values.get("times", [])] or [_own_zone(values)]
+    if values.get("starts_at"):
+        sides = values.get("times") or [{"who": None, "zone": zones[0]}]
+        for side in sides:
+            label = labels["time"] if side["who"] is None else _known(labels, f"time_{side['who']}", "side")
+            yield label, _moment(values["starts_at"], side["zone"], words["locale"], until=values.get("ends_at"))
+            if side.get("agreed_wall"):
+                yield labels["agreed_wall"], _wall(side["agreed_wall"], side["zone"], words["locale"])
+    if values.get("previous_starts_at"):
+        yield labels["previous_starts_at"], _by_all_clocks(values["previous_starts_at"], zones, words)
+    for number, start in enumerate(values.get("starts", []), 1):
+        yield labels["option"].format(number=number), _by_all_clocks(start, zones, words)
+
+
+def _by_all_clocks(instant: str, zones: list[str], words: dict[str, Any]) -> str:
+    return " = ".join(_moment(instant, zone, words["locale"]) for zone in dict.fromkeys(zones))
+
+
+def _own_zone(values: Mapping[str, Any]) -> str:
+    sides = values.get("times") or [{"zone": "UTC"}]
+    return str(values.get("zone") or sides[0]["zone"])
+
+
+@functools.lru_cache(maxsize=1024)
+def _moment(instant: str, zone: str, locale: str, until: str | None = None) -> str:
+    """The instant by the clock of `zone`, with the weekday, the place and the offset, so that nobody has to guess."""
+    at = datetime.fromisoformat(instant)
+    wall = availability.to_wall(at, zone)
+    end = f"\N{EN DASH}{availability.to_wall(datetime.fromisoformat(until), zone):%H:%M}" if until else ""
+    hours, minutes = divmod(abs(wall.replace(tzinfo=UTC) - at) // timedelta(minutes=1), 60)
+    sign = "-" if wall.replace(tzinfo=UTC) < at else "+"
+    offset = f"UTC{sign}{hours}" + (f":{minutes:02}" if minutes else "")
+    return (
+        f"{dates.format_date(wall, 'full', _CALENDARS[locale])}, {wall:%H:%M}{end} ({_place(zone, locale)}, {offset})"
+    )
+
+
+def _wall(wall: str, zone: str, locale: str) -> str:
+    """What a clock of the place shows, or showed: no instant is meant."""
+    at = datetime.fromisoformat(wall)
+    return f"{dates.format_date(at, 'full', _CALENDARS[locale])}, {at:%H:%M} ({_place(zone, locale)})"
+
+
+@functools.lru_cache(maxsize=1024)
+def _place(zone: str, locale: str) -> str:
+    named: str | None = _words(locale)["zones"].get(zone)
+    return named or dates.get_timezone_location(zone, _CALENDARS[locale], return_city=True)
+
+
+def _buttons(values: Mapping[str, Any], links: Mapping[str, str], words: dict[str, Any]) -> list[tuple[str, str]]:
+    order = list(words["links"])
+    rows = []
+    for name, url in links.items():
+        base, _, number = name.rpartition("_") if name[-1:].isdigit() else (name, "", "")
+        label = _known(words["links"], base, "link")
+        if not _LINK.fullmatch(url):
+            fault = f"the link {name!r} is not a plain http(s) address"
+            raise ValueError(fault)
+        if number:
+            label = f"{label}: {_moment(values['starts'][int(number) - 1], _own_zone(values), words['locale'])}"
+        rows.append((order.index(base), int(number or 0), label, url))
+    return [(label, url) for _, _, label, url in sorted(rows)]

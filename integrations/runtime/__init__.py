@@ -1,0 +1,1 @@
+"""What a process holds while it runs: settings, database, worker, logs, health."""

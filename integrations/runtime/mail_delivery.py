@@ -1,0 +1,122 @@
+"""One delivery after another: claimed in a transaction, handed over outside any, settled in a second one."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parseaddr
+from typing import Any
+from uuid import UUID
+
+from integrations.calendar import invites
+from integrations.mail import letters, messages
+from integrations.runtime import migrate
+from integrations.runtime.settings import Settings
+from integrations.runtime.world import World
+from service.kernel import actor, clock, outcomes
+from service.outbox import deliveries
+
+_PREFIXES = {"sign_in": "sign-in", "join": "j"}
+
+
+async def deliver(world: World, delivery_id: UUID) -> None:
+    """Try the delivery if it is due; whoever claims it first tries it alone."""
+    async with world.database.work(actor.TIMER) as w:
+        claimed = await deliveries.claim(w, delivery_id)
+    if claimed is None:
+        return
+    started_at, stopwatch = world.clock.now(), clock.monotonic()
+    outcome = await _attempt(world, claimed)
+    if outcome is None:
+        await world.database.run(actor.TIMER, lambda w: deliveries.leave(w, claimed))
+        return
+    duration_ms = round((clock.monotonic() - stopwatch) * 1000)
+    await world.database.run(actor.TIMER, lambda w: deliveries.settle(w, claimed, outcome, started_at, duration_ms))
+
+
+async def _attempt(world: World, claimed: deliveries.Claim) -> outcomes.Outcome | None:
+    """Hand it over; None when only a newer worker can, which is where the database's schema is a newer program's."""
+    if claimed.recipient is None:
+        return outcomes.Unsendable("the recipient is gone")
+    try:
+        message = compose(world, claimed)
+    except letters.Unknown as fault:
+        is_newer = migrate.is_newer(await migrate.present(world.engine))
+        return None if is_newer else outcomes.Unsendable(f"cannot be composed: {fault}")
+    except ValueError as fault:  # a poison row must not stop the others
+        return outcomes.Unsendable(f"cannot be composed: {fault}")
+    except (LookupError, TypeError, AttributeError) as fault:  # a payload of another shape: nor come back for ever
+        return outcomes.Unsendable(f"cannot be composed: {type(fault).__name__}")
+    return await world.outbox.send(message, claimed.recipient[1])
+
+
+def compose(world: World, claimed: deliveries.Claim) -> bytes:
+    """Give the mail's bytes: a pure function of the row, the people's names and addresses, and the keys."""
+    payload, settings = claimed.payload, world.settings
+    links = urls(world, payload)
+    name, address = claimed.recipient or ("", "")
+    sender = messages.Mailbox(*parseaddr(settings.mail_from))
+    invited = payload.get("calendar")
+    ics = invite(settings, invited, payload["values"], payload["locale"], claimed.people, links) if invited else None
+    return messages.compose(
+        messages.Mail(
+            message_id=f"{claimed.delivery_id}@{domain(settings)}",
+            dated=datetime.fromisoformat(payload["dated"]),
+            sender=sender,
+            reply_to=None,
+            recipient=messages.Mailbox(name, address),
+            locale=payload["locale"],
+            template=payload["template"],
+            values=payload["values"],
+            links=links,
+            method=invited["method"] if invited else None,
+        ),
+        ics,
+    )
+
+
+def urls(world: World, payload: Mapping[str, Any]) -> dict[str, str]:
+    """Give the mail's links with their tokens, derived only now."""
+    base = world.settings.base_url
+    links = {
+        name: f"{base}/{_PREFIXES.get(link['purpose'], 'a')}/{world.keys.link_token(UUID(link['id']), link['purpose'])}"
+        for name, link in payload["links"].items()
+    }
+    page = payload["values"].get("page")
+    return links | ({"view": f"{base}{page}"} if page else {})
+
+
+def invite(
+    settings: Settings,
+    invited: Mapping[str, Any],
+    values: Mapping[str, Any],
+    locale: str,
+    people: Mapping[str, tuple[str, str, str]],
+    links: Mapping[str, str],
+) -> bytes:
+    """Give the iCalendar object for one person, in their language; people are name, address, locale by id."""
+    text = letters.event_text(locale, values, links)
+    attendees = []
+    for attendee in invited["attendees"]:
+        name, address, language = people[attendee["person_id"]]
+        attendees.append(invites.Attendee(name, address, language, attendee["partstat"]))
+    return invites.render(
+        invites.Invite(
+            method=invited["method"],
+            uid=f"{invited['appointment_id']}@{domain(settings)}",
+            sequence=invited["sequence"],
+            dtstamp=datetime.fromisoformat(invited["dtstamp"]),
+            starts_at=datetime.fromisoformat(invited["starts_at"]),
+            ends_at=datetime.fromisoformat(invited["ends_at"]),
+            status=invited["status"],
+            summary=text.summary,
+            description=text.description,
+            url=links.get("join"),
+            organizer=invites.Organizer(*parseaddr(settings.mail_from)),
+            attendees=tuple(attendees),
+            locale=locale,
+        )
+    )
+
+
+def domain(settings: Settings) -> str:
+    """Name the domain of Message-IDs and calendar UIDs: the sender's. Changing it makes every invite a new one."""
+    return parseaddr(settings.mail_from)[1].rpartition("@")[2]

@@ -1,0 +1,126 @@
+"""The way from an older schema to this one, while everything runs; several processes may ask for it at once.
+
+Whoever waits for a lock has all who come later wait behind: a version waits a tenth of a second (`migrations/env.py`),
+gives back what it has, and is tried again after a pause. Each version is a transaction of its own: none is half done.
+"""
+
+import asyncio
+import functools
+import logging
+import re
+from pathlib import Path
+
+import sqlalchemy as sa
+import structlog
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from integrations.runtime import database_faults
+from service.kernel import clock
+
+FOLDER = Path(__file__).resolve().parents[2] / "migrations"
+PATIENCE_SECONDS = 300.0
+_PAUSE_SECONDS = 0.5  # five times as long as others may have to wait: so they get through what had piled up
+_GIVES_WAY = {"55P03", "40P01"}  # a lock was not to be had; a deadlock
+_DATED = re.compile(r"(\d{4}_\d\d_\d\d)_\w+")
+logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells at each look which dialect it speaks
+_log = structlog.get_logger("pobratym.migrate")
+_ONE_AT_A_TIME = 0x706F6272  # "pobr"
+
+
+class InUse(database_faults.Unusable):
+    """Others held what the migration needs, for too long; the message says what to do."""
+
+
+async def upgrade(engine: AsyncEngine, patience_seconds: float = PATIENCE_SECONDS, folder: Path = FOLDER) -> None:
+    """Have the folder's newest schema; gives way to whoever works, again and again. Whoever comes second finds it done.
+
+    Raises InUse when the patience is over; the versions that were reached stay, the next one was not begun.
+    """
+    until, attempt = clock.monotonic() + patience_seconds, 0
+    while not await _tried(engine, folder):
+        if clock.monotonic() >= until:
+            msg = (
+                f"The schema is not {head(folder)} yet: for {patience_seconds:.0f} s somebody held what the next"
+                " version needs, or another migration ran. Nothing is half done: try again, longer or in a quieter"
+                " hour."
+            )
+            raise InUse(msg)
+        attempt += 1
+        if attempt.bit_count() == 1:  # the 1st, 2nd, 4th …: seen soon, and not hundreds of lines
+            _log.warning("migration_gives_way", attempt=attempt)
+        await asyncio.sleep(_PAUSE_SECONDS * (1 + clock.jitter()))
+
+
+async def present(engine: AsyncEngine) -> str | None:
+    """Tell the database's version; None when nothing was ever migrated."""
+    async with engine.connect() as connection:
+        return await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
+
+
+def serves(version: str | None) -> bool:
+    """Tell whether this program works on a database of that version: its own, or one of a newer program."""
+    return version == head() or is_newer(version)
+
+
+def is_newer(version: str | None) -> bool:
+    """Tell whether only a newer program knows that version: what it added disturbs nobody, what it dropped nobody used.
+
+    A version is dated by its name; one that is unknown and older is no version of ours.
+    """
+    dated = _DATED.fullmatch(version or "")
+    return dated is not None and version not in _known() and dated[1] >= (head() or "")[: len(dated[1])]
+
+
+@functools.cache
+def head(folder: Path = FOLDER) -> str | None:
+    """Tell the version that this program needs, or another whose versions lie in the folder."""
+    return ScriptDirectory.from_config(config(folder)).get_current_head()
+
+
+@functools.cache
+def _known() -> frozenset[str]:
+    return frozenset(script.revision for script in ScriptDirectory.from_config(config()).walk_revisions())
+
+
+def config(folder: Path = FOLDER) -> Config:
+    """Tell Alembic where the versions are."""
+    found = Config()
+    found.set_main_option("script_location", str(folder).replace("%", "%%"))
+    found.set_main_option("path_separator", "os")
+    return found
+
+
+async def _tried(engine: AsyncEngine, folder: Path) -> bool:
+    """Go as far as nobody is in the way; tells whether that is to the end."""
+    async with engine.connect() as connection:
+        try:
+            return await _is_alone(connection) and await connection.run_sync(_upgrade, config(folder))
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) not in _GIVES_WAY:
+                raise
+            return False
+        finally:
+            await connection.invalidate()  # its lock and its timeouts end with it
+
+
+async def _is_alone(connection: AsyncConnection) -> bool:
+    """Be the one that migrates, as long as the connection lasts.
+
+    Asked for and not waited for: a session that waits is in a transaction, and CREATE INDEX CONCURRENTLY waits for
+    every one of those.
+    """
+    asked = await connection.execute(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": _ONE_AT_A_TIME})
+    is_alone = bool(asked.scalar_one())
+    await connection.commit()
+    return is_alone
+
+
+def _upgrade(connection: sa.Connection, versions: Config) -> bool:
+    versions.attributes["connection"] = connection
+    command.upgrade(versions, "head")
+    return True

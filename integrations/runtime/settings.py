@@ -1,0 +1,292 @@
+"""Every setting there is: environment variables with the prefix `POBRATYM_`.
+
+`load` names all faults at once and never shows a secret. A variable that is not a setting is a fault too: it is
+most likely a typing error, and the default it leaves behind would be silent.
+"""
+
+import base64
+import binascii
+import contextlib
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from service.kernel import clock
+from service.rules.figures import journal_columns
+
+PREFIX = "POBRATYM_"
+KEY_BYTES = 32
+
+_FEWEST_DISTINCT_BYTES = 8
+_SHORTEST_TOKEN = 16
+_KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,32}")
+_HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
+_HOST = re.compile(_HOST_NAME)
+_ADDRESS = rf"[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]+@{_HOST_NAME}"
+_SENDER = re.compile(rf'{_ADDRESS}|[^<>@,;:\\"()\[\]\x00-\x1f\x7f]* <{_ADDRESS}>')
+T = TypeVar("T")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class BadSettings(Exception):
+    """Some settings are missing or wrong; `faults` names each, in words for whoever sets them."""
+
+    def __init__(self, faults: list[str]) -> None:
+        """Keep what is wrong; no fault quotes a secret."""
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+def _items(value: object) -> object:
+    return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
+
+
+def _split(value: str) -> SplitResult:
+    """Take an address apart; Python's own complaints quote it, password and all."""
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        msg = "is not an address; a password in it must be percent-encoded"
+        raise ValueError(msg) from None
+    return parts
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    parts = _split(value.get_secret_value())
+    if parts.scheme not in ("postgres", "postgresql", "postgresql+asyncpg") or parts.path in ("", "/"):
+        msg = "must look like postgresql://user:password@host:5432/database"
+        raise ValueError(msg)
+    query = urlencode([("ssl" if name == "sslmode" else name, text) for name, text in parse_qsl(parts.query)])
+    return SecretStr(urlunsplit(("postgresql+asyncpg", parts.netloc, parts.path, query, "")))
+
+
+def _smtp_url(value: SecretStr) -> SecretStr:
+    parts = _split(value.get_secret_value())
+    if parts.scheme not in ("smtp", "smtp+starttls", "smtps") or not parts.hostname:
+        msg = "must look like smtp://host:25, smtp+starttls://user:password@host:587 or smtps://user:password@host"
+        raise ValueError(msg)
+    return value
+
+
+def _web_address(value: str) -> str:
+    parts = _split(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        msg = "must be an http(s) address without query, such as https://pobratym.example"
+        raise ValueError(msg)
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        msg = "must begin with https:// unless it is this machine"
+        raise ValueError(msg)
+    return value.rstrip("/")
+
+
+def _room_url(value: str) -> str:
+    if "{appointment_id}" not in value:
+        msg = "must contain {appointment_id}, so that each appointment has its own room"
+        raise ValueError(msg)
+    _web_address(value.replace("{appointment_id}", "0"))
+    return value
+
+
+def _mail_from(value: str) -> str:
+    if not _SENDER.fullmatch(value):
+        msg = "must look like Pobratym <no-reply@pobratym.example>"
+        raise ValueError(msg)
+    return value
+
+
+def _host_or_network(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        try:
+            ipaddress.ip_network(value)
+        except ValueError:
+            if not _HOST.fullmatch(value):
+                msg = f"{value!r} is neither a host nor a network such as 127.0.0.0/8"
+                raise ValueError(msg) from None
+    return values
+
+
+def _issuers(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_web_address(value) for value in values)
+
+
+def _journal_columns(values: tuple[str, ...]) -> tuple[str, ...]:
+    fault = journal_columns.unknown(values)
+    if fault:
+        raise ValueError(fault)
+    return values
+
+
+def _long_enough(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < _SHORTEST_TOKEN:
+        msg = f"must have at least {_SHORTEST_TOKEN} characters"
+        raise ValueError(msg)
+    return value
+
+
+def _known_keys(value: SecretStr) -> SecretStr:
+    parse_keys(value.get_secret_value())
+    return value
+
+
+def parse_keys(text: str) -> dict[str, bytes]:
+    """Read `id:base64url` pairs; raises ValueError naming the id, never the key, that is short, weak or twice there."""
+    keys: dict[str, bytes] = {}
+    for place, pair in enumerate(text.split(","), start=1):
+        name, _, encoded = pair.strip().partition(":")
+        if not _KEY_ID.fullmatch(name) or not encoded or name in keys:
+            msg = f"key {place} must look like id:base64url, with an id of its own"
+            raise ValueError(msg)
+        try:
+            key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            key = b""
+        if len(key) != KEY_BYTES or len(set(key)) < _FEWEST_DISTINCT_BYTES:
+            msg = f"the key {name!r} must be {KEY_BYTES} random bytes in base64url"
+            raise ValueError(msg)
+        keys[name] = key
+    return keys
+
+
+def _optional(check: Callable[[T], T]) -> Callable[[T | None], T | None]:
+    return lambda value: None if value is None else check(value)
+
+
+_List = Annotated[tuple[str, ...], BeforeValidator(_items)]
+_Milliseconds = Annotated[int, Field(ge=1, le=3_600_000)]
+_PerMinute = Annotated[int, Field(ge=0, le=1_000_000)]
+_Secret = SecretStr | None
+
+
+class Settings(BaseModel):
+    """What this process was told. Made by `load`, passed in, never read from the environment again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data_dir: Path = Path(".pobratym")
+    database_url: Annotated[_Secret, AfterValidator(_optional(_database_url))] = None
+    smtp_url: Annotated[_Secret, AfterValidator(_optional(_smtp_url))] = None
+    base_url: Annotated[str, AfterValidator(_web_address)] = "http://127.0.0.1:8000"
+    secret_keys: Annotated[_Secret, AfterValidator(_optional(_known_keys))] = None
+    mail_from: Annotated[str, AfterValidator(_mail_from)] = "Pobratym <no-reply@pobratym.example>"
+    clock: Literal["system", "manual"] = "system"
+    metrics_token: Annotated[_Secret, AfterValidator(_optional(_long_enough))] = None
+    room_url: Annotated[str | None, AfterValidator(_optional(_room_url))] = None
+    outbound_allow: Annotated[_List, AfterValidator(_host_or_network)] = ()
+    oidc_issuers: Annotated[_List, AfterValidator(_issuers)] = ()
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    pool_size: Annotated[int, Field(ge=1, le=200)] = 10
+    pool_timeout_ms: _Milliseconds = 5_000
+    lock_timeout_ms: _Milliseconds = 2_000
+    statement_timeout_ms: _Milliseconds = 5_000
+    job_statement_timeout_ms: _Milliseconds = 60_000
+    idle_in_transaction_timeout_ms: _Milliseconds = 15_000
+    requests_per_minute: _PerMinute = 600  # of one caller; 0 lets everything in
+    sign_ins_per_minute: _PerMinute = 30  # from one address; 0 lets everything in
+    journal_columns: Annotated[_List, AfterValidator(_journal_columns)] = journal_columns.USUAL
+    audit_days: Annotated[int, Field(ge=1, le=36_500)] = 1_827  # five years
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the database is our own, under the data directory."""
+        return self.database_url is None
+
+    @property
+    def mail_dir(self) -> Path:
+        """The Maildir that takes the mail while no SMTP server is set."""
+        return self.data_dir / "mail"
+
+    @property
+    def clock_offset_path(self) -> Path:
+        """The file that shifts the time of every process of this data directory."""
+        return self.data_dir / "clock-offset"
+
+    @property
+    def address_path(self) -> Path:
+        """The file that names the address under which this data directory was served last."""
+        return self.data_dir / "base-url"
+
+    def keys(self) -> dict[str, bytes]:
+        """Give the secret keys by id, the encrypting one first; with the embedded database made once if unset."""
+        if self.secret_keys is not None:
+            return parse_keys(self.secret_keys.get_secret_value())
+        return parse_keys(_read_or_make(self.data_dir / "secret-keys"))
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read and check the settings; raises BadSettings with every fault there is. An empty variable is unset."""
+    given = {name.upper(): text for name, text in (os.environ if environ is None else environ).items()}
+    ours = {name.removeprefix(PREFIX): text for name, text in given.items() if name.startswith(PREFIX) and text}
+    known = {name.upper() for name in Settings.model_fields}
+    faults = [f"{PREFIX}{name} is not a setting" for name in sorted(ours.keys() - known)]
+    if "DATABASE_URL" in ours:
+        if "SECRET_KEYS" not in ours:
+            faults.append(f"{PREFIX}SECRET_KEYS must be set together with {PREFIX}DATABASE_URL")
+        if ours.get("CLOCK") == "manual":
+            faults.append(f"{PREFIX}CLOCK=manual is for the embedded database only")
+    try:
+        settings = Settings.model_validate({name.lower(): text for name, text in ours.items() if name in known})
+    except ValidationError as error:
+        faults += [_fault(str(fault["loc"][0]), fault["msg"]) for fault in error.errors(include_input=False)]
+    if faults:
+        raise BadSettings(faults)
+    return _at_the_served_address(settings)
+
+
+def remember_address(told: Settings, port: int) -> None:
+    """Have every process of the data directory use the address of the server that listens on this port.
+
+    A token names the address as its issuer, and mails link to it: a command in another terminal must say the same.
+    An address that was set stands; a database named by its address has its settings for all.
+    """
+    if not told.is_embedded or not port:
+        return
+    is_set = "base_url" in told.model_fields_set
+    make_data_dir(told.data_dir)
+    beside = told.address_path.with_suffix(f".{os.getpid()}")
+    beside.write_text(told.base_url if is_set else f"http://127.0.0.1:{port}")
+    beside.replace(told.address_path)
+
+
+def _at_the_served_address(settings: Settings) -> Settings:
+    if not settings.is_embedded or "base_url" in settings.model_fields_set:
+        return settings
+    with contextlib.suppress(OSError, ValueError):
+        address = _web_address(settings.address_path.read_text().strip())
+        # As `model_copy` does, but the field stays one that nobody set.
+        return Settings.model_construct(settings.model_fields_set, **(vars(settings) | {"base_url": address}))
+    return settings
+
+
+def make_data_dir(path: Path) -> None:
+    """Have the data directory; nobody else reads it, and for root the embedded server's own user passes through."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
+
+
+def _fault(name: str, message: str) -> str:
+    return f"{PREFIX}{name.upper()}: {message.removeprefix('Value error, ')}"
+
+
+def _read_or_make(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        make_data_dir(path.parent)
+    made = path.with_name(f"{path.name}.{os.getpid()}")
+    encoded = base64.urlsafe_b64encode(clock.random_bytes(KEY_BYTES)).decode().rstrip("=")
+    with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(f"k1:{encoded}\n")
+    try:
+        path.hardlink_to(made)
+    except FileExistsError:
+        pass  # another process was quicker: its keys are the keys
+    finally:
+        made.unlink()
+    return path.read_text().strip()

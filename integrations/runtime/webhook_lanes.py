@@ -1,0 +1,188 @@
+"""A lane for each endpoint: its webhooks leave in lots, a few at a time, and no lane waits for another.
+
+A lane begins when a commit tells of something new, or when something is due by the clock, and ends when nothing is.
+It claims a lot and settles it in one transaction each, together with the next; nothing is open while calls are in
+flight. How much is claimed at a time is decided by `rules.receiver`.
+"""
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Sequence
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from integrations.runtime.world import World
+from integrations.webhooks import sending
+from service.kernel import actor, clock, crypto, errors, fanout, outcomes
+from service.kernel.work import Work
+from service.outbox import webhooks as lots
+from service.rules.delivery import receiver
+
+ALL = 32
+BEGIN_SECONDS = 20.0
+POLL_SECONDS = 1.0
+SIMULATED_POLL_SECONDS = 0.2
+_log = structlog.get_logger("pobratym.lanes")
+
+
+class Lanes:
+    """Sends what is due, each endpoint for itself, over one client."""
+
+    def __init__(self, world: World, deadline_seconds: float = sending.DEADLINE_SECONDS) -> None:
+        """Send over the world's outbound client; a call takes at most the deadline."""
+        self._world, self._deadline_seconds = world, deadline_seconds
+        self._places = asyncio.Semaphore(ALL)
+        self._running: dict[UUID, asyncio.Task[None]] = {}
+        self._woken: set[UUID] = set()
+        self._stopped = asyncio.Event()
+
+    def wake(self, endpoint_id: UUID) -> None:
+        """Have the endpoint's lane look for what is due, now or when its present lot is done."""
+        if endpoint_id in self._running:
+            self._woken.add(endpoint_id)
+        elif not self._stopped.is_set():
+            self._running[endpoint_id] = asyncio.create_task(self._lane(endpoint_id))
+
+    async def wake_due(self) -> None:
+        """Wake every endpoint for which something is due by the clock."""
+        async with self._world.database.work(actor.TIMER) as w:
+            due = await lots.due(w)
+        for endpoint_id in due:
+            self.wake(endpoint_id)
+
+    async def stop(self) -> None:
+        """Finish the calls that are in flight, give back the rest, and begin nothing more."""
+        self._stopped.set()
+        if self._running:
+            await asyncio.wait(list(self._running.values()))
+
+    async def drain(self, endpoint_id: UUID) -> None:
+        """Send the endpoint what is due until nothing is."""
+        run, pace = functools.partial(self._world.database.run, actor.TIMER), receiver.Pace()
+        lot = await run(functools.partial(self._claim, endpoint_id, pace.size))
+        while lot is not None:
+            began = clock.monotonic()
+            attempts = await self._sent(lot, pace.width)
+            pace = _after(pace, attempts, clock.monotonic() - began)
+            if pace.pause_seconds:  # nothing is leased meanwhile
+                await run(functools.partial(self._settle, lot, attempts))
+                await self._pause(pace.pause_seconds)
+                lot = await run(functools.partial(self._claim, endpoint_id, pace.size))
+            else:
+                lot = await run(functools.partial(self._next, lot, attempts, pace.size))
+
+    async def _next(self, lot: lots.Lot, attempts: list[lots.Attempt], size: int, w: Work) -> lots.Lot | None:
+        """Settle the lot and claim the next one."""
+        await self._settle(lot, attempts, w)
+        await w.flush()
+        return await self._claim(lot.endpoint_id, size, w)
+
+    async def _claim(self, endpoint_id: UUID, size: int, w: Work) -> lots.Lot | None:
+        return None if self._stopped.is_set() else await lots.claim(w, endpoint_id, size)
+
+    async def _settle(self, lot: lots.Lot, attempts: list[lots.Attempt], w: Work) -> None:
+        """Settle what was tried and give back the rest."""
+        done = {attempt.parcel.delivery_id for attempt in attempts}
+        await lots.settle(w, lot, attempts)
+        await lots.release(w, [parcel for parcel in lot.parcels if parcel.delivery_id not in done])
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopped.wait()
+
+    async def _sent(self, lot: lots.Lot, width: int) -> list[lots.Attempt]:
+        """Send the lot, `width` calls at a time; what cannot be begun in time is left out."""
+        waiting, found = iter(lot.parcels), list[lots.Attempt]()
+        begin_until = clock.monotonic() + BEGIN_SECONDS
+
+        async def some() -> None:
+            while True:
+                async with self._places:
+                    if self._stopped.is_set() or clock.monotonic() > begin_until:
+                        return
+                    parcel = next(waiting, None)
+                    if parcel is None:
+                        return
+                    found.append(await self._tried(lot, parcel))
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(min(width, len(lot.parcels))):
+                tasks.create_task(some())
+        return found
+
+    async def _tried(self, lot: lots.Lot, parcel: lots.Parcel) -> lots.Attempt:
+        began_at, stopwatch = self._world.clock.now(), clock.monotonic()
+        try:
+            outcome = await sending.post(
+                self._world.outbound,
+                lot.url,
+                str(parcel.message_id),
+                parcel.body,
+                signature=lot.signature,
+                secrets=lot.secrets,
+                deadline_seconds=self._deadline_seconds,
+            )
+        except Exception as error:  # noqa: BLE001 - one call must not take the others of its lot along
+            _log.error("webhook_failed", subject_id=str(parcel.delivery_id), exc_info=error)
+            outcome = outcomes.Retry(None, "broken_answer")
+        return lots.Attempt(parcel, outcome, began_at, round((clock.monotonic() - stopwatch) * 1000))
+
+    async def _lane(self, endpoint_id: UUID) -> None:
+        try:
+            while True:
+                self._woken.discard(endpoint_id)
+                await self.drain(endpoint_id)
+                if endpoint_id not in self._woken:
+                    break
+        except (errors.DomainError, OSError) as error:  # what was claimed stays leased, and is due again
+            _log.warning("lane_interrupted", error=type(error).__name__)
+        except crypto.CannotDecrypt:
+            _log.error("webhook_secret_unreadable", subject_id=str(endpoint_id))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other lanes go on
+            _log.error("lane_failed", subject_id=str(endpoint_id), exc_info=error)
+        finally:
+            del self._running[endpoint_id]
+
+
+def _after(pace: receiver.Pace, attempts: Sequence[lots.Attempt], seconds: float) -> receiver.Pace:
+    delivered = (each.outcome for each in attempts if isinstance(each.outcome, outcomes.Delivered))
+    slowest = max((each.duration_ms for each in attempts), default=0) / 1000
+    return pace.after(seconds, slowest_seconds=slowest, is_whole=all(outcome.is_whole for outcome in delivered))
+
+
+async def run(world: World, stop: asyncio.Event) -> None:
+    """Send webhooks until `stop` is set or the connection that listens is gone; raises ConnectionError for that."""
+    pause = SIMULATED_POLL_SECONDS if world.settings.clock == "manual" else POLL_SECONDS
+    async with _lanes(world) as lanes, _listening(world) as connection:
+        await connection.add_listener(fanout.CHANNEL, lambda *heard: lanes.wake(UUID(str(heard[-1]))))
+        while not stop.is_set():
+            if connection.is_closed():
+                raise ConnectionError("the listening connection is closed")
+            await lanes.wake_due()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await stop.wait()
+
+
+@contextlib.asynccontextmanager
+async def _lanes(world: World) -> AsyncIterator[Lanes]:
+    lanes = Lanes(world)
+    try:
+        yield lanes
+    finally:
+        await lanes.stop()
+
+
+@contextlib.asynccontextmanager
+async def _listening(world: World) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    url = world.engine.url.set(drivername="postgresql")
+    connection = await asyncpg.connect(url.render_as_string(hide_password=False))
+    try:
+        yield connection
+    finally:
+        with contextlib.suppress(Exception):
+            await connection.close()

@@ -1,0 +1,120 @@
+"""The worker: takes deliveries from the queue, and sweeps what is due by the clock. As many as wanted, anywhere.
+
+A worker killed at any point loses nothing: what it had claimed is leased, what is due is a column.
+"""
+
+import asyncio
+import contextlib
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+import structlog
+from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
+from pgqueuer.core.qm import QueueManager
+from pgqueuer.domain.models import Job
+
+from integrations.runtime import mail_delivery, webhook_lanes
+from integrations.runtime.world import World
+from service import timers
+from service.kernel import clock, errors, queue
+
+AT_ONCE = 8
+AHEAD = 4
+SWEEP_SECONDS = 1.0
+SIMULATED_SWEEP_SECONDS = 0.2
+HOUSEKEEPING_SECONDS = 600.0
+POLL_SECONDS = 5.0
+RECONNECT_SECONDS = 1.0
+WATCH_SECONDS = 1.0
+GRACE_SECONDS = 20.0
+_log = structlog.get_logger("pobratym.worker")
+
+
+async def run(world: World, stop: asyncio.Event) -> None:
+    """Work until `stop` is set; finishes what it has begun. A database that goes away is waited for."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_again(stop, lambda: _take_jobs(world, stop)))
+        tasks.create_task(_again(stop, lambda: _sweep(world, stop)))
+        tasks.create_task(_again(stop, lambda: webhook_lanes.run(world, stop)))
+
+
+async def _again(stop: asyncio.Event, body: object) -> None:
+    while not stop.is_set():
+        try:
+            await body()  # type: ignore[operator]
+        except (errors.Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            _log.warning("worker_interrupted", error=type(error).__name__)
+            await _pause(stop, RECONNECT_SECONDS)
+
+
+async def _take_jobs(world: World, stop: asyncio.Event) -> None:
+    url = world.engine.url.set(drivername="postgresql")
+    connection = await asyncpg.connect(url.render_as_string(hide_password=False))
+    try:
+        manager = QueueManager(queue.on(AsyncpgDriver(connection)))
+        limit = asyncio.Semaphore(AT_ONCE)
+
+        @manager.entrypoint(queue.DELIVER, accepts_context=False)
+        async def take(job: Job) -> None:
+            async with limit:
+                if stop.is_set():  # what was not begun stays due, for another worker or the next start
+                    return
+                try:
+                    await mail_delivery.deliver(world, UUID(bytes=job.payload or b""))
+                except (errors.DomainError, ValueError) as error:  # the row stays due: the sweep brings it again
+                    _log.warning("delivery_interrupted", error=type(error).__name__)
+
+        await _run(manager, connection, stop)
+    finally:
+        with contextlib.suppress(Exception):
+            await connection.close()
+
+
+async def _run(manager: QueueManager, connection: asyncpg.Connection, stop: asyncio.Event) -> None:
+    """Let the manager take jobs until it is stopped or its connection is gone.
+
+    The library sees a closed connection only when it asks for jobs again, after `POLL_SECONDS` without a notice, which
+    can no longer come: the connection is watched from here.
+    """
+    running = asyncio.create_task(
+        manager.run(
+            dequeue_timeout=timedelta(seconds=POLL_SECONDS),
+            batch_size=AT_ONCE,
+            max_concurrent_tasks=AHEAD * AT_ONCE,  # without it the library takes, and keeps, all that is queued
+            shutdown_on_listener_failure=True,
+        )
+    )
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        while not (running.done() or stopping.done()):
+            await asyncio.wait({running, stopping}, timeout=WATCH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if connection.is_closed():
+                message = "the queue's connection is closed"
+                raise ConnectionError(message)
+        manager.shutdown.set()
+        await asyncio.wait({running}, timeout=GRACE_SECONDS)
+    finally:
+        stopping.cancel()
+        running.cancel()
+        await asyncio.wait({running}, timeout=WATCH_SECONDS)
+    if not running.cancelled():
+        running.result()
+
+
+async def _sweep(world: World, stop: asyncio.Event) -> None:
+    pause = SIMULATED_SWEEP_SECONDS if world.settings.clock == "manual" else SWEEP_SECONDS
+    cleaned = -HOUSEKEEPING_SECONDS
+    while not stop.is_set():
+        for failure in await timers.once(world.database):
+            _log.error("timer_failed", timer=failure.timer, subject_id=str(failure.row_id), exc_info=failure.error)
+        if clock.monotonic() - cleaned > HOUSEKEEPING_SECONDS:
+            cleaned = clock.monotonic()
+            await timers.housekeeping(world.database, world.settings.audit_days)
+        await _pause(stop, pause)
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()

@@ -1,0 +1,1 @@
+"""A consultation from request to log: who is asked, what is agreed, what happened."""

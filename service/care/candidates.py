@@ -1,0 +1,250 @@
+"""From rows to the plain values that the gate and the score read: the case, the rulebook, the mentors (`roster`).
+
+It decides nothing: `rules.gate` and `rules.matching` do.
+"""
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cache, lru_cache
+from importlib import resources
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+
+from service import tables
+from service.care import mentor_cache
+from service.kernel.work import Work
+from service.registry import agreements
+from service.rules import policy, specialties, transfer
+from service.rules.case import Case, Mentor, Rulebook
+from service.rules.matching import ranking
+from service.rules.time.intervals import Interval
+
+ENOUGH = 10
+"""From so many candidates on, nobody needs to know whom else a memorandum would reach."""
+NEAR_MISSES = 50
+"""Mentors of the asked specialty whom no memorandum reaches: listed so that a coordinator sees why."""
+OTHERS = 20
+"""And some of any specialty, so that in a small programme nobody is missing from the list without a reason."""
+
+MOST_GROUNDS = 2_000
+"""Hospitals for which a process keeps what the registry says: some kilobytes each."""
+
+_CASE = """
+SELECT p.zone, p.buffer_minutes, i.country,
+       ARRAY(SELECT from_at FROM consultation_window WHERE consultation_id = :id ORDER BY from_at) AS froms,
+       ARRAY(SELECT until_at FROM consultation_window WHERE consultation_id = :id ORDER BY from_at) AS untils,
+       busy_from, busy_until
+FROM person p, institution i, LATERAL (
+  SELECT array_agg(lower(during)) AS busy_from, array_agg(upper(during)) AS busy_until
+  FROM seat WHERE seat.person_id = p.id AND during && tstzrange(:now, :until)
+    AND (held_until IS NULL OR held_until > :now) AND appointment_id <> :but
+) AS occupied
+WHERE p.id = :clinician AND i.id = :institution
+"""
+_ASKED = sa.text(_CASE)
+_CASE_AND_LOOK = f"SELECT * FROM ({_CASE}) AS asked CROSS JOIN ({mentor_cache.LOOK}) AS seen"  # noqa: S608
+_ASKED_AND_LOOKED = sa.text(_CASE_AND_LOOK).bindparams(*mentor_cache.LOOK_FOR)
+
+_RULES = sa.text("""
+SELECT policy, (SELECT string_agg(concat_ws(' ', code, coalesce(parent_code, '-'),
+                  (SELECT string_agg(also_parent_code, ' ') FROM specialty_parent a WHERE a.code = s.code)), ',')
+                FROM specialty s) AS tree
+FROM programme WHERE id = :programme
+""").columns(policy=JSONB)
+
+_NEAR = sa.text("""
+(SELECT person_id FROM mentor_specialty JOIN mentor_profile USING (person_id)
+ WHERE specialty_code = ANY(:codes) AND institution_id <> ALL(:institutions) LIMIT :most)
+UNION
+(SELECT person_id FROM mentor_profile WHERE institution_id <> ALL(:institutions) LIMIT :others)
+""").bindparams(sa.bindparam("institutions", type_=ARRAY(PG_UUID(as_uuid=True))))
+
+_NOBODY = UUID(int=0)
+
+
+@cache
+def transfer_basis() -> transfer.TransferBasis:
+    """Read the list of countries that case text may go to under the general consent; a lawyer owns it."""
+    text = resources.files("service").joinpath("data/transfer_basis.json").read_text(encoding="utf-8")
+    return transfer.parse(json.loads(text))
+
+
+async def rulebook(w: Work, programme_id: UUID) -> Rulebook:
+    """Load what the programme decides by."""
+    row = (await w.ask(_RULES, {"programme": programme_id})).one()
+    return Rulebook(policy.from_overrides(row.policy), _tree(row.tree or ""), transfer_basis())
+
+
+@lru_cache(maxsize=4)
+def _tree(text: str) -> specialties.Tree:
+    """Build the tree of lines `code parent second-parents`: kept under its own text, so it cannot be an old one."""
+    lines = [line.split(" ") for line in text.split(",") if line]
+    return specialties.Tree([(code, None if parent == "-" else parent, also) for code, parent, *also in lines])
+
+
+async def case(w: Work, consultation: tables.Consultation, *, but_appointment: UUID | None = None) -> Case:
+    """Load the consultation as the gate sees it; the seats of `but_appointment` do not count as busy."""
+    (row,) = await w.fetch(_ASKED, _values(w, consultation, but_appointment))
+    return _case(w, consultation, row)
+
+
+def _values(w: Work, consultation: tables.Consultation, but_appointment: UUID | None = None) -> dict[str, object]:
+    # A session may begin when the answer is due, if that is not long ago: until then busy time matters.
+    until = max((consultation.answer_due_at or w.now) + timedelta(days=1), w.now)
+    return {
+        "id": consultation.id,
+        "clinician": consultation.clinician_id,
+        "institution": consultation.institution_id,
+        "but": but_appointment or _NOBODY,
+        "now": w.now,
+        "until": until,
+    }
+
+
+def _case(w: Work, consultation: tables.Consultation, found: Any) -> Case:  # noqa: ANN401 - a row of `_CASE`
+    scope = consultation.consent_scope
+    return Case(
+        consultation_id=consultation.id,
+        requester_id=consultation.clinician_id,
+        institution_id=consultation.institution_id,
+        country=found.country,
+        zone=found.zone,
+        specialty=consultation.specialty_code,
+        priority=consultation.priority,
+        mode=consultation.mode,
+        languages=frozenset(consultation.languages),
+        minutes=consultation.duration_minutes,
+        opened_at=consultation.opened_at or w.now,
+        answer_due_at=consultation.answer_due_at or w.now,
+        age_band=consultation.age_band,
+        activity=consultation.activity,
+        tags=frozenset(consultation.tags),
+        translation=consultation.is_translated,
+        windows=tuple(zip(found.froms, found.untils, strict=True)),
+        busy=_intervals(found.busy_from, found.busy_until),
+        buffer_minutes=found.buffer_minutes,
+        consent=transfer.Consent(scope, frozenset(consultation.consent_countries)) if scope else None,
+        excluded_mentors=frozenset(consultation.excluded_mentors),
+    )
+
+
+def _intervals(froms: Sequence[datetime] | None, untils: Sequence[datetime] | None) -> tuple[Interval, ...]:
+    return tuple(sorted(zip(froms or (), untils or (), strict=True)))
+
+
+async def mentors(
+    w: Work,
+    consultation: tables.Consultation,
+    people: Collection[UUID],
+    *,
+    but_appointment: UUID | None = None,
+    at: datetime | None = None,
+) -> list[Mentor]:
+    """Load these mentors, from the rows and from nothing that was kept, with all memoranda that link them.
+
+    The minutes left of a budget are those of the period of `at`, or now.
+    """
+    known = await mentor_cache.facts(w, people, but_appointment=but_appointment)
+    partners = {one.institution_id for one in known.values()}
+    agreed = await agreements.agreed(w, consultation.institution_id, partners, consultation.programme_id)
+    links = await agreements.with_minutes_left(w, agreed, at=at, but_appointment=but_appointment)
+    same_case = _same_case(consultation)
+    return [
+        mentor_cache.mentor(one, links.get(one.institution_id, ()), w.now, same_case)
+        for one in known.values()
+        if one.is_active
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What the registry says for one hospital in one programme, and the registry's mark before it was read."""
+
+    mark: int | None
+    book: Rulebook
+    agreed: agreements.Agreed
+
+
+_grounds: dict[tuple[UUID, UUID], _Ground] = {}
+
+
+async def _reachable(w: Work, consultation: tables.Consultation) -> tuple[Case, Rulebook, list[Mentor]]:
+    """Give the case, what is decided by, and the mentors whom a memorandum of any status links with the requester."""
+    which = (consultation.institution_id, consultation.programme_id)
+    ground = _grounds.get(which)
+    asked, seen = await _look(w, consultation, ground)
+    if ground is None or ground.mark is None or ground.mark != seen.registry:
+        book = await rulebook(w, consultation.programme_id)
+        ground = _Ground(seen.registry, book, await agreements.agreed(w, which[0], None, which[1]))
+        _keep(which, ground)
+        asked, seen = await _look(w, consultation, ground)
+    links = await agreements.with_minutes_left(w, ground.agreed)
+    found = await mentor_cache.of_institutions(w, seen)
+    same_case = _same_case(consultation)
+    mentors = [
+        mentor_cache.mentor(one, links.get(one.institution_id, ()), w.now, same_case, met)
+        for one, met in found
+        if one.is_active
+    ]
+    return asked, ground.book, mentors
+
+
+async def _look(w: Work, consultation: tables.Consultation, ground: _Ground | None) -> tuple[Case, mentor_cache.Look]:
+    """Load the case, and see in the same statement how all stands that is kept."""
+    values = _values(w, consultation) | {
+        "registry": mentor_cache.REGISTRY,
+        "institutions": list(ground.agreed.links) if ground else [],
+        "same_case": _same_case(consultation),
+    }
+    (row,) = await w.fetch(_ASKED_AND_LOOKED, values)
+    return _case(w, consultation, row), mentor_cache.look(row)
+
+
+def _keep(which: tuple[UUID, UUID], ground: _Ground) -> None:
+    _grounds.pop(which, None)  # to the end of the queue
+    _grounds[which] = ground
+    while len(_grounds) > MOST_GROUNDS:
+        del _grounds[next(iter(_grounds))]
+
+
+def _same_case(consultation: tables.Consultation) -> list[UUID]:
+    return [consultation.id, consultation.follows_id] if consultation.follows_id else [consultation.id]
+
+
+async def _near(w: Work, consultation: tables.Consultation, asked: Case, linked: Collection[Mentor]) -> list[Mentor]:
+    """Load some mentors of the asked specialty whom no memorandum links, and a few of any other."""
+    institutions = {mentor.institution_id for mentor in linked}
+    values = {"codes": [asked.specialty], "institutions": list(institutions), "most": NEAR_MISSES, "others": OTHERS}
+    people = [row.person_id for row in await w.fetch(_NEAR, values)]
+    same_case = _same_case(consultation)
+    known = await mentor_cache.facts(w, people)
+    return [mentor_cache.mentor(one, (), w.now, same_case) for one in known.values() if one.is_active]
+
+
+async def ranked(
+    w: Work,
+    consultation: tables.Consultation,
+    *,
+    limit: int | None = None,
+    but: Collection[UUID] = (),
+    near: bool = False,
+) -> tuple[ranking.Ranking, Case, Rulebook]:
+    """Rank who may and can answer, without the mentors in `but`; give the case and what was decided by too.
+
+    The first `limit` get proposals: without it, as many as a wave asks. With `near`, and few candidates, some whom no
+    memorandum reaches are named among the excluded.
+    """
+    asked, book, linked = await _reachable(w, consultation)
+    if limit is None:
+        limit = book.policy.pace(consultation.priority).per_wave
+    ranked = ranking.rank(asked, [m for m in linked if m.person_id not in but], w.now, book, limit=limit)
+    if near and len(ranked.candidates) < ENOUGH:
+        beside = ranking.rank(asked, await _near(w, consultation, asked, linked), w.now, book, limit=0)
+        ranked = replace(ranked, excluded=(*ranked.excluded, *beside.excluded))
+    return ranked, asked, book

@@ -1,0 +1,409 @@
+"""A clinician's request: filed, consented, assigned, withdrawn, expired."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlmodel import col
+
+from service import tables
+from service.care import bookings, candidates, offers
+from service.kernel import access, audit, clock, deidentification, errors, paging
+from service.kernel.deidentification import ConfirmedSpan
+from service.kernel.work import Work
+from service.outbox import notices
+from service.rules import lifecycle, policy, transfer
+from service.rules.case import Case
+from service.rules.matching import ranking
+from service.rules.time import availability
+
+ENDED_STATES = ("completed", "cancelled", "expired")
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What the patient agreed to: sending under the general list, or to the named countries (ISO 3166-1)."""
+
+    scope: str
+    given_on: date
+    countries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What is asked for."""
+
+    specialty: str
+    priority: str
+    mode: str
+    question: str
+    languages: tuple[str, ...]
+    age_band: str
+    duration_minutes: int
+    windows: tuple[tuple[datetime, datetime], ...] = ()
+    department: str | None = None
+    tags: tuple[str, ...] = ()
+    is_translated: bool = False
+    excluded_mentors: tuple[UUID, ...] = ()
+    clinician_id: UUID | None = None
+    follows_id: UUID | None = None
+    consent: Consent | None = None
+    confirmed_spans: Collection[ConfirmedSpan] = field(default_factory=tuple)
+
+
+async def request(w: Work, wish: Wish) -> tables.Consultation:
+    """The consultation is filed; with consent it is open and its first wave out. A coordinator may file for others."""
+    if wish.mode == "board":
+        raise errors.ModeNotOffered("/mode", "boards of several mentors are not offered yet")
+    clinician_id, institution_id, programme_id, department = await _requester(w, wish)
+    specialty = (await w.read_all(tables.Specialty, [wish.specialty])).get(wish.specialty)
+    if specialty is None or not specialty.is_bookable:
+        raise errors.Invalid("/specialty", "not a specialty that consultations are asked for")
+    if wish.follows_id:
+        access.requires_requesting_side(w, await access.visible_consultation(w, wish.follows_id))
+    _check_windows(w, wish.windows)
+    texts = {"question": wish.question, "department": wish.department, **deidentification.of_tags(wish.tags)}
+    deidentification.check(w, texts, wish.confirmed_spans)
+    row_id = clock.new_id()
+    consultation = tables.Consultation(
+        id=row_id,
+        version=0,
+        created_at=w.now,
+        programme_id=programme_id,
+        institution_id=institution_id,
+        clinician_id=clinician_id,
+        department=department,
+        follows_id=wish.follows_id,
+        specialty_code=wish.specialty,
+        priority=wish.priority,
+        mode=wish.mode,
+        state="draft",
+        question=w.seal(wish.question, row_id),
+        languages=list(wish.languages),
+        age_band=wish.age_band,
+        duration_minutes=wish.duration_minutes,
+        tags=list(wish.tags),
+        is_translated=wish.is_translated,
+        excluded_mentors=sorted(set(wish.excluded_mentors)),
+        created_by=w.actor.person_id,
+    )
+    windows = [
+        tables.ConsultationWindow(consultation_id=row_id, from_at=from_at, until_at=until_at)
+        for from_at, until_at in dict(wish.windows).items()
+    ]
+    w.add(consultation, *windows)
+    if wish.consent:
+        await _open(w, consultation, wish.consent)
+    else:
+        w.touch(consultation)
+    return consultation
+
+
+async def _requester(w: Work, wish: Wish) -> tuple[UUID, UUID, UUID, str | None]:
+    """Name the clinician, the institution, its programme and the department the request belongs to."""
+    clinician_id = wish.clinician_id or w.actor.person_id
+    acting = clinician_id != w.actor.person_id
+    role = "coordinator" if acting else "clinician"
+    places = sorted(w.actor.institutions(role))
+    if not places:
+        raise errors.Forbidden
+    days, programmes = zip(*w.actor.days, strict=True) if w.actor.days else ((), ())
+    asked = {"clinician": clinician_id, "places": places, "days": days, "programmes": programmes}
+    grants = (await w.ask(_GRANTS, asked)).all()
+    if not grants:
+        raise errors.Invalid("/clinician_id", "not a clinician of your institution")
+    grant = next((g for g in grants if g.department == wish.department), grants[0])
+    if grant.programme_id is None:
+        raise errors.GateRefused(["no_memorandum"])
+    w.keep(grant.Person)
+    return grant.Person.id, grant.institution_id, grant.programme_id, wish.department or grant.department
+
+
+async def may_file(w: Work) -> bool:
+    """Tell whether there is anybody for whom the actor may file: themself, or a clinician of their institution."""
+    grant = tables.RoleGrant
+    own = sa.and_(
+        col(grant.person_id) == w.actor.person_id, col(grant.institution_id).in_(w.actor.institutions("clinician"))
+    )
+    theirs = col(grant.institution_id).in_(w.actor.institutions("coordinator"))
+    days, programmes = zip(*w.actor.days, strict=True) if w.actor.days else ((), ())
+    found = await w.sql(
+        sa.select(col(grant.id))
+        .join(tables.Person, col(tables.Person.id) == col(grant.person_id))
+        .where(col(grant.role) == "clinician", col(tables.Person.state) == "active", sa.or_(own, theirs))
+        .where(_PROGRAMME.is_not(None))
+        .limit(1),
+        {"days": days, "programmes": programmes},
+    )
+    return found.first() is not None
+
+
+# A network's memorandum counts while the institution belongs to the network, by the day of the programme.
+_PROGRAMME = (
+    sa.text("""
+SELECT m.programme_id FROM memorandum m JOIN memorandum_party p ON p.memorandum_id = m.id AND p.side = 'requesting'
+WHERE p.institution_id = role_grant.institution_id
+   OR EXISTS (SELECT 1 FROM membership s JOIN unnest(:days, :programmes) AS today (day, programme_id)
+              ON today.programme_id = m.programme_id AND s.from_on <= day AND (s.until_on IS NULL OR s.until_on > day)
+              WHERE s.institution_id = role_grant.institution_id AND s.network_id = p.institution_id)
+ORDER BY (m.status = 'active') DESC, (p.institution_id = role_grant.institution_id) DESC, m.id LIMIT 1
+""")
+    .bindparams(sa.bindparam("days", type_=ARRAY(sa.Date)), sa.bindparam("programmes", type_=ARRAY(PG_UUID)))
+    .columns(programme_id=sa.Uuid)
+    .scalar_subquery()
+)
+_GRANTS = (
+    sa.select(
+        tables.Person,
+        col(tables.RoleGrant.institution_id),
+        col(tables.RoleGrant.department),
+        _PROGRAMME.label("programme_id"),
+    )
+    .join(tables.RoleGrant, col(tables.RoleGrant.person_id) == col(tables.Person.id))
+    .where(col(tables.Person.id) == sa.bindparam("clinician"), col(tables.Person.state) == "active")
+    .where(col(tables.RoleGrant.role) == "clinician")
+    .where(col(tables.RoleGrant.institution_id) == sa.any_(sa.bindparam("places", type_=ARRAY(PG_UUID))))
+    .order_by(col(tables.RoleGrant.id))
+)
+
+
+def _check_windows(w: Work, windows: Sequence[tuple[datetime, datetime]]) -> None:
+    for number, (from_at, until_at) in enumerate(windows):
+        if until_at <= from_at:
+            raise errors.Invalid(f"/windows/{number}/until", "a window ends after its start")
+        if until_at <= w.now:
+            raise errors.Invalid(f"/windows/{number}/until", "this window lies behind us")
+
+
+async def consent(w: Work, consultation_id: UUID, given: Consent) -> tables.Consultation:
+    """The patient's consent is on record; a draft is open now. A later consent may name more countries."""
+    seen = await access.visible_consultation(w, consultation_id)
+    access.requires_requesting_side(w, seen)
+    consultation = await bookings.lock_consultation(w, consultation_id)
+    if consultation.state in ENDED_STATES:
+        raise errors.IllegalTransition("consultation", consultation.state, "open")
+    if consultation.state == "draft":
+        await _open(w, consultation, given)
+        return consultation
+    await _record_consent(w, consultation, given)
+    w.touch(consultation)
+    await _withdraw_without_basis(w, consultation)
+    if consultation.state == "unmatched":
+        consultation.next_wave_at = w.now
+    return consultation
+
+
+async def _withdraw_without_basis(w: Work, consultation: tables.Consultation) -> None:
+    """A narrower consent closes the case text at once to the mentors whose country it no longer names."""
+    open_offers = [o for o in await offers.of_consultation(w, consultation.id) if o.state in {"pending", "countered"}]
+    asked = await candidates.case(w, consultation)
+    places = {consultation.institution_id, *(offer.institution_id for offer in open_offers)}
+    found = await w.sql(sa.select(tables.Institution).where(col(tables.Institution.id).in_(places)))
+    countries = {institution.id: institution.country for institution in found.scalars()}
+    basis = candidates.transfer_basis()
+    closed = [
+        o for o in open_offers if not transfer.allows(basis, asked.consent, asked.country, countries[o.institution_id])
+    ]
+    await offers.withdraw(w, consultation, closed)
+    await bookings.let_go(w, consultation, [offer.mentor_id for offer in closed])
+
+
+async def _record_consent(w: Work, consultation: tables.Consultation, given: Consent) -> None:
+    clinician = await w.read(tables.Person, consultation.clinician_id)
+    if given.given_on > availability.local_date(w.now, clinician.zone):
+        raise errors.Invalid("/given_on", "consent cannot be given in the future")
+    consultation.consent_scope, consultation.consent_given_on = given.scope, given.given_on
+    consultation.consent_countries = sorted(set(given.countries))
+
+
+async def _open(w: Work, consultation: tables.Consultation, given: Consent) -> None:
+    await _record_consent(w, consultation, given)
+    book = await candidates.rulebook(w, consultation.programme_id)
+    bookings.step("consultation", consultation, "open")
+    consultation.opened_at = consultation.next_wave_at = w.now
+    consultation.answer_due_at = policy.answer_due_at(book.policy, consultation.priority, w.now)
+    consultation.alert_at = policy.alert_at(book.policy, consultation.priority, w.now)
+    bookings.tell_consultation(w, "consultation.opened", consultation)
+    await offers.first_wave(w, consultation)
+    await notices.request_filed(w, consultation)
+
+
+async def cancel(
+    w: Work, consultation_id: UUID, reason: str, note: str | None = None, confirmed: Collection[ConfirmedSpan] = ()
+) -> tables.Consultation:
+    """The request is withdrawn: open offers closed, a booked or held time freed, everybody told."""
+    seen = await access.visible_consultation(w, consultation_id)
+    access.requires_requesting_side(w, seen)
+    deidentification.check(w, {"note": note}, confirmed)
+    consultation = await bookings.lock_consultation(w, consultation_id)
+    if consultation.state == "cancelled" and consultation.cancel_reason == reason:
+        return consultation
+    all_offers = await offers.of_consultation(w, consultation.id)
+    appointment = await bookings.live(w, consultation.id)
+    consultation.note, consultation.noted_by = w.seal(note, consultation.id), w.actor.person_id
+    await _close(w, consultation, "cancelled", reason, all_offers)
+    if appointment and appointment.status == "booked":
+        await bookings.cancel(w, consultation, appointment, "request_cancelled")
+    elif appointment:
+        await bookings.release(w, consultation, appointment, "request_cancelled")
+    written = [offer for offer in all_offers if offer.state == "accepted" and offer.ended_at is None]
+    for offer in written:
+        offer.ended_at = w.now
+    if written and appointment is None:
+        mentors = await notices.people(w, [offer.mentor_id for offer in written])
+        await notices.to_people(w, "withdrawn", consultation, mentors.values())
+    await offers.withdraw(w, consultation, all_offers)
+    return consultation
+
+
+async def _close(
+    w: Work, consultation: tables.Consultation, state: str, reason: str | None, asked: Sequence[tables.Offer] = ()
+) -> None:
+    bookings.step("consultation", consultation, state)
+    consultation.cancel_reason = reason
+    consultation.closed_at = w.now
+    consultation.next_wave_at = consultation.alert_at = None
+    bookings.tell_consultation(w, f"consultation.{state}", consultation, asked=asked)
+
+
+async def lapse(w: Work, consultation_id: UUID) -> None:
+    """Close a draft that never had the patient's consent; nothing if it was opened."""
+    consultation = await bookings.lock_consultation(w, consultation_id)
+    if consultation.state == "draft":
+        await _close(w, consultation, "cancelled", "no_longer_needed")
+
+
+async def assign(w: Work, consultation_id: UUID, clinician_id: UUID) -> tables.Consultation:
+    """A colleague of the same institution takes the consultation over; a booked time must be free for them."""
+    seen = await access.visible_consultation(w, consultation_id)
+    access.requires_requesting_side(w, seen)
+    consultation = await bookings.lock_consultation(w, consultation_id)
+    if consultation.state in ENDED_STATES:
+        raise errors.IllegalTransition("consultation", consultation.state, consultation.state)
+    colleague = (
+        (
+            await w.sql(
+                sa.select(tables.Person)
+                .join(tables.RoleGrant, col(tables.RoleGrant.person_id) == col(tables.Person.id))
+                .where(col(tables.Person.id) == clinician_id, col(tables.Person.state) == "active")
+                .where(col(tables.RoleGrant.role) == "clinician")
+                .where(col(tables.RoleGrant.institution_id) == consultation.institution_id)
+            )
+        )
+        .scalars()
+        .first()
+    )
+    if colleague is None:
+        raise errors.Invalid("/clinician_id", "not a clinician of this institution")
+    if colleague.id == consultation.clinician_id:
+        return consultation
+    if any(
+        offer.mentor_id == colleague.id and offer.state in access.READING_OFFERS and offer.ended_at is None
+        for offer in await offers.of_consultation(w, consultation.id)
+    ):
+        raise errors.Invalid("/clinician_id", "is asked as the mentor of this consultation")
+    appointment = await bookings.live(w, consultation.id)
+    consultation.clinician_id = colleague.id
+    w.touch(consultation)
+    if appointment:
+        await bookings.replace_clinician(w, consultation, appointment, colleague)
+    return consultation
+
+
+async def expire(w: Work, consultation_id: UUID) -> None:
+    """Close a consultation whose answer was due a day ago with nothing agreed; nothing if something was."""
+    consultation = await bookings.lock_consultation(w, consultation_id)
+    book = await candidates.rulebook(w, consultation.programme_id)
+    if consultation.answer_due_at is None:
+        return
+    ends_at = policy.expires_at(book.policy, consultation.answer_due_at)
+    if lifecycle.expire_consultation(consultation.state, ends_at, w.now) == consultation.state:
+        return
+    all_offers = await offers.of_consultation(w, consultation.id)
+    held = await bookings.live(w, consultation.id)
+    await _close(w, consultation, "expired", None, all_offers)
+    if held:
+        await bookings.release(w, consultation, held, "hold_expired")
+    await offers.withdraw(w, consultation, all_offers)
+    clinician = await notices.people(w, [consultation.clinician_id])
+    receivers = [*clinician.values(), *await notices.coordinators(w, [consultation.institution_id])]
+    await notices.to_people(w, "expired", consultation, {person.id: person for person in receivers}.values())
+
+
+async def candidates_of(w: Work, consultation_id: UUID) -> tuple[ranking.Ranking, Case]:
+    """Rank who may and can answer, with every term, and name who may not, with every reason."""
+    consultation = await access.visible_consultation(w, consultation_id)
+    if not access.is_requesting_side(w, consultation):
+        access.requires_admin(w, consultation.programme_id)
+    ranking, asked, _ = await candidates.ranked(w, consultation, limit=20, near=True)
+    return ranking, asked
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A consultation as its readers see it: the agreement it led to, and its texts for the people of the case."""
+
+    row: tables.Consultation
+    memorandum_id: UUID | None
+    appointment_id: UUID | None
+    question: str | None = None
+    note: str | None = None
+
+
+async def read(w: Work, consultation_id: UUID) -> View:
+    """Give one consultation; the people of the case read its texts, and that is remembered."""
+    return await view(w, await access.visible_consultation(w, consultation_id))
+
+
+async def view(w: Work, row: tables.Consultation) -> View:
+    """Give the row to who changed it; its texts only if they (still) are of the case's people."""
+    question, note = await access.read_case_text(w, row.id, row, row.question, row.note)
+    return replace((await views(w, [row]))[0], question=question, note=note)
+
+
+def filed(w: Work, row: tables.Consultation) -> View:
+    """Give the consultation to who has filed it in this unit of work: nothing is agreed on yet, the question is theirs.
+
+    Only the requesting side files requests, and it may read them (`access`); this reading is remembered like any.
+    """
+    audit.record(w, "read_case_text", "consultation", row.id)
+    return View(row, None, None, w.unseal(row.question, row.id))
+
+
+async def page(
+    w: Work,
+    *,
+    after: UUID | None,
+    limit: int,
+    state: str | None = None,
+    priority: str | None = None,
+    specialty: str | None = None,
+) -> list[View]:
+    """Give the consultations that the actor sees, oldest first, without case text: one more than `limit` at most."""
+    kind = tables.Consultation
+    filters = ((kind.state, state), (kind.priority, priority), (kind.specialty_code, specialty))
+    seen = sa.and_(
+        access.consultations_seen(w.actor), *(col(column) == value for column, value in filters if value is not None)
+    )
+    return await views(w, await paging.rows(w, kind, seen, after=after, limit=limit))
+
+
+async def views(w: Work, rows: Sequence[tables.Consultation]) -> list[View]:
+    """Give the rows with the appointment and memorandum that each came to, in one query."""
+    agreed = await w.sql(_AGREED, {"ids": [row.id for row in rows]})
+    found = {row.id: (row.memorandum_id, row.appointment_id) for row in agreed}
+    return [View(row, *found.get(row.id, (None, None))) for row in rows]
+
+
+_AGREED = sa.text("""
+SELECT c.id, coalesce(a.memorandum_id, o.memorandum_id) AS memorandum_id, a.id AS appointment_id
+FROM unnest(:ids) AS c (id)
+LEFT JOIN LATERAL (SELECT id, memorandum_id FROM appointment WHERE consultation_id = c.id
+                   AND status IN ('pending', 'booked', 'fulfilled') ORDER BY id DESC LIMIT 1) a ON true
+LEFT JOIN LATERAL (SELECT memorandum_id FROM offer WHERE consultation_id = c.id AND state = 'accepted'
+                   AND ended_at IS NULL LIMIT 1) o ON true
+""").bindparams(sa.bindparam("ids", type_=ARRAY(PG_UUID(as_uuid=True))))

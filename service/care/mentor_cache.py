@@ -1,0 +1,366 @@
+"""Mentors as the gate and the score read them: loaded once, and kept as long as nothing about them changed.
+
+Whatever is read here of a mentor leaves a mark of theirs when it changes, by triggers, in the same transaction
+(decision 0021). A ranking reads the marks of the mentors it concerns, and loads those again whose mark is another: what
+this process keeps is never older than the transaction that reads it. What the clock alone changes is worked out each
+time. Mentors are kept by institution, under what all their marks come to: mostly one look says that nothing changed.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache, reduce
+from operator import xor
+from types import MappingProxyType
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+
+from service.kernel.work import Work
+from service.rules.case import Link, Mentor
+from service.rules.time import availability
+from service.rules.time.availability import DatedHours, Hours, Weekly
+from service.rules.time.intervals import Interval
+
+MOST_KEPT = 20_000
+"""Mentors whom a process keeps, of some kilobytes each; from then on the longest kept makes room."""
+
+_IDS = ARRAY(PG_UUID(as_uuid=True))
+_NOBODY = UUID(int=0)
+_WEEK, _MONTH, _HALF_YEAR = timedelta(days=7), timedelta(days=30), timedelta(days=180)
+_ANSWERED = frozenset({"accepted", "declined", "countered"})
+
+# What is asked for stands in `given`, out of the planner's sight: so that it takes one plan for every mentor, one or
+# thousands, and keeps it. Planning so many joins took longer than reading one mentor (bench, P4). The walls of a
+# participant are within a day of the instant, and have an index.
+_FACTS = sa.text("""
+WITH given AS MATERIALIZED (
+  SELECT CAST(:people AS uuid[]) AS people, CAST(:but AS uuid) AS but, CAST(:now AS timestamptz) AS now,
+         CAST(:walls AS timestamp) AS walls
+)
+SELECT mp.person_id, (SELECT bit_xor(value) FROM ranking_mark k WHERE k.subject_id = mp.person_id) AS mark,
+       mp.institution_id, mp.verified_until, mp.tags, mp.treats_children, mp.opt_ins,
+       mp.quiet_from_minute, mp.quiet_until_minute, mp.notice_minutes, mp.sessions_per_week, mp.offers_per_week,
+       mp.availability_zone, p.state = 'active' AS is_active, p.zone, p.buffer_minutes, i.country, i.working_weekdays,
+       ARRAY(SELECT specialty_code FROM mentor_specialty m WHERE m.person_id = mp.person_id) AS codes,
+       (SELECT string_agg(code || ' ' || level, ',') FROM person_language l WHERE l.person_id = mp.person_id) AS levels,
+       (SELECT string_agg(weekday || ' ' || from_minute || ' ' || until_minute, ',')
+        FROM weekly_hours h WHERE h.person_id = mp.person_id) AS weekly,
+       kinds, from_walls, until_walls, sent_ats, states, cases, starts, busy_from, busy_until, held_until
+FROM given g
+JOIN mentor_profile mp ON mp.person_id = ANY((SELECT people FROM given)::uuid[])
+JOIN person p ON p.id = mp.person_id
+JOIN institution i ON i.id = mp.institution_id
+CROSS JOIN LATERAL (
+  SELECT array_agg(kind ORDER BY e.id) AS kinds, array_agg(from_wall ORDER BY e.id) AS from_walls,
+         array_agg(until_wall ORDER BY e.id) AS until_walls
+  FROM availability_exception e WHERE e.person_id = mp.person_id AND until_wall > g.walls - interval '2 days'
+) AS dated
+CROSS JOIN LATERAL (
+  SELECT array_agg(sent_at ORDER BY o.id) AS sent_ats, array_agg(state ORDER BY o.id) AS states,
+         array_agg(consultation_id ORDER BY o.id) AS cases
+  FROM offer o WHERE o.mentor_id = mp.person_id AND sent_at > g.now - interval '180 days'
+) AS asked
+CROSS JOIN LATERAL (
+  SELECT array_agg(a.starts_at) AS starts
+  FROM participant t JOIN appointment a ON a.id = t.appointment_id AND a.status IN ('booked', 'fulfilled')
+  WHERE t.person_id = mp.person_id AND t.role = 'mentor' AND t.wall > g.walls - interval '8 days'
+    AND a.starts_at > g.now - interval '7 days' AND a.id <> g.but
+) AS held
+CROSS JOIN LATERAL (
+  SELECT array_agg(lower(during)) AS busy_from, array_agg(upper(during)) AS busy_until,
+         array_agg(seat.held_until) AS held_until
+  FROM seat WHERE seat.person_id = mp.person_id AND during && tstzrange(g.now, NULL) AND appointment_id <> g.but
+) AS occupied
+ORDER BY mp.person_id
+""").bindparams(sa.bindparam("people", type_=_IDS), sa.bindparam("walls", type_=sa.DateTime(timezone=False)))
+
+# How all stands that a ranking keeps, in one row: most mentors of an institution have nothing of their own to say.
+LOOK = """
+WITH given AS MATERIALIZED (
+  SELECT CAST(:institutions AS uuid[]) AS institutions, CAST(:same_case AS uuid[]) AS same_case,
+         CAST(:clinician AS uuid) AS clinician, CAST(:institution AS uuid) AS institution,
+         CAST(:now AS timestamptz) AS now
+)
+SELECT (SELECT bit_xor(value) FROM ranking_mark WHERE subject_id = :registry) AS registry,
+       places, marks, own_marks, sessions_90d, met, by_clinician, by_case
+FROM given g
+CROSS JOIN LATERAL (
+  SELECT array_agg(p.institution_id) AS places, array_agg(p.mark) AS marks, array_agg(own.mark) AS own_marks,
+         array_agg(used.sessions) AS sessions_90d
+  FROM (
+    SELECT mp.institution_id, CASE WHEN count(*) = count(k.value) THEN bit_xor(k.value) END AS mark
+    FROM mentor_profile mp LEFT JOIN ranking_mark k ON k.subject_id = mp.person_id
+    WHERE mp.institution_id = ANY((SELECT institutions FROM given)::uuid[]) GROUP BY mp.institution_id
+  ) AS p
+  CROSS JOIN LATERAL (
+    SELECT count(*) AS sessions FROM session s
+    WHERE s.partner_institution_id = p.institution_id AND started_at > g.now - interval '90 days' AND NOT is_corrected
+  ) AS used
+  CROSS JOIN LATERAL (SELECT bit_xor(value) AS mark FROM ranking_mark k WHERE k.subject_id = p.institution_id) AS own
+) AS reached
+CROSS JOIN LATERAL (
+  SELECT array_agg(mentor_id) AS met, array_agg(clinician) AS by_clinician, array_agg(same_case) AS by_case FROM (
+    SELECT mentor_id, bool_or(clinician_id = g.clinician AND started_at > g.now - interval '180 days') AS clinician,
+           bool_or(consultation_id = ANY(g.same_case)) AS same_case
+    FROM session s WHERE s.requesting_institution_id = g.institution GROUP BY mentor_id
+  ) AS each
+) AS known
+"""
+LOOK_FOR = (sa.bindparam("institutions", type_=_IDS), sa.bindparam("same_case", type_=_IDS))
+
+_MARKS = sa.text("""
+SELECT mp.institution_id, mp.person_id,
+       (SELECT bit_xor(value) FROM ranking_mark k WHERE k.subject_id = mp.person_id) AS mark
+FROM mentor_profile mp WHERE mp.institution_id = ANY(:institutions) ORDER BY mp.person_id
+""").bindparams(sa.bindparam("institutions", type_=_IDS))
+
+
+class _Row(NamedTuple):
+    """A row of `_FACTS`, in its order: SQLAlchemy's own looks every column up by name, in three times the time."""
+
+    person_id: UUID
+    mark: int | None
+    institution_id: UUID
+    verified_until: datetime | None
+    tags: list[str]
+    treats_children: bool
+    opt_ins: list[str]
+    quiet_from_minute: int
+    quiet_until_minute: int
+    notice_minutes: int
+    sessions_per_week: int | None
+    offers_per_week: int | None
+    availability_zone: str
+    is_active: bool
+    zone: str
+    buffer_minutes: int
+    country: str | None
+    working_weekdays: list[int]
+    codes: list[str]
+    levels: str | None
+    weekly: str | None
+    kinds: list[str] | None
+    from_walls: list[datetime] | None
+    until_walls: list[datetime] | None
+    sent_ats: list[datetime] | None
+    states: list[str] | None
+    cases: list[UUID] | None
+    starts: list[datetime] | None
+    busy_from: list[datetime] | None
+    busy_until: list[datetime] | None
+    held_until: list[datetime | None] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the rows say of one mentor, whoever asks and whatever the time."""
+
+    mark: int | None
+    read_at: datetime
+    is_active: bool
+    institution_id: UUID
+    standing: tuple[Any, ...]  # the first fields of `Mentor`, up to and without `busy`
+    busy: tuple[Interval, ...]
+    held: tuple[tuple[datetime, datetime, datetime], ...]  # from, until, and the end of the hold
+    offers: tuple[tuple[datetime, str, UUID], ...]  # sent at, state, consultation; of half a year
+
+
+class Met(NamedTuple):
+    """What a mentor has to do with who is asking."""
+
+    continuity: str | None = None
+    institution_sessions_90d: int = 0
+
+
+class Look(NamedTuple):
+    """How the registry and the institutions' mentors stand at this moment, and what they have to do with who asks."""
+
+    registry: int | None  # its mark
+    places: Mapping[UUID, tuple[int | None, int | None, int]]  # the mentors' mark, its own, sessions of 90 days
+    met: Mapping[UUID, str]  # continuity by mentor
+
+
+class _Place(NamedTuple):
+    """All mentors of an institution, in the order of their ids."""
+
+    mark: int | None  # of its mentors
+    own_mark: int | None
+    read_at: datetime
+    mentors: tuple[Facts, ...]
+
+
+REGISTRY = UUID(int=0)
+_STRANGERS = Met()
+_UNASKED = (0, 0, 0, 0)
+_POWER = "no_feed"  # of power cuts: none is connected yet
+_kept: dict[UUID, _Place] = {}
+
+
+async def facts(w: Work, people: Collection[UUID], *, but_appointment: UUID | None = None) -> dict[UUID, Facts]:
+    """Load these mentors, in the order of their ids; seats and sessions of `but_appointment` are left out."""
+    values = {
+        "people": list(people),
+        "but": but_appointment or _NOBODY,
+        "now": w.now,
+        "walls": w.now.replace(tzinfo=None),
+    }
+    rows = [_Row._make(row) for row in await w.fetch(_FACTS, values)]
+    return {row.person_id: _facts(row, w.now) for row in rows}
+
+
+def look(row: Any) -> Look:  # noqa: ANN401 - a row of `LOOK`, and of what stands beside it
+    """Read what `LOOK` gave."""
+    stands = zip(row.marks or (), row.own_marks or (), row.sessions_90d or (), strict=True)
+    met = zip(row.met or (), row.by_clinician or (), row.by_case or (), strict=True)
+    return Look(
+        row.registry,
+        dict(zip(row.places or (), stands, strict=True)),
+        {person: "case" if by_case else "clinician" if by_one else "hospital" for person, by_one, by_case in met},
+    )
+
+
+async def of_institutions(w: Work, seen: Look) -> list[tuple[Facts, Met]]:
+    """Give all mentors of the institutions, and what they have to do with who asks."""
+    held = {
+        place: kept
+        for place, (mark, own_mark, _) in seen.places.items()
+        if (kept := _kept.get(place))
+        and mark is not None
+        and (kept.mark, kept.own_mark) == (mark, own_mark)
+        and kept.read_at <= w.now
+    }
+    anew = await _reread(w, seen, seen.places.keys() - held.keys()) if len(held) < len(seen.places) else {}
+    arrived = {one.standing[0] for place in anew.values() for one in place.mentors}  # some from elsewhere, just now
+    found = []
+    for place, (_, _, used) in sorted(seen.places.items()):
+        of_strangers = Met(None, used)
+        for one in (anew.get(place) or held[place]).mentors:
+            if arrived and place in held and one.standing[0] in arrived:
+                continue
+            continuity = seen.met.get(one.standing[0])
+            found.append((one, Met(continuity, used) if continuity else of_strangers))
+    return found
+
+
+async def _reread(w: Work, seen: Look, institutions: Collection[UUID]) -> dict[UUID, _Place]:
+    """Load those mentors of the institutions whose own mark is another than the one they are kept under."""
+    marks = await w.fetch(_MARKS, {"institutions": list(institutions)})
+    own_marks = {place: seen.places[place][1] for place in institutions}
+    known = {
+        one.standing[0]: one
+        for place, own_mark in own_marks.items()
+        if (kept := _kept.get(place)) and kept.own_mark == own_mark
+        for one in kept.mentors
+    }
+    still = {row.person_id: one for row in marks if (one := known.get(row.person_id)) and _holds(one, row.mark, w.now)}
+    missing = [row.person_id for row in marks if row.person_id not in still]
+    still |= await facts(w, missing) if missing else {}
+    found = {}
+    for place, own_mark in own_marks.items():
+        # By their own ids: whose profile has just been taken away is not among them.
+        mentors = [still[row.person_id] for row in marks if row.institution_id == place and row.person_id in still]
+        found[place] = _place(mentors, own_mark, w.now)
+    _keep(found)
+    return found
+
+
+def _holds(kept: Facts, mark: int | None, now: datetime) -> bool:
+    return mark is not None and kept.mark == mark and kept.read_at <= now
+
+
+def _place(mentors: Sequence[Facts], own_mark: int | None, now: datetime) -> _Place:
+    """Put the mentors together under the mark that their own come to."""
+    marks = [one.mark for one in mentors]
+    together = None if None in marks else reduce(xor, marks, 0)
+    return _Place(together, own_mark, max((one.read_at for one in mentors), default=now), tuple(mentors))
+
+
+def _keep(loaded: Mapping[UUID, _Place]) -> None:
+    for institution_id, place in loaded.items():
+        _kept.pop(institution_id, None)  # to the end of the queue
+        _kept[institution_id] = place
+    count = sum([len(place.mentors) for place in _kept.values()])
+    while count > MOST_KEPT:
+        count -= len(_kept.pop(next(iter(_kept))).mentors)
+
+
+def mentor(
+    known: Facts, links: tuple[Link, ...], now: datetime, same_case: Sequence[UUID], met: Met = _STRANGERS
+) -> Mentor:
+    """Give the mentor as of this instant, for the consultation that `same_case` begins with."""
+    offers, busy, continuity = _UNASKED, known.busy, met.continuity
+    if known.offers:
+        offers = _offers(known.offers, now, same_case[0])
+        if any(state == "accepted" and case in same_case for _, state, case in known.offers):
+            continuity = "case"
+    if known.held:
+        busy = tuple(sorted((*busy, *[(since, until) for since, until, end in known.held if end > now])))
+    values = (*known.standing, busy, links, *offers, continuity, met.institution_sessions_90d, _POWER)
+    return Mentor._make(values)
+
+
+def _offers(
+    offers: Sequence[tuple[datetime, str, UUID]], now: datetime, consultation_id: UUID
+) -> tuple[int, int, int, int]:
+    """Count those of 7 days (for other consultations), of 30, those of 180 that ended, and those answered in time."""
+    week, month, half_year = now - _WEEK, now - _MONTH, now - _HALF_YEAR
+    of_week = of_month = answered = expired = 0
+    for sent_at, state, case in offers:
+        if sent_at > half_year:
+            of_week += sent_at > week and case != consultation_id
+            of_month += sent_at > month
+            answered += state in _ANSWERED
+            expired += state == "expired"
+    return of_week, of_month, answered + expired, answered
+
+
+def _facts(row: _Row, read_at: datetime) -> Facts:
+    occupied = list(zip(row.busy_from or (), row.busy_until or (), row.held_until or (), strict=True))
+    dated = zip(row.kinds or (), row.from_walls or (), row.until_walls or (), strict=True)
+    standing = (
+        row.person_id,
+        row.institution_id,
+        row.country,
+        row.zone,
+        frozenset(row.codes),
+        _languages(row.levels),
+        Hours(row.availability_zone, _weekly(row.weekly), tuple(DatedHours(*each) for each in dated)),
+        row.verified_until,
+        frozenset(row.tags),
+        row.treats_children,
+        frozenset(row.opt_ins),
+        (row.quiet_from_minute, row.quiet_until_minute),
+        row.notice_minutes,
+        row.buffer_minutes,
+        tuple(row.working_weekdays),
+        row.sessions_per_week,
+        row.offers_per_week,
+        Counter(availability.iso_week(start, row.zone) for start in row.starts or ()),
+    )
+    return Facts(
+        row.mark,
+        read_at,
+        row.is_active,
+        row.institution_id,
+        standing,
+        busy=tuple(sorted((since, until) for since, until, end in occupied if end is None)),
+        held=tuple((since, until, end) for since, until, end in occupied if end is not None),
+        offers=tuple(zip(row.sent_ats or (), row.states or (), row.cases or (), strict=True)),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _weekly(text: str | None) -> tuple[Weekly, ...]:
+    """Read hours as the statement writes them: most mentors' are seen again."""
+    return tuple(sorted(Weekly(*map(int, hours.split(" "))) for hours in text.split(","))) if text else ()
+
+
+@lru_cache(maxsize=4096)
+def _languages(text: str | None) -> Mapping[str, str]:
+    """Read `code level` pairs as the statement writes them."""
+    return MappingProxyType(dict(pair.split(" ") for pair in text.split(","))) if text else MappingProxyType({})

@@ -1,0 +1,374 @@
+"""What happened: sessions logged by either side, corrected by new entries, answered for by both sides."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col
+
+from service import tables
+from service.care import appointments, bookings, candidates, offers
+from service.kernel import access, clock, deidentification, errors
+from service.kernel.deidentification import ConfirmedSpan
+from service.kernel.work import Work
+from service.outbox import events, notices
+from service.registry import agreements, memorandum_log
+from service.rules.case import Link
+from service.rules.figures.counts import NOT_HELD
+from service.rules.matching import gate, score
+
+LONGEST = timedelta(hours=12)
+_MISSED = {"no_show_mentor": "mentor", "no_show_clinician": "clinician"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happened:
+    """What a side says of a session: the actual times, the outcome, the conclusion as case text."""
+
+    started_at: datetime
+    ended_at: datetime
+    outcome: str
+    participants: tuple[UUID, ...] | None = None
+    conclusion: str | None = None
+    confirmed_spans: tuple[ConfirmedSpan, ...] = ()
+
+
+def check_times(w: Work, happened: Happened, opened_at: datetime | None = None) -> None:
+    """Go on only if the times follow each other and the request, and have passed; raises SessionInFuture, Invalid."""
+    if happened.started_at > w.now:
+        raise errors.SessionInFuture("/started_at", "this lies ahead of us")
+    if happened.ended_at > w.now:
+        raise errors.SessionInFuture("/ended_at", "this lies ahead of us")
+    if opened_at and happened.started_at < opened_at.replace(microsecond=0):
+        raise errors.Invalid("/started_at", "the request had not been filed yet")
+    if happened.ended_at < happened.started_at:
+        raise errors.Invalid("/ended_at", "a session ends after its start")
+    if happened.ended_at - happened.started_at > LONGEST:
+        raise errors.Invalid("/ended_at", "a session lasts twelve hours at most")
+
+
+async def log(w: Work, appointment_id: UUID, happened: Happened) -> tables.Session:
+    """The session of a booked appointment is in the log, the appointment fulfilled, the consultation completed.
+
+    Raises SessionInFuture, AlreadyLogged, IllegalTransition. An outcome `no_show_*` counts as that no-show.
+    """
+    deidentification.check(w, {"conclusion": happened.conclusion}, happened.confirmed_spans)
+    seen = await access.visible_appointment(w, appointment_id)
+    consultation = await bookings.lock_consultation(w, seen.consultation_id)
+    await w.session.refresh(seen, with_for_update={"key_share": True})
+    if seen.status == "fulfilled":
+        raise errors.AlreadyLogged
+    rows = await notices.participants(w, seen.id)
+    mentor = next(row for row in rows if row.role == "mentor")
+    takes_part = w.actor.person_id in {row.person_id for row in rows}
+    if not (takes_part or access.acts_for_requesting_side(w, consultation)):
+        access.requires_at(w, mentor.institution_id, "coordinator", "partner_system")
+    check_times(w, happened, consultation.opened_at)
+    if seen.status != "booked":
+        raise errors.IllegalTransition("appointment", seen.status, "fulfilled")
+    if happened.outcome in _MISSED:
+        appointments.must_have_begun(w, seen)
+    known = {row.person_id for row in rows}
+    if happened.participants is not None and not set(happened.participants) <= known:
+        raise errors.Invalid("/participants", "somebody here does not take part in this appointment")
+    session = await _session(w, consultation, seen, mentor, happened)
+    w.add(session)
+    audience = bookings.audience(consultation, session.memorandum_id, *rows)
+    if happened.outcome in _MISSED:
+        await appointments.miss(w, consultation, seen, _MISSED[happened.outcome])
+    else:
+        await bookings.fulfil(w, consultation, seen)
+        await _complete(w, consultation, session)
+    await _append(w, session, audience)
+    return session
+
+
+async def _append(w: Work, session: tables.Session, audience: events.Audience) -> None:
+    """Put the session at the end of its memorandum's log: the last step, because the head is locked last."""
+    await memorandum_log.append(w, session.memorandum_id, "session", session.id, memorandum_log.facts(session))
+    events.record(
+        w, "session.logged", None, session.id, audience, state=session.outcome, consultation_id=session.consultation_id
+    )
+
+
+async def _complete(w: Work, consultation: tables.Consultation, session: tables.Session) -> None:
+    """Nothing is asked any more: whoever was still asked, to take a colleague's place, reads the case no longer."""
+    await offers.withdraw(w, consultation, await offers.of_consultation(w, consultation.id))
+    bookings.step("consultation", consultation, "completed")
+    consultation.closed_at = w.now
+    consultation.next_wave_at = consultation.alert_at = None
+    bookings.tell_consultation(w, "consultation.completed", consultation, session.memorandum_id)
+    await notices.ask_feedback(w, consultation, session.id, session.mentor_id)
+
+
+async def _session(
+    w: Work,
+    consultation: tables.Consultation,
+    appointment: tables.Appointment,
+    mentor: tables.Participant,
+    happened: Happened,
+) -> tables.Session:
+    memorandum_id, route, is_anew = await _memorandum_at(w, consultation, appointment, mentor, happened.started_at)
+    present = (
+        happened.participants if happened.participants is not None else (consultation.clinician_id, mentor.person_id)
+    )
+    clinician = await w.session.get_one(tables.Person, consultation.clinician_id)
+    row_id = clock.new_id()
+    return tables.Session(
+        id=row_id,
+        appointment_id=appointment.id,
+        consultation_id=consultation.id,
+        memorandum_id=memorandum_id,
+        programme_id=consultation.programme_id,
+        route=route,
+        is_memorandum_chosen_anew=is_anew,
+        mode="live",
+        specialty_code=consultation.specialty_code,
+        priority=consultation.priority,
+        requesting_institution_id=consultation.institution_id,
+        partner_institution_id=mentor.institution_id,
+        clinician_id=consultation.clinician_id,
+        mentor_id=mentor.person_id,
+        participants=sorted(set(present)),
+        started_at=happened.started_at.replace(microsecond=0),
+        ended_at=happened.ended_at.replace(microsecond=0),
+        minutes=minutes_of(happened.started_at, happened.ended_at),
+        outcome=happened.outcome,
+        is_civil_for_requester=score.is_civil(happened.started_at, clinician.zone),
+        is_civil_for_mentor=score.is_civil(happened.started_at, mentor.zone),
+        conclusion=w.seal(happened.conclusion, row_id),
+    )
+
+
+def minutes_of(started_at: datetime, ended_at: datetime) -> int:
+    """Tell how long a session lasted by the whole seconds that are kept, so that its minutes follow from its row."""
+    lasted = ended_at.replace(microsecond=0) - started_at.replace(microsecond=0)
+    return round(lasted.total_seconds() / 60)
+
+
+async def _memorandum_at(
+    w: Work,
+    consultation: tables.Consultation,
+    appointment: tables.Appointment,
+    mentor: tables.Participant,
+    started_at: datetime,
+) -> tuple[UUID, str, bool]:
+    """Keep what was chosen at the offer; choose anew only if it no longer holds at the start."""
+    which = (consultation.institution_id, [mentor.institution_id], consultation.programme_id)
+    between = (await agreements.agreed(w, *which)).links.get(mentor.institution_id, ())
+    for link in between:
+        if link.memorandum_id == appointment.memorandum_id:
+            then = replace(link, status=await _status_at(w, link, started_at))
+            if then.is_valid(started_at):
+                return appointment.memorandum_id, appointment.route, False
+    links = [link for link in between if link.is_valid(started_at)]
+    book = await candidates.rulebook(w, consultation.programme_id)
+    asked = await candidates.case(w, consultation)
+    fitting = gate.Gate(asked, book).covering(links)
+    if not fitting:
+        return appointment.memorandum_id, appointment.route, False
+    return fitting[0].memorandum_id, fitting[0].route, True
+
+
+async def _status_at(w: Work, link: Link, at: datetime) -> str:
+    """Name the memorandum's status at an instant: it may have ended before the session was logged."""
+    step = tables.MemorandumTransition
+    later = (
+        sa.select(col(step.from_status))
+        .where(col(step.memorandum_id) == link.memorandum_id, col(step.created_at) > at)
+        .order_by(col(step.created_at), col(step.id))
+        .limit(1)
+    )
+    return (await w.sql(later)).scalar_one_or_none() or link.status
+
+
+async def log_advice(
+    w: Work,
+    consultation: tables.Consultation,
+    offer: tables.Offer,
+    mentor_zone: str,
+    minutes: int,
+) -> tables.Session:
+    """Written advice is in the log as a session of mode `written`, and the consultation completed."""
+    clinician = await w.session.get_one(tables.Person, consultation.clinician_id)
+    ended_at = w.now.replace(microsecond=0)
+    session = tables.Session(
+        id=clock.new_id(),
+        consultation_id=consultation.id,
+        memorandum_id=offer.memorandum_id,
+        programme_id=consultation.programme_id,
+        route=offer.route,
+        mode="written",
+        specialty_code=consultation.specialty_code,
+        priority=consultation.priority,
+        requesting_institution_id=consultation.institution_id,
+        partner_institution_id=offer.institution_id,
+        clinician_id=consultation.clinician_id,
+        mentor_id=offer.mentor_id,
+        participants=sorted({consultation.clinician_id, offer.mentor_id}),
+        started_at=ended_at - timedelta(minutes=minutes),
+        ended_at=ended_at,
+        minutes=minutes,
+        outcome="advice_given",
+        is_civil_for_requester=score.is_civil(ended_at, clinician.zone),
+        is_civil_for_mentor=score.is_civil(ended_at, mentor_zone),
+    )
+    w.add(session)
+    audience = events.Audience(
+        programme_id=consultation.programme_id,
+        memorandum_id=offer.memorandum_id,
+        institution_ids=(consultation.institution_id, offer.institution_id),
+        person_ids=(consultation.clinician_id, offer.mentor_id),
+    )
+    await _complete(w, consultation, session)
+    await _append(w, session, audience)
+    return session
+
+
+async def correct(w: Work, session_id: UUID, happened: Happened) -> tables.Session:
+    """A new entry stands in the place of the old one, which stays; by its author or a coordinator of either side."""
+    deidentification.check(w, {"conclusion": happened.conclusion}, happened.confirmed_spans)
+    old = await access.visible_session(w, session_id)
+    consultation = await bookings.lock_consultation(w, old.consultation_id)
+    await w.session.refresh(old, with_for_update={"key_share": True})
+    entry = await w.session.get_one(tables.LogEntry, old.id)
+    if entry.logged_by != w.actor.person_id:
+        institutions = w.actor.institutions("coordinator")
+        if not institutions & {old.requesting_institution_id, old.partner_institution_id}:
+            raise errors.Forbidden
+    check_times(w, happened, consultation.opened_at)
+    if old.mode == "written" and happened.outcome in NOT_HELD:
+        raise errors.Invalid("/outcome", "advice was written: nobody can have missed it")
+    await _must_still_keep(w, old.consultation_id, "/conclusion", happened.conclusion)
+    if old.is_corrected:
+        raise errors.Exists("This entry has been corrected: correct the newer one.")
+    row_id = clock.new_id()
+    kept = old.model_dump(exclude={"conclusion"})
+    session = tables.Session(
+        **kept
+        | {
+            "id": row_id,
+            "started_at": happened.started_at.replace(microsecond=0),
+            "ended_at": happened.ended_at.replace(microsecond=0),
+            "minutes": minutes_of(happened.started_at, happened.ended_at),
+            "outcome": happened.outcome,
+            **await _civil_anew(w, old, happened),
+            "participants": sorted(happened.participants or old.participants),
+            "conclusion": w.seal(happened.conclusion, row_id),
+        }
+    )
+    if not set(session.participants) <= set(old.participants):
+        raise errors.Invalid("/participants", "somebody here did not take part")
+    old.is_corrected = True
+    w.add(session)
+    await memorandum_log.append(
+        w, session.memorandum_id, "session", session.id, memorandum_log.facts(session), corrects=old.id
+    )
+    audience = events.Audience(
+        programme_id=session.programme_id,
+        memorandum_id=session.memorandum_id,
+        institution_ids=(session.requesting_institution_id, session.partner_institution_id),
+        person_ids=(session.clinician_id, session.mentor_id),
+    )
+    events.record(
+        w,
+        "session.corrected",
+        None,
+        session.id,
+        audience,
+        state=session.outcome,
+        consultation_id=session.consultation_id,
+        corrects=old.id,
+    )
+    return session
+
+
+async def _civil_anew(w: Work, old: tables.Session, happened: Happened) -> dict[str, bool]:
+    """Say for both sides whether the hour was civil, if it is another one than was logged."""
+    is_written = old.mode == "written"
+    before, at = (old.ended_at, happened.ended_at) if is_written else (old.started_at, happened.started_at)
+    if at == before:
+        return {}
+    people = await notices.people(w, [old.clinician_id, old.mentor_id])
+    zones = {person.id: person.zone for person in people.values()}
+    if old.appointment_id:
+        zones |= {row.person_id: row.zone for row in await notices.participants(w, old.appointment_id)}
+    sides = {"is_civil_for_requester": zones[old.clinician_id], "is_civil_for_mentor": zones[old.mentor_id]}
+    return {name: score.is_civil(at, zone) for name, zone in sides.items()}
+
+
+async def _must_still_keep(w: Work, consultation_id: UUID, pointer: str, text: str | None) -> None:
+    """Refuse case text that would stay for ever: the case's own was erased already."""
+    consultation = await w.session.get_one(tables.Consultation, consultation_id)
+    if text is not None and consultation.is_forgotten:
+        raise errors.Invalid(pointer, "the time for which texts of this case are kept is over: send none")
+
+
+async def read_conclusion(w: Work, session: tables.Session) -> str | None:
+    """Give the conclusion to the people of the case, and remember that it was read; None for everybody else."""
+    (conclusion,) = await access.read_case_text(w, session.consultation_id, session, session.conclusion)
+    return conclusion
+
+
+async def give_feedback(
+    w: Work,
+    session_id: UUID,
+    *,
+    is_useful: bool,
+    patient_outcome: str | None,
+    note: str | None,
+    confirmed: Collection[ConfirmedSpan] = (),
+) -> tables.Feedback:
+    """One side's answer is kept; the other side sees it. Each side answers once."""
+    session = await access.visible_session(w, session_id)
+    deidentification.check(w, {"note": note}, confirmed)
+    await _must_still_keep(w, session.consultation_id, "/note", note)
+    me = w.actor.person_id
+    side = {session.clinician_id: "requesting", session.mentor_id: "partner"}.get(me) if me else None
+    if me is None or side is None:
+        raise errors.Forbidden
+    if any(answer.side == side for answer in await _answers(w, session)):
+        raise errors.Exists("Your side has answered for this session.")
+    row_id = clock.new_id()
+    row = tables.Feedback(
+        id=row_id,
+        session_id=session.id,
+        person_id=me,
+        side=side,
+        is_useful=is_useful,
+        patient_outcome=patient_outcome,
+        note=w.seal(note, row_id),
+        given_at=w.now,
+    )
+    w.add(row)
+    await w.flush()
+    return row
+
+
+async def feedback_of(w: Work, session_id: UUID) -> Sequence[tables.Feedback]:
+    """Give both sides' answers, without their notes; also those that were given before the entry was corrected."""
+    return await _answers(w, await access.visible_session(w, session_id))
+
+
+async def read_feedback(w: Work, session_id: UUID) -> list[tuple[tables.Feedback, str | None]]:
+    """Give both sides' answers, with their notes to the people of the case, and remember that those were read."""
+    session = await access.visible_session(w, session_id)
+    rows = await _answers(w, session)
+    notes = [(await access.read_case_text(w, session.consultation_id, row, row.note))[0] for row in rows]
+    return list(zip(rows, notes, strict=True))
+
+
+async def _answers(w: Work, session: tables.Session) -> Sequence[tables.Feedback]:
+    answer, entry = tables.Feedback, tables.Session
+    rows = await w.sql(
+        sa.select(answer)
+        .join(entry, col(entry.id) == col(answer.session_id))
+        .where(
+            col(entry.consultation_id) == session.consultation_id,
+            col(entry.appointment_id).is_not_distinct_from(session.appointment_id),
+        )
+        .order_by(col(answer.side))
+    )
+    return list(rows.scalars())

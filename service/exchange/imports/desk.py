@@ -1,0 +1,130 @@
+"""What is there already, by the names that files use, and the faults of a file as they are found."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from service.kernel import errors
+from service.kernel.deidentification import ConfirmedSpan
+from service.kernel.work import Work
+from service.rules.csv_tables import Fault
+from service.rules.time import availability
+
+_COLUMNS = {
+    "parties": "requesting",
+    "signed": "signed_date",
+    "budget": "budget_minutes",
+    "people": "people_count",
+}
+"""Where a verb's fault stands in a file, if not in the column of that name."""
+_NAMED = {
+    "programme": "SELECT code AS name, id FROM programme UNION ALL SELECT CAST(id AS text), id FROM programme",
+    "institution": "SELECT code AS name, id FROM institution WHERE code IS NOT NULL"
+    " UNION ALL SELECT CAST(id AS text), id FROM institution",
+    "memorandum": "SELECT code AS name, id FROM memorandum WHERE code IS NOT NULL"
+    " UNION ALL SELECT CAST(id AS text), id FROM memorandum",
+    "person": "SELECT lower(email) AS name, id FROM person",
+    "specialty": "SELECT code AS name, code AS id FROM specialty",
+}
+_CODES = " UNION ALL ".join(
+    f"SELECT CAST(id AS text) AS id, code FROM {table} WHERE code IS NOT NULL"  # noqa: S608 - tables of ours
+    for table in ("programme", "institution", "memorandum")
+)
+_REFERENCES = frozenset(
+    (
+        *("programme", "memorandum", "renewed_by", "institution", "network", "roles", "requesting", "partners"),
+        *("requesting_institution", "partner_institution", "from_institutions", "to_institutions"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a file (the head is row 1): a value for every column, and which columns the file has."""
+
+    row: int
+    values: Mapping[str, Any]
+    given: frozenset[str]
+
+
+class Refused(Exception):
+    """Nothing was taken in; `faults` says why, in the order of the rows."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        """Keep every fault once."""
+        super().__init__(f"{len(faults)} faults")
+        self.faults = sorted(set(faults), key=lambda fault: (fault.row, fault.column, fault.reason))
+
+
+@dataclass(slots=True)
+class Desk:
+    """Where a file is taken in: the transaction, the names of what is there, the faults so far."""
+
+    w: Work
+    names: Mapping[str, Mapping[str, Any]]
+    zones: Mapping[UUID, str]  # of programmes
+    codes: Mapping[str, str]  # what has a code, by its id
+    is_confirmed: bool = False  # somebody looked at the texts, and says that they name nobody
+    faults: list[Fault] = field(default_factory=list)
+
+    @classmethod
+    async def opened(cls, w: Work, *, is_confirmed: bool = False) -> "Desk":
+        """Know what is there now."""
+        names = {kind: {row.name: row.id for row in await w.sql(sa.text(query))} for kind, query in _NAMED.items()}
+        zones = {row.id: row.zone for row in await w.sql(sa.text("SELECT id, zone FROM programme"))}
+        codes = {row.id: row.code for row in await w.sql(sa.text(_CODES))}
+        return cls(w, names, zones, codes, is_confirmed)
+
+    @property
+    def confirmed(self) -> Collection[ConfirmedSpan] | None:
+        """Say to a verb which findings in its texts are false alarms: none is known, or None for all of them."""
+        return None if self.is_confirmed else ()
+
+    def by_code(self, row: Row) -> Row:
+        """Give the row as an export writes it: what has a code is named by it."""
+        coded: dict[str, Any] = {}
+        for column in _REFERENCES & row.values.keys():
+            value = row.values[column]
+            if isinstance(value, str):
+                coded[column] = self._coded(value)
+            elif value is not None:
+                coded[column] = [self._coded(one) for one in value]
+        return replace(row, values={**row.values, **coded})
+
+    def _coded(self, text: str) -> str:
+        """Name by code what the text names, be it alone or the place of a role."""
+        role, at, place = text.rpartition("@")
+        name, slash, department = place.partition("/")
+        return f"{role}{at}{self.codes.get(name, name)}{slash}{department}"
+
+    def refuse(self, row: Row, column: str, reason: str) -> None:
+        """Remember what is wrong with the row; nothing of the file will stay."""
+        self.faults.append(Fault(row.row, column, reason))
+
+    def refuse_error(self, row: Row, error: errors.DomainError) -> None:
+        """Remember what a verb found wrong with the row."""
+        found: Any = error.members.get("errors")
+        for one in found or [{"pointer": "", "detail": error.detail or error.title()}]:
+            column = one["pointer"].removeprefix("/").partition("/")[0]
+            self.refuse(row, _COLUMNS.get(column, column), one["detail"])
+
+    def find(self, row: Row, column: str, kind: str, name: str | None = None) -> Any:  # noqa: ANN401 - an id or a code
+        """Give what the column names (or the item of it that is given); None, and a fault, if it is not there."""
+        wanted = row.values[column] if name is None else name
+        found = self.names[kind].get(wanted.lower() if kind == "person" else wanted)
+        if found is None:
+            self.refuse(row, column, f"names a {kind} that is not there")
+        return found
+
+    def find_all(self, row: Row, column: str, kind: str) -> list[Any]:
+        """Give everything that the row names in the column, as far as it is there."""
+        found = [self.find(row, column, kind, name) for name in row.values[column]]
+        return [one for one in found if one is not None]
+
+    def today(self, programme_id: UUID) -> date:
+        """Tell the date in the programme's zone."""
+        return availability.local_date(self.w.now, self.zones[programme_id])

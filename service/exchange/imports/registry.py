@@ -1,0 +1,188 @@
+"""Programmes, specialties, institutions, memberships and memoranda from files."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import col
+
+from service import tables
+from service.exchange import exports
+from service.exchange.imports.desk import Desk, Row
+from service.kernel import errors
+from service.registry import institutions, memoranda
+from service.rules import lifecycle
+
+Tell = Callable[[int], None]
+
+
+async def add_programmes(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
+    """Have the programmes."""
+    for row in rows:
+        try:
+            await institutions.create_programme(desk.w, _with_id(row, dict(row.values)))
+        except errors.Invalid as error:
+            desk.refuse_error(row, error)
+        tell(1)
+
+
+async def change_programme(desk: Desk, row: Row, found: Mapping[str, Any], differing: frozenset[str]) -> None:
+    """Let the programme say what the row says."""
+    there = await desk.w.session.get_one(tables.Programme, found["id"])
+    await institutions.change_programme(desk.w, there, {name: row.values[name] for name in differing})
+
+
+async def add_specialties(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
+    """Have the specialties, each after its parents, wherever these stand in the file."""
+    known = set(desk.names["specialty"])
+    waiting = list(rows)
+    while waiting:
+        ready = [row for row in waiting if known.issuperset(_parents(row))] or waiting
+        waiting = [row for row in waiting if row not in ready]
+        for row in ready:
+            await _add_specialty(desk, row)
+            known.add(row.values["code"])
+            tell(1)
+
+
+async def _add_specialty(desk: Desk, row: Row) -> None:
+    fields = {name: row.values[name] for name in ("code", "name_en", "name_uk", "snomed_ct", "is_bookable")}
+    fields["parent_code"] = row.values["parent"]
+    try:
+        await institutions.create_specialty(desk.w, fields, row.values["also_parents"])
+        await desk.w.flush()
+    except (errors.Invalid, errors.Exists) as error:
+        desk.refuse_error(row, error)
+
+
+def _parents(row: Row) -> set[str]:
+    return {code for code in (row.values["parent"], *row.values["also_parents"]) if code is not None}
+
+
+async def add_institutions(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
+    """Have the institutions."""
+    for row in rows:
+        try:
+            await institutions.create_institution(desk.w, _with_id(row, _institution(row.values)), desk.confirmed)
+        except errors.PersonalDataFound as error:
+            desk.refuse_error(row, error)
+        tell(1)
+
+
+async def change_institution(desk: Desk, row: Row, found: Mapping[str, Any], differing: frozenset[str]) -> None:
+    """Let the institution say what the row says."""
+    there = await desk.w.session.get_one(tables.Institution, found["id"])
+    changes = _institution({name: row.values[name] for name in differing})
+    await institutions.change_institution(desk.w, there, changes, desk.confirmed)
+
+
+async def add_memberships(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
+    """Have the memberships."""
+    for row in rows:
+        institution_id = desk.find(row, "institution", "institution")
+        network_id = desk.find(row, "network", "institution")
+        if institution_id and network_id:
+            member = await desk.w.session.get_one(tables.Institution, institution_id)
+            values = row.values
+            try:
+                await institutions.join(desk.w, member, network_id, values["from"], values["until"], values["id"])
+            except errors.Invalid as error:
+                desk.refuse_error(row, error)
+        tell(1)
+
+
+async def end_membership(desk: Desk, row: Row, found: Mapping[str, Any], _differing: frozenset[str]) -> None:
+    """End the membership on the day of the row."""
+    if row.values["until"] is None:
+        desk.refuse(row, "until", "has ended: a new time in the network is a row of its own")
+        return
+    member = await desk.w.session.get_one(tables.Institution, desk.names["institution"][found["institution"]])
+    await institutions.leave(desk.w, member, found["id"], row.values["until"])
+
+
+async def add_memoranda(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
+    """Have the memoranda as they stand; one that renews another may stand anywhere in the file."""
+    made: list[tuple[Row, tables.Memorandum]] = []
+    names = dict(desk.names["memorandum"])
+    for row in rows:
+        memorandum = _add_memorandum(desk, row)
+        if memorandum is not None:
+            made.append((row, memorandum))
+            names |= {str(memorandum.id): memorandum.id}
+            names |= {memorandum.code: memorandum.id} if memorandum.code else {}
+        tell(1)
+    renewed = [(row, memorandum) for row, memorandum in made if row.values["renewed_by"] is not None]
+    for row, memorandum in renewed:
+        newer = names.get(row.values["renewed_by"])
+        if newer is None:
+            desk.refuse(row, "renewed_by", "names a memorandum that is not there")
+        elif not desk.faults:
+            change = sa.update(tables.Memorandum).where(col(tables.Memorandum.id) == memorandum.id)
+            await desk.w.sql(change.values(renewed_by=newer))
+
+
+def _add_memorandum(desk: Desk, row: Row) -> tables.Memorandum | None:
+    programme_id = desk.find(row, "programme", "programme")
+    sides = {"requesting": "requesting", "partners": "partner"}
+    parties = [
+        memoranda.Party(institution_id, side)
+        for column, side in sides.items()
+        for institution_id in desk.find_all(row, column, "institution")
+    ]
+    areas = desk.find_all(row, "areas", "specialty")
+    if programme_id is None or len(parties) < sum(len(row.values[column]) for column in sides):
+        return None
+    draft = memoranda.Draft(
+        programme_id=programme_id,
+        kind=row.values["kind"],
+        parties=parties,
+        fields=_with_id(row, _memorandum(row.values) | {"areas": areas}),
+    )
+    try:
+        return memoranda.take_over(desk.w, draft, row.values["status"], desk.today(programme_id), desk.confirmed)
+    except (errors.Invalid, errors.PersonalDataFound) as error:
+        desk.refuse_error(row, error)
+        return None
+
+
+async def change_memorandum(desk: Desk, row: Row, found: Mapping[str, Any], differing: frozenset[str]) -> None:
+    """Let the memorandum say what the row says; another status is the steps that lead there, as of today."""
+    there = await desk.w.session.get_one(tables.Memorandum, found["id"])
+    if "status" in differing:
+        try:
+            steps = lifecycle.path("memorandum", there.status, row.values["status"])
+        except lifecycle.IllegalTransition:
+            desk.refuse(row, "status", f"does not follow from {there.status}")
+            return
+        for to in steps:
+            await memoranda.transition(desk.w, there, to, desk.today(there.programme_id), "by a file")
+    changes = _memorandum({name: row.values[name] for name in differing | {"signed_date", "signed_precision"}})
+    if "areas" in differing:
+        changes["areas"] = desk.find_all(row, "areas", "specialty")
+    if "renewed_by" in differing:
+        name = row.values["renewed_by"]
+        changes["renewed_by"] = None if name is None else desk.find(row, "renewed_by", "memorandum")
+    if "signed_date" not in row.given and "signed_precision" not in row.given:
+        changes = {name: value for name, value in changes.items() if not name.startswith("signed_")}
+    if changes:
+        await memoranda.change(desk.w, there, changes, desk.confirmed)
+
+
+def _memorandum(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the columns of the table; references are looked up elsewhere."""
+    kept = ("code", "valid_from", "valid_until", "activities", "budget_minutes", "budget_per", "source", "note")
+    found = {name: values[name] for name in kept if name in values}
+    found |= {"signed_on": values["signed_date"], "signed_precision": values["signed_precision"]}
+    return found
+
+
+def _institution(values: Mapping[str, Any]) -> dict[str, Any]:
+    found = {name: value for name, value in values.items() if name != "id"}
+    if "working_weekdays" in found:
+        found["working_weekdays"] = sorted({exports.DAYS.index(day) for day in found["working_weekdays"]})
+    return found
+
+
+def _with_id(row: Row, fields: dict[str, Any]) -> dict[str, Any]:
+    """Let what is new have the id that the file says, if it says one."""
+    return fields | {"id": row.values["id"]} if row.values["id"] else {k: v for k, v in fields.items() if k != "id"}

@@ -1,0 +1,1 @@
+"""What every area stands on: time, errors, one transaction, who acts, who sees what."""

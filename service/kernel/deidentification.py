@@ -1,0 +1,50 @@
+"""Free text is checked before it is stored: whatever may name a patient is refused, or confirmed as a false alarm."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from service.kernel import audit, errors
+from service.kernel.work import Work
+from service.rules import deidentify
+
+_GLUED = re.compile(r"(?<=[A-Za-z])[._-](?=\d)")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmedSpan:
+    """A place in a field, in code points and half-open, that the writer says names nobody."""
+
+    field: str
+    start: int
+    end: int
+
+
+def numbered(field: str, texts: Iterable[str]) -> dict[str, str]:
+    """Give the texts of a list, each under its place in the field."""
+    return {f"{field}/{number}": text for number, text in enumerate(texts)}
+
+
+def of_tags(tags: Iterable[str]) -> dict[str, str]:
+    """Give tags as texts: a tag has no blanks, so that its words are read apart, place by place."""
+    return numbered("tags", (_GLUED.sub(" ", tag) for tag in tags))
+
+
+def check(w: Work, texts: Mapping[str, str | None], confirmed: Collection[ConfirmedSpan] = ()) -> None:
+    """Go on only if nothing in the texts, by field, seems to name a person; else raises PersonalDataFound.
+
+    What was confirmed as a false alarm is remembered: where and of what kind, never the text.
+    """
+    said = set(confirmed)
+    found: list[tuple[str, int, int, str]] = []
+    alarms: list[dict[str, object]] = []
+    for field, text in texts.items():
+        for span in deidentify.find(text, w.now.date()) if text else ():
+            if ConfirmedSpan(field, span.start, span.end) in said:
+                alarms.append({"field": field, "start": span.start, "end": span.end, "kind": span.kind})
+            else:
+                found.append((field, span.start, span.end, span.kind))
+    if found:
+        raise errors.PersonalDataFound(found)
+    if alarms:
+        audit.record(w, "confirmed_false_alarm", "text", None, spans=alarms)

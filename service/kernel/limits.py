@@ -1,0 +1,38 @@
+"""How often somebody may call: the generic cell rate algorithm (GCRA), one row a bucket, one statement a call.
+
+By the system's time, whatever the domain's clock says: a simulated jump must lock nobody out.
+"""
+
+import math
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from service.kernel import errors
+from service.kernel.work import Work
+
+_TAKE = sa.text("""
+    INSERT INTO rate_limit AS r (bucket, arrives_at) VALUES (:bucket, :now + :gap)
+    ON CONFLICT (bucket) DO UPDATE SET arrives_at = greatest(r.arrives_at, :now) + :gap
+    WHERE greatest(r.arrives_at, :now) + :gap <= :now + :room
+    RETURNING arrives_at""").bindparams(
+    sa.bindparam("now", type_=sa.TIMESTAMP(timezone=True)),
+    sa.bindparam("gap", type_=sa.Interval()),
+    sa.bindparam("room", type_=sa.Interval()),
+)
+_LOOK = sa.text("SELECT arrives_at FROM rate_limit WHERE bucket = :bucket")
+
+
+async def take(w: Work, bucket: str, at: datetime, per_minute: int) -> None:
+    """Count a call in: `per_minute` may come at once, then one each time a minute's share has passed.
+
+    Raises TooManyRequests, saying when the next one is let in.
+    """
+    gap = timedelta(minutes=1) / per_minute
+    room = gap * per_minute
+    values = {"bucket": bucket, "now": at, "gap": gap, "room": room}
+    if await w.fetch(_TAKE, values):
+        return
+    ((arrives_at,),) = await w.fetch(_LOOK, {"bucket": bucket})
+    wait = arrives_at + gap - at - room
+    raise errors.TooManyRequests(max(1, math.ceil(wait.total_seconds())))

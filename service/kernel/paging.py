@@ -1,0 +1,24 @@
+"""Lists a page at a time, by a key that never changes: stable while rows are added."""
+
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlmodel import col
+
+from service.kernel.work import Work
+
+Row = TypeVar("Row")
+
+
+async def rows(
+    w: Work, kind: type[Row], seen: sa.ColumnElement[bool], *, after: object | None, limit: int, key: str = "id"
+) -> list[Row]:
+    """Give the rows that satisfy `seen` and whose key follows `after`, in its order: one more than `limit` at most.
+
+    The one too many tells that another page follows.
+    """
+    column = col(getattr(kind, key))
+    statement = sa.select(kind).where(seen).order_by(column).limit(limit + 1)
+    if after is not None:
+        statement = statement.where(column > after)
+    return list((await w.sql(statement)).scalars())

@@ -1,0 +1,371 @@
+"""One unit of work: one transaction, one instant, one actor. The only commit of the project.
+
+Whatever a verb does (rows, events, deliveries, jobs) is in the transaction of its Work or did not happen.
+A deadlock or serialization failure is retried here and nowhere else; a broken constraint becomes the domain's error.
+"""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache, lru_cache
+from typing import Any, TypeVar
+from uuid import UUID
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import asyncpg as dialect
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.orm import Session
+from sqlmodel import SQLModel, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlmodel.sql.expression import SelectOfScalar
+
+from service import tables
+from service.kernel import actor as actors
+from service.kernel import clock, crypto, errors, fanout, queue
+from service.tables import columns
+
+T = TypeVar("T")
+Row = TypeVar("Row", bound=SQLModel)
+Rows = sa.Result[*tuple[Any, ...]]
+RETRIES = 3
+_AT_ONCE = 1_000
+_RETRYABLE = {"40001", "40P01"}
+_UNAVAILABLE = {
+    "55P03",
+    "57014",
+    "57P01",
+    "57P02",
+    "57P03",
+    "53300",
+    "25P03",
+    "08000",
+    "08003",
+    "08006",
+    "08001",
+}
+_STALE = asyncpg.InvalidCachedStatementError  # a migration changed what it gives since it was prepared
+_BAD_INPUT = {"22021", "22P05", "22P02", "22003", "22007", "22008", "22023"}
+
+_LOCK = sa.text(
+    "SELECT pg_advisory_xact_lock(key) FROM unnest(:keys) WITH ORDINALITY AS sorted (key, place) ORDER BY place"
+).bindparams(sa.bindparam("keys", type_=ARRAY(sa.BigInteger)))
+
+CONSTRAINTS: dict[str, Callable[[], errors.DomainError]] = {
+    "ex_seat_occupied_once": errors.SlotTaken,
+    "uq_offer_open": lambda: errors.Exists("This mentor has an open offer for this consultation."),
+    "uq_appointment_live": errors.SlotTaken,
+    "uq_person_email": lambda: errors.Exists("A person with this address is registered."),
+    "uq_advice_consultation_id": errors.AlreadyLogged,
+    "uq_feedback_side": errors.AlreadyLogged,
+    "uq_log_entry_corrects": lambda: errors.Exists("This entry has been corrected: correct the newer one."),
+    "uq_role_grant": lambda: errors.Exists("This role is granted."),
+    "uq_institution_code": lambda: errors.Exists("An institution has this code."),
+    "uq_memorandum_code": lambda: errors.Exists("A memorandum has this code."),
+    "uq_programme_code": lambda: errors.Exists("A programme has this code."),
+}
+
+_ORDER = {table.name: place for place, table in enumerate(tables.metadata.sorted_tables)}
+
+
+class Fetched(asyncpg.Record):
+    """A row whose columns are attributes."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the column holds
+        """Give a column."""
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def _asdict(self) -> dict[str, Any]:
+        """Give all columns by name, as a row of SQLAlchemy's does."""
+        return dict(self.items())
+
+
+@dataclass(slots=True)
+class Work:
+    """What a verb needs: the open session, the one instant, who acts, the keys."""
+
+    session: AsyncSession
+    now: datetime
+    actor: actors.Actor
+    keys: crypto.Keys
+    request_id: str | None = None
+    jobs: list[tuple[UUID, int]] = field(default_factory=list)  # deliveries to hand to a worker when this commits
+    told: list[UUID] = field(default_factory=list)  # events whose webhooks become rows when this commits
+
+    pending: list[SQLModel] = field(default_factory=list)  # rows to insert at the next flush
+    written: dict[type[SQLModel], list[Mapping[str, object]]] = field(default_factory=dict)  # to insert at the end
+    kept: dict[type[SQLModel], dict[object, SQLModel]] = field(default_factory=dict)  # what `read` has read
+    locked: set[UUID] = field(default_factory=set)  # people
+    is_bulk: bool = False  # thousands of rows: inserted at once, and not followed afterwards
+    is_apart: bool = False  # no transaction: statements only, and no rows to send
+    connection: AsyncConnection | None = None  # for `fetch`
+
+    def add(self, *rows: SQLModel) -> None:
+        """Have the rows inserted before the next statement."""
+        self.pending.extend(rows)
+
+    def write(self, kind: type[SQLModel], values: Mapping[str, object]) -> None:
+        """Have a row inserted at the end, with all others of its table: for what nothing here reads again or changes.
+
+        Such rows are many, and a tracked object is ten times the work. All of a table have the same names.
+        Not in a savepoint: what that rolls back would be written all the same.
+        """
+        self.written.setdefault(kind, []).append(values)
+
+    async def flush(self) -> None:
+        """Send what was added and changed: in the order of the foreign keys, which the session alone does not know."""
+        if self.pending or self.session.dirty or self.session.deleted:
+            self._needs_transaction()
+            await self.session.run_sync(self._send)
+
+    async def finish(self) -> None:
+        """Send everything, what was only written too."""
+        await self.flush()
+        written, self.written = self.written, {}
+        for kind in sorted(written, key=_place):
+            self._needs_transaction()
+            connection = await self.session.connection()
+            into = sa.inspect(kind).local_table  # by the class, rows with and without a value would go one by one
+            for first in range(0, len(written[kind]), _AT_ONCE):
+                await connection.execute(sa.insert(into), written[kind][first : first + _AT_ONCE])
+
+    def _needs_transaction(self) -> None:
+        if self.is_apart:
+            msg = "rows need a transaction"
+            raise RuntimeError(msg)
+
+    def _send(self, session: Session) -> None:
+        pending, self.pending = sorted(self.pending, key=_place_of), []
+        for _, rows in itertools.groupby(pending, key=_place_of):
+            if self.is_bulk:
+                _insert(session, list(rows))
+                continue
+            session.add_all(rows)
+            session.flush()
+        session.flush()
+
+    async def sql(self, statement: sa.Executable, values: Mapping[str, object] | None = None) -> Rows:
+        """Run a statement in this transaction, after what was added and changed."""
+        await self.flush()
+        return await self.ask(statement, values)
+
+    async def ask(self, statement: sa.Executable, values: Mapping[str, object] | None = None) -> Rows:
+        """Run a statement for which it does not matter what was added and changed: that is sent later, all at once."""
+        result: Rows = await self.session.exec(statement, params=values)  # type: ignore[call-overload]
+        return result
+
+    async def fetch(self, statement: sa.TextClause, values: Mapping[str, object]) -> Sequence[Any]:
+        """Run a statement of text as `sql` does, past SQLAlchemy, which takes half a millisecond for each: rows only.
+
+        For texts that live as long as the program: each is kept as the driver takes it. The driver takes the values and
+        gives the columns as they are: arrays are lists, JSON is text. The first statement of a transaction goes through
+        SQLAlchemy all the same, and begins it (decision 0026).
+        """
+        await self.flush()
+        if self.connection is None:
+            self.connection = await self.session.connection()
+        driver: Any = self.connection.sync_connection.connection.driver_connection  # type: ignore[union-attr]
+        if not (self.is_apart or driver.is_in_transaction()):
+            return (await self.ask(statement, values)).all()
+        text, names = _plain(statement)
+        given = [values[name] for name in names]
+        try:
+            rows: Sequence[Any] = await driver.fetch(text, *given, record_class=Fetched)
+        except BaseException as error:
+            if driver.is_closed() and isinstance(error, Exception):
+                raise errors.Unavailable from error
+            if not isinstance(error, asyncpg.PostgresError):  # who knows what the connection is at
+                await self.connection.invalidate(error)  # and what it was asked is called off
+            raise
+        return rows
+
+    async def read(self, kind: type[Row], row_id: object) -> Row:
+        """Give the row of this id, read once in a unit of work; it must be there."""
+        return (await self.read_all(kind, [row_id]))[row_id]
+
+    async def read_all(self, kind: type[Row], row_ids: Iterable[object]) -> dict[Any, Row]:
+        """Give the rows of these ids by id, each read once in a unit of work; what is not there is left out."""
+        kept: dict[object, Any] = self.kept.setdefault(kind, {})
+        wanted = list(dict.fromkeys(row_ids))
+        missing = [row_id for row_id in wanted if row_id not in kept]
+        if missing:
+            found = await self.session.exec(_of_ids(kind), params={"ids": missing})
+            kept.update((getattr(row, _key(kind).key), row) for row in found)
+        return {row_id: kept[row_id] for row_id in wanted if row_id in kept}
+
+    def keep(self, row: SQLModel) -> None:
+        """Let `read` know a row that was read with others."""
+        self.kept.setdefault(type(row), {})[getattr(row, _key(type(row)).key)] = row
+
+    async def lock_people(self, people: Iterable[UUID]) -> None:
+        """Hold each person's advisory lock until the end, in sorted order: unsorted, overlapping inserts deadlock."""
+        wanted = set(people)
+        if wanted <= self.locked:
+            return
+        keys = [int.from_bytes(person.bytes[8:], signed=True) for person in sorted(wanted)]
+        await self.ask(_LOCK, {"keys": keys})
+        self.locked |= wanted
+
+    def touch(self, row: columns.Versioned) -> None:
+        """Let the row's version rise, for a change that no event tells."""
+        row.version += 1
+
+    def unseal(self, value: bytes | None, row_id: UUID) -> str | None:
+        """Read a sealed column."""
+        return None if value is None else self.keys.decrypt(value, row_id)
+
+    def seal(self, text: str | None, row_id: UUID) -> bytes | None:
+        """Prepare a sealed column."""
+        return None if text is None else self.keys.encrypt(text, row_id)
+
+
+class Database:
+    """The one place that opens and commits transactions."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine | AsyncConnection,
+        time: clock.Clock,
+        keys: crypto.Keys,
+        deadline_seconds: float | None = None,
+    ) -> None:
+        """Work on `engine` (whose connections carry the timeouts of reliability §1) by the clock `time`.
+
+        No unit of work takes longer than the deadline: a server that hangs keeps no timeout of its own.
+        """
+        self.deadline_seconds = deadline_seconds
+        self.engine = engine
+        # A connection, which tests give, is in a transaction already.
+        self._apart = (
+            engine.execution_options(isolation_level="AUTOCOMMIT") if isinstance(engine, AsyncEngine) else engine
+        )
+        self.clock = time
+        self.keys = keys
+
+    @asynccontextmanager
+    async def work(self, actor: actors.Actor, request_id: str | None = None) -> AsyncIterator[Work]:
+        """Open a transaction that commits when the block ends and rolls back when it raises."""
+        async with self._open(self.engine, actor, request_id) as w:
+            yield w
+            await w.finish()
+            await fanout.put(w.session, w.told, w.now)
+            await queue.put(w.session, w.jobs)
+
+    @asynccontextmanager
+    async def apart(self, request_id: str | None = None) -> AsyncIterator[Work]:
+        """Let each statement be a transaction of its own, that stays whatever comes after it.
+
+        For counting calls, and for what only reads: a statement sees what is committed when it begins, in a transaction
+        or without one, and BEGIN and COMMIT would be two round trips more.
+        """
+        async with self._open(self._apart, actors.STRANGER, request_id) as w:
+            w.is_apart = True
+            yield w
+            await w.finish()
+
+    @asynccontextmanager
+    async def _open(
+        self, bind: AsyncEngine | AsyncConnection, actor: actors.Actor, request_id: str | None
+    ) -> AsyncIterator[Work]:
+        try:
+            async with (
+                asyncio.timeout(self.deadline_seconds),
+                AsyncSession(bind, expire_on_commit=False, autoflush=False) as session,
+            ):
+                yield Work(session, self.clock.now(), actor, self.keys, request_id)
+                await session.commit()
+        except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            if isinstance(_said(error), _STALE) and isinstance(self.engine, AsyncEngine):
+                await self.engine.dispose()  # the next connection would have prepared the same
+            raise _translated(error) from error
+        except (PoolTimeout, ConnectionError, OSError) as error:
+            raise errors.Unavailable from error
+
+    async def run(self, actor: actors.Actor, body: Callable[[Work], Awaitable[T]]) -> T:
+        """Do `body` in one transaction, again if the database asks for it."""
+
+        async def attempt() -> T:
+            async with self.work(actor) as w:
+                return await body(w)
+
+        return await retrying(attempt)
+
+
+class Retryable(errors.Unavailable):
+    """The database could not order this among others; nothing was done, try again"""
+
+
+async def retrying(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Give the result of the first attempt that no deadlock or serialization failure ends, of three."""
+    for count in range(1, RETRIES):
+        try:
+            return await attempt()
+        except Retryable:
+            await asyncio.sleep(0.02 * count * (1 + clock.jitter()))
+    return await attempt()
+
+
+@lru_cache(maxsize=1000)
+def _plain(statement: sa.TextClause) -> tuple[str, Sequence[str]]:
+    """Give the statement as the driver takes it, and the names of its values in their order."""
+    compiled: Any = statement.compile(dialect=dialect.dialect())  # type: ignore[no-untyped-call]
+    return str(compiled), compiled.positiontup or ()
+
+
+@cache
+def _of_ids(kind: type[Row]) -> SelectOfScalar[Row]:
+    key = _key(kind)
+    ids = sa.bindparam("ids", type_=ARRAY(key.type))
+    return select(kind).where(key == sa.any_(ids))
+
+
+def _key(kind: type[SQLModel]) -> Any:  # noqa: ANN401 - a class attribute of a table
+    return getattr(kind, sa.inspect(kind).primary_key[0].name)
+
+
+def _insert(session: Session, rows: Sequence[SQLModel]) -> None:
+    """Insert the rows of one table, a part of them at once, so that no statement takes too long."""
+    for first in range(0, len(rows), _AT_ONCE):
+        values = [row.model_dump() for row in rows[first : first + _AT_ONCE]]
+        session.connection().execute(sa.insert(type(rows[0])), values)
+
+
+def _place_of(row: SQLModel) -> int:
+    return _place(type(row))
+
+
+def _place(kind: type[SQLModel]) -> int:
+    return _ORDER[str(kind.__tablename__)]
+
+
+def _said(error: Exception) -> BaseException | None:
+    """Give the driver's own error."""
+    return getattr(error.orig, "__cause__", None) if isinstance(error, DBAPIError) else error
+
+
+def _translated(error: Exception) -> Exception:
+    """Find the domain's word for what the database or its driver refused."""
+    said = _said(error)
+    state, name = getattr(said, "sqlstate", None), getattr(said, "constraint_name", None)
+    if state in _RETRYABLE or isinstance(said, _STALE):
+        return Retryable()
+    if name in CONSTRAINTS:
+        return CONSTRAINTS[name]()
+    # A client's error: the server said goodbye on this connection, which is not closed yet.
+    is_cut = isinstance(said, asyncpg.InternalClientError) or getattr(error, "connection_invalidated", False)
+    if state in _UNAVAILABLE or is_cut:
+        return errors.Unavailable()
+    if state in _BAD_INPUT or type(said) is asyncpg.DataError:  # the driver's own: what the server says is more exact
+        return errors.Invalid("", "a value is outside what can be stored")
+    return error

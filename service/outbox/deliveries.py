@@ -1,0 +1,262 @@
+"""Mails and webhooks as rows: recorded with the change, claimed and settled by the worker.
+
+The row is the truth; a queue job carries its id only. A claim raises the attempt and leases the row, so that a
+worker that died loses nothing and a late one cannot overwrite its successor: settling compares the attempt.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlmodel import col
+
+from service import tables
+from service.kernel import audit, clock, outcomes
+from service.kernel.work import Work
+from service.outbox.events import instant
+from service.rules.delivery import retry
+
+LEASE = timedelta(seconds=60)
+"""How long a claimed delivery belongs to its worker; longer than the 15 s that a call may take."""
+LEFT = timedelta(seconds=10)
+"""After how long somebody looks again at what a worker could not word, and left to a newer one."""
+BOUNCED = "bounced"
+"""The mail that tells of a mail that was refused for good."""
+
+
+class Link(NamedTuple):
+    """What a button of a mail does, for one person: a row of `tables.Link`, recorded with its mail or by `put_link`."""
+
+    id: UUID
+    person_id: UUID
+    purpose: str
+    expires_at: datetime
+    created_at: datetime
+    subject_id: UUID | None = None
+    starts_at: datetime | None = None
+    opens_at: datetime | None = None
+
+
+def put_link(w: Work, link: Link) -> None:
+    """Record the link: its token counts once this is committed."""
+    w.write(tables.Link, link._asdict())
+
+
+async def mail(  # noqa: PLR0913 - what a mail is made of, each by name
+    w: Work,
+    *,
+    template: str,
+    person: tables.Person,
+    values: Mapping[str, Any],
+    links: Mapping[str, Link] | None = None,
+    calendar: Mapping[str, Any] | None = None,
+    appointment: tables.Appointment | None = None,
+    useless_after: datetime | None = None,
+) -> UUID:
+    """Have a mail sent to the person; every value is settled now, tokens are derived when it is rendered. Gives its id.
+
+    `values` and `calendar` hold ids, codes, times and counts only: no case text, no address.
+    """
+    for link in (links or {}).values():
+        put_link(w, link)
+    payload = {
+        "template": template,
+        "locale": person.locale,
+        "dated": instant(w.now),
+        "values": {**values, "zone": person.zone},
+        "links": {name: {"id": str(link.id), "purpose": link.purpose} for name, link in (links or {}).items()},
+    }
+    if calendar:
+        payload["calendar"] = dict(calendar)
+    row_id = clock.new_id()
+    row = {
+        "id": row_id,
+        "kind": "mail",
+        "person_id": person.id,
+        "appointment_id": appointment.id if appointment else None,
+        "sequence": appointment.sequence if appointment else None,
+        "payload": payload,
+        "next_attempt_at": w.now,
+        "useless_after": useless_after,
+        "created_at": w.now,
+    }
+    w.write(tables.Delivery, row)
+    w.jobs.append((row_id, 0))
+    return row_id
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A delivery that this worker may try now, as plain values."""
+
+    delivery_id: UUID
+    kind: str
+    attempt: int
+    payload: Mapping[str, Any]
+    recipient: tuple[str, str] | None  # name, address
+    people: Mapping[str, tuple[str, str, str]]  # id -> name, address, locale: for the attendees of an invite
+
+
+_CLAIM = sa.text("""
+UPDATE delivery
+SET attempt = delivery.attempt + CASE WHEN due.is_overtaken THEN 0 ELSE 1 END,
+    state = CASE WHEN due.is_overtaken THEN 'dropped' ELSE 'pending' END,
+    next_attempt_at = CASE WHEN due.is_overtaken THEN NULL ELSE CAST(:leased_until AS timestamptz) END,
+    settled_at = CASE WHEN due.is_overtaken THEN CAST(:now AS timestamptz) END
+FROM (
+    -- Overtaken: nobody needs it any more, as its time is over, or what it tells was changed since (INV-16).
+    SELECT id, coalesce(useless_after <= :now, false) OR EXISTS (
+        SELECT FROM delivery newer
+        WHERE newer.appointment_id = one.appointment_id AND newer.person_id = one.person_id
+          AND newer.sequence > one.sequence AND newer.kind = 'mail'
+    ) AS is_overtaken
+    FROM delivery one
+    WHERE id = :id AND kind = 'mail' AND state = 'pending' AND next_attempt_at <= :now
+    FOR UPDATE SKIP LOCKED
+) due
+WHERE delivery.id = due.id
+RETURNING delivery.kind, delivery.state, delivery.attempt, delivery.payload, delivery.person_id
+""").columns(kind=sa.Text, state=sa.Text, attempt=sa.Integer, payload=postgresql.JSONB, person_id=sa.Uuid)
+
+_PEOPLE = sa.text("SELECT id, display_name, email, locale FROM person WHERE id = ANY(:ids)")
+
+
+async def claim(w: Work, delivery_id: UUID) -> Claim | None:
+    """Lease the delivery if it is due; None if it is settled, leased, dropped now, or not due yet."""
+    row = (await w.sql(_CLAIM, {"id": delivery_id, "now": w.now, "leased_until": w.now + LEASE})).one_or_none()
+    if row is None or row.state == "dropped":
+        return None
+    attendees = {UUID(a["person_id"]) for a in row.payload.get("calendar", {}).get("attendees", [])}
+    people = await w.sql(_PEOPLE, {"ids": list(attendees | ({row.person_id} - {None}))})
+    known = {str(p.id): (p.display_name, p.email, p.locale) for p in people}
+    recipient = known.get(str(row.person_id))
+    return Claim(delivery_id, row.kind, row.attempt, row.payload, recipient[:2] if recipient else None, known)
+
+
+_LEAVE = sa.text("""
+UPDATE delivery SET attempt = attempt - 1, next_attempt_at = :again_at, error = 'for a newer worker'
+WHERE id = :id AND attempt = :attempt AND state = 'pending'
+""")
+
+
+async def leave(w: Work, claimed: Claim) -> None:
+    """Give the delivery back, as if it had not been claimed: it waits for a worker that knows its words."""
+    await w.sql(_LEAVE, {"id": claimed.delivery_id, "attempt": claimed.attempt, "again_at": w.now + LEFT})
+
+
+_SETTLE = sa.text("""
+WITH settled AS (
+    UPDATE delivery SET state = :state, next_attempt_at = :next_attempt_at, settled_at = :settled_at, error = :error
+    WHERE id = :id AND attempt = :attempt AND state = 'pending'
+    RETURNING id, attempt, error, person_id
+),
+noted AS (
+    INSERT INTO delivery_attempt (delivery_id, attempt, at, duration_ms, outcome, error)
+    SELECT id, attempt, CAST(:at AS timestamptz), CAST(:duration_ms AS int), CAST(:outcome AS text), error FROM settled
+)
+SELECT person_id FROM settled
+""")
+
+# One mail of many that are refused finds the mark unset, and tells. An address that was changed meanwhile is another.
+_MARK = sa.text("""
+UPDATE person SET mail_refused_at = :now, version = version + 1
+WHERE id = :id AND email = :address AND mail_refused_at IS NULL RETURNING id
+""")
+_UNMARK = sa.text("""
+UPDATE person SET mail_refused_at = NULL, version = version + 1
+WHERE id = :id AND email = :address AND mail_refused_at IS NOT NULL
+""")
+_KEEPERS = sa.text("""
+SELECT DISTINCT keeper.id FROM role_grant theirs
+JOIN role_grant kept ON kept.institution_id = theirs.institution_id AND kept.role = 'coordinator'
+    OR kept.programme_id = theirs.programme_id AND kept.role = 'programme_admin'
+JOIN person keeper ON keeper.id = kept.person_id AND keeper.state = 'active' AND keeper.mail_refused_at IS NULL
+WHERE theirs.person_id = :id AND keeper.id <> :id ORDER BY keeper.id
+""")
+
+
+async def settle(
+    w: Work,
+    claimed: Claim,
+    outcome: outcomes.Outcome,
+    started_at: datetime,
+    duration_ms: int,
+) -> None:
+    """Write what came of an attempt; nothing changes if another worker has taken the delivery since."""
+    next_attempt_at = None
+    if isinstance(outcome, outcomes.Retry):
+        next_attempt_at = retry.next_attempt(claimed.attempt, w.now, clock.jitter(), outcome.after_seconds)
+        state = "pending" if next_attempt_at else "dead"
+    else:
+        state = "delivered" if isinstance(outcome, outcomes.Delivered) else "refused"
+    values = {
+        "id": claimed.delivery_id,
+        "attempt": claimed.attempt,
+        "state": state,
+        "next_attempt_at": next_attempt_at,
+        "settled_at": None if next_attempt_at else w.now,
+        "error": None if isinstance(outcome, outcomes.Delivered) else outcome.error[:200],
+        "at": started_at,
+        "duration_ms": duration_ms,
+        "outcome": type(outcome).__name__.lower(),
+    }
+    settled = (await w.sql(_SETTLE, values)).one_or_none()
+    is_bounce = state == "refused" and not isinstance(outcome, outcomes.Unsendable)
+    if settled and is_bounce and claimed.payload["template"] != BOUNCED:
+        await _tell_bounced(w, settled.person_id, claimed)
+    elif settled and state == "delivered":
+        await w.sql(_UNMARK, {"id": settled.person_id, "address": (claimed.recipient or ("", ""))[1]})
+
+
+async def _tell_bounced(w: Work, person_id: UUID, claimed: Claim) -> None:
+    """Who keeps the person is told, once for an address; of a refused notice nobody is.
+
+    Those are the coordinators of their institutions, and of an admin the other admins of the programme.
+    """
+    _, address = claimed.recipient or ("", "")
+    if (await w.sql(_MARK, {"id": person_id, "address": address, "now": w.now})).one_or_none() is None:
+        return
+    audit.record(w, "mail_bounced", "person", person_id, delivery_id=str(claimed.delivery_id))
+    keepers = [row.id for row in await w.sql(_KEEPERS, {"id": person_id})]
+    for keeper in (await w.read_all(tables.Person, keepers)).values():
+        await mail(w, template=BOUNCED, person=keeper, values={"person_id": str(person_id)})
+
+
+async def unreachable(w: Work) -> list[str]:
+    """Name the programmes whose admins, and the institutions whose coordinators, all have addresses that take no mail.
+
+    Nobody there was told of that.
+    """
+    return list((await w.sql(_UNREACHABLE)).scalars())
+
+
+_UNREACHABLE = sa.text("""
+SELECT coalesce(programme.code, institution.code, institution.name) AS name FROM role_grant
+JOIN person ON person.id = role_grant.person_id AND person.state = 'active'
+LEFT JOIN programme ON programme.id = role_grant.programme_id
+LEFT JOIN institution ON institution.id = role_grant.institution_id
+WHERE role_grant.role IN ('programme_admin', 'coordinator')
+GROUP BY programme.id, institution.id HAVING bool_and(person.mail_refused_at IS NOT NULL) ORDER BY name
+""")
+
+
+async def enqueue_due(w: Work, limit: int = 500) -> int:
+    """Put what is due into the queue: retries, and what a dead worker left leased."""
+    due = (
+        await w.session.exec(
+            sa.select(col(tables.Delivery.id), col(tables.Delivery.attempt))  # type: ignore[call-overload]
+            .where(
+                col(tables.Delivery.kind) == "mail",
+                col(tables.Delivery.state) == "pending",
+                col(tables.Delivery.next_attempt_at) <= w.now,
+            )
+            .order_by(col(tables.Delivery.next_attempt_at))
+            .limit(limit)
+        )
+    ).all()
+    w.jobs.extend((row.id, row.attempt) for row in due)
+    return len(due)

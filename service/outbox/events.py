@@ -1,0 +1,174 @@
+"""The catalogue of events, and the one way to record one: in the transaction of the change it tells of.
+
+A payload is thin (contract §4): ids, state, times, links; never case text or contact data. One event per subject
+and change; `record` lets the subject's version rise, so that a consumer can drop what is stale.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col
+
+from service import tables
+from service.kernel import access, clock
+from service.kernel.work import Work
+from service.tables import columns
+
+TYPES = (
+    "consultation.opened",
+    "consultation.offered",
+    "consultation.scheduled",
+    "consultation.unmatched",
+    "consultation.completed",
+    "consultation.cancelled",
+    "consultation.expired",
+    "offer.sent",
+    "offer.accepted",
+    "offer.declined",
+    "offer.countered",
+    "offer.counter_declined",
+    "offer.expired",
+    "offer.withdrawn",
+    "appointment.held",
+    "appointment.hold_expired",
+    "appointment.booked",
+    "appointment.rescheduled",
+    "appointment.mentor_replaced",
+    "appointment.cancelled",
+    "appointment.fulfilled",
+    "appointment.noshow",
+    "advice.given",
+    "session.logged",
+    "session.corrected",
+    "activity.logged",
+    "memorandum.activated",
+    "memorandum.suspended",
+    "memorandum.expired",
+    "memorandum.budget_low",
+    "mentor.availability_changed",
+    "webhook_endpoint.disabled",
+)
+
+_LINKS = {  # where whoever is told reads more, with a token of their own
+    "consultation": {"self": "/v1/consultations/{id}"},
+    "offer": {"self": "/v1/offers/{id}"},
+    "appointment": {"self": "/v1/appointments/{id}"},
+    # Advice is case text, which no partner system reads: the consultation is there for them too.
+    "advice": {
+        "self": "/v1/consultations/{consultation_id}/advice",
+        "consultation": "/v1/consultations/{consultation_id}",
+    },
+    "session": {"self": "/v1/sessions/{id}"},
+    "memorandum": {"self": "/v1/memoranda/{id}"},
+    "mentor": {"self": "/v1/mentors/{id}/availability"},
+    "activity": {"self": "/v1/activities/{id}"},
+    "webhook_endpoint": {"self": "/v1/webhook-endpoints/{id}"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Whom an event concerns, beside the programme's admins: both institutions, the people of the case."""
+
+    programme_id: UUID | None = None
+    memorandum_id: UUID | None = None
+    institution_ids: tuple[UUID, ...] = ()
+    person_ids: tuple[UUID, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event that will be there when the unit of work is committed."""
+
+    id: UUID
+
+
+def instant(at: datetime) -> str:
+    """Write an instant as RFC 3339 in UTC, to the second."""
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def record(  # noqa: PLR0913 - the payload's fields, each by name
+    w: Work,
+    type_: str,
+    subject: columns.Versioned | None,
+    subject_id: UUID,
+    audience: Audience,
+    *,
+    state: str,
+    consultation_id: UUID | None = None,
+    starts_at: datetime | None = None,
+    corrects: UUID | None = None,
+) -> Recorded:
+    """Tell of one change of `subject`; a subject without a row of versions (a session, an advice) is at version 1."""
+    if type_ not in TYPES:
+        raise ValueError(type_)
+    version = 1
+    if subject is not None:
+        subject.version += 1
+        version = subject.version
+    data: dict[str, object] = {"id": str(subject_id), "version": version}
+    optional = {
+        "consultation_id": consultation_id and str(consultation_id),
+        "memorandum_id": audience.memorandum_id and str(audience.memorandum_id),
+        "state": state,
+        "starts_at": starts_at and instant(starts_at),
+        "corrects": corrects and str(corrects),
+    }
+    data |= {name: value for name, value in optional.items() if value is not None}
+    links = _LINKS[type_.partition(".")[0]]
+    data["links"] = {name: path.format(**data) for name, path in links.items()}
+    row_id = clock.new_id()
+    values = {
+        "id": row_id,
+        "type": type_,
+        "subject_id": subject_id,
+        "subject_version": version,
+        "programme_id": audience.programme_id,
+        "memorandum_id": audience.memorandum_id,
+        "institution_ids": _unique(audience.institution_ids),
+        "person_ids": _unique(audience.person_ids),
+        "occurred_at": w.now,
+        "body": body(type_, w.now, data),
+    }
+    w.write(tables.Event, values)
+    w.told.append(row_id)
+    return Recorded(row_id)
+
+
+def body(type_: str, at: datetime, data: Mapping[str, object]) -> str:
+    """Write what every receiver gets (contract §4): the bytes that are signed are these, in UTF-8."""
+    return json.dumps(
+        {"type": type_, "timestamp": instant(at), "data": data}, ensure_ascii=False, separators=(",", ":")
+    )
+
+
+def read(written: str) -> dict[str, Any]:
+    """Read what `body` wrote."""
+    found: dict[str, Any] = json.loads(written)
+    return found
+
+
+async def feed(
+    w: Work, *, after: int, limit: int, types: Sequence[str] = (), memorandum_id: UUID | None = None
+) -> list[tables.Event]:
+    """Give the events that the actor may see behind a position, in their order: one more than `limit` at most.
+
+    What has no position yet is left out: nothing will ever be put before what was given.
+    """
+    event = tables.Event
+    statement = sa.select(event).where(col(event.position) > after, access.events_seen(w.actor))
+    if types:
+        statement = statement.where(col(event.type).in_(types))
+    if memorandum_id is not None:
+        statement = statement.where(col(event.memorandum_id) == memorandum_id)
+    return list((await w.sql(statement.order_by(col(event.position)).limit(limit + 1))).scalars())
+
+
+def _unique(ids: Iterable[UUID]) -> list[UUID]:
+    return sorted(set(ids))

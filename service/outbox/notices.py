@@ -1,0 +1,419 @@
+"""Who is told what on which occasion: plain values for the mails of one change, in the same transaction.
+
+Only ids, codes, times and counts go in (domain §7); words and languages are the adapter's. Links in mails are rows
+bound to one person and one act; their tokens are derived when the mail is rendered.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col
+
+from service import tables
+from service.kernel import clock
+from service.kernel.work import Work
+from service.outbox import deliveries
+from service.outbox.events import instant
+
+JOIN_BEFORE = timedelta(minutes=10)
+JOIN_AFTER = timedelta(hours=1)
+ANSWER_LINK = timedelta(days=14)
+FEEDBACK_LINK = timedelta(days=30)
+
+
+async def people(w: Work, ids: Iterable[UUID | None]) -> dict[UUID, tables.Person]:
+    """Load these people by id."""
+    return await w.read_all(tables.Person, [person_id for person_id in ids if person_id])
+
+
+async def coordinators(w: Work, institution_ids: Iterable[UUID]) -> list[tables.Person]:
+    """Load the active coordinators of these institutions."""
+    query = (
+        sa.select(tables.Person)
+        .join(tables.RoleGrant, col(tables.RoleGrant.person_id) == col(tables.Person.id))
+        .where(
+            col(tables.RoleGrant.role) == "coordinator",
+            col(tables.Person.state) == "active",
+        )
+        .where(col(tables.RoleGrant.institution_id).in_(set(institution_ids)))
+        .distinct()
+    )
+    return list((await w.session.exec(query)).scalars())  # type: ignore[call-overload]
+
+
+async def _values(w: Work, consultation: tables.Consultation) -> dict[str, Any]:
+    specialty = await w.read(tables.Specialty, consultation.specialty_code)
+    return {
+        "consultation_id": str(consultation.id),
+        "specialty": {"en": specialty.name_en, "uk": specialty.name_uk},
+        "priority": consultation.priority,
+        "mode": consultation.mode,
+        "page": f"/consultations/{consultation.id}",
+        "duration_minutes": consultation.duration_minutes,
+    }
+
+
+async def values_of(
+    w: Work,
+    consultation: tables.Consultation,
+    appointment: tables.Appointment,
+    rows: Sequence[tables.Participant],
+) -> dict[str, Any]:
+    """Give what may be said of an appointment: when it is, by each side's clock."""
+    names = await _shown_names(w, rows)
+    return await _values(w, consultation) | {
+        "appointment_id": str(appointment.id),
+        "mode": "live",
+        "starts_at": instant(appointment.starts_at),
+        "ends_at": instant(appointment.ends_at),
+        "times": [{"who": row.role, "zone": row.zone} for row in rows],
+        **({"institution_names": names} if names else {}),
+    }
+
+
+async def _shown_names(w: Work, rows: Sequence[tables.Participant]) -> list[str]:
+    """Give the hospitals' names, if every one of them has switched it on (domain §7)."""
+    institutions = (await w.read_all(tables.Institution, [row.institution_id for row in rows])).values()
+    names = [one.name_en or one.name for one in institutions if one.shows_its_name]
+    return [name for name in names if name] if len(names) == len(institutions) else []
+
+
+def _link(
+    w: Work,
+    person_id: UUID,
+    purpose: str,
+    subject_id: UUID,
+    expires_at: datetime,
+    *,
+    starts_at: datetime | None = None,
+    opens_at: datetime | None = None,
+) -> deliveries.Link:
+    return deliveries.Link(
+        id=clock.new_id(),
+        person_id=person_id,
+        purpose=purpose,
+        subject_id=subject_id,
+        starts_at=starts_at,
+        opens_at=opens_at,
+        expires_at=expires_at,
+        created_at=w.now,
+    )
+
+
+def _choices(
+    w: Work, name: str, person: UUID, purpose: str, subject: UUID, starts: Sequence[datetime], until: datetime
+) -> dict[str, deliveries.Link]:
+    return {
+        f"{name}_{number}": _link(w, person, purpose, subject, until, starts_at=start)
+        for number, start in enumerate(starts, 1)
+    }
+
+
+def _times(clinician: tables.Person, mentor: tables.Person) -> list[dict[str, str]]:
+    return [
+        {"who": "clinician", "zone": clinician.zone},
+        {"who": "mentor", "zone": mentor.zone},
+    ]
+
+
+async def to_people(
+    w: Work,
+    template: str,
+    consultation: tables.Consultation,
+    receivers: Iterable[tables.Person],
+    **values: object,
+) -> None:
+    """Mail one template without buttons or calendar part to each of the receivers."""
+    common = await _values(w, consultation) | values
+    for person in receivers:
+        await deliveries.mail(w, template=template, person=person, values=common)
+
+
+async def request_filed(w: Work, consultation: tables.Consultation) -> None:
+    """The clinician has a receipt, which says whether anybody is asked: call it after the first wave."""
+    clinician = await w.read(tables.Person, consultation.clinician_id)
+    due = consultation.answer_due_at
+    template = "receipt_unmatched" if consultation.state == "unmatched" else "receipt"
+    await to_people(w, template, consultation, [clinician], answer_due_at=due and instant(due))
+
+
+async def offer_sent(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:
+    """The mentor is asked, with one link an answer."""
+    known = await people(w, [offer.mentor_id, consultation.clinician_id])
+    mentor, clinician = known[offer.mentor_id], known[consultation.clinician_id]
+    until = offer.answer_by
+    links = _choices(w, "accept", mentor.id, "offer.accept", offer.id, offer.starts, until)
+    if offer.kind != "live":
+        name = "accept" if offer.kind == "written" else "write_advice"
+        links[name] = _link(w, mentor.id, "offer.accept_written", offer.id, until)
+    if offer.kind != "written":
+        links["counter"] = _link(w, mentor.id, "offer.counter", offer.id, until)
+    links["decline"] = _link(w, mentor.id, "offer.decline", offer.id, until)
+    values = await _values(w, consultation) | {
+        "offer_id": str(offer.id),
+        "page": f"/offers/{offer.id}",
+        "answer_by": instant(until),
+        "answer_due_at": instant(consultation.answer_due_at) if consultation.answer_due_at else None,
+        "starts": [instant(start) for start in offer.starts],
+        "times": _times(clinician, mentor),
+    }
+    template = "offer_written" if offer.kind == "written" else "offer"
+    await deliveries.mail(
+        w,
+        template=template,
+        person=mentor,
+        values=values,
+        links=links,
+        useless_after=until,
+    )
+
+
+async def offer_widened(
+    w: Work, consultation: tables.Consultation, offer: tables.Offer, answer_before: datetime
+) -> None:
+    """The mentor is told what they can answer now, and until when; the buttons that they have live as long."""
+    values = {"offer": offer.id, "before": answer_before, "until": offer.answer_by}
+    await w.sql(_PROLONG, values)
+    await offer_sent(w, consultation, offer)
+
+
+_PROLONG = sa.text(
+    "UPDATE link SET expires_at = :until WHERE expires_at = :before AND subject_id = :offer AND purpose LIKE 'offer.%'"
+)
+
+
+async def countered(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:
+    """The clinician sees the mentor's other times, with a link to take each."""
+    known = await people(w, [offer.mentor_id, consultation.clinician_id])
+    mentor, clinician = known[offer.mentor_id], known[consultation.clinician_id]
+    until = consultation.answer_due_at or w.now + ANSWER_LINK
+    links = _choices(w, "take", clinician.id, "counter.accept", offer.id, offer.counter_starts, until)
+    links["decline"] = _link(w, clinician.id, "counter.decline", offer.id, until)
+    values = await _values(w, consultation) | {
+        "offer_id": str(offer.id),
+        "starts": [instant(start) for start in offer.counter_starts],
+        "times": _times(clinician, mentor),
+    }
+    await deliveries.mail(w, template="countered", person=clinician, values=values, links=links)
+
+
+async def advice_promised(w: Work, consultation: tables.Consultation) -> None:
+    """The clinician hears by when a mentor writes: the receipt has promised this mail."""
+    clinician = await w.read(tables.Person, consultation.clinician_id)
+    due = consultation.advice_due_at
+    await to_people(w, "advice_promised", consultation, [clinician], advice_due_at=due and instant(due))
+
+
+async def advice_handed_back(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:
+    """The clinician hears that the request seeks again; the mentor is thanked as for any decline."""
+    known = await people(w, [consultation.clinician_id, offer.mentor_id])
+    clinician, mentor = known[consultation.clinician_id], known[offer.mentor_id]
+    due = consultation.answer_due_at
+    await to_people(w, "advice_handed_back", consultation, [clinician], answer_due_at=due and instant(due))
+    await to_people(w, "offer_thanks", consultation, [mentor])
+
+
+async def move_proposed(
+    w: Work,
+    consultation: tables.Consultation,
+    appointment: tables.Appointment,
+    proposer: UUID,
+    starts: Sequence[datetime],
+) -> None:
+    """The other side sees the proposed time, with a link to take or decline it."""
+    rows = await participants(w, appointment.id)
+    known = await people(w, [row.person_id for row in rows])
+    sides = {row.role: known[row.person_id] for row in rows}
+    mentor_proposes = any(row.person_id == proposer and row.role == "mentor" for row in rows)
+    receiver = sides["clinician"] if mentor_proposes else sides["mentor"]
+    until = appointment.starts_at
+    links = _choices(w, "take", receiver.id, "move.accept", appointment.id, starts, until)
+    links["decline"] = _link(w, receiver.id, "move.decline", appointment.id, until, starts_at=starts[0])
+    values = await values_of(w, consultation, appointment, rows) | {"starts": [instant(start) for start in starts]}
+    await deliveries.mail(
+        w,
+        template="move_proposed",
+        person=receiver,
+        values=values,
+        links=links,
+        useless_after=until,
+    )
+
+
+async def move_declined(
+    w: Work, consultation: tables.Consultation, appointment: tables.Appointment, proposer: UUID
+) -> None:
+    """Who proposed another time is told that the booked one stays."""
+    values = await values_of(w, consultation, appointment, await participants(w, appointment.id))
+    await to_people(w, "move_declined", consultation, (await people(w, [proposer])).values(), **values)
+
+
+async def participants(w: Work, appointment_id: UUID) -> list[tables.Participant]:
+    """Load who takes part, clinician first."""
+    return list((await w.ask(_PARTICIPANTS, {"appointment": appointment_id})).scalars())
+
+
+_PARTICIPANTS = (
+    sa.select(tables.Participant)
+    .where(col(tables.Participant.appointment_id) == sa.bindparam("appointment"))
+    .order_by(col(tables.Participant.role), col(tables.Participant.person_id))
+)
+
+
+async def invited(
+    w: Work,
+    template: str,
+    consultation: tables.Consultation,
+    appointment: tables.Appointment,
+    *,
+    to: str | None = None,
+    before: datetime | None = None,
+) -> None:
+    """Every participant, or that of the role `to`, has the current REQUEST, with a join link of their own.
+
+    The letter says the time `before`, if it was another one.
+    """
+    status = "CONFIRMED" if appointment.status == "booked" else "TENTATIVE"
+    rows = await participants(w, appointment.id)
+    receivers = [row for row in rows if to in {None, row.role}]
+    said = {"previous_starts_at": instant(before)} if before and before != appointment.starts_at else {}
+    await _calendar_mails(w, template, consultation, appointment, receivers, rows, "REQUEST", status, **said)
+
+
+async def called_off(
+    w: Work,
+    template: str,
+    consultation: tables.Consultation,
+    appointment: tables.Appointment,
+    reason: str | None,
+) -> None:
+    """Every participant has the CANCEL."""
+    rows = await participants(w, appointment.id)
+    await _calendar_mails(
+        w,
+        template,
+        consultation,
+        appointment,
+        rows,
+        rows,
+        "CANCEL",
+        "CANCELLED",
+        reason=reason,
+    )
+
+
+async def taken_out(
+    w: Work,
+    consultation: tables.Consultation,
+    appointment: tables.Appointment,
+    leaving: tables.Participant,
+    reason: str | None,
+) -> None:
+    """The one who leaves has a CANCEL without STATUS (INV-14); the others are told by a REQUEST of their own.
+
+    A mentor reads that another mentor has taken over, a clinician that a colleague has.
+    """
+    others = [row for row in await participants(w, appointment.id) if row.role != leaving.role]  # not who comes instead
+    await _calendar_mails(
+        w,
+        "replaced_out" if leaving.role == "mentor" else "handed_over",
+        consultation,
+        appointment,
+        [leaving],
+        sorted([leaving, *others], key=lambda row: row.role),
+        "CANCEL",
+        None,
+        reason=reason,
+    )
+
+
+async def _calendar_mails(  # noqa: PLR0913, PLR0917 - the parts of an iTIP message
+    w: Work,
+    template: str,
+    consultation: tables.Consultation,
+    appointment: tables.Appointment,
+    receivers: Sequence[tables.Participant],
+    present: Sequence[tables.Participant],
+    method: str,
+    status: str | None,
+    **said: str | None,
+) -> None:
+    known = await people(w, [row.person_id for row in present])
+    calendar = calendar_of(appointment, receivers if status is None else present, method, status)
+    values = await values_of(w, consultation, appointment, present) | said
+    for row in receivers:
+        links = {} if method == "CANCEL" else {"join": join_link(w, appointment, row.person_id)}
+        await deliveries.mail(
+            w,
+            template=template,
+            person=known[row.person_id],
+            values=values,
+            links=links,
+            calendar=calendar,
+            appointment=appointment,
+        )
+
+
+def calendar_of(
+    appointment: tables.Appointment, present: Sequence[tables.Participant], method: str, status: str | None
+) -> dict[str, Any]:
+    """Give the plain values of an iTIP message: SEQUENCE and DTSTAMP are the row's, so that a repeat says the same."""
+    return {
+        "method": method,
+        "status": status,
+        "appointment_id": str(appointment.id),
+        "sequence": appointment.sequence,
+        "dtstamp": instant(appointment.dtstamp),
+        "starts_at": instant(appointment.starts_at),
+        "ends_at": instant(appointment.ends_at),
+        "attendees": [
+            {"person_id": str(row.person_id), "role": row.role, "partstat": row.status.upper()} for row in present
+        ],
+    }
+
+
+def join_link(w: Work, appointment: tables.Appointment, person_id: UUID) -> deliveries.Link:
+    """Make the link that opens the room for one person, from ten minutes before until an hour after."""
+    return _link(
+        w,
+        person_id,
+        "join",
+        appointment.id,
+        appointment.ends_at + JOIN_AFTER,
+        opens_at=appointment.starts_at - JOIN_BEFORE,
+    )
+
+
+async def remind(w: Work, consultation: tables.Consultation, appointment: tables.Appointment) -> None:
+    """Every participant is reminded, unless the session is over, moved or called off before the mail leaves."""
+    rows = await participants(w, appointment.id)
+    known = await people(w, [row.person_id for row in rows])
+    values = await values_of(w, consultation, appointment, rows)
+    for row in rows:
+        await deliveries.mail(
+            w,
+            template="reminder",
+            person=known[row.person_id],
+            values=values,
+            links={"join": join_link(w, appointment, row.person_id)},
+            appointment=appointment,
+            useless_after=appointment.ends_at,
+        )
+
+
+async def ask_feedback(w: Work, consultation: tables.Consultation, session_id: UUID, mentor_id: UUID) -> None:
+    """Both sides are asked one question."""
+    known = await people(w, [consultation.clinician_id, mentor_id])
+    values: Mapping[str, Any] = await _values(w, consultation) | {"session_id": str(session_id)}
+    for person in known.values():
+        link = _link(w, person.id, "feedback", session_id, w.now + FEEDBACK_LINK)
+        await deliveries.mail(
+            w,
+            template="feedback",
+            person=person,
+            values=values,
+            links={"feedback": link},
+        )

@@ -1,0 +1,277 @@
+"""Endpoints that partners want their events sent to: by the institution's coordinator, or its own system.
+
+A secret is shown once, when it is made. What is sent, and how it fared, is in `webhooks`.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import aliased
+from sqlmodel import col
+
+from service import tables
+from service.kernel import access, audit, clock, crypto, errors, fanout, paging
+from service.kernel.work import Work
+from service.outbox import deliveries, events
+from service.rules.delivery import receiver
+
+MOST_ENDPOINTS = 20
+MOST_OLD_SECRETS = 10
+MOST_ATTEMPTS_SHOWN = 50
+LONGEST_OVERLAP = timedelta(days=7)
+RECOVERABLE = timedelta(days=14)
+TEST_EVENT = "webhook_endpoint.test"
+_SECRET_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An endpoint and its new key: `secret` to verify with (`whsec_…`), or the `public_key` (`whpk_…`) of ours."""
+
+    row: tables.WebhookEndpoint
+    secret: str | None
+    public_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A delivery with its newest attempts, the first of them first."""
+
+    row: tables.Delivery
+    type: str
+    attempts: tuple[tables.DeliveryAttempt, ...]
+
+
+async def page(w: Work, after: UUID | None, limit: int) -> list[tables.WebhookEndpoint]:
+    """Give the actor's endpoints, oldest first; one more than `limit` if others follow."""
+    access.requires(w, *access.KEEPERS_OF_ENDPOINTS)
+    seen = access.webhook_endpoints_seen(w.actor)
+    return await paging.rows(w, tables.WebhookEndpoint, seen, after=after, limit=limit)
+
+
+async def register(w: Work, fields: Mapping[str, Any], institution_id: UUID | None) -> Made:
+    """Send events to an address from now on; raises Invalid, NotFound for a memorandum that is not theirs, Exists."""
+    place = _institution(w, institution_id)
+    await _check(w, fields)
+    count = sa.select(sa.func.count()).where(
+        col(tables.WebhookEndpoint.institution_id) == place, col(tables.WebhookEndpoint.deleted_at).is_(None)
+    )
+    await w.sql(sa.select(sa.func.pg_advisory_xact_lock(_key(place))))
+    if (await w.sql(count)).scalar_one() >= MOST_ENDPOINTS:
+        raise errors.Exists(f"An institution has at most {MOST_ENDPOINTS} webhook endpoints.")
+    row = tables.WebhookEndpoint(
+        id=clock.new_id(), institution_id=place, created_by=w.actor.person_id, created_at=w.now, **fields
+    )
+    w.add(row)
+    secret, public_key = _new_key(w, row)
+    audit.record(w, "created", "webhook_endpoint", row.id)
+    return Made(row, secret, public_key)
+
+
+async def change(w: Work, row: tables.WebhookEndpoint, changes: Mapping[str, Any]) -> None:
+    """Change the address, the filters, or whether anything is sent; whoever is active again starts anew."""
+    await _check(w, changes)
+    for name, value in changes.items():
+        setattr(row, name, value)
+    row.why = {"active": None, "paused": "by_hand"}.get(row.state, row.why)
+    if changes.get("state") == "active" or "url" in changes:
+        for name, value in _CLEAN.items():
+            setattr(row, name, value)
+    w.touch(row)
+    audit.record(w, "changed", "webhook_endpoint", row.id, fields=sorted(changes))
+    await w.sql(fanout.NOTIFY, {"endpoint": str(row.id)})
+
+
+_CLEAN = {name: field.default for name, field in receiver.Health.__dataclass_fields__.items()}
+
+
+async def pause_those_of(w: Work, maker_id: UUID) -> None:
+    """Send nothing to the endpoints that this system or person made, until somebody makes them active again."""
+    kind = tables.WebhookEndpoint
+    theirs = sa.select(kind).where(
+        col(kind.created_by) == maker_id, col(kind.state) == "active", col(kind.deleted_at).is_(None)
+    )
+    for row in (await w.sql(theirs.order_by(col(kind.id)).with_for_update())).scalars().all():
+        row.state, row.why = "paused", "by_hand"
+        w.touch(row)
+        audit.record(w, "paused", "webhook_endpoint", row.id, made_by=str(maker_id))
+        await w.sql(fanout.NOTIFY, {"endpoint": str(row.id)})
+
+
+async def delete(w: Work, row: tables.WebhookEndpoint) -> None:
+    """Send nothing any more, and forget the secrets."""
+    row.deleted_at = w.now
+    w.touch(row)
+    await w.sql(sa.delete(tables.WebhookSecret).where(col(tables.WebhookSecret.endpoint_id) == row.id))
+    await w.sql(
+        sa.update(tables.Delivery)
+        .where(col(tables.Delivery.endpoint_id) == row.id, col(tables.Delivery.state) == "pending")
+        .values(state="dropped", next_attempt_at=None, settled_at=w.now)
+    )
+    audit.record(w, "deleted", "webhook_endpoint", row.id)
+
+
+async def rotate(w: Work, row: tables.WebhookEndpoint, overlap: timedelta) -> tuple[Made, datetime]:
+    """Sign with a new key, and with the old ones too until the overlap (0 to 7 days) is over; gives when that is.
+
+    None of the old ones signs for longer, whatever an earlier overlap was. Raises Conflict when they would be more
+    than ten.
+    """
+    secret, until = tables.WebhookSecret, w.now + min(overlap, LONGEST_OVERLAP)
+    theirs = col(secret.endpoint_id) == row.id
+    ending = sa.func.least(sa.func.coalesce(col(secret.expires_at), until), until)
+    await w.sql(sa.update(secret).where(theirs).values(expires_at=ending))
+    await w.sql(sa.delete(secret).where(theirs, col(secret.expires_at) <= w.now))
+    if (await w.sql(sa.select(sa.func.count()).where(theirs))).scalar_one() > MOST_OLD_SECRETS:
+        raise errors.Conflict(f"{MOST_OLD_SECRETS} earlier secrets are still valid: wait until one has expired.")
+    made = Made(row, *_new_key(w, row))
+    w.touch(row)
+    audit.record(w, "rotated", "webhook_endpoint", row.id)
+    return made, until
+
+
+async def test(w: Work, row: tables.WebhookEndpoint) -> tables.Delivery:
+    """Have an event sent that tells of nothing, to this endpoint alone; raises Conflict unless it is active."""
+    _requires_active(row)
+    row_id = clock.new_id()
+    links = {"self": f"/v1/webhook-endpoints/{row.id}"}
+    data = {"id": str(row.id), "version": row.version, "state": row.state, "links": links}
+    made = tables.Delivery(
+        id=row_id,
+        kind="webhook",
+        endpoint_id=row.id,
+        body=events.body(TEST_EVENT, w.now, data),
+        next_attempt_at=w.now,
+        created_at=w.now,
+    )
+    w.add(made)
+    await w.sql(fanout.NOTIFY, {"endpoint": str(row.id)})
+    return made
+
+
+async def log(
+    w: Work, row: tables.WebhookEndpoint, before: UUID | None, limit: int, state: str | None = None
+) -> list[Sent]:
+    """Give the endpoint's deliveries with their newest attempts, newest first; one more than `limit` if others do."""
+    delivery = tables.Delivery
+    statement = sa.select(delivery).where(col(delivery.endpoint_id) == row.id, col(delivery.kind) == "webhook")
+    if before is not None:
+        statement = statement.where(col(delivery.id) < before)
+    if state is not None:
+        statement = statement.where(col(delivery.state) == state)
+    rows = (await w.sql(statement.order_by(col(delivery.id).desc()).limit(limit + 1))).scalars().all()
+    return await _with_attempts(w, rows)
+
+
+async def resend(w: Work, delivery_id: UUID) -> Sent:
+    """Have one delivery sent again under its id, by a schedule of its own; raises NotFound, Conflict."""
+    statement = sa.select(tables.Delivery).where(col(tables.Delivery.id) == delivery_id).with_for_update()
+    row: tables.Delivery | None = (await w.sql(statement)).scalar_one_or_none()
+    if row is None or row.endpoint_id is None:
+        raise errors.NotFound
+    _requires_active(await access.visible_webhook_endpoint(w, row.endpoint_id))
+    row.state, row.next_attempt_at, row.settled_at = "pending", w.now, None
+    row.attempts_before = row.attempt
+    audit.record(w, "resent", "webhook_delivery", row.id)
+    await w.sql(fanout.NOTIFY, {"endpoint": str(row.endpoint_id)})
+    return (await _with_attempts(w, [row]))[0]
+
+
+async def recover(w: Work, row: tables.WebhookEndpoint, since: datetime) -> int:
+    """Have everything sent that the endpoint missed since an instant, at most 14 days ago; gives how much that is."""
+    _requires_active(row)
+    if since < w.now - RECOVERABLE:
+        raise errors.Invalid("/since", f"must be at most {RECOVERABLE.days} days ago")
+    leased_until = w.now + deliveries.LEASE  # what is due later than that is in nobody's hands
+    values = {"endpoint": row.id, "since": since, "now": w.now, "leased_until": leased_until}
+    count = (await w.sql(fanout.RECOVER, values)).scalar_one()
+    audit.record(w, "recovered", "webhook_endpoint", row.id, since=since.isoformat(), count=count)
+    await w.sql(fanout.NOTIFY, {"endpoint": str(row.id)})
+    return int(count)
+
+
+async def public_keys(w: Work, rows: Sequence[tables.WebhookEndpoint]) -> dict[UUID, str | None]:
+    """Give the current public key of each endpoint that has one."""
+    secret = tables.WebhookSecret
+    statement = sa.select(col(secret.endpoint_id), col(secret.public_key)).where(
+        col(secret.endpoint_id).in_([row.id for row in rows]), col(secret.expires_at).is_(None)
+    )
+    return {row.endpoint_id: row.public_key for row in (await w.sql(statement)).all()}
+
+
+def _institution(w: Work, wanted: UUID | None) -> UUID:
+    """Tell whose endpoint it will be: the caller's, named if there are several."""
+    theirs = w.actor.institutions(*access.KEEPERS_OF_ENDPOINTS)
+    if not theirs:
+        raise errors.Forbidden
+    if wanted is None and len(theirs) > 1:
+        raise errors.Invalid("/institution_id", "you keep several institutions: name one")
+    place = wanted or next(iter(theirs))
+    access.requires_at(w, place, *access.KEEPERS_OF_ENDPOINTS)
+    return place
+
+
+async def _check(w: Work, fields: Mapping[str, Any]) -> None:
+    for place, type_ in enumerate(fields.get("types", ())):
+        if type_ not in events.TYPES:
+            raise errors.Invalid(f"/types/{place}", "no event has this type")
+    for memorandum_id in fields.get("memoranda", ()):
+        await access.visible_memorandum(w, memorandum_id)
+
+
+def _requires_active(row: tables.WebhookEndpoint) -> None:
+    if row.state != "active":
+        raise errors.Conflict(f"The endpoint is {row.state}: make it active first.")
+
+
+def _new_key(w: Work, row: tables.WebhookEndpoint) -> tuple[str | None, str | None]:
+    """Make the key that signs from now on; gives the secret to show once, or the public key."""
+    row_id, private = clock.new_id(), clock.random_bytes(_SECRET_BYTES)
+    public = f"whpk_{_text(crypto.public_key(private))}" if row.signature == "v1a" else None
+    w.add(
+        tables.WebhookSecret(
+            id=row_id,
+            endpoint_id=row.id,
+            sealed=w.keys.encrypt(_text(private), row_id),
+            public_key=public,
+            created_at=w.now,
+        )
+    )
+    return (None, public) if public else (f"whsec_{_text(private)}", None)
+
+
+def _text(key: bytes) -> str:
+    return base64.b64encode(key).decode()
+
+
+def _key(institution_id: UUID) -> int:
+    return int.from_bytes(institution_id.bytes[8:], signed=True)
+
+
+async def _with_attempts(w: Work, rows: Sequence[tables.Delivery]) -> list[Sent]:
+    """Give the deliveries with their newest attempts: sending again begins ten more each time, without an end."""
+    tried, sent = tables.DeliveryAttempt, tables.Delivery
+    newest = (
+        sa.select(tried)
+        .where(col(tried.delivery_id) == col(sent.id))
+        .order_by(col(tried.attempt).desc())
+        .limit(MOST_ATTEMPTS_SHOWN)
+        .lateral()
+    )
+    each = aliased(tried, newest)
+    statement = (
+        sa.select(each)
+        .select_from(sent)
+        .join(newest, sa.true())
+        .where(col(sent.id).in_([row.id for row in rows]))
+        .order_by(newest.c.delivery_id, newest.c.attempt)
+    )
+    found: dict[UUID, list[tables.DeliveryAttempt]] = {row.id: [] for row in rows}
+    for attempt in (await w.sql(statement)).scalars():
+        found[attempt.delivery_id].append(attempt)
+    return [Sent(row, events.read(row.body or "")["type"], tuple(found[row.id])) for row in rows]

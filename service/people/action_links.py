@@ -1,0 +1,60 @@
+"""Links in mails: one person, one act, once. Looking at one changes nothing, because mail scanners open them.
+
+Whoever holds the token is taken for the link's person, for its act alone. The act and the mark that it was used are
+one transaction: a link whose act failed can be used again.
+"""
+
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col
+
+from service import tables
+from service.kernel import actor as actors
+from service.kernel import errors
+from service.kernel.work import Work
+from service.people import logins
+
+
+async def read(w: Work, token: str, *purposes: str) -> tables.Link:
+    """Give the link behind the token, used and expired ones too; raises LinkInvalid when it is not ours.
+
+    Whether it was used or is over stands in the row: a page tells the one from the other.
+    """
+    found = w.keys.link_row(token, *purposes)
+    if found is None:
+        raise errors.LinkInvalid
+    link: tables.Link | None = (
+        await w.sql(sa.select(tables.Link).where(col(tables.Link.id) == found[0], col(tables.Link.purpose) == found[1]))
+    ).scalar_one_or_none()
+    if link is None:
+        raise errors.LinkInvalid
+    return link
+
+
+async def holder(w: Work, link: tables.Link) -> actors.Actor:
+    """Give the link's person with the roles they hold now; raises LinkInvalid when they are no longer active."""
+    try:
+        return await logins.caller(w, link.person_id, link.id)
+    except errors.Unauthenticated as error:
+        raise errors.LinkInvalid from error
+
+
+async def use(w: Work, link_id: UUID) -> bool:
+    """Mark the actor's own link as used, and say whether this is the first time; raises LinkInvalid when it is over."""
+    row = tables.Link
+    mine = sa.and_(col(row.id) == link_id, col(row.person_id) == w.actor.person_id)
+    first = (
+        await w.sql(
+            sa.update(row)
+            .where(mine, col(row.used_at).is_(None), col(row.expires_at) > w.now)
+            .values(used_at=w.now)
+            .returning(col(row.id))
+        )
+    ).first()
+    if first is not None:
+        return True
+    used_at = (await w.sql(sa.select(col(row.used_at)).where(mine))).scalar_one_or_none()
+    if used_at is None:
+        raise errors.LinkInvalid
+    return False

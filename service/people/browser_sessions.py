@@ -1,0 +1,52 @@
+"""A browser that is signed in: a row that can be ended, behind an opaque token in a cookie.
+
+The row is that of a refresh token, so that whatever ends a person's sign-ins ends their visits too; its own token for
+refreshing is never handed out, and the cookie's serves nothing but pages.
+"""
+
+from datetime import timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col
+
+from service import tables
+from service.kernel import actor as actors
+from service.kernel import errors
+from service.kernel.work import Work
+from service.people import logins
+
+LIFE = timedelta(hours=12)
+_VISIT = "visit"
+
+
+async def begin(w: Work, link_token: str) -> str:
+    """Use up the sign-in link and give the cookie's token; raises LinkInvalid."""
+    signed_in = await logins.exchange(w, link_token)
+    return w.keys.link_token(signed_in.token_id, _VISIT)
+
+
+async def visitor(w: Work, token: str) -> actors.Actor:
+    """Give the person whose visit it is, with the roles they hold now; raises Unauthenticated when it is over."""
+    row = await _row(w, token)
+    if row is None or row.revoked_at is not None or row.created_at + LIFE <= w.now:
+        raise errors.Unauthenticated
+    return await logins.caller(w, row.person_id, row.id)
+
+
+async def end(w: Work, token: str) -> None:
+    """The visit is over; a token that proves nothing ends nothing."""
+    row = await _row(w, token)
+    if row is not None:
+        await logins.revoke(w, w.keys.link_token(row.id, logins.REFRESH))
+
+
+async def _row(w: Work, token: str) -> tables.RefreshToken | None:
+    found = w.keys.link_row(token, _VISIT)
+    if found is None:
+        return None
+    row_id: UUID = found[0]
+    row: tables.RefreshToken | None = (
+        await w.sql(sa.select(tables.RefreshToken).where(col(tables.RefreshToken.id) == row_id))
+    ).scalar_one_or_none()
+    return row

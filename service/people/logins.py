@@ -1,0 +1,326 @@
+"""Sign-in links, refresh tokens, signing keys, and who is behind an access token.
+
+No row holds a token: the token of a link or a refresh is derived from the row's id under the secret keys. The bytes of
+access tokens are made and read in `integrations.identity.access_tokens`; here are the rows that make them count or not.
+"""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy.dialects import postgresql
+from sqlmodel import col
+
+from service import tables
+from service.kernel import actor as actors
+from service.kernel import audit, clock, errors, queue
+from service.kernel.work import Work
+from service.outbox import deliveries
+from service.rules.time import availability
+
+LINK_LIFE = timedelta(minutes=15)
+REFRESH_LIFE = timedelta(days=30)
+ACCESS_LIFE = timedelta(minutes=15)
+OPEN_LINKS = 5
+"""Links that one person may have open at once: nobody's mailbox is filled by asking."""
+SIGN_IN = "sign_in"
+REFRESH = "refresh"
+_KEYS_LOCK = 0x706F6272
+_COORDINATE_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKeys:
+    """The key that signs now, and the public keys (JWK) that prove what was signed and still lives."""
+
+    key_id: str
+    private_pem: str
+    public: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A sign-in that goes on: who, the refresh token to come back with, the id for the access token."""
+
+    person_id: UUID
+    refresh_token: str
+    token_id: UUID
+
+
+async def caller(w: Work, person_id: UUID, token_id: UUID, scopes: frozenset[str] = frozenset()) -> actors.Actor:
+    """Give the active person with the roles they hold now; raises Unauthenticated, also for a revoked token.
+
+    A partner system comes with `scopes`, those of its token that it still has.
+    """
+    rows = await w.fetch(_CALLER, {"person": person_id, "token": token_id})
+    if not rows:
+        raise errors.Unauthenticated
+    grants = frozenset(actors.Grant(*row[:4]) for row in rows if row.role is not None)
+    programmes = zip(rows[0].zones, rows[0].programmes, strict=True)
+    days = frozenset((availability.local_date(w.now, zone), programme) for zone, programme in programmes)
+    if rows[0].kind == "system":
+        return actors.Actor("system", person_id, grants, scopes & frozenset(rows[0].scopes), days)
+    return actors.Actor("person", person_id, grants, days=days)
+
+
+_CALLER = sa.text("""
+SELECT g.role, g.institution_id, g.programme_id, g.department, p.kind, c.scopes,
+       ARRAY(SELECT zone FROM programme ORDER BY id) AS zones, ARRAY(SELECT id FROM programme ORDER BY id) AS programmes
+FROM person p LEFT JOIN client c ON c.id = p.id LEFT JOIN role_grant g ON g.person_id = p.id
+WHERE p.id = :person AND p.state = 'active' AND NOT EXISTS (SELECT FROM revoked_token WHERE jti = :token)
+""")
+
+
+async def person_with(w: Work, email: str) -> UUID:
+    """Give the active person with this address; raises NotFound."""
+    found: UUID | None = (
+        await w.sql(
+            sa.select(col(tables.Person.id)).where(
+                sa.func.lower(col(tables.Person.email)) == email.lower(), *_who_signs_in()
+            )
+        )
+    ).scalar_one_or_none()
+    if found is None:
+        raise errors.NotFound
+    return found
+
+
+async def mail_link(w: Work, email: str) -> None:
+    """Have a sign-in link mailed if an active person has this address; otherwise nothing is left, at the same cost.
+
+    The same rows are written for a stranger, on somebody else's behalf, and taken back before anybody can see them.
+    """
+    is_theirs = sa.func.lower(col(tables.Person.email)) == email.lower()
+    is_open = sa.and_(
+        col(tables.Link.person_id) == col(tables.Person.id),
+        col(tables.Link.purpose) == SIGN_IN,
+        col(tables.Link.used_at).is_(None),
+        col(tables.Link.expires_at) > w.now,
+    )
+    open_links = sa.select(sa.func.count()).select_from(tables.Link).where(is_open).scalar_subquery()
+    row = (
+        await w.sql(
+            sa.select(tables.Person, is_theirs.label("is_theirs"), open_links.label("open_links"))
+            .where(*_who_signs_in())
+            .order_by(is_theirs.desc())
+            .limit(1)
+        )
+    ).first()
+    if row is None:
+        return
+    async with w.session.begin_nested() as savepoint:
+        link = _link(w, row.Person.id, LINK_LIFE)
+        await deliveries.mail(
+            w, template=SIGN_IN, person=row.Person, values={}, links={SIGN_IN: link}, useless_after=link.expires_at
+        )
+        await w.finish()
+        await queue.put(w.session, w.jobs)
+        w.jobs.clear()
+        if not row.is_theirs or row.open_links >= OPEN_LINKS:
+            await savepoint.rollback()
+
+
+async def link_token(w: Work, email: str, life: timedelta) -> str:
+    """Give the token of a sign-in link of the person with this address, without a mail; raises NotFound."""
+    link = _link(w, await person_with(w, email), life)
+    deliveries.put_link(w, link)
+    return w.keys.link_token(link.id, SIGN_IN)
+
+
+async def exchange(w: Work, token: str) -> SignedIn:
+    """Use up the sign-in link and begin a sign-in; raises LinkInvalid when it is used, expired or not ours."""
+    found = w.keys.link_row(token, SIGN_IN)
+    if found is None:
+        raise errors.LinkInvalid
+    is_let_in = col(tables.Link.person_id).in_(sa.select(col(tables.Person.id)).where(*_who_signs_in()))
+    person_id: UUID | None = (
+        await w.sql(
+            sa.update(tables.Link)
+            .where(col(tables.Link.id) == found[0], col(tables.Link.purpose) == SIGN_IN, is_let_in)
+            .where(col(tables.Link.used_at).is_(None), col(tables.Link.expires_at) > w.now)
+            .values(used_at=w.now)
+            .returning(col(tables.Link.person_id))
+        )
+    ).scalar_one_or_none()
+    if person_id is None:
+        raise errors.LinkInvalid
+    audit.record(w, "signed_in", "person", person_id)
+    return _signed_in(w, person_id, None)
+
+
+async def refresh(w: Work, token: str) -> SignedIn | None:
+    """Exchange the refresh token for its successor; None when it proves nothing.
+
+    A token used before was copied by somebody: its whole family ends. So None is an answer that must be committed,
+    not an error that takes the change back.
+    """
+    row = await _refresh_row(w, token)
+    if row is None:
+        return None
+    if row.used_at is not None:
+        await _end_family(w, row.family_id)
+        return None
+    is_let_in = sa.select(sa.and_(*_who_signs_in())).where(col(tables.Person.id) == row.person_id)
+    if row.revoked_at is not None or row.expires_at <= w.now or not (await w.sql(is_let_in)).scalar_one():
+        return None
+    row.used_at = w.now
+    return _signed_in(w, row.person_id, row.family_id)
+
+
+async def revoke(w: Work, token: str) -> None:
+    """End the sign-in that the refresh token belongs to, with its access tokens; a bad token ends nothing."""
+    row = await _refresh_row(w, token)
+    if row is not None:
+        await _end_family(w, row.family_id)
+
+
+async def revoke_all(w: Work, person_id: UUID) -> None:
+    """End every sign-in of the person."""
+    families = (
+        await w.sql(
+            sa.select(col(tables.RefreshToken.family_id))
+            .where(col(tables.RefreshToken.person_id) == person_id, col(tables.RefreshToken.revoked_at).is_(None))
+            .distinct()
+        )
+    ).scalars()
+    for family_id in families.all():
+        await _end_family(w, family_id)
+
+
+async def revoke_access(w: Work, tokens: Mapping[UUID, datetime]) -> None:
+    """Let the access tokens with these ids prove nothing; each is remembered until the instant it would have ended."""
+    if tokens:
+        await w.sql(
+            postgresql.insert(tables.RevokedToken)
+            .values([{"jti": jti, "expires_at": expires_at} for jti, expires_at in sorted(tokens.items())])
+            .on_conflict_do_nothing()
+        )
+
+
+async def signing_keys(w: Work) -> SigningKeys | None:
+    """Give the keys in force: the newest signs, those just retired still prove; None when there are none."""
+    rows = (
+        await w.sql(
+            sa.select(tables.SigningKey)
+            .where(
+                sa.or_(
+                    col(tables.SigningKey.retired_at).is_(None),
+                    col(tables.SigningKey.retired_at) > w.now - ACCESS_LIFE,
+                )
+            )
+            .order_by(col(tables.SigningKey.retired_at).is_(None).desc(), col(tables.SigningKey.id).desc())
+        )
+    ).scalars()
+    keys = rows.all()
+    if not keys or keys[0].retired_at is not None:
+        return None
+    return SigningKeys(
+        str(keys[0].id),
+        w.keys.decrypt(keys[0].private_pem, keys[0].id),
+        {str(key.id): key.public_jwk for key in keys},
+    )
+
+
+async def make_signing_key(w: Work, *, rotate: bool = False) -> SigningKeys:
+    """Have a signing key: made once however many ask at a time, or anew beside the old one when rotating."""
+    await w.sql(sa.select(sa.func.pg_advisory_xact_lock(_KEYS_LOCK)))
+    known = await signing_keys(w)
+    if known and not rotate:
+        return known
+    await w.sql(
+        sa.update(tables.SigningKey).where(col(tables.SigningKey.retired_at).is_(None)).values(retired_at=w.now)
+    )
+    row_id, (pem, jwk) = clock.new_id(), _new_key()
+    w.add(
+        tables.SigningKey(
+            id=row_id, private_pem=w.keys.encrypt(pem, row_id), public_jwk=jwk | {"kid": str(row_id)}, created_at=w.now
+        )
+    )
+    await w.flush()
+    audit.record(w, "made", "signing_key", row_id)
+    return SigningKeys(str(row_id), pem, {str(row_id): jwk, **(known.public if known else {})})
+
+
+def _new_key() -> tuple[str, dict[str, Any]]:
+    private = ec.generate_private_key(ec.SECP256R1())
+    pem = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    point = private.public_key().public_numbers()
+    x, y = (
+        base64.urlsafe_b64encode(number.to_bytes(_COORDINATE_BYTES)).decode().rstrip("=")
+        for number in (point.x, point.y)
+    )
+    return pem.decode(), {"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "x": x, "y": y}
+
+
+def _who_signs_in() -> tuple[sa.ColumnElement[bool], ...]:
+    """Active people whom a person vouched for; a system proves itself otherwise, and nobody reads its mail."""
+    person = tables.Person
+    return col(person.state) == "active", col(person.kind) == "person", col(person.is_vouched_for).is_(True)
+
+
+def _link(w: Work, person_id: UUID, life: timedelta) -> deliveries.Link:
+    return deliveries.Link(
+        id=clock.new_id(), person_id=person_id, purpose=SIGN_IN, expires_at=w.now + life, created_at=w.now
+    )
+
+
+def _signed_in(w: Work, person_id: UUID, family_id: UUID | None) -> SignedIn:
+    row_id = clock.new_id()
+    w.add(
+        tables.RefreshToken(
+            id=row_id,
+            family_id=family_id or row_id,
+            person_id=person_id,
+            created_at=w.now,
+            expires_at=w.now + REFRESH_LIFE,
+        )
+    )
+    return SignedIn(person_id, w.keys.link_token(row_id, REFRESH), row_id)
+
+
+async def _refresh_row(w: Work, token: str) -> tables.RefreshToken | None:
+    found = w.keys.link_row(token, REFRESH)
+    if found is None:
+        return None
+    kind = tables.RefreshToken
+    family = sa.select(col(kind.family_id)).where(col(kind.id) == found[0])
+    await _lock_family(w, (await w.sql(family)).scalar_one_or_none())
+    row: tables.RefreshToken | None = (
+        await w.sql(sa.select(kind).where(col(kind.id) == found[0]).with_for_update())
+    ).scalar_one_or_none()
+    return row
+
+
+async def _lock_family(w: Work, family_id: UUID | None) -> None:
+    """Hold the family's first token until the end: a successor made meanwhile would outlive the end of its family."""
+    kind = tables.RefreshToken
+    of_family = sa.select(col(kind.id)).where(col(kind.family_id) == family_id)
+    await w.sql(of_family.order_by(col(kind.id)).limit(1).with_for_update())
+
+
+async def _end_family(w: Work, family_id: UUID) -> None:
+    """Revoke every refresh token of the family; an access token has the id of the refresh token it came with."""
+    await _lock_family(w, family_id)
+    rows = (
+        await w.sql(
+            sa.update(tables.RefreshToken)
+            .where(col(tables.RefreshToken.family_id) == family_id)
+            .values(revoked_at=sa.func.coalesce(col(tables.RefreshToken.revoked_at), w.now))
+            .returning(
+                col(tables.RefreshToken.id), col(tables.RefreshToken.person_id), col(tables.RefreshToken.created_at)
+            )
+        )
+    ).all()
+    await revoke_access(
+        w, {row.id: row.created_at + ACCESS_LIFE for row in rows if row.created_at + ACCESS_LIFE > w.now}
+    )
+    if rows:
+        audit.record(w, "signed_out", "person", rows[0].person_id)

@@ -1,0 +1,245 @@
+"""Who signs in, with which roles, and which mentors are verified.
+
+Coordinators keep the people of their own institution, admins all; its systems may register mentors, who do not sign in
+before a person has vouched for them, by verifying them or by giving them roles: what a system can do ends with it.
+Nobody changes their own roles, verifies themself, or lets themself in again.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col
+
+from service import tables
+from service.kernel import access, audit, clock, errors, paging
+from service.kernel.actor import Grant
+from service.kernel.work import Work
+from service.people import logins
+
+ERASED = "@erased.invalid"
+"""How the address of somebody ends whom nothing names any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A person with their roles."""
+
+    row: tables.Person
+    grants: tuple[Grant, ...]
+
+
+async def page(
+    w: Work,
+    *,
+    after: UUID | None,
+    limit: int,
+    role: str | None = None,
+    institution_id: UUID | None = None,
+) -> list[View]:
+    """Give the people that the actor sees, oldest first; one more than `limit` if others follow."""
+    seen = [access.people_seen(w.actor)]
+    held = sa.select(col(tables.RoleGrant.person_id))
+    if role is not None:
+        held = held.where(col(tables.RoleGrant.role) == role)
+    if institution_id is not None:
+        held = held.where(col(tables.RoleGrant.institution_id) == institution_id)
+    if role is not None or institution_id is not None:
+        seen.append(col(tables.Person.id).in_(held))
+    return await views(w, await paging.rows(w, tables.Person, sa.and_(*seen), after=after, limit=limit))
+
+
+async def views(w: Work, rows: Collection[tables.Person]) -> list[View]:
+    """Give the people with their roles, in one query."""
+    ids = [row.id for row in rows]
+    grants: dict[UUID, list[Grant]] = {row_id: [] for row_id in ids}
+    for row in await _grant_rows(w, ids):
+        grants[row.person_id].append(_as_grant(row))
+    return [View(row, tuple(grants[row.id])) for row in rows]
+
+
+async def create(w: Work, fields: Mapping[str, Any], grants: Collection[Grant]) -> View:
+    """Make a person with these roles; a mentor gets an empty profile, unverified. Raises Exists for a known address."""
+    if not grants:
+        raise errors.Invalid("/roles", "at least one role is needed")
+    _must_give(w, grants)
+    await _check_places(w, grants)
+    row = add(w, fields, grants)
+    await w.flush()
+    return (await views(w, [row]))[0]
+
+
+def add(w: Work, fields: Mapping[str, Any], grants: Collection[Grant]) -> tables.Person:
+    """Make a person with these roles, at places that are known to be there, and ask the database nothing yet."""
+    _must_give(w, grants)
+    vouched = w.actor.kind != "system"
+    made: dict[str, Any] = {"id": clock.new_id(), "created_at": w.now, "is_vouched_for": vouched, **fields}
+    row = tables.Person(**made)
+    w.add(row)
+    _add_grants(w, row, set(grants))
+    _add_profile(w, row, _mentoring(grants))
+    audit.record(w, "created", "person", row.id)
+    return row
+
+
+async def change(w: Work, row: tables.Person, changes: Mapping[str, Any], grants: Collection[Grant] | None) -> View:
+    """Change a person: their own name, language and zone by themself; these, state and roles by who keeps them.
+
+    Disabling takes effect at once: every sign-in ends. So it does with a new address: the old one proves nothing.
+    """
+    held = {_as_grant(grant) for grant in await _grant_rows(w, [row.id])}
+    is_self = row.id == w.actor.person_id
+    if is_self and (grants is not None or "state" in changes or "email" in changes):
+        msg = "Somebody else must change your roles, your state and your address."
+        raise errors.Forbidden(msg)
+    if not is_self:
+        access.requires(w, "coordinator", "programme_admin")
+        if {"state", "email"} & changes.keys():
+            _must_give(w, held)  # whoever is let in or out elsewhere too is not ours alone
+    if grants is not None:
+        _must_give(w, held ^ set(grants))
+        await _check_places(w, grants)
+        await _set_grants(w, row, held, set(grants))
+        row.is_vouched_for = True
+    for name, value in changes.items():
+        setattr(row, name, value)
+    if "email" in changes:
+        row.mail_refused_at = None
+    if changes.get("state") == "disabled" or "email" in changes:
+        await logins.revoke_all(w, row.id)
+    w.touch(row)
+    audit.record(w, "changed", "person", row.id, fields=sorted({*changes, *(["roles"] if grants is not None else [])}))
+    return (await views(w, [row]))[0]
+
+
+async def verify(w: Work, person_id: UUID, until: datetime) -> tables.MentorProfile:
+    """Let offers reach the mentor until an instant; by their institution's coordinator or an admin, never by themself.
+
+    An instant that is past takes the verification back; it vouches for nobody.
+    """
+    person = await access.visible_person(w, person_id)
+    profile: tables.MentorProfile | None = (
+        await w.sql(
+            sa.select(tables.MentorProfile).where(col(tables.MentorProfile.person_id) == person_id).with_for_update()
+        )
+    ).scalar_one_or_none()
+    is_keeper = profile is not None and profile.institution_id in w.actor.institutions("coordinator")
+    may = is_keeper or w.actor.is_timer or w.actor.holds("programme_admin")
+    if person_id == w.actor.person_id or not may:
+        raise errors.Forbidden
+    if profile is None:
+        msg = "This person is no mentor."
+        raise errors.Conflict(msg)
+    profile.verified_until, profile.verified_by = until, w.actor.person_id
+    person.is_vouched_for = person.is_vouched_for or until > w.now
+    w.touch(profile)
+    audit.record(w, "verified", "mentor", person_id, until=until.isoformat())
+    return profile
+
+
+async def own(w: Work) -> View:
+    """Give whoever is signed in; raises Unauthenticated for anybody who is no person."""
+    row = await w.session.get(tables.Person, w.actor.person_id) if w.actor.person_id else None
+    if row is None:
+        raise errors.Unauthenticated
+    return (await views(w, [row]))[0]
+
+
+def _must_give(w: Work, grants: Collection[Grant]) -> None:
+    """Go on only if the actor decides about all these roles: a coordinator at home, an admin everywhere.
+
+    The role of an admin is given by admins of the same programme only; a system gives its mentors theirs.
+    """
+    keeps = w.actor.institutions("coordinator")
+    registers = w.actor.institutions("partner_system")
+    programmes = w.actor.programmes("programme_admin")
+    for grant in grants:
+        is_home = grant.institution_id in keeps or (grant.role == "mentor" and grant.institution_id in registers)
+        is_ours = grant.programme_id in programmes if grant.programme_id else programmes or is_home
+        if not (w.actor.is_timer or is_ours):
+            msg = "Roles are given by the institution's coordinator or an admin."
+            raise errors.Forbidden(msg)
+
+
+async def _check_places(w: Work, grants: Collection[Grant]) -> None:
+    for place, grant in enumerate(grants):
+        if grant.role == "partner_system":
+            raise errors.Invalid(f"/roles/{place}", "is a system's: register it as a client")
+        if (grant.role == "programme_admin") != (grant.programme_id is not None) or not (
+            grant.institution_id or grant.programme_id
+        ):
+            raise errors.Invalid(
+                f"/roles/{place}", "an admin has a programme_id, every other role an institution_id, nobody both"
+            )
+        if grant.institution_id and grant.programme_id:
+            raise errors.Invalid(f"/roles/{place}", "one place only: institution_id or programme_id")
+        if grant.institution_id and await w.session.get(tables.Institution, grant.institution_id) is None:
+            raise errors.Invalid(f"/roles/{place}/institution_id", "no such institution")
+        if grant.programme_id and await w.session.get(tables.Programme, grant.programme_id) is None:
+            raise errors.Invalid(f"/roles/{place}/programme_id", "no such programme")
+
+
+async def _set_grants(w: Work, person: tables.Person, held: set[Grant], wanted: set[Grant]) -> None:
+    for row in await _grant_rows(w, [person.id]):
+        if _as_grant(row) not in wanted:
+            await w.session.delete(row)
+    await w.flush()
+    _add_grants(w, person, wanted - held)
+    await _keep_profile(w, person, _mentoring(wanted))
+
+
+def _add_grants(w: Work, person: tables.Person, grants: set[Grant]) -> None:
+    for grant in sorted(grants, key=repr):
+        w.add(
+            tables.RoleGrant(
+                id=clock.new_id(),
+                person_id=person.id,
+                role=grant.role,
+                institution_id=grant.institution_id,
+                programme_id=grant.programme_id,
+                department=grant.department,
+                created_at=w.now,
+            )
+        )
+
+
+def _mentoring(grants: Collection[Grant]) -> set[UUID]:
+    return {grant.institution_id for grant in grants if grant.role == "mentor" and grant.institution_id}
+
+
+def _add_profile(w: Work, person: tables.Person, institutions: set[UUID]) -> None:
+    """Give a new mentor an empty profile, unverified."""
+    for institution_id in sorted(institutions)[:1]:
+        w.add(
+            tables.MentorProfile(
+                person_id=person.id, institution_id=institution_id, availability_zone=person.zone, created_at=w.now
+            )
+        )
+
+
+async def _keep_profile(w: Work, person: tables.Person, institutions: set[UUID]) -> None:
+    """Give a new mentor an empty profile; who is no longer a mentor there, or moved, must be verified anew."""
+    profile = await w.session.get(tables.MentorProfile, person.id)
+    if profile is None:
+        _add_profile(w, person, institutions)
+        return
+    if profile.institution_id not in institutions:
+        profile.verified_until = profile.verified_by = None
+        profile.institution_id = next(iter(sorted(institutions)), profile.institution_id)
+        w.touch(profile)
+
+
+async def _grant_rows(w: Work, people: Collection[UUID]) -> list[tables.RoleGrant]:
+    rows = await w.sql(
+        sa.select(tables.RoleGrant)
+        .where(col(tables.RoleGrant.person_id).in_(people))
+        .order_by(col(tables.RoleGrant.person_id), col(tables.RoleGrant.id))
+    )
+    return list(rows.scalars())
+
+
+def _as_grant(row: tables.RoleGrant) -> Grant:
+    return Grant(row.role, row.institution_id, row.programme_id, row.department)

@@ -1,0 +1,162 @@
+"""What is kept about one person, given out whole; and taken out, so that only ids and counts stay.
+
+Facts of sessions, the log's entries and the audit hold ids: they stay as they are, so that every chain still verifies
+and every report says what it said. Whatever names the person, or was written by them, goes; only what they filed for
+a colleague who still waits for the answer stays, as the colleague's.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col
+
+from service import tables
+from service.kernel import audit, errors
+from service.kernel.work import Work
+
+_KEPT: Mapping[str, str] = {
+    "roles": "SELECT role, institution_id, programme_id, department, created_at FROM role_grant WHERE person_id = :id",
+    "mentor_profile": "SELECT * FROM mentor_profile WHERE person_id = :id",
+    "specialties": "SELECT specialty_code FROM mentor_specialty WHERE person_id = :id ORDER BY 1",
+    "languages": "SELECT code, level FROM person_language WHERE person_id = :id ORDER BY 1",
+    "weekly_hours": "SELECT weekday, from_minute, until_minute FROM weekly_hours WHERE person_id = :id ORDER BY 1, 2",
+    "exceptions": "SELECT kind, from_wall, until_wall FROM availability_exception WHERE person_id = :id ORDER BY 2",
+    "consultations": "SELECT * FROM consultation WHERE clinician_id = :id OR created_by = :id ORDER BY id",
+    "offers": "SELECT o.*, (SELECT person_id FROM audit WHERE subject_id = o.id AND action = 'override_rule')"
+    " AS overridden_by FROM offer o WHERE mentor_id = :id ORDER BY id",
+    "overrides": "SELECT o.id, override_rule, override_reason FROM offer o JOIN audit a ON a.subject_id = o.id"
+    " AND a.action = 'override_rule' WHERE a.person_id = :id ORDER BY o.id",
+    "notes": "SELECT id, note FROM consultation WHERE noted_by = :id UNION ALL"
+    " SELECT id, note FROM offer WHERE noted_by = :id UNION ALL"
+    " SELECT id, note FROM appointment WHERE noted_by = :id ORDER BY id",
+    "appointments": "SELECT p.role, p.status AS answer, p.zone, p.wall, a.* FROM participant p"
+    " JOIN appointment a ON a.id = p.appointment_id WHERE p.person_id = :id ORDER BY a.id",
+    "advice": "SELECT * FROM advice WHERE mentor_id = :id ORDER BY id",
+    "sessions": "SELECT s.*, e.logged_by FROM session s JOIN log_entry e ON e.id = s.id"
+    " WHERE s.clinician_id = :id OR s.mentor_id = :id OR :id = ANY(s.participants) ORDER BY s.id",
+    "feedback": "SELECT * FROM feedback WHERE person_id = :id ORDER BY id",
+    "activities_logged": "SELECT * FROM activity WHERE logged_by = :id ORDER BY id",
+    "memorandum_steps": "SELECT * FROM memorandum_transition WHERE actor_id = :id ORDER BY id",
+    "mails": "SELECT id, payload, state, created_at, settled_at, error FROM delivery WHERE person_id = :id ORDER BY id",
+    "links": "SELECT purpose, subject_id, created_at, expires_at, used_at FROM link WHERE person_id = :id ORDER BY id",
+    "sign_ins": "SELECT created_at, expires_at, used_at, revoked_at FROM refresh_token"
+    " WHERE person_id = :id ORDER BY id",
+    "acts": "SELECT at, action, subject, subject_id, details FROM audit WHERE person_id = :id ORDER BY id",
+    "acts_on_them": "SELECT at, actor_kind, person_id, action, details FROM audit WHERE subject_id = :id ORDER BY id",
+    "who_read_their_texts": "SELECT at, actor_kind, person_id, subject, subject_id FROM audit"
+    " WHERE action = 'read_case_text' AND subject_id IN ("
+    "  SELECT id FROM consultation WHERE clinician_id = :id OR created_by = :id"
+    "  UNION SELECT id FROM advice WHERE mentor_id = :id"
+    "  UNION SELECT id FROM consultation WHERE noted_by = :id UNION SELECT id FROM offer WHERE noted_by = :id"
+    "  UNION SELECT id FROM appointment WHERE noted_by = :id UNION SELECT id FROM feedback WHERE person_id = :id"
+    "  UNION SELECT s.id FROM session s JOIN log_entry e ON e.id = s.id WHERE e.logged_by = :id) ORDER BY id",
+}
+_WRITTEN_BY = {"conclusion": "logged_by", "note": "noted_by", "override_reason": "overridden_by"}
+"""Who wrote a text, where others may have written it; every other text of a row is the person's own."""
+_OPEN = sa.text("""
+SELECT (SELECT count(*) FROM seat WHERE person_id = :id AND upper(during) > :now)
+     + (SELECT count(*) FROM offer WHERE mentor_id = :id AND state IN ('pending', 'countered'))
+     + (SELECT count(*) FROM consultation WHERE clinician_id = :id
+        AND state IN ('draft', 'open', 'offered', 'scheduled', 'unmatched'))
+     + (SELECT count(*) FROM offer o JOIN consultation c ON c.id = o.consultation_id
+        WHERE o.mentor_id = :id AND o.state = 'accepted' AND o.ended_at IS NULL AND c.state = 'scheduled')
+""")
+_ERASURE = (
+    (
+        "UPDATE consultation SET question = NULL"
+        " WHERE (clinician_id = :id OR created_by = :id) AND state IN ('completed', 'cancelled', 'expired')"
+    ),
+    "UPDATE consultation SET note = NULL WHERE noted_by = :id",
+    "UPDATE consultation SET created_by = NULL WHERE created_by = :id AND question IS NOT NULL",
+    "UPDATE offer SET note = NULL WHERE noted_by = :id",
+    (
+        "UPDATE offer SET override_reason = NULL"
+        " WHERE id IN (SELECT subject_id FROM audit WHERE person_id = :id AND action = 'override_rule')"
+    ),
+    "UPDATE appointment SET note = NULL WHERE noted_by = :id",
+    "UPDATE advice SET text = NULL WHERE mentor_id = :id",
+    (
+        "UPDATE session SET conclusion = NULL WHERE clinician_id = :id OR mentor_id = :id"
+        " OR id IN (SELECT id FROM log_entry WHERE logged_by = :id)"
+    ),
+    "UPDATE feedback SET note = NULL WHERE person_id = :id",
+    "UPDATE activity SET note = NULL WHERE logged_by = :id",
+    "UPDATE memorandum_transition SET reason = NULL WHERE actor_id = :id",
+    (
+        "UPDATE delivery_attempt SET error = NULL, response = NULL WHERE delivery_id IN"
+        " (SELECT id FROM delivery WHERE person_id = :id)"
+    ),
+    (
+        "UPDATE delivery SET payload = '{}', body = NULL, error = NULL, next_attempt_at = NULL,"
+        " settled_at = coalesce(settled_at, :now), state = CASE state WHEN 'pending' THEN 'dropped' ELSE state END"
+        " WHERE person_id = :id"
+    ),
+    "DELETE FROM idempotency_key WHERE caller = :text",
+    "DELETE FROM rate_limit WHERE bucket = 'person:' || :text",
+    "DELETE FROM link WHERE person_id = :id",
+    "DELETE FROM refresh_token WHERE person_id = :id",
+    "DELETE FROM role_grant WHERE person_id = :id",
+    "DELETE FROM mentor_specialty WHERE person_id = :id",
+    "DELETE FROM person_language WHERE person_id = :id",
+    "DELETE FROM weekly_hours WHERE person_id = :id",
+    "DELETE FROM availability_exception WHERE person_id = :id",
+    (
+        "UPDATE mentor_profile SET verified_until = NULL, verified_by = NULL, tags = '{}', opt_ins = '{}',"
+        " treats_children = false, availability_zone = 'UTC', version = version + 1 WHERE person_id = :id"
+    ),
+    (
+        "UPDATE person SET email = 'erased-' || :text || '@erased.invalid', display_name = '-',"
+        " locale = 'en', zone = 'UTC', state = 'disabled', mail_refused_at = NULL, version = version + 1 WHERE id = :id"
+    ),
+)
+
+
+async def dossier(w: Work, email: str) -> dict[str, Any]:
+    """Give everything that is kept about the person, their texts opened; raises NotFound. The audit remembers it."""
+    person = await _person(w, email)
+    found: dict[str, Any] = {"person": person.model_dump(), "given_out_at": w.now}
+    for name, query in _KEPT.items():
+        rows = (await w.sql(sa.text(query), {"id": person.id})).mappings()
+        found[name] = [_opened(w, dict(row), person.id) for row in rows]
+    audit.record(w, "exported", "person", person.id)
+    return found
+
+
+async def erase(w: Work, email: str) -> UUID:
+    """Nothing names the person any more, and they cannot sign in; ids and counts stay. Gives the id.
+
+    Raises NotFound, and Conflict while something waits for the person: it has to be called off or handed over first.
+    """
+    person = await _person(w, email)
+    await w.lock_people([person.id])
+    waiting = (await w.sql(_OPEN, {"id": person.id, "now": w.now})).scalar_one()
+    if waiting:
+        msg = f"{waiting} requests, offers or appointments wait for this person: call them off or hand them over first."
+        raise errors.Conflict(msg)
+    for statement in _ERASURE:
+        values = {"id": person.id, "text": str(person.id), "now": w.now}
+        await w.sql(sa.text(statement), {name: value for name, value in values.items() if f":{name}" in statement})
+    audit.record(w, "erased", "person", person.id)
+    return person.id
+
+
+async def _person(w: Work, email: str) -> tables.Person:
+    query = sa.select(tables.Person).where(
+        sa.func.lower(col(tables.Person.email)) == email.lower(), col(tables.Person.kind) == "person"
+    )
+    found: tables.Person | None = (await w.sql(query)).scalar_one_or_none()
+    if found is None:
+        raise errors.NotFound
+    return found
+
+
+def _opened(w: Work, row: Mapping[str, Any], person_id: UUID) -> dict[str, Any]:
+    """Give the row with its sealed texts opened, but for those of which it says that somebody else wrote them."""
+    found = dict(row)
+    for name, value in row.items():
+        if isinstance(value, bytes):
+            is_theirs = row.get(_WRITTEN_BY.get(name, ""), person_id) == person_id
+            found[name] = w.unseal(value, row["id"]) if is_theirs else None
+    return found

@@ -1,0 +1,1 @@
+"""Programmes, institutions, memoranda and what each memorandum brings; the chained log."""

@@ -1,0 +1,1 @@
+"""What the log shows: counts, reports and the rows behind them, journals, certificates."""

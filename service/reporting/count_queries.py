@@ -1,0 +1,332 @@
+"""The counts that reports are made of: SQL over consultations, offers, sessions and answers of one scope and period.
+
+Read-only; it knows no figures (`rules.figures` does), and no visibility (`reports` does).
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import Any, cast
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+
+from service import tables
+from service.kernel.work import Work
+from service.rules.figures import counts
+from service.rules.time import periods
+from service.rules.time.intervals import Interval
+
+_WEEK = timedelta(days=7)
+_DAY = timedelta(days=1)
+_ROOM = sa.text("SELECT set_config('work_mem', '64MB', true)")  # a year's rows are sorted in memory, not on disk
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which consultations `c`, offers `o`, sessions `s`, memoranda `m` and activities `a` are of the subject `:id`."""
+
+    kind: str
+    consultations: str
+    offers: str
+    sessions: str
+    memoranda: str
+    activities: str
+
+
+MEMORANDUM = Scope(
+    "memorandum",
+    "c.id IN (SELECT consultation_id FROM offer WHERE memorandum_id = :id)",
+    "o.memorandum_id = :id",
+    "s.memorandum_id = :id",
+    "m.id = :id",
+    "a.memorandum_id = :id",
+)
+PROGRAMME = Scope(
+    "programme",
+    "c.programme_id = :id",
+    "o.memorandum_id IN (SELECT id FROM memorandum WHERE programme_id = :id)",
+    "s.programme_id = :id",
+    "m.programme_id = :id",
+    "a.programme_id = :id",
+)
+INSTITUTION = Scope(
+    "institution",
+    "(c.institution_id = :id OR c.id IN (SELECT consultation_id FROM offer WHERE institution_id = :id))"
+    " AND (:is_everywhere OR c.programme_id = ANY(:programmes))",
+    "(o.institution_id = :id OR o.consultation_id IN (SELECT id FROM consultation WHERE institution_id = :id))"
+    " AND (:is_everywhere OR o.memorandum_id IN (SELECT id FROM memorandum WHERE programme_id = ANY(:programmes)))",
+    "(s.partner_institution_id = :id OR s.requesting_institution_id = :id)"
+    " AND (:is_everywhere OR s.programme_id = ANY(:programmes))",
+    "m.id IN (SELECT memorandum_id FROM memorandum_party WHERE institution_id = :id)"
+    " AND (:is_everywhere OR m.programme_id = ANY(:programmes))",
+    "(a.memorandum_id IN (SELECT memorandum_id FROM memorandum_party WHERE institution_id = :id)"
+    " OR a.id IN (SELECT activity_id FROM activity_institution WHERE institution_id = :id))"
+    " AND (:is_everywhere OR a.programme_id = ANY(:programmes))",
+)
+
+# The offers and sessions of each consultation are looked up: mostly few are counted, and the planner, expecting many,
+# would read both tables whole.
+_ASKED = """
+WITH cohort AS (
+  SELECT c.id, priority, state, opened_at, answer_due_at, closed_at FROM consultation c
+  WHERE {consultations} AND {opened}
+),
+timed AS (
+  SELECT cohort.*, offered.*, answered_at,
+         date_part('epoch', allocated_at - opened_at) / 3600 AS allocation,
+         date_part('epoch', answered_at - opened_at) / 3600 AS answer,
+         CASE state WHEN 'completed' THEN date_part('epoch', closed_at - opened_at) / 3600 END AS closing,
+         allocated_at IS NOT NULL OR (answer_due_at <= :now AND state <> 'cancelled') AS allocation_decided,
+         answered_at IS NOT NULL OR (answer_due_at <= :now AND state <> 'cancelled') AS answer_decided,
+         answered_at IS NOT NULL OR (opened_at <= :day_ago AND state <> 'cancelled') AS day_decided
+  FROM cohort
+  LEFT JOIN LATERAL (
+    SELECT consultation_id, max(wave) > 1 AS needs_backup,
+           min(CASE WHEN o.state <> 'accepted' THEN NULL WHEN counter_starts = '{{}}' THEN answered_at
+               ELSE greatest(answered_at, (SELECT a.created_at FROM appointment a
+                                           JOIN participant p ON p.appointment_id = a.id
+                                           WHERE a.consultation_id = o.consultation_id AND p.offer_id = o.id)) END
+           ) AS allocated_at,
+           bool_or(wave = 1) AND NOT bool_or(wave = 1 AND o.state IN ('pending', 'countered')) AS first_over,
+           bool_or(wave = 1 AND o.state = 'accepted') AS first_accepted
+    FROM offer o WHERE consultation_id = cohort.id GROUP BY consultation_id
+  ) AS offered ON true
+  CROSS JOIN LATERAL (
+    SELECT min(CASE mode WHEN 'written' THEN ended_at ELSE started_at END) AS answered_at
+    FROM session s
+    WHERE consultation_id = cohort.id AND NOT is_corrected
+    AND outcome NOT IN ('no_show_mentor', 'no_show_clinician', 'cancelled_late')
+  ) AS answered
+)
+SELECT priority, count(*) AS filed,
+       count(*) FILTER (WHERE state = 'completed') AS completed,
+       count(*) FILTER (WHERE state = 'unmatched') AS unmatched,
+       count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
+       count(*) FILTER (WHERE state = 'expired') AS expired,
+       count(*) FILTER (WHERE allocation_decided) AS allocation_decided,
+       count(*) FILTER (WHERE allocated_at <= answer_due_at) AS allocated_in_time,
+       count(*) FILTER (WHERE answer_decided) AS answer_decided,
+       count(*) FILTER (WHERE answered_at <= answer_due_at) AS answered_in_time,
+       count(*) FILTER (WHERE day_decided) AS day_decided,
+       count(*) FILTER (WHERE answer <= 24) AS answered_within_day,
+       count(*) FILTER (WHERE first_over) AS first_wave_over,
+       count(*) FILTER (WHERE first_over AND first_accepted) AS first_wave_accepted,
+       count(*) FILTER (WHERE needs_backup) AS needing_backup,
+       count(consultation_id) AS with_offers,
+       array_agg(allocation ORDER BY allocation) FILTER (WHERE allocation IS NOT NULL) AS allocation,
+       array_agg(answer ORDER BY answer) FILTER (WHERE answer IS NOT NULL) AS answer,
+       array_agg(closing ORDER BY closing) FILTER (WHERE closing IS NOT NULL) AS closing
+FROM timed GROUP BY priority
+"""
+
+_OFFERS = """
+WITH weekly AS (
+  SELECT mentor_id, date_trunc('week', sent_at AT TIME ZONE 'UTC') AS week, count(*) AS sent,
+         count(*) FILTER (WHERE state = 'accepted') AS accepted,
+         count(*) FILTER (WHERE state = 'declined') AS declined,
+         count(*) FILTER (WHERE decline_reason = 'wrong_specialty') AS wrong_specialty
+  FROM offer o WHERE {offers} AND {sent} GROUP BY 1, 2
+)
+SELECT coalesce(sum(sent), 0)::int AS sent, coalesce(sum(accepted), 0)::int AS accepted,
+       coalesce(sum(declined), 0)::int AS declined, coalesce(sum(wrong_specialty), 0)::int AS wrong_specialty,
+       coalesce(max(sent), 0) AS most_in_week, coalesce(array_agg(DISTINCT mentor_id), '{{}}') AS mentor_ids
+FROM weekly
+"""
+
+_HAPPENED = """
+SELECT mode, outcome, route, is_civil_for_requester, is_civil_for_mentor, mentor_id, partner_institution_id,
+       specialty_code, requesting_institution_id, count(*) AS sessions, sum(minutes)::int AS minutes
+FROM session s WHERE {sessions} AND NOT is_corrected AND {started}
+GROUP BY GROUPING SETS ((mode, outcome, route, is_civil_for_requester, is_civil_for_mentor),
+                        (mentor_id, partner_institution_id), (specialty_code), (requesting_institution_id))
+"""
+
+_ANSWERS = """
+SELECT side, is_useful, patient_outcome, count(*) AS answers
+FROM session s JOIN feedback f ON s.id = f.session_id WHERE {sessions} AND {started} GROUP BY 1, 2, 3
+"""
+
+_MONTHS = """
+SELECT width_bucket(started_at, CAST(:bounds AS timestamptz[])) AS place, mode,
+       count(*) FILTER (WHERE mode = 'written'
+                        OR outcome NOT IN ('no_show_mentor', 'no_show_clinician', 'cancelled_late')) AS counted,
+       sum(minutes)::int AS minutes
+FROM session s WHERE {sessions} AND NOT is_corrected AND started_at >= :since AND started_at < :till GROUP BY 1, 2
+"""
+
+_ACTIVITIES = """
+SELECT kind, on_date, period, from_on, until_on, people_op, people_count FROM activity a
+WHERE {activities} AND NOT is_corrected
+"""
+
+_FIRST = "SELECT min(started_at) FROM session s WHERE {sessions} AND NOT is_corrected"
+
+_MEMORANDA = """
+SELECT m.status, coalesce(m.valid_from, m.signed_on) AS first_on,
+       (SELECT max(started_at) FROM session s WHERE s.memorandum_id = m.id AND NOT is_corrected) AS last_at
+FROM memorandum m WHERE {memoranda}
+"""
+
+
+_PLACES = sa.text(
+    "SELECT CAST(id AS text) AS id, country, region FROM institution"
+    " WHERE id = ANY(CAST(CAST(:ids AS text[]) AS uuid[]))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What a report says of one memorandum: its first day as far as it is known, and when it was last used."""
+
+    status: str
+    first_on: date | None
+    last_at: datetime | None
+
+
+def values(subject_id: UUID, programmes: Collection[UUID] | None = None) -> dict[str, Any]:
+    """Give what the statements of a scope need; None for the programmes means all of them."""
+    return {"id": subject_id, "is_everywhere": programmes is None, "programmes": sorted(programmes or ())}
+
+
+async def agreed(w: Work, scope: Scope, subject: Mapping[str, Any]) -> list[Agreed]:
+    """List the memoranda of the scope."""
+    rows = await run(w, _MEMORANDA, scope, subject)
+    return [Agreed(*row) for row in rows]
+
+
+async def first_at(w: Work, scope: Scope, subject: Mapping[str, Any]) -> datetime | None:
+    """Give when the first session of the scope began."""
+    ((found,),) = await run(w, _FIRST, scope, subject)
+    return cast("datetime | None", found)
+
+
+async def tally(w: Work, scope: Scope, subject: Mapping[str, Any], spans: Sequence[Interval]) -> counts.Tally:
+    """Count what was opened, sent and held in the stretches of time, as things stand now."""
+    bound = {**subject, "now": w.now, "day_ago": w.now - _DAY}
+    for number, (since, till) in enumerate(spans):
+        bound |= {f"since_{number}": since, f"till_{number}": till}
+    await w.sql(_ROOM)
+    made = counts.Tally()
+    for row in await run(w, _ASKED, scope, bound, len(spans)):
+        found = row._asdict()
+        hours = {name: found.pop(name) or [] for name in counts.HOURS}
+        made.cohorts[found.pop("priority")] = counts.Cohort(found, hours)
+    (row,) = await run(w, _OFFERS, scope, bound, len(spans))
+    offers = row._asdict()
+    made.asked_mentors = {mentor.bytes for mentor in offers.pop("mentor_ids")}
+    made.most_in_week = offers.pop("most_in_week")
+    made.offers = offers
+    for *key, mentor_id, partner_id, specialty, requester_id, sessions, minutes in await run(
+        w, _HAPPENED, scope, bound, len(spans)
+    ):
+        if mentor_id:
+            mentor, partner = mentor_id.bytes, str(partner_id)
+            made.mentor_minutes[mentor] = made.mentor_minutes.get(mentor, 0) + minutes
+            made.partners[partner] = made.partners.get(partner, 0) + sessions
+        elif specialty:
+            made.areas[specialty] = sessions
+        elif requester_id:
+            made.requesters[str(requester_id)] = sessions
+        else:
+            made.happened[tuple(key)] = (sessions, minutes)
+    for row in await run(w, _ANSWERS, scope, bound, len(spans)):
+        made.answers[row.side, row.is_useful, row.patient_outcome] = row.answers
+    return made
+
+
+async def months(
+    w: Work, scope: Scope, subject: Mapping[str, Any], during: Interval, starts: Sequence[datetime]
+) -> dict[int, dict[str, tuple[int, int]]]:
+    """Count what was held or written, and all minutes, by mode and the stretch that begins at one of `starts`."""
+    found: dict[int, dict[str, tuple[int, int]]] = {}
+    bound = {**subject, "since": during[0], "till": during[1], "bounds": list(starts)}
+    for row in await run(w, _MONTHS, scope, bound):
+        found.setdefault(row.place - 1, {})[row.mode] = (row.counted, row.minutes)
+    return found
+
+
+async def numbers(w: Work, made: counts.Tally, during: Interval, activities: counts.Activities) -> counts.Numbers:
+    """Give what was counted in the period as the numbers that figures are made of."""
+    places = await w.fetch(_PLACES, {"ids": [*{*made.partners, *made.requesters}]})
+    minutes = dict.fromkeys(made.asked_mentors, 0) | made.mentor_minutes
+    passed = min(during[1], w.now) - during[0]
+    known = [key for key in tables.care.PRIORITIES if key in made.cohorts]
+    return counts.Numbers(
+        asked={key: counts.asked([made.cohorts[key]]) for key in known},
+        everybody=counts.asked([made.cohorts[key] for key in known]),
+        offers=counts.Offers(
+            **made.offers,
+            mentors=len(made.asked_mentors),
+            most_in_week=made.most_in_week,
+            weeks=max(1.0, passed / _WEEK),
+        ),
+        happened=[counts.Happened(*key, *counted) for key, counted in made.happened.items()],
+        answers=[counts.Answer(*key, counted) for key, counted in made.answers.items()],
+        mentor_minutes=list(minutes.values()),
+        areas=made.areas,
+        partner_countries=_summed(made.partners, {key: country for key, country, _ in places}),
+        requesting_regions=_summed(made.requesters, {key: region or country for key, country, region in places}),
+        activities=activities,
+    )
+
+
+async def activities(
+    w: Work, scope: Scope, subject: Mapping[str, Any], from_on: date, until_on: date
+) -> counts.Activities:
+    """Count the activities that began on the days, of whatever precision their dates are."""
+    kinds: dict[str, int] = {}
+    people: dict[str, int] = {}
+    counted = undated = 0
+    for row in await run(w, _ACTIVITIES, scope, subject):
+        began = periods.first_day(row.on_date, row.period, row.from_on, row.until_on)
+        if began is None:
+            undated += 1
+        elif from_on <= began < until_on:
+            kinds[row.kind] = kinds.get(row.kind, 0) + 1
+            if row.people_op:
+                counted += 1
+                people[row.people_op] = people.get(row.people_op, 0) + row.people_count
+    return counts.Activities(kinds=kinds, people=people, counted=counted, undated=undated)
+
+
+async def run(w: Work, statement: str, scope: Scope, bound: Mapping[str, object], spans: int = 0) -> Sequence[Any]:
+    """Run a statement about the scope, whose fragments are put in, and names of parameters: never input."""
+    return await w.fetch(_text(statement, scope, spans), bound)
+
+
+@lru_cache(maxsize=512)
+def _text(statement: str, scope: Scope, spans: int) -> sa.TextClause:
+    text = sa.text(
+        statement.format(
+            opened=_within("opened_at", spans),
+            sent=_within("sent_at", spans),
+            started=_within("started_at", spans),
+            consultations=scope.consultations,
+            offers=scope.offers,
+            sessions=scope.sessions,
+            memoranda=scope.memoranda,
+            activities=scope.activities,
+        )
+    )
+    if ":bounds" in text.text:
+        text = text.bindparams(sa.bindparam("bounds", type_=ARRAY(sa.DateTime(timezone=True))))
+    if ":programmes" in text.text:
+        text = text.bindparams(sa.bindparam("programmes", type_=ARRAY(PG_UUID(as_uuid=True))))
+    return text
+
+
+def _within(column: str, spans: int) -> str:
+    stretches = [f"{column} >= :since_{number} AND {column} < :till_{number}" for number in range(spans)]
+    return f"({' OR '.join(stretches)})" if stretches else "false"
+
+
+def _summed(sessions: Mapping[str, int], places: Mapping[str, str | None]) -> dict[str, int]:
+    summed: dict[str, int] = {}
+    for institution_id, count in sessions.items():
+        key = places[institution_id] or "unknown"
+        summed[key] = summed.get(key, 0) + count
+    return summed

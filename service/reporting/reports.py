@@ -1,0 +1,339 @@
+"""What a memorandum, a programme or an institution can read of the log: read-only, one function a report.
+
+`tallies` counts, `rules.figures` says what the counts mean. Periods are days in a zone, turned into instants before SQL
+sees them: the database's zone data is not ours.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col
+
+from service import tables
+from service.kernel import access, errors
+from service.kernel.work import Work
+from service.registry import agreements
+from service.reporting import count_queries, report_rows, rollups
+from service.rules.figures import counts, figures
+from service.rules.figures.figures import Figure, Month, Part, Published
+from service.rules.time import availability, periods
+from service.rules.time.intervals import Interval
+
+IDLE = timedelta(days=90)
+_DAY = timedelta(days=1)
+_READERS = ("coordinator", "programme_admin", "partner_system")
+_BESIDE = {
+    "clinicians_trained_abroad": "activity_people",
+    "oncologists_internship_france": "activity_people",
+    "joint_operations": "activities",
+    "international_visits": "activities",
+}
+"""Beside which figure a published count is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The figures of one period, which is days in `zone`: `from_on` inclusive, `until_on` exclusive."""
+
+    kind: str
+    subject_id: UUID
+    from_on: date
+    until_on: date
+    zone: str
+    made_at: datetime
+    idle_since: datetime | None
+    figures: tuple[Figure, ...]
+    previous: tuple[date, date] | None = None  # the days that the figures' `previous` values are of
+    months: tuple[Month, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Titles:
+    """What the report is of and its specialties, by language; `locale` is the reader's, None for an operator."""
+
+    subject: Mapping[str, str]
+    specialties: Mapping[str, Mapping[str, str]]
+    locale: str | None
+
+
+Wanted = tuple[date | None, date | None, str | None]
+"""First day, first day not counted, zone, as far as they are asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    scope: count_queries.Scope
+    subject: Mapping[str, Any]
+    created_at: datetime
+    from_on: date | None
+    until_on: date | None
+    zone: str
+
+
+async def memorandum(
+    w: Work,
+    memorandum_id: UUID,
+    from_on: date | None = None,
+    until_on: date | None = None,
+    zone: str | None = None,
+    *,
+    compare: bool = False,
+    by_month: bool = False,
+) -> Report:
+    """Give the memorandum's report to the coordinators and systems of its parties and the programme's admins.
+
+    Without dates, from its first day until tomorrow; without a zone, in its programme's.
+    """
+    row, asked = await _of_memorandum(w, memorandum_id, (from_on, until_on, zone))
+    programme = await w.session.get_one(tables.Programme, row.programme_id)
+    made = await _made(w, asked, compare=compare, by_month=by_month)
+    left = await agreements.minutes_left(w, row, w.now)
+    hours = Figure(
+        "hours_left",
+        None if left is None else left / 60,
+        "hours",
+        "Hours of the budget's present period that are neither logged nor booked; none without a budget.",
+        of="memoranda",
+    )
+    since = made.idle_since or (
+        availability.day_start(row.valid_from, programme.zone) if row.valid_from else row.created_at
+    )
+    idle = Figure(
+        "idle_days",
+        max(0, (w.now - since) // _DAY),
+        "days",
+        "Whole days since the last session or advice under it, or since its first day.",
+        of="memoranda",
+    )
+    return replace(made, idle_since=since, figures=(*made.figures, hours, idle))
+
+
+async def programme(
+    w: Work,
+    programme_id: UUID,
+    from_on: date | None = None,
+    until_on: date | None = None,
+    zone: str | None = None,
+    *,
+    compare: bool = False,
+    by_month: bool = False,
+) -> Report:
+    """Give the programme's report to its admins, with what was published about it."""
+    asked = await _of_programme(w, programme_id, (from_on, until_on, zone))
+    made = await _made(w, asked, compare=compare, by_month=by_month)
+    told = await _published(w, programme_id)
+    return replace(
+        made,
+        figures=tuple(replace(each, published=(*each.published, *told.get(each.name, ()))) for each in made.figures),
+    )
+
+
+async def institution(
+    w: Work,
+    institution_id: UUID,
+    from_on: date | None = None,
+    until_on: date | None = None,
+    zone: str | None = None,
+    *,
+    compare: bool = False,
+    by_month: bool = False,
+) -> Report:
+    """Give the institution's report, both sides together, to its coordinators and systems; to an admin for theirs."""
+    return await _made(
+        w, await _of_institution(w, institution_id, (from_on, until_on, zone)), compare=compare, by_month=by_month
+    )
+
+
+async def titles(w: Work, made: Report) -> Titles:
+    """Name what the report is of, the specialties in it, and the language of who reads it."""
+    codes = [part.key for each in made.figures if each.name == "areas" for part in each.parts]
+    specialty = tables.Specialty
+    found = await w.sql(sa.select(specialty).where(col(specialty.code).in_(codes)))
+    specialties = {row.code: {"uk": row.name_uk, "en": row.name_en} for row in found.scalars()}
+    reader = await w.session.get(tables.Person, w.actor.person_id) if w.actor.person_id else None
+    return Titles(await _subject(w, made), specialties, reader.locale if reader else None)
+
+
+async def _subject(w: Work, made: Report) -> dict[str, str]:
+    if made.kind == count_queries.PROGRAMME.kind:
+        of = await w.session.get_one(tables.Programme, made.subject_id)
+        return {"uk": of.name, "en": of.name_en}
+    place, party = tables.Institution, tables.MemorandumParty
+    asked = sa.select(place).where(col(place.id) == made.subject_id)
+    if made.kind == count_queries.MEMORANDUM.kind:
+        parties = sa.select(place).join(party, col(party.institution_id) == col(place.id))
+        order = col(party.side).desc(), col(place.id)  # who asks stands first
+        asked = parties.where(col(party.memorandum_id) == made.subject_id).order_by(*order)
+    places = list((await w.sql(asked)).scalars())
+    unnamed = str(made.subject_id)
+    return {
+        "uk": " — ".join(each.name or each.name_en or unnamed for each in places),
+        "en": " — ".join(each.name_en or each.name or unnamed for each in places),
+    }
+
+
+async def rows(
+    w: Work, kind: str, subject_id: UUID, wanted: Wanted, of: str, *, after: UUID | None, limit: int
+) -> list[dict[str, Any]]:
+    """Give the rows that a report (of a `memorandum`, `programme` or `institution`) counts, to who reads it."""
+    if kind == count_queries.MEMORANDUM.kind:
+        asked = (await _of_memorandum(w, subject_id, wanted))[1]
+    elif kind == count_queries.PROGRAMME.kind:
+        asked = await _of_programme(w, subject_id, wanted)
+    else:
+        asked = await _of_institution(w, subject_id, wanted)
+    days, during = await _period(w, asked, await count_queries.agreed(w, asked.scope, asked.subject))
+    return await report_rows.rows(w, asked.scope, asked.subject, of, during, days, after=after, limit=limit)
+
+
+async def _of_memorandum(w: Work, memorandum_id: UUID, wanted: Wanted) -> tuple[tables.Memorandum, _Asked]:
+    row = await access.visible_memorandum(w, memorandum_id)
+    await access.requires_reader(w, memorandum_id, *_READERS)
+    programme = await w.session.get_one(tables.Programme, row.programme_id)
+    subject = count_queries.values(row.id)
+    return row, _Asked(count_queries.MEMORANDUM, subject, row.created_at, *wanted[:2], wanted[2] or programme.zone)
+
+
+async def _of_programme(w: Work, programme_id: UUID, wanted: Wanted) -> _Asked:
+    row = await access.visible_programme(w, programme_id)
+    access.requires_admin(w, row.id)
+    return _Asked(
+        count_queries.PROGRAMME, count_queries.values(row.id), row.created_at, *wanted[:2], wanted[2] or row.zone
+    )
+
+
+async def _of_institution(w: Work, institution_id: UUID, wanted: Wanted) -> _Asked:
+    row = await access.visible_institution(w, institution_id)
+    programmes: frozenset[UUID] | None = None
+    if row.id not in w.actor.institutions("coordinator", "partner_system") and not w.actor.is_timer:
+        programmes = w.actor.programmes("programme_admin")
+        access.requires_admin(w)
+    subject = count_queries.values(row.id, programmes)
+    return _Asked(count_queries.INSTITUTION, subject, row.created_at, *wanted[:2], wanted[2] or row.zone or "UTC")
+
+
+async def _published(w: Work, programme_id: UUID) -> dict[str, tuple[Published, ...]]:
+    """Give what was published about the programme, with its sign and its source, by the figure it stands beside."""
+    told: dict[str, list[Published]] = {}
+    milestone, statistic = tables.Milestone, tables.Statistic
+    milestones = await w.sql(
+        sa.select(milestone)
+        .where(col(milestone.programme_id) == programme_id, col(milestone.total_memoranda).is_not(None))
+        .order_by(col(milestone.on_text))
+    )
+    for each in milestones.scalars():
+        note = f"memoranda, {each.precision} {each.on_text}: {each.event}"
+        told.setdefault("memoranda", []).append(Published(each.citation, each.total_memoranda, note))
+    statistics = await w.sql(
+        sa.select(statistic)
+        .where(col(statistic.programme_id) == programme_id, col(statistic.key).in_(_BESIDE))
+        .order_by(col(statistic.key))
+    )
+    for count in statistics.scalars():
+        note = f"{count.key.replace('_', ' ')}, by {count.as_of}"
+        told.setdefault(_BESIDE[count.key], []).append(Published(count.citation, count.value, note, count.op))
+    return {name: tuple(each) for name, each in told.items()}
+
+
+async def _period(w: Work, asked: _Asked, agreed: Sequence[count_queries.Agreed]) -> tuple[tuple[date, date], Interval]:
+    """Give the period in days and in instants; raises Invalid."""
+    until_on = asked.until_on or availability.local_date(w.now, asked.zone) + _DAY
+    from_on = asked.from_on or min(await _first_day(w, asked, agreed), until_on - _DAY)
+    if from_on >= until_on:
+        raise errors.Invalid("/query/until", "must be later than from: it is the first day not counted")
+    return (from_on, until_on), _instants((from_on, until_on), asked.zone)
+
+
+async def _first_day(w: Work, asked: _Asked, agreed: Sequence[count_queries.Agreed]) -> date:
+    """Name the first day of what there is: of the subject here, of a memorandum, of a session taken in from before."""
+    first_at = await count_queries.first_at(w, asked.scope, asked.subject)
+    instants = [at for at in (asked.created_at, first_at) if at]
+    began = [each.first_on for each in agreed if each.first_on]
+    return min([*began, *(availability.local_date(at, asked.zone) for at in instants)])
+
+
+def _instants(days: tuple[date, date], zone: str) -> Interval:
+    return availability.day_start(days[0], zone), availability.day_start(days[1], zone)
+
+
+async def _made(w: Work, asked: _Asked, *, compare: bool, by_month: bool) -> Report:
+    agreed = await count_queries.agreed(w, asked.scope, asked.subject)
+    days, during = await _period(w, asked, agreed)
+    told = await _figures(w, asked, days, during)
+    before = None
+    if compare:
+        before = periods.previous(*days)
+        values = {each.name: each.value for each in await _figures(w, asked, before, _instants(before, asked.zone))}
+        told = [replace(each, previous=values[each.name]) for each in told]
+    if asked.scope.kind != count_queries.MEMORANDUM.kind:
+        told += _agreements(agreed, w.now)
+    last = max((each.last_at for each in agreed if each.last_at), default=None)
+    return Report(
+        asked.scope.kind,
+        asked.subject["id"],
+        *days,
+        asked.zone,
+        w.now,
+        last,
+        tuple(told),
+        before,
+        await _months(w, asked, days) if by_month else None,
+    )
+
+
+async def _months(w: Work, asked: _Asked, days: tuple[date, date]) -> tuple[Month, ...]:
+    firsts = periods.months(*days)
+    starts = [availability.day_start(first, asked.zone) for first in firsts]
+    found = await count_queries.months(w, asked.scope, asked.subject, _instants(days, asked.zone), starts)
+    made = []
+    for place, first in enumerate(firsts):
+        (held, minutes), (advices, written) = (found.get(place, {}).get(mode, (0, 0)) for mode in ("live", "written"))
+        made.append(Month(first, held, advices, minutes + written))
+    return tuple(made)
+
+
+async def _figures(w: Work, asked: _Asked, days: tuple[date, date], during: Interval) -> list[Figure]:
+    made = await _tally(w, asked.scope, asked.subject, during)
+    activities = await count_queries.activities(w, asked.scope, asked.subject, *days)
+    return figures.all_of(await count_queries.numbers(w, made, during, activities))
+
+
+async def _tally(w: Work, scope: count_queries.Scope, subject: Mapping[str, Any], during: Interval) -> counts.Tally:
+    """Count the period; of a programme, only what is not folded."""
+    if scope.kind != count_queries.PROGRAMME.kind:
+        return await count_queries.tally(w, scope, subject, [during])
+    folded, spans = await rollups.cover(w, subject["id"], during)
+    return counts.total([folded, await count_queries.tally(w, scope, subject, spans)])
+
+
+def _agreements(agreed: Sequence[count_queries.Agreed], now: datetime) -> list[Figure]:
+    statuses: dict[str, int] = {}
+    for row in agreed:
+        statuses[row.status] = statuses.get(row.status, 0) + 1
+    active = [row for row in agreed if row.status == "active"]
+    parts = tuple(
+        Part(status, statuses[status]) for status in tables.registry.MEMORANDUM_STATUSES if status in statuses
+    )
+    idle = sum(1 for row in active if row.last_at is None or row.last_at <= now - IDLE)
+    return [
+        Figure(
+            "memoranda",
+            len(agreed),
+            "memoranda",
+            "Memoranda in the registry now, by status.",
+            parts=parts,
+            of="memoranda",
+        ),
+        Figure(
+            "memoranda_idle_90_days",
+            idle,
+            "memoranda",
+            "Active memoranda under which nothing was logged in the last 90 days.",
+            rows=len(active),
+            of="memoranda",
+        ),
+    ]

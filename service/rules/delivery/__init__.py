@@ -1,0 +1,1 @@
+"""When a delivery is tried again, and when its receiver is given up."""

@@ -1,0 +1,389 @@
+"""What the programme reads (domain §8): figures made of counts, each with its definition and what others published.
+
+It does not count: `reports` does, in SQL. A share without a denominator is no figure: None, never 0.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from service.rules.figures import counts
+from service.rules.figures.counts import Activities, Asked, Happened, Numbers, Offers, Spread
+
+INTERRUPTIONS = ("interrupted_alert", "interrupted_power", "interrupted_link")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What was published, who says so and, where it is no exact count, its operator: more than, about."""
+
+    source: str
+    value: float
+    note: str
+    op: str = "="
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The figure for one key: a priority, an outcome, a country; with quartiles where the value is a median."""
+
+    key: str
+    value: float | None
+    rows: int | None = None
+    lower_quartile: float | None = None
+    upper_quartile: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number, what it says, how many rows it was made of, and which: `of` names their kind.
+
+    A share also tells what was divided by what; `previous` is its value in the period before, if that was asked for.
+    """
+
+    name: str
+    value: float | None
+    unit: str
+    definition: str
+    rows: int | None = None
+    parts: tuple[Part, ...] = ()
+    published: tuple[Published, ...] = ()
+    of: str = "sessions"
+    numerator: float | None = None
+    denominator: float | None = None
+    previous: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """What a month had, as far as it lies in the period: live sessions held, written advices, minutes logged."""
+
+    first_on: date
+    sessions: int
+    written_advices: int
+    minutes: int
+
+
+def share(part: float, whole: float) -> float | None:
+    """Divide, if there is anything to divide by."""
+    return part / whole if whole else None
+
+
+def all_of(numbers: Numbers) -> list[Figure]:
+    """Give every figure of domain §8 that these numbers allow."""
+    return [
+        *_consultations(numbers),
+        *_times(numbers),
+        *_shares(numbers),
+        *_offers(numbers.offers),
+        *_sessions(numbers.happened),
+        *_spread(numbers.mentor_minutes),
+        *_civil(numbers.happened),
+        _follow_up(numbers),
+        *_places(numbers),
+        *_activities(numbers.activities),
+    ]
+
+
+def _activities(activities: Activities) -> Iterable[Figure]:
+    yield Figure(
+        "activities",
+        sum(activities.kinds.values()),
+        "activities",
+        "Activities beside consultations that began in the period, by kind. A month, quarter or year begins on its"
+        " first day; where only the end is known, that counts.",
+        parts=tuple(Part(kind, activities.kinds[kind]) for kind in sorted(activities.kinds)),
+        of="activities",
+    )
+    yield Figure(
+        "activity_people",
+        activities.people.get("=", 0),
+        "people",
+        "People in these activities whose number the source gives exactly; each part adds up the numbers with this"
+        " operator, as they were given.",
+        rows=activities.counted,
+        parts=tuple(Part(op, activities.people[op]) for op in sorted(activities.people)),
+        of="activities",
+    )
+    yield Figure(
+        "activities_undated",
+        activities.undated,
+        "activities",
+        "Activities of which no source tells when they took place: in no period.",
+        of="activities",
+    )
+
+
+def _consultations(numbers: Numbers) -> Iterable[Figure]:
+    counted = {
+        "filed": "Consultations opened in the period: filed, with the patient's consent.",
+        "completed": "Of these, completed by now: a session is logged or advice is given.",
+        "unmatched": "Of these, unmatched now: nobody is left to ask.",
+        "cancelled": "Of these, cancelled by the requesting side.",
+        "expired": "Of these, expired: nothing was booked 24 hours after the answer was due.",
+    }
+    for name, definition in counted.items():
+        parts = tuple(Part(priority, getattr(asked, name)) for priority, asked in numbers.asked.items())
+        value = getattr(numbers.everybody, name)
+        yield Figure(
+            f"consultations_{name}",
+            value,
+            "consultations",
+            definition,
+            rows=numbers.everybody.filed,
+            parts=parts,
+            of="consultations",
+        )
+
+
+def _times(numbers: Numbers) -> Iterable[Figure]:
+    told = {
+        "allocation": (
+            "Median hours from opening to the first acceptance",
+            Published("MSF telemedicine", 0.2, "hours to allocation"),
+        ),
+        "answer": (
+            "Median hours from opening to the first session's start, or to the written advice",
+            Published("MSF telemedicine", 5.0, "hours to the answer"),
+        ),
+        "closing": ("Median hours from opening to completion", None),
+    }
+    for name, (definition, published) in told.items():
+        spreads: dict[str, Spread] = {priority: getattr(asked, name) for priority, asked in numbers.asked.items()}
+        spread: Spread = getattr(numbers.everybody, name)
+        yield Figure(
+            f"hours_to_{name}",
+            spread.median,
+            "hours",
+            f"{definition}; of the consultations opened in the period that got there.",
+            rows=spread.rows,
+            parts=tuple(Part(key, each.median, each.rows, each.lower, each.upper) for key, each in spreads.items()),
+            published=(published,) if published else (),
+            of="consultations",
+        )
+
+
+def _share(numbers: Numbers, name: str, part: str, whole: str, definition: str, *published: Published) -> Figure:
+    def value(asked: Asked) -> float | None:
+        return share(getattr(asked, part), getattr(asked, whole))
+
+    return Figure(
+        name,
+        value(numbers.everybody),
+        "share",
+        definition,
+        rows=getattr(numbers.everybody, whole),
+        parts=tuple(Part(priority, value(asked), getattr(asked, whole)) for priority, asked in numbers.asked.items()),
+        published=published,
+        of="consultations",
+        numerator=getattr(numbers.everybody, part),
+        denominator=getattr(numbers.everybody, whole),
+    )
+
+
+def _shares(numbers: Numbers) -> Iterable[Figure]:
+    decided = "of the consultations that got there or whose time is over, but for those cancelled before"
+    yield _share(
+        numbers,
+        "share_allocated_in_time",
+        "allocated_in_time",
+        "allocation_decided",
+        f"Accepted before the answer was due, {decided}.",
+    )
+    yield _share(
+        numbers,
+        "share_answered_in_time",
+        "answered_in_time",
+        "answer_decided",
+        f"Answered before it was due, {decided}.",
+    )
+    yield Figure(
+        "share_answered",
+        share(numbers.everybody.answer.rows, numbers.everybody.answer_decided),
+        "share",
+        f"Answered at all, {decided}.",
+        rows=numbers.everybody.answer_decided,
+        published=(Published("HealUA", 0.973, "answered"),),
+        of="consultations",
+        numerator=numbers.everybody.answer.rows,
+        denominator=numbers.everybody.answer_decided,
+    )
+    yield _share(
+        numbers,
+        "share_answered_within_day",
+        "answered_within_day",
+        "day_decided",
+        f"Answered within 24 hours of opening, {decided}.",
+        Published("HealUA", 0.846, "answered within a day"),
+    )
+    yield _share(
+        numbers,
+        "share_first_wave_accepted",
+        "first_wave_accepted",
+        "first_wave_over",
+        "A mentor of the first wave accepted, of the consultations whose first wave waits for nobody any more.",
+        Published("Swinfen Charitable Trust", 89 / 128, "answered by the first expert asked"),
+    )
+    yield _share(
+        numbers,
+        "share_needing_backup",
+        "needing_backup",
+        "with_offers",
+        "A second wave was needed, of the consultations for which somebody was asked.",
+        Published("Swinfen Charitable Trust", 36 / 39, "of those that needed a backup were answered by it"),
+        Published("Swinfen Charitable Trust", 0.98, "answered after backup"),
+    )
+
+
+def _offers(offers: Offers) -> Iterable[Figure]:
+    yield Figure(
+        "offers_sent",
+        offers.sent,
+        "offers",
+        "Offers sent in the period.",
+        parts=(Part("accepted", offers.accepted), Part("declined", offers.declined)),
+        of="offers",
+    )
+    yield Figure(
+        "wrong_specialty_declines",
+        offers.wrong_specialty,
+        "offers",
+        "Of these, declined because the specialty was wrong.",
+        rows=offers.sent,
+        of="offers",
+    )
+    yield Figure(
+        "offers_per_mentor_week",
+        share(offers.sent, offers.mentors * offers.weeks),
+        "offers per mentor and week",
+        "Offers sent, for each mentor asked and each week of the period that has passed (one at least); the part"
+        " `most` is the most that one mentor got in one week of the period, Monday to Sunday in UTC.",
+        rows=offers.sent,
+        parts=(Part("most", offers.most_in_week),),
+        of="offers",
+        numerator=offers.sent,
+        denominator=offers.mentors * offers.weeks,
+    )
+
+
+def _sessions(happened: Sequence[Happened]) -> Iterable[Figure]:
+    live = [each for each in happened if each.mode == "live"]
+    written = [each for each in happened if each.mode == "written"]
+    yield Figure(
+        "sessions",
+        _count(each for each in live if each.is_held),
+        "sessions",
+        "Live sessions held: logged, started in the period, neither missed nor cancelled late.",
+        rows=_count(live),
+        parts=_parts(live, lambda each: each.outcome),
+    )
+    yield Figure("written_advices", _count(written), "advices", "Written advices given in the period.")
+    yield Figure(
+        "minutes",
+        sum(each.minutes for each in happened),
+        "minutes",
+        "Minutes logged, interrupted sessions and written advices included.",
+        rows=_count(happened),
+        parts=(Part("live", sum(e.minutes for e in live)), Part("written", sum(e.minutes for e in written))),
+    )
+    interrupted = [each for each in live if each.outcome in INTERRUPTIONS]
+    yield Figure(
+        "interruptions",
+        _count(interrupted),
+        "sessions",
+        "Live sessions that an alert, the power or the link broke off.",
+        rows=_count(live),
+        parts=_parts(interrupted, lambda each: each.outcome.removeprefix("interrupted_")),
+    )
+    yield Figure(
+        "routes",
+        _count(happened),
+        "sessions",
+        "Sessions and advices by how the memorandum links the two institutions.",
+        parts=_parts(happened, lambda each: each.route),
+    )
+
+
+def _spread(minutes: Sequence[int]) -> Iterable[Figure]:
+    whose = "of the minutes logged, over the mentors asked in the period or with minutes in it"
+    yield Figure(
+        "mentor_minutes_gini",
+        counts.gini(minutes),
+        "0..1",
+        f"Gini coefficient {whose}: 0 when all give the same.",
+        rows=len(minutes),
+    )
+    yield Figure(
+        "mentor_minutes_top_quarter",
+        counts.top_quarter_share(minutes),
+        "share",
+        f"Share of the busiest quarter (rounded up) {whose}.",
+        rows=len(minutes),
+        published=(Published("MSF teleradiology", 0.9, "of the cases by 4 of 14 radiologists"),),
+    )
+
+
+def _civil(happened: Sequence[Happened]) -> Iterable[Figure]:
+    held = [each for each in happened if each.mode == "live" and each.is_held]
+    for side in ("requester", "mentor"):
+        outside = _count(each for each in held if not getattr(each, f"is_civil_for_{side}"))
+        yield Figure(
+            f"share_outside_civil_hours_{side}",
+            share(outside, _count(held)),
+            "share",
+            f"Live sessions held that began outside 08-19 on the {side}'s clock.",
+            rows=_count(held),
+            numerator=outside,
+            denominator=_count(held),
+        )
+
+
+def _follow_up(numbers: Numbers) -> Figure:
+    total = sum(each.answers for each in numbers.answers)
+    keyed: dict[str, int] = {}
+    for each in numbers.answers:
+        keys = [f"{each.side}_{'useful' if each.is_useful else 'not_useful'}"]
+        if each.patient_outcome:
+            keys.append(f"patient_{each.patient_outcome}")
+        for key in keys:
+            keyed[key] = keyed.get(key, 0) + each.answers
+    held = _count(each for each in numbers.happened if each.is_held)
+    return Figure(
+        "follow_up_answers",
+        total,
+        "answers",
+        "Answers to the one question after a session or advice of the period; two are asked for, one a side.",
+        rows=held,
+        parts=tuple(Part(key, keyed[key]) for key in sorted(keyed)),
+        of="answers",
+    )
+
+
+def _places(numbers: Numbers) -> Iterable[Figure]:
+    told = {
+        "areas": (numbers.areas, "specialties", "Specialties in which sessions or advices were logged."),
+        "partner_countries": (
+            numbers.partner_countries,
+            "countries",
+            "Countries (ISO 3166-1) that mentors answered from.",
+        ),
+        "requesting_regions": (
+            numbers.requesting_regions,
+            "regions",
+            "Regions (ISO 3166-2; the country where no source names one) that asked.",
+        ),
+    }
+    for name, (counted, unit, definition) in told.items():
+        parts = tuple(Part(key, counted[key]) for key in sorted(counted))
+        yield Figure(name, len(parts), unit, f"{definition} Each part counts sessions and advices.", parts=parts)
+
+
+def _count(happened: Iterable[Happened]) -> int:
+    return sum(each.sessions for each in happened)
+
+
+def _parts(happened: Iterable[Happened], key: Callable[[Happened], str]) -> tuple[Part, ...]:
+    counted: dict[str, int] = {}
+    for each in happened:
+        counted[key(each)] = counted.get(key(each), 0) + each.sessions
+    return tuple(Part(name, counted[name]) for name in sorted(counted))

@@ -1,0 +1,1 @@
+"""Who may be asked, who is asked first, and for which times."""

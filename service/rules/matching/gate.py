@@ -1,0 +1,239 @@
+"""Who may consult whom (domain §3). Every failing rule is named, not only the first.
+
+The same check runs when mentors are matched, asked, held, accepted and booked: inside the transaction each time.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from functools import lru_cache
+
+from service.rules import case, transfer
+from service.rules.case import Case, Link, Mentor, Rulebook
+from service.rules.specialties import Relation
+from service.rules.time import availability, cells
+from service.rules.time.cells import Frame
+from service.rules.time.intervals import Interval
+
+CHILDREN = frozenset({"neonate", "infant", "child", "adolescent"})
+AGE_BANDS = ("neonate", "infant", "child", "adolescent", "adult", "older")
+LEVELS = ("A1", "A2", "B1", "B2", "C1", "C2", "native")
+_ENOUGH = frozenset(LEVELS[2:])
+_FAR = frozenset({Relation.ROOT_SIBLING, Relation.NONE})
+
+
+class Refusal(StrEnum):
+    """The rules, in the order in which they are told."""
+
+    NO_MEMORANDUM = "no_memorandum"
+    AREA_NOT_COVERED = "area_not_covered"
+    ACTIVITY_NOT_COVERED = "activity_not_covered"
+    SPECIALTY_TOO_FAR = "specialty_too_far"
+    MENTOR_UNVERIFIED = "mentor_unverified"
+    MENTOR_PAUSED = "mentor_paused"
+    NO_COMMON_LANGUAGE = "no_common_language"
+    NO_TRANSFER_BASIS = "no_transfer_basis"
+    BUDGET_SPENT = "budget_spent"
+    MENTOR_FULL = "mentor_full"
+    OUTSIDE_HOURS = "outside_hours"
+    DEADLINE_UNREACHABLE = "deadline_unreachable"
+    EXCLUDED = "excluded"
+    NO_PAEDIATRICS = "no_paediatrics"
+
+
+_NOTHING: frozenset[str] = frozenset()
+_PLACE = {rule: place for place, rule in enumerate(Refusal)}
+
+
+@lru_cache(maxsize=1024)
+def in_order(rules: frozenset[Refusal]) -> tuple[Refusal, ...]:
+    """Give the rules in the order in which they are told."""
+    return tuple(sorted(rules, key=_PLACE.__getitem__))
+
+
+class Gate:
+    """The rules as they stand for one case.
+
+    What mentors have in common (their hospital's memoranda, a specialty, a country) is judged once: of a thousand
+    mentors few differ in it. Overrides work for `budget_spent`, and for `specialty_too_far` only for a sibling directly
+    under an area.
+    """
+
+    def __init__(self, asked: Case, book: Rulebook, overrides: Collection[str] = _NOTHING) -> None:
+        """Judge for this case; nothing is judged yet."""
+        self._asked, self._book, self._overrides = asked, book, overrides
+        self._excluded = asked.excluded_mentors | {asked.requester_id}
+        self._standing: dict[object, frozenset[Refusal]] = {}
+        self._relations: dict[frozenset[str], Relation] = {}
+        self._fitting: dict[int, list[Link]] = {}  # by the identity of the links, as the next two
+        self._chosen: dict[tuple[int, datetime], Link | None] = {}
+        self._unlinked: dict[tuple[int, datetime], frozenset[Refusal]] = {}
+        self._kept_alive: list[object] = []  # so that nothing else can have their identity
+
+    def check(
+        self, mentor: Mentor, start: datetime | None, now: datetime, *, is_asking: bool = True
+    ) -> tuple[Refusal, ...]:
+        """Name every rule that refuses a session at `start` (None: written advice, judged now); nothing means yes.
+
+        With `is_asking` off (an offer is out: accept, book, move) the cap on offers and the minimum notice no longer
+        count.
+        """
+        at = now if start is None else start
+        failing = {*self._links_refuse(mentor.links, at)}
+        failing |= self._standing_refuses(mentor, is_written=start is None)  # translation is enough for advice
+        if mentor.verified_until is None or mentor.verified_until <= at:
+            failing.add(Refusal.MENTOR_UNVERIFIED)
+        if (is_asking and _is_asked_enough(mentor)) or _is_booked_out(mentor, at):
+            failing.add(Refusal.MENTOR_FULL)
+        if start is None:
+            failing |= _written_refuses(self._asked, mentor, now)
+        else:
+            failing |= _time_refuses(self._asked, mentor, start, now, self._book, is_asking=is_asking)
+        return in_order(frozenset(failing))
+
+    def refuse_ever(self, mentor: Mentor, *, is_asking: bool = True) -> frozenset[Refusal]:
+        """Name the rules that refuse a live session with this mentor whatever its time."""
+        refuses = self._standing_refuses(mentor, is_written=False)
+        return refuses | {Refusal.MENTOR_FULL} if is_asking and _is_asked_enough(mentor) else refuses
+
+    def relation(self, mentor: Mentor) -> Relation:
+        """Say what the nearest of the mentor's specialties is to the one asked for."""
+        held = mentor.specialties
+        found = self._relations.get(held)
+        if found is None:
+            found = self._relations[held] = self._book.tree.best(self._asked.specialty, held)
+        return found
+
+    def covering(self, links: Sequence[Link]) -> list[Link]:
+        """Give the memoranda that cover the specialty and the activity, whatever their time and budget."""
+        found = self._fitting.get(id(links))
+        if found is None:
+            found = self._fitting[id(links)] = [k for k in links if self._has_area(k) and self._has_activity(k)]
+            self._kept_alive.append(links)
+        return found
+
+    def has_budget(self, link: Link) -> bool:
+        """Tell whether the session's minutes are left, or the budget is overridden or unlimited."""
+        left = link.minutes_left
+        return left is None or left >= self._asked.minutes or Refusal.BUDGET_SPENT in self._overrides
+
+    def choose_link(self, links: Sequence[Link], at: datetime) -> Link | None:
+        """Give the memorandum under which it happens: the most specific area, then most hours left, then the oldest."""
+        key = (id(links), at)
+        if key not in self._chosen:
+            fitting = [link for link in self.covering(links) if link.is_valid(at) and self.has_budget(link)]
+            self._chosen[key] = min(fitting, key=self._preference, default=None)
+        return self._chosen[key]
+
+    def _preference(self, link: Link) -> tuple[float, float, date, str]:
+        steps = self._book.tree.steps(link.areas, self._asked.specialty)
+        left = float("inf") if link.minutes_left is None else link.minutes_left
+        return (steps if steps is not None else 0, -left, link.signed_on or date.max, str(link.memorandum_id))
+
+    def _has_area(self, link: Link) -> bool:
+        return self._book.tree.covers(link.areas, self._asked.specialty)
+
+    def _has_activity(self, link: Link) -> bool:
+        return not link.activities or self._asked.activity in link.activities
+
+    def _links_refuse(self, links: Sequence[Link], at: datetime) -> frozenset[Refusal]:
+        key = (id(links), at)
+        found = self._unlinked.get(key)
+        if found is None:
+            found = self._unlinked[key] = frozenset(self._judge_links(links, at))
+            self._kept_alive.append(links)
+        return found
+
+    def _judge_links(self, links: Sequence[Link], at: datetime) -> set[Refusal]:
+        valid = [link for link in links if link.is_valid(at)]
+        if not valid:
+            return {Refusal.NO_MEMORANDUM}
+        failing: set[Refusal] = set()
+        fitting = [link for link in valid if self._has_area(link)]
+        if not fitting:
+            failing.add(Refusal.AREA_NOT_COVERED)
+        if not any(self._has_activity(link) for link in fitting or valid):
+            failing.add(Refusal.ACTIVITY_NOT_COVERED)
+        candidates = [link for link in fitting if self._has_activity(link)] or valid
+        if not any(self.has_budget(link) for link in candidates):
+            failing.add(Refusal.BUDGET_SPENT)
+        return failing
+
+    def _standing_refuses(self, mentor: Mentor, *, is_written: bool) -> frozenset[Refusal]:
+        refuses = self._shared_refuse(mentor, is_written=is_written)
+        return refuses | {Refusal.EXCLUDED} if mentor.person_id in self._excluded else refuses
+
+    def _shared_refuse(self, mentor: Mentor, *, is_written: bool) -> frozenset[Refusal]:
+        key = (mentor.specialties, id(mentor.languages), mentor.country, mentor.treats_children, is_written)
+        found = self._standing.get(key)
+        if found is None:
+            fails = {
+                Refusal.SPECIALTY_TOO_FAR: self._is_too_far(mentor),
+                Refusal.NO_COMMON_LANGUAGE: self._cannot_talk(mentor, is_written=is_written),
+                Refusal.NO_TRANSFER_BASIS: self._cannot_send(mentor),
+                Refusal.NO_PAEDIATRICS: self._asked.age_band in CHILDREN and not mentor.treats_children,
+            }
+            found = self._standing[key] = frozenset(rule for rule, does_fail in fails.items() if does_fail)
+            self._kept_alive.append(mentor.languages)
+        return found
+
+    def _is_too_far(self, mentor: Mentor) -> bool:
+        relation = self.relation(mentor)
+        by_hand = relation is Relation.ROOT_SIBLING and Refusal.SPECIALTY_TOO_FAR in self._overrides
+        return relation in _FAR and not by_hand
+
+    def _cannot_talk(self, mentor: Mentor, *, is_written: bool) -> bool:
+        asked = self._asked
+        if asked.interpreter or (asked.translation and (is_written or asked.mode == "written")):
+            return False
+        return not any(mentor.languages.get(code) in _ENOUGH for code in asked.languages)
+
+    def _cannot_send(self, mentor: Mentor) -> bool:
+        return not transfer.allows(self._book.basis, self._asked.consent, self._asked.country, mentor.country)
+
+
+def _is_asked_enough(mentor: Mentor) -> bool:
+    return mentor.offers_cap is not None and mentor.offers_7d >= mentor.offers_cap
+
+
+def _is_booked_out(mentor: Mentor, at: datetime) -> bool:
+    if mentor.sessions_cap is None:
+        return False
+    return mentor.sessions_by_week.get(availability.iso_week(at, mentor.zone), 0) >= mentor.sessions_cap
+
+
+def _written_refuses(asked: Case, mentor: Mentor, now: datetime) -> set[Refusal]:
+    failing: set[Refusal] = set()
+    if availability.is_away(mentor.hours, (now, now + timedelta(minutes=cells.CELL_MINUTES))):
+        failing.add(Refusal.MENTOR_PAUSED)
+    if asked.answer_due_at <= now:
+        failing.add(Refusal.DEADLINE_UNREACHABLE)
+    return failing
+
+
+def _time_refuses(
+    asked: Case, mentor: Mentor, start: datetime, now: datetime, book: Rulebook, *, is_asking: bool
+) -> set[Refusal]:
+    failing: set[Refusal] = set()
+    during = (start, start + timedelta(minutes=asked.minutes))
+    if availability.is_away(mentor.hours, during):
+        failing.add(Refusal.MENTOR_PAUSED)
+    if is_quiet(asked, mentor, during):
+        failing.add(Refusal.OUTSIDE_HOURS)
+    earliest = now + case.notice(asked, mentor, book.policy) if is_asking else now
+    if not earliest <= start <= asked.answer_due_at:
+        failing.add(Refusal.DEADLINE_UNREACHABLE)
+    return failing
+
+
+def is_quiet(asked: Case, mentor: Mentor, during: Interval) -> bool:
+    """Tell whether the interval touches the mentor's quiet hours and they did not opt in for this priority."""
+    if mentor.quiet is None or asked.priority in mentor.opt_ins:
+        return False
+    return _touches(mentor.zone, mentor.quiet, during)
+
+
+@lru_cache(maxsize=1024)
+def _touches(zone: str, quiet: tuple[int, int], during: Interval) -> bool:
+    frame = Frame(cells.floor(during[0]), cells.ceil(during[1]) - cells.floor(during[0]))
+    return availability.daily_bits(zone, *quiet, frame) != 0

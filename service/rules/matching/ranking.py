@@ -1,0 +1,401 @@
+"""Which mentors can answer, when, and who is asked first (domain §4).
+
+Only proposes: what is read here may be stale, and the database decides. Every term of a score is returned.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import reduce
+from operator import and_, mul
+from typing import NamedTuple, TypeVar
+
+from service.rules import case
+from service.rules.case import Case, Link, Mentor, Rulebook
+from service.rules.matching import gate, score
+from service.rules.matching.gate import Gate, Refusal
+from service.rules.matching.score import Score
+from service.rules.policy import Pace
+from service.rules.time import availability, cells, intervals
+from service.rules.time.availability import Hours
+from service.rules.time.cells import Frame
+from service.rules.time.intervals import Interval
+
+ATTENDS = (7 * 60, 21 * 60)  # when a clinician who named no windows is taken to be at hand
+PROPOSALS = 3
+TO_ANSWER = timedelta(minutes=30)  # nobody can be expected to answer sooner: the least notice of `asap`
+_NOON = 12
+_Half = TypeVar("_Half")
+
+
+class Candidate(NamedTuple):
+    """A mentor who may and can: `earliest` is the first bookable start, or for written advice the next working hour.
+
+    `starts` holds up to three proposals, for the first ones of a ranking only; none when advice is written.
+    """
+
+    mentor: Mentor
+    score: float
+    terms: Mapping[str, float]
+    link: Link
+    is_live: bool
+    knows_case: bool
+    earliest: datetime
+    starts: tuple[datetime, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Who is asked, first to last, and who is not, with every reason; what each term of a score weighs."""
+
+    weights: Mapping[str, float]
+    candidates: tuple[Candidate, ...]
+    excluded: tuple[tuple[Mentor, tuple[Refusal, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """What is the same for every mentor of one case."""
+
+    asked: Case
+    now: datetime
+    book: Rulebook
+    gate: Gate
+    score: Score
+    pace: Pace
+    frame: Frame
+    length: int  # of the session, in cells
+    attendable: int  # starts at which the clinician can attend the whole session
+    weights: Sequence[float]  # in the order of `score.TERMS`
+    worked: dict[object, int] = field(default_factory=dict)  # starts within hours, by hours: many have the same
+    instants: dict[int, datetime] = field(default_factory=dict)  # by cell: most mentors' first starts are few
+    occupied: dict[int, timedelta] = field(default_factory=dict)  # how long a session takes, by the buffer after it
+    agreed: dict[int, tuple[Sequence[Link], int]] = field(default_factory=dict)  # starts within memoranda, by identity
+    civil: dict[str, Sequence[int]] = field(default_factory=dict)  # by the mentor's zone, see `_civil`
+    awake: dict[object, int] = field(default_factory=dict)  # without quiet hours, by zone and these
+
+
+def _search(asked: Case, now: datetime, book: Rulebook, overrides: Collection[str] = ()) -> _Search:
+    pace, length = book.policy.pace(asked.priority), cells.count(asked.minutes)
+    first = cells.ceil(now)
+    frame = Frame(first, max(0, cells.floor(asked.answer_due_at) + 1 - first + length))
+    if asked.windows:
+        at_hand = frame.inward(asked.windows)
+    elif pace.any_hour:
+        at_hand = frame.full
+    else:
+        at_hand = availability.daily_bits(asked.zone, *ATTENDS, frame)
+    attendable = (
+        cells.runs(at_hand, length)
+        & ~_blocked(frame, asked.busy, cells.count(asked.minutes + asked.buffer_minutes))
+        & frame.grid(book.policy.slot_step_minutes)
+        & frame.starting(now, asked.answer_due_at + timedelta(microseconds=1))
+    )
+    rules = Gate(asked, book, overrides)
+    weights = [pace.weights[term] for term in score.TERMS]
+    return _Search(asked, now, book, rules, Score(asked, now), pace, frame, length, attendable, weights)
+
+
+def _blocked(frame: Frame, busy: Sequence[Interval], occupied: int) -> int:
+    """Set the starts from which so many cells would touch busy time."""
+    return frame.between_all(
+        [(cells.floor(since) - occupied + 1, cells.ceil(until)) for since, until in busy if since < until]
+    )
+
+
+def _common(search: _Search, mentor: Mentor) -> int:
+    """Set the starts within both sides' hours and the notice, whatever else stands against them."""
+    has_opted_in, hours = search.asked.priority in mentor.opt_ins, mentor.hours
+    if has_opted_in and search.pace.any_hour:
+        return _noticed(search, mentor, search.attendable)
+    quiet = None if has_opted_in else mentor.quiet
+    if hours.exceptions:
+        return _noticed(search, mentor, _worked(search, hours, quiet, mentor.zone))
+    key = (hours.zone, id(hours.weekly), quiet, mentor.zone, mentor.notice_minutes)  # the mentors keep it alive
+    found = search.worked.get(key)
+    if found is None:
+        found = search.worked[key] = _noticed(search, mentor, _worked(search, hours, quiet, mentor.zone))
+    return found
+
+
+def _noticed(search: _Search, mentor: Mentor, bits: int) -> int:
+    notice = case.notice(search.asked, mentor, search.book.policy)
+    return search.frame.since(bits, search.now + notice) if notice else bits
+
+
+def _worked(search: _Search, hours: Hours, quiet: tuple[int, int] | None, zone: str) -> int:
+    bits = availability.open_bits(hours, search.frame)
+    if quiet is not None:
+        awake = search.awake.get((zone, quiet))
+        if awake is None:
+            awake = search.awake[zone, quiet] = ~availability.daily_bits(zone, *quiet, search.frame)
+        bits &= awake
+    return cells.runs(bits, search.length) & search.attendable
+
+
+def _allowed(search: _Search, mentor: Mentor) -> int:
+    """Set the starts at which no rule that depends on the time refuses, busy times left aside."""
+    if mentor.verified_until is None or mentor.sessions_cap == 0:
+        return 0
+    bits = _agreed(search, mentor.links)
+    if mentor.verified_until <= search.asked.answer_due_at:
+        bits &= search.frame.starting(None, mentor.verified_until)
+    if mentor.sessions_cap is not None:
+        for week, booked in mentor.sessions_by_week.items():
+            if booked >= mentor.sessions_cap:
+                bits &= ~search.frame.starting(*availability.week_bounds(week, mentor.zone))
+    if not mentor.hours.exceptions:
+        return bits
+    away = availability.away_bits(mentor.hours, search.frame)
+    return bits & cells.runs(search.frame.full & ~away, search.length) if away else bits
+
+
+def _agreed(search: _Search, links: Sequence[Link]) -> int:
+    """Set the starts that a memorandum with enough minutes left covers; the mentors of a hospital share theirs."""
+    kept = search.agreed.get(id(links))
+    if kept is None:
+        bits = 0
+        for link in search.gate.covering(links):
+            if link.status == "active" and search.gate.has_budget(link):
+                bits |= _within(search, link.valid_from, link.valid_until)
+        kept = search.agreed[id(links)] = (links, bits)
+    return kept[1]
+
+
+def _within(search: _Search, since: datetime | None, until: datetime | None) -> int:
+    begins = since is None or since <= search.now
+    if begins and (until is None or until > search.asked.answer_due_at):
+        return search.frame.full
+    return search.frame.starting(since, until)
+
+
+def _first_clear(search: _Search, mentor: Mentor, bits: int) -> datetime | None:
+    """Give the first of the starts that is clear of the mentor's busy time: mostly the first one tried."""
+    if not bits:
+        return None
+    start = _begins(search, bits)
+    if mentor.busy:
+        occupied = _occupied(search, mentor.buffer_minutes)
+        while blocked := intervals.latest_end(mentor.busy, (start, start + occupied)):
+            bits = search.frame.since(bits, blocked)
+            if not bits:
+                return None
+            start = _begins(search, bits)
+    return start
+
+
+def _begins(search: _Search, bits: int) -> datetime:
+    """Give the start of the first set cell: the same object each time, which knows its own hash."""
+    cell = (bits & -bits).bit_length()
+    found = search.instants.get(cell)
+    if found is None:
+        found = search.instants[cell] = search.frame.begins(bits)
+    return found
+
+
+def _occupied(search: _Search, buffer_minutes: int) -> timedelta:
+    found = search.occupied.get(buffer_minutes)
+    if found is None:
+        taken = cells.CELL_MINUTES * cells.count(search.asked.minutes + buffer_minutes)
+        found = search.occupied[buffer_minutes] = timedelta(minutes=taken)
+    return found
+
+
+def _bookable(search: _Search, mentor: Mentor) -> int:
+    occupied = cells.count(search.asked.minutes + mentor.buffer_minutes)
+    return _common(search, mentor) & _allowed(search, mentor) & ~_blocked(search.frame, mentor.busy, occupied)
+
+
+def propose(
+    asked: Case,
+    mentor: Mentor,
+    now: datetime,
+    book: Rulebook,
+    overrides: Collection[str] = (),
+    *,
+    is_asking: bool = True,
+) -> list[datetime]:
+    """Give every start at which this mentor may and can take the case live, in order; `[]` for written mode.
+
+    With `is_asking` off (an offer is out: hold, accept, move) the cap on offers no longer counts, as in the gate.
+    """
+    if asked.mode == "written":
+        return []
+    search = _search(asked, now, book, overrides)
+    if search.gate.refuse_ever(mentor, is_asking=is_asking):
+        return []
+    return search.frame.instants(_bookable(search, mentor))
+
+
+def pick_three(starts: Sequence[datetime], requester_zone: str, mentor_zone: str) -> tuple[datetime, ...]:
+    """Give up to three of the starts, in order, on different half-days of the requester.
+
+    The earliest one, then others spread over the first two thirds of the time, each at the best hour of its half-day
+    for the side that is worse off.
+    """
+    halves: dict[tuple[object, bool], list[datetime]] = {}
+    for start in starts:
+        wall = availability.to_wall(start, requester_zone)
+        halves.setdefault((wall.date(), wall.hour < _NOON), []).append(start)
+    chosen = _spread(list(halves.values()))
+    return tuple(_best(half, requester_zone, mentor_zone) if at else half[0] for at, half in enumerate(chosen))
+
+
+def leave_time(starts: Sequence[datetime], now: datetime, answer_by: datetime) -> bool:
+    """Tell whether each proposal can be taken for half an hour or until `answer_by`, and the last one until then."""
+    return starts[0] >= min(answer_by, now + TO_ANSWER) and starts[-1] >= answer_by
+
+
+def pick_answerable(
+    starts: Sequence[datetime], now: datetime, answer_by: datetime, requester_zone: str, mentor_zone: str
+) -> tuple[datetime, ...]:
+    """Pick up to three of the starts that leave time to answer (decision 0023); of all, where none does."""
+    answerable = [start for start in starts if start >= min(answer_by, now + TO_ANSWER)] or starts
+    chosen = pick_three(answerable, requester_zone, mentor_zone)
+    lasting = next((start for start in answerable if start >= answer_by), None)
+    return (*chosen[:-1], lasting) if lasting and chosen[-1] < answer_by else chosen
+
+
+def _spread(halves: list[_Half]) -> list[_Half]:
+    if len(halves) <= PROPOSALS:
+        return halves
+    return [halves[at * len(halves) // PROPOSALS] for at in range(PROPOSALS)]
+
+
+def _best(half: list[datetime], one_zone: str, other_zone: str) -> datetime:
+    return max(half, key=lambda start: score.civil_hours(start, one_zone, other_zone))
+
+
+def _half_days(search: _Search) -> list[int]:
+    """Give the half-days of the requester as bits: every mentor's proposals are picked by the same ones."""
+    zone, due = search.asked.zone, search.asked.answer_due_at
+    today, last = availability.local_date(search.now, zone), availability.local_date(due, zone)
+    edges = availability.half_days(zone, today, (last - today).days + 1)
+    return [search.frame.starting(since, until) for since, until in itertools.pairwise(edges)]
+
+
+def rank(asked: Case, mentors: Sequence[Mentor], now: datetime, book: Rulebook, *, limit: int = 10) -> Ranking:
+    """Order the mentors who may and can, and name for each of the others every rule that refuses.
+
+    Mode `either` is live where a time can be found, else written. Only the first `limit` get proposals.
+    """
+    search = _search(asked, now, book)
+    found: list[_Found] = []
+    excluded: list[tuple[Mentor, tuple[Refusal, ...]]] = []
+    for mentor in mentors:
+        judged = _judge(search, mentor)
+        if isinstance(judged, _Found):
+            found.append(judged)
+        else:
+            excluded.append((mentor, judged))
+    most_used = max((f.mentor.institution_sessions_90d for f in found), default=0)
+    ordered = sorted((_scored(search, f, most_used) for f in found), key=lambda c: _order(asked, c))
+    halves = _half_days(search) if limit else []
+    return Ranking(
+        search.pace.weights,
+        (*(_proposed(search, c, halves) for c in ordered[:limit]), *ordered[limit:]),
+        tuple(excluded),
+    )
+
+
+class _Found(NamedTuple):
+    mentor: Mentor
+    earliest: datetime
+    is_live: bool
+
+
+def _judge(search: _Search, mentor: Mentor) -> _Found | tuple[Refusal, ...]:
+    if search.asked.mode == "written":
+        return _judge_written(search, mentor)
+    live = _judge_live(search, mentor)
+    if isinstance(live, _Found) or search.asked.mode == "live":
+        return live
+    written = _judge_written(search, mentor)
+    return written if isinstance(written, _Found) else live
+
+
+def _judge_live(search: _Search, mentor: Mentor) -> _Found | tuple[Refusal, ...]:
+    common = _common(search, mentor)
+    start = _first_clear(search, mentor, common & _allowed(search, mentor))
+    if start:  # no rule that depends on the time refuses it
+        refused = search.gate.refuse_ever(mentor)
+        return gate.in_order(refused) if refused else _Found(mentor, start, is_live=True)
+    # What refuses is told for the first time at which they would meet, or that the clinician can attend.
+    if common:
+        at = _begins(search, common)
+        return search.gate.check(mentor, at, search.now) or (Refusal.DEADLINE_UNREACHABLE,)
+    # They never meet: because of the mentor's hours, or since the clinician has no time in time.
+    attendable = _noticed(search, mentor, search.attendable)
+    first = search.frame.earliest(attendable or search.attendable) or search.now
+    why = Refusal.OUTSIDE_HOURS if attendable else Refusal.DEADLINE_UNREACHABLE
+    return gate.in_order(frozenset({*search.gate.check(mentor, first, search.now), why}))
+
+
+def _judge_written(search: _Search, mentor: Mentor) -> _Found | tuple[Refusal, ...]:
+    refusals = {*search.gate.check(mentor, None, search.now)}
+    at = next_working_hour(mentor, search.now, search.asked.answer_due_at)
+    if at and not refusals:
+        return _Found(mentor, at, is_live=False)
+    if at is None:
+        refusals.add(Refusal.DEADLINE_UNREACHABLE)
+    return gate.in_order(frozenset(refusals))
+
+
+def next_working_hour(mentor: Mentor, now: datetime, until: datetime) -> datetime | None:
+    """Give when the mentor works next, before `until`: now if they do; None if they do not.
+
+    A mentor who gave no weekly hours at all may write at any time, and is taken to need all of it.
+    """
+    if not mentor.hours.weekly:
+        return until
+    if until <= now:
+        return None
+    frame = Frame(cells.floor(now), cells.ceil(until) - cells.floor(now))
+    bits = availability.open_bits(mentor.hours, frame) & ~availability.away_bits(mentor.hours, frame)
+    at = frame.earliest(bits)
+    return max(at, now) if at else None
+
+
+def _scored(search: _Search, found: _Found, most_used: int) -> Candidate:
+    mentor, rules, earliest, is_live = found.mentor, search.gate, found.earliest, found.is_live
+    link = rules.choose_link(mentor.links, earliest if is_live else search.now)
+    if link is None:  # pragma: no cover - the gate has just passed
+        raise AssertionError
+    relation = rules.relation(mentor)
+    terms = search.score.terms(mentor, link, relation, earliest, most_used, is_live=is_live)
+    total = round(sum(map(mul, search.weights, terms.values())), 6)
+    return Candidate(mentor, total, terms, link, is_live, case.knows_case(search.asked, mentor), earliest)
+
+
+def _order(asked: Case, candidate: Candidate) -> tuple[bool, float, int, bytes]:
+    stable = hashlib.sha256(asked.consultation_id.bytes + candidate.mentor.person_id.bytes).digest()
+    return (not candidate.knows_case, -candidate.score, candidate.mentor.offers_30d, stable)
+
+
+def _proposed(search: _Search, candidate: Candidate, halves: Sequence[int]) -> Candidate:
+    if not candidate.is_live:
+        return candidate
+    bookable = _bookable(search, candidate.mentor)
+    _, *later = _spread([found for half in halves if (found := half & bookable)])
+    best = [_most_civil(search, half, candidate.mentor.zone) for half in later]
+    return candidate._replace(starts=(candidate.earliest, *best))
+
+
+def _most_civil(search: _Search, starts: int, mentor_zone: str) -> datetime:
+    """Give what `_best` gives, for bits."""
+    civil = (starts & hours for hours in _civil(search, mentor_zone))
+    return search.frame.begins(next(filter(None, civil), starts))
+
+
+def _civil(search: _Search, mentor_zone: str) -> Sequence[int]:
+    """Set the hours that are as civil as each stretch of `score.CIVIL` says, by both clocks."""
+    found = search.civil.get(mentor_zone)
+    if found is None:
+        zones, frame = (search.asked.zone, mentor_zone), search.frame
+        found = search.civil[mentor_zone] = [
+            reduce(and_, [availability.daily_bits(zone, since * 60, until * 60, frame) for zone in zones])
+            for _, since, until in score.CIVIL
+        ]
+    return found

@@ -1,0 +1,152 @@
+"""The terms of a mentor's score (domain §4), each in 0..1: coordinators trust what they can read."""
+
+import math
+from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple
+
+from service.rules.case import Case, Link, Mentor
+from service.rules.specialties import Relation
+from service.rules.time import availability
+
+_SPECIALTY = {
+    Relation.EXACT: 1.0,
+    Relation.NARROWER: 0.95,
+    Relation.BROADER: 0.6,
+    Relation.SECOND_PARENT: 0.5,
+    Relation.SIBLING: 0.25,
+    Relation.ROOT_SIBLING: 0.25,  # chosen by hand only
+    Relation.NONE: 0.0,
+}
+_CONTINUITY = {"case": 1.0, "clinician": 0.6, "hospital": 0.3, None: 0.0}
+_LANGUAGE = {"native": 1.0, "C2": 1.0, "C1": 1.0, "B2": 0.8, "B1": 0.5}
+_INTERPRETER, _TRANSLATION = 0.4, 0.3
+_ROUTE = {"direct": 1.0, "network": 0.9, "umbrella": 0.8}
+_POWER = {"firm_outage": 0.0, "possible": 0.7, "unknown": 0.7, "autonomous": 1.0, "no_feed": 1.0}
+CIVIL = ((1.0, 9, 18), (0.7, 8, 19), (0.4, 7, 21))
+"""How civil the hours from one until another are by somebody's clock; each stretch lies in the next."""
+_COUNTS_AS_CIVIL = 0.7
+_CIVIL = {hour: share for share, since, until in reversed(CIVIL) for hour in range(since, until)}
+
+
+@lru_cache(maxsize=4096)
+def _civil(start: datetime, zone: str) -> float:
+    return _CIVIL.get(availability.local_hour(start, zone), 0.0)
+
+
+def civil_hours(start: datetime, one_zone: str, other_zone: str) -> float:
+    """Say how civil the hour is for the side that is worse off."""
+    return min(_civil(start, one_zone), _civil(start, other_zone))
+
+
+def is_civil(start: datetime, zone: str) -> bool:
+    """Tell whether reports count the hour as civil for somebody in the zone: from 08 to 19."""
+    return _civil(start, zone) >= _COUNTS_AS_CIVIL
+
+
+def speed(now: datetime, earliest: datetime, due_at: datetime) -> float:
+    """Say how much of the time until the answer is due remains after the wait."""
+    if due_at <= now:
+        return 0.0
+    return min(1.0, max(0.0, 1 - (earliest - now) / (due_at - now)))
+
+
+def reliability(mentor: Mentor) -> float:
+    """Say how often the mentor answers in time; a newcomer is taken to be even."""
+    return min(1.0, (mentor.answered_in_time_180d + 1) / (mentor.offers_180d + 2))
+
+
+def load(mentor: Mentor, week: tuple[int, int]) -> float:
+    """Say how free the mentor is in that ISO week of theirs, and how little they were asked lately."""
+    room = 1.0
+    if mentor.sessions_cap:
+        room = max(0.0, 1 - mentor.sessions_by_week.get(week, 0) / mentor.sessions_cap)
+    return room * math.exp(-mentor.offers_7d / 5)
+
+
+def language(asked: Case, mentor: Mentor, *, is_live: bool) -> float:
+    """Say how well both can talk or write to each other."""
+    shared = max([_LANGUAGE.get(mentor.languages.get(code, ""), 0.0) for code in asked.languages], default=0.0)
+    helped = _INTERPRETER if asked.interpreter else 0.0
+    translated = _TRANSLATION if asked.translation and not is_live else 0.0
+    return max(shared, helped, translated)
+
+
+def memorandum(asked: Case, link: Link) -> float:
+    """Say how direct the memorandum is, and whether hours for two such sessions are left."""
+    left = 1.0 if link.minutes_left is None else min(1.0, max(0, link.minutes_left) / (2 * asked.minutes))
+    return _ROUTE[link.route] * left
+
+
+class _Moment(NamedTuple):
+    """What an instant means to a case and a mentor's zone."""
+
+    speed: float
+    civil: float
+    week: tuple[int, int]  # the ISO week there
+
+
+TERMS = (
+    "specialty",
+    "speed",
+    "reliability",
+    "load",
+    "continuity",
+    "civil_hours",
+    "language",
+    "memorandum",
+    "power_and_link",
+    "tags",
+    "diversity",
+)
+
+
+class Score:
+    """The terms as they stand for one case; what mentors have in common is worked out once, as in `gate.Gate`."""
+
+    def __init__(self, asked: Case, now: datetime) -> None:
+        """Score for this case, at this instant; the mentors that are scored must stay alive as long as this."""
+        self._asked, self._now = asked, now
+        self._moments: dict[tuple[datetime, str], _Moment] = {}
+        self._languages: dict[tuple[int, bool], float] = {}  # by identity, as are the memoranda
+        self._memoranda: dict[int, float] = {}
+
+    def terms(
+        self, mentor: Mentor, link: Link, relation: Relation, earliest: datetime, most_used: int, *, is_live: bool
+    ) -> dict[str, float]:
+        """Give every term by name, in the order of `TERMS`.
+
+        `relation` is that of the mentor's nearest specialty, `most_used` the sessions in 90 d of the most used eligible
+        institution.
+        """
+        asked = self._asked
+        moment = self._moments.get((earliest, mentor.zone)) or self._moment(earliest, mentor.zone)
+        spoken = self._languages.get((id(mentor.languages), is_live))
+        if spoken is None:
+            spoken = language(asked, mentor, is_live=is_live)
+            self._languages[id(mentor.languages), is_live] = spoken
+        agreed = self._memoranda.get(id(link))
+        if agreed is None:
+            agreed = self._memoranda[id(link)] = memorandum(asked, link)
+        knows_case = mentor.person_id in asked.case_mentor_ids
+        return {
+            "specialty": _SPECIALTY[relation],
+            "speed": moment.speed,
+            "reliability": reliability(mentor),
+            "load": load(mentor, moment.week),
+            "continuity": 1.0 if knows_case else _CONTINUITY[mentor.continuity],
+            "civil_hours": moment.civil if is_live else 1.0,
+            "language": spoken,
+            "memorandum": agreed,
+            "power_and_link": _POWER[mentor.power],
+            "tags": len(asked.tags & mentor.tags) / len(asked.tags) if asked.tags else 1.0,
+            "diversity": 1 - mentor.institution_sessions_90d / most_used if most_used else 1.0,
+        }
+
+    def _moment(self, earliest: datetime, zone: str) -> _Moment:
+        found = self._moments[earliest, zone] = _Moment(
+            speed(self._now, earliest, self._asked.answer_due_at),
+            civil_hours(earliest, self._asked.zone, zone),
+            availability.iso_week(earliest, zone),
+        )
+        return found

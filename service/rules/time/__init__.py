@@ -1,0 +1,1 @@
+"""Zones, intervals and published days."""

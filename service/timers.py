@@ -1,0 +1,277 @@
+"""What is due by the clock. Timers are columns on the rows they concern, so they survive anything.
+
+Each due row is dealt with in a transaction of its own, by a verb that locks it and looks again: two workers that
+sweep at once, or an answer that arrives meanwhile, find the work done and do nothing.
+"""
+
+import functools
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from service import tables
+from service.care import advice, appointments, bookings, consultations, offers
+from service.kernel import actor, clock, errors
+from service.kernel.work import Database, Work
+from service.outbox import deliveries, events, notices, subscriptions
+from service.registry import memoranda, reminders
+from service.reporting import rollups
+from service.rules import lifecycle, policy
+from service.rules.time import availability
+
+KEPT = timedelta(days=30)
+"""How long events, settled webhooks and links that ended are kept (contract §3: events 30 days at least)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """Which rows are due at :now, and what is done about each."""
+
+    name: str
+    due: str
+    act: Callable[[Work, UUID], Awaitable[object]]
+
+
+async def _wave(w: Work, consultation_id: UUID) -> None:
+    consultation = await bookings.lock_consultation(w, consultation_id)
+    is_due = consultation.next_wave_at is not None and consultation.next_wave_at <= w.now
+    if is_due and consultation.state in lifecycle.SEEKING:
+        await offers.make_wave(w, consultation)
+    elif is_due:
+        consultation.next_wave_at = None
+
+
+async def _alert(w: Work, consultation_id: UUID) -> None:
+    consultation = await bookings.lock_consultation(w, consultation_id)
+    if consultation.alert_at is None or consultation.alert_at > w.now:
+        return
+    consultation.alert_at = None
+    if consultation.state in lifecycle.SEEKING:
+        receivers = await notices.coordinators(w, [consultation.institution_id])
+        due = consultation.answer_due_at
+        await notices.to_people(w, "alert", consultation, receivers, answer_due_at=due and events.instant(due))
+
+
+# What is pending or booked under a memorandum whose latest step ended it, for now or for good, and nobody was told.
+_UNTOLD = """
+FROM appointment a JOIN memorandum m ON m.id = a.memorandum_id AND m.status <> 'active'
+CROSS JOIN LATERAL (SELECT id FROM memorandum_transition t WHERE t.memorandum_id = m.id ORDER BY id DESC LIMIT 1) step
+WHERE a.status IN ('pending', 'booked') AND a.told_end_id IS DISTINCT FROM step.id"""
+_ENDED = f"SELECT step.id {_UNTOLD} AND a.id = :id"
+
+
+async def _memorandum_ended(w: Work, appointment_id: UUID) -> None:
+    """Both sides' coordinators hear of an appointment whose memorandum no longer holds; by policy it is called off."""
+    appointment = await w.session.get_one(tables.Appointment, appointment_id)
+    consultation = await bookings.lock_consultation(w, appointment.consultation_id)
+    await w.session.refresh(appointment, with_for_update={"key_share": True})
+    step_id = (await w.sql(sa.text(_ENDED), {"id": appointment_id})).scalar_one_or_none()
+    if step_id is None:
+        return
+    appointment.told_end_id = step_id
+    rows = await notices.participants(w, appointment.id)
+    receivers = await notices.coordinators(w, {row.institution_id for row in rows})
+    values = await notices.values_of(w, consultation, appointment, rows)
+    await notices.to_people(w, "memorandum_ended", consultation, receivers, **values)
+    programme = await w.session.get_one(tables.Programme, consultation.programme_id)
+    if policy.from_overrides(programme.policy).cancels_when_memorandum_ends:
+        await appointments.call_off(w, consultation, appointment, "memorandum_ended")
+
+
+async def _forget(w: Work, consultation_id: UUID) -> None:
+    """Erase the case text of a consultation that closed, or stayed a draft, long ago; its facts stay."""
+    await consultations.lapse(w, consultation_id)
+    await w.flush()
+    for statement in _FORGET:
+        await w.sql(sa.text(statement), {"id": consultation_id})
+
+
+_FORGET = (
+    "UPDATE consultation SET question = NULL, note = NULL, is_forgotten = true WHERE id = :id",
+    "UPDATE offer SET note = NULL, override_reason = NULL WHERE consultation_id = :id",
+    "UPDATE appointment SET note = NULL WHERE consultation_id = :id",
+    "UPDATE advice SET text = NULL WHERE consultation_id = :id",
+    "UPDATE session SET conclusion = NULL WHERE consultation_id = :id AND conclusion IS NOT NULL",
+    "UPDATE feedback SET note = NULL WHERE session_id IN (SELECT id FROM session WHERE consultation_id = :id)",
+)
+
+_ORDERED = " ORDER BY 1 LIMIT 100"  # a batch: what is left over is met at the next sweep
+TIMERS = (
+    Timer(
+        "hold", "SELECT id FROM appointment WHERE status = 'pending' AND held_until <= :now", appointments.expire_hold
+    ),
+    Timer("offer", "SELECT id FROM offer WHERE state = 'pending' AND answer_by <= :now", offers.expire),
+    Timer(
+        "wave",
+        "SELECT id FROM consultation WHERE next_wave_at <= :now AND state IN ('open', 'offered', 'unmatched')",
+        _wave,
+    ),
+    Timer("alert", "SELECT id FROM consultation WHERE alert_at <= :now", _alert),
+    Timer(
+        "expiry",
+        "SELECT c.id FROM consultation c JOIN programme p ON p.id = c.programme_id"
+        " WHERE c.state IN ('open', 'offered', 'unmatched') AND c.answer_due_at"
+        " + make_interval(hours => coalesce(CAST(p.policy->>'expired_grace_hours' AS int), :grace_hours)) <= :now",
+        consultations.expire,
+    ),
+    Timer(
+        "advice",
+        "SELECT id FROM consultation"
+        " WHERE state = 'scheduled' AND advice_due_at <= :now AND NOT is_advice_overdue_told",
+        advice.overdue,
+    ),
+    Timer(
+        "reminder", "SELECT id FROM appointment WHERE remind_at <= :now AND status = 'booked'", appointments.remind
+    ),
+    Timer(
+        "zone_data",
+        "SELECT id FROM appointment WHERE status = 'booked' AND starts_at > :now AND tzdata_version <> :tzdata_version",
+        appointments.follow_zone_data,
+    ),
+    Timer(
+        "memorandum", "SELECT id FROM memorandum WHERE status = 'active' AND valid_until <= :tomorrow", memoranda.expire
+    ),
+    Timer(
+        "memorandum_ending",
+        "SELECT m.id FROM memorandum m JOIN programme p ON p.id = m.programme_id"
+        " WHERE m.status = 'active' AND m.renewed_by IS NULL AND m.valid_until > :today AND EXISTS (SELECT 1"
+        " FROM jsonb_array_elements_text(coalesce(p.policy->'end_reminder_days', CAST(:end_days AS jsonb))) AS days"
+        " WHERE m.valid_until - CAST(:today AS date) <= CAST(days AS int)"
+        " AND (m.end_told_days IS NULL OR CAST(days AS int) < m.end_told_days))",
+        reminders.remind_of_end,
+    ),
+    Timer(
+        "budget",
+        "SELECT id FROM memorandum WHERE status = 'active' AND budget_minutes IS NOT NULL"
+        " AND (budget_seen_at IS NULL OR budget_seen_at <= :hour_ago)",
+        reminders.watch_budget,
+    ),
+    Timer(
+        "memorandum_ended",
+        f"SELECT a.id {_UNTOLD}",
+        _memorandum_ended,
+    ),
+    Timer(
+        "retention",
+        "SELECT c.id FROM consultation c JOIN programme p ON p.id = c.programme_id"
+        " WHERE NOT c.is_forgotten AND coalesce(c.closed_at, CASE WHEN c.state = 'draft' THEN c.created_at END)"
+        " + make_interval(days => coalesce(CAST(p.policy->>'case_text_days' AS int), :text_days)) <= :now",
+        _forget,
+    ),
+)  # fmt: skip
+
+_PLACED_AT_ONCE = 1000
+_PLACE_EVENTS = sa.text("""
+UPDATE event SET position = placed.position
+FROM (SELECT id, coalesce((SELECT max(position) FROM event), 0) + row_number() OVER (ORDER BY id) AS position
+      FROM event WHERE position IS NULL ORDER BY id LIMIT :count) placed
+WHERE event.id = placed.id RETURNING 1
+""")
+
+_HOUSEKEEPING = (
+    "DELETE FROM idempotency_key WHERE created_at < :day_ago",
+    "DELETE FROM revoked_token WHERE expires_at < :now",
+    "DELETE FROM link WHERE expires_at < :month_ago",
+    "DELETE FROM refresh_token WHERE expires_at < :month_ago",
+    "DELETE FROM rate_limit WHERE arrives_at < :day_ago",
+    "DELETE FROM client_secret WHERE expires_at < :month_ago",
+    "DELETE FROM used_assertion WHERE expires_at < :wall",
+    # What waits for a paused endpoint may be asked for again as long as anything may, and not for ever.
+    """UPDATE delivery d SET state = 'dropped', next_attempt_at = NULL, settled_at = :now FROM webhook_endpoint p
+       WHERE p.id = d.endpoint_id AND p.state <> 'active' AND d.kind = 'webhook' AND d.state = 'pending'
+       AND d.created_at < :recoverable""",
+    """DELETE FROM delivery_attempt t USING delivery d
+       WHERE d.id = t.delivery_id AND d.kind = 'webhook' AND d.settled_at < :month_ago""",
+    "DELETE FROM delivery WHERE kind = 'webhook' AND settled_at < :month_ago",
+    # Many marks of one subject become one that comes to the same.
+    """WITH taken AS (
+         DELETE FROM ranking_mark WHERE subject_id IN (
+           SELECT subject_id FROM ranking_mark GROUP BY subject_id HAVING count(*) > 4 LIMIT 10000)
+         RETURNING subject_id, value
+       )
+       INSERT INTO ranking_mark (subject_id, value) SELECT subject_id, bit_xor(value) FROM taken GROUP BY subject_id""",
+    # The last one stays, whatever its age: the next position follows from it.
+    """DELETE FROM event WHERE id IN (SELECT e.id FROM event e WHERE e.occurred_at < :month_ago
+       AND e.position < (SELECT max(position) FROM event)
+       AND NOT EXISTS (SELECT FROM delivery d WHERE d.event_id = e.id) ORDER BY e.position LIMIT 10000)""",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A row that a timer could not deal with: it is met again at the next sweep, and must not stop the others."""
+
+    timer: str
+    row_id: UUID
+    error: Exception
+
+
+async def once(database: Database) -> list[Failure]:
+    """Deal with everything that is due now, a batch of each kind; gives what failed.
+
+    A row whose lock somebody else holds is no failure: it is simply met again.
+    """
+    failed: list[Failure] = []
+    for timer in TIMERS:
+        async with database.work(actor.TIMER) as w:
+            ids = (await w.sql(sa.text(timer.due + _ORDERED), _instants(w, timer.due))).scalars().all()
+        for row_id in ids:
+            try:
+                await database.run(actor.TIMER, functools.partial(_act, timer, row_id))
+            except errors.Unavailable:
+                continue
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others' timers go on
+                failed.append(Failure(timer.name, row_id, error))
+    async with database.work(actor.TIMER) as w:
+        await deliveries.enqueue_due(w)
+    await place_events(database)
+    return failed
+
+
+async def _act(timer: Timer, row_id: UUID, w: Work) -> None:
+    await timer.act(w, row_id)
+
+
+def _instants(w: Work, statement: str) -> dict[str, object]:
+    known = {
+        "now": w.now,
+        "today": w.now.date(),
+        "hour_ago": w.now - timedelta(hours=1),
+        "end_days": json.dumps(policy.DEFAULT.end_reminder_days),
+        "tomorrow": (w.now + timedelta(days=1)).date(),
+        "grace_hours": policy.DEFAULT.expired_grace_hours,
+        "text_days": policy.DEFAULT.case_text_days,
+        "tzdata_version": availability.TZDATA_VERSION,
+    }
+    return {name: value for name, value in known.items() if f":{name}" in statement}
+
+
+async def place_events(database: Database) -> None:
+    """Give committed events their position, without gaps: one sequencer at a time, whatever order they committed in."""
+    is_more = True
+    while is_more:
+        async with database.work(actor.TIMER) as w:
+            await w.sql(sa.text("SELECT pg_advisory_xact_lock(hashtext('pobratym event positions'))"))
+            is_more = len((await w.sql(_PLACE_EVENTS, {"count": _PLACED_AT_ONCE})).all()) == _PLACED_AT_ONCE
+
+
+async def housekeeping(database: Database, audit_days: int) -> None:
+    """Drop what nobody can use any more, audit rows older than `audit_days`, and count what of the past is settled."""
+    async with database.work(actor.TIMER) as w:
+        await w.sql(sa.text("SELECT set_config('pobratym.retention', 'over', true)"))
+        await w.sql(sa.text("DELETE FROM audit WHERE at < :kept"), {"kept": w.now - timedelta(days=audit_days)})
+        instants = {
+            "now": w.now,
+            "day_ago": w.now - timedelta(days=1),
+            "month_ago": w.now - KEPT,
+            "recoverable": w.now - subscriptions.RECOVERABLE,
+            "wall": clock.wall(),
+        }
+        for statement in _HOUSEKEEPING:
+            used = {name: value for name, value in instants.items() if f":{name}" in statement}
+            await w.sql(sa.text(statement), used)
+    await rollups.fold(database)

@@ -1,0 +1,418 @@
+"""What pages for people show: one reading a page, through the same visibility as everything else."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+from sqlmodel import col
+
+from service import tables
+from service.care import advice, appointments, consultations, sessions
+from service.kernel import access, errors
+from service.kernel.work import Work
+from service.outbox import notices
+
+MOST = 50
+STILL_TO_LOG = timedelta(days=30)
+"""How long a booked time that has passed stays on the first page, so that its session is logged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An offer as the mentor's side sees it, without case text."""
+
+    offer: tables.Offer
+    consultation: tables.Consultation
+    specialty: tables.Specialty
+    clinician: tables.Person
+    mentor: tables.Person
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A consultation in a list."""
+
+    row: tables.Consultation
+    specialty: tables.Specialty
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """An appointment in a list, with what it is about."""
+
+    row: tables.Appointment
+    participants: Sequence[tables.Participant]
+    specialty: tables.Specialty
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What waits for the person, and what they have."""
+
+    offers: Sequence[Asked]
+    to_write: Sequence[Asked]
+    consultations: Sequence[Listed]
+    meetings: Sequence[Meeting]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One consultation with everything around it that the actor may see; case text is None for the others."""
+
+    row: tables.Consultation
+    specialty: tables.Specialty
+    institution: tables.Institution
+    windows: Sequence[tables.ConsultationWindow]
+    question: str | None
+    offers: Sequence[tables.Offer]
+    people: Mapping[UUID, tables.Person]
+    places: Mapping[UUID, tables.Institution]
+    appointment: appointments.View | None
+    advice: tuple[tables.Advice, str] | None
+    session: tables.Session | None
+    conclusion: str | None
+    feedback: Sequence[tables.Feedback]
+    called_off: Sequence[tables.Appointment]
+    notes: Mapping[UUID, str]
+    is_requesting: bool
+    takes_part: bool
+    may_change: bool
+    is_own_proposal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What a request can be made of: specialties by area, countries of partners, colleagues to file for."""
+
+    specialties: Sequence[tuple[tables.Specialty, Sequence[tables.Specialty]]]
+    countries: Sequence[str]
+    colleagues: Sequence[tables.Person]
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What a link in a mail stands for now: `state` is ready, done, or gone (somebody was quicker, it was answered)."""
+
+    state: str
+    consultation: tables.Consultation
+    specialty: tables.Specialty
+    zones: tuple[str, ...]  # the holder's own first
+    answer_by: datetime | None
+    booked_at: datetime | None
+
+
+async def me(w: Work) -> tables.Person:
+    """Give the person who acts."""
+    if w.actor.person_id is None:
+        raise errors.Unauthenticated
+    return await w.session.get_one(tables.Person, w.actor.person_id)
+
+
+async def home(w: Work) -> Home:
+    """Give what waits for the actor: offers to answer, advice to write, their side's consultations, next meetings."""
+    offer, consultation = tables.Offer, tables.Consultation
+    is_open = sa.and_(col(offer.state) == "pending", col(offer.answer_by) > w.now)
+    is_mine = col(offer.mentor_id) == w.actor.person_id
+    is_theirs = sa.or_(is_mine, col(offer.institution_id).in_(w.actor.institutions("coordinator")))
+    is_promised = sa.and_(
+        is_mine,
+        col(offer.state) == "accepted",
+        col(offer.ended_at).is_(None),
+        col(consultation.state) == "scheduled",
+        col(consultation.advice_due_at).is_not(None),
+    )
+    return Home(
+        await _asked(w, sa.and_(is_theirs, sa.or_(is_open, col(offer.state) == "countered"))),
+        await _asked(w, is_promised),
+        await _consultations(w),
+        await _meetings(w),
+    )
+
+
+async def _asked(w: Work, which: sa.ColumnElement[bool]) -> list[Asked]:
+    offer, consultation, mentor = tables.Offer, tables.Consultation, orm.aliased(tables.Person)
+    rows = await w.sql(
+        sa.select(offer, consultation, tables.Specialty, tables.Person, mentor)
+        .join(consultation, col(consultation.id) == col(offer.consultation_id))
+        .join(tables.Specialty, col(tables.Specialty.code) == col(consultation.specialty_code))
+        .join(tables.Person, col(tables.Person.id) == col(consultation.clinician_id))
+        .join(mentor, col(mentor.id) == col(offer.mentor_id))
+        .where(which)
+        .order_by(col(offer.answer_by), col(offer.id))
+        .limit(MOST)
+    )
+    return [Asked(*row) for row in rows]
+
+
+async def _consultations(w: Work) -> list[Listed]:
+    row = tables.Consultation
+    of_side = sa.or_(
+        col(row.clinician_id) == w.actor.person_id,
+        col(row.institution_id).in_(w.actor.institutions("clinician", "coordinator")),
+        col(row.programme_id).in_(w.actor.programmes("programme_admin")),
+    )
+    rows = await w.sql(
+        sa.select(row, tables.Specialty)
+        .join(tables.Specialty, col(tables.Specialty.code) == col(row.specialty_code))
+        .where(access.consultations_seen(w.actor), of_side)
+        .order_by(col(row.closed_at).is_not(None), col(row.id).desc())
+        .limit(MOST)
+    )
+    return [Listed(*found) for found in rows]
+
+
+async def _meetings(w: Work) -> list[Meeting]:
+    row = tables.Appointment
+    rows = await w.sql(
+        sa.select(row)
+        .join(tables.Participant, col(tables.Participant.appointment_id) == col(row.id))
+        .where(col(tables.Participant.person_id) == w.actor.person_id, col(row.status).in_(("pending", "booked")))
+        .where(col(row.ends_at) > w.now - STILL_TO_LOG)
+        .order_by(col(row.starts_at), col(row.id))
+        .limit(MOST)
+    )
+    views = await appointments.views(w, list(rows.scalars()))
+    of = await w.sql(
+        sa.select(col(tables.Consultation.id), tables.Specialty)
+        .join(tables.Specialty, col(tables.Specialty.code) == col(tables.Consultation.specialty_code))
+        .where(col(tables.Consultation.id).in_({view.row.consultation_id for view in views}))
+    )
+    specialties = {found.id: found.Specialty for found in of}
+    return [Meeting(view.row, view.participants, specialties[view.row.consultation_id]) for view in views]
+
+
+async def case(w: Work, consultation_id: UUID) -> Case:
+    """Give the consultation and what came of it; the people of the case read the texts, and that is remembered."""
+    seen = await consultations.read(w, consultation_id)
+    row = seen.row
+    is_requesting = access.is_requesting_side(w, row)
+    offers = await _offers(w, row)
+    meeting = await _appointment(w, row.id)
+    session = await _session(w, row.id)
+    feedback = await sessions.feedback_of(w, session.id) if session else []
+    called_off = await _called_off(w, row.id)
+    taking_part = meeting.participants if meeting else ()
+    people = {row.clinician_id, *(offer.mentor_id for offer in offers), *(p.person_id for p in taking_part)}
+    places = {row.institution_id, *(offer.institution_id for offer in offers)}
+    window = tables.ConsultationWindow
+    windows = await w.sql(sa.select(window).where(col(window.consultation_id) == row.id).order_by(col(window.from_at)))
+    found_places = await _institutions(w, places)
+    return Case(
+        row=row,
+        specialty=await w.session.get_one(tables.Specialty, row.specialty_code),
+        institution=found_places[row.institution_id],
+        windows=list(windows.scalars()),
+        question=seen.question,
+        offers=offers,
+        people=await notices.people(w, people),
+        places=found_places,
+        appointment=meeting,
+        advice=await advice.read(w, row.id),
+        session=session,
+        conclusion=await sessions.read_conclusion(w, session) if session else None,
+        feedback=feedback,
+        called_off=called_off,
+        notes=await _notes(w, seen, [*offers, *called_off, *feedback]),
+        is_requesting=is_requesting,
+        takes_part=w.actor.person_id in {person.person_id for person in taking_part},
+        may_change=appointments.may_change(w, row, taking_part),
+        is_own_proposal=meeting is not None and appointments.is_own_proposal(w, row, meeting),
+    )
+
+
+async def _offers(w: Work, consultation: tables.Consultation) -> list[tables.Offer]:
+    row = tables.Offer
+    rows = await w.sql(
+        sa.select(row)
+        .where(col(row.consultation_id) == consultation.id, access.offers_seen(w.actor))
+        .order_by(col(row.id))
+    )
+    return list(rows.scalars())
+
+
+async def _appointment(w: Work, consultation_id: UUID) -> appointments.View | None:
+    row = tables.Appointment
+    rows = await w.sql(
+        sa.select(row)
+        .where(col(row.consultation_id) == consultation_id, access.appointments_seen(w.actor))
+        .order_by(col(row.status).in_(("pending", "booked", "fulfilled")).desc(), col(row.id).desc())
+        .limit(1)
+    )
+    views = await appointments.views(w, list(rows.scalars()))
+    return views[0] if views else None
+
+
+async def _called_off(w: Work, consultation_id: UUID) -> list[tables.Appointment]:
+    """Give the appointments that somebody cancelled with a note."""
+    row = tables.Appointment
+    rows = await w.sql(
+        sa.select(row)
+        .where(col(row.consultation_id) == consultation_id, access.appointments_seen(w.actor))
+        .where(col(row.note).is_not(None))
+        .order_by(col(row.id))
+    )
+    return list(rows.scalars())
+
+
+async def _notes(
+    w: Work, seen: consultations.View, rows: Sequence[tables.Offer | tables.Appointment | tables.Feedback]
+) -> dict[UUID, str]:
+    """Open the notes by the ids of their rows, for the people of the case; that each was read is remembered."""
+    found = {seen.row.id: seen.note}
+    for row in rows:
+        (found[row.id],) = await access.read_case_text(w, seen.row.id, row, row.note)
+    return {row_id: note for row_id, note in found.items() if note is not None}
+
+
+async def _session(w: Work, consultation_id: UUID) -> tables.Session | None:
+    row = tables.Session
+    found: tables.Session | None = (
+        (
+            await w.sql(
+                sa.select(row)
+                .where(col(row.consultation_id) == consultation_id, access.sessions_seen(w.actor))
+                .where(col(row.is_corrected).is_(False))
+                .order_by(col(row.started_at).desc(), col(row.id).desc())
+                .limit(1)
+            )
+        )
+        .scalars()
+        .first()
+    )
+    return found
+
+
+async def _institutions(w: Work, ids: Collection[UUID]) -> dict[UUID, tables.Institution]:
+    rows = await w.sql(sa.select(tables.Institution).where(col(tables.Institution.id).in_(ids)))
+    return {row.id: row for row in rows.scalars()}
+
+
+async def asked(w: Work, offer_id: UUID) -> tuple[Asked, Case | None]:
+    """Give the offer with its case; without it to the mentor's coordinator, who answers and sees no consultation."""
+    offer = await access.visible_offer(w, offer_id)
+    try:
+        found = await case(w, offer.consultation_id)
+    except errors.NotFound:
+        found = None
+    return (await _asked(w, col(tables.Offer.id) == offer.id))[0], found
+
+
+async def choices(w: Work) -> Choices:
+    """Give what a request can be made of; raises Forbidden for who may not file one."""
+    access.requires(w, "clinician", "coordinator")
+    rows = list((await w.sql(sa.select(tables.Specialty).order_by(col(tables.Specialty.code)))).scalars())
+    by_code = {row.code: row for row in rows}
+    areas: dict[str, list[tables.Specialty]] = {}
+    for row in rows:
+        if row.is_bookable:
+            areas.setdefault(_area(row, by_code), []).append(row)
+    party, institution = tables.MemorandumParty, tables.Institution
+    countries = await w.sql(
+        sa.select(col(institution.country))
+        .join(party, col(party.institution_id) == col(institution.id))
+        .where(col(party.side) == "partner", col(institution.country).is_not(None))
+        .distinct()
+        .order_by(col(institution.country))
+    )
+    return Choices(
+        [(by_code[area], members) for area, members in areas.items()], list(countries.scalars()), await _colleagues(w)
+    )
+
+
+def _area(row: tables.Specialty, by_code: Mapping[str, tables.Specialty]) -> str:
+    while row.parent_code is not None:
+        row = by_code[row.parent_code]
+    return row.code
+
+
+async def _colleagues(w: Work) -> list[tables.Person]:
+    """Give the clinicians for whom the actor may file as a coordinator."""
+    grant, person = tables.RoleGrant, tables.Person
+    rows = await w.sql(
+        sa.select(person)
+        .join(grant, col(grant.person_id) == col(person.id))
+        .where(col(grant.role) == "clinician", col(grant.institution_id).in_(w.actor.institutions("coordinator")))
+        .where(col(person.state) == "active")
+        .distinct()
+        .order_by(col(person.display_name), col(person.id))
+    )
+    return list(rows.scalars())
+
+
+async def behind(w: Work, link: tables.Link) -> Act:
+    """Say what the act of the link is about and whether it can still be done; no case text. Changes nothing."""
+    offer = appointment = None
+    subject = link.subject_id or link.id
+    if link.purpose.startswith(("offer.", "counter.")):
+        offer = await access.visible_offer(w, subject)
+        consultation_id = offer.consultation_id
+    elif link.purpose.startswith("move."):
+        appointment = await access.visible_appointment(w, subject)
+        consultation_id = appointment.consultation_id
+    else:
+        consultation_id = (await access.visible_session(w, subject)).consultation_id
+    consultation = await access.visible_consultation(w, consultation_id)
+    meeting = await _appointment(w, consultation_id)
+    if appointment is None and meeting and meeting.row.status == "booked":
+        appointment = meeting.row
+    booked_at = appointment.starts_at if appointment and appointment.status == "booked" else None
+    state = _state(w, link, offer, appointment, booked_at)
+    if link.purpose == "feedback":
+        given = await sessions.feedback_of(w, subject)
+        state = "done" if any(row.person_id == w.actor.person_id for row in given) else state
+    return Act(
+        state,
+        consultation,
+        await w.session.get_one(tables.Specialty, consultation.specialty_code),
+        await _zones(w, consultation, offer, meeting),
+        offer.answer_by if offer and link.purpose.startswith("offer.") else None,
+        booked_at,
+    )
+
+
+def _state(
+    w: Work,
+    link: tables.Link,
+    offer: tables.Offer | None,
+    appointment: tables.Appointment | None,
+    booked_at: datetime | None,
+) -> str:
+    if offer and offer.ended_at and not link.purpose.endswith(".decline"):
+        return "gone"  # it was taken, and came to nothing since: what the link did no longer stands
+    if link.used_at is not None:
+        return "done"
+    if offer and link.purpose.startswith("offer."):
+        is_open = offer.state == "pending" and offer.answer_by > w.now
+    elif offer:
+        is_open = offer.state == "countered" and (link.starts_at is None or link.starts_at in offer.counter_starts)
+    elif appointment and link.purpose.startswith("move."):
+        is_open = booked_at is not None and link.starts_at in appointment.proposed_starts
+    else:
+        is_open = True
+    if not is_open and _is_done_otherwise(link, offer, booked_at):
+        return "done"
+    return "ready" if is_open else "gone"
+
+
+def _is_done_otherwise(link: tables.Link, offer: tables.Offer | None, booked_at: datetime | None) -> bool:
+    """Tell whether the same was done another way: on the page, by a calendar's reply."""
+    accepts = {"offer.accept", "counter.accept"}
+    if offer is None:
+        return link.purpose == "move.accept" and booked_at == link.starts_at
+    if link.purpose in accepts:
+        return offer.state == "accepted" and booked_at == link.starts_at
+    return (link.purpose, offer.state) in {("offer.accept_written", "accepted"), ("offer.decline", "declined")} and (
+        link.purpose == "offer.decline" or booked_at is None
+    )
+
+
+async def _zones(
+    w: Work, consultation: tables.Consultation, offer: tables.Offer | None, meeting: appointments.View | None
+) -> tuple[str, ...]:
+    mentors = [row.person_id for row in meeting.participants if row.role == "mentor"] if meeting else []
+    ids = [w.actor.person_id, consultation.clinician_id, *([offer.mentor_id] if offer else mentors)]
+    known = await notices.people(w, ids)
+    return tuple(dict.fromkeys(known[person].zone for person in ids if person))

@@ -1,0 +1,413 @@
+import asyncio
+import base64
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from api.cli import main
+from integrations.runtime import logs, postgres, settings, world
+from service.kernel import actor, clock
+
+Run = Callable[..., tuple[int, str, str]]
+KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data directory with a running server, and the demo's people in its database."""
+    data_dir = tmp_path_factory.mktemp("cli")
+    with postgres.running(data_dir, fast_unsafe=True):
+        yield data_dir
+
+
+@pytest.fixture
+def run(installed: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Type a command; gives its status, what it printed, what it complained of."""
+
+    def typed(*words: str, **variables: str) -> tuple[int, str, str]:
+        monkeypatch.setenv("POBRATYM_DATA_DIR", str(installed))
+        for name, value in variables.items():
+            monkeypatch.setenv(f"POBRATYM_{name}", value)
+        monkeypatch.setattr(sys, "argv", ["pobratym", *words])
+        try:
+            main.main()
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        else:
+            status = 0
+        said = capfd.readouterr()
+        return status, said.out, said.err
+
+    yield typed
+    logs.configure("critical")
+
+
+def test_every_fault_of_the_settings_is_named_and_nothing_starts(run: Run) -> None:
+    status, said, complaint = run("serve", CLOCK="sundial", LOCK_TIMEOUT_MS="soon", SMPT_URL="smtp://typo")
+
+    assert (status, said) == (2, "")
+    assert {line.split(":")[0].split(" ")[0] for line in complaint.splitlines()} == {
+        "POBRATYM_CLOCK",
+        "POBRATYM_LOCK_TIMEOUT_MS",
+        "POBRATYM_SMPT_URL",
+    }
+
+
+def test_a_token_is_printed_alone_for_a_person_who_is_known(run: Run) -> None:
+    assert run("demo", "--data-only")[0] == 0
+    status, said, complaint = run("token", "mentor@lille.example")
+
+    assert (status, complaint) == (0, "")
+    assert len(said.strip().split(".")) == 3
+
+
+def test_a_stranger_gets_no_token(run: Run) -> None:
+    status, said, complaint = run("token", "nobody@nowhere.example")
+
+    assert (status, said) == (1, "")
+    assert complaint == "No active person has this address.\n"
+
+
+def test_migrating_tells_the_schema(run: Run) -> None:
+    status, said, _ = run("migrate")
+
+    assert status == 0
+    assert said.startswith("The schema is 20")
+
+
+def test_the_doctor_finds_a_sound_installation_well(run: Run) -> None:
+    run("migrate")
+    status, said, _ = run("doctor", "--json")
+
+    assert status == 0
+    subjects = {finding["subject"] for finding in json.loads(said)}
+    assert subjects == {"zones", "mail", "database", "schema", "keys", "deliveries"}
+    assert all(finding["is_well"] for finding in json.loads(said))
+
+
+def test_the_doctor_says_what_is_ill_and_how_to_mend_it(run: Run) -> None:
+    address = "postgresql://somebody:password-canary@127.0.0.1:1/nothing"
+    status, said, complaint = run("doctor", DATABASE_URL=address, SECRET_KEYS=KEYS, OUTBOUND_ALLOW="127.0.0.1")
+
+    assert status == 1
+    assert "ILL   database" in said
+    assert "ILL   outbound" in said
+    assert "canary" not in said + complaint
+
+
+def test_a_database_by_address_is_migrated_by_the_operator_only(run: Run, installed: Path) -> None:
+    _execute(installed, "CREATE DATABASE by_address")
+    told = _named(installed, "by_address")
+
+    status, _, complaint = run("token", "nobody@nowhere.example", **told)
+    assert (status, "pobratym migrate" in complaint) == (1, True)
+    assert run("migrate", **told)[0] == 0
+    assert "No active person" in run("token", "nobody@nowhere.example", **told)[2]
+
+
+def test_the_demo_walks_on_no_database_that_is_named(run: Run, named: dict[str, str]) -> None:
+    assert run("migrate", **named)[0] == 0
+    status, said, complaint = run("demo", "--once", **named)
+
+    assert (status, said) == (2, "")
+    assert complaint == (
+        "POBRATYM_DATABASE_URL must be unset for `pobratym demo`, whose manual clock is for the embedded database"
+        " only\n"
+    )
+    assert "No active person" in run("token", "mentor@lille.example", **named)[2]
+
+
+def test_the_demos_data_can_be_loaded_into_a_database_that_is_named_at_the_systems_time(
+    run: Run, named: dict[str, str], installed: Path
+) -> None:
+    assert run("migrate", **named)[0] == 0
+    offset = installed / "clock-offset"
+    offset.write_text("-864000")
+    try:
+        assert run("demo", "--data-only", **named)[0] == 0
+        claims = run("token", "mentor@lille.example", **named)[1].split(".")[1]
+    finally:
+        offset.unlink()
+
+    made = _execute(installed, "SELECT extract(epoch FROM max(created_at)) FROM person", named["DATABASE_URL"])
+    assert made > json.loads(base64.urlsafe_b64decode(claims + "=="))["iat"] - 3600
+
+
+COMMANDS = (
+    ("migrate",),
+    ("token", "nobody@nowhere.example"),
+    ("init", "somebody@ministry.example"),
+    ("serve", "--port", "0"),
+    ("worker",),
+    ("demo", "--data-only"),
+    ("export", "{tmp}/out"),
+    ("import", "people", "{tmp}/people.csv"),
+    ("person", "export", "nobody@nowhere.example", "{tmp}/one.json"),
+    ("person", "erase", "nobody@nowhere.example", "--yes"),
+    ("report", "programme", "ua-imp"),
+    ("log", "verify"),
+    ("log", "anchor"),
+)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_a_database_that_does_not_answer_is_a_sentence(run: Run, tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "people.csv").write_text("email,display_name,zone,roles\nx@y.example,X,Europe/Kyiv,\n")
+    address = "postgresql://somebody:password-canary@127.0.0.1:1/nothing"
+    status, said, complaint = run(
+        *(word.format(tmp=tmp_path) for word in words), DATABASE_URL=address, SECRET_KEYS=KEYS
+    )
+
+    assert (status, said) == (1, "")
+    assert complaint == (
+        "The database cannot be reached (ConnectionRefusedError): is its server running? And is"
+        " POBRATYM_DATABASE_URL right?\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("database", "user", "said"),
+    [
+        ("nothing", "postgres", "The database cannot be used (InvalidCatalogNameError): "),
+        ("by_somebody", "nobody", "The database cannot be used (InvalidAuthorizationSpecificationError): "),
+        ("by_somebody", "reader", "The database cannot be used (InsufficientPrivilegeError): "),
+        ("of_the_future", "postgres", "The database's schema is not known to this program: "),
+    ],
+)
+def test_a_database_that_refuses_is_a_sentence(run: Run, installed: Path, database: str, user: str, said: str) -> None:
+    for name in ("by_somebody", "of_the_future"):
+        if not _execute(installed, f"SELECT count(*) FROM pg_database WHERE datname = '{name}'"):
+            _execute(installed, f"CREATE DATABASE {name}")
+    _execute(installed, "DO $$ BEGIN CREATE ROLE reader LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+    named = _named(installed, database, user)
+    if database == "of_the_future":
+        _execute(installed, "CREATE TABLE IF NOT EXISTS alembic_version (version_num text)", named["DATABASE_URL"])
+        _execute(installed, "INSERT INTO alembic_version VALUES ('2099_01_01')", named["DATABASE_URL"])
+    status, printed, complaint = run("migrate", **named)
+
+    assert (status, printed) == (1, "")
+    assert complaint.startswith(said)
+    assert complaint.count("\n") == 1
+
+
+def test_a_database_that_is_held_by_another_is_a_sentence(run: Run, named: dict[str, str]) -> None:
+    assert run("migrate", **named)[0] == 0
+    told = settings.Settings(database_url=SecretStr(named["DATABASE_URL"]))
+
+    async def held() -> tuple[int, str, str]:
+        async with world.opened(told) as opened, opened.engine.connect() as connection:
+            await connection.execute(sa.text("LOCK TABLE person IN ACCESS EXCLUSIVE MODE"))
+            return await asyncio.to_thread(run, "token", "x@y.example", LOCK_TIMEOUT_MS="100", **named)
+
+    assert asyncio.run(held()) == (1, "", "The database went away, or was too busy: try again.\n")
+
+
+def test_an_anchor_is_written_once_and_finds_a_log_that_was_cut(run: Run, tmp_path: Path) -> None:
+    run("demo", "--data-only")
+    anchor = tmp_path / "anchor.json"
+    assert run("log", "anchor", "--out", str(anchor))[0] == 0
+    assert run("log", "anchor", "--out", str(anchor))[:2] == (1, "")
+    printed = json.loads(run("log", "anchor")[1])
+    assert printed["heads"] == json.loads(anchor.read_text())["heads"]
+    assert sorted(head["position"] for head in printed["heads"])[-3:] == [0, 1, 1]
+    assert run("log", "verify", "--anchor", str(anchor))[0] == 0
+
+    written = anchor.read_text().replace('"position": 1', '"position": 2')
+    anchor.write_text(written)
+    status, said, _ = run("log", "verify", "--anchor", str(anchor))
+    assert (status, said.count("BROKEN at anchor")) == (1, 2)
+
+
+def test_what_is_no_anchor_is_a_sentence(run: Run, tmp_path: Path) -> None:
+    strange = tmp_path / "strange.json"
+    strange.write_bytes(b"\xff{}")
+    status, said, complaint = run("log", "verify", "--anchor", str(strange))
+    assert (status, said, complaint) == (1, "", "This file is not what `pobratym log anchor` writes.\n")
+
+
+def test_the_chains_of_a_sound_log_hold(run: Run) -> None:
+    run("demo", "--data-only")
+    status, said, _ = run("log", "verify", "--json")
+
+    assert status == 0
+    assert json.loads(said)
+    assert all(line["ok"] for line in json.loads(said))
+    assert "holds" in run("log", "verify")[1]
+
+
+@pytest.fixture
+def hospitals(tmp_path: Path) -> Path:
+    """Two hospitals that no other test of this database knows."""
+    code = f"x-{clock.new_id().hex[-8:]}"
+    path = tmp_path / "hospitals.csv"
+    path.write_text(f"code,name,kind\n{code}-one,One,hospital\n{code}-two,=1+1,hospital\n", encoding="utf-8-sig")
+    return path
+
+
+def test_a_rehearsal_tells_and_does_nothing_and_then_the_file_is_taken_in_once(run: Run, hospitals: Path) -> None:
+    run("migrate")
+    rehearsal = run("import", "institutions", str(hospitals), "--dry-run", "--json")
+    first = run("import", "institutions", str(hospitals))
+    second = run("import", "institutions", str(hospitals), "--json")
+
+    assert json.loads(rehearsal[1]) == {"kind": "institutions", "dry_run": True, "added": 2, "changed": 0, "same": 0}
+    assert first == (0, "2 institutions were added, 0 changed; 0 are as the file says.\n", "")
+    assert json.loads(second[1])["same"] == 2
+
+
+def test_a_file_with_faults_ends_with_one_and_names_each_and_leaves_nothing(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("email,display_name,zone,roles\nnobody,canary,Kyiv,\nx@y.example,X,Europe/Kyiv,mentor@no-where\n")
+    status, said, complaint = run("import", "people", str(path))
+
+    assert (status, said) == (1, "")
+    assert complaint.splitlines()[0].startswith("row 2, email: ")
+    assert complaint.endswith(": 2 fault(s), nothing was changed.\n")
+    assert "canary" not in complaint
+    told = json.loads(run("import", "people", str(path), "--json")[1])
+    assert {fault["column"] for fault in told["errors"]} == {"email", "zone"}
+
+
+def test_a_file_that_names_what_is_not_there_leaves_nothing(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("email,display_name,zone,roles\nx@y.example,X,Europe/Kyiv,mentor@no-where\n")
+    assert run("import", "people", str(path))[2].startswith("row 2, roles: names a institution that is not there\n")
+    assert "No active person" in run("token", "x@y.example")[2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "said"),
+    [("weather", b"a", "There are these kinds: programmes"), ("people", b"\xff\xfe", "is not in UTF-8")],
+)
+def test_what_is_no_such_file_is_said_in_a_sentence(
+    run: Run, tmp_path: Path, kind: str, content: bytes, said: str
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(content)
+    status, _, complaint = run("import", kind, str(path))
+    assert status == 1
+    assert said in complaint
+
+
+def test_everything_is_written_into_an_empty_folder_and_not_over_another(
+    run: Run, hospitals: Path, tmp_path: Path
+) -> None:
+    run("import", "institutions", str(hospitals))
+    folder = tmp_path / "out"
+    status, said, _ = run("export", str(folder))
+
+    assert status == 0
+    assert "institutions" in said
+    assert "-two,'=1+1," in (folder / "institutions.csv").read_text()
+    assert (folder / "read-only" / "log.csv").exists()
+    assert "is not empty" in run("export", str(folder))[2] or "File exists" in run("export", str(folder))[2]
+    assert "No programme" in run("export", str(tmp_path / "other"), "--programme", "nowhere")[2]
+    assert json.loads(run("export", str(tmp_path / "third"), "--json")[1])["rows"]["institutions"] >= 2
+
+
+def test_one_person_is_given_out_and_taken_out(run: Run, tmp_path: Path) -> None:
+    run("demo", "--data-only")
+    file = tmp_path / "one.json"
+    who = "mentor@gustave-roussy.example"
+
+    assert run("person", "export", who, str(file))[0] == 0
+    assert json.loads(file.read_text())["person"]["email"] == who
+    assert file.stat().st_mode & 0o077 == 0
+    assert "File exists" in run("person", "export", who, str(file))[2]
+    assert run("person", "erase", who, "--yes")[0] == 0
+    assert run("person", "erase", who, "--yes")[2] == "Nobody has this address.\n"
+    assert run("person", "export", who, str(file))[2] == "Nobody has this address.\n"
+
+
+def test_the_report_of_a_memorandum_is_printed_as_a_table_and_in_json(run: Run, installed: Path) -> None:
+    run("demo", "--data-only")
+    memorandum = _first_memorandum(installed)
+    period = ("--from", "2026-01-01", "--until", "2026-07-01", "--zone", "Europe/Kyiv")
+    status, said, complaint = run("report", "memorandum", memorandum, *period, "--json")
+    told = json.loads(said)
+
+    assert (status, complaint) == (0, "")
+    assert (told["id"], told["from"], told["until"]) == (memorandum, "2026-01-01", "2026-07-01")
+    status, table, complaint = run("report", "memorandum", memorandum, *period)
+    assert (status, complaint) == (0, "")
+    assert table.splitlines()[0] == f"memorandum {memorandum}, 2026-01-01 until 2026-07-01 in Europe/Kyiv"
+    assert [figure["name"] for figure in told["figures"]] == [
+        line.split()[0] for line in table.splitlines()[1:] if not line.startswith("    ")
+    ]
+
+
+def test_a_report_is_written_as_any_file(run: Run, installed: Path, tmp_path: Path) -> None:
+    run("demo", "--data-only")
+    memorandum = _first_memorandum(installed)
+    begins = {"json": b'{"kind":"memorandum"', "csv": b"\xef\xbb\xbfrecord,figure", "xlsx": b"PK", "pdf": b"%PDF-"}
+    for form, begin in begins.items():
+        path = tmp_path / f"report.{form}"
+        assert run("report", "memorandum", memorandum, "--format", form, "-o", str(path)) == (0, "", "")
+        assert path.read_bytes().startswith(begin)
+    status, said, complaint = run("report", "memorandum", memorandum, "--format", "csv")
+    assert (status, complaint) == (0, "")
+    assert "hours_to_answer" in said
+    assert run("report", "programme", "ua-imp", "--format", "json")[1].startswith('{"kind":"programme"')
+    assert "name a file by -o" in run("report", "memorandum", memorandum, "--format", "pdf")[2]
+    assert "No such file" in run("report", "memorandum", memorandum, "-o", f"{tmp_path}/missing/x")[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("00000000-0000-7000-8000-000000000000",), "No memorandum has this id or code.\n"),
+        (("00000000-0000-7000-8000-000000000000", "--zone", "Mars/Olympus"), "not a canonical name"),
+    ],
+)
+def test_a_report_of_nothing_known_is_a_sentence(run: Run, words: tuple[str, ...], complaint: str) -> None:
+    status, said, complained = run("report", "memorandum", *words)
+
+    assert (status, said) == (1, "")
+    assert complaint in complained
+    assert "Traceback" not in complained
+
+
+def _named(data_dir: Path, database: str, user: str = "postgres") -> dict[str, str]:
+    """Give the settings that name a database of our server by its address, as an operator's are."""
+    with postgres.running(data_dir) as server:
+        address = f"postgresql://{user}@/{database}?host={server.socket_folder}"
+    return {"DATABASE_URL": address, "SECRET_KEYS": KEYS}
+
+
+@pytest.fixture
+def named(installed: Path) -> dict[str, str]:
+    """An empty database that is named by its address."""
+    name = f"named_{clock.new_id().hex}"
+    _execute(installed, f"CREATE DATABASE {name}")
+    return _named(installed, name)
+
+
+def _execute(data_dir: Path, sql: str, address: str | None = None) -> Any:  # noqa: ANN401 - a value of the first row
+    """Run a statement on the embedded database, or on the one of this address; gives the value it found, if any."""
+    told = settings.Settings(data_dir=data_dir, database_url=SecretStr(address) if address else None)
+
+    async def execute() -> Any:  # noqa: ANN401 - as above
+        async with world.opened(told, migrating=address is None) as opened:
+            engine = opened.engine.execution_options(isolation_level="AUTOCOMMIT")
+            async with engine.connect() as connection:
+                found = await connection.execute(sa.text(sql))
+                return found.scalar() if found.returns_rows else None
+
+    return asyncio.run(execute())
+
+
+def _first_memorandum(data_dir: Path) -> str:
+    async def first() -> str:
+        async with (
+            world.opened(settings.Settings(data_dir=data_dir)) as opened,
+            opened.database.work(actor.TIMER) as w,
+        ):
+            return str((await w.sql(sa.text("SELECT id FROM memorandum ORDER BY id LIMIT 1"))).scalar_one())
+
+    return asyncio.run(first())

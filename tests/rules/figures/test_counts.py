@@ -1,0 +1,62 @@
+"""Tallies of stretches of time add up to the tally of all of them."""
+
+from service.rules.figures import counts
+from service.rules.figures.counts import Cohort, Tally
+
+LIVE = ("live", "advice_given", "direct", True, False)
+SPRING = Tally(
+    cohorts={"urgent": Cohort({"filed": 2, "closed": 1}, {"answer": [1.0, 5.0]})},
+    offers={"sent": 3},
+    most_in_week=4,
+    happened={LIVE: (2, 50)},
+    answers={("partner", True, None): 1},
+    asked_mentors={b"a", b"b"},
+    mentor_minutes={b"a": 50},
+    areas={"ped.general": 2},
+    partners={"FR": 2},
+    requesters={"UA-74": 2},
+)
+SUMMER = Tally(
+    cohorts={"urgent": Cohort({"filed": 1}, {"answer": [2.0]}), "stat": Cohort({"filed": 7}, {})},
+    offers={"sent": 1, "declined": 1},
+    most_in_week=3,
+    happened={LIVE: (1, 20)},
+    answers={("partner", True, None): 2},
+    asked_mentors={b"b", b"c"},
+    mentor_minutes={b"a": 5, b"c": 15},
+    areas={"neuro": 1},
+    partners={"FR": 1},
+    requesters={"UA-12": 1},
+)
+
+
+def test_one_stretch_is_its_own_total() -> None:
+    assert counts.total([SPRING]) == SPRING
+
+
+def test_counts_are_added_by_what_they_count() -> None:
+    both = counts.total([SPRING, SUMMER])
+    assert both.offers == {"sent": 4, "declined": 1}
+    assert both.happened == {LIVE: (3, 70)}
+    assert both.answers == {("partner", True, None): 3}
+    assert both.mentor_minutes == {b"a": 55, b"c": 15}
+    assert (both.areas, both.partners) == ({"ped.general": 2, "neuro": 1}, {"FR": 3})
+    assert both.requesters == {"UA-74": 2, "UA-12": 1}
+
+
+def test_who_was_asked_twice_is_one_mentor_and_the_most_in_a_week_is_no_sum() -> None:
+    both = counts.total([SPRING, SUMMER])
+    assert both.asked_mentors == {b"a", b"b", b"c"}
+    assert both.most_in_week == 4
+
+
+def test_hours_of_a_priority_are_put_in_order() -> None:
+    both = counts.total([SPRING, SUMMER])
+    assert both.cohorts["urgent"] == Cohort({"filed": 3, "closed": 1}, {"answer": [1.0, 2.0, 5.0]})
+    assert both.cohorts["stat"].counts == {"filed": 7}
+
+
+def test_a_total_leaves_its_parts_as_they_were() -> None:
+    counts.total([SPRING, SUMMER])
+    assert SPRING.cohorts["urgent"].hours == {"answer": [1.0, 5.0]}
+    assert SPRING.offers == {"sent": 3}

@@ -1,0 +1,83 @@
+"""The sweep: one poisoned row must not stop the others, and every programme's own numbers count."""
+
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+import build
+from integrations.runtime.world import World
+from service import tables, timers
+from service.kernel import actor
+from service.kernel.work import Work
+from service.registry import published_facts
+from world import TestClock
+
+
+async def test_a_row_that_fails_is_told_and_does_not_stop_the_others(
+    world: World, test_clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.database.work(actor.TIMER) as w:
+        at = await build.institution(w)
+        who = await build.clinician(w, at)
+        poison, healthy = [
+            await build.consultation(w, who, at, alert_at=test_clock.now(), next_wave_at=None) for _ in range(2)
+        ]
+
+    async def act(w: Work, row_id: object) -> None:
+        if row_id == poison.id:
+            raise LookupError
+        (await w.session.get_one(tables.Consultation, row_id)).alert_at = None
+
+    made = [timers.Timer("alert", "SELECT id FROM consultation WHERE alert_at <= :now", act)]
+    monkeypatch.setattr(timers, "TIMERS", made)
+    failed = await timers.once(world.database)
+    assert [(failure.timer, failure.row_id, type(failure.error)) for failure in failed] == [
+        ("alert", poison.id, LookupError)
+    ]
+    async with world.database.work(actor.TIMER) as w:
+        assert (await w.session.get_one(tables.Consultation, healthy.id)).alert_at is None
+
+
+async def test_case_text_is_forgotten_after_the_programmes_own_days(world: World, test_clock: TestClock) -> None:
+    async with world.database.work(actor.TIMER) as w:
+        await build.programme(w, policy={"case_text_days": 10})
+        at = await build.institution(w)
+        who = await build.clinician(w, at)
+        closed = await build.consultation(w, who, at, state="completed", closed_at=test_clock.now())
+    for days, is_kept in ((9, True), (2, False)):
+        test_clock.set(test_clock.now() + timedelta(days=days))
+        assert await timers.once(world.database) == []
+        async with world.database.work(actor.TIMER) as w:
+            row = (await w.sql(sa.text("SELECT question FROM consultation WHERE id = :id"), {"id": closed.id})).one()
+            assert (row.question is not None) is is_kept
+
+
+async def test_the_first_admin_is_made_once_and_holds_every_programme(w: Work) -> None:
+    await published_facts.load(w)
+    for _ in range(2):
+        await published_facts.make_admin(w, "first@ministry.example")
+        await w.flush()
+    rows = (
+        await w.sql(
+            sa.text(
+                "SELECT count(*) AS grants, count(DISTINCT person_id) AS people,"
+                " (SELECT count(*) FROM programme) AS programmes FROM role_grant WHERE role = 'programme_admin'"
+            )
+        )
+    ).one()
+    assert (rows.grants, rows.people) == (rows.programmes, 1)
+
+
+async def test_a_draft_without_consent_lapses_and_its_question_is_forgotten(
+    world: World, test_clock: TestClock
+) -> None:
+    async with world.database.work(actor.TIMER) as w:
+        at = await build.institution(w)
+        who = await build.clinician(w, at)
+        draft = await build.consultation(w, who, at, state="draft", answer_due_at=None, opened_at=None)
+    test_clock.forward(days=91)
+    assert await timers.once(world.database) == []
+    async with world.database.work(actor.TIMER) as w:
+        row = (await w.sql(sa.text("SELECT state, question FROM consultation WHERE id = :id"), {"id": draft.id})).one()
+        assert (row.state, row.question) == ("cancelled", None)
