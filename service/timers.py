@@ -13,14 +13,13 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from service import tables
-from service.care import advice, appointments, bookings, consultations, offers
+from service.care import advice, appointments, consultations, offers
 from service.kernel import actor, clock, errors
 from service.kernel.work import Database, Work
-from service.outbox import deliveries, events, notices, subscriptions
+from service.outbox import deliveries, subscriptions
 from service.registry import memoranda, reminders
 from service.reporting import rollups
-from service.rules import lifecycle, policy
+from service.rules import policy
 from service.rules.time import availability
 
 KEPT = timedelta(days=30)
@@ -36,69 +35,6 @@ class Timer:
     act: Callable[[Work, UUID], Awaitable[object]]
 
 
-async def _wave(w: Work, consultation_id: UUID) -> None:
-    consultation = await bookings.lock_consultation(w, consultation_id)
-    is_due = consultation.next_wave_at is not None and consultation.next_wave_at <= w.now
-    if is_due and consultation.state in lifecycle.SEEKING:
-        await offers.make_wave(w, consultation)
-    elif is_due:
-        consultation.next_wave_at = None
-
-
-async def _alert(w: Work, consultation_id: UUID) -> None:
-    consultation = await bookings.lock_consultation(w, consultation_id)
-    if consultation.alert_at is None or consultation.alert_at > w.now:
-        return
-    consultation.alert_at = None
-    if consultation.state in lifecycle.SEEKING:
-        receivers = await notices.coordinators(w, [consultation.institution_id])
-        due = consultation.answer_due_at
-        await notices.to_people(w, "alert", consultation, receivers, answer_due_at=due and events.instant(due))
-
-
-# What is pending or booked under a memorandum whose latest step ended it, for now or for good, and nobody was told.
-_UNTOLD = """
-FROM appointment a JOIN memorandum m ON m.id = a.memorandum_id AND m.status <> 'active'
-CROSS JOIN LATERAL (SELECT id FROM memorandum_transition t WHERE t.memorandum_id = m.id ORDER BY id DESC LIMIT 1) step
-WHERE a.status IN ('pending', 'booked') AND a.told_end_id IS DISTINCT FROM step.id"""
-_ENDED = f"SELECT step.id {_UNTOLD} AND a.id = :id"
-
-
-async def _memorandum_ended(w: Work, appointment_id: UUID) -> None:
-    """Both sides' coordinators hear of an appointment whose memorandum no longer holds; by policy it is called off."""
-    appointment = await w.session.get_one(tables.Appointment, appointment_id)
-    consultation = await bookings.lock_consultation(w, appointment.consultation_id)
-    await w.session.refresh(appointment, with_for_update={"key_share": True})
-    step_id = (await w.sql(sa.text(_ENDED), {"id": appointment_id})).scalar_one_or_none()
-    if step_id is None:
-        return
-    appointment.told_end_id = step_id
-    rows = await notices.participants(w, appointment.id)
-    receivers = await notices.coordinators(w, {row.institution_id for row in rows})
-    values = await notices.values_of(w, consultation, appointment, rows)
-    await notices.to_people(w, "memorandum_ended", consultation, receivers, **values)
-    programme = await w.session.get_one(tables.Programme, consultation.programme_id)
-    if policy.from_overrides(programme.policy).cancels_when_memorandum_ends:
-        await appointments.call_off(w, consultation, appointment, "memorandum_ended")
-
-
-async def _forget(w: Work, consultation_id: UUID) -> None:
-    """Erase the case text of a consultation that closed, or stayed a draft, long ago; its facts stay."""
-    await consultations.lapse(w, consultation_id)
-    await w.flush()
-    for statement in _FORGET:
-        await w.sql(sa.text(statement), {"id": consultation_id})
-
-
-_FORGET = (
-    "UPDATE consultation SET question = NULL, note = NULL, is_forgotten = true WHERE id = :id",
-    "UPDATE offer SET note = NULL, override_reason = NULL WHERE consultation_id = :id",
-    "UPDATE appointment SET note = NULL WHERE consultation_id = :id",
-    "UPDATE advice SET text = NULL WHERE consultation_id = :id",
-    "UPDATE session SET conclusion = NULL WHERE consultation_id = :id AND conclusion IS NOT NULL",
-    "UPDATE feedback SET note = NULL WHERE session_id IN (SELECT id FROM session WHERE consultation_id = :id)",
-)
-
 _ORDERED = " ORDER BY 1 LIMIT 100"  # a batch: what is left over is met at the next sweep
 TIMERS = (
     Timer(
@@ -108,9 +44,9 @@ TIMERS = (
     Timer(
         "wave",
         "SELECT id FROM consultation WHERE next_wave_at <= :now AND state IN ('open', 'offered', 'unmatched')",
-        _wave,
+        offers.wave_if_due,
     ),
-    Timer("alert", "SELECT id FROM consultation WHERE alert_at <= :now", _alert),
+    Timer("alert", "SELECT id FROM consultation WHERE alert_at <= :now", consultations.alert),
     Timer(
         "expiry",
         "SELECT c.id FROM consultation c JOIN programme p ON p.id = c.programme_id"
@@ -152,15 +88,15 @@ TIMERS = (
     ),
     Timer(
         "memorandum_ended",
-        f"SELECT a.id {_UNTOLD}",
-        _memorandum_ended,
+        appointments.NOT_TOLD_OF_END,
+        appointments.follow_memorandum_end,
     ),
     Timer(
         "retention",
         "SELECT c.id FROM consultation c JOIN programme p ON p.id = c.programme_id"
         " WHERE NOT c.is_forgotten AND coalesce(c.closed_at, CASE WHEN c.state = 'draft' THEN c.created_at END)"
         " + make_interval(days => coalesce(CAST(p.policy->>'case_text_days' AS int), :text_days)) <= :now",
-        _forget,
+        consultations.forget,
     ),
 )  # fmt: skip
 

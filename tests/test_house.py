@@ -106,6 +106,21 @@ def test_the_domain_commits_in_one_place() -> None:
     assert len(places) == len(set(places)), found
 
 
+def test_a_case_changes_its_state_in_one_place() -> None:
+    """`CaseFile.become` alone: beside it only participants' answers (`row.status`) are written in the area."""
+    found = [
+        f"{name_of(path)}:{node.lineno} {dotted(target)}"
+        for path in SOURCES
+        if name_of(path).startswith("service/care/") and path.name != "casefile.py"
+        for node in nodes_of(path)
+        if isinstance(node, ast.Assign)
+        for assigned in node.targets
+        for target in (assigned.elts if isinstance(assigned, ast.Tuple) else [assigned])
+        if isinstance(target, ast.Attribute) and target.attr in {"state", "status"} and dotted(target) != "row.status"
+    ]
+    assert found == []
+
+
 def test_only_commands_print() -> None:
     found = [
         f"{name_of(path)}:{line}"

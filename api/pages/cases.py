@@ -235,7 +235,7 @@ async def _case(
         may_write=any(offer.state == "accepted" and offer.ended_at is None for offer in mine)
         and case.row.advice_due_at is not None
         and case.row.state == "scheduled",
-        is_open=case.row.state not in consultations.ENDED_STATES,
+        is_open=case.row.state not in lifecycle.ENDED,
         cancel_reasons=care.CANCEL_REASONS,
         call_off_reasons=care.APPOINTMENT_CANCEL_REASONS,
         outcomes=log.OUTCOMES,

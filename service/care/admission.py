@@ -1,18 +1,19 @@
 """The gate, asked inside the transaction of each step: at hold, acceptance, booking and move.
 
-Loads one mentor and one case as they are now, and holds what the answer depends on: a memorandum with a budget is
-locked before its minutes are read, so that two bookings cannot spend the same ones.
+The facts about one mentor and one case are loaded once a step, after everybody in it is locked. What else the answer
+depends on is held too: a memorandum with a budget is locked before its minutes are read, so that two bookings cannot
+spend the same ones.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from service import tables
 from service.care import candidates
+from service.care.casefile import CaseFile
 from service.kernel import errors
-from service.kernel.work import Work
 from service.registry import agreements
 from service.rules.case import Case, Link, Mentor, Rulebook
 from service.rules.matching import gate, ranking
@@ -26,92 +27,95 @@ MOST_STARTS = 3
 class Facts:
     """One mentor and one case as the gate sees them now."""
 
+    now: datetime
     asked: Case
     mentor: Mentor
     book: Rulebook
 
+    def bookable(self, overrides: Collection[str] = (), *, is_asking: bool = False) -> Sequence[datetime]:
+        """Give the starts that both could take."""
+        return ranking.propose(self.asked, self.mentor, self.now, self.book, overrides, is_asking=is_asking)
 
-async def facts(
-    w: Work,
-    consultation: tables.Consultation,
-    mentor_id: UUID,
-    *,
-    but_appointment: UUID | None = None,
-    at: datetime | None = None,
-) -> Facts:
-    """Load what the gate needs about this mentor, for a time around `at`; raises NotFound for somebody who is none."""
-    asked = await candidates.case(w, consultation, but_appointment=but_appointment)
-    found = await candidates.mentors(w, consultation, [mentor_id], but_appointment=but_appointment, at=at)
-    if not found:
+
+async def facts(case: CaseFile, mentor_id: UUID, *, at: datetime | None = None) -> Facts:
+    """Load what the gate needs about this mentor for a time around `at`; raises NotFound for somebody who is none.
+
+    What the case's own appointment occupies counts as free.
+    """
+    own = case.maybe_appointment.id if case.maybe_appointment else None
+    asked = await candidates.case(case.w, case.consultation, but_appointment=own)
+    mentors = await candidates.mentors(case.w, case.consultation, [mentor_id], but_appointment=own, at=at)
+    if not mentors:
         raise errors.NotFound
-    return Facts(asked, found[0], await candidates.rulebook(w, consultation.programme_id))
+    return Facts(case.w.now, asked, mentors[0], await candidates.rulebook(case.w, case.consultation.programme_id))
 
 
-def gate_at(
-    w: Work,
-    known: Facts,
+def admit(
+    facts: Facts,
     start: datetime | None,
     overrides: Collection[str] = (),
     *,
     waived: Collection[str] = (),
-    is_asking: bool,
+    is_asking: bool = False,
 ) -> Link:
     """Give the memorandum the session runs under, or raise GateRefused with every failing rule."""
-    rules = gate.Gate(known.asked, known.book, overrides)
-    refused = rules.check(known.mentor, start, w.now, is_asking=is_asking)
+    rules = gate.Gate(facts.asked, facts.book, overrides)
+    refused = rules.check(facts.mentor, start, facts.now, is_asking=is_asking)
     reasons = [rule.value for rule in refused if rule not in waived]
-    link = rules.choose_link(known.mentor.links, start or w.now)
+    link = rules.choose_link(facts.mentor.links, start or facts.now)
     if reasons or link is None:
         raise errors.GateRefused(reasons or [Refusal.NO_MEMORANDUM.value])
     return link
 
 
-async def gate_with_budget(
-    w: Work,
-    consultation: tables.Consultation,
-    offer: tables.Offer,
-    start: datetime | None,
-    *,
-    waived: Collection[str] = (),
-    but_appointment: UUID | None = None,
+async def admit_with_budget(
+    case: CaseFile, facts: Facts, offer: tables.Offer, start: datetime | None, waived: Collection[str] = ()
 ) -> Link:
-    """As `_gate`, and no other booking can spend the same minutes: a memorandum with a budget is locked, then read."""
+    """As `admit`, and no other booking can spend the same minutes: a memorandum with a budget is locked, then read.
+
+    The memorandum that was chosen at the offer stays as long as it still holds.
+    """
     overrides = [offer.override_rule] if offer.override_rule else []
     locked: UUID | None = None
     while True:
-        known = await facts(w, consultation, offer.mentor_id, but_appointment=but_appointment, at=start)
-        link = gate_at(w, known, start, overrides, waived=waived, is_asking=False)
-        # What was chosen at the offer stays as long as it still holds.
+        link = admit(facts, start, overrides, waived=waived)
         chosen = [
-            k for k in known.mentor.links if k.memorandum_id == offer.memorandum_id and k.is_valid(start or w.now)
+            one
+            for one in facts.mentor.links
+            if one.memorandum_id == offer.memorandum_id and one.is_valid(start or facts.now)
         ]
-        rules = gate.Gate(known.asked, known.book, overrides)
-        fitting = [k for k in rules.covering(chosen) if rules.has_budget(k)]
-        link = fitting[0] if fitting else link
+        rules = gate.Gate(facts.asked, facts.book, overrides)
+        link = next((one for one in rules.covering(chosen) if rules.has_budget(one)), link)
         if link.minutes_left is None or link.memorandum_id == locked:
             return link
-        await agreements.lock_budget(w, link.memorandum_id)
+        await agreements.lock_budget(case.w, link.memorandum_id)
         locked = link.memorandum_id
+        facts = await _with_minutes_as_of_now(case, facts, start)
 
 
-async def must_be_bookable(
-    w: Work, consultation: tables.Consultation, mentor_id: UUID, starts_at: datetime, own: tables.Appointment | None
-) -> None:
-    """Go on only if the time is bookable for both, `own` left aside; raises SlotTaken or TimeNotBookable."""
-    known = await facts(w, consultation, mentor_id, but_appointment=own.id if own else None)
-    bookable = ranking.propose(known.asked, known.mentor, w.now, known.book, is_asking=False)
-    if starts_at not in bookable:
-        if _is_taken(known, starts_at):
-            raise errors.SlotTaken(bookable[:MOST_STARTS])
+async def _with_minutes_as_of_now(case: CaseFile, facts: Facts, start: datetime | None) -> Facts:
+    own = case.maybe_appointment.id if case.maybe_appointment else None
+    place = facts.mentor.institution_id
+    links = await candidates.links(case.w, case.consultation, {place}, but_appointment=own, at=start)
+    return replace(facts, mentor=facts.mentor._replace(links=links.get(place, ())))
+
+
+def must_be_free(facts: Facts, start: datetime) -> None:
+    """Go on only if neither side is occupied at the time; raises SlotTaken with times that are bookable instead."""
+    if _is_taken(facts, start):
+        raise errors.SlotTaken(facts.bookable()[:MOST_STARTS])
+
+
+def must_be_bookable(facts: Facts, start: datetime) -> None:
+    """Go on only if the time is bookable for both; raises SlotTaken or TimeNotBookable."""
+    if start not in facts.bookable():
+        must_be_free(facts, start)
         raise errors.TimeNotBookable("/starts_at", "not one of the offered times, and not a bookable one")
 
 
-def _is_taken(known: Facts, starts_at: datetime) -> bool:
-    """Tell it from the facts that `propose` saw: what another look at the seats finds may be a moment newer."""
-    ends_at = starts_at + timedelta(minutes=known.asked.minutes)
-    sides = ((known.asked.busy, known.asked.buffer_minutes), (known.mentor.busy, known.mentor.buffer_minutes))
+def _is_taken(facts: Facts, start: datetime) -> bool:
+    end = start + timedelta(minutes=facts.asked.minutes)
+    sides = ((facts.asked.busy, facts.asked.buffer_minutes), (facts.mentor.busy, facts.mentor.buffer_minutes))
     return any(
-        intervals.overlaps((starts_at, ends_at + timedelta(minutes=buffer)), taken)
-        for busy, buffer in sides
-        for taken in busy
+        intervals.overlaps((start, end + timedelta(minutes=buffer)), taken) for busy, buffer in sides for taken in busy
     )

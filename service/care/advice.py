@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from service import tables
-from service.care import bookings, offers, sessions
+from service.care import casefile, sessions
 from service.kernel import access, clock, deidentification, errors
 from service.kernel.deidentification import ConfirmedSpan
 from service.kernel.work import Work
@@ -19,15 +19,9 @@ async def give(
     """The mentor's written answer is there and logged, the consultation completed; a second raises AlreadyLogged."""
     await access.visible_consultation(w, consultation_id)
     deidentification.check(w, {"text": text}, confirmed)
-    consultation = await bookings.lock_consultation(w, consultation_id)
-    offer = next(
-        (
-            offer
-            for offer in await offers.of_consultation(w, consultation_id)
-            if offer.state == "accepted" and offer.ended_at is None and offer.mentor_id == w.actor.person_id
-        ),
-        None,
-    )
+    case = await casefile.open_case(w, consultation_id)
+    consultation = case.consultation
+    offer = next((offer for offer in case.standing_offers if offer.mentor_id == w.actor.person_id), None)
     if offer is None:
         raise errors.Forbidden
     if await _given(w, consultation_id):
@@ -45,17 +39,12 @@ async def give(
         given_at=w.now,
     )
     w.add(advice)
-    audience = events.Audience(
-        programme_id=consultation.programme_id,
-        memorandum_id=offer.memorandum_id,
-        institution_ids=(consultation.institution_id, offer.institution_id),
-        person_ids=(consultation.clinician_id, offer.mentor_id),
+    events.record(
+        w, "advice.given", None, advice.id, case.audience(offer), state="given", consultation_id=consultation.id
     )
-    events.record(w, "advice.given", None, advice.id, audience, state="given", consultation_id=consultation.id)
-    mentor = await w.session.get_one(tables.Person, offer.mentor_id)
     clinician = await w.session.get_one(tables.Person, consultation.clinician_id)
     await notices.to_people(w, "advice_ready", consultation, [clinician])
-    await sessions.log_advice(w, consultation, offer, mentor.zone, minutes)
+    await sessions.log_advice(case, offer, minutes)
     return advice
 
 
@@ -71,7 +60,7 @@ async def read(w: Work, consultation_id: UUID) -> tuple[tables.Advice, str] | No
 
 async def overdue(w: Work, consultation_id: UUID) -> None:
     """The coordinator is told that the promised advice has not come."""
-    consultation = await bookings.lock_consultation(w, consultation_id)
+    consultation = (await casefile.open_case(w, consultation_id)).consultation
     is_due = consultation.advice_due_at is not None and consultation.advice_due_at <= w.now
     if consultation.state == "scheduled" and is_due and not consultation.is_advice_overdue_told:
         consultation.is_advice_overdue_told = True

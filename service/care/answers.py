@@ -9,18 +9,19 @@ from datetime import datetime
 from uuid import UUID
 
 from service import tables
-from service.care import admission, bookings, offers
+from service.care import admission, bookings, casefile, offers
+from service.care.casefile import CaseFile
 from service.kernel import access, deidentification, errors
 from service.kernel.deidentification import ConfirmedSpan
 from service.kernel.work import Work
 from service.outbox import notices
 from service.rules import lifecycle
-from service.rules.case import Link
-from service.rules.matching import ranking
 from service.rules.matching.gate import Refusal
 
 AGREED = frozenset({Refusal.OUTSIDE_HOURS, Refusal.MENTOR_PAUSED, Refusal.DEADLINE_UNREACHABLE})
 """What the two sides may agree on: a time that both named themselves may lie outside hours and after the due time."""
+OFFERED = frozenset({Refusal.OUTSIDE_HOURS, Refusal.MENTOR_PAUSED})
+"""What no longer refuses a time that was offered: the mentor knows their hours, and takes it all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +32,20 @@ class Accepted:
     appointment: tables.Appointment | None
 
 
-def _must_be_answerable(offer: tables.Offer, decide: Callable[[str, datetime, datetime], str], w: Work) -> None:
+def _answer(case: CaseFile, offer: tables.Offer, decide: Callable[[str, datetime, datetime], str]) -> None:
+    """Let the mentor's answer count; raises OfferExpired or OfferClosed when it comes too late."""
     try:
-        offer.state = decide(offer.state, offer.answer_by, w.now)
+        state = decide(offer.state, offer.answer_by, case.w.now)
     except lifecycle.TooLate as error:
         raise errors.OfferExpired from error
     except lifecycle.IllegalTransition as error:
-        raise errors.OfferClosed(f"It is {offer.state}.", state=offer.state) from error
+        raise _closed(offer) from error
+    case.become(offer, state)
+    offer.answered_at = case.w.now
 
 
-async def _open(w: Work, offer_id: UUID) -> tuple[tables.Consultation, tables.Offer, list[tables.Offer]]:
-    seen = await access.visible_offer(w, offer_id)
-    consultation = await bookings.lock_consultation(w, seen.consultation_id)
-    all_offers = await offers.of_consultation(w, consultation.id)
-    return consultation, next(offer for offer in all_offers if offer.id == offer_id), all_offers
+def _closed(offer: tables.Offer) -> errors.OfferClosed:
+    return errors.OfferClosed(f"It is {offer.state}.", state=offer.state)
 
 
 async def accept(w: Work, offer_id: UUID, starts_at: datetime | None) -> Accepted:
@@ -53,122 +54,77 @@ async def accept(w: Work, offer_id: UUID, starts_at: datetime | None) -> Accepte
     The same answer twice is one. Raises OfferClosed, OfferExpired, SlotTaken, GateRefused, TimeNotBookable,
     HoldExpired.
     """
-    consultation, offer, rivals = await _open(w, offer_id)
+    case, offer = await casefile.of_offer(w, offer_id)
     access.requires_mentors_side(w, offer)
-    held = await bookings.live(w, consultation.id)
-    if offer.state == "accepted" and offer.ended_at is None:
-        same = held.starts_at if held and held.status == "booked" else None
-        if same == starts_at:
-            return Accepted(consultation, held)
-    _must_be_answerable(offer, lifecycle.accept, w)
-    offer.answered_at = w.now
+    if casefile.stands(offer):
+        booked_at = case.appointment.starts_at if case.is_booked else None
+        if booked_at == starts_at:
+            return Accepted(case.consultation, case.maybe_appointment)
+    _answer(case, offer, lifecycle.accept)
     if starts_at is None:
-        return await _accept_written(w, consultation, offer, rivals, held)
+        return await _promise_advice(case, offer)
     if offer.kind == "written":
         raise errors.TimeNotBookable("/starts_at", "this offer asks for written advice: send no time")
     if starts_at <= w.now:
         raise errors.TimeNotBookable("/starts_at", "this time lies behind us")
-    waived: Collection[str] = {Refusal.OUTSIDE_HOURS, Refusal.MENTOR_PAUSED}
-    if starts_at not in offer.starts:
-        await admission.must_be_bookable(w, consultation, offer.mentor_id, starts_at, held)
-        waived = ()
-    return await _agree(w, consultation, offer, rivals, starts_at, held, waived)
+    is_offered = starts_at in offer.starts
+    return await _agree(case, offer, starts_at, OFFERED if is_offered else (), must_be_bookable=not is_offered)
 
 
-async def _accept_written(
-    w: Work,
-    consultation: tables.Consultation,
-    offer: tables.Offer,
-    rivals: Sequence[tables.Offer],
-    held: tables.Appointment | None,
-) -> Accepted:
+async def _promise_advice(case: CaseFile, offer: tables.Offer) -> Accepted:
+    """Advice will be written by the due time; what was held is free again."""
     if offer.kind == "live":
         raise errors.TimeNotBookable("/starts_at", "a live consultation needs one of the offered times")
-    if held and held.status == "pending":
-        await bookings.release(w, consultation, held, "hold_released")
-    await admission.gate_with_budget(w, consultation, offer, None, waived={Refusal.OUTSIDE_HOURS})
-    bookings.step("consultation", consultation, "scheduled")
-    consultation.advice_due_at = consultation.answer_due_at
-    consultation.next_wave_at = consultation.alert_at = None
-    offers.tell(w, "offer.accepted", consultation, offer)
-    bookings.tell_consultation(w, "consultation.scheduled", consultation, offer.memorandum_id)
-    await notices.advice_promised(w, consultation)
-    await offers.withdraw(w, consultation, [rival for rival in rivals if rival.id != offer.id])
-    return Accepted(consultation, None)
+    if case.is_held:
+        await bookings.release(case, "hold_released")
+    facts = await admission.facts(case, offer.mentor_id)
+    await admission.admit_with_budget(case, facts, offer, None, waived={Refusal.OUTSIDE_HOURS})
+    case.become(case.consultation, "scheduled", offer.memorandum_id)
+    case.consultation.advice_due_at = case.consultation.answer_due_at
+    await notices.advice_promised(case.w, case.consultation)
+    await offers.withdraw(case, case.open_offers)
+    return Accepted(case.consultation, None)
 
 
-async def _agree(  # noqa: PLR0913, PLR0917 - an agreement's parts
-    w: Work,
-    consultation: tables.Consultation,
+async def _agree(
+    case: CaseFile,
     offer: tables.Offer,
-    rivals: Sequence[tables.Offer],
     starts_at: datetime,
-    held: tables.Appointment | None,
     waived: Collection[str],
     clinician_status: str = "needs-action",
+    *,
+    must_be_bookable: bool = False,
 ) -> Accepted:
-    """Seat both people first (a loser reads slot-taken), ask the gate second, then tell."""
-    await bookings.lock_everybody(w, consultation, held, offer.mentor_id)
-    if held and held.status == "booked":
-        link = await admission.gate_with_budget(
-            w, consultation, offer, starts_at, waived=waived, but_appointment=held.id
-        )
-        offers.tell(w, "offer.accepted", consultation, offer)
-        await bookings.replace_mentor(w, consultation, held, offer, link, starts_at)
-        await offers.withdraw(w, consultation, [rival for rival in rivals if rival.id != offer.id])
-        return Accepted(consultation, held)
-    appointment = await _book(w, consultation, offer, starts_at, held, waived, clinician_status)
-    bookings.step("consultation", consultation, "scheduled")
-    consultation.next_wave_at = consultation.alert_at = None
-    offers.tell(w, "offer.accepted", consultation, offer)
-    await bookings.tell(w, "appointment.booked", consultation, appointment)
-    bookings.tell_consultation(w, "consultation.scheduled", consultation, appointment.memorandum_id)
-    await offers.withdraw(w, consultation, [rival for rival in rivals if rival.id != offer.id])
-    await notices.invited(w, "booked", consultation, appointment)
-    return Accepted(consultation, appointment)
+    """Lock both people, see that neither is taken (a loser reads slot-taken), ask the gate, then seat and tell."""
+    await case.lock_people(offer.mentor_id)
+    facts = await admission.facts(case, offer.mentor_id, at=starts_at)
+    if must_be_bookable:
+        admission.must_be_bookable(facts, starts_at)
+    admission.must_be_free(facts, starts_at)
+    is_held_for_it = case.is_held and _is_of(case, offer) and case.appointment.starts_at == starts_at
+    if is_held_for_it:
+        bookings.must_still_be_held(case)
+    link = await admission.admit_with_budget(case, facts, offer, starts_at, waived)
+    if case.is_booked:
+        (leaving,) = case.mentors
+        await bookings.replace_mentor(case, leaving, offer, link, starts_at)
+        await offers.withdraw(case, case.open_offers)
+        return Accepted(case.consultation, case.appointment)
+    if is_held_for_it:
+        await bookings.confirm(case, offer, link)
+    else:
+        if case.is_held:
+            await bookings.release(case, "hold_released")
+        seat = bookings.MentorSeat(offer.mentor_id, offer.institution_id, offer.id)
+        await bookings.create(case, seat, link, starts_at, clinician_status=clinician_status)
+    case.become(case.consultation, "scheduled", link.memorandum_id)
+    await offers.withdraw(case, case.open_offers)
+    await notices.invited(case, "booked")
+    return Accepted(case.consultation, case.appointment)
 
 
-async def _book(
-    w: Work,
-    consultation: tables.Consultation,
-    offer: tables.Offer,
-    starts_at: datetime,
-    held: tables.Appointment | None,
-    waived: Collection[str],
-    clinician_status: str,
-) -> tables.Appointment:
-    if held:
-        rows = await notices.participants(w, held.id)
-        if held.starts_at == starts_at and any(row.person_id == offer.mentor_id for row in rows):
-            await bookings.confirm(w, consultation, held, offer)
-            link = await admission.gate_with_budget(
-                w, consultation, offer, starts_at, waived=waived, but_appointment=held.id
-            )
-            held.memorandum_id, held.route = link.memorandum_id, link.route
-            return held
-        await bookings.release(w, consultation, held, "hold_released")
-    provisional = Link(memorandum_id=offer.memorandum_id, route=offer.route)
-    try:
-        appointment = await bookings.create(
-            w,
-            consultation,
-            mentor_id=offer.mentor_id,
-            mentor_institution_id=offer.institution_id,
-            offer=offer,
-            link=provisional,
-            starts_at=starts_at,
-            clinician_status=clinician_status,
-        )
-    except errors.SlotTaken as error:
-        known = await admission.facts(w, consultation, offer.mentor_id)
-        raise errors.SlotTaken(
-            ranking.propose(known.asked, known.mentor, w.now, known.book, is_asking=False)[: admission.MOST_STARTS]
-        ) from error
-    link = await admission.gate_with_budget(
-        w, consultation, offer, starts_at, waived=waived, but_appointment=appointment.id
-    )
-    appointment.memorandum_id, appointment.route = link.memorandum_id, link.route
-    return appointment
+def _is_of(case: CaseFile, offer: tables.Offer) -> bool:
+    return any(mentor.person_id == offer.mentor_id for mentor in case.mentors)
 
 
 async def decline(
@@ -179,30 +135,33 @@ async def decline(
     Declining after a promise of written advice hands it back: the consultation seeks again.
     """
     deidentification.check(w, {"note": note}, confirmed)
-    consultation, offer, rivals = await _open(w, offer_id)
+    case, offer = await casefile.of_offer(w, offer_id)
     access.requires_mentors_side(w, offer)
-    if offer.state == "accepted" and offer.ended_at is None and consultation.advice_due_at:
-        offer.decline_reason, offer.note, offer.noted_by = reason, w.seal(note, offer.id), w.actor.person_id
-        w.touch(offer)
-        await offers.reopen(w, consultation, rivals)
-        await notices.advice_handed_back(w, consultation, offer)
-        return offer
     if offer.state == "declined" and offer.decline_reason == reason:
         return offer
-    _must_be_answerable(offer, lifecycle.decline, w)
-    offer.answered_at, offer.decline_reason = w.now, reason
-    offer.note, offer.noted_by = w.seal(note, offer.id), w.actor.person_id
-    offers.tell(w, "offer.declined", consultation, offer)
-    mentors = await notices.people(w, [offer.mentor_id])
-    await notices.to_people(w, "offer_thanks", consultation, mentors.values())
-    await bookings.let_go(w, consultation, [offer.mentor_id])
-    offers.hurry(w, consultation, rivals)
+    is_handed_back = casefile.stands(offer) and case.consultation.advice_due_at is not None
+    if not is_handed_back:
+        _answer(case, offer, lifecycle.decline)
+    offer.decline_reason, offer.note, offer.noted_by = reason, w.seal(note, offer.id), w.actor.person_id
+    if is_handed_back:
+        w.touch(offer)
+        await offers.reopen(case)
+        await notices.advice_handed_back(w, case.consultation, offer)
+        return offer
+    await _thank(case, "offer_thanks", offer)
+    await bookings.release_of(case, [offer.mentor_id])
+    offers.hurry(case)
     return offer
+
+
+async def _thank(case: CaseFile, template: str, offer: tables.Offer) -> None:
+    mentors = await notices.people(case.w, [offer.mentor_id])
+    await notices.to_people(case.w, template, case.consultation, mentors.values())
 
 
 async def counter(w: Work, offer_id: UUID, starts: Sequence[datetime]) -> tables.Offer:
     """The mentor proposes up to three other times, each ahead of us; what was held for them is free."""
-    consultation, offer, _ = await _open(w, offer_id)
+    case, offer = await casefile.of_offer(w, offer_id)
     access.requires_mentors_side(w, offer)
     if offer.kind == "written":
         raise errors.TimeNotBookable("/starts", "written advice has no time")
@@ -210,43 +169,39 @@ async def counter(w: Work, offer_id: UUID, starts: Sequence[datetime]) -> tables
         raise errors.TimeNotBookable("/starts", "a time is on a whole minute")
     if any(start <= w.now for start in starts):
         raise errors.TimeNotBookable("/starts", "a proposed time lies behind us")
-    _must_be_answerable(offer, lifecycle.counter, w)
-    offer.answered_at = w.now
+    _answer(case, offer, lifecycle.counter)
     offer.counter_starts = sorted(set(starts))
-    offers.tell(w, "offer.countered", consultation, offer)
-    await notices.countered(w, consultation, offer)
-    await bookings.let_go(w, consultation, [offer.mentor_id])
+    await notices.countered(w, case.consultation, offer)
+    await bookings.release_of(case, [offer.mentor_id])
     return offer
 
 
 async def accept_counter(w: Work, offer_id: UUID, starts_at: datetime) -> Accepted:
     """The requesting side takes one of the mentor's times: booked, rivals withdrawn."""
-    consultation, offer, rivals = await _open(w, offer_id)
-    access.requires_requesting_side(w, consultation)
-    held = await bookings.live(w, consultation.id)
-    if offer.state == "accepted" and offer.ended_at is None and held and held.starts_at == starts_at:
-        return Accepted(consultation, held)
+    case, offer = await casefile.of_offer(w, offer_id)
+    access.requires_requesting_side(w, case.consultation)
+    is_done = casefile.stands(offer) and case.maybe_appointment is not None
+    if is_done and case.appointment.starts_at == starts_at:
+        return Accepted(case.consultation, case.appointment)
     if starts_at not in offer.counter_starts:
         raise errors.TimeNotBookable("/starts_at", "not one of the mentor's times")
     if starts_at <= w.now:
         raise errors.TimeNotBookable("/starts_at", "this time lies behind us")
     try:
-        offer.state = lifecycle.accept_counter(offer.state)
+        case.become(offer, lifecycle.accept_counter(offer.state))
     except lifecycle.IllegalTransition as error:
-        raise errors.OfferClosed(f"It is {offer.state}.", state=offer.state) from error
-    return await _agree(w, consultation, offer, rivals, starts_at, held, AGREED, clinician_status="accepted")
+        raise _closed(offer) from error
+    return await _agree(case, offer, starts_at, AGREED, clinician_status="accepted")
 
 
 async def decline_counter(w: Work, offer_id: UUID) -> tables.Offer:
     """The requesting side wants none of the mentor's times: the offer waits again until its time, else it is over."""
-    consultation, offer, rivals = await _open(w, offer_id)
-    access.requires_requesting_side(w, consultation)
+    case, offer = await casefile.of_offer(w, offer_id)
+    access.requires_requesting_side(w, case.consultation)
     try:
-        offer.state = lifecycle.decline_counter(offer.state, offer.answer_by, w.now)
+        case.become(offer, lifecycle.decline_counter(offer.state, offer.answer_by, w.now))
     except lifecycle.IllegalTransition as error:
-        raise errors.OfferClosed(f"It is {offer.state}.", state=offer.state) from error
-    offers.tell(w, "offer.counter_declined", consultation, offer)
-    mentors = await notices.people(w, [offer.mentor_id])
-    await notices.to_people(w, "counter_declined", consultation, mentors.values())
-    offers.hurry(w, consultation, rivals)
+        raise _closed(offer) from error
+    await _thank(case, "counter_declined", offer)
+    offers.hurry(case)
     return offer

@@ -12,64 +12,28 @@ from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import col
 
 from service import tables
-from service.care import admission, answers, bookings, offers
+from service.care import admission, answers, bookings, casefile, offers
+from service.care.casefile import CaseFile
 from service.kernel import access, audit, deidentification, errors
 from service.kernel.deidentification import ConfirmedSpan
 from service.kernel.work import Work
 from service.outbox import deliveries, events, notices
-from service.rules import lifecycle
-from service.rules.matching import ranking
+from service.rules import lifecycle, policy
 from service.rules.time import availability
 
 CONSULTATION_REASONS = {"no_longer_needed": "no_longer_needed"}
 """The consultation's reason for an appointment's; any other one is `other`."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Open:
-    """One appointment of one consultation, both locked, and the side that acts: requesting or partner."""
-
-    consultation: tables.Consultation
-    appointment: tables.Appointment
-    rows: list[tables.Participant]
-    side: str
-
-
-async def _open(w: Work, appointment_id: UUID) -> _Open:
-    seen = await access.visible_appointment(w, appointment_id)
-    consultation = await bookings.lock_consultation(w, seen.consultation_id)
-    await w.session.refresh(seen, with_for_update={"key_share": True})
-    rows = await notices.participants(w, seen.id)
-    return _Open(consultation, seen, rows, _side(w, consultation, rows))
-
-
-def _side(w: Work, consultation: tables.Consultation, rows: Sequence[tables.Participant]) -> str:
-    if access.acts_for_requesting_side(w, consultation):
-        return "requesting"
-    for row in rows:
-        if row.role == "mentor" and (
-            row.person_id == w.actor.person_id
-            or row.institution_id in w.actor.institutions("coordinator", "partner_system")
-        ):
-            return "partner"
-    raise errors.Forbidden
-
-
-def may_change(w: Work, consultation: tables.Consultation, rows: Sequence[tables.Participant]) -> bool:
+def may_change(w: Work, consultation: tables.Consultation, participants: Sequence[tables.Participant]) -> bool:
     """Tell whether the actor is of one of the sides: who moves the appointment and calls it off."""
-    try:
-        _side(w, consultation, rows)
-    except errors.Forbidden:
-        return False
-    return True
+    return casefile.side_of_actor(w, consultation, participants) is not None
 
 
 def is_own_proposal(w: Work, consultation: tables.Consultation, view: "View") -> bool:
     """Tell whether the actor is of the side that proposes another time."""
-    try:
-        return _proposing_side(view.row, view.participants) == _side(w, consultation, view.participants)
-    except errors.Forbidden:
-        return False
+    side = casefile.side_of_actor(w, consultation, view.participants)
+    return side is not None and side == _proposing_side(view.row, view.participants)
 
 
 async def move(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.Appointment:
@@ -78,7 +42,8 @@ async def move(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.App
     The same proposal twice is one. Raises SlotTaken, GateRefused, TimeNotBookable, IllegalTransition; a failed move
     leaves everything as it was. Nothing is proposed that the gate would refuse once both sides agree.
     """
-    return await _move(w, await _open(w, appointment_id), starts_at)
+    case = await casefile.of_appointment(w, appointment_id)
+    return await _move(case, case.side_of_actor(), starts_at)
 
 
 async def agree(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.Appointment:
@@ -86,16 +51,17 @@ async def agree(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.Ap
 
     Raises Conflict when that time is not proposed by now: nobody agrees to what they have not seen; else as `move`.
     """
-    seen = await _open(w, appointment_id)
-    if starts_at not in {seen.appointment.starts_at, *seen.appointment.proposed_starts}:
+    case = await casefile.of_appointment(w, appointment_id)
+    side = case.side_of_actor()
+    if starts_at not in {case.appointment.starts_at, *case.appointment.proposed_starts}:
         raise errors.Conflict("This time is no longer proposed.")
-    if seen.appointment.proposed_starts and not _is_other_side(seen):
+    if case.appointment.proposed_starts and not _is_proposed_to(case, side):
         raise errors.Forbidden
-    return await _move(w, seen, starts_at)
+    return await _move(case, side, starts_at)
 
 
-async def _move(w: Work, seen: _Open, starts_at: datetime) -> tables.Appointment:
-    appointment, consultation = seen.appointment, seen.consultation
+async def _move(case: CaseFile, side: str, starts_at: datetime) -> tables.Appointment:
+    w, appointment = case.w, case.appointment
     if appointment.status != "booked":
         raise errors.IllegalTransition("appointment", appointment.status, "booked")
     if starts_at == appointment.starts_at:
@@ -104,50 +70,50 @@ async def _move(w: Work, seen: _Open, starts_at: datetime) -> tables.Appointment
         raise errors.TimeNotBookable("/starts_at", "this time lies behind us")
     if starts_at.second or starts_at.microsecond:
         raise errors.TimeNotBookable("/starts_at", "a time is on a whole minute")
-    mentor = next(row for row in seen.rows if row.role == "mentor")
-    known = await admission.facts(w, consultation, mentor.person_id, but_appointment=appointment.id, at=starts_at)
-    is_agreed = starts_at in appointment.proposed_starts and _is_other_side(seen)
-    offer = await w.session.get_one(tables.Offer, mentor.offer_id)
+    await case.lock_people()
+    (mentor,) = case.mentors
+    facts = await admission.facts(case, mentor.person_id, at=starts_at)
+    offer = case.offer_of(mentor)
     overrides = [offer.override_rule] if offer.override_rule else []
-    bookable = ranking.propose(known.asked, known.mentor, w.now, known.book, overrides, is_asking=False)
-    if is_agreed or starts_at in bookable:
+    is_proposed = starts_at in appointment.proposed_starts
+    is_agreed = is_proposed and _is_proposed_to(case, side)
+    if is_agreed or starts_at in facts.bookable(overrides):
         waived = answers.AGREED if is_agreed else frozenset()
-        await bookings.lock_everybody(w, consultation, appointment, mentor.person_id)
-        link = await admission.gate_with_budget(
-            w, consultation, offer, starts_at, waived=waived, but_appointment=appointment.id
-        )
-        appointment.memorandum_id, appointment.route = link.memorandum_id, link.route
-        await bookings.move(w, consultation, appointment, starts_at)
+        link = await admission.admit_with_budget(case, facts, offer, starts_at, waived)
+        await bookings.move(case, link, starts_at)
         audit.record(w, "moved", "appointment", appointment.id)
-        return appointment
-    if starts_at in appointment.proposed_starts:
-        return appointment  # this side proposed it before: the same click is one
-    admission.gate_at(w, known, starts_at, overrides, waived=answers.AGREED, is_asking=False)
-    proposer = _stands_for(seen)  # a coordinator proposes for their side: the other one agrees, not a colleague
-    appointment.proposed_starts, appointment.proposed_by = [starts_at], proposer
-    w.touch(appointment)
-    await notices.move_proposed(w, consultation, appointment, proposer, [starts_at])
-    audit.record(w, "proposed", "appointment", appointment.id)
+    elif not is_proposed:  # else this side proposed it before: the same click is one
+        admission.admit(facts, starts_at, overrides, waived=answers.AGREED)
+        await _propose(case, side, starts_at)
     return appointment
 
 
-def _stands_for(seen: _Open) -> UUID:
-    return _of_side(seen, is_requesting=seen.side == "requesting")
+async def _propose(case: CaseFile, side: str, starts_at: datetime) -> None:
+    """Propose the time to the other side.
+
+    A coordinator proposes for their side: the other side agrees, not a colleague.
+    """
+    appointment, proposer = case.appointment, _head_of(case, side)
+    appointment.proposed_starts, appointment.proposed_by = [starts_at], proposer
+    case.w.touch(appointment)
+    await notices.move_proposed(case, proposer, [starts_at])
+    audit.record(case.w, "proposed", "appointment", appointment.id)
 
 
-def _of_side(seen: _Open, *, is_requesting: bool) -> UUID:
-    role = "clinician" if is_requesting else "mentor"
-    return next(row.person_id for row in seen.rows if row.role == role)
+def _head_of(case: CaseFile, side: str) -> UUID:
+    """Name the person who stands for the side: the clinician, or the first mentor."""
+    return (case.clinician if side == "requesting" else case.mentors[0]).person_id
 
 
-def _is_other_side(seen: _Open) -> bool:
-    return _proposing_side(seen.appointment, seen.rows) not in {None, seen.side}
+def _is_proposed_to(case: CaseFile, side: str) -> bool:
+    """Tell whether the other side proposes another time."""
+    return _proposing_side(case.appointment, case.participants) not in {None, side}
 
 
-def _proposing_side(appointment: tables.Appointment, rows: Sequence[tables.Participant]) -> str | None:
+def _proposing_side(appointment: tables.Appointment, participants: Sequence[tables.Participant]) -> str | None:
     if appointment.proposed_by is None:
         return None
-    mentors = {row.person_id for row in rows if row.role == "mentor"}
+    mentors = {row.person_id for row in participants if row.role == "mentor"}
     return "partner" if appointment.proposed_by in mentors else "requesting"
 
 
@@ -156,18 +122,17 @@ async def decline_move(w: Work, appointment_id: UUID, starts_at: datetime) -> ta
 
     Twice is once. Raises Conflict when another time is proposed by now: nobody declines what they have not seen.
     """
-    seen = await _open(w, appointment_id)
-    appointment = seen.appointment
+    case = await casefile.of_appointment(w, appointment_id)
+    appointment, side = case.appointment, case.side_of_actor()
     if appointment.status != "booked" or not appointment.proposed_starts:
         return appointment
     if starts_at not in appointment.proposed_starts:
         raise errors.Conflict("Another time is proposed by now.")
-    is_told = _is_other_side(seen)  # who takes back their own proposal knows
+    is_other_sides = _is_proposed_to(case, side)  # who takes back their own proposal knows
     appointment.proposed_starts, appointment.proposed_by = [], None
     w.touch(appointment)
-    if is_told:
-        proposer = _of_side(seen, is_requesting=seen.side != "requesting")
-        await notices.move_declined(w, seen.consultation, appointment, proposer)
+    if is_other_sides:
+        await notices.move_declined(case, _head_of(case, "partner" if side == "requesting" else "requesting"))
     audit.record(w, "declined", "appointment", appointment.id)
     return appointment
 
@@ -177,97 +142,94 @@ async def cancel(
 ) -> tables.Appointment:
     """The time is free again. By the mentor's side the consultation is open again; by the other it is cancelled."""
     deidentification.check(w, {"note": note}, confirmed)
-    seen = await _open(w, appointment_id)
-    appointment = seen.appointment
+    case = await casefile.of_appointment(w, appointment_id)
+    appointment, side = case.appointment, case.side_of_actor()
     if appointment.status == "cancelled" and appointment.cancel_reason == reason:
         return appointment
-    if appointment.status == "pending":
-        await bookings.release(w, seen.consultation, appointment, "hold_released")
+    if case.is_held:
+        await bookings.release(case, "hold_released")
         return appointment
-    await bookings.cancel(w, seen.consultation, appointment, reason, note)
-    audit.record(w, "cancelled", "appointment", appointment.id, side=seen.side)
-    await lose(w, seen.consultation, seen.side, CONSULTATION_REASONS.get(reason, "other"))
+    await bookings.cancel(case, reason, note)
+    audit.record(w, "cancelled", "appointment", appointment.id, side=side)
+    await _lose(case, side, CONSULTATION_REASONS.get(reason, "other"))
     return appointment
 
 
-async def call_off(w: Work, consultation: tables.Consultation, appointment: tables.Appointment, reason: str) -> None:
+async def call_off(case: CaseFile, reason: str) -> None:
     """By neither side's will the time is free again, held or booked; the consultation goes on seeking."""
-    if appointment.status == "pending":
-        await bookings.release(w, consultation, appointment, reason)
+    if case.is_held:
+        await bookings.release(case, reason)
         return
-    await bookings.cancel(w, consultation, appointment, reason)
-    await lose(w, consultation, "partner", "other")
+    await bookings.cancel(case, reason)
+    await _lose(case, "partner", "other")
 
 
-async def lose(w: Work, consultation: tables.Consultation, side: str, reason: str) -> None:
+async def _lose(case: CaseFile, side: str, reason: str) -> None:
     """The agreed time came to nothing by that side: the consultation goes on, or ends."""
-    all_offers = await offers.of_consultation(w, consultation.id)
     if lifecycle.after_loss(side) == "open":
-        await offers.reopen(w, consultation, all_offers)
+        await offers.reopen(case)
         return
-    bookings.step("consultation", consultation, "cancelled")
-    consultation.cancel_reason, consultation.closed_at = reason, w.now
-    bookings.tell_consultation(w, "consultation.cancelled", consultation, asked=all_offers)
-    await offers.withdraw(w, consultation, all_offers)
+    case.become(case.consultation, "cancelled")
+    case.consultation.cancel_reason = reason
+    await offers.withdraw(case, case.open_offers)
 
 
 async def release_hold(w: Work, appointment_id: UUID) -> tables.Appointment:
     """A held time is let go; releasing it twice is one release."""
-    seen = await _open(w, appointment_id)
-    if seen.side != "requesting":
+    case = await casefile.of_appointment(w, appointment_id)
+    if case.side_of_actor() != "requesting":
         raise errors.Forbidden
-    if seen.appointment.status == "pending":
-        await bookings.release(w, seen.consultation, seen.appointment, "hold_released")
-    elif seen.appointment.status != "cancelled":
-        raise errors.IllegalTransition("appointment", seen.appointment.status, "cancelled")
-    return seen.appointment
+    if case.is_held:
+        await bookings.release(case, "hold_released")
+    elif case.appointment.status != "cancelled":
+        raise errors.IllegalTransition("appointment", case.appointment.status, "cancelled")
+    return case.appointment
+
+
+async def _of_timer(w: Work, appointment_id: UUID) -> CaseFile:
+    appointment = await w.session.get_one(tables.Appointment, appointment_id)
+    return await casefile.open_case(w, appointment.consultation_id, appointment_id)
 
 
 async def expire_hold(w: Work, appointment_id: UUID) -> None:
     """Let go of a hold whose time is over; nothing if it was booked or released."""
-    appointment = await w.session.get_one(tables.Appointment, appointment_id)
-    consultation = await bookings.lock_consultation(w, appointment.consultation_id)
-    await w.session.refresh(appointment, with_for_update={"key_share": True})
-    if (
-        appointment.held_until
-        and lifecycle.expire_hold(appointment.status, appointment.held_until, w.now) == "cancelled"
-    ):
-        await bookings.release(w, consultation, appointment, "hold_expired")
+    case = await _of_timer(w, appointment_id)
+    held_until = case.appointment.held_until
+    if held_until and lifecycle.expire_hold(case.appointment.status, held_until, w.now) == "cancelled":
+        await bookings.release(case, "hold_expired")
 
 
 async def report_no_show(w: Work, appointment_id: UUID, who: str) -> tables.Appointment:
     """Somebody did not come: never before the start. The consultation goes on as for a cancel by that side."""
-    seen = await _open(w, appointment_id)
-    if seen.appointment.status == "noshow":
-        return seen.appointment
-    if seen.appointment.status == "booked":
-        must_have_begun(w, seen.appointment)
-    await miss(w, seen.consultation, seen.appointment, who)
-    audit.record(w, "missed", "appointment", seen.appointment.id, who=who)
-    return seen.appointment
+    case = await casefile.of_appointment(w, appointment_id)
+    case.side_of_actor()  # for the sides only
+    if case.appointment.status == "noshow":
+        return case.appointment
+    if case.is_booked:
+        must_have_begun(case)
+    await miss(case, who)
+    audit.record(w, "missed", "appointment", case.appointment.id, who=who)
+    return case.appointment
 
 
-def must_have_begun(w: Work, appointment: tables.Appointment) -> None:
+def must_have_begun(case: CaseFile) -> None:
     """Go on only from the appointment's start: nobody can have missed it before; raises Conflict."""
-    if w.now < appointment.starts_at:
+    if case.w.now < case.appointment.starts_at:
         raise errors.Conflict("Nobody can have missed it before it starts.")
 
 
-async def miss(w: Work, consultation: tables.Consultation, appointment: tables.Appointment, who: str) -> None:
+async def miss(case: CaseFile, who: str) -> None:
     """Write that `who` (mentor or clinician) did not come, and tell both sides."""
-    rows = await notices.participants(w, appointment.id)
-    await bookings.miss(w, consultation, appointment)
-    await lose(w, consultation, "partner" if who == "mentor" else "requesting", "other")
-    people = await notices.people(w, [row.person_id for row in rows])
-    values = await notices.values_of(w, consultation, appointment, rows)
-    await notices.to_people(w, "noshow", consultation, people.values(), **values, reason=who)
+    await bookings.miss(case)
+    await _lose(case, "partner" if who == "mentor" else "requesting", "other")
+    await notices.to_participants(case, "noshow", reason=who)
 
 
 async def room(w: Work, appointment_id: UUID) -> tables.Appointment:
     """Give the appointment whose room may be entered now: from ten minutes before until an hour after."""
     seen = await access.visible_appointment(w, appointment_id)
-    rows = await notices.participants(w, seen.id)
-    if w.actor.person_id not in {row.person_id for row in rows}:
+    (view,) = await views(w, [seen])
+    if w.actor.person_id not in {row.person_id for row in view.participants}:
         raise errors.Forbidden
     opens, closes = seen.starts_at - notices.JOIN_BEFORE, seen.ends_at + notices.JOIN_AFTER
     if seen.status not in {"booked", "fulfilled"} or not opens <= w.now < closes:
@@ -277,13 +239,12 @@ async def room(w: Work, appointment_id: UUID) -> tables.Appointment:
 
 async def remind(w: Work, appointment_id: UUID) -> None:
     """The participants are reminded, and the next reminder is set; nothing for what is no longer booked."""
-    appointment = await w.session.get_one(tables.Appointment, appointment_id)
-    consultation = await bookings.lock_consultation(w, appointment.consultation_id)
-    await w.session.refresh(appointment, with_for_update={"key_share": True})
-    if appointment.status != "booked" or appointment.remind_at is None or appointment.remind_at > w.now:
+    case = await _of_timer(w, appointment_id)
+    appointment = case.appointment
+    if not case.is_booked or appointment.remind_at is None or appointment.remind_at > w.now:
         return
     appointment.remind_at = bookings.next_reminder(appointment.starts_at, w.now + timedelta(seconds=1))
-    await notices.remind(w, consultation, appointment)
+    await notices.remind(case)
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,25 +299,45 @@ async def follow_zone_data(w: Work, appointment_id: UUID) -> None:
 
     Domain §5: nothing moves silently. Whoever minds moves it as they would any other time.
     """
-    appointment = await w.session.get_one(tables.Appointment, appointment_id)
-    consultation = await bookings.lock_consultation(w, appointment.consultation_id)
-    await w.session.refresh(appointment, with_for_update={"key_share": True})
-    if appointment.status != "booked" or appointment.tzdata_version == availability.TZDATA_VERSION:
+    case = await _of_timer(w, appointment_id)
+    appointment = case.appointment
+    if not case.is_booked or appointment.tzdata_version == availability.TZDATA_VERSION:
         return
     appointment.tzdata_version = availability.TZDATA_VERSION
-    rows = await notices.participants(w, appointment.id)
-    agreed = {row.person_id: row.wall for row in rows}
-    for row in rows:
+    agreed_walls = {row.person_id: row.wall for row in case.participants}
+    for row in case.participants:
         row.wall = availability.to_wall(appointment.starts_at, row.zone)
-    if all(row.wall == agreed[row.person_id] for row in rows):
+    if all(row.wall == agreed_walls[row.person_id] for row in case.participants):
         return
     w.touch(appointment)
-    values = await notices.values_of(w, consultation, appointment, rows)
-    values["times"] = [
-        {"who": row.role, "zone": row.zone, "agreed_wall": agreed[row.person_id].isoformat()} for row in rows
+    times = [
+        {"who": row.role, "zone": row.zone, "agreed_wall": agreed_walls[row.person_id].isoformat()}
+        for row in case.participants
     ]
-    receivers = await notices.people(w, agreed)
-    await notices.to_people(w, "zone_data_changed", consultation, receivers.values(), **values)
+    await notices.to_participants(case, "zone_data_changed", times=times)
+
+
+# What is held or booked under a memorandum whose latest step ended it, for now or for good, and nobody was told.
+_NOT_TOLD_OF_END = """
+FROM appointment a JOIN memorandum m ON m.id = a.memorandum_id AND m.status <> 'active'
+CROSS JOIN LATERAL (SELECT id FROM memorandum_transition t WHERE t.memorandum_id = m.id ORDER BY id DESC LIMIT 1) step
+WHERE a.status IN ('pending', 'booked') AND a.told_end_id IS DISTINCT FROM step.id"""
+NOT_TOLD_OF_END = f"SELECT a.id {_NOT_TOLD_OF_END}"
+_LATEST_STEP = sa.text(f"SELECT step.id {_NOT_TOLD_OF_END} AND a.id = :id")
+
+
+async def follow_memorandum_end(w: Work, appointment_id: UUID) -> None:
+    """Both sides' coordinators hear of an appointment whose memorandum no longer holds; by policy it is called off."""
+    case = await _of_timer(w, appointment_id)
+    step_id = (await w.sql(_LATEST_STEP, {"id": appointment_id})).scalar_one_or_none()
+    if step_id is None:
+        return
+    case.appointment.told_end_id = step_id
+    receivers = await notices.coordinators(w, {row.institution_id for row in case.participants})
+    await notices.about_appointment(case, "memorandum_ended", receivers)
+    programme = await w.session.get_one(tables.Programme, case.consultation.programme_id)
+    if policy.from_overrides(programme.policy).cancels_when_memorandum_ends:
+        await call_off(case, "memorandum_ended")
 
 
 _TAKING_PART = (
@@ -385,7 +366,7 @@ async def invitation(w: Work, appointment_id: UUID) -> Invitation:
     if me is None or me not in {found.person_id for found in seen.participants}:
         raise errors.NotFound
     consultation = await w.session.get_one(tables.Consultation, row.consultation_id)
-    known = await notices.people(w, [found.person_id for found in seen.participants])
+    people = await notices.people(w, [found.person_id for found in seen.participants])
     is_on = row.status in {"pending", "booked", "fulfilled"}
     status = {"pending": "TENTATIVE", "booked": "CONFIRMED", "fulfilled": "CONFIRMED"}.get(row.status, "CANCELLED")
     join = notices.join_link(w, row, me) if is_on else None
@@ -393,8 +374,8 @@ async def invitation(w: Work, appointment_id: UUID) -> Invitation:
         deliveries.put_link(w, join)
     return Invitation(
         notices.calendar_of(row, seen.participants, "REQUEST" if is_on else "CANCEL", status),
-        await notices.values_of(w, consultation, row, seen.participants),
-        {str(person.id): (person.display_name, person.email, person.locale) for person in known.values()},
-        next(person.locale for person in known.values() if person.id == me),
+        await notices.appointment_values(w, consultation, row, seen.participants),
+        {str(person.id): (person.display_name, person.email, person.locale) for person in people.values()},
+        next(person.locale for person in people.values() if person.id == me),
         join,
     )

@@ -1,10 +1,10 @@
-"""From rows to the plain values that the gate and the score read: the case, the rulebook, the mentors (`roster`).
+"""From rows to the plain values that the gate and the score read: the case, the rulebook, the mentors (`mentor_cache`).
 
 It decides nothing: `rules.gate` and `rules.matching` do.
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache, lru_cache
@@ -21,7 +21,7 @@ from service.care import mentor_cache
 from service.kernel.work import Work
 from service.registry import agreements
 from service.rules import policy, specialties, transfer
-from service.rules.case import Case, Mentor, Rulebook
+from service.rules.case import Case, Link, Mentor, Rulebook
 from service.rules.matching import ranking
 from service.rules.time.intervals import Interval
 
@@ -151,15 +151,27 @@ async def mentors(
     The minutes left of a budget are those of the period of `at`, or now.
     """
     known = await mentor_cache.facts(w, people, but_appointment=but_appointment)
-    partners = {one.institution_id for one in known.values()}
-    agreed = await agreements.agreed(w, consultation.institution_id, partners, consultation.programme_id)
-    links = await agreements.with_minutes_left(w, agreed, at=at, but_appointment=but_appointment)
+    places = {one.institution_id for one in known.values()}
+    between = await links(w, consultation, places, but_appointment=but_appointment, at=at)
     same_case = _same_case(consultation)
     return [
-        mentor_cache.mentor(one, links.get(one.institution_id, ()), w.now, same_case)
+        mentor_cache.mentor(one, between.get(one.institution_id, ()), w.now, same_case)
         for one in known.values()
         if one.is_active
     ]
+
+
+async def links(
+    w: Work,
+    consultation: tables.Consultation,
+    institutions: Collection[UUID],
+    *,
+    but_appointment: UUID | None = None,
+    at: datetime | None = None,
+) -> Mapping[UUID, tuple[Link, ...]]:
+    """Give the memoranda that link the requesting institution with each of these, with the minutes left around `at`."""
+    agreed = await agreements.agreed(w, consultation.institution_id, institutions, consultation.programme_id)
+    return await agreements.with_minutes_left(w, agreed, at=at, but_appointment=but_appointment)
 
 
 @dataclass(frozen=True, slots=True)

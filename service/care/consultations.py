@@ -11,17 +11,16 @@ from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import col
 
 from service import tables
-from service.care import bookings, candidates, offers
+from service.care import bookings, candidates, casefile, offers
+from service.care.casefile import CaseFile
 from service.kernel import access, audit, clock, deidentification, errors, paging
 from service.kernel.deidentification import ConfirmedSpan
 from service.kernel.work import Work
-from service.outbox import notices
+from service.outbox import events, notices
 from service.rules import lifecycle, policy, transfer
 from service.rules.case import Case
 from service.rules.matching import ranking
 from service.rules.time import availability
-
-ENDED_STATES = ("completed", "cancelled", "expired")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ async def request(w: Work, wish: Wish) -> tables.Consultation:
     ]
     w.add(consultation, *windows)
     if wish.consent:
-        await _open(w, consultation, wish.consent)
+        await _open(CaseFile(w, consultation), wish.consent)
     else:
         w.touch(consultation)
     return consultation
@@ -179,37 +178,43 @@ def _check_windows(w: Work, windows: Sequence[tuple[datetime, datetime]]) -> Non
             raise errors.Invalid(f"/windows/{number}/until", "this window lies behind us")
 
 
+async def _of_requesting_side(w: Work, consultation_id: UUID) -> CaseFile:
+    """Open the case for its requesting side only; raises NotFound, Forbidden."""
+    access.requires_requesting_side(w, await access.visible_consultation(w, consultation_id))
+    return await casefile.open_case(w, consultation_id)
+
+
 async def consent(w: Work, consultation_id: UUID, given: Consent) -> tables.Consultation:
     """The patient's consent is on record; a draft is open now. A later consent may name more countries."""
-    seen = await access.visible_consultation(w, consultation_id)
-    access.requires_requesting_side(w, seen)
-    consultation = await bookings.lock_consultation(w, consultation_id)
-    if consultation.state in ENDED_STATES:
+    case = await _of_requesting_side(w, consultation_id)
+    consultation = case.consultation
+    if consultation.state in lifecycle.ENDED:
         raise errors.IllegalTransition("consultation", consultation.state, "open")
     if consultation.state == "draft":
-        await _open(w, consultation, given)
+        await _open(case, given)
         return consultation
     await _record_consent(w, consultation, given)
     w.touch(consultation)
-    await _withdraw_without_basis(w, consultation)
+    await _withdraw_without_basis(case)
     if consultation.state == "unmatched":
         consultation.next_wave_at = w.now
     return consultation
 
 
-async def _withdraw_without_basis(w: Work, consultation: tables.Consultation) -> None:
+async def _withdraw_without_basis(case: CaseFile) -> None:
     """A narrower consent closes the case text at once to the mentors whose country it no longer names."""
-    open_offers = [o for o in await offers.of_consultation(w, consultation.id) if o.state in {"pending", "countered"}]
-    asked = await candidates.case(w, consultation)
-    places = {consultation.institution_id, *(offer.institution_id for offer in open_offers)}
-    found = await w.sql(sa.select(tables.Institution).where(col(tables.Institution.id).in_(places)))
-    countries = {institution.id: institution.country for institution in found.scalars()}
+    asked = await candidates.case(case.w, case.consultation)
+    places = {case.consultation.institution_id, *(offer.institution_id for offer in case.open_offers)}
+    institutions = await case.w.sql(sa.select(tables.Institution).where(col(tables.Institution.id).in_(places)))
+    countries = {institution.id: institution.country for institution in institutions.scalars()}
     basis = candidates.transfer_basis()
-    closed = [
-        o for o in open_offers if not transfer.allows(basis, asked.consent, asked.country, countries[o.institution_id])
+    refused = [
+        offer
+        for offer in case.open_offers
+        if not transfer.allows(basis, asked.consent, asked.country, countries[offer.institution_id])
     ]
-    await offers.withdraw(w, consultation, closed)
-    await bookings.let_go(w, consultation, [offer.mentor_id for offer in closed])
+    await offers.withdraw(case, refused)
+    await bookings.release_of(case, [offer.mentor_id for offer in refused])
 
 
 async def _record_consent(w: Work, consultation: tables.Consultation, given: Consent) -> None:
@@ -220,15 +225,16 @@ async def _record_consent(w: Work, consultation: tables.Consultation, given: Con
     consultation.consent_countries = sorted(set(given.countries))
 
 
-async def _open(w: Work, consultation: tables.Consultation, given: Consent) -> None:
+async def _open(case: CaseFile, given: Consent) -> None:
+    """The consultation is open, its first wave out, and the clinician has a receipt."""
+    w, consultation = case.w, case.consultation
     await _record_consent(w, consultation, given)
     book = await candidates.rulebook(w, consultation.programme_id)
-    bookings.step("consultation", consultation, "open")
+    case.become(consultation, "open")
     consultation.opened_at = consultation.next_wave_at = w.now
     consultation.answer_due_at = policy.answer_due_at(book.policy, consultation.priority, w.now)
     consultation.alert_at = policy.alert_at(book.policy, consultation.priority, w.now)
-    bookings.tell_consultation(w, "consultation.opened", consultation)
-    await offers.first_wave(w, consultation)
+    await offers.first_wave(case)
     await notices.request_filed(w, consultation)
 
 
@@ -236,99 +242,118 @@ async def cancel(
     w: Work, consultation_id: UUID, reason: str, note: str | None = None, confirmed: Collection[ConfirmedSpan] = ()
 ) -> tables.Consultation:
     """The request is withdrawn: open offers closed, a booked or held time freed, everybody told."""
-    seen = await access.visible_consultation(w, consultation_id)
-    access.requires_requesting_side(w, seen)
+    access.requires_requesting_side(w, await access.visible_consultation(w, consultation_id))
     deidentification.check(w, {"note": note}, confirmed)
-    consultation = await bookings.lock_consultation(w, consultation_id)
+    case = await casefile.open_case(w, consultation_id)
+    consultation = case.consultation
     if consultation.state == "cancelled" and consultation.cancel_reason == reason:
         return consultation
-    all_offers = await offers.of_consultation(w, consultation.id)
-    appointment = await bookings.live(w, consultation.id)
     consultation.note, consultation.noted_by = w.seal(note, consultation.id), w.actor.person_id
-    await _close(w, consultation, "cancelled", reason, all_offers)
-    if appointment and appointment.status == "booked":
-        await bookings.cancel(w, consultation, appointment, "request_cancelled")
-    elif appointment:
-        await bookings.release(w, consultation, appointment, "request_cancelled")
-    written = [offer for offer in all_offers if offer.state == "accepted" and offer.ended_at is None]
-    for offer in written:
-        offer.ended_at = w.now
-    if written and appointment is None:
-        mentors = await notices.people(w, [offer.mentor_id for offer in written])
-        await notices.to_people(w, "withdrawn", consultation, mentors.values())
-    await offers.withdraw(w, consultation, all_offers)
-    return consultation
-
-
-async def _close(
-    w: Work, consultation: tables.Consultation, state: str, reason: str | None, asked: Sequence[tables.Offer] = ()
-) -> None:
-    bookings.step("consultation", consultation, state)
+    case.become(consultation, "cancelled")
     consultation.cancel_reason = reason
-    consultation.closed_at = w.now
-    consultation.next_wave_at = consultation.alert_at = None
-    bookings.tell_consultation(w, f"consultation.{state}", consultation, asked=asked)
+    promised = [] if case.maybe_appointment else case.standing_offers  # of written advice
+    if case.is_booked:
+        await bookings.cancel(case, "request_cancelled")
+    elif case.is_held:
+        await bookings.release(case, "request_cancelled")
+    for offer in case.standing_offers:
+        offer.ended_at = w.now
+    if promised:
+        mentors = await notices.people(w, [offer.mentor_id for offer in promised])
+        await notices.to_people(w, "withdrawn", consultation, mentors.values())
+    await offers.withdraw(case, case.open_offers)
+    return consultation
 
 
 async def lapse(w: Work, consultation_id: UUID) -> None:
     """Close a draft that never had the patient's consent; nothing if it was opened."""
-    consultation = await bookings.lock_consultation(w, consultation_id)
-    if consultation.state == "draft":
-        await _close(w, consultation, "cancelled", "no_longer_needed")
+    case = await casefile.open_case(w, consultation_id)
+    if case.consultation.state == "draft":
+        case.become(case.consultation, "cancelled")
+        case.consultation.cancel_reason = "no_longer_needed"
+
+
+async def forget(w: Work, consultation_id: UUID) -> None:
+    """Erase the case text of a consultation that closed, or stayed a draft, long ago; its facts stay."""
+    await lapse(w, consultation_id)
+    for statement in _FORGET:
+        await w.sql(statement, {"id": consultation_id})
+
+
+_FORGET = tuple(
+    sa.text(statement)
+    for statement in (
+        "UPDATE consultation SET question = NULL, note = NULL, is_forgotten = true WHERE id = :id",
+        "UPDATE offer SET note = NULL, override_reason = NULL WHERE consultation_id = :id",
+        "UPDATE appointment SET note = NULL WHERE consultation_id = :id",
+        "UPDATE advice SET text = NULL WHERE consultation_id = :id",
+        "UPDATE session SET conclusion = NULL WHERE consultation_id = :id AND conclusion IS NOT NULL",
+        "UPDATE feedback SET note = NULL WHERE session_id IN (SELECT id FROM session WHERE consultation_id = :id)",
+    )
+)
 
 
 async def assign(w: Work, consultation_id: UUID, clinician_id: UUID) -> tables.Consultation:
     """A colleague of the same institution takes the consultation over; a booked time must be free for them."""
-    seen = await access.visible_consultation(w, consultation_id)
-    access.requires_requesting_side(w, seen)
-    consultation = await bookings.lock_consultation(w, consultation_id)
-    if consultation.state in ENDED_STATES:
+    case = await _of_requesting_side(w, consultation_id)
+    consultation = case.consultation
+    if consultation.state in lifecycle.ENDED:
         raise errors.IllegalTransition("consultation", consultation.state, consultation.state)
-    colleague = (
-        (
-            await w.sql(
-                sa.select(tables.Person)
-                .join(tables.RoleGrant, col(tables.RoleGrant.person_id) == col(tables.Person.id))
-                .where(col(tables.Person.id) == clinician_id, col(tables.Person.state) == "active")
-                .where(col(tables.RoleGrant.role) == "clinician")
-                .where(col(tables.RoleGrant.institution_id) == consultation.institution_id)
-            )
-        )
-        .scalars()
-        .first()
-    )
+    colleague = await _colleague(w, consultation.institution_id, clinician_id)
     if colleague is None:
         raise errors.Invalid("/clinician_id", "not a clinician of this institution")
     if colleague.id == consultation.clinician_id:
         return consultation
-    if any(
-        offer.mentor_id == colleague.id and offer.state in access.READING_OFFERS and offer.ended_at is None
-        for offer in await offers.of_consultation(w, consultation.id)
-    ):
+    reading = [offer for offer in case.offers if offer.state in access.READING_OFFERS and offer.ended_at is None]
+    if any(offer.mentor_id == colleague.id for offer in reading):
         raise errors.Invalid("/clinician_id", "is asked as the mentor of this consultation")
-    appointment = await bookings.live(w, consultation.id)
     consultation.clinician_id = colleague.id
     w.touch(consultation)
-    if appointment:
-        await bookings.replace_clinician(w, consultation, appointment, colleague)
+    if case.maybe_appointment:
+        await bookings.replace_clinician(case, colleague)
     return consultation
+
+
+async def _colleague(w: Work, institution_id: UUID, person_id: UUID) -> tables.Person | None:
+    """Give the person if they are an active clinician of the institution."""
+    rows = await w.sql(
+        sa.select(tables.Person)
+        .join(tables.RoleGrant, col(tables.RoleGrant.person_id) == col(tables.Person.id))
+        .where(col(tables.Person.id) == person_id, col(tables.Person.state) == "active")
+        .where(col(tables.RoleGrant.role) == "clinician")
+        .where(col(tables.RoleGrant.institution_id) == institution_id)
+    )
+    person: tables.Person | None = rows.scalars().first()
+    return person
+
+
+async def alert(w: Work, consultation_id: UUID) -> None:
+    """The coordinators hear that nobody has taken the request yet, once; nothing if somebody has."""
+    case = await casefile.open_case(w, consultation_id)
+    consultation = case.consultation
+    if consultation.alert_at is None or consultation.alert_at > w.now:
+        return
+    consultation.alert_at = None
+    if consultation.state in lifecycle.SEEKING:
+        receivers = await notices.coordinators(w, [consultation.institution_id])
+        due = consultation.answer_due_at
+        await notices.to_people(w, "alert", consultation, receivers, answer_due_at=due and events.instant(due))
 
 
 async def expire(w: Work, consultation_id: UUID) -> None:
     """Close a consultation whose answer was due a day ago with nothing agreed; nothing if something was."""
-    consultation = await bookings.lock_consultation(w, consultation_id)
-    book = await candidates.rulebook(w, consultation.programme_id)
+    case = await casefile.open_case(w, consultation_id)
+    consultation = case.consultation
     if consultation.answer_due_at is None:
         return
+    book = await candidates.rulebook(w, consultation.programme_id)
     ends_at = policy.expires_at(book.policy, consultation.answer_due_at)
     if lifecycle.expire_consultation(consultation.state, ends_at, w.now) == consultation.state:
         return
-    all_offers = await offers.of_consultation(w, consultation.id)
-    held = await bookings.live(w, consultation.id)
-    await _close(w, consultation, "expired", None, all_offers)
-    if held:
-        await bookings.release(w, consultation, held, "hold_expired")
-    await offers.withdraw(w, consultation, all_offers)
+    case.become(consultation, "expired")
+    if case.is_held:
+        await bookings.release(case, "hold_expired")
+    await offers.withdraw(case, case.open_offers)
     clinician = await notices.people(w, [consultation.clinician_id])
     receivers = [*clinician.values(), *await notices.coordinators(w, [consultation.institution_id])]
     await notices.to_people(w, "expired", consultation, {person.id: person for person in receivers}.values())
@@ -339,8 +364,8 @@ async def candidates_of(w: Work, consultation_id: UUID) -> tuple[ranking.Ranking
     consultation = await access.visible_consultation(w, consultation_id)
     if not access.is_requesting_side(w, consultation):
         access.requires_admin(w, consultation.programme_id)
-    ranking, asked, _ = await candidates.ranked(w, consultation, limit=20, near=True)
-    return ranking, asked
+    ranked, asked, _ = await candidates.ranked(w, consultation, limit=20, near=True)
+    return ranked, asked
 
 
 @dataclass(frozen=True, slots=True)

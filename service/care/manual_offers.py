@@ -8,7 +8,9 @@ from datetime import datetime
 from uuid import UUID
 
 from service import tables
-from service.care import admission, bookings, candidates, offers
+from service.care import admission, bookings, casefile, offers
+from service.care.admission import Facts
+from service.care.casefile import CaseFile
 from service.kernel import access, audit, deidentification, errors
 from service.kernel.deidentification import ConfirmedSpan
 from service.kernel.work import Work
@@ -18,11 +20,11 @@ from service.rules.matching import ranking
 from service.rules.matching.gate import Refusal
 
 
-async def _open(w: Work, consultation_id: UUID) -> tuple[tables.Consultation, list[tables.Offer]]:
-    """Lock the case and its offers, for the requesting side's coordinator only."""
+async def _open(w: Work, consultation_id: UUID) -> CaseFile:
+    """Open the case for the requesting side's coordinator only."""
     seen = await access.visible_consultation(w, consultation_id)
     access.requires_at(w, seen.institution_id, "coordinator")
-    return await bookings.lock_consultation(w, consultation_id), await offers.of_consultation(w, consultation_id)
+    return await casefile.open_case(w, consultation_id)
 
 
 async def choose(
@@ -34,62 +36,70 @@ async def choose(
     confirmed: Collection[ConfirmedSpan] = (),
 ) -> tables.Offer:
     """The requesting side's coordinator asks this mentor; the gate holds, but for the rule overridden with a reason."""
-    consultation, all_offers = await _open(w, consultation_id)
+    case = await _open(w, consultation_id)
     if override:
         deidentification.check(w, {"override/reason": override[1]}, confirmed)
-    offer = await _ask_by_hand(w, consultation, all_offers, mentor_id, starts, override)
+    offer = await _ask(case, mentor_id, starts, override)
     if override:
         audit.record(w, "override_rule", "offer", offer.id, rule=override[0])
     return offer
 
 
-async def _ask_by_hand(
-    w: Work,
-    consultation: tables.Consultation,
-    all_offers: Sequence[tables.Offer],
+async def _ask(
+    case: CaseFile,
     mentor_id: UUID,
     starts: Sequence[datetime] | None,
-    override: tuple[str, str] | None,
+    override: tuple[str, str] | None = None,
     until: datetime | None = None,
 ) -> tables.Offer:
+    """Send the mentor an offer of these times, or of three that are bookable; it can be answered at least `until`."""
+    w, consultation = case.w, case.consultation
     if consultation.state == "scheduled" and consultation.advice_due_at and consultation.advice_due_at <= w.now:
-        await offers.reopen(w, consultation, all_offers)
+        await offers.reopen(case)
     if consultation.state not in {*lifecycle.SEEKING, "scheduled"} or consultation.advice_due_at:
         raise errors.IllegalTransition("consultation", consultation.state, "offered")
-    own = await bookings.live(w, consultation.id)
     await w.lock_people([mentor_id])  # so that their offers of the week are all in sight
-    known = await admission.facts(w, consultation, mentor_id, but_appointment=own.id if own else None)
-    overrides = [override[0]] if override else []
-    free = ranking.propose(known.asked, known.mentor, w.now, known.book, overrides)
+    facts = await admission.facts(case, mentor_id)
+    candidate = _candidate(case, facts, starts, [override[0]] if override else [])
+    consultation.waves += 1
+    offer = await offers.send(case, candidate, facts.book, override, until)
+    if consultation.state != "scheduled":
+        consultation.next_wave_at = max(offer.answer_by, consultation.next_wave_at or offer.answer_by)
+        offers.become_offered(case, offer.memorandum_id)
+    return offer
+
+
+def _candidate(
+    case: CaseFile, facts: Facts, starts: Sequence[datetime] | None, overrides: Collection[str]
+) -> ranking.Candidate:
+    """Give the mentor as a candidate for these times, or for three that leave them time to answer.
+
+    Raises GateRefused, and TimeNotBookable for a time that is not bookable.
+    """
+    bookable = facts.bookable(overrides, is_asking=True)
     answer_by = offers.deadline(
-        w, consultation.priority, known.asked.answer_due_at, known.mentor, known.book, knows_case=False
+        case.w, case.consultation.priority, facts.asked.answer_due_at, facts.mentor, facts.book, knows_case=False
     )
-    picked = ranking.pick_answerable(free, w.now, answer_by, known.asked.zone, known.mentor.zone)
-    chosen = tuple(starts) if starts else picked
-    is_live = consultation.mode != "written" and bool(chosen)
-    if not is_live and consultation.mode == "live":
-        raise errors.GateRefused(_why_never(w, known, overrides))
-    links = [
-        admission.gate_at(w, known, start, overrides, is_asking=True) for start in (chosen if is_live else (None,))
-    ]
-    if starts and not set(starts) <= set(free):
+    usual = ranking.pick_answerable(bookable, case.w.now, answer_by, facts.asked.zone, facts.mentor.zone)
+    chosen = tuple(starts) if starts else usual
+    mode = case.consultation.mode
+    is_live = mode != "written" and bool(chosen)
+    if not is_live and mode == "live":
+        raise errors.GateRefused(_why_never(facts, overrides))
+    wanted = chosen if is_live else (None,)
+    links = [admission.admit(facts, start, overrides, is_asking=True) for start in wanted]
+    if starts and not set(starts) <= set(bookable):
         raise errors.TimeNotBookable("/starts", "one of these times is not bookable")
-    candidate = ranking.Candidate(
-        mentor=known.mentor,
+    return ranking.Candidate(
+        mentor=facts.mentor,
         score=0.0,
         terms={},
         link=links[0],
         is_live=is_live,
         knows_case=False,
-        earliest=chosen[0] if is_live else w.now,
+        earliest=chosen[0] if is_live else case.w.now,
         starts=chosen,
     )
-    consultation.waves += 1
-    offer = await offers.send(w, consultation, candidate, known.book, override, until)
-    if consultation.state != "scheduled":
-        consultation.next_wave_at = max(offer.answer_by, consultation.next_wave_at or offer.answer_by)
-        offers.become_offered(w, consultation, offer.memorandum_id)
-    return offer
 
 
 async def hold(w: Work, consultation_id: UUID, mentor_id: UUID, starts_at: datetime) -> tables.Appointment:
@@ -97,52 +107,37 @@ async def hold(w: Work, consultation_id: UUID, mentor_id: UUID, starts_at: datet
 
     Until the hold ends, at the latest when what is held begins, the mentor's offer can take it (decision 0022).
     """
-    consultation, all_offers = await _open(w, consultation_id)
+    case = await _open(w, consultation_id)
+    consultation = case.consultation
     if consultation.state not in lifecycle.SEEKING or consultation.mode == "written":
         raise errors.IllegalTransition("consultation", consultation.state, "held")
     if starts_at <= w.now:
         raise errors.TimeNotBookable("/starts_at", "this time lies behind us")
-    held = await bookings.live(w, consultation.id)
-    if held and held.held_until and held.held_until > w.now:
-        raise errors.Exists("A time is held for this consultation: release it first.", held.id)
-    await bookings.lock_everybody(w, consultation, held, mentor_id)
-    if held:
-        await bookings.release(w, consultation, held, "hold_expired")
-    await admission.must_be_bookable(w, consultation, mentor_id, starts_at, None)
-    book = await candidates.rulebook(w, consultation.programme_id)
-    until = min(w.now + book.policy.hold, starts_at)
-    offer = await _ask_for(w, consultation, all_offers, mentor_id, starts_at, until)
-    link = await admission.gate_with_budget(w, consultation, offer, starts_at)
-    appointment = await bookings.create(
-        w,
-        consultation,
-        mentor_id=mentor_id,
-        mentor_institution_id=offer.institution_id,
-        offer=None,
-        link=link,
-        starts_at=starts_at,
-        held_until=until,
-    )
-    await bookings.tell(w, "appointment.held", consultation, appointment)
-    await notices.invited(w, "held", consultation, appointment)
-    return appointment
+    if case.is_held and case.appointment.held_until and case.appointment.held_until > w.now:
+        raise errors.Exists("A time is held for this consultation: release it first.", case.appointment.id)
+    await case.lock_people(mentor_id)
+    if case.is_held:
+        await bookings.release(case, "hold_expired")
+    facts = await admission.facts(case, mentor_id, at=starts_at)
+    admission.must_be_bookable(facts, starts_at)
+    until = min(w.now + facts.book.policy.hold, starts_at)
+    offer = await _have_offer(case, mentor_id, starts_at, until)
+    link = await admission.admit_with_budget(case, facts, offer, starts_at)
+    seat = bookings.MentorSeat(mentor_id, offer.institution_id, None)
+    await bookings.create(case, seat, link, starts_at, held_until=until)
+    await notices.invited(case, "held")
+    return case.appointment
 
 
-async def _ask_for(
-    w: Work,
-    consultation: tables.Consultation,
-    all_offers: Sequence[tables.Offer],
-    mentor_id: UUID,
-    starts_at: datetime,
-    until: datetime,
-) -> tables.Offer:
+async def _have_offer(case: CaseFile, mentor_id: UUID, starts_at: datetime, until: datetime) -> tables.Offer:
     """Have an open offer by which the mentor can take this time until then; they are told of what is new in it."""
-    offer = next((offer for offer in all_offers if offer.mentor_id == mentor_id and offer.state == "pending"), None)
+    w = case.w
+    offer = next((one for one in case.offers if one.mentor_id == mentor_id and one.state == "pending"), None)
     if offer and offer.answer_by <= w.now:  # over, whether or not the sweep has run
-        await offers.lapsed(w, consultation, offer)
+        await offers.lapse(case, offer)
         offer = None
     if offer is None:
-        return await _ask_by_hand(w, consultation, all_offers, mentor_id, [starts_at], None, until)
+        return await _ask(case, mentor_id, [starts_at], until=until)
     if starts_at in offer.starts and until <= offer.answer_by:
         return offer
     before = offer.answer_by
@@ -150,12 +145,12 @@ async def _ask_for(
     offer.starts = sorted({*(start for start in offer.starts if start > w.now), starts_at})
     offer.answer_by = max(before, until)
     w.touch(offer)
-    await notices.offer_widened(w, consultation, offer, before)
+    await notices.offer_widened(w, case.consultation, offer, before)
     return offer
 
 
-def _why_never(w: Work, known: admission.Facts, overrides: Collection[str]) -> list[str]:
+def _why_never(facts: Facts, overrides: Collection[str]) -> list[str]:
     """Say why no time at all can be proposed: what refuses the mentor in a ranking, or that time is too short."""
-    ranked = ranking.rank(known.asked, [known.mentor], w.now, known.book, limit=0)
-    found = [rule.value for _, rules in ranked.excluded for rule in rules if rule not in overrides]
-    return found or [Refusal.DEADLINE_UNREACHABLE.value]
+    ranked = ranking.rank(facts.asked, [facts.mentor], facts.now, facts.book, limit=0)
+    reasons = [rule.value for _, rules in ranked.excluded for rule in rules if rule not in overrides]
+    return reasons or [Refusal.DEADLINE_UNREACHABLE.value]

@@ -5,7 +5,7 @@ Lock order: consultation, offers, people, memorandum (architecture). Who may be 
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -16,10 +16,11 @@ from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import col
 
 from service import tables
-from service.care import bookings, candidates
+from service.care import candidates, casefile
+from service.care.casefile import CaseFile
 from service.kernel import access, clock, paging
 from service.kernel.work import Work
-from service.outbox import events, notices
+from service.outbox import notices
 from service.rules import lifecycle, policy
 from service.rules.case import Case, Mentor, Rulebook
 from service.rules.matching import ranking
@@ -27,55 +28,41 @@ from service.rules.matching import ranking
 _WEEK = timedelta(days=7)
 
 
-async def of_consultation(w: Work, consultation_id: UUID) -> list[tables.Offer]:
-    """Lock every offer of the consultation and give them as they are now."""
-    return list((await w.sql(_OF_CONSULTATION, {"consultation": consultation_id})).scalars())
-
-
-_OF_CONSULTATION = (
-    sa.select(tables.Offer)
-    .where(col(tables.Offer.consultation_id) == sa.bindparam("consultation"))
-    .order_by(col(tables.Offer.id))
-    .with_for_update(key_share=True)
-    .execution_options(populate_existing=True)
-)
-
-
-async def make_wave(w: Work, consultation: tables.Consultation) -> None:
-    """Ask the next mentors, or say that nobody is left: the consultation is locked, and due for a wave."""
-    asked_before = await of_consultation(w, consultation.id)
-    waiting = [offer for offer in asked_before if offer.state in {"pending", "countered"}]
-    if any(offer.state == "pending" and offer.answer_by > w.now for offer in waiting):
-        consultation.next_wave_at = max(offer.answer_by for offer in waiting if offer.state == "pending")
+async def make_wave(case: CaseFile) -> None:
+    """Ask the next mentors, or say that nobody is left: the consultation is due for a wave."""
+    waiting = [offer for offer in case.offers if offer.state == "pending"]
+    if any(offer.answer_by > case.w.now for offer in waiting):
+        case.consultation.next_wave_at = max(offer.answer_by for offer in waiting)
         return
-    but = {offer.mentor_id for offer in asked_before}
-    if not await _ask_next(w, consultation, but) and not waiting and consultation.state != "unmatched":
-        await _nobody_left(w, consultation, asked_before)
+    is_anybody_asked = await _ask_next(case)
+    if not is_anybody_asked and not case.open_offers and case.consultation.state != "unmatched":
+        await _nobody_left(case)
 
 
-async def first_wave(w: Work, consultation: tables.Consultation) -> None:
+async def first_wave(case: CaseFile) -> None:
     """Ask the first mentors, or say that there are none: nobody was ever asked, as the consultation opens now."""
-    if not await _ask_next(w, consultation, ()):
-        await _nobody_left(w, consultation, ())
+    if not await _ask_next(case):
+        await _nobody_left(case)
 
 
-async def _ask_next(w: Work, consultation: tables.Consultation, but: Collection[UUID]) -> bool:
-    """Ask a wave's number of mentors, without those in `but`; False when nobody is left."""
-    ranking, asked, book = await candidates.ranked(w, consultation, but=but)
+async def _ask_next(case: CaseFile) -> bool:
+    """Ask a wave's number of mentors, nobody twice; False when nobody is left."""
+    w, consultation = case.w, case.consultation
+    ranked, asked, book = await candidates.ranked(w, consultation, but={offer.mentor_id for offer in case.offers})
     pace = book.policy.pace(consultation.priority)
-    if not ranking.candidates:
+    if not ranked.candidates:
         # Somebody may become free again: look once a wave, until the consultation expires.
         consultation.next_wave_at = w.now + pace.wave
         return False
-    chosen = await _still_askable(w, consultation, ranking.candidates[: pace.per_wave])
+    chosen = await _still_askable(w, consultation, ranked.candidates[: pace.per_wave])
     if not chosen:
         consultation.next_wave_at = w.now  # a moment later, by the sweep, among those who are left
         return True
     consultation.waves += 1
     await notices.people(w, [consultation.clinician_id, *(candidate.mentor.person_id for candidate in chosen)])
-    sent = [await send(w, consultation, _in_time(w, asked, candidate, book), book) for candidate in chosen]
+    sent = [await send(case, _in_time(w, asked, candidate, book), book) for candidate in chosen]
     consultation.next_wave_at = max(offer.answer_by for offer in sent)
-    become_offered(w, consultation, sent[0].memorandum_id)
+    become_offered(case, sent[0].memorandum_id)
     return True
 
 
@@ -89,9 +76,11 @@ async def _still_askable(
     mentors = [candidate.mentor.person_id for candidate in chosen if candidate.mentor.offers_cap is not None]
     await w.lock_people(mentors)
     values = {"mentors": mentors, "since": w.now - _WEEK, "but": consultation.id}
-    asked = {row.mentor_id: row.offers for row in await w.ask(_ASKED_LATELY, values)}
+    offers_by_mentor = {row.mentor_id: row.offers for row in await w.ask(_ASKED_LATELY, values)}
     caps = [(candidate, candidate.mentor.offers_cap) for candidate in chosen]
-    return [candidate for candidate, cap in caps if cap is None or asked.get(candidate.mentor.person_id, 0) < cap]
+    return [
+        candidate for candidate, cap in caps if cap is None or offers_by_mentor.get(candidate.mentor.person_id, 0) < cap
+    ]
 
 
 _ASKED_LATELY = sa.text("""
@@ -100,21 +89,20 @@ WHERE mentor_id = ANY(:mentors) AND sent_at > :since AND consultation_id <> :but
 """).bindparams(sa.bindparam("mentors", type_=ARRAY(PG_UUID(as_uuid=True))))
 
 
-async def _nobody_left(w: Work, consultation: tables.Consultation, asked: Sequence[tables.Offer]) -> None:
-    ranking, _, _ = await candidates.ranked(w, consultation, near=True)
-    counts = Counter(reason.value for _, reasons in ranking.excluded for reason in reasons)
-    bookings.step("consultation", consultation, "unmatched")
-    bookings.tell_consultation(w, "consultation.unmatched", consultation, asked=asked)
+async def _nobody_left(case: CaseFile) -> None:
+    w, consultation = case.w, case.consultation
+    ranked, _, _ = await candidates.ranked(w, consultation, near=True)
+    refusals = Counter(reason.value for _, reasons in ranked.excluded for reason in reasons)
+    case.become(consultation, "unmatched")
     receivers = await notices.coordinators(w, [consultation.institution_id])
-    last = {offer.mentor_id: "ended" if offer.ended_at else offer.state for offer in asked}  # each mentor once
-    await notices.to_people(w, "unmatched", consultation, receivers, counts=counts, asked=Counter(last.values()))
+    latest = {offer.mentor_id: "ended" if offer.ended_at else offer.state for offer in case.offers}  # each mentor once
+    await notices.to_people(w, "unmatched", consultation, receivers, counts=refusals, asked=Counter(latest.values()))
 
 
-def become_offered(w: Work, consultation: tables.Consultation, memorandum_id: UUID) -> None:
+def become_offered(case: CaseFile, memorandum_id: UUID) -> None:
     """Somebody is asked now; nothing if somebody was already."""
-    if consultation.state in {"open", "unmatched"}:
-        bookings.step("consultation", consultation, "offered")
-        bookings.tell_consultation(w, "consultation.offered", consultation, memorandum_id)
+    if case.consultation.state in {"open", "unmatched"}:
+        case.become(case.consultation, "offered", memorandum_id)
 
 
 def deadline(w: Work, priority: str, due: datetime, mentor: Mentor, book: Rulebook, *, knows_case: bool) -> datetime:
@@ -133,24 +121,22 @@ def _in_time(w: Work, asked: Case, candidate: ranking.Candidate, book: Rulebook)
     )
     if ranking.leave_time(candidate.starts, w.now, answer_by):
         return candidate
-    free = ranking.propose(asked, candidate.mentor, w.now, book)
-    starts = ranking.pick_answerable(free, w.now, answer_by, asked.zone, candidate.mentor.zone)
+    bookable = ranking.propose(asked, candidate.mentor, w.now, book)
+    starts = ranking.pick_answerable(bookable, w.now, answer_by, asked.zone, candidate.mentor.zone)
     return candidate._replace(starts=starts)
 
 
 async def send(
-    w: Work,
-    consultation: tables.Consultation,
+    case: CaseFile,
     candidate: ranking.Candidate,
     book: Rulebook,
     override: tuple[str, str] | None = None,
     until: datetime | None = None,
 ) -> tables.Offer:
     """Ask the candidate, by mail and event; they may answer until the usual time, and at least `until`."""
+    w, consultation = case.w, case.consultation
     due = consultation.answer_due_at or w.now
-    kind = consultation.mode
-    if kind == "either" and not candidate.starts:
-        kind = "written"
+    is_written = consultation.mode == "either" and not candidate.starts
     row_id = clock.new_id()
     offer = tables.Offer(
         id=row_id,
@@ -161,7 +147,7 @@ async def send(
         institution_id=candidate.mentor.institution_id,
         memorandum_id=candidate.link.memorandum_id,
         route=candidate.link.route,
-        kind=kind,
+        kind="written" if is_written else consultation.mode,
         state="pending",
         wave=consultation.waves,
         starts=list(candidate.starts),
@@ -175,71 +161,68 @@ async def send(
         override_reason=w.seal(override[1] if override else None, row_id),
     )
     w.add(offer)
-    tell(w, "offer.sent", consultation, offer)
+    case.offers.append(offer)
+    case.record("offer.sent", offer)
     await notices.offer_sent(w, consultation, offer)
     return offer
 
 
-def tell(w: Work, type_: str, consultation: tables.Consultation, offer: tables.Offer) -> None:
-    """Record what happened to the offer."""
-    audience = events.Audience(
-        programme_id=consultation.programme_id,
-        memorandum_id=offer.memorandum_id,
-        institution_ids=(consultation.institution_id, offer.institution_id),
-        person_ids=(consultation.clinician_id, offer.mentor_id),
-    )
-    events.record(w, type_, offer, offer.id, audience, state=offer.state, consultation_id=consultation.id)
+async def withdraw(case: CaseFile, offers: Sequence[tables.Offer]) -> None:
+    """Close offers that still wait, without a mark against the mentors; they are thanked."""
+    for offer in offers:
+        case.become(offer, lifecycle.withdraw(offer.state))
+    if offers:
+        mentors = await notices.people(case.w, [offer.mentor_id for offer in offers])
+        await notices.to_people(case.w, "offer_closed", case.consultation, mentors.values())
 
 
-async def withdraw(w: Work, consultation: tables.Consultation, offers: Sequence[tables.Offer]) -> None:
-    """Close what still waits, without a mark against the mentors; they are thanked."""
-    closed = [offer for offer in offers if offer.state in {"pending", "countered"}]
-    for offer in closed:
-        offer.state = lifecycle.withdraw(offer.state)
-        tell(w, "offer.withdrawn", consultation, offer)
-    if closed:
-        mentors = await notices.people(w, [offer.mentor_id for offer in closed])
-        await notices.to_people(w, "offer_closed", consultation, mentors.values())
-
-
-def hurry(w: Work, consultation: tables.Consultation, all_offers: Sequence[tables.Offer]) -> None:
+def hurry(case: CaseFile) -> None:
     """Let the next wave go out now if nobody who was asked may still answer."""
-    if consultation.state in lifecycle.SEEKING and not any(offer.state == "pending" for offer in all_offers):
-        consultation.next_wave_at = w.now
+    if case.consultation.state in lifecycle.SEEKING and not any(offer.state == "pending" for offer in case.offers):
+        case.consultation.next_wave_at = case.w.now
+
+
+async def wave_if_due(w: Work, consultation_id: UUID) -> None:
+    """Ask the next mentors if a wave is due; nothing if the consultation no longer seeks any."""
+    case = await casefile.open_case(w, consultation_id)
+    consultation = case.consultation
+    if consultation.next_wave_at is None or consultation.next_wave_at > w.now:
+        return
+    if consultation.state in lifecycle.SEEKING:
+        await make_wave(case)
+    else:
+        consultation.next_wave_at = None
 
 
 async def expire(w: Work, offer_id: UUID) -> None:
     """Close an offer that nobody answered in time, and let the next wave go out; nothing if it was answered."""
     seen = await w.session.get_one(tables.Offer, offer_id)
-    consultation = await bookings.lock_consultation(w, seen.consultation_id)
-    all_offers = await of_consultation(w, consultation.id)
-    offer = next(offer for offer in all_offers if offer.id == offer_id)
+    case = await casefile.open_case(w, seen.consultation_id)
+    offer = case.offer(offer_id)
     if lifecycle.expire(offer.state, offer.answer_by, w.now) != offer.state:
-        await lapsed(w, consultation, offer)
-        hurry(w, consultation, all_offers)
+        await lapse(case, offer)
+        hurry(case)
 
 
-async def lapsed(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:
+async def lapse(case: CaseFile, offer: tables.Offer) -> None:
     """Nobody answered this offer in time; its mentor is told."""
-    offer.state = "expired"
-    tell(w, "offer.expired", consultation, offer)
-    mentors = await notices.people(w, [offer.mentor_id])
-    await notices.to_people(w, "offer_closed", consultation, mentors.values())
+    case.become(offer, "expired")
+    mentors = await notices.people(case.w, [offer.mentor_id])
+    await notices.to_people(case.w, "offer_closed", case.consultation, mentors.values())
 
 
-async def reopen(w: Work, consultation: tables.Consultation, all_offers: Sequence[tables.Offer]) -> None:
+async def reopen(case: CaseFile) -> None:
     """What was agreed came to nothing by the mentor's side: the consultation seeks again, with its whole time anew."""
-    for offer in all_offers:
-        if offer.state == "accepted" and offer.ended_at is None:
-            offer.ended_at = w.now
+    w, consultation = case.w, case.consultation
+    for offer in case.standing_offers:
+        offer.ended_at = w.now
     book = await candidates.rulebook(w, consultation.programme_id)
     due = policy.answer_due_at(book.policy, consultation.priority, w.now)
-    bookings.step("consultation", consultation, "open")
+    case.become(consultation, "open")
     consultation.answer_due_at = max(due, consultation.answer_due_at or due)
     consultation.alert_at = policy.alert_at(book.policy, consultation.priority, w.now)
     consultation.advice_due_at, consultation.is_advice_overdue_told = None, False
     consultation.next_wave_at = w.now
-    bookings.tell_consultation(w, "consultation.opened", consultation, asked=all_offers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,17 @@
 """What happened: sessions logged by either side, corrected by new entries, answered for by both sides."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlmodel import col
 
 from service import tables
-from service.care import appointments, bookings, candidates, offers
+from service.care import appointments, bookings, candidates, casefile, offers
+from service.care.casefile import CaseFile
 from service.kernel import access, clock, deidentification, errors
 from service.kernel.deidentification import ConfirmedSpan
 from service.kernel.work import Work
@@ -55,70 +57,89 @@ async def log(w: Work, appointment_id: UUID, happened: Happened) -> tables.Sessi
     Raises SessionInFuture, AlreadyLogged, IllegalTransition. An outcome `no_show_*` counts as that no-show.
     """
     deidentification.check(w, {"conclusion": happened.conclusion}, happened.confirmed_spans)
-    seen = await access.visible_appointment(w, appointment_id)
-    consultation = await bookings.lock_consultation(w, seen.consultation_id)
-    await w.session.refresh(seen, with_for_update={"key_share": True})
-    if seen.status == "fulfilled":
+    case = await casefile.of_appointment(w, appointment_id)
+    if case.appointment.status == "fulfilled":
         raise errors.AlreadyLogged
-    rows = await notices.participants(w, seen.id)
-    mentor = next(row for row in rows if row.role == "mentor")
-    takes_part = w.actor.person_id in {row.person_id for row in rows}
-    if not (takes_part or access.acts_for_requesting_side(w, consultation)):
+    people = {row.person_id for row in case.participants}
+    (mentor,) = case.mentors
+    if w.actor.person_id not in people and not access.acts_for_requesting_side(w, case.consultation):
         access.requires_at(w, mentor.institution_id, "coordinator", "partner_system")
-    check_times(w, happened, consultation.opened_at)
-    if seen.status != "booked":
-        raise errors.IllegalTransition("appointment", seen.status, "fulfilled")
+    check_times(w, happened, case.consultation.opened_at)
+    if not case.is_booked:
+        raise errors.IllegalTransition("appointment", case.appointment.status, "fulfilled")
     if happened.outcome in _MISSED:
-        appointments.must_have_begun(w, seen)
-    known = {row.person_id for row in rows}
-    if happened.participants is not None and not set(happened.participants) <= known:
+        appointments.must_have_begun(case)
+    if happened.participants is not None and not set(happened.participants) <= people:
         raise errors.Invalid("/participants", "somebody here does not take part in this appointment")
-    session = await _session(w, consultation, seen, mentor, happened)
-    w.add(session)
-    audience = bookings.audience(consultation, session.memorandum_id, *rows)
+    session = await _session(case, mentor, happened)
     if happened.outcome in _MISSED:
-        await appointments.miss(w, consultation, seen, _MISSED[happened.outcome])
+        await appointments.miss(case, _MISSED[happened.outcome])
     else:
-        await bookings.fulfil(w, consultation, seen)
-        await _complete(w, consultation, session)
-    await _append(w, session, audience)
+        await bookings.fulfil(case)
+        await _complete(case, session)
+    await _append(w, session)
     return session
 
 
-async def _append(w: Work, session: tables.Session, audience: events.Audience) -> None:
-    """Put the session at the end of its memorandum's log: the last step, because the head is locked last."""
-    await memorandum_log.append(w, session.memorandum_id, "session", session.id, memorandum_log.facts(session))
-    events.record(
-        w, "session.logged", None, session.id, audience, state=session.outcome, consultation_id=session.consultation_id
-    )
-
-
-async def _complete(w: Work, consultation: tables.Consultation, session: tables.Session) -> None:
-    """Nothing is asked any more: whoever was still asked, to take a colleague's place, reads the case no longer."""
-    await offers.withdraw(w, consultation, await offers.of_consultation(w, consultation.id))
-    bookings.step("consultation", consultation, "completed")
-    consultation.closed_at = w.now
-    consultation.next_wave_at = consultation.alert_at = None
-    bookings.tell_consultation(w, "consultation.completed", consultation, session.memorandum_id)
-    await notices.ask_feedback(w, consultation, session.id, session.mentor_id)
-
-
-async def _session(
-    w: Work,
-    consultation: tables.Consultation,
-    appointment: tables.Appointment,
-    mentor: tables.Participant,
-    happened: Happened,
+def build(
+    *,
+    participants: Iterable[UUID],
+    started_at: datetime,
+    ended_at: datetime,
+    **values: Any,  # noqa: ANN401 - the other columns, as they are
 ) -> tables.Session:
-    memorandum_id, route, is_anew = await _memorandum_at(w, consultation, appointment, mentor, happened.started_at)
-    present = (
-        happened.participants if happened.participants is not None else (consultation.clinician_id, mentor.person_id)
+    """Make a session's row: times in whole seconds, the minutes that follow from them, each participant once."""
+    return tables.Session(
+        participants=sorted(set(participants)),
+        started_at=started_at.replace(microsecond=0),
+        ended_at=ended_at.replace(microsecond=0),
+        minutes=minutes_of(started_at, ended_at),
+        **values,
     )
+
+
+def record(w: Work, session: tables.Session, corrects: UUID | None = None) -> memorandum_log.Fact:
+    """Have the session's row and its event; gives what its entry in the memorandum's chain is to seal."""
+    w.add(session)
+    audience = events.Audience(
+        programme_id=session.programme_id,
+        memorandum_id=session.memorandum_id,
+        institution_ids=(session.requesting_institution_id, session.partner_institution_id),
+        person_ids=(session.clinician_id, session.mentor_id),
+    )
+    events.record(
+        w,
+        "session.corrected" if corrects else "session.logged",
+        None,
+        session.id,
+        audience,
+        state=session.outcome,
+        consultation_id=session.consultation_id,
+        corrects=corrects,
+    )
+    return memorandum_log.Fact("session", session.id, memorandum_log.facts(session), corrects)
+
+
+async def _append(w: Work, session: tables.Session, corrects: UUID | None = None) -> None:
+    """Put the session at the end of its memorandum's log: the last step, because the head is locked last."""
+    await memorandum_log.append(w, session.memorandum_id, [record(w, session, corrects)])
+
+
+async def _complete(case: CaseFile, session: tables.Session) -> None:
+    """Nothing is asked any more: whoever was still asked, to take a colleague's place, reads the case no longer."""
+    await offers.withdraw(case, case.open_offers)
+    case.become(case.consultation, "completed", session.memorandum_id)
+    await notices.ask_feedback(case.w, case.consultation, session.id, session.mentor_id)
+
+
+async def _session(case: CaseFile, mentor: tables.Participant, happened: Happened) -> tables.Session:
+    w, consultation = case.w, case.consultation
+    memorandum_id, route, is_anew = await _memorandum_at(case, mentor, happened.started_at)
     clinician = await w.session.get_one(tables.Person, consultation.clinician_id)
     row_id = clock.new_id()
-    return tables.Session(
+    return build(
         id=row_id,
-        appointment_id=appointment.id,
+        appointment_id=case.appointment.id,
         consultation_id=consultation.id,
         memorandum_id=memorandum_id,
         programme_id=consultation.programme_id,
@@ -131,10 +152,9 @@ async def _session(
         partner_institution_id=mentor.institution_id,
         clinician_id=consultation.clinician_id,
         mentor_id=mentor.person_id,
-        participants=sorted(set(present)),
-        started_at=happened.started_at.replace(microsecond=0),
-        ended_at=happened.ended_at.replace(microsecond=0),
-        minutes=minutes_of(happened.started_at, happened.ended_at),
+        participants=(clinician.id, mentor.person_id) if happened.participants is None else happened.participants,
+        started_at=happened.started_at,
+        ended_at=happened.ended_at,
         outcome=happened.outcome,
         is_civil_for_requester=score.is_civil(happened.started_at, clinician.zone),
         is_civil_for_mentor=score.is_civil(happened.started_at, mentor.zone),
@@ -148,28 +168,22 @@ def minutes_of(started_at: datetime, ended_at: datetime) -> int:
     return round(lasted.total_seconds() / 60)
 
 
-async def _memorandum_at(
-    w: Work,
-    consultation: tables.Consultation,
-    appointment: tables.Appointment,
-    mentor: tables.Participant,
-    started_at: datetime,
-) -> tuple[UUID, str, bool]:
+async def _memorandum_at(case: CaseFile, mentor: tables.Participant, started_at: datetime) -> tuple[UUID, str, bool]:
     """Keep what was chosen at the offer; choose anew only if it no longer holds at the start."""
+    w, consultation, appointment = case.w, case.consultation, case.appointment
+    chosen = (appointment.memorandum_id, appointment.route, False)
     which = (consultation.institution_id, [mentor.institution_id], consultation.programme_id)
     between = (await agreements.agreed(w, *which)).links.get(mentor.institution_id, ())
     for link in between:
         if link.memorandum_id == appointment.memorandum_id:
             then = replace(link, status=await _status_at(w, link, started_at))
             if then.is_valid(started_at):
-                return appointment.memorandum_id, appointment.route, False
+                return chosen
     links = [link for link in between if link.is_valid(started_at)]
     book = await candidates.rulebook(w, consultation.programme_id)
     asked = await candidates.case(w, consultation)
-    fitting = gate.Gate(asked, book).covering(links)
-    if not fitting:
-        return appointment.memorandum_id, appointment.route, False
-    return fitting[0].memorandum_id, fitting[0].route, True
+    covering = gate.Gate(asked, book).covering(links)
+    return (covering[0].memorandum_id, covering[0].route, True) if covering else chosen
 
 
 async def _status_at(w: Work, link: Link, at: datetime) -> str:
@@ -184,17 +198,13 @@ async def _status_at(w: Work, link: Link, at: datetime) -> str:
     return (await w.sql(later)).scalar_one_or_none() or link.status
 
 
-async def log_advice(
-    w: Work,
-    consultation: tables.Consultation,
-    offer: tables.Offer,
-    mentor_zone: str,
-    minutes: int,
-) -> tables.Session:
+async def log_advice(case: CaseFile, offer: tables.Offer, minutes: int) -> tables.Session:
     """Written advice is in the log as a session of mode `written`, and the consultation completed."""
+    w, consultation = case.w, case.consultation
     clinician = await w.session.get_one(tables.Person, consultation.clinician_id)
+    mentor = await w.session.get_one(tables.Person, offer.mentor_id)
     ended_at = w.now.replace(microsecond=0)
-    session = tables.Session(
+    session = build(
         id=clock.new_id(),
         consultation_id=consultation.id,
         memorandum_id=offer.memorandum_id,
@@ -205,25 +215,17 @@ async def log_advice(
         priority=consultation.priority,
         requesting_institution_id=consultation.institution_id,
         partner_institution_id=offer.institution_id,
-        clinician_id=consultation.clinician_id,
-        mentor_id=offer.mentor_id,
-        participants=sorted({consultation.clinician_id, offer.mentor_id}),
+        clinician_id=clinician.id,
+        mentor_id=mentor.id,
+        participants=(clinician.id, mentor.id),
         started_at=ended_at - timedelta(minutes=minutes),
         ended_at=ended_at,
-        minutes=minutes,
         outcome="advice_given",
         is_civil_for_requester=score.is_civil(ended_at, clinician.zone),
-        is_civil_for_mentor=score.is_civil(ended_at, mentor_zone),
+        is_civil_for_mentor=score.is_civil(ended_at, mentor.zone),
     )
-    w.add(session)
-    audience = events.Audience(
-        programme_id=consultation.programme_id,
-        memorandum_id=offer.memorandum_id,
-        institution_ids=(consultation.institution_id, offer.institution_id),
-        person_ids=(consultation.clinician_id, offer.mentor_id),
-    )
-    await _complete(w, consultation, session)
-    await _append(w, session, audience)
+    await _complete(case, session)
+    await _append(w, session)
     return session
 
 
@@ -231,70 +233,47 @@ async def correct(w: Work, session_id: UUID, happened: Happened) -> tables.Sessi
     """A new entry stands in the place of the old one, which stays; by its author or a coordinator of either side."""
     deidentification.check(w, {"conclusion": happened.conclusion}, happened.confirmed_spans)
     old = await access.visible_session(w, session_id)
-    consultation = await bookings.lock_consultation(w, old.consultation_id)
+    case = await casefile.open_case(w, old.consultation_id, old.appointment_id)
     await w.session.refresh(old, with_for_update={"key_share": True})
     entry = await w.session.get_one(tables.LogEntry, old.id)
     if entry.logged_by != w.actor.person_id:
         institutions = w.actor.institutions("coordinator")
         if not institutions & {old.requesting_institution_id, old.partner_institution_id}:
             raise errors.Forbidden
-    check_times(w, happened, consultation.opened_at)
+    check_times(w, happened, case.consultation.opened_at)
     if old.mode == "written" and happened.outcome in NOT_HELD:
         raise errors.Invalid("/outcome", "advice was written: nobody can have missed it")
     await _must_still_keep(w, old.consultation_id, "/conclusion", happened.conclusion)
     if old.is_corrected:
         raise errors.Exists("This entry has been corrected: correct the newer one.")
     row_id = clock.new_id()
-    kept = old.model_dump(exclude={"conclusion"})
-    session = tables.Session(
-        **kept
-        | {
-            "id": row_id,
-            "started_at": happened.started_at.replace(microsecond=0),
-            "ended_at": happened.ended_at.replace(microsecond=0),
-            "minutes": minutes_of(happened.started_at, happened.ended_at),
-            "outcome": happened.outcome,
-            **await _civil_anew(w, old, happened),
-            "participants": sorted(happened.participants or old.participants),
-            "conclusion": w.seal(happened.conclusion, row_id),
-        }
+    kept = old.model_dump(exclude={"id", "outcome", "conclusion", "participants", "started_at", "ended_at", "minutes"})
+    session = build(
+        **kept | await _civil_anew(case, old, happened),
+        id=row_id,
+        participants=happened.participants or old.participants,
+        started_at=happened.started_at,
+        ended_at=happened.ended_at,
+        outcome=happened.outcome,
+        conclusion=w.seal(happened.conclusion, row_id),
     )
     if not set(session.participants) <= set(old.participants):
         raise errors.Invalid("/participants", "somebody here did not take part")
     old.is_corrected = True
-    w.add(session)
-    await memorandum_log.append(
-        w, session.memorandum_id, "session", session.id, memorandum_log.facts(session), corrects=old.id
-    )
-    audience = events.Audience(
-        programme_id=session.programme_id,
-        memorandum_id=session.memorandum_id,
-        institution_ids=(session.requesting_institution_id, session.partner_institution_id),
-        person_ids=(session.clinician_id, session.mentor_id),
-    )
-    events.record(
-        w,
-        "session.corrected",
-        None,
-        session.id,
-        audience,
-        state=session.outcome,
-        consultation_id=session.consultation_id,
-        corrects=old.id,
-    )
+    await _append(w, session, corrects=old.id)
     return session
 
 
-async def _civil_anew(w: Work, old: tables.Session, happened: Happened) -> dict[str, bool]:
+async def _civil_anew(case: CaseFile, old: tables.Session, happened: Happened) -> dict[str, bool]:
     """Say for both sides whether the hour was civil, if it is another one than was logged."""
     is_written = old.mode == "written"
     before, at = (old.ended_at, happened.ended_at) if is_written else (old.started_at, happened.started_at)
     if at == before:
         return {}
-    people = await notices.people(w, [old.clinician_id, old.mentor_id])
-    zones = {person.id: person.zone for person in people.values()}
-    if old.appointment_id:
-        zones |= {row.person_id: row.zone for row in await notices.participants(w, old.appointment_id)}
+    people = await notices.people(case.w, [old.clinician_id, old.mentor_id])
+    zones = {person.id: person.zone for person in people.values()} | {
+        row.person_id: row.zone for row in case.participants
+    }
     sides = {"is_civil_for_requester": zones[old.clinician_id], "is_civil_for_mentor": zones[old.mentor_id]}
     return {name: score.is_civil(at, zone) for name, zone in sides.items()}
 

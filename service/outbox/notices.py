@@ -6,7 +6,7 @@ bound to one person and one act; their tokens are derived when the mail is rende
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -22,6 +22,18 @@ JOIN_BEFORE = timedelta(minutes=10)
 JOIN_AFTER = timedelta(hours=1)
 ANSWER_LINK = timedelta(days=14)
 FEEDBACK_LINK = timedelta(days=30)
+
+
+class Case(Protocol):
+    """What mails about an appointment speak of: `care.casefile.CaseFile` has it."""
+
+    w: Work
+    consultation: tables.Consultation
+    participants: list[tables.Participant]
+
+    @property
+    def appointment(self) -> tables.Appointment:
+        """The appointment."""
 
 
 async def people(w: Work, ids: Iterable[UUID | None]) -> dict[UUID, tables.Person]:
@@ -56,22 +68,27 @@ async def _values(w: Work, consultation: tables.Consultation) -> dict[str, Any]:
     }
 
 
-async def values_of(
+async def appointment_values(
     w: Work,
     consultation: tables.Consultation,
     appointment: tables.Appointment,
-    rows: Sequence[tables.Participant],
+    participants: Sequence[tables.Participant],
 ) -> dict[str, Any]:
     """Give what may be said of an appointment: when it is, by each side's clock."""
-    names = await _shown_names(w, rows)
+    names = await _shown_names(w, participants)
     return await _values(w, consultation) | {
         "appointment_id": str(appointment.id),
         "mode": "live",
         "starts_at": instant(appointment.starts_at),
         "ends_at": instant(appointment.ends_at),
-        "times": [{"who": row.role, "zone": row.zone} for row in rows],
+        "times": [{"who": row.role, "zone": row.zone} for row in participants],
         **({"institution_names": names} if names else {}),
     }
+
+
+async def values_of(case: Case) -> dict[str, Any]:
+    """Give what may be said of the case's appointment to everybody who takes part."""
+    return await appointment_values(case.w, case.consultation, case.appointment, case.participants)
 
 
 async def _shown_names(w: Work, rows: Sequence[tables.Participant]) -> list[str]:
@@ -142,8 +159,8 @@ async def request_filed(w: Work, consultation: tables.Consultation) -> None:
 
 async def offer_sent(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:
     """The mentor is asked, with one link an answer."""
-    known = await people(w, [offer.mentor_id, consultation.clinician_id])
-    mentor, clinician = known[offer.mentor_id], known[consultation.clinician_id]
+    persons = await people(w, [offer.mentor_id, consultation.clinician_id])
+    mentor, clinician = persons[offer.mentor_id], persons[consultation.clinician_id]
     until = offer.answer_by
     links = _choices(w, "accept", mentor.id, "offer.accept", offer.id, offer.starts, until)
     if offer.kind != "live":
@@ -187,8 +204,8 @@ _PROLONG = sa.text(
 
 async def countered(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:
     """The clinician sees the mentor's other times, with a link to take each."""
-    known = await people(w, [offer.mentor_id, consultation.clinician_id])
-    mentor, clinician = known[offer.mentor_id], known[consultation.clinician_id]
+    persons = await people(w, [offer.mentor_id, consultation.clinician_id])
+    mentor, clinician = persons[offer.mentor_id], persons[consultation.clinician_id]
     until = consultation.answer_due_at or w.now + ANSWER_LINK
     links = _choices(w, "take", clinician.id, "counter.accept", offer.id, offer.counter_starts, until)
     links["decline"] = _link(w, clinician.id, "counter.decline", offer.id, until)
@@ -209,148 +226,101 @@ async def advice_promised(w: Work, consultation: tables.Consultation) -> None:
 
 async def advice_handed_back(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:
     """The clinician hears that the request seeks again; the mentor is thanked as for any decline."""
-    known = await people(w, [consultation.clinician_id, offer.mentor_id])
-    clinician, mentor = known[consultation.clinician_id], known[offer.mentor_id]
+    persons = await people(w, [consultation.clinician_id, offer.mentor_id])
+    clinician, mentor = persons[consultation.clinician_id], persons[offer.mentor_id]
     due = consultation.answer_due_at
     await to_people(w, "advice_handed_back", consultation, [clinician], answer_due_at=due and instant(due))
     await to_people(w, "offer_thanks", consultation, [mentor])
 
 
-async def move_proposed(
-    w: Work,
-    consultation: tables.Consultation,
-    appointment: tables.Appointment,
-    proposer: UUID,
-    starts: Sequence[datetime],
-) -> None:
-    """The other side sees the proposed time, with a link to take or decline it."""
-    rows = await participants(w, appointment.id)
-    known = await people(w, [row.person_id for row in rows])
-    sides = {row.role: known[row.person_id] for row in rows}
-    mentor_proposes = any(row.person_id == proposer and row.role == "mentor" for row in rows)
-    receiver = sides["clinician"] if mentor_proposes else sides["mentor"]
-    until = appointment.starts_at
-    links = _choices(w, "take", receiver.id, "move.accept", appointment.id, starts, until)
-    links["decline"] = _link(w, receiver.id, "move.decline", appointment.id, until, starts_at=starts[0])
-    values = await values_of(w, consultation, appointment, rows) | {"starts": [instant(start) for start in starts]}
-    await deliveries.mail(
-        w,
-        template="move_proposed",
-        person=receiver,
-        values=values,
-        links=links,
-        useless_after=until,
-    )
+async def move_proposed(case: Case, proposer_id: UUID, starts: Sequence[datetime]) -> None:
+    """The other side sees the proposed times, with a link to take or decline each."""
+    w, appointment, until = case.w, case.appointment, case.appointment.starts_at
+    role = next(row.role for row in case.participants if row.person_id == proposer_id)
+    others = await people(w, [row.person_id for row in case.participants if row.role != role])
+    values = await values_of(case) | {"starts": [instant(start) for start in starts]}
+    for receiver in others.values():
+        links = _choices(w, "take", receiver.id, "move.accept", appointment.id, starts, until)
+        links["decline"] = _link(w, receiver.id, "move.decline", appointment.id, until, starts_at=starts[0])
+        await deliveries.mail(
+            w,
+            template="move_proposed",
+            person=receiver,
+            values=values,
+            links=links,
+            useless_after=until,
+        )
 
 
-async def move_declined(
-    w: Work, consultation: tables.Consultation, appointment: tables.Appointment, proposer: UUID
-) -> None:
+async def move_declined(case: Case, proposer_id: UUID) -> None:
     """Who proposed another time is told that the booked one stays."""
-    values = await values_of(w, consultation, appointment, await participants(w, appointment.id))
-    await to_people(w, "move_declined", consultation, (await people(w, [proposer])).values(), **values)
+    proposer = await people(case.w, [proposer_id])
+    await about_appointment(case, "move_declined", proposer.values())
 
 
-async def participants(w: Work, appointment_id: UUID) -> list[tables.Participant]:
-    """Load who takes part, clinician first."""
-    return list((await w.ask(_PARTICIPANTS, {"appointment": appointment_id})).scalars())
+async def about_appointment(case: Case, template: str, receivers: Iterable[tables.Person], **values: object) -> None:
+    """Mail one template with the appointment's times, without buttons or calendar part, to each of the receivers."""
+    await to_people(case.w, template, case.consultation, receivers, **await values_of(case) | values)
 
 
-_PARTICIPANTS = (
-    sa.select(tables.Participant)
-    .where(col(tables.Participant.appointment_id) == sa.bindparam("appointment"))
-    .order_by(col(tables.Participant.role), col(tables.Participant.person_id))
-)
+async def to_participants(case: Case, template: str, **values: object) -> None:
+    """Mail everybody who takes part, as `about_appointment` does."""
+    receivers = await people(case.w, [row.person_id for row in case.participants])
+    await about_appointment(case, template, receivers.values(), **values)
 
 
 async def invited(
-    w: Work,
-    template: str,
-    consultation: tables.Consultation,
-    appointment: tables.Appointment,
-    *,
-    to: str | None = None,
-    before: datetime | None = None,
+    case: Case, template: str, *, to: Sequence[tables.Participant] | None = None, before: datetime | None = None
 ) -> None:
-    """Every participant, or that of the role `to`, has the current REQUEST, with a join link of their own.
+    """Every participant, or those of `to`, has the current REQUEST, with a join link of their own.
 
     The letter says the time `before`, if it was another one.
     """
+    appointment = case.appointment
     status = "CONFIRMED" if appointment.status == "booked" else "TENTATIVE"
-    rows = await participants(w, appointment.id)
-    receivers = [row for row in rows if to in {None, row.role}]
-    said = {"previous_starts_at": instant(before)} if before and before != appointment.starts_at else {}
-    await _calendar_mails(w, template, consultation, appointment, receivers, rows, "REQUEST", status, **said)
+    values = {"previous_starts_at": instant(before)} if before and before != appointment.starts_at else {}
+    receivers = case.participants if to is None else to
+    await _calendar_mails(case, template, receivers, case.participants, "REQUEST", status, **values)
 
 
-async def called_off(
-    w: Work,
-    template: str,
-    consultation: tables.Consultation,
-    appointment: tables.Appointment,
-    reason: str | None,
-) -> None:
+async def called_off(case: Case, template: str, reason: str | None) -> None:
     """Every participant has the CANCEL."""
-    rows = await participants(w, appointment.id)
-    await _calendar_mails(
-        w,
-        template,
-        consultation,
-        appointment,
-        rows,
-        rows,
-        "CANCEL",
-        "CANCELLED",
-        reason=reason,
-    )
+    rows = case.participants
+    await _calendar_mails(case, template, rows, rows, "CANCEL", "CANCELLED", reason=reason)
 
 
-async def taken_out(
-    w: Work,
-    consultation: tables.Consultation,
-    appointment: tables.Appointment,
-    leaving: tables.Participant,
-    reason: str | None,
-) -> None:
+async def taken_out(case: Case, leaving: tables.Participant) -> None:
     """The one who leaves has a CANCEL without STATUS (INV-14); the others are told by a REQUEST of their own.
 
-    A mentor reads that another mentor has taken over, a clinician that a colleague has.
+    A mentor reads that another mentor has taken over, a clinician that a colleague has. Call it before anybody else
+    sits in their place: they are not told who.
     """
-    others = [row for row in await participants(w, appointment.id) if row.role != leaving.role]  # not who comes instead
-    await _calendar_mails(
-        w,
-        "replaced_out" if leaving.role == "mentor" else "handed_over",
-        consultation,
-        appointment,
-        [leaving],
-        sorted([leaving, *others], key=lambda row: row.role),
-        "CANCEL",
-        None,
-        reason=reason,
-    )
+    template = "replaced_out" if leaving.role == "mentor" else "handed_over"
+    present = [leaving, *(row for row in case.participants if row.role != leaving.role)]
+    present.sort(key=lambda row: row.role)
+    await _calendar_mails(case, template, [leaving], present, "CANCEL", None, reason=None)
 
 
-async def _calendar_mails(  # noqa: PLR0913, PLR0917 - the parts of an iTIP message
-    w: Work,
+async def _calendar_mails(
+    case: Case,
     template: str,
-    consultation: tables.Consultation,
-    appointment: tables.Appointment,
     receivers: Sequence[tables.Participant],
     present: Sequence[tables.Participant],
     method: str,
     status: str | None,
-    **said: str | None,
+    **values: str | None,
 ) -> None:
-    known = await people(w, [row.person_id for row in present])
+    w, appointment = case.w, case.appointment
+    persons = await people(w, [row.person_id for row in present])
     calendar = calendar_of(appointment, receivers if status is None else present, method, status)
-    values = await values_of(w, consultation, appointment, present) | said
+    shared = await appointment_values(w, case.consultation, appointment, present) | values
     for row in receivers:
         links = {} if method == "CANCEL" else {"join": join_link(w, appointment, row.person_id)}
         await deliveries.mail(
             w,
             template=template,
-            person=known[row.person_id],
-            values=values,
+            person=persons[row.person_id],
+            values=shared,
             links=links,
             calendar=calendar,
             appointment=appointment,
@@ -387,16 +357,16 @@ def join_link(w: Work, appointment: tables.Appointment, person_id: UUID) -> deli
     )
 
 
-async def remind(w: Work, consultation: tables.Consultation, appointment: tables.Appointment) -> None:
+async def remind(case: Case) -> None:
     """Every participant is reminded, unless the session is over, moved or called off before the mail leaves."""
-    rows = await participants(w, appointment.id)
-    known = await people(w, [row.person_id for row in rows])
-    values = await values_of(w, consultation, appointment, rows)
-    for row in rows:
+    w, appointment = case.w, case.appointment
+    persons = await people(w, [row.person_id for row in case.participants])
+    values = await values_of(case)
+    for row in case.participants:
         await deliveries.mail(
             w,
             template="reminder",
-            person=known[row.person_id],
+            person=persons[row.person_id],
             values=values,
             links={"join": join_link(w, appointment, row.person_id)},
             appointment=appointment,
@@ -406,9 +376,9 @@ async def remind(w: Work, consultation: tables.Consultation, appointment: tables
 
 async def ask_feedback(w: Work, consultation: tables.Consultation, session_id: UUID, mentor_id: UUID) -> None:
     """Both sides are asked one question."""
-    known = await people(w, [consultation.clinician_id, mentor_id])
+    persons = await people(w, [consultation.clinician_id, mentor_id])
     values: Mapping[str, Any] = await _values(w, consultation) | {"session_id": str(session_id)}
-    for person in known.values():
+    for person in persons.values():
         link = _link(w, person.id, "feedback", session_id, w.now + FEEDBACK_LINK)
         await deliveries.mail(
             w,

@@ -165,7 +165,7 @@ async def add(w: Work, row: tables.Activity, specialties: Sequence[str], places:
     """The activity is there; one that names a memorandum is at the end of its chain, whose head is locked last."""
     fact = keep(w, row, specialties, places)
     if row.memorandum_id:
-        await memorandum_log.append_all(w, row.memorandum_id, [fact])
+        await memorandum_log.append(w, row.memorandum_id, [fact])
 
 
 def keep(w: Work, row: tables.Activity, specialties: Sequence[str], places: Sequence[Place]) -> memorandum_log.Fact:

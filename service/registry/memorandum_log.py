@@ -117,14 +117,7 @@ class Fact:
     corrects: UUID | None = None
 
 
-async def append(
-    w: Work, memorandum_id: UUID, kind: str, row_id: UUID, body: dict[str, Any], corrects: UUID | None = None
-) -> None:
-    """Add an entry to the memorandum's chain, of the row with the same id; locks the head, last of all locks."""
-    await append_all(w, memorandum_id, [Fact(kind, row_id, body, corrects)])
-
-
-async def append_all(w: Work, memorandum_id: UUID, found: Sequence[Fact]) -> None:
+async def append(w: Work, memorandum_id: UUID, facts: Sequence[Fact]) -> None:
     """Add the entries to the memorandum's chain in their order; locks the head, last of all locks."""
     await w.sql(
         sa.text(
@@ -134,7 +127,7 @@ async def append_all(w: Work, memorandum_id: UUID, found: Sequence[Fact]) -> Non
     )
     query = select(tables.LogHead).where(col(tables.LogHead.memorandum_id) == memorandum_id).with_for_update()
     head = (await w.session.exec(query.execution_options(populate_existing=True))).one()
-    for fact in found:
+    for fact in facts:
         entry = tables.LogEntry(
             id=fact.row_id,
             memorandum_id=memorandum_id,

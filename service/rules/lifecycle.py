@@ -69,6 +69,7 @@ DECLINE_REASONS = (
     "conflict",
 )
 SEEKING = frozenset({"open", "offered", "unmatched"})  # nothing is agreed yet: may be asked for, matched, expired
+ENDED = frozenset({"completed", "cancelled", "expired"})
 
 
 class IllegalTransition(ValueError):

@@ -14,13 +14,14 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from service import tables
-from service.care import consultations, sessions
+from service.care import sessions
 from service.exchange.imports.desk import Desk, Row
 from service.exchange.imports.links import Links
 from service.kernel import clock, errors
 from service.kernel.work import Work
 from service.outbox import events
 from service.registry import activities, memorandum_log
+from service.rules import lifecycle
 from service.rules.matching import score
 
 Tell = Callable[[int], None]
@@ -64,7 +65,7 @@ class _Sessions:
         if route is None:
             desk.refuse(row, "memorandum", "does not link the two institutions, or is a draft")
             return None
-        made = tables.Session(
+        made = sessions.build(
             id=values["id"] or clock.new_id(),
             consultation_id=values["consultation_id"] or clock.new_id(),
             memorandum_id=memorandum_id,
@@ -78,37 +79,16 @@ class _Sessions:
             partner_institution_id=answering,
             clinician_id=clinician,
             mentor_id=mentor,
-            participants=sorted(set(present)),
-            started_at=values["started_at"].replace(microsecond=0),
-            ended_at=values["ended_at"].replace(microsecond=0),
-            minutes=sessions.minutes_of(values["started_at"], values["ended_at"]),
+            participants=present,
+            started_at=values["started_at"],
+            ended_at=values["ended_at"],
             outcome=values["outcome"],
             is_civil_for_requester=self._is_civil(values, "is_civil_for_requester", clinician),
             is_civil_for_mentor=self._is_civil(values, "is_civil_for_mentor", mentor),
         )
-        return (made, self._fact(row, made)) if self._correct(row, made) and self._have_case(row, made) else None
-
-    def _fact(self, row: Row, made: tables.Session) -> memorandum_log.Fact:
-        w = self.desk.w
-        w.add(made)
-        audience = events.Audience(
-            made.programme_id,
-            made.memorandum_id,
-            (made.requesting_institution_id, made.partner_institution_id),
-            (made.clinician_id, made.mentor_id),
-        )
-        corrects = row.values["corrects"]
-        events.record(
-            w,
-            "session.corrected" if corrects else "session.logged",
-            None,
-            made.id,
-            audience,
-            state=made.outcome,
-            consultation_id=made.consultation_id,
-            corrects=corrects,
-        )
-        return memorandum_log.Fact("session", made.id, memorandum_log.facts(made), corrects)
+        if not (self._correct(row, made) and self._have_case(row, made)):
+            return None
+        return made, sessions.record(desk.w, made, values["corrects"])
 
     def _check(self, row: Row) -> None:
         values = row.values
@@ -164,7 +144,7 @@ class _Sessions:
         elif case.clinician_id != made.clinician_id or case.institution_id != made.requesting_institution_id:
             self.desk.refuse(row, "consultation_id", "belongs to another clinician or institution")
             return False
-        elif case.state not in consultations.ENDED_STATES:
+        elif case.state not in lifecycle.ENDED:
             self.desk.refuse(row, "consultation_id", "names a request that has not ended")
             return False
         if case.opened_at is not None:
@@ -207,7 +187,7 @@ async def add_sessions(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
 async def _append(w: Work, facts: Mapping[UUID, Sequence[memorandum_log.Fact]]) -> None:
     """Put the facts into their chains, a memorandum after another in one order for everybody who locks heads."""
     for memorandum_id in sorted(facts):
-        await memorandum_log.append_all(w, memorandum_id, facts[memorandum_id])
+        await memorandum_log.append(w, memorandum_id, facts[memorandum_id])
 
 
 async def add_activities(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:

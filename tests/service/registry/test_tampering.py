@@ -53,7 +53,9 @@ async def chained(w: Work, length: int) -> tuple[tables.Memorandum, Chain]:
             outcome="advice_given", is_civil_for_requester=True, is_civil_for_mentor=False,
         )  # fmt: skip
         w.add(session)
-        await memorandum_log.append(w, memorandum.id, "session", session.id, memorandum_log.facts(session))
+        await memorandum_log.append(
+            w, memorandum.id, [memorandum_log.Fact("session", session.id, memorandum_log.facts(session))]
+        )
     return memorandum, memorandum_log.plain(await memorandum_log.links_of(w, memorandum.id))
 
 

@@ -1,0 +1,233 @@
+"""One consultation and everything agreed around it: opened once, locked in one order, changed in one way.
+
+A verb opens the case by its consultation, an offer or an appointment. Opening locks consultation → offers → appointment
+(docs/architecture.md, lock order) and reads who takes part; until the transaction ends nobody else changes any of them.
+The verb then reads and changes what the file holds. A state is changed by `become` and by nothing else: the lifecycle's
+step, the timers that the new state clears and the event of the change are one call that cannot be half done.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col
+
+from service import tables
+from service.kernel import access, errors
+from service.kernel.work import Work
+from service.outbox import events
+from service.rules import lifecycle
+
+Subject = tables.Consultation | tables.Offer | tables.Appointment
+
+_KINDS = {tables.Consultation: "consultation", tables.Offer: "offer", tables.Appointment: "appointment"}
+_EVENTS = {
+    ("offer", "countered", "pending"): "offer.counter_declined",
+    ("offer", "countered", "expired"): "offer.counter_declined",
+    ("appointment", "pending", "cancelled"): "appointment.hold_expired",
+}
+"""Events that do not have the name of the new state."""
+
+_CONSULTATION = (
+    sa.select(tables.Consultation)
+    .where(col(tables.Consultation.id) == sa.bindparam("id"))
+    .with_for_update(key_share=True)
+    .execution_options(populate_existing=True)
+)
+_OFFERS = (
+    sa.select(tables.Offer)
+    .where(col(tables.Offer.consultation_id) == sa.bindparam("consultation"))
+    .order_by(col(tables.Offer.id))
+    .with_for_update(key_share=True)
+    .execution_options(populate_existing=True)
+)
+_APPOINTMENT = sa.select(tables.Appointment).with_for_update(key_share=True).execution_options(populate_existing=True)
+_NAMED_APPOINTMENT = _APPOINTMENT.where(col(tables.Appointment.id) == sa.bindparam("id"))
+_LIVE_APPOINTMENT = _APPOINTMENT.where(
+    col(tables.Appointment.consultation_id) == sa.bindparam("id"),
+    col(tables.Appointment.status).in_(("pending", "booked")),
+)
+_PARTICIPANTS = (
+    sa.select(tables.Participant)
+    .where(col(tables.Participant.appointment_id) == sa.bindparam("appointment"))
+    .order_by(col(tables.Participant.role), col(tables.Participant.person_id))
+)
+
+
+@dataclass(slots=True)
+class CaseFile:
+    """A consultation, its offers, one appointment and who takes part in it; all rows but the participants locked."""
+
+    w: Work
+    consultation: tables.Consultation
+    offers: list[tables.Offer] = field(default_factory=list)
+    maybe_appointment: tables.Appointment | None = None
+    participants: list[tables.Participant] = field(default_factory=list)  # clinician first
+
+    @property
+    def appointment(self) -> tables.Appointment:
+        """The appointment, where there must be one."""
+        if self.maybe_appointment is None:
+            raise LookupError(self.consultation.id)
+        return self.maybe_appointment
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a time is held."""
+        return self.maybe_appointment is not None and self.maybe_appointment.status == "pending"
+
+    @property
+    def is_booked(self) -> bool:
+        """Whether a time is booked."""
+        return self.maybe_appointment is not None and self.maybe_appointment.status == "booked"
+
+    @property
+    def clinician(self) -> tables.Participant:
+        """The clinician's part in the appointment."""
+        return next(row for row in self.participants if row.role == "clinician")
+
+    @property
+    def mentors(self) -> list[tables.Participant]:
+        """The mentors' parts in the appointment."""
+        return [row for row in self.participants if row.role == "mentor"]
+
+    @property
+    def open_offers(self) -> list[tables.Offer]:
+        """Offers that wait for an answer of either side."""
+        return [offer for offer in self.offers if offer.state in {"pending", "countered"}]
+
+    @property
+    def standing_offers(self) -> list[tables.Offer]:
+        """Offers that were accepted, and what was agreed still stands."""
+        return [offer for offer in self.offers if stands(offer)]
+
+    def offer(self, offer_id: UUID) -> tables.Offer:
+        """Give the offer of this id."""
+        return next(offer for offer in self.offers if offer.id == offer_id)
+
+    def offer_of(self, mentor: tables.Participant) -> tables.Offer:
+        """Give the offer by which this mentor takes part."""
+        return next(offer for offer in self.offers if offer.id == mentor.offer_id)
+
+    def side_of_actor(self) -> str:
+        """Say for which side of the appointment the actor acts: requesting or partner; raises Forbidden."""
+        side = side_of_actor(self.w, self.consultation, self.participants)
+        if side is None:
+            raise errors.Forbidden
+        return side
+
+    async def lock_people(self, *others: UUID) -> None:
+        """Lock the clinician, who takes part and the others: at once, sorted, and before any memorandum."""
+        taking_part = (row.person_id for row in self.participants)
+        await self.w.lock_people([self.consultation.clinician_id, *taking_part, *others])
+
+    def become(self, subject: Subject, state: str, memorandum_id: UUID | None = None) -> None:
+        """Let a row of this case go on to the state: its timers are cleared, its event recorded.
+
+        `memorandum_id` is the one under which a consultation goes on; see `audience`. Raises IllegalTransition.
+        """
+        kind = _KINDS[type(subject)]
+        before = subject.status if isinstance(subject, tables.Appointment) else subject.state
+        try:
+            lifecycle.step(kind, before, state)
+        except lifecycle.IllegalTransition as error:
+            raise errors.IllegalTransition(kind, before, state) from error
+        if isinstance(subject, tables.Appointment):
+            subject.status = state
+            subject.held_until = subject.remind_at = None
+        else:
+            subject.state = state
+        if isinstance(subject, tables.Consultation):
+            self._clear_timers(state)
+        usual = "consultation.opened" if state == "open" else f"{kind}.{state}"
+        self.record(_EVENTS.get((kind, before, state), usual), subject, memorandum_id)
+
+    def _clear_timers(self, state: str) -> None:
+        if state in lifecycle.ENDED:
+            self.consultation.closed_at = self.w.now
+        if state in lifecycle.ENDED or state == "scheduled":
+            self.consultation.next_wave_at = self.consultation.alert_at = None
+
+    def record(self, type_: str, subject: Subject, memorandum_id: UUID | None = None) -> None:
+        """Record what happened to a row of this case, for whom it concerns."""
+        events.record(
+            self.w,
+            type_,
+            subject,
+            subject.id,
+            self.audience(subject, memorandum_id),
+            state=subject.status if isinstance(subject, tables.Appointment) else subject.state,
+            consultation_id=self.consultation.id,
+            starts_at=subject.starts_at if isinstance(subject, tables.Appointment) else None,
+        )
+
+    def audience(self, subject: Subject, memorandum_id: UUID | None = None) -> events.Audience:
+        """Name whom an event about the row concerns.
+
+        What becomes of a consultation under a memorandum concerns its parties. Without one it concerns the institutions
+        of all who were asked, since they were told of their offers; the memorandum is then that of the offer that was
+        accepted, or of the first.
+        """
+        if isinstance(subject, tables.Offer):
+            memorandum_id = memorandum_id or subject.memorandum_id
+            institutions, people = [subject.institution_id], [subject.mentor_id]
+        elif isinstance(subject, tables.Appointment):
+            memorandum_id = memorandum_id or subject.memorandum_id
+            institutions = [row.institution_id for row in self.participants]
+            people = [row.person_id for row in self.participants]
+        elif memorandum_id is None and self.offers:
+            first = next((offer for offer in self.offers if offer.state == "accepted"), self.offers[0])
+            memorandum_id = first.memorandum_id
+            institutions, people = [offer.institution_id for offer in self.offers], []
+        else:
+            institutions, people = [], []
+        return events.Audience(
+            programme_id=self.consultation.programme_id,
+            memorandum_id=memorandum_id,
+            institution_ids=(self.consultation.institution_id, *institutions),
+            person_ids=(self.consultation.clinician_id, *people),
+        )
+
+
+def stands(offer: tables.Offer) -> bool:
+    """Tell whether the offer was accepted, and what was agreed has not come to nothing since."""
+    return offer.state == "accepted" and offer.ended_at is None
+
+
+def side_of_actor(w: Work, consultation: tables.Consultation, participants: Iterable[tables.Participant]) -> str | None:
+    """Say for which side the actor acts, requesting or partner; None for neither."""
+    if access.acts_for_requesting_side(w, consultation):
+        return "requesting"
+    theirs = w.actor.institutions("coordinator", "partner_system")
+    is_partner = any(
+        row.role == "mentor" and (row.person_id == w.actor.person_id or row.institution_id in theirs)
+        for row in participants
+    )
+    return "partner" if is_partner else None
+
+
+async def open_case(w: Work, consultation_id: UUID, appointment_id: UUID | None = None) -> CaseFile:
+    """Lock the case and give it as it is now, with this appointment, or else with the held or booked one."""
+    consultation: tables.Consultation = (await w.sql(_CONSULTATION, {"id": consultation_id})).scalar_one()
+    offers = list((await w.ask(_OFFERS, {"consultation": consultation_id})).scalars())
+    statement = _NAMED_APPOINTMENT if appointment_id else _LIVE_APPOINTMENT
+    found = await w.ask(statement, {"id": appointment_id or consultation_id})
+    appointment: tables.Appointment | None = found.scalar_one_or_none()
+    participants = []
+    if appointment is not None:
+        participants = list((await w.ask(_PARTICIPANTS, {"appointment": appointment.id})).scalars())
+    return CaseFile(w, consultation, offers, appointment, participants)
+
+
+async def of_offer(w: Work, offer_id: UUID) -> tuple[CaseFile, tables.Offer]:
+    """Open the case of an offer that the actor sees; raises NotFound."""
+    seen = await access.visible_offer(w, offer_id)
+    case = await open_case(w, seen.consultation_id)
+    return case, case.offer(offer_id)
+
+
+async def of_appointment(w: Work, appointment_id: UUID) -> CaseFile:
+    """Open the case of an appointment that the actor sees, whatever became of it; raises NotFound."""
+    seen = await access.visible_appointment(w, appointment_id)
+    return await open_case(w, seen.consultation_id, seen.id)
