@@ -1,4 +1,4 @@
-"""One request is one transaction, committed before the answer is sent (architecture, rule 1).
+"""One request is one transaction, committed before the answer is sent (invariant E1).
 
 who calls, and may they call now   apart from the rest: a call counts even when it fails
 the handler                        one unit of work; what it raises is rolled back, what it returns is committed

@@ -88,7 +88,7 @@ def outbox_of(settings: Settings) -> messages.SmtpOutbox | messages.MaildirOutbo
 
 
 def engine_of(settings: Settings, url: URL, *, purpose: str, statement_timeout_ms: int | None = None) -> AsyncEngine:
-    """Give an engine whose connections carry the timeouts of the settings (reliability §1)."""
+    """Give an engine whose connections carry the timeouts of the settings (invariant E5)."""
     limits = {
         "lock_timeout": settings.lock_timeout_ms,
         "statement_timeout": statement_timeout_ms or settings.statement_timeout_ms,

@@ -1,7 +1,7 @@
 """Who sees what: the only way from an id in a request to a row. What is not yours is missing (`errors.NotFound`).
 
 `*_seen` give the same rules as conditions, for lists and filters. Roles of an institution count for what that
-institution takes part in; nobody's role reaches further than the tables below say (domain §1, reliability §5).
+institution takes part in; nobody's role reaches further than the tables below say (invariant D1, invariant A2).
 """
 
 import dataclasses
@@ -154,7 +154,7 @@ async def visible_webhook_endpoint(w: Work, endpoint_id: UUID, *, lock: bool = F
 
 
 async def read_case_text(w: Work, consultation_id: UUID, of: Told, *sealed: bytes | None) -> tuple[str | None, ...]:
-    """Give sealed texts of a row to the people of the case (domain §1), and remember it; None for everybody else."""
+    """Give sealed texts of a row to the people of the case (invariant D1), and remember it; None for everybody else."""
     reading = _seeing(tables.Consultation, case_text_read, w.actor, is_locking=False)
     if not any(sealed) or (await w.sql(reading, {"row_id": consultation_id})).first() is None:
         return (None,) * len(sealed)

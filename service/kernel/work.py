@@ -240,7 +240,7 @@ class Database:
         keys: crypto.Keys,
         deadline_seconds: float | None = None,
     ) -> None:
-        """Work on `engine` (whose connections carry the timeouts of reliability §1) by the clock `time`.
+        """Work on `engine` (whose connections carry the timeouts of invariant E5) by the clock `time`.
 
         No unit of work takes longer than the deadline: a server that hangs keeps no timeout of its own.
         """

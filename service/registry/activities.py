@@ -1,4 +1,4 @@
-"""What else a memorandum brings (domain §2): logged, not scheduled, and never changed but by a correction.
+"""What else a memorandum brings (invariant L3): logged, not scheduled, and never changed but by a correction.
 
 Those of a memorandum are entries of its chain. Those that name none belong to their programme, outside every chain.
 """

@@ -42,7 +42,7 @@ _ALIASES = {
 def force_tzdata() -> None:
     """Let every zone be read from the pinned tzdata package.
 
-    Python prefers the operating system's copy, which was older and put Winnipeg one hour wrong (domain §5).
+    Python prefers the operating system's copy, which was older and put Winnipeg one hour wrong (invariant T2).
     """
     zoneinfo.reset_tzpath(to=[])
     ZoneInfo.clear_cache()

@@ -1,6 +1,6 @@
 """Time as integers: one bit for each five minutes since 1970, so that a month is one number of 8,640 bits.
 
-Shifts and masks over such numbers are what makes a thousand mentors cheap (performance.md). Nothing here knows zones.
+Shifts and masks over such numbers are what makes a thousand mentors cheap (bench, P1). Nothing here knows zones.
 """
 
 from collections.abc import Iterable
