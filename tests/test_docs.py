@@ -1,5 +1,6 @@
 """The pages of `docs/` and the map of the domain name what exists: modules, settings, problems, routes, rules."""
 
+import ast
 import functools
 import hashlib
 import re
@@ -23,6 +24,9 @@ FRONT_DOOR = [
 ]
 PAGES = [*FRONT_DOOR, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")), *DECISIONS]
 LONGEST_DECISION = 40
+LONGEST_FACE = 15
+AREAS = {"kernel", "outbox", "people", "registry", "care", "reporting", "exchange", "worklists"}
+FACES_TO_COME = {"care", "worklists"}  # are being rewritten
 APACHE_2_0 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
 """What apache.org's LICENSE-2.0.txt and Debian's copy of it hash to."""
 
@@ -52,6 +56,32 @@ def test_the_map_of_the_domain_is_the_order_of_its_imports() -> None:
     rank = {name: place for place, layer in enumerate(layers) for name in re.findall(r"\w+", layer)}
     assert sorted(mapped) == sorted(ordered) == sorted(there)
     assert [rank[name] for name in mapped] == sorted(rank[name] for name in mapped)
+
+
+@functools.cache
+def imports() -> list[tuple[str, str]]:
+    """Give every import of something of `service` by a program: the file, and the dotted name of what it imports."""
+    programs = [path for path in tracked() if path.relative_to(ROOT).parts[0] in {"service", "api", "integrations"}]
+    return [
+        (name_of(path), f"{node.module}.{alias.name}")
+        for path in programs
+        if path.suffix == ".py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("service")
+        for alias in node.names
+    ]
+
+
+@pytest.mark.parametrize("area", sorted(AREAS - FACES_TO_COME))
+def test_an_area_names_what_others_use_of_it_in_fifteen_lines_at_most(area: str) -> None:
+    home = ROOT / "service" / area
+    names = [name for file, name in imports() if not file.startswith(f"service/{area}/")]
+    used = {name.split(".")[2] for name in names if name.startswith(f"service.{area}.")}
+    face = ast.get_docstring(ast.parse((home / "__init__.py").read_text())) or ""
+    named = set(re.findall(r"\w+", " ".join(re.findall(r"^    ((?:\w+(?:, )?)+)  ", face, re.MULTILINE))))
+    assert len(face.splitlines()) <= LONGEST_FACE
+    assert used - named == set()
+    assert {name for name in named if not (home / name).is_dir() and not (home / f"{name}.py").is_file()} == set()
 
 
 @pytest.mark.parametrize("folder", ["api", "api/edge", "integrations", "service"])
@@ -177,8 +207,8 @@ def test_the_hook_before_a_commit_runs_what_make_fast_runs_and_fetches_nothing()
 
 # --- Citations ------------------------------------------------------------------------------------------------------
 
-# What a comment cites can be opened from this repository. A rule is cited in one form, `invariant B1`; checks (`INV-12`,
-# or `inv_12` in a test's name), decisions and goals of the bench by their number, pages by their file.
+# What a comment cites can be opened from this repository. A rule is cited in one form, `invariant B1`. Checks (`INV-12`
+# or, in a test's name, `inv_12`), decisions and goals of the bench go by their number, pages by their file.
 FOREIGN = {
     "a section of a paper": re.compile(r"(?<!RFC \d{4} )§ ?[\d.]*"),
     "a numbered rule that is no invariant": re.compile(r"\brules? \d+(?!\d| %)", re.IGNORECASE),

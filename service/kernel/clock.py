@@ -1,7 +1,7 @@
-"""The only reading of time, randomness and ids.
+"""The only module that reads the time, draws random bytes and makes ids.
 
-`now()` is the domain's time and may be simulated (invariant T5); `wall()` is the system's time always, for what
-other parties check: webhook timestamps, client assertions, Date headers.
+`now()` is the domain's time and may be simulated (invariant T5). `wall()` is always the system's time, for what other
+parties check: timestamps of webhooks, client assertions, Date headers.
 """
 
 import os

@@ -1,7 +1,8 @@
-"""Case text at rest, and the tokens in links.
+"""Encryption of case text in the database, and the tokens in links.
 
-Keys are passed in and named; the first encrypts, every one decrypts, so that keys are rotated without downtime
-(invariant D2). AES-256-GCM with the row's id as associated data: a text moved to another row does not open.
+The caller passes the keys, each with a name. The first one encrypts and every one decrypts, so keys are rotated without
+a pause (invariant D2). The cipher is AES-256-GCM with the row's id as associated data, so a value that is copied to
+another row does not open.
 """
 
 import base64
