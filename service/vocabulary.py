@@ -12,4 +12,4 @@ SCOPES = {
     "webhooks:write": "keep the institution's webhook endpoints",
     "reports:read": "read reports of the institution and its memoranda",
 }
-"""What a partner system's token may be good for (invariant A3)."""
+"""What a partner system's token may be good for (contract §2)."""

@@ -34,7 +34,7 @@ class SpecialtyView:
 async def id_of(w: Work, kind: str, name: str) -> UUID:
     """Give the id of the `memorandum`, `programme` or `institution` that is called so: by its code, or its id as text.
 
-    Raises NotFound for what is neither. For operators: no visibility is asked.
+    Raises NotFound for what is neither. For operators: it asks nobody's leave.
     """
     table = _CODED[kind]
     is_called = sa.or_(col(table.code) == name, sa.cast(col(table.id), sa.Text) == name.lower())

@@ -1,4 +1,4 @@
-"""What was counted for a report, as plain values, and how evenly something is spread (invariant L4)."""
+"""What was counted for a report, as plain values, and how evenly something is spread (domain §8)."""
 
 import itertools
 from bisect import bisect_left, bisect_right

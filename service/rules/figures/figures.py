@@ -1,4 +1,4 @@
-"""What the programme reads (invariant L4): figures made of counts, each with its definition and what others published.
+"""What the programme reads (domain §8): figures made of counts, each with its definition and what others published.
 
 It does not count: `reports` does, in SQL. A share without a denominator is no figure: None, never 0.
 """
@@ -70,7 +70,7 @@ def share(part: float, whole: float) -> float | None:
 
 
 def all_of(numbers: Numbers) -> list[Figure]:
-    """Give every figure that these numbers allow (invariant L4)."""
+    """Give every figure of domain §8 that these numbers allow."""
     return [
         *_consultations(numbers),
         *_times(numbers),
