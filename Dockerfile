@@ -15,7 +15,7 @@ ENV PATH=/opt/pobratym/bin:$PATH \
 RUN install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/pobratym
 WORKDIR /app
 COPY --from=build /opt/pobratym /opt/pobratym
-COPY alembic.ini ./
+COPY LICENSE alembic.ini ./
 COPY migrations ./migrations
 COPY service ./service
 COPY integrations ./integrations

@@ -5,4 +5,4 @@ in `raw` (bytes and headers), `transactional` (one transaction a request), `deps
 `shapes` (kinds of field) and `problems` (errors as documents); `app` puts them together.
 """
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"

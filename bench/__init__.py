@@ -1,1 +1,1 @@
-"""The benchmark: measures the goals of performance as ratios to baselines of the same run. See README.md."""
+"""The benchmark: measures its goals as ratios to baselines of the same run. See bench/README.md."""

@@ -1,4 +1,4 @@
-"""The one client for addresses that others name (webhooks, key sets): it finds no way into the inside (reliability §3).
+"""The one client for addresses that others name (webhooks, key sets): it finds no way into the inside (invariant W5).
 
 The check is made on the address that is connected to, at every connection: a name is looked up once, refused whole if
 any of its addresses is inside, and the socket goes to what was checked. Redirects are not followed, the environment's
@@ -211,9 +211,9 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
 
 
 def _table() -> ssrfguard.AddressTable:
-    """Deny what the library denies and what reliability §3 denies; its exceptions inside these are not ours."""
+    """Deny what the library denies and what invariant W5 denies; its exceptions inside these are not ours."""
     ours = [
-        ssrfguard.Block(ipaddress.ip_network(text), "not for outbound calls", "reliability §3", reach)
+        ssrfguard.Block(ipaddress.ip_network(text), "not for outbound calls", "invariant W5", reach)
         for networks, reach in (
             (_INSIDE, ssrfguard.Reach.DENIED),
             (_GLOBAL, ssrfguard.Reach.PERMITTED),

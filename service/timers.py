@@ -23,7 +23,7 @@ from service.rules import policy
 from service.rules.time import availability
 
 KEPT = timedelta(days=30)
-"""How long events, settled webhooks and links that ended are kept (contract §3: events 30 days at least)."""
+"""How long events, settled webhooks and links that ended are kept (events: invariant W3)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The figures of domain §8 once more, from the rows as they lie in the tables: written from the definitions alone.
+"""The figures once more, from the rows as they lie in the tables, written from the definitions alone (invariant L4).
 
 It shares nothing with the program: no SQL that counts, no medians of ours, no rounding. Slow and plain on purpose.
 """

@@ -9,7 +9,7 @@ from flow import Scene
 
 
 async def faults(scene: Scene) -> list[str]:
-    """Look at every event there is; gives what is wrong with each: nothing, when contract §4 is kept."""
+    """Look at every event there is; gives what is wrong with each: nothing, when invariant W1 is kept."""
     found: list[str] = []
     for event in await scene.rows("SELECT type, body FROM event ORDER BY id"):
         told = json.loads(event.body)

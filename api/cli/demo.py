@@ -1,6 +1,6 @@
 """`pobratym demo`: the published registry, demo people, and one consultation walked from request to report over HTTP.
 
-The walk happens a few days ago on the manual clock (contract §7), so that everything it leaves lies in the past. It
+The walk happens a few days ago on the manual clock (invariant T5), so that everything it leaves lies in the past. It
 calls the API as its users do: signs in by the links in the mails, reads the invite from the mail that was sent.
 """
 

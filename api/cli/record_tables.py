@@ -1,4 +1,4 @@
-"""The tables that can be taken in and given out: their columns are fields of the contract, checked as bodies are.
+"""The tables that can be taken in and given out: their columns are fields of the API's, checked as bodies are.
 
 References stand in the words people know: institutions, memoranda and programmes by code (by id where they have none),
 people by address. Lists are separated by semicolons. An empty cell says that nothing is known. `id` may be left out:
@@ -221,7 +221,7 @@ def columns(kind: str) -> Mapping[str, frozenset[str]]:
 
 
 def read(kind: str, text: str) -> Read:
-    """Understand a table: each row's values as the contract has them, or what is wrong with it."""
+    """Understand a table: each row's values as the API has them, or what is wrong with it."""
     shape, found = SHAPES[kind], columns(kind)
     needed = [field.alias or name for name, field in shape.model_fields.items() if field.is_required()]
     lines, faults = csv_tables.read(text, found, needed)

@@ -1,4 +1,4 @@
-"""Figures for Prometheus: requests by the template of their route, deliveries by state."""
+"""Figures for Prometheus: requests by the template of their route, deliveries by kind and state."""
 
 from collections.abc import Mapping
 

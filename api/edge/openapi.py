@@ -1,6 +1,7 @@
-"""The description at /openapi.json, and the page at /docs made from it.
+"""The description at /openapi.json, and the page at /docs that is made from it.
 
-What all operations of a kind have in common (problems, keys of repetition) is added here, so that no route repeats it.
+What all operations of a kind have in common (problems, the header `Idempotency-Key`) is added here, so that no route
+repeats it.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
-"""Which scope a partner system needs for which call: the one table, asked in one place (`api.edge.transactional`).
+"""Which scope a partner system needs for which call (invariant A3): one table, asked in `api.edge.transactional` alone.
 
-A route that is not listed is closed to systems. People are not concerned by scopes. What a scope opens is still only
-what the system's institution has a part in: `service.kernel.access` decides that, as for people.
+A route that is not listed is closed to systems. Scopes do not concern people. What a scope opens is still only what the
+system's institution has a part in: `service.kernel.access` decides that, as it does for people.
 """
 
 from collections.abc import Mapping

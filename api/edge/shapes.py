@@ -1,6 +1,6 @@
 """Kinds of field that bodies, queries and answers are made of: strict, bounded, and the same everywhere.
 
-Nothing is guessed: `"5"` is no number, an instant has an offset, an unknown field is refused (contract §1).
+Nothing is guessed: `"5"` is no number, an instant has an offset, an unknown field is refused (invariant I1).
 """
 
 import re

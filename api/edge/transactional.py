@@ -1,9 +1,9 @@
-"""One request is one transaction, committed before the answer is sent (architecture, rule 1).
+"""One request is one transaction, committed before the answer is sent (invariant E1).
 
-who calls, and may they call now   apart from the rest: a call counts even when it fails
-the handler                        one unit of work; what it raises is rolled back, what it returns is committed
-                                   (one that only reads, `deps.R`, goes on without a transaction)
-the stored answer                  of a POST with an Idempotency-Key, in the same transaction
+who calls, and may they call now   outside the transaction, so that a call counts even when it fails
+the handler                        one unit of work: rolled back if the handler raises, committed if it returns
+                                   (a handler that only reads, `deps.R`, has no transaction)
+the stored answer                  of a POST with an Idempotency-Key, in the handler's transaction
 """
 
 import hashlib
@@ -69,7 +69,7 @@ class Transactional(APIRoute):
 
 
 async def admitted(w: work.Work, request: Request) -> actors.Actor:
-    """Tell who calls, and count the call; a bad token makes a stranger, whom handlers for the known will refuse."""
+    """Tell who calls, and count the call. A bad token makes the caller a stranger, whom most handlers refuse."""
     world: World = request.app.state.world
     is_sign_in = request.url.path.startswith(SIGN_IN_PATHS)
     scheme, _, token = request.headers.get("authorization", "").partition(" ")

@@ -1,4 +1,4 @@
-"""Why a database cannot be used, in words for whoever named it."""
+"""Says in one sentence why a database cannot be used, to the operator who named it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Whether this process can do its work, and how much waits."""
+"""Tells whether this process can do its work, and how much waits."""
 
 import asyncio
 from dataclasses import dataclass

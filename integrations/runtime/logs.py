@@ -1,7 +1,7 @@
 """Logs: one JSON object a line, made of named fields only.
 
 What is not on the list does not leave the process: no case text, no address, no token, no path with an id or a token
-in it (route templates instead), no message of an exception, because drivers quote the row in theirs (reliability §7).
+in it (route templates instead), no message of an exception, because drivers quote the row in theirs (invariant D5).
 """
 
 import logging

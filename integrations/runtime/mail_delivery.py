@@ -1,4 +1,7 @@
-"""One delivery after another: claimed in a transaction, handed over outside any, settled in a second one."""
+"""Delivers mails one after another (invariant E2).
+
+Each is claimed in one transaction, handed over while none is open, and settled in a second one.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -33,7 +36,7 @@ async def deliver(world: World, delivery_id: UUID) -> None:
 
 
 async def _attempt(world: World, claimed: deliveries.Claim) -> outcomes.Outcome | None:
-    """Hand it over; None when only a newer worker can, which is where the database's schema is a newer program's."""
+    """Hand the mail over; None when it is left to a newer worker, because the database has a newer program's schema."""
     if claimed.recipient is None:
         return outcomes.Unsendable("the recipient is gone")
     try:

@@ -1,7 +1,8 @@
-"""The way from an older schema to this one, while everything runs; several processes may ask for it at once.
+"""Brings an older schema up to this program's while everything runs; several processes may start it at once.
 
-Whoever waits for a lock has all who come later wait behind: a version waits a tenth of a second (`migrations/env.py`),
-gives back what it has, and is tried again after a pause. Each version is a transaction of its own: none is half done.
+A statement that waits for a lock makes every later one wait behind it. So a version of the schema waits a tenth of a
+second (`migrations/env.py`), gives back what it has, and is tried again after a pause. Each version is a transaction of
+its own, so none is half done.
 """
 
 import asyncio
@@ -37,7 +38,7 @@ class InUse(database_faults.Unusable):
 
 
 async def upgrade(engine: AsyncEngine, patience_seconds: float = PATIENCE_SECONDS, folder: Path = FOLDER) -> None:
-    """Have the folder's newest schema; gives way to whoever works, again and again. Whoever comes second finds it done.
+    """The database has the folder's newest schema. Gives way to whoever works; who comes second finds it done.
 
     Raises InUse when the patience is over; the versions that were reached stay, the next one was not begun.
     """
@@ -68,7 +69,7 @@ def serves(version: str | None) -> bool:
 
 
 def is_newer(version: str | None) -> bool:
-    """Tell whether only a newer program knows that version: what it added disturbs nobody, what it dropped nobody used.
+    """Tell whether only a newer program knows that version: it added what we ignore and dropped what we do not use.
 
     A version is dated by its name; one that is unknown and older is no version of ours.
     """
@@ -109,10 +110,10 @@ async def _tried(engine: AsyncEngine, folder: Path) -> bool:
 
 
 async def _is_alone(connection: AsyncConnection) -> bool:
-    """Be the one that migrates, as long as the connection lasts.
+    """Tell whether this connection is the one that migrates, which it is until it ends.
 
-    Asked for and not waited for: a session that waits is in a transaction, and CREATE INDEX CONCURRENTLY waits for
-    every one of those.
+    The lock is tried and not waited for: a session that waits is in a transaction, and CREATE INDEX CONCURRENTLY waits
+    for every one of those.
     """
     asked = await connection.execute(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": _ONE_AT_A_TIME})
     is_alone = bool(asked.scalar_one())

@@ -272,7 +272,7 @@ def _system_user(cluster: Path) -> str:
 
 
 def _open_to(installation: Installation, folder: Path) -> None:
-    """Let the server's user reach its files: only where it cannot, only passing through, never reading a folder."""
+    """Let the server's user pass through the folders above its files, where it cannot yet; it may not list them."""
     give(folder, installation.user)
     if not _works(lambda: installation.run("postgres", "--version")):
         package = installation.programs.parent.parent

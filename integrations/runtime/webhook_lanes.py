@@ -1,8 +1,8 @@
-"""A lane for each endpoint: its webhooks leave in lots, a few at a time, and no lane waits for another.
+"""Sends webhooks, in a lane for each endpoint: a few calls at a time, and no lane waits for another (invariant W4).
 
-A lane begins when a commit tells of something new, or when something is due by the clock, and ends when nothing is.
-It claims a lot and settles it in one transaction each, together with the next; nothing is open while calls are in
-flight. How much is claimed at a time is decided by `rules.receiver`.
+A lane starts when a commit tells of new webhooks or when one is due by the clock, and ends when none is left. It claims
+a lot of webhooks, sends them while no transaction is open, and settles them in one transaction with the claim of the
+next lot. `rules.delivery.receiver` decides how large a lot is.
 """
 
 import asyncio

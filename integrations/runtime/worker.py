@@ -1,6 +1,7 @@
-"""The worker: takes deliveries from the queue, and sweeps what is due by the clock. As many as wanted, anywhere.
+"""The worker takes deliveries from the queue and sweeps what is due by the clock. Any number may run, on any host.
 
-A worker killed at any point loses nothing: what it had claimed is leased, what is due is a column.
+A worker that is killed loses nothing: what it had claimed comes back when its lease is over, and what is due is a
+column.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Everything that a process holds while it runs: settings, clock, keys, the database.
 
-Opened once at the start, handed to whoever needs it, never a global: a test swaps a field.
+It is opened once at the start and handed to whoever needs it. It is never a global, so a test can swap a field.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ async def opened(
     """Have the world until the block ends; the embedded database is started, and brought to this program's schema.
 
     A database named by its address is never migrated from here: raises NotMigrated when its schema is older.
-    Raises postgres.CannotStart, reach.Unusable.
+    Raises postgres.CannotStart, database_faults.Unusable.
     """
     async with AsyncExitStack() as stack:
         url = await _database(settings, stack)
@@ -88,7 +88,7 @@ def outbox_of(settings: Settings) -> messages.SmtpOutbox | messages.MaildirOutbo
 
 
 def engine_of(settings: Settings, url: URL, *, purpose: str, statement_timeout_ms: int | None = None) -> AsyncEngine:
-    """Give an engine whose connections carry the timeouts of the settings (reliability §1)."""
+    """Give an engine whose connections carry the timeouts of the settings (invariant E5)."""
     limits = {
         "lock_timeout": settings.lock_timeout_ms,
         "statement_timeout": statement_timeout_ms or settings.statement_timeout_ms,

@@ -1,1 +1,7 @@
-"""Files in and out: tables taken in whole or not at all, and everything in rows for files."""
+"""Files in and out.
+
+Others call
+
+    imports  `load`: a table is taken in whole or not at all, by the rules of the verbs
+    exports  `rows` and `records`: everything but case text, as rows for files
+"""

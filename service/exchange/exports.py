@@ -1,4 +1,4 @@
-"""Everything in rows for files, in the words of the contract: no case text, no keys, nothing that signs anybody in.
+"""Everything in rows for files, in the words of the API: no case text, no keys, nothing that signs anybody in.
 
 `rows` gives what `imports` takes in again, in the same words. `records` gives what is there to be read only: the
 consultations behind the sessions, and what proves the log. Each is in an order that is the same in every installation.

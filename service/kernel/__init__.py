@@ -1,1 +1,14 @@
-"""What every area stands on: time, errors, one transaction, who acts, who sees what."""
+"""What every area stands on: time, errors, one transaction, who acts, who sees what.
+
+Others call
+
+    work              `Database.work` and `run`: one transaction; `Work`, which every verb takes first
+    errors            what can go wrong, by name
+    access, actor     who acts, and the only way from an id to a row that they may see
+    audit             `record`: who read or did what
+    deidentification  `check`: free text before it is stored
+    clock, crypto     time, random bytes, ids; sealed texts, tokens of links
+    paging            a page of a list
+    idempotency, limits      of requests, for `api.edge`
+    fanout, queue, outcomes  of deliveries, for the worker and the adapters
+"""

@@ -1,7 +1,8 @@
-"""Who sees what: the only way from an id in a request to a row. What is not yours is missing (`errors.NotFound`).
+"""Who sees what. Every id in a request becomes a row here and nowhere else (invariant A1).
 
-`*_seen` give the same rules as conditions, for lists and filters. Roles of an institution count for what that
-institution takes part in; nobody's role reaches further than the tables below say (domain §1, reliability §5).
+`visible_*` give the row, or raise NotFound when it does not exist or is not the caller's to see. `*_seen` give the same
+rules as SQL conditions, for lists and filters. A role at an institution reaches what that institution takes part in and
+no further (invariant A2). Case text has narrower rules of its own (invariant D1).
 """
 
 import dataclasses
@@ -154,7 +155,7 @@ async def visible_webhook_endpoint(w: Work, endpoint_id: UUID, *, lock: bool = F
 
 
 async def read_case_text(w: Work, consultation_id: UUID, of: Told, *sealed: bytes | None) -> tuple[str | None, ...]:
-    """Give sealed texts of a row to the people of the case (domain §1), and remember it; None for everybody else."""
+    """Give sealed texts of a row to the people of the case (invariant D1), and remember it; None for everybody else."""
     reading = _seeing(tables.Consultation, case_text_read, w.actor, is_locking=False)
     if not any(sealed) or (await w.sql(reading, {"row_id": consultation_id})).first() is None:
         return (None,) * len(sealed)
@@ -262,7 +263,7 @@ def webhook_endpoints_seen(actor: actors.Actor) -> Condition:
 
 
 def events_seen(actor: actors.Actor) -> Condition:
-    """Say which events the actor sees: those that name them; for who keeps an institution, what its webhooks tell."""
+    """Say which events the actor sees: those that name them, and those that webhooks tell an institution they keep."""
     if actor.is_timer:
         return sa.true()
     event, party = tables.Event, tables.MemorandumParty
@@ -279,7 +280,7 @@ def events_seen(actor: actors.Actor) -> Condition:
 
 
 def people_seen(actor: actors.Actor) -> Condition:
-    """Say which people the actor sees; what stands for a system is none."""
+    """Say which people the actor sees; the row that stands for a partner system is none of them."""
     is_person = col(tables.Person.kind) == "person"
     if actor.is_timer or actor.programmes("programme_admin"):
         return is_person
@@ -363,7 +364,7 @@ def _of_requesting_side(actor: actors.Actor) -> Condition:
 
 
 def _departments(actor: actors.Actor) -> list[actors.Grant]:
-    """Name the departments whose cases are theirs; one that nobody recorded is none: unknown does not match unknown."""
+    """Name the departments whose cases the actor shares; one that nobody recorded is shared with nobody."""
     return [g for g in sorted(actor.grants, key=repr) if g.role == "clinician" and g.department is not None]
 
 

@@ -1,4 +1,4 @@
-"""Who read or did what: one row for each, in the transaction of the act; never changed afterwards."""
+"""Who read or did what: one row for each act, written in the transaction of the act and never changed afterwards."""
 
 from uuid import UUID
 

@@ -1,7 +1,7 @@
-"""The only reading of time, randomness and ids.
+"""The only module that reads the time, draws random bytes and makes ids.
 
-`now()` is the domain's time and may be simulated (contract §7); `wall()` is the system's time always, for what
-other parties check: webhook timestamps, client assertions, Date headers.
+`now()` is the domain's time and may be simulated (invariant T5). `wall()` is always the system's time, for what other
+parties check: timestamps of webhooks, client assertions, Date headers.
 """
 
 import os
@@ -60,8 +60,8 @@ class ManualClock:
 def new_id() -> UUID:
     """Make a UUIDv7 (RFC 9562 §5.7) of the system's time, so that ids grow whatever the domain's clock says.
 
-    The twelve bits behind the version are the fraction of the millisecond (§6.2, method 3): what one transaction
-    makes one after the other stays in that order.
+    The twelve bits behind the version are the fraction of the millisecond (RFC 9562 §6.2, method 3), so that ids of one
+    transaction stay in the order in which they were made.
     """
     milliseconds, rest = divmod(time.time_ns(), 1_000_000)
     value = (milliseconds & ((1 << 48) - 1)) << 80 | 0x7 << 76 | (rest << 12) // 1_000_000 << 64

@@ -1,7 +1,8 @@
-"""Case text at rest, and the tokens in links.
+"""Encryption of case text in the database, and the tokens in links.
 
-Keys are passed in and named; the first encrypts, every one decrypts, so that keys are rotated without downtime
-(reliability §7). AES-256-GCM with the row's id as associated data: a text moved to another row does not open.
+The caller passes the keys, each with a name. The first one encrypts and every one decrypts, so keys are rotated without
+a pause (invariant D2). The cipher is AES-256-GCM with the row's id as associated data, so a value that is copied to
+another row does not open.
 """
 
 import base64
@@ -61,7 +62,7 @@ class Keys:
             raise CannotDecrypt from error
 
     def link_token(self, row_id: UUID, purpose: str) -> str:
-        """Derive the token of a link: no row holds it (reliability: architecture rule 5)."""
+        """Derive the token of a link: no row holds it (invariant M3)."""
         return base64.urlsafe_b64encode(row_id.bytes + self._mac(self._link_keys[0], row_id, purpose)).decode()
 
     def link_row(self, token: str, *purposes: str) -> tuple[UUID, str] | None:

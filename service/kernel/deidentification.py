@@ -1,4 +1,7 @@
-"""Free text is checked before it is stored: whatever may name a patient is refused, or confirmed as a false alarm."""
+"""Checks free text before it is stored (invariant D3).
+
+What may name a patient is refused, unless the writer confirms a false alarm.
+"""
 
 import re
 from collections.abc import Collection, Iterable, Mapping

@@ -1,8 +1,8 @@
-"""The webhooks of a transaction: one row for each of its events and each endpoint that may see it, before it commits.
+"""Writes a transaction's webhooks just before it commits: one row for each event and each endpoint that may see it.
 
-The rows are the truth. That there are some is told to whoever listens (PostgreSQL's NOTIFY, which leaves with the
-commit and not before); who did not listen finds them by their time. An endpoint that is paused or disabled gets no
-rows: it recovers them from the events.
+The rows are the truth (invariant E3). PostgreSQL's NOTIFY, which leaves with the commit, wakes the workers that listen;
+a worker that did not listen finds the rows because they are due. An endpoint that is paused or disabled gets no rows
+and can recover what it missed from the events.
 """
 
 from collections.abc import Collection

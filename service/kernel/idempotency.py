@@ -1,7 +1,8 @@
-"""A POST sent twice under one key is done once: its answer is stored in the transaction of what it did.
+"""A POST that is sent twice under one key is done once (invariant I3).
 
-A row is inserted first: a twin waits for it at the unique index, and finds either the answer or, if the first one
-failed and rolled back, its own turn. So an error frees the key, and nothing is ever half stored.
+The row of the key is inserted first, in the transaction that does the work and stores its answer. A second request with
+the same key waits at the unique index. If the first one commits, the second reads its answer; if the first one rolls
+back, the second does the work. So an error frees the key, and no answer is stored without its change.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
-"""How often somebody may call: the generic cell rate algorithm (GCRA), one row a bucket, one statement a call.
+"""How often somebody may call, by the generic cell rate algorithm (GCRA): one row for a bucket, one statement a call.
 
-By the system's time, whatever the domain's clock says: a simulated jump must lock nobody out.
+It follows the system's time and not the domain's clock, because a jump of a simulated clock must lock nobody out.
 """
 
 import math
@@ -24,7 +24,7 @@ _LOOK = sa.text("SELECT arrives_at FROM rate_limit WHERE bucket = :bucket")
 
 
 async def take(w: Work, bucket: str, at: datetime, per_minute: int) -> None:
-    """Count a call in: `per_minute` may come at once, then one each time a minute's share has passed.
+    """Count a call: `per_minute` calls may come at once, and then one each time that a call's share of a minute passed.
 
     Raises TooManyRequests, saying when the next one is let in.
     """

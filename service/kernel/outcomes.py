@@ -1,6 +1,6 @@
-"""What became of one attempt to hand something over: a value, never an exception.
+"""What came of one attempt to deliver something, as a value and never as an exception.
 
-The adapters say it, the deliveries settle it. It must not decide when the next attempt is due.
+The adapters return it; `service.outbox` settles the delivery by it. When the next attempt is due is not decided here.
 """
 
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The other side has taken it; `status` is its own code, where it has one, `response` the first it said.
+    """The other side has taken it; `status` is its own code, where it has one, `response` the beginning of its answer.
 
-    What it said further may have been broken off, by either side: it is not whole then.
+    `is_whole` is False when either side broke the rest of the answer off.
     """
 
     status: int | None
@@ -44,7 +44,7 @@ class Unsendable(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Gone(Refused):
-    """The receiver wants nothing any more: not this, and nothing else."""
+    """The receiver has ended: it takes neither this delivery nor any other."""
 
 
 Outcome = Delivered | Retry | Refused

@@ -1,4 +1,4 @@
-"""Lists a page at a time, by a key that never changes: stable while rows are added."""
+"""Lists in pages, ordered by a key that never changes, so that pages stay stable while rows are added."""
 
 from typing import TypeVar
 

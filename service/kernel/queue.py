@@ -1,7 +1,8 @@
-"""The queue library behind one function: what is put is in the caller's transaction.
+"""Puts jobs into the queue (pgqueuer) in the caller's transaction.
 
-pgqueuer's own asyncpg driver, given a raw connection before the session's first statement, runs outside the
-transaction; this driver goes through the session. A job carries an id only: the row it names is the truth.
+pgqueuer's own driver takes a raw asyncpg connection. SQLAlchemy begins the transaction with the session's first
+statement, and jobs that the raw driver puts before that would stay although the transaction rolls back. The driver here
+goes through the session. A job carries an id only; the row with that id is the truth (invariant E3).
 """
 
 from collections.abc import Sequence

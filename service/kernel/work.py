@@ -116,10 +116,10 @@ class Work:
         self.pending.extend(rows)
 
     def write(self, kind: type[SQLModel], values: Mapping[str, object]) -> None:
-        """Have a row inserted at the end, with all others of its table: for what nothing here reads again or changes.
+        """Have a row inserted at the end, with all others of its table: one that nothing here reads or changes again.
 
-        Such rows are many, and a tracked object is ten times the work. All of a table have the same names.
-        Not in a savepoint: what that rolls back would be written all the same.
+        Such rows are many, and a tracked object would be ten times the work. All rows of a table name the same columns.
+        Not for use in a savepoint: a rollback of that would not take the row back.
         """
         self.written.setdefault(kind, []).append(values)
 
@@ -161,17 +161,23 @@ class Work:
         return await self.ask(statement, values)
 
     async def ask(self, statement: sa.Executable, values: Mapping[str, object] | None = None) -> Rows:
-        """Run a statement for which it does not matter what was added and changed: that is sent later, all at once."""
+        """Run a statement that need not see what was added and changed, which is sent later, all at once."""
         result: Rows = await self.session.exec(statement, params=values)  # type: ignore[call-overload]
         return result
 
     async def fetch(self, statement: sa.TextClause, values: Mapping[str, object]) -> Sequence[Any]:
-        """Run a statement of text as `sql` does, past SQLAlchemy, which takes half a millisecond for each: rows only.
+        """Run a statement of text as `sql` does, but by the driver itself; gives rows only (decision 0026).
 
-        For texts that live as long as the program: each is kept as the driver takes it. The driver takes the values and
-        gives the columns as they are: arrays are lists, JSON is text. The first statement of a transaction goes through
-        SQLAlchemy all the same, and begins it (decision 0026).
+        For texts that live as long as the program, because each is kept as the driver takes it. Values and columns are
+        the driver's: arrays are lists, JSON is text.
         """
+        # The idea: SQLAlchemy needs half a millisecond of processor time for a statement, whatever it asks, and asyncpg
+        # a tenth. So the statement goes straight to the asyncpg connection that the session holds, which puts it into
+        # the same transaction and savepoint. Three things are SQLAlchemy's work and must not be lost. It begins the
+        # transaction with its first statement: as long as the driver is in none, the statement goes the ordinary way
+        # and begins it. It names the placeholders, which `_plain` compiles to the driver's numbers, once for each text.
+        # And it gives up a connection whose state nobody knows: after anything but an error of PostgreSQL's own (a lost
+        # connection, a cancellation in the middle of an answer) the connection is invalidated here in the same way.
         await self.flush()
         if self.connection is None:
             self.connection = await self.session.connection()
@@ -240,7 +246,7 @@ class Database:
         keys: crypto.Keys,
         deadline_seconds: float | None = None,
     ) -> None:
-        """Work on `engine` (whose connections carry the timeouts of reliability §1) by the clock `time`.
+        """Work on `engine` (whose connections carry the timeouts of invariant E5) by the clock `time`.
 
         No unit of work takes longer than the deadline: a server that hangs keeps no timeout of its own.
         """
@@ -355,7 +361,7 @@ def _said(error: Exception) -> BaseException | None:
 
 
 def _translated(error: Exception) -> Exception:
-    """Find the domain's word for what the database or its driver refused."""
+    """Give the domain's error for what the database or its driver refused."""
     said = _said(error)
     state, name = getattr(said, "sqlstate", None), getattr(said, "constraint_name", None)
     if state in _RETRYABLE or isinstance(said, _STALE):

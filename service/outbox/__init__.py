@@ -1,1 +1,10 @@
-"""What leaves the building, as rows first: events, mails and webhooks, and who is told what."""
+"""What leaves the building, as rows first: events, mails and webhooks, and who is told what.
+
+Others call
+
+    events         `record`: a change of a subject becomes an event; `feed` and `read` for who asks
+    notices        a function for each letter: who gets it, with which facts
+    deliveries     `mail` and `put_link`: a mail as a row; `claim` and `settle` for the worker
+    subscriptions  the webhook endpoints of partner systems
+    webhooks       `claim` and `settle` of lots, for the worker
+"""

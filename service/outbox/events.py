@@ -1,6 +1,6 @@
 """The catalogue of events, and the one way to record one: in the transaction of the change it tells of.
 
-A payload is thin (contract §4): ids, state, times, links; never case text or contact data. One event per subject
+A payload is thin (invariant W1): ids, state, times, links; never case text or contact data. One event per subject
 and change; `record` lets the subject's version rise, so that a consumer can drop what is stale.
 """
 
@@ -142,7 +142,7 @@ def record(  # noqa: PLR0913 - the payload's fields, each by name
 
 
 def body(type_: str, at: datetime, data: Mapping[str, object]) -> str:
-    """Write what every receiver gets (contract §4): the bytes that are signed are these, in UTF-8."""
+    """Write what every receiver gets (invariant W2): the bytes that are signed are these, in UTF-8."""
     return json.dumps(
         {"type": type_, "timestamp": instant(at), "data": data}, ensure_ascii=False, separators=(",", ":")
     )

@@ -1,7 +1,8 @@
-"""Links in mails: one person, one act, once. Looking at one changes nothing, because mail scanners open them.
+"""Links in mails, each for one person and one act (invariant M3).
 
-Whoever holds the token is taken for the link's person, for its act alone. The act and the mark that it was used are
-one transaction: a link whose act failed can be used again.
+Opening a link changes nothing, because mail scanners open links. Whoever holds its token may do the link's act as the
+link's person, and nothing else. The act and the mark that the link was used are one transaction, so a link whose act
+failed can be used again.
 """
 
 from uuid import UUID

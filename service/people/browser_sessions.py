@@ -1,7 +1,7 @@
-"""A browser that is signed in: a row that can be ended, behind an opaque token in a cookie.
+"""Browsers that are signed in. Each session is a row, named by an opaque token in a cookie, and can be ended.
 
-The row is that of a refresh token, so that whatever ends a person's sign-ins ends their visits too; its own token for
-refreshing is never handed out, and the cookie's serves nothing but pages.
+The row is a refresh token's, so whatever ends a person's sign-ins ends their browser sessions too. The token that would
+refresh it is never handed out, and the token in the cookie opens the pages only.
 """
 
 from datetime import timedelta
@@ -35,7 +35,7 @@ async def visitor(w: Work, token: str) -> actors.Actor:
 
 
 async def end(w: Work, token: str) -> None:
-    """The visit is over; a token that proves nothing ends nothing."""
+    """The session is over; a token that is not ours ends nothing."""
     row = await _row(w, token)
     if row is not None:
         await logins.revoke(w, w.keys.link_token(row.id, logins.REFRESH))

@@ -1,8 +1,8 @@
-"""Partner systems as OAuth clients of one institution: registered by people, proved by a secret or a key.
+"""Partner systems as OAuth clients of one institution: people register them, a secret or a key proves them.
 
-Each has a person of its own kind behind it, who holds the role `partner_system` and stands in the audit. No row holds a
-secret. What a token request must prove is read in `integrations.identity.client_credentials`; here are the rows that
-make it count or not.
+Behind each client stands a person of its own kind, who holds the role `partner_system` and is named in the audit. No
+row holds a secret. `integrations.identity.client_credentials` reads what a token request proves; the rows here decide
+whether that counts.
 """
 
 import base64
@@ -142,7 +142,7 @@ async def change(w: Work, row: tables.Client, changes: Mapping[str, Any]) -> Vie
 
 
 async def rotate(w: Work, row: tables.Client, overlap: timedelta) -> tuple[View, str]:
-    """The client has a new secret; what counted until now goes on for the overlap, none of it for longer.
+    """The client has a new secret; the secrets that counted until now go on for the overlap and no longer.
 
     Raises Conflict when more than ten old ones would go on, and for a client without secrets.
     """
@@ -165,7 +165,7 @@ async def rotate(w: Work, row: tables.Client, overlap: timedelta) -> tuple[View,
 
 
 async def revoke(w: Work, row: tables.Client) -> None:
-    """The client is nobody from the next request on, with all its tokens; for ever. Twice is once.
+    """The client and all its tokens prove nothing from the next request on, for ever. A second call changes nothing.
 
     Nothing more is sent to addresses that it named: a person decides which of its endpoints go on.
     """

@@ -1,4 +1,4 @@
-"""The demo's people: named by role and city, never after somebody real."""
+"""The people of the demo, named by their role and city and never after somebody real."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
 """Sign-in links, refresh tokens, signing keys, and who is behind an access token.
 
-No row holds a token: the token of a link or a refresh is derived from the row's id under the secret keys. The bytes of
-access tokens are made and read in `integrations.identity.access_tokens`; here are the rows that make them count or not.
+No row holds a token: the token of a sign-in link or a refresh token is derived from the row's id under the secret keys
+(invariant M3). `integrations.identity.access_tokens` writes and reads the bytes of access tokens; the rows here decide
+whether one counts.
 """
 
 import base64
@@ -261,7 +262,7 @@ def _new_key() -> tuple[str, dict[str, Any]]:
 
 
 def _who_signs_in() -> tuple[sa.ColumnElement[bool], ...]:
-    """Active people whom a person vouched for; a system proves itself otherwise, and nobody reads its mail."""
+    """Active people for whom a person has vouched. No systems: they have credentials, and nobody reads their mail."""
     person = tables.Person
     return col(person.state) == "active", col(person.kind) == "person", col(person.is_vouched_for).is_(True)
 

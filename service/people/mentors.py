@@ -1,7 +1,7 @@
-"""What a mentor offers: specialties, languages, caps, hours; and when they can be booked.
+"""What a mentor offers (specialties, languages, caps, hours), and when they can be booked.
 
-Walls are read in the mentor's own zone by `rules.availability` alone. A wall time that does not exist is refused when
-somebody types it.
+`rules.time.availability` alone reads wall times, in the mentor's own zone. A wall time that does not exist is refused
+when somebody types it (invariant T3).
 """
 
 import itertools

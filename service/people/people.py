@@ -1,8 +1,8 @@
 """Who signs in, with which roles, and which mentors are verified.
 
-Coordinators keep the people of their own institution, admins all; its systems may register mentors, who do not sign in
-before a person has vouched for them, by verifying them or by giving them roles: what a system can do ends with it.
-Nobody changes their own roles, verifies themself, or lets themself in again.
+Coordinators manage the people of their own institution, admins manage everybody. An institution's systems may register
+mentors, but such a mentor cannot sign in before a person has verified them or given them roles: a system that is
+revoked leaves nobody behind who can. Nobody changes their own roles, verifies themself or enables themself again.
 """
 
 from collections.abc import Collection, Mapping
@@ -149,9 +149,9 @@ async def own(w: Work) -> View:
 
 
 def _must_give(w: Work, grants: Collection[Grant]) -> None:
-    """Go on only if the actor decides about all these roles: a coordinator at home, an admin everywhere.
+    """Go on only if the actor may give all these roles: a coordinator at their institution, an admin everywhere.
 
-    The role of an admin is given by admins of the same programme only; a system gives its mentors theirs.
+    Only admins of a programme give its admin role. A system gives the role of a mentor at its institution.
     """
     keeps = w.actor.institutions("coordinator")
     registers = w.actor.institutions("partner_system")

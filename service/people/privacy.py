@@ -1,8 +1,8 @@
-"""What is kept about one person, given out whole; and taken out, so that only ids and counts stay.
+"""Gives out everything that is kept about one person, and erases a person so that only ids and counts stay.
 
-Facts of sessions, the log's entries and the audit hold ids: they stay as they are, so that every chain still verifies
-and every report says what it said. Whatever names the person, or was written by them, goes; only what they filed for
-a colleague who still waits for the answer stays, as the colleague's.
+The facts of sessions, the log's entries and the audit hold ids. They stay as they are, so every chain still verifies
+and every report says what it said (invariant L2). What names the person or was written by them goes. One thing stays:
+what they filed for a colleague who still waits for the answer becomes the colleague's.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,7 @@
-"""What else a memorandum brings (domain §2): logged, not scheduled, and never changed but by a correction.
+"""Activities: what a memorandum brings besides consultations.
 
-Those of a memorandum are entries of its chain. Those that name none belong to their programme, outside every chain.
+They are logged and not scheduled, and nothing but a correction changes one (invariant L3). An activity of a memorandum
+is an entry of that memorandum's chain. One that names no memorandum belongs to its programme, outside every chain.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
-"""By which memoranda two institutions are linked, and how many minutes are left under each.
+"""Which memoranda link two institutions, and how many minutes are left under each.
 
-A memorandum's dates are days in its programme's zone; whatever leaves this module is instants.
+The dates of a memorandum are days in its programme's zone. What this module gives is instants.
 """
 
 from collections.abc import Collection, Mapping

@@ -1,7 +1,7 @@
 """The agreements: what they say, who signed them, and the steps of their life.
 
-Suspending or ending one changes the memorandum only: its appointments are the sweep's work. By which of them two
-institutions are linked is told in `routes`.
+Suspending or ending a memorandum changes the memorandum only; the sweep deals with its appointments. Which memoranda
+link two institutions is the business of `agreements`.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -1,7 +1,8 @@
-"""The log of each memorandum: append-only and chained.
+"""The log of each memorandum, append-only and chained (invariant L1).
 
-An entry seals the facts of its `session` or `activity` row: ids, times, codes and counts, never names or free text,
-which lie beside it and can be erased. The head of the chain is locked last of all locks, and shows a tail that was cut.
+An entry seals the facts of its `session` or `activity` row: ids, times, codes and counts. Names and free text lie
+beside it and can be erased (invariant L2). The head of the chain is the last lock that a transaction takes. It holds
+position and hash of the newest entry, so that a tail that was cut off is noticed.
 """
 
 import hashlib
@@ -179,7 +180,11 @@ async def _end(w: Work, memorandum_id: UUID) -> chain.Head:
 
 
 def plain(links: Sequence[Link]) -> list[chain.Entry]:
-    """Give the chain as values to follow; a row that hides, or claims to be corrected, gives no facts."""
+    """Give the chain as values to follow.
+
+    A row gives no facts, and so breaks the chain, if its mark `is_corrected` is not what the entries say: somebody who
+    sets it by hand would hide the row from the reports.
+    """
     corrected = {link.entry.corrects for link in links if link.entry.corrects}
     return [
         chain.Entry(

@@ -1,7 +1,7 @@
-"""The programmes' published facts, and what they have to become so that a demo can be walked.
+"""Loads the programmes' published facts, and adds what a demo needs before somebody can walk through it.
 
 What was published is loaded as it was published: what no source states stays NULL, nothing is merged, nobody real is
-named. Repeating it adds what is missing and changes nothing that is there.
+named. Loading a second time adds what is missing and changes nothing that is there.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""The registry at work: reminders before an end or a spent budget; which memoranda lie idle, and why."""
+"""Reminders before a memorandum ends or its budget is spent, and the memoranda that lie idle, with the reasons."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,1 +1,9 @@
-"""What the log shows: counts, reports and the rows behind them, journals, certificates."""
+"""What the log shows.
+
+Others call
+
+    reports       `memorandum`, `programme` and `institution`: the figures of a period; `rows` behind one of them
+    journal       every session and advice of an institution, one row each
+    certificates  of attendance, and the page that confirms one
+    rollups       `fold`: the past is counted once, for the sweep
+"""

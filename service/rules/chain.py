@@ -1,4 +1,4 @@
-"""The hash chain of a memorandum's log (reliability §7): whoever changes an entry breaks every hash after it."""
+"""The hash chain of a memorandum's log (invariant L1): whoever changes an entry breaks every hash after it."""
 
 import hashlib
 import json

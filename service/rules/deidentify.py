@@ -1,4 +1,4 @@
-"""What in a free text could name a patient (domain §7): the finder behind the 422 that lists positions, never text.
+"""What in a free text could name a patient (invariant D3): the finder behind the 422 that lists positions, never text.
 
 Prefers a false alarm, which the clinician confirms, to a miss; but leaves alone what clinical text is full of:
 pressures, doses, laboratory values, clock times and recent dates. The text is in NFC; positions are code points.

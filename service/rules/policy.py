@@ -1,4 +1,4 @@
-"""The numbers of the programme (domain §2, §4), never globals: one `Policy` for each programme."""
+"""The numbers of the programme (invariant S4), never globals: one `Policy` for each programme."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace

@@ -1,4 +1,4 @@
-"""To which countries a case's text may go (domain §3.6). The list is data with a version; a lawyer owns it."""
+"""To which countries a case's text may go (invariant S2). The list is data with a version; a lawyer owns it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

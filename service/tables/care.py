@@ -274,7 +274,7 @@ class Participant(SQLModel, table=True):
 class Seat(SQLModel, table=True):
     """A person is occupied: [start, end + that person's own buffer). Released means deleted.
 
-    The exclusion constraint is the proof that nobody is booked twice, whatever the code does (reliability §1).
+    The exclusion constraint is the proof that nobody is booked twice, whatever the code does (invariant B1).
     """
 
     model_config = {"arbitrary_types_allowed": True}

@@ -1,1 +1,1 @@
-"""When a delivery is tried again, and when its receiver is given up."""
+"""When a failed delivery is tried again (`retry`), and when its receiver is left alone or given up (`receiver`)."""

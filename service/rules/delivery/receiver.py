@@ -1,4 +1,4 @@
-"""How a receiver of webhooks fares: when it is left alone for a while, warned of, given up (reliability §2).
+"""How a receiver of webhooks fares: when it is left alone for a while, warned of, given up (invariant W4).
 
 And how much it gets at a time. One that is quick gets large lots, a slow one small ones: what is claimed must be done
 within its lease. A very slow one gets one call at a time, or the slow receivers of one hospital would hold all places

@@ -1,4 +1,4 @@
-"""When a delivery that failed is tried again (reliability §2): ten attempts over 75.6 hours."""
+"""When a delivery that failed is tried again (invariant E4): ten attempts over 75.6 hours."""
 
 from datetime import datetime, timedelta
 

@@ -1,1 +1,1 @@
-"""What was counted, and what the counts say."""
+"""`counts`: what was counted. `figures`: what the counts say. `journal_columns`: what a journal shows."""

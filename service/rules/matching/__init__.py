@@ -1,1 +1,1 @@
-"""Who may be asked, who is asked first, and for which times."""
+"""`gate`: who may be asked. `score`: who is asked first. `ranking`: both, with the times that can be proposed."""

@@ -1,4 +1,4 @@
-"""Who may consult whom (domain §3). Every failing rule is named, not only the first.
+"""Who may consult whom (invariant S1). Every failing rule is named, not only the first.
 
 The same check runs when mentors are matched, asked, held, accepted and booked: inside the transaction each time.
 """

@@ -1,4 +1,4 @@
-"""Which mentors can answer, when, and who is asked first (domain §4).
+"""Which mentors can answer, when, and who is asked first (invariant S3).
 
 Only proposes: what is read here may be stale, and the database decides. Every term of a score is returned.
 """

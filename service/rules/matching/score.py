@@ -1,4 +1,4 @@
-"""The terms of a mentor's score (domain §4), each in 0..1: coordinators trust what they can read."""
+"""The terms of a mentor's score (invariant S3), each in 0..1: coordinators trust what they can read."""
 
 import math
 from datetime import datetime

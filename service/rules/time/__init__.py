@@ -1,1 +1,1 @@
-"""Zones, intervals and published days."""
+"""`availability`: hours in a zone. `intervals`, `cells`: time as pairs and as bits. `periods`: published days."""

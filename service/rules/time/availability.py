@@ -1,7 +1,17 @@
 """When a person can be booked. The only module that expands a zone: never SQL, whose server has its own zone data.
 
 Weekly hours are wall-clock in the person's zone. Free time is exact; starts are found in cells of five minutes
-(`cells`), with hours rounded inward and busy time outward. What a week's hours are in UTC is computed once.
+(`cells`), with hours rounded inward and busy time outward.
+
+Expanding a zone is what costs, so it is done once for each week and set of hours. A `_Pattern` is the weekly hours of
+one zone. It keeps the bits of every week that somebody asked about (bit 0 is a day before Monday in UTC, because no
+zone is further ahead), and the bits of stretches of weeks put together. Most weeks need no zone at all: where the
+clocks do not change in a week or beside it (`_steady_offset`), its bits are those of the wall clock (`_walls`), which
+are the same in every week, shifted by the offset. Only the few weeks in a year in which they do change, and zones whose
+offset is no multiple of five minutes, are expanded instant by instant. People with the same hours in the same zone
+share a pattern (`_pattern`). The caches hold what follows from the arguments and the zone data alone, which never
+change while a process runs: so they are never stale, and they are bounded in size only.
+
 The module is longer than others because nothing else may touch a zone.
 """
 
@@ -42,7 +52,7 @@ _ALIASES = {
 def force_tzdata() -> None:
     """Let every zone be read from the pinned tzdata package.
 
-    Python prefers the operating system's copy, which was older and put Winnipeg one hour wrong (domain §5).
+    Python prefers the operating system's copy, which was older and put Winnipeg one hour wrong (invariant T2).
     """
     zoneinfo.reset_tzpath(to=[])
     ZoneInfo.clear_cache()

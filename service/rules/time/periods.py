@@ -1,4 +1,4 @@
-"""Days as they were published: a day, a month, a quarter, a year, or a first and a last one (domain §2)."""
+"""Days as they were published: a day, a month, a quarter, a year, or a first and a last one (invariant T6)."""
 
 import re
 from datetime import date, timedelta

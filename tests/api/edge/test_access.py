@@ -1,4 +1,4 @@
-"""Who may do what with whose: every route, role and owner in one table, `access.csv` (reliability §5).
+"""Who may do what with whose: every route, role and owner in one table, `access.csv` (invariant A2).
 
 `own` is what the caller's side has a part in, `other` is the same thing of other institutions in another programme,
 `missing` is an id that nothing has. The mentor, the partner's coordinator and the clinician's side share one case.

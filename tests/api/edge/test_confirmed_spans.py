@@ -1,4 +1,4 @@
-"""A false alarm may be confirmed wherever a free text is checked (domain §7), and every free text is checked."""
+"""A false alarm may be confirmed wherever a free text is checked (invariant D3), and every free text is checked."""
 
 from typing import Any
 

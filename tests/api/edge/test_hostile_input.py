@@ -1,4 +1,4 @@
-"""Reliability §6: none of these may be a 5xx, on any route that takes input."""
+"""Invariant I2: none of these may be a 5xx, on any route that takes input."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Who reads case text (domain §1), that each read is remembered, and that ids in bodies and filters open nothing."""
+"""Who reads case text (invariant D1), that each read is remembered, and that ids in bodies and filters open nothing."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Notes are case text (domain §7): the people of the case read them, one by one, and each reading is remembered."""
+"""Notes are case text (invariant D4): the people of the case read them, one by one, and each reading is remembered."""
 
 from typing import Any
 

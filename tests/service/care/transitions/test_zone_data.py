@@ -1,4 +1,4 @@
-"""Newer zone data: a booked instant stays, and those whose clock now shows it at another hour are asked (domain §5)."""
+"""Newer zone data: a booked instant stays, and those who now see another hour are asked (invariant T4)."""
 
 from datetime import timedelta
 from email import message_from_bytes, policy
