@@ -1,1 +1,12 @@
-"""A consultation from request to log: who is asked, what is agreed, what happened."""
+"""A consultation from request to log: who is asked, what is agreed, what happened.
+
+Others call
+
+    consultations  `request`, `consent`, `cancel`, `assign`; who can answer; what one page or one answer shows
+    offers         waves of offers, and what becomes of one that nobody answers
+    manual_offers  a coordinator chooses a mentor, or holds a time
+    answers        a mentor accepts, declines or counters; the other side takes a counter or declines it
+    appointments   moved, called off, missed, reminded of
+    advice         written answers
+    sessions       what took place is logged and corrected; "was it useful?"
+"""

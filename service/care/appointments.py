@@ -297,7 +297,7 @@ async def views(w: Work, rows: Sequence[tables.Appointment]) -> list[View]:
 async def follow_zone_data(w: Work, appointment_id: UUID) -> None:
     """The instant stays; if newer zone data shows it at another wall time, everybody is asked whether it still suits.
 
-    Domain §5: nothing moves silently. Whoever minds moves it as they would any other time.
+    Nothing moves silently (invariant T4). Whoever minds moves it as they would any other time.
     """
     case = await _of_timer(w, appointment_id)
     appointment = case.appointment

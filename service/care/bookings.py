@@ -1,7 +1,7 @@
 """The steps of an appointment: hold, book, move, replace the mentor or the clinician, call off.
 
 Every step that occupies somebody locks the people in sorted order, then inserts the seats: fewer rows than people
-means somebody is taken, and the exclusion constraint is the proof whatever this code does (reliability §1). The
+means somebody is taken, and the exclusion constraint is the proof whatever this code does (invariant B1). The
 caller has opened the case, and asks the gate in the same transaction.
 """
 

@@ -1,6 +1,6 @@
 """Who is told what on which occasion: plain values for the mails of one change, in the same transaction.
 
-Only ids, codes, times and counts go in (domain §7); words and languages are the adapter's. Links in mails are rows
+Only ids, codes, times and counts go in (invariant M1); words and languages are the adapter's. Links in mails are rows
 bound to one person and one act; their tokens are derived when the mail is rendered.
 """
 
@@ -92,7 +92,7 @@ async def values_of(case: Case) -> dict[str, Any]:
 
 
 async def _shown_names(w: Work, rows: Sequence[tables.Participant]) -> list[str]:
-    """Give the hospitals' names, if every one of them has switched it on (domain §7)."""
+    """Give the hospitals' names, if every one of them has switched it on (invariant M1)."""
     institutions = (await w.read_all(tables.Institution, [row.institution_id for row in rows])).values()
     names = [one.name_en or one.name for one in institutions if one.shows_its_name]
     return [name for name in names if name] if len(names) == len(institutions) else []

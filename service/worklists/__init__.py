@@ -1,1 +1,6 @@
-"""What waits for whom, and what one page shows. It reads only."""
+"""What waits for whom, and what one page shows. It reads only.
+
+Others call
+
+    page_views  the values of one page: `home`, `case`, `asked`, `choices`
+"""
