@@ -2,6 +2,9 @@
 
 `load` names all faults at once and never shows a secret. A variable that is not a setting is a fault too: it is
 most likely a typing error, and the default it leaves behind would be silent.
+
+pydantic checks the values; pydantic-settings is not used, since it looks only for names it knows (no typing error would
+be told), and has every `Settings(…)` read the environment: tried, it took the place of one line and asked for more.
 """
 
 import base64
