@@ -39,7 +39,10 @@ OURS = {
     "ours": "n.nspname IN ('public', 'queue') AND c.relname <> 'alembic_version'",
     "ours_by_name": "n.schemaname IN ('public', 'queue') AND n.tablename <> 'alembic_version'",
 }
-WAITING = ("ALTER TABLE participant ADD COLUMN sequence integer, ADD COLUMN dtstamp timestamptz",)
+WAITING = (
+    "ALTER TABLE participant ADD COLUMN sequence integer, ADD COLUMN dtstamp timestamptz",
+    "ALTER TABLE link ADD COLUMN opens_at timestamptz",
+)
 """Columns that no table of ours names any more, as 0.1 still reads them: 0.3 drops them (decision 0025)."""
 
 
