@@ -8,7 +8,6 @@ because paths hold tokens.
 import json
 import math
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -20,7 +19,6 @@ from api.edge import metrics, problems
 from service.kernel import clock
 
 MOST_BYTES = 1_000_000
-MOST_BYTES_AT: Mapping[str, int] = {"/v1/inbound/mail": 25_000_000}
 DEEPEST = 32
 MOST_KEYS = 10_000
 HEADERS = {
@@ -111,17 +109,16 @@ async def _read(scope: Scope, receive: Receive) -> bytes | Response:
     """Give the whole body, or the problem with it."""
     request_id = scope["state"]["request_id"]
     headers = Headers(scope=scope)
-    most = MOST_BYTES_AT.get(scope["path"], MOST_BYTES)
     announced = headers.get("content-length", "0")
     body = bytearray()
-    more = announced.isascii() and announced.isdigit() and int(announced[:_LONGEST_INTEGER]) <= most
+    more = announced.isascii() and announced.isdigit() and int(announced[:_LONGEST_INTEGER]) <= MOST_BYTES
     while more:
         message = await receive()
         body += message.get("body", b"")
-        more = message.get("more_body", False) and len(body) <= most
+        more = message.get("more_body", False) and len(body) <= MOST_BYTES
         announced = "0"
-    if len(body) > most or announced != "0":
-        return problems.answer(request_id, "too-large", f"At most {most} bytes.", {"Connection": "close"})
+    if len(body) > MOST_BYTES or announced != "0":
+        return problems.answer(request_id, "too-large", f"At most {MOST_BYTES} bytes.", {"Connection": "close"})
     if body and is_json(headers.get("content-type", "")):
         try:
             check(bytes(body))

@@ -20,6 +20,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from service.kernel import email_addresses
 from service.kernel.deidentification import ConfirmedSpan
 from service.outbox.events import instant as written
 from service.rules.time import availability
@@ -213,14 +214,11 @@ Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
 """ISO 639: `uk`, `en`, `pl`."""
 Email = Annotated[
     str,
-    StringConstraints(
-        strip_whitespace=True,
-        min_length=3,
-        max_length=254,
-        pattern=r"^[^@\s<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]+\.[A-Za-z]{2,63}$",
-    ),
-    *_LINE,
+    StringConstraints(strip_whitespace=True, min_length=3, max_length=254),
+    AfterValidator(email_addresses.normal_form),
+    WithJsonSchema({"type": "string", "format": "email", "minLength": 3, "maxLength": 254}),
 ]
+"""An e-mail address; a domain in letters of its own (`.укр`) is taken and becomes A-labels."""
 Zone = Annotated[
     str, StringConstraints(min_length=1, max_length=64), AfterValidator(_zone), Field(examples=["Europe/Kyiv"])
 ]

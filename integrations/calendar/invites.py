@@ -1,8 +1,8 @@
 """Invites: one appointment as one person's iCalendar object (RFC 5545, iTIP RFC 5546).
 
 A pure function of plain values, so that a repeated mail carries the same bytes. It reads no clock and no rows, and
-knows nothing of mail. The lines are written with icalendar's value types, which escape and check; its component tree
-is left out, as it costs three times what the lines do.
+knows nothing of mail. icalendar's value types escape and check; lines are put together and folded here, since with its
+folding the bench's P7 is 2.3, with its component tree 4, here 1.5, and the goal is 2.
 """
 
 from collections.abc import Iterator, Mapping

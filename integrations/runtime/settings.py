@@ -2,6 +2,9 @@
 
 `load` names all faults at once and never shows a secret. A variable that is not a setting is a fault too: it is
 most likely a typing error, and the default it leaves behind would be silent.
+
+pydantic checks the values; pydantic-settings is not used, since it looks only for names it knows (no typing error would
+be told), and has every `Settings(…)` read the environment: tried, it took the place of one line and asked for more.
 """
 
 import base64
@@ -17,7 +20,7 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
-from service.kernel import clock
+from service.kernel import clock, email_addresses
 from service.rules.figures import journal_columns
 
 PREFIX = "POBRATYM_"
@@ -26,10 +29,8 @@ KEY_BYTES = 32
 _FEWEST_DISTINCT_BYTES = 8
 _SHORTEST_TOKEN = 16
 _KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,32}")
-_HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
-_HOST = re.compile(_HOST_NAME)
-_ADDRESS = rf"[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]+@{_HOST_NAME}"
-_SENDER = re.compile(rf'{_ADDRESS}|[^<>@,;:\\"()\[\]\x00-\x1f\x7f]* <{_ADDRESS}>')
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
+_NAMED_SENDER = re.compile(r'([^<>@,;:\\"()\[\]\x00-\x1f\x7f]* )<([^<>]*)>')
 T = TypeVar("T")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -95,10 +96,14 @@ def _room_url(value: str) -> str:
 
 
 def _mail_from(value: str) -> str:
-    if not _SENDER.fullmatch(value):
-        msg = "must look like Pobratym <no-reply@pobratym.example>"
-        raise ValueError(msg)
-    return value
+    named = _NAMED_SENDER.fullmatch(value)
+    name, address = named.groups() if named else ("", value)
+    try:
+        address = email_addresses.normal_form(address)
+    except ValueError as fault:
+        msg = f"must look like Pobratym <no-reply@pobratym.example>; the address {fault}"
+        raise ValueError(msg) from None
+    return f"{name}<{address}>" if named else address
 
 
 def _host_or_network(values: tuple[str, ...]) -> tuple[str, ...]:

@@ -38,7 +38,6 @@ class Link(NamedTuple):
     created_at: datetime
     subject_id: UUID | None = None
     starts_at: datetime | None = None
-    opens_at: datetime | None = None
 
 
 def put_link(w: Work, link: Link) -> None:

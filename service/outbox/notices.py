@@ -106,7 +106,6 @@ def _link(
     expires_at: datetime,
     *,
     starts_at: datetime | None = None,
-    opens_at: datetime | None = None,
 ) -> deliveries.Link:
     return deliveries.Link(
         id=clock.new_id(),
@@ -114,7 +113,6 @@ def _link(
         purpose=purpose,
         subject_id=subject_id,
         starts_at=starts_at,
-        opens_at=opens_at,
         expires_at=expires_at,
         created_at=w.now,
     )
@@ -347,14 +345,7 @@ def calendar_of(
 
 def join_link(w: Work, appointment: tables.Appointment, person_id: UUID) -> deliveries.Link:
     """Make the link that opens the room for one person, from ten minutes before until an hour after."""
-    return _link(
-        w,
-        person_id,
-        "join",
-        appointment.id,
-        appointment.ends_at + JOIN_AFTER,
-        opens_at=appointment.starts_at - JOIN_BEFORE,
-    )
+    return _link(w, person_id, "join", appointment.id, appointment.ends_at + JOIN_AFTER)
 
 
 async def remind(case: Case) -> None:

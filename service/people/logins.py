@@ -20,7 +20,7 @@ from sqlmodel import col
 
 from service import tables
 from service.kernel import actor as actors
-from service.kernel import audit, clock, errors, queue
+from service.kernel import audit, clock, email_addresses, errors, queue
 from service.kernel.work import Work
 from service.outbox import deliveries
 from service.rules.time import availability
@@ -80,6 +80,7 @@ WHERE p.id = :person AND p.state = 'active' AND NOT EXISTS (SELECT FROM revoked_
 
 async def person_with(w: Work, email: str) -> UUID:
     """Give the active person with this address; raises NotFound."""
+    email = email_addresses.as_stored(email)
     found: UUID | None = (
         await w.sql(
             sa.select(col(tables.Person.id)).where(

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from service import tables
-from service.kernel import audit, errors
+from service.kernel import audit, email_addresses, errors
 from service.kernel.work import Work
 
 _KEPT: Mapping[str, str] = {
@@ -143,6 +143,7 @@ async def erase(w: Work, email: str) -> UUID:
 
 
 async def _person(w: Work, email: str) -> tables.Person:
+    email = email_addresses.as_stored(email)
     query = sa.select(tables.Person).where(
         sa.func.lower(col(tables.Person.email)) == email.lower(), col(tables.Person.kind) == "person"
     )

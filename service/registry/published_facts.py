@@ -6,7 +6,6 @@ named. Loading a second time adds what is missing and changes nothing that is th
 
 import csv
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from functools import cache
@@ -18,7 +17,7 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from service import tables
-from service.kernel import clock, errors
+from service.kernel import clock, email_addresses, errors
 from service.kernel.work import Work
 from service.people import demo_people
 from service.registry import activities, memoranda
@@ -38,7 +37,6 @@ _LOCK = 0x66616374
 _ACTIVE_SINCE = timedelta(days=60)
 
 Json = Mapping[str, Any]
-_ADDRESS = re.compile(r"[^@\s<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]{1,180}\.[A-Za-z]{2,63}")
 
 
 @cache
@@ -93,8 +91,10 @@ async def load_demo(w: Work) -> None:
 
 async def make_admin(w: Work, email: str) -> None:
     """Let the person with this address, known or new, be an admin of every programme; raises Invalid for no address."""
-    if not _ADDRESS.fullmatch(email):
-        raise errors.Invalid("/email", "This is no e-mail address.")
+    try:
+        email = email_addresses.normal_form(email)
+    except ValueError as fault:
+        raise errors.Invalid("/email", f"{email!r} {fault}") from None
     found = await w.sql(sa.select(tables.Person).where(sa.func.lower(col(tables.Person.email)) == email.lower()))
     person = found.scalar_one_or_none()
     if person is None:

@@ -43,7 +43,6 @@ FROM memorandum m WHERE {memoranda}""",
 SELECT a.id, a.memorandum_id, a.kind, a.on_date, a.period, a.from_on, a.until_on, a.days, a.people_op, a.people_count
 FROM activity a WHERE {activities} AND NOT a.is_corrected""",
 }
-KINDS = tuple(_STATEMENTS)
 _AFTER = " AND {letter}.id > :after ORDER BY {letter}.id"
 _LETTERS = {"consultations": "c", "offers": "o", "sessions": "s", "answers": "f", "memoranda": "m", "activities": "a"}
 _FIRST = UUID(int=0)

@@ -251,7 +251,7 @@ class Appointment(Versioned, table=True):
 
 
 class Participant(SQLModel, table=True):
-    """Who takes part: by which offer, their answer, their wall time, the last calendar reply read from them."""
+    """Who takes part: by which offer, their answer, their wall time."""
 
     appointment_id: UUID = Field(primary_key=True, foreign_key="appointment.id")
     person_id: UUID = Field(primary_key=True, foreign_key="person.id")
@@ -261,8 +261,6 @@ class Participant(SQLModel, table=True):
     offer_id: UUID | None = Field(default=None, foreign_key="offer.id")
     zone: str
     wall: datetime = wall_time()
-    sequence: int | None = None
-    dtstamp: datetime | None = None
 
     __table_args__ = (
         one_of("role", "clinician", "mentor", "interpreter", "observer"),

@@ -199,7 +199,6 @@ class Link(SQLModel, table=True):
     purpose: str
     subject_id: UUID | None = None
     starts_at: datetime | None = None
-    opens_at: datetime | None = None
     expires_at: datetime
     used_at: datetime | None = None
     created_at: datetime

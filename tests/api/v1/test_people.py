@@ -57,6 +57,42 @@ async def test_a_coordinator_registers_a_colleague(client: httpx.AsyncClient, ca
     assert (read.json()["locale"], read.json()["state"]) == ("uk", "active")
 
 
+async def test_an_address_in_letters_of_its_country_is_kept_in_ascii_and_signs_in_by_both_forms(
+    client: httpx.AsyncClient, cast: Cast, world: World
+) -> None:
+    typed, kept = "likar@лікарня.укр", "likar@xn--80atcko5gyb.xn--j1amh"
+    body = newcomer("clinician", cast.home, email=typed)
+    made = await client.post("/v1/people", json=body, headers=cast.as_coordinator)
+    assert (made.status_code, made.json()["email"]) == (201, kept)
+    for address in (typed, kept):
+        assert (await client.post("/v1/auth/sign-in-links", json={"email": address})).status_code == 202
+    async with world.database.work(actor.TIMER) as w:
+        links = await w.sql(sa.text("SELECT person_id FROM link WHERE purpose = 'sign_in'"))
+        assert [str(each) for each in links.scalars()] == [made.json()["id"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("email", "why"),
+    [
+        ("\N{CYRILLIC SMALL LETTER O}.koval@hospital.ua", "character 1 is CYRILLIC SMALL LETTER O"),
+        ("doc\u200b1@klinika.example", "character 4 is ZERO WIDTH SPACE"),
+        ("koval..x@hospital.ua", "two periods"),
+        ("x@hospital..ua", "two periods"),
+    ],
+)
+async def test_an_address_that_mail_cannot_carry_is_refused_and_the_letter_named(
+    client: httpx.AsyncClient, cast: Cast, email: str, why: str
+) -> None:
+    body = newcomer("clinician", cast.home, email=email)
+    made = await client.post("/v1/people", json=body, headers=cast.as_coordinator)
+    path = f"/v1/people/{cast.clinician.id}"
+    changed = await client.patch(path, json={"email": email}, headers=cast.as_coordinator | ANY)
+    for answer in (made, changed):
+        (fault,) = answer.json()["errors"]
+        assert (answer.status_code, fault["pointer"]) == (422, "/email")
+        assert why in fault["detail"]
+
+
 async def test_a_coordinator_gives_no_role_elsewhere_and_no_admins(client: httpx.AsyncClient, cast: Cast) -> None:
     elsewhere = await client.post("/v1/people", json=newcomer("clinician", cast.away), headers=cast.as_coordinator)
     admins = newcomer(

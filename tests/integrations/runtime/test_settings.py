@@ -134,13 +134,19 @@ def test_mail_servers_are_named_with_and_without_tls(url: str) -> None:
     assert load(SMTP_URL=url).smtp_url is not None
 
 
-@pytest.mark.parametrize("sender", ["nobody", "a@b\r\nBcc: c@d", "a@x.example, b@x.example", "Name", "<>", "a@", "@b"])
+@pytest.mark.parametrize(
+    "sender", ["nobody", "a@b\r\nBcc: c@d", "a@x.example, b@x.example", "Name", "<>", "a@", "@b", "A <ї@x.example>"]
+)
 def test_mail_comes_from_one_address(sender: str) -> None:
     assert "POBRATYM_MAIL_FROM" in faults(MAIL_FROM=sender)[0]
 
 
 def test_a_sender_may_have_a_name() -> None:
-    assert load(MAIL_FROM="Побратим <no-reply@pobratym.example>").mail_from.startswith("Побратим")
+    assert load(MAIL_FROM="Побратим <no-reply@pobratym.example>").mail_from == "Побратим <no-reply@pobratym.example>"
+
+
+def test_a_senders_domain_in_letters_of_its_country_is_kept_as_mail_carries_it() -> None:
+    assert load(MAIL_FROM="Побратим <a@лікарня.укр>").mail_from == "Побратим <a@xn--80atcko5gyb.xn--j1amh>"
 
 
 @pytest.mark.parametrize("address", ["http://pobratym.example", "pobratym.example", "https://x/?a=1", "https://x/#f"])

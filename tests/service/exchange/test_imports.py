@@ -290,6 +290,22 @@ async def test_all_faults_are_told_at_once(w: Work) -> None:
     ]
 
 
+async def test_an_address_in_letters_of_its_country_is_the_same_row_in_either_form(w: Work) -> None:
+    await registry(w)
+    await load(w, "people", PEOPLE, "likar@лікарня.укр,X,uk,Europe/Kyiv,clinician@ua-one")
+    again = await load(w, "people", PEOPLE, "likar@xn--80atcko5gyb.xn--j1amh,X,uk,Europe/Kyiv,clinician@ua-one")
+    assert (again.added, again.changed) == (0, 0)
+
+
+async def test_an_address_that_mail_cannot_carry_is_a_fault_of_its_row(w: Work) -> None:
+    await registry(w)
+    (fault,) = await faults(
+        w, "people", PEOPLE, "\N{CYRILLIC SMALL LETTER O}.koval@hospital.ua,X,uk,Europe/Kyiv,clinician@ua-one"
+    )
+    assert (fault.row, fault.column) == (2, "email")
+    assert "CYRILLIC SMALL LETTER O" in fault.reason
+
+
 async def test_what_was_logged_with_other_values_is_not_changed_by_a_file(w: Work) -> None:
     await registry(w)
     await load(w, "sessions", SESSIONS, PAST + ",advice_given")
