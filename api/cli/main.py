@@ -214,7 +214,7 @@ def doctor(
     """Tell what is wrong, and how to mend it."""
     from integrations.runtime import doctor as doctors  # noqa: PLC0415
 
-    found = asyncio.run(doctors.examine(_settings(log_level="error"), reports=reports))
+    found = asyncio.run(doctors.examine(_settings(log_level="error"), with_reports=reports))
     if as_json:
         print(json.dumps([dataclasses.asdict(finding) for finding in found], ensure_ascii=False))
     for finding in () if as_json else found:

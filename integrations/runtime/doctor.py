@@ -32,7 +32,7 @@ class Finding:
     mend: str = ""
 
 
-async def examine(settings: Settings, *, reports: bool = False) -> list[Finding]:
+async def examine(settings: Settings, *, with_reports: bool = False) -> list[Finding]:
     """Look at everything, whatever is wrong with the rest; also count the past anew that reports are made of, if asked.
 
     That takes as long as a report of everything did if nothing was kept, twice.
@@ -43,12 +43,12 @@ async def examine(settings: Settings, *, reports: bool = False) -> list[Finding]
         found.append(Finding("outbound", is_well=False, detail=detail, mend="Unset POBRATYM_OUTBOUND_ALLOW."))
     try:
         async with AsyncExitStack() as stack:
-            timeout = settings.job_statement_timeout_ms if reports else None
+            timeout = settings.job_statement_timeout_ms if with_reports else None
             opening = opened(settings, purpose="doctor", statement_timeout_ms=timeout, migrating=False)
             world = await stack.enter_async_context(opening)
             found += [finding async for finding in database(world)]
-            if reports and migrate.serves(await migrate.present(world.engine)):
-                found.append(await _reports(world))
+            if with_reports and migrate.serves(await migrate.present(world.engine)):
+                found.append(await reports(world))
     except (postgres.CannotStart, SQLAlchemyError, OSError, errors.Unavailable) as error:
         mend = "Is the server running, and the address right?"
         if isinstance(error, postgres.CannotStart):
@@ -117,7 +117,7 @@ async def _keys(world: World) -> Finding:
     return Finding("keys", is_well=True, detail="they open what is stored" if found else "nothing is sealed yet")
 
 
-async def _reports(world: World) -> Finding:
+async def reports(world: World) -> Finding:
     """See whether what is kept of each programme's past is what its rows say."""
     compared = await rollups.compare(world.database)
     kept = sum(each.rollups for each in compared)

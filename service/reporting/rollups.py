@@ -206,7 +206,7 @@ async def _keep(w: Work, programme_id: UUID, unit: Interval, tallied: counts.Tal
 
 @lru_cache(maxsize=8)
 def _sum(*rollups: "_Packed") -> counts.Tally:
-    """Add the rollups up. Reports are asked for again: the sum is kept under all that is in them, so it is no old one."""
+    """Add the rollups up; the sum is kept for the next report, under everything that is in it: so it is no old one."""
     return counts.total([_unpacked(each) for each in rollups])
 
 
