@@ -199,9 +199,23 @@ async def _lock(w: Work) -> None:
 
 async def _keep(w: Work, programme_id: UUID, unit: Interval, tallied: counts.Tally) -> None:
     rollup = tables.ReportRollup
-    key = {"programme_id": programme_id, "digest": DIGEST, "from_at": unit[0], "until_at": unit[1]}
-    await w.sql(sa.delete(rollup).where(*(col(getattr(rollup, name)) == value for name, value in key.items())))
-    w.add(rollup(**key, made_at=w.now, **_packed(tallied)._asdict()))
+    await w.sql(
+        sa.delete(rollup).where(
+            col(rollup.programme_id) == programme_id,
+            col(rollup.digest) == DIGEST,
+            col(rollup.from_at) == unit[0],
+            col(rollup.until_at) == unit[1],
+        )
+    )
+    row = rollup(
+        programme_id=programme_id,
+        digest=DIGEST,
+        from_at=unit[0],
+        until_at=unit[1],
+        made_at=w.now,
+        **_packed(tallied)._asdict(),
+    )
+    w.add(row)
 
 
 @lru_cache(maxsize=8)
