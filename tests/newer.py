@@ -52,6 +52,16 @@ class Program:
             (folder / name).symlink_to(ROOT / name)
         shutil.copytree(ROOT / "integrations", folder / "integrations")  # it looks for the versions beside itself
 
+    def change(self, file: str, before: str, after: str) -> None:
+        """Let one of its files of `service` say something else."""
+        service = self.folder / "service"
+        if service.is_symlink():
+            service.unlink()
+            shutil.copytree(ROOT / "service", service)
+        text = (self.folder / file).read_text()
+        assert text.count(before) == 1, before
+        (self.folder / file).write_text(text.replace(before, after))
+
     def learn(self, letter: str, subject: str) -> None:
         """Let it have one letter more, in both languages."""
         for catalogue in self._words.glob("*.toml"):

@@ -204,11 +204,17 @@ def listen(
 
 
 @commands.command()
-def doctor(*, as_json: AsJson = False) -> None:
+def doctor(
+    *,
+    reports: Annotated[
+        bool, typer.Option("--reports", help="Also count anew what is kept of the past, which takes a while.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Tell what is wrong, and how to mend it."""
     from integrations.runtime import doctor as doctors  # noqa: PLC0415
 
-    found = asyncio.run(doctors.examine(_settings(log_level="error")))
+    found = asyncio.run(doctors.examine(_settings(log_level="error"), with_reports=reports))
     if as_json:
         print(json.dumps([dataclasses.asdict(finding) for finding in found], ensure_ascii=False))
     for finding in () if as_json else found:

@@ -1,7 +1,7 @@
 """What is wrong with an installation, and how to mend it: for the operator, before users find out."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -14,9 +14,12 @@ from integrations.runtime.world import World, opened
 from service.kernel import actor, crypto, errors
 from service.outbox import deliveries, webhooks
 from service.people import logins
+from service.reporting import rollups
 from service.rules.time import availability
+from service.rules.time.intervals import Interval
 
 OLDEST_SERVER = 150_000
+_NAMED = 10  # weeks of each programme: who has more of them needs no longer list
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +32,23 @@ class Finding:
     mend: str = ""
 
 
-async def examine(settings: Settings) -> list[Finding]:
-    """Look at everything, whatever is wrong with the rest."""
+async def examine(settings: Settings, *, with_reports: bool = False) -> list[Finding]:
+    """Look at everything, whatever is wrong with the rest; also count the past anew that reports are made of, if asked.
+
+    That takes as long as a report of everything did if nothing was kept, twice.
+    """
     found = [_zones(), _mail(settings)]
     if settings.outbound_allow:
         detail = f"{len(settings.outbound_allow)} hosts or networks bypass the outbound guard"
         found.append(Finding("outbound", is_well=False, detail=detail, mend="Unset POBRATYM_OUTBOUND_ALLOW."))
     try:
         async with AsyncExitStack() as stack:
-            world = await stack.enter_async_context(opened(settings, purpose="doctor", migrating=False))
+            timeout = settings.job_statement_timeout_ms if with_reports else None
+            opening = opened(settings, purpose="doctor", statement_timeout_ms=timeout, migrating=False)
+            world = await stack.enter_async_context(opening)
             found += [finding async for finding in database(world)]
+            if with_reports and migrate.serves(await migrate.present(world.engine)):
+                found.append(await reports(world))
     except (postgres.CannotStart, SQLAlchemyError, OSError, errors.Unavailable) as error:
         mend = "Is the server running, and the address right?"
         if isinstance(error, postgres.CannotStart):
@@ -105,3 +115,24 @@ async def _keys(world: World) -> Finding:
         detail = f"no secret of {silent} webhook endpoints opens: they are sent nothing"
         return Finding("keys", is_well=False, detail=detail, mend=f"{mend} Or rotate those secrets.")
     return Finding("keys", is_well=True, detail="they open what is stored" if found else "nothing is sealed yet")
+
+
+async def reports(world: World) -> Finding:
+    """See whether what is kept of each programme's past is what its rows say."""
+    compared = await rollups.compare(world.database)
+    kept = sum(each.rollups for each in compared)
+    differing = [each for each in compared if each.differing]
+    if not differing:
+        return Finding("reports", is_well=True, detail=f"{kept} weeks and blocks of weeks are kept as their rows say")
+    spans = "; ".join(f"{each.programme_code}: {_named(each.differing)}" for each in differing)
+    return Finding(
+        "reports",
+        is_well=False,
+        detail=f"what is kept of the past is not what its rows say, in UTC: {spans}",
+        mend="Say `DELETE FROM report_rollup;` to the database: reports count anew, and the worker keeps it again.",
+    )
+
+
+def _named(spans: Sequence[Interval]) -> str:
+    first = ", ".join(f"{since:%Y-%m-%d} until {till:%Y-%m-%d}" for since, till in sorted(spans)[:_NAMED])
+    return first if len(spans) <= _NAMED else f"{first} and {len(spans) - _NAMED} more"

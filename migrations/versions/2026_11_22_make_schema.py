@@ -1,4 +1,4 @@
-"""Make the schema: the SQL beside this file, which `python -m migrations.regenerate` writes until the first release."""
+"""Make the schema of the first release: the SQL beside this file, which is history and never changes."""
 
 from pathlib import Path
 

@@ -21,8 +21,7 @@ from service.rules.time import periods
 from service.rules.time.intervals import Interval
 
 _WEEK = timedelta(days=7)
-_DAY = timedelta(days=1)
-_ROOM = sa.text("SELECT set_config('work_mem', '64MB', true)")  # a year's rows are sorted in memory, not on disk
+_MORE_MEMORY = sa.text("SELECT set_config('work_mem', '64MB', true)")  # a year's rows are sorted in memory, not on disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ INSTITUTION = Scope(
 
 # The offers and sessions of each consultation are looked up: mostly few are counted, and the planner, expecting many,
 # would read both tables whole.
-_ASKED = """
+_CONSULTATIONS = """
 WITH cohort AS (
   SELECT c.id, priority, state, opened_at, answer_due_at, closed_at FROM consultation c
   WHERE {consultations} AND {opened}
@@ -137,7 +136,7 @@ SELECT coalesce(sum(sent), 0)::int AS sent, coalesce(sum(accepted), 0)::int AS a
 FROM weekly
 """
 
-_HAPPENED = """
+_SESSIONS = """
 SELECT mode, outcome, route, is_civil_for_requester, is_civil_for_mentor, mentor_id, partner_institution_id,
        specialty_code, requesting_institution_id, count(*) AS sessions, sum(minutes)::int AS minutes
 FROM session s WHERE {sessions} AND NOT is_corrected AND {started}
@@ -149,6 +148,9 @@ _ANSWERS = """
 SELECT side, is_useful, patient_outcome, count(*) AS answers
 FROM session s JOIN feedback f ON s.id = f.session_id WHERE {sessions} AND {started} GROUP BY 1, 2, 3
 """
+
+_COUNTED = {"consultations": _CONSULTATIONS, "offers": _OFFERS, "sessions": _SESSIONS, "answers": _ANSWERS}
+"""What `tally` asks, and nothing else: what is kept of a past carries the digest of these (see `rollups`)."""
 
 _MONTHS = """
 SELECT width_bucket(started_at, CAST(:bounds AS timestamptz[])) AS place, mode,
@@ -179,7 +181,7 @@ _PLACES = sa.text(
 
 
 @dataclass(frozen=True, slots=True)
-class Agreed:
+class MemorandumUse:
     """What a report says of one memorandum: its first day as far as it is known, and when it was last used."""
 
     status: str
@@ -192,91 +194,98 @@ def values(subject_id: UUID, programmes: Collection[UUID] | None = None) -> dict
     return {"id": subject_id, "is_everywhere": programmes is None, "programmes": sorted(programmes or ())}
 
 
-async def agreed(w: Work, scope: Scope, subject: Mapping[str, Any]) -> list[Agreed]:
+def statements() -> list[str]:
+    """Give the SQL by which a programme's past is tallied."""
+    return [_text(statement, PROGRAMME, 1).text for statement in _COUNTED.values()]
+
+
+async def memoranda(w: Work, scope: Scope, subject: Mapping[str, Any]) -> list[MemorandumUse]:
     """List the memoranda of the scope."""
     rows = await run(w, _MEMORANDA, scope, subject)
-    return [Agreed(*row) for row in rows]
+    return [MemorandumUse(*row) for row in rows]
 
 
 async def first_at(w: Work, scope: Scope, subject: Mapping[str, Any]) -> datetime | None:
     """Give when the first session of the scope began."""
-    ((found,),) = await run(w, _FIRST, scope, subject)
-    return cast("datetime | None", found)
+    ((started_at,),) = await run(w, _FIRST, scope, subject)
+    return cast("datetime | None", started_at)
 
 
 async def tally(w: Work, scope: Scope, subject: Mapping[str, Any], spans: Sequence[Interval]) -> counts.Tally:
     """Count what was opened, sent and held in the stretches of time, as things stand now."""
-    bound = {**subject, "now": w.now, "day_ago": w.now - _DAY}
+    bound = {**subject, "now": w.now, "day_ago": w.now - timedelta(days=1)}
     for number, (since, till) in enumerate(spans):
         bound |= {f"since_{number}": since, f"till_{number}": till}
-    await w.sql(_ROOM)
-    made = counts.Tally()
-    for row in await run(w, _ASKED, scope, bound, len(spans)):
-        found = row._asdict()
-        hours = {name: found.pop(name) or [] for name in counts.HOURS}
-        made.cohorts[found.pop("priority")] = counts.Cohort(found, hours)
-    (row,) = await run(w, _OFFERS, scope, bound, len(spans))
+    await w.sql(_MORE_MEMORY)
+    tallied = counts.Tally()
+    for row in await run(w, _COUNTED["consultations"], scope, bound, len(spans)):
+        columns = row._asdict()
+        hours = {name: columns.pop(name) or [] for name in counts.HOURS}
+        tallied.consultations[columns.pop("priority")] = counts.PriorityTally(columns, hours)
+    (row,) = await run(w, _COUNTED["offers"], scope, bound, len(spans))
     offers = row._asdict()
-    made.asked_mentors = {mentor.bytes for mentor in offers.pop("mentor_ids")}
-    made.most_in_week = offers.pop("most_in_week")
-    made.offers = offers
+    tallied.asked_mentors = {mentor.bytes for mentor in offers.pop("mentor_ids")}
+    tallied.most_in_week = offers.pop("most_in_week")
+    tallied.offers = offers
     for *key, mentor_id, partner_id, specialty, requester_id, sessions, minutes in await run(
-        w, _HAPPENED, scope, bound, len(spans)
+        w, _COUNTED["sessions"], scope, bound, len(spans)
     ):
         if mentor_id:
             mentor, partner = mentor_id.bytes, str(partner_id)
-            made.mentor_minutes[mentor] = made.mentor_minutes.get(mentor, 0) + minutes
-            made.partners[partner] = made.partners.get(partner, 0) + sessions
+            tallied.mentor_minutes[mentor] = tallied.mentor_minutes.get(mentor, 0) + minutes
+            tallied.partners[partner] = tallied.partners.get(partner, 0) + sessions
         elif specialty:
-            made.areas[specialty] = sessions
+            tallied.areas[specialty] = sessions
         elif requester_id:
-            made.requesters[str(requester_id)] = sessions
+            tallied.requesters[str(requester_id)] = sessions
         else:
-            made.happened[tuple(key)] = (sessions, minutes)
-    for row in await run(w, _ANSWERS, scope, bound, len(spans)):
-        made.answers[row.side, row.is_useful, row.patient_outcome] = row.answers
-    return made
+            tallied.sessions[tuple(key)] = (sessions, minutes)
+    for row in await run(w, _COUNTED["answers"], scope, bound, len(spans)):
+        tallied.answers[row.side, row.is_useful, row.patient_outcome] = row.answers
+    return tallied
 
 
 async def months(
     w: Work, scope: Scope, subject: Mapping[str, Any], during: Interval, starts: Sequence[datetime]
 ) -> dict[int, dict[str, tuple[int, int]]]:
     """Count what was held or written, and all minutes, by mode and the stretch that begins at one of `starts`."""
-    found: dict[int, dict[str, tuple[int, int]]] = {}
+    by_month: dict[int, dict[str, tuple[int, int]]] = {}
     bound = {**subject, "since": during[0], "till": during[1], "bounds": list(starts)}
     for row in await run(w, _MONTHS, scope, bound):
-        found.setdefault(row.place - 1, {})[row.mode] = (row.counted, row.minutes)
-    return found
+        by_month.setdefault(row.place - 1, {})[row.mode] = (row.counted, row.minutes)
+    return by_month
 
 
-async def numbers(w: Work, made: counts.Tally, during: Interval, activities: counts.Activities) -> counts.Numbers:
+async def report_counts(
+    w: Work, tallied: counts.Tally, during: Interval, activities: counts.ActivityCounts
+) -> counts.ReportCounts:
     """Give what was counted in the period as the numbers that figures are made of."""
-    places = await w.fetch(_PLACES, {"ids": [*{*made.partners, *made.requesters}]})
-    minutes = dict.fromkeys(made.asked_mentors, 0) | made.mentor_minutes
+    places = await w.fetch(_PLACES, {"ids": [*{*tallied.partners, *tallied.requesters}]})
+    minutes = dict.fromkeys(tallied.asked_mentors, 0) | tallied.mentor_minutes
     passed = min(during[1], w.now) - during[0]
-    known = [key for key in tables.care.PRIORITIES if key in made.cohorts]
-    return counts.Numbers(
-        asked={key: counts.asked([made.cohorts[key]]) for key in known},
-        everybody=counts.asked([made.cohorts[key] for key in known]),
-        offers=counts.Offers(
-            **made.offers,
-            mentors=len(made.asked_mentors),
-            most_in_week=made.most_in_week,
+    priorities = [priority for priority in tables.care.PRIORITIES if priority in tallied.consultations]
+    return counts.ReportCounts(
+        by_priority={key: counts.of_consultations([tallied.consultations[key]]) for key in priorities},
+        all_priorities=counts.of_consultations([tallied.consultations[key] for key in priorities]),
+        offers=counts.OfferCounts(
+            **tallied.offers,
+            mentors=len(tallied.asked_mentors),
+            most_in_week=tallied.most_in_week,
             weeks=max(1.0, passed / _WEEK),
         ),
-        happened=[counts.Happened(*key, *counted) for key, counted in made.happened.items()],
-        answers=[counts.Answer(*key, counted) for key, counted in made.answers.items()],
+        sessions=[counts.SessionCount(*key, *counted) for key, counted in tallied.sessions.items()],
+        answers=[counts.AnswerCount(*key, counted) for key, counted in tallied.answers.items()],
         mentor_minutes=list(minutes.values()),
-        areas=made.areas,
-        partner_countries=_summed(made.partners, {key: country for key, country, _ in places}),
-        requesting_regions=_summed(made.requesters, {key: region or country for key, country, region in places}),
+        areas=tallied.areas,
+        partner_countries=_summed(tallied.partners, {key: country for key, country, _ in places}),
+        requesting_regions=_summed(tallied.requesters, {key: region or country for key, country, region in places}),
         activities=activities,
     )
 
 
 async def activities(
     w: Work, scope: Scope, subject: Mapping[str, Any], from_on: date, until_on: date
-) -> counts.Activities:
+) -> counts.ActivityCounts:
     """Count the activities that began on the days, of whatever precision their dates are."""
     kinds: dict[str, int] = {}
     people: dict[str, int] = {}
@@ -290,7 +299,7 @@ async def activities(
             if row.people_op:
                 counted += 1
                 people[row.people_op] = people.get(row.people_op, 0) + row.people_count
-    return counts.Activities(kinds=kinds, people=people, counted=counted, undated=undated)
+    return counts.ActivityCounts(kinds=kinds, people=people, counted=counted, undated=undated)
 
 
 async def run(w: Work, statement: str, scope: Scope, bound: Mapping[str, object], spans: int = 0) -> Sequence[Any]:

@@ -67,10 +67,10 @@ async def rows(  # noqa: PLR0913 - what a report is of, and which page
     statement = _STATEMENTS[kind] + _AFTER.format(letter=_LETTERS[kind])
     if kind != "activities":
         statement += f" LIMIT {limit + 1}"
-    found = [row._asdict() for row in await count_queries.run(w, statement, scope, bound)]
+    rows = [row._asdict() for row in await count_queries.run(w, statement, scope, bound)]
     if kind == "activities":
-        found = [row for row in found if _began_in(row, days)][: limit + 1]
-    return found
+        rows = [row for row in rows if _began_in(row, days)][: limit + 1]
+    return rows
 
 
 def _began_in(row: Mapping[str, Any], days: tuple[date, date]) -> bool:

@@ -1,7 +1,7 @@
 """What a memorandum, a programme or an institution can read of the log: read-only, one function a report.
 
-`tallies` counts, `rules.figures` says what the counts mean. Periods are days in a zone, turned into instants before SQL
-sees them: the database's zone data is not ours.
+`count_queries` counts, `rollups` keeps what was counted of a programme's past, `rules.figures` says what the counts
+mean. Periods are days in a zone, turned into instants before SQL sees them: the database's zone data is not ours.
 """
 
 from collections.abc import Mapping, Sequence
@@ -65,7 +65,7 @@ Wanted = tuple[date | None, date | None, str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Request:
     scope: count_queries.Scope
     subject: Mapping[str, Any]
     created_at: datetime
@@ -88,9 +88,9 @@ async def memorandum(
 
     Without dates, from its first day until tomorrow; without a zone, in its programme's.
     """
-    row, asked = await _of_memorandum(w, memorandum_id, (from_on, until_on, zone))
+    row, request = await _of_memorandum(w, memorandum_id, (from_on, until_on, zone))
     programme = await w.session.get_one(tables.Programme, row.programme_id)
-    made = await _made(w, asked, compare=compare, by_month=by_month)
+    made = await _made(w, request, compare=compare, by_month=by_month)
     left = await agreements.minutes_left(w, row, w.now)
     hours = Figure(
         "hours_left",
@@ -123,12 +123,14 @@ async def programme(
     by_month: bool = False,
 ) -> Report:
     """Give the programme's report to its admins, with what was published about it."""
-    asked = await _of_programme(w, programme_id, (from_on, until_on, zone))
-    made = await _made(w, asked, compare=compare, by_month=by_month)
-    told = await _published(w, programme_id)
+    request = await _of_programme(w, programme_id, (from_on, until_on, zone))
+    made = await _made(w, request, compare=compare, by_month=by_month)
+    published = await _published(w, programme_id)
     return replace(
         made,
-        figures=tuple(replace(each, published=(*each.published, *told.get(each.name, ()))) for each in made.figures),
+        figures=tuple(
+            replace(each, published=(*each.published, *published.get(each.name, ()))) for each in made.figures
+        ),
     )
 
 
@@ -152,8 +154,8 @@ async def titles(w: Work, made: Report) -> Titles:
     """Name what the report is of, the specialties in it, and the language of who reads it."""
     codes = [part.key for each in made.figures if each.name == "areas" for part in each.parts]
     specialty = tables.Specialty
-    found = await w.sql(sa.select(specialty).where(col(specialty.code).in_(codes)))
-    specialties = {row.code: {"uk": row.name_uk, "en": row.name_en} for row in found.scalars()}
+    rows = await w.sql(sa.select(specialty).where(col(specialty.code).in_(codes)))
+    specialties = {row.code: {"uk": row.name_uk, "en": row.name_en} for row in rows.scalars()}
     reader = await w.session.get(tables.Person, w.actor.person_id) if w.actor.person_id else None
     return Titles(await _subject(w, made), specialties, reader.locale if reader else None)
 
@@ -163,12 +165,12 @@ async def _subject(w: Work, made: Report) -> dict[str, str]:
         of = await w.session.get_one(tables.Programme, made.subject_id)
         return {"uk": of.name, "en": of.name_en}
     place, party = tables.Institution, tables.MemorandumParty
-    asked = sa.select(place).where(col(place.id) == made.subject_id)
+    named = sa.select(place).where(col(place.id) == made.subject_id)
     if made.kind == count_queries.MEMORANDUM.kind:
         parties = sa.select(place).join(party, col(party.institution_id) == col(place.id))
         order = col(party.side).desc(), col(place.id)  # who asks stands first
-        asked = parties.where(col(party.memorandum_id) == made.subject_id).order_by(*order)
-    places = list((await w.sql(asked)).scalars())
+        named = parties.where(col(party.memorandum_id) == made.subject_id).order_by(*order)
+    places = list((await w.sql(named)).scalars())
     unnamed = str(made.subject_id)
     return {
         "uk": " — ".join(each.name or each.name_en or unnamed for each in places),
@@ -181,44 +183,44 @@ async def rows(
 ) -> list[dict[str, Any]]:
     """Give the rows that a report (of a `memorandum`, `programme` or `institution`) counts, to who reads it."""
     if kind == count_queries.MEMORANDUM.kind:
-        asked = (await _of_memorandum(w, subject_id, wanted))[1]
+        request = (await _of_memorandum(w, subject_id, wanted))[1]
     elif kind == count_queries.PROGRAMME.kind:
-        asked = await _of_programme(w, subject_id, wanted)
+        request = await _of_programme(w, subject_id, wanted)
     else:
-        asked = await _of_institution(w, subject_id, wanted)
-    days, during = await _period(w, asked, await count_queries.agreed(w, asked.scope, asked.subject))
-    return await report_rows.rows(w, asked.scope, asked.subject, of, during, days, after=after, limit=limit)
+        request = await _of_institution(w, subject_id, wanted)
+    days, during = await _period(w, request, await count_queries.memoranda(w, request.scope, request.subject))
+    return await report_rows.rows(w, request.scope, request.subject, of, during, days, after=after, limit=limit)
 
 
-async def _of_memorandum(w: Work, memorandum_id: UUID, wanted: Wanted) -> tuple[tables.Memorandum, _Asked]:
+async def _of_memorandum(w: Work, memorandum_id: UUID, wanted: Wanted) -> tuple[tables.Memorandum, _Request]:
     row = await access.visible_memorandum(w, memorandum_id)
     await access.requires_reader(w, memorandum_id, *_READERS)
     programme = await w.session.get_one(tables.Programme, row.programme_id)
     subject = count_queries.values(row.id)
-    return row, _Asked(count_queries.MEMORANDUM, subject, row.created_at, *wanted[:2], wanted[2] or programme.zone)
+    return row, _Request(count_queries.MEMORANDUM, subject, row.created_at, *wanted[:2], wanted[2] or programme.zone)
 
 
-async def _of_programme(w: Work, programme_id: UUID, wanted: Wanted) -> _Asked:
+async def _of_programme(w: Work, programme_id: UUID, wanted: Wanted) -> _Request:
     row = await access.visible_programme(w, programme_id)
     access.requires_admin(w, row.id)
-    return _Asked(
+    return _Request(
         count_queries.PROGRAMME, count_queries.values(row.id), row.created_at, *wanted[:2], wanted[2] or row.zone
     )
 
 
-async def _of_institution(w: Work, institution_id: UUID, wanted: Wanted) -> _Asked:
+async def _of_institution(w: Work, institution_id: UUID, wanted: Wanted) -> _Request:
     row = await access.visible_institution(w, institution_id)
     programmes: frozenset[UUID] | None = None
     if row.id not in w.actor.institutions("coordinator", "partner_system") and not w.actor.is_timer:
         programmes = w.actor.programmes("programme_admin")
         access.requires_admin(w)
     subject = count_queries.values(row.id, programmes)
-    return _Asked(count_queries.INSTITUTION, subject, row.created_at, *wanted[:2], wanted[2] or row.zone or "UTC")
+    return _Request(count_queries.INSTITUTION, subject, row.created_at, *wanted[:2], wanted[2] or row.zone or "UTC")
 
 
 async def _published(w: Work, programme_id: UUID) -> dict[str, tuple[Published, ...]]:
     """Give what was published about the programme, with its sign and its source, by the figure it stands beside."""
-    told: dict[str, list[Published]] = {}
+    beside: dict[str, list[Published]] = {}
     milestone, statistic = tables.Milestone, tables.Statistic
     milestones = await w.sql(
         sa.select(milestone)
@@ -227,7 +229,7 @@ async def _published(w: Work, programme_id: UUID) -> dict[str, tuple[Published, 
     )
     for each in milestones.scalars():
         note = f"memoranda, {each.precision} {each.on_text}: {each.event}"
-        told.setdefault("memoranda", []).append(Published(each.citation, each.total_memoranda, note))
+        beside.setdefault("memoranda", []).append(Published(each.citation, each.total_memoranda, note))
     statistics = await w.sql(
         sa.select(statistic)
         .where(col(statistic.programme_id) == programme_id, col(statistic.key).in_(_BESIDE))
@@ -235,86 +237,90 @@ async def _published(w: Work, programme_id: UUID) -> dict[str, tuple[Published, 
     )
     for count in statistics.scalars():
         note = f"{count.key.replace('_', ' ')}, by {count.as_of}"
-        told.setdefault(_BESIDE[count.key], []).append(Published(count.citation, count.value, note, count.op))
-    return {name: tuple(each) for name, each in told.items()}
+        beside.setdefault(_BESIDE[count.key], []).append(Published(count.citation, count.value, note, count.op))
+    return {name: tuple(each) for name, each in beside.items()}
 
 
-async def _period(w: Work, asked: _Asked, agreed: Sequence[count_queries.Agreed]) -> tuple[tuple[date, date], Interval]:
+async def _period(
+    w: Work, request: _Request, memoranda: Sequence[count_queries.MemorandumUse]
+) -> tuple[tuple[date, date], Interval]:
     """Give the period in days and in instants; raises Invalid."""
-    until_on = asked.until_on or availability.local_date(w.now, asked.zone) + _DAY
-    from_on = asked.from_on or min(await _first_day(w, asked, agreed), until_on - _DAY)
+    until_on = request.until_on or availability.local_date(w.now, request.zone) + _DAY
+    from_on = request.from_on or min(await _first_day(w, request, memoranda), until_on - _DAY)
     if from_on >= until_on:
         raise errors.Invalid("/query/until", "must be later than from: it is the first day not counted")
-    return (from_on, until_on), _instants((from_on, until_on), asked.zone)
+    return (from_on, until_on), _instants((from_on, until_on), request.zone)
 
 
-async def _first_day(w: Work, asked: _Asked, agreed: Sequence[count_queries.Agreed]) -> date:
+async def _first_day(w: Work, request: _Request, memoranda: Sequence[count_queries.MemorandumUse]) -> date:
     """Name the first day of what there is: of the subject here, of a memorandum, of a session taken in from before."""
-    first_at = await count_queries.first_at(w, asked.scope, asked.subject)
-    instants = [at for at in (asked.created_at, first_at) if at]
-    began = [each.first_on for each in agreed if each.first_on]
-    return min([*began, *(availability.local_date(at, asked.zone) for at in instants)])
+    first_at = await count_queries.first_at(w, request.scope, request.subject)
+    instants = [at for at in (request.created_at, first_at) if at]
+    began = [each.first_on for each in memoranda if each.first_on]
+    return min([*began, *(availability.local_date(at, request.zone) for at in instants)])
 
 
 def _instants(days: tuple[date, date], zone: str) -> Interval:
     return availability.day_start(days[0], zone), availability.day_start(days[1], zone)
 
 
-async def _made(w: Work, asked: _Asked, *, compare: bool, by_month: bool) -> Report:
-    agreed = await count_queries.agreed(w, asked.scope, asked.subject)
-    days, during = await _period(w, asked, agreed)
-    told = await _figures(w, asked, days, during)
+async def _made(w: Work, request: _Request, *, compare: bool, by_month: bool) -> Report:
+    memoranda = await count_queries.memoranda(w, request.scope, request.subject)
+    days, during = await _period(w, request, memoranda)
+    shown = await _figures(w, request, days, during)
     before = None
     if compare:
         before = periods.previous(*days)
-        values = {each.name: each.value for each in await _figures(w, asked, before, _instants(before, asked.zone))}
-        told = [replace(each, previous=values[each.name]) for each in told]
-    if asked.scope.kind != count_queries.MEMORANDUM.kind:
-        told += _agreements(agreed, w.now)
-    last = max((each.last_at for each in agreed if each.last_at), default=None)
+        values = {each.name: each.value for each in await _figures(w, request, before, _instants(before, request.zone))}
+        shown = [replace(each, previous=values[each.name]) for each in shown]
+    if request.scope.kind != count_queries.MEMORANDUM.kind:
+        shown += _agreements(memoranda, w.now)
+    last = max((each.last_at for each in memoranda if each.last_at), default=None)
     return Report(
-        asked.scope.kind,
-        asked.subject["id"],
+        request.scope.kind,
+        request.subject["id"],
         *days,
-        asked.zone,
+        request.zone,
         w.now,
         last,
-        tuple(told),
+        tuple(shown),
         before,
-        await _months(w, asked, days) if by_month else None,
+        await _months(w, request, days) if by_month else None,
     )
 
 
-async def _months(w: Work, asked: _Asked, days: tuple[date, date]) -> tuple[Month, ...]:
+async def _months(w: Work, request: _Request, days: tuple[date, date]) -> tuple[Month, ...]:
     firsts = periods.months(*days)
-    starts = [availability.day_start(first, asked.zone) for first in firsts]
-    found = await count_queries.months(w, asked.scope, asked.subject, _instants(days, asked.zone), starts)
+    starts = [availability.day_start(first, request.zone) for first in firsts]
+    by_month = await count_queries.months(w, request.scope, request.subject, _instants(days, request.zone), starts)
     made = []
     for place, first in enumerate(firsts):
-        (held, minutes), (advices, written) = (found.get(place, {}).get(mode, (0, 0)) for mode in ("live", "written"))
+        (held, minutes), (advices, written) = (
+            by_month.get(place, {}).get(mode, (0, 0)) for mode in ("live", "written")
+        )
         made.append(Month(first, held, advices, minutes + written))
     return tuple(made)
 
 
-async def _figures(w: Work, asked: _Asked, days: tuple[date, date], during: Interval) -> list[Figure]:
-    made = await _tally(w, asked.scope, asked.subject, during)
-    activities = await count_queries.activities(w, asked.scope, asked.subject, *days)
-    return figures.all_of(await count_queries.numbers(w, made, during, activities))
+async def _figures(w: Work, request: _Request, days: tuple[date, date], during: Interval) -> list[Figure]:
+    tallied = await _tally(w, request.scope, request.subject, during)
+    activities = await count_queries.activities(w, request.scope, request.subject, *days)
+    return figures.all_of(await count_queries.report_counts(w, tallied, during, activities))
 
 
 async def _tally(w: Work, scope: count_queries.Scope, subject: Mapping[str, Any], during: Interval) -> counts.Tally:
-    """Count the period; of a programme, only what is not folded."""
+    """Count the period; of a programme, only what no rollup holds."""
     if scope.kind != count_queries.PROGRAMME.kind:
         return await count_queries.tally(w, scope, subject, [during])
-    folded, spans = await rollups.cover(w, subject["id"], during)
-    return counts.total([folded, await count_queries.tally(w, scope, subject, spans)])
+    rolled_up, spans = await rollups.cover(w, subject["id"], during)
+    return counts.total([rolled_up, await count_queries.tally(w, scope, subject, spans)])
 
 
-def _agreements(agreed: Sequence[count_queries.Agreed], now: datetime) -> list[Figure]:
+def _agreements(memoranda: Sequence[count_queries.MemorandumUse], now: datetime) -> list[Figure]:
     statuses: dict[str, int] = {}
-    for row in agreed:
+    for row in memoranda:
         statuses[row.status] = statuses.get(row.status, 0) + 1
-    active = [row for row in agreed if row.status == "active"]
+    active = [row for row in memoranda if row.status == "active"]
     parts = tuple(
         Part(status, statuses[status]) for status in tables.registry.MEMORANDUM_STATUSES if status in statuses
     )
@@ -322,7 +328,7 @@ def _agreements(agreed: Sequence[count_queries.Agreed], now: datetime) -> list[F
     return [
         Figure(
             "memoranda",
-            len(agreed),
+            len(memoranda),
             "memoranda",
             "Memoranda in the registry now, by status.",
             parts=parts,

@@ -1,14 +1,31 @@
 """A programme's past, counted once: whole weeks and blocks of weeks, kept until a row in them changes.
 
-A report over years would count every row each time; it adds up pieces instead, and counts only what lies beside them.
-A piece holds as long as no mark lies in it. Triggers set marks in the transaction of the change, whatever made it, so
-who sees a change sees its mark. `fold` takes the marks first and counts afterwards: a change that comes between is
-counted and its mark stays, which costs a count and never a figure.
+A report over years would count every row each time. Instead the past is cut into weeks (UTC) and blocks of sixteen
+weeks, what `count_queries` tallies of each is kept as a row, its rollup, and a report adds up the widest rollups within
+its period and counts only what lies beside them. Two things may make such a row say less than the truth:
+
+- **The rows change that it counted.** Triggers write a mark, the instant at which the changed row counts, in the
+  transaction of the change: who sees a change sees its mark. A rollup with a mark in it is not used. `fold` takes
+  the marks of a week first and counts it afterwards: a change that comes between is counted and its mark stays, which
+  costs a count and never a figure. With the marks go, by a trigger too, all rollups in which they lay, whoever made
+  them and whoever takes the marks.
+- **The program changes that counted it.** Each rollup carries the `DIGEST` of the statements and definitions that made
+  it, as part of its key, and a program reads and makes those of its own digest only. So two versions that run at once
+  keep their rollups beside each other, count none of each other's, and end with a full set each. The sets of programs
+  that are gone are dropped when nothing was added to them for thirty days.
+
+Everything here can be counted again: to lose a rollup costs time only.
 """
 
+import ast
+import hashlib
+import inspect
 import json
+import sys
+import textwrap
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -29,22 +46,24 @@ _MONDAY = datetime(2000, 1, 3, tzinfo=UTC)
 _WEEK = timedelta(days=7)
 _BLOCK = 16 * _WEEK
 _SETTLED = timedelta(days=1)  # a share within a day of opening is decided then
+_UNUSED = timedelta(days=30)  # whoever folds adds a week each week
 _AT_ONCE = 200
-_LOCK = 0x70696563
-_WIDTH = 16
+_LOCK = 0x70696563  # every version's: they take the marks one after the other
+_ID_BYTES = 16
 
-_CLEAN = sa.text("""
-WITH clean AS MATERIALIZED (
-  SELECT from_at, until_at FROM report_piece p
-  WHERE programme_id = :id AND from_at >= :since AND until_at <= :till AND made_at <= :now
-  AND NOT EXISTS (SELECT 1 FROM report_mark m WHERE m.programme_id = :id AND m.at >= p.from_at AND m.at < p.until_at)
+_THAT_HOLD = sa.text("""
+WITH held AS MATERIALIZED (
+  SELECT from_at, until_at FROM report_rollup r
+  WHERE programme_id = :id AND digest = :digest AND from_at >= :since AND until_at <= :till AND made_at <= :now
+  AND NOT EXISTS (SELECT 1 FROM report_mark m WHERE m.programme_id = :id AND m.at >= r.from_at AND m.at < r.until_at)
 )
-SELECT p.from_at, p.until_at, counted, hours, asked_mentors, mentors, minutes
-FROM clean JOIN report_piece p ON p.programme_id = :id AND p.from_at = clean.from_at
-                                         AND p.until_at = clean.until_at
-WHERE NOT EXISTS (SELECT 1 FROM clean wider WHERE wider.from_at <= clean.from_at AND wider.until_at >= clean.until_at
-                  AND wider.until_at - wider.from_at > clean.until_at - clean.from_at)
-ORDER BY p.until_at - p.from_at DESC, p.from_at
+SELECT r.from_at, r.until_at, counted, hours, asked_mentors, mentors, minutes
+FROM held JOIN report_rollup r ON r.programme_id = :id AND r.digest = :digest AND r.from_at = held.from_at
+                                  AND r.until_at = held.until_at
+WHERE CAST(:with_narrower AS boolean)
+OR NOT EXISTS (SELECT 1 FROM held wider WHERE wider.from_at <= held.from_at AND wider.until_at >= held.until_at
+               AND wider.until_at - wider.from_at > held.until_at - held.from_at)
+ORDER BY r.until_at - r.from_at DESC, r.from_at
 """)
 
 _BEGAN = sa.text("""
@@ -58,53 +77,99 @@ SELECT 1 FROM consultation
 WHERE programme_id = :id AND opened_at >= :since AND opened_at < :till AND answer_due_at > :now LIMIT 1
 """)
 
+_MARKED = sa.text("SELECT 1 FROM report_mark WHERE programme_id = :id AND at >= :since AND at < :till LIMIT 1")
+_TAKE_MARKS = sa.text("DELETE FROM report_mark WHERE programme_id = :id AND at >= :since AND at < :till")
+
+_DROP_UNUSED = sa.text("""
+DELETE FROM report_rollup WHERE digest <> :digest
+AND digest NOT IN (SELECT digest FROM report_rollup WHERE made_at > :unused_since)
+""")
+
+_SNAPSHOT = sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+
 
 async def cover(w: Work, programme_id: UUID, during: Interval) -> tuple[counts.Tally, list[Interval]]:
-    """Give the sum of the pieces that hold within the period, not to be written to, and what of it they leave out."""
-    rows = await w.fetch(_CLEAN, {"id": programme_id, "since": during[0], "till": during[1], "now": w.now})
+    """Give the sum of the rollups that hold within the period, not to be written to, and what of it they leave out."""
+    rows = await _that_hold(w, programme_id, during, with_narrower=False)
     rest = intervals.subtract([during], [(row.from_at, row.until_at) for row in rows])
     return _sum(*[_Packed(*row[2:]) for row in rows]), rest
 
 
 async def fold(database: Database) -> int:
-    """Every week and block that is over and settled has its piece; gives how many were made, of 200 at most."""
+    """Every week and block that is over and settled has its rollup; gives how many were made, of 200 at most.
+
+    Each is a transaction of its own: what is killed between two of them, or within one, is gone on with next time.
+    """
+    async with database.work(actor.TIMER) as w:
+        await _lock(w)
+        await w.sql(_DROP_UNUSED, {"digest": DIGEST, "unused_since": w.now - _UNUSED})
     async with database.work(actor.TIMER) as w:
         began = [(row.id, row.at) for row in await w.sql(_BEGAN) if row.at]
-        wanted = [each for programme_id, at in began for each in await _missing(w, programme_id, at)]
+        missing = [each for programme_id, at in began for each in await _missing(w, programme_id, at)]
     made = 0
-    for programme_id, unit in wanted[:_AT_ONCE]:
+    for programme_id, unit in missing[:_AT_ONCE]:
         async with database.work(actor.TIMER) as w:
             made += await _fold(w, programme_id, unit)
     return made
 
 
-async def wrong(w: Work) -> list[tuple[UUID, Interval]]:
-    """Name the pieces that should hold and do not say what their rows say: none, or there is a fault of ours."""
-    found = []
-    for programme_id in (await w.sql(sa.text("SELECT id FROM programme ORDER BY id"))).scalars().all():
-        bound = {"id": programme_id, "since": _MONDAY, "till": w.now, "now": w.now}
-        for row in await w.fetch(_CLEAN, bound):
-            unit = (row.from_at, row.until_at)
-            if _unpacked(_Packed(*row[2:])) != await count_queries.tally(
-                w, count_queries.PROGRAMME, count_queries.values(programme_id), [unit]
-            ):
-                found.append((programme_id, unit))
-    return found
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How many rollups of a programme hold, and the weeks or blocks of weeks of which their rows say something else."""
+
+    programme_code: str
+    rollups: int
+    differing: list[Interval]
+
+
+async def compare(database: Database) -> list[Comparison]:
+    """Count anew everything that rollups hold, programme by programme: a difference is a fault, or was made by hand.
+
+    A programme's rows are looked at as they are at one instant, so that nothing seems to differ that has just changed.
+    """
+    async with database.work(actor.TIMER) as w:
+        programmes = (await w.sql(sa.text("SELECT id, code FROM programme ORDER BY code"))).all()
+    comparisons = []
+    for programme_id, code in programmes:
+        async with database.work(actor.TIMER) as w:
+            await w.sql(_SNAPSHOT)
+            rows = await _that_hold(w, programme_id, (_MONDAY, w.now), with_narrower=True)
+            differing = [(row.from_at, row.until_at) for row in rows if not await _says_the_truth(w, programme_id, row)]
+        comparisons.append(Comparison(code, len(rows), differing))
+    return comparisons
+
+
+async def _that_hold(w: Work, programme_id: UUID, during: Interval, *, with_narrower: bool) -> Sequence[Any]:
+    """List the rollups of this program within the period in which no mark lies, the widest first."""
+    bound = {"id": programme_id, "digest": DIGEST, "since": during[0], "till": during[1], "now": w.now}
+    return await w.fetch(_THAT_HOLD, bound | {"with_narrower": with_narrower})
+
+
+async def _says_the_truth(w: Work, programme_id: UUID, row: Any) -> bool:  # noqa: ANN401 - of the database
+    try:
+        kept = _unpacked(_Packed(*row[2:]))
+    except (ValueError, TypeError, LookupError):
+        return False  # whoever wrote this, it was not this program
+    return kept == await _counted(w, programme_id, (row.from_at, row.until_at))
+
+
+async def _counted(w: Work, programme_id: UUID, unit: Interval) -> counts.Tally:
+    return await count_queries.tally(w, count_queries.PROGRAMME, count_queries.values(programme_id), [unit])
 
 
 async def _missing(w: Work, programme_id: UUID, began: datetime) -> list[tuple[UUID, Interval]]:
-    """Name the units of the programme's past that have no piece, or one that holds no more."""
+    """Name the units of the programme's past that have no rollup, or one that holds no more."""
     over = w.now - _SETTLED
     units = [unit for length in (_WEEK, _BLOCK) for unit in _units(length, began, over)]
     rows = await w.sql(
         sa.text(
-            "SELECT from_at, until_at FROM report_piece p WHERE programme_id = :id AND NOT EXISTS (SELECT 1"
-            " FROM report_mark m WHERE m.programme_id = :id AND m.at >= p.from_at AND m.at < p.until_at)"
+            "SELECT from_at, until_at FROM report_rollup r WHERE programme_id = :id AND digest = :digest AND NOT EXISTS"
+            " (SELECT 1 FROM report_mark m WHERE m.programme_id = :id AND m.at >= r.from_at AND m.at < r.until_at)"
         ),
-        {"id": programme_id},
+        {"id": programme_id, "digest": DIGEST},
     )
-    there = {(row.from_at, row.until_at) for row in rows}
-    return [(programme_id, unit) for unit in units if unit not in there]
+    rolled_up = {(row.from_at, row.until_at) for row in rows}
+    return [(programme_id, unit) for unit in units if unit not in rolled_up]
 
 
 def _units(length: timedelta, began: datetime, over: datetime) -> Iterable[Interval]:
@@ -116,53 +181,55 @@ def _units(length: timedelta, began: datetime, over: datetime) -> Iterable[Inter
 
 async def _fold(w: Work, programme_id: UUID, unit: Interval) -> bool:
     bound = {"id": programme_id, "since": unit[0], "till": unit[1]}
-    await w.sql(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    await _lock(w)
     if (await w.sql(_HELD_UP, bound | {"now": w.now})).first():
         return False  # in time or not: nobody knows yet
     if unit[1] - unit[0] == _WEEK:
-        await _take_marks(w, bound, unit)
+        await w.sql(_TAKE_MARKS, bound)
     elif (await w.sql(_MARKED, bound)).first():
         return False  # its week comes first: the marks are the week's
-    made = await count_queries.tally(w, count_queries.PROGRAMME, count_queries.values(programme_id), [unit])
-    await _keep(w, programme_id, unit, made)
+    await _keep(w, programme_id, unit, await _counted(w, programme_id, unit))
     return True
 
 
-_MARKED = sa.text("SELECT 1 FROM report_mark WHERE programme_id = :id AND at >= :since AND at < :till LIMIT 1")
+async def _lock(w: Work) -> None:
+    """Be the only one that writes rollups or takes marks, until the transaction ends."""
+    await w.sql(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
 
 
-async def _take_marks(w: Work, bound: dict[str, object], unit: Interval) -> None:
-    """No mark that is seen lies in the unit, and no wider piece holds on to what the marks were about."""
-    taken = await w.sql(
-        sa.text("DELETE FROM report_mark WHERE programme_id = :id AND at >= :since AND at < :till RETURNING 1"), bound
-    )
-    if taken.first() is not None:
-        piece = tables.ReportPiece
-        await w.sql(
-            sa.delete(piece).where(
-                col(piece.programme_id) == bound["id"], col(piece.from_at) <= unit[0], col(piece.until_at) >= unit[1]
-            )
-        )
-
-
-async def _keep(w: Work, programme_id: UUID, unit: Interval, made: counts.Tally) -> None:
-    piece = tables.ReportPiece
+async def _keep(w: Work, programme_id: UUID, unit: Interval, tallied: counts.Tally) -> None:
+    rollup = tables.ReportRollup
     await w.sql(
-        sa.delete(piece).where(
-            col(piece.programme_id) == programme_id, col(piece.from_at) == unit[0], col(piece.until_at) == unit[1]
+        sa.delete(rollup).where(
+            col(rollup.programme_id) == programme_id,
+            col(rollup.digest) == DIGEST,
+            col(rollup.from_at) == unit[0],
+            col(rollup.until_at) == unit[1],
         )
     )
-    w.add(piece(programme_id=programme_id, from_at=unit[0], until_at=unit[1], made_at=w.now, **_packed(made)._asdict()))
+    row = rollup(
+        programme_id=programme_id,
+        digest=DIGEST,
+        from_at=unit[0],
+        until_at=unit[1],
+        made_at=w.now,
+        **_packed(tallied)._asdict(),
+    )
+    w.add(row)
 
 
 @lru_cache(maxsize=8)
-def _sum(*pieces: "_Packed") -> counts.Tally:
-    """Add the pieces up: kept under all that is in them, so it cannot be an old sum. Reports ask for the same again."""
-    return counts.total([_unpacked(each) for each in pieces])
+def _sum(*rollups: "_Packed") -> counts.Tally:
+    """Add the rollups up; the sum is kept for the next report, under everything that is in it: so it is no old one."""
+    return counts.total([_unpacked(each) for each in rollups])
 
 
 class _Packed(NamedTuple):
-    """What a row of `report_piece` keeps of a tally: JSON, and arrays of ids and numbers as bytes."""
+    """What a row of `report_rollup` keeps of a tally: JSON, and arrays of ids and numbers as bytes.
+
+    Hours, mentors and their minutes are many, and JSON would take most of a report's time to read them. The lengths of
+    the runs of hours, one after another in one array, stand in the JSON.
+    """
 
     counted: str
     hours: bytes
@@ -171,54 +238,82 @@ class _Packed(NamedTuple):
     minutes: bytes
 
 
-def _packed(made: counts.Tally) -> _Packed:
+def _packed(tallied: counts.Tally) -> _Packed:
     hours = array("d")
-    cohorts: dict[str, Any] = {}
-    for priority, cohort in made.cohorts.items():
-        cohorts[priority] = [cohort.counts, {name: len(each) for name, each in cohort.hours.items()}]
-        for each in cohort.hours.values():
-            hours.extend(each)
+    consultations: dict[str, Any] = {}
+    for priority, of_priority in tallied.consultations.items():
+        lengths = {name: len(run) for name, run in of_priority.hours.items()}
+        consultations[priority] = [of_priority.counts, lengths]
+        for run in of_priority.hours.values():
+            hours.extend(run)
     counted = {
-        "cohorts": cohorts,
-        "offers": made.offers,
-        "most_in_week": made.most_in_week,
-        "happened": [[*key, *each] for key, each in made.happened.items()],
-        "answers": [[*key, each] for key, each in made.answers.items()],
-        "areas": made.areas,
-        "partners": made.partners,
-        "requesters": made.requesters,
+        "consultations": consultations,
+        "offers": tallied.offers,
+        "most_in_week": tallied.most_in_week,
+        "sessions": [[*key, *numbers] for key, numbers in tallied.sessions.items()],
+        "answers": [[*key, number] for key, number in tallied.answers.items()],
+        "areas": tallied.areas,
+        "partners": tallied.partners,
+        "requesters": tallied.requesters,
     }
     return _Packed(
         json.dumps(counted, separators=(",", ":")),
         hours.tobytes(),
-        b"".join(sorted(made.asked_mentors)),
-        b"".join(made.mentor_minutes),
-        array("i", made.mentor_minutes.values()).tobytes(),
+        b"".join(sorted(tallied.asked_mentors)),
+        b"".join(tallied.mentor_minutes),
+        array("i", tallied.mentor_minutes.values()).tobytes(),
     )
 
 
 def _unpacked(packed: _Packed) -> counts.Tally:
-    told = json.loads(packed.counted)
+    counted = json.loads(packed.counted)
     hours = array("d", packed.hours).tolist()
-    made = counts.Tally(
-        offers=told["offers"],
-        most_in_week=told["most_in_week"],
-        happened={tuple(each[:5]): (each[5], each[6]) for each in told["happened"]},
-        answers={tuple(each[:3]): each[3] for each in told["answers"]},
-        asked_mentors=set(_cut(packed.asked_mentors)),
-        mentor_minutes=dict(zip(_cut(packed.mentors), array("i", packed.minutes), strict=True)),
-        areas=told["areas"],
-        partners=told["partners"],
-        requesters=told["requesters"],
+    tallied = counts.Tally(
+        offers=counted["offers"],
+        most_in_week=counted["most_in_week"],
+        sessions={tuple(each[:5]): (each[5], each[6]) for each in counted["sessions"]},
+        answers={tuple(each[:3]): each[3] for each in counted["answers"]},
+        asked_mentors=set(_ids(packed.asked_mentors)),
+        mentor_minutes=dict(zip(_ids(packed.mentors), array("i", packed.minutes), strict=True)),
+        areas=counted["areas"],
+        partners=counted["partners"],
+        requesters=counted["requesters"],
     )
     place = 0
-    for priority, (counted, lengths) in told["cohorts"].items():
-        made.cohorts[priority] = counts.Cohort(counted)
+    for priority, (numbers, lengths) in counted["consultations"].items():
+        tallied.consultations[priority] = counts.PriorityTally(numbers)
         for name, length in lengths.items():
-            made.cohorts[priority].hours[name] = hours[place : place + length]
+            tallied.consultations[priority].hours[name] = hours[place : place + length]
             place += length
-    return made
+    return tallied
 
 
-def _cut(packed: bytes) -> Sequence[bytes]:
-    return [packed[place : place + _WIDTH] for place in range(0, len(packed), _WIDTH)]
+def _ids(packed: bytes) -> Sequence[bytes]:
+    return [packed[place : place + _ID_BYTES] for place in range(0, len(packed), _ID_BYTES)]
+
+
+def _logic(definition: Callable[..., object]) -> str:
+    """Give the source of a function or class as Python itself would write it: no comments, no layout, no docstring."""
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(definition))).body
+    if isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(tree):
+        tree.body = tree.body[1:]
+    return ast.unparse(tree)
+
+
+def _digest() -> str:
+    """Name what decides about the content of a rollup: what is asked, what is made of it, how it is packed, and when.
+
+    Two programs with the same name count the same. The other way round is not so, and costs a count: another Python
+    may write the same source in another way.
+    """
+    made_by = (counts.Tally, counts.PriorityTally, count_queries.tally, _packed, _unpacked, _ids, _Packed)
+    decides = [
+        *count_queries.statements(),
+        *(_logic(definition) for definition in made_by),
+        repr((counts.HOURS, _MONDAY, _WEEK, _BLOCK, _SETTLED, _HELD_UP.text, _ID_BYTES, sys.byteorder)),
+    ]
+    return hashlib.sha256("\0".join(decides).encode()).hexdigest()
+
+
+DIGEST = _digest()
+"""How this program counts. Taken when it starts: the files may be a newer program's soon."""

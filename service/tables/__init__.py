@@ -36,6 +36,7 @@ from service.tables.log import (
     Milestone,
     ReportMark,
     ReportPiece,
+    ReportRollup,
     Session,
     Statistic,
 )
@@ -109,6 +110,7 @@ __all__ = [
     "RefreshToken",
     "ReportMark",
     "ReportPiece",
+    "ReportRollup",
     "RevokedToken",
     "RoleGrant",
     "Seat",

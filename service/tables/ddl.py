@@ -46,7 +46,7 @@ _MARKED: dict[str, tuple[str | None, list[str]]] = {
         ["SELECT s.programme_id, s.started_at FROM session s WHERE s.id = {row}.session_id"],
     ),
 }
-"""The columns that reports count (None: all), and at which instants of which programme a row counts (see `pieces`)."""
+"""The columns that reports count (None: all), and at which instants of which programme a row counts (see `rollups`)."""
 
 
 def _marking(table: str) -> tuple[str, ...]:
@@ -68,6 +68,26 @@ def _marking(table: str) -> tuple[str, ...]:
     )
     return function, trigger
 
+
+_VOID_ROLLUPS = (
+    """\
+CREATE FUNCTION void_marked_rollups() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM report_rollup r
+    USING (SELECT programme_id, min(at) AS first_at, max(at) AS last_at FROM taken GROUP BY programme_id) t
+    WHERE r.programme_id = t.programme_id AND r.from_at <= t.last_at AND r.until_at > t.first_at;
+    DELETE FROM report_piece p
+    USING (SELECT programme_id, min(at) AS first_at, max(at) AS last_at FROM taken GROUP BY programme_id) t
+    WHERE p.programme_id = t.programme_id AND p.from_at <= t.last_at AND p.until_at > t.first_at;
+    RETURN NULL;
+END
+$$""",
+    """\
+CREATE TRIGGER tg_report_mark_taken AFTER DELETE ON report_mark REFERENCING OLD TABLE AS taken
+FOR EACH STATEMENT EXECUTE FUNCTION void_marked_rollups()""",
+)
+"""A mark that is taken takes with it whatever was counted before it, by programs of any version. Marks are taken a week
+at a time, so what lies between the first and the last of them is what they mark."""
 
 _OF_A_PERSON = "SELECT person_id FROM changed"  # a mentor or not: who becomes one at this moment is not seen yet
 _OF_THE_REGISTRY = "SELECT CAST('00000000-0000-0000-0000-000000000000' AS uuid) FROM changed"
@@ -125,6 +145,7 @@ AFTER = (
         for table in APPEND_ONLY
     ),
     *(statement for table in _MARKED for statement in _marking(table)),
+    *_VOID_ROLLUPS,
     *(statement for table in _CONCERNED for statement in _concerning(table)),
 )
 """Rows of append-only tables are never changed, by a bug or by hand, but audit rows end with their retention; whatever

@@ -224,8 +224,27 @@ class Milestone(SQLModel, table=True):
     __table_args__ = (index("uq_milestone", "programme_id", "on_text", unique=True),)
 
 
+class ReportRollup(SQLModel, table=True):
+    """What was counted of a programme in a stretch of its past, by programs of this digest. See `rollups`."""
+
+    __tablename__ = "report_rollup"
+    programme_id: UUID = Field(primary_key=True, foreign_key="programme.id")
+    digest: str = Field(primary_key=True)
+    from_at: datetime = Field(primary_key=True)
+    until_at: datetime = Field(primary_key=True)
+    made_at: datetime
+    counted: str
+    hours: bytes
+    asked_mentors: bytes
+    mentors: bytes
+    minutes: bytes
+
+
 class ReportPiece(SQLModel, table=True):
-    """What was counted of a programme in a stretch of its past; it holds while no mark lies in it. See `pieces`."""
+    """What release 0.1 has instead of rollups, for while it runs beside this one, which only voids it by a trigger.
+
+    To be dropped by the version after 0.2 (decision 0025).
+    """
 
     __tablename__ = "report_piece"
     programme_id: UUID = Field(primary_key=True, foreign_key="programme.id")

@@ -1,4 +1,9 @@
-"""What was counted for a report, as plain values, and how evenly something is spread (domain §8)."""
+"""What was counted for a report, as plain values, and how evenly something is spread (domain §8).
+
+Counts come in two shapes. A `Tally` is what can be added: stretches of time are counted apart, once, and their tallies
+summed. `ReportCounts` is what figures are made of: quartiles and numbers of different mentors, which nobody can add.
+So a tally keeps the hours and the ids themselves, and they become quartiles and numbers after the last addition.
+"""
 
 import itertools
 from bisect import bisect_left, bisect_right
@@ -12,8 +17,8 @@ _QUARTER = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """Median and quartiles of some durations, in hours."""
+class Quartiles:
+    """Median and quartiles of some durations, in hours; `rows` is how many there are."""
 
     rows: int = 0
     lower: float | None = None
@@ -22,7 +27,7 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ConsultationCounts:
     """Counts over the consultations of one priority that were opened in the period."""
 
     filed: int = 0
@@ -30,9 +35,9 @@ class Asked:
     unmatched: int = 0
     cancelled: int = 0
     expired: int = 0
-    allocation: Spread = Spread()
-    answer: Spread = Spread()
-    closing: Spread = Spread()
+    allocation: Quartiles = Quartiles()
+    answer: Quartiles = Quartiles()
+    closing: Quartiles = Quartiles()
     allocation_decided: int = 0
     allocated_in_time: int = 0
     answer_decided: int = 0
@@ -46,7 +51,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offers:
+class OfferCounts:
     """Counts over the offers sent in the period."""
 
     sent: int = 0
@@ -59,8 +64,8 @@ class Offers:
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
-    """How many logged sessions share mode, outcome, route and whether the hour was civil on each side."""
+class SessionCount:
+    """How many logged sessions share mode, outcome, route, and civil or not at either side; and their minutes."""
 
     mode: str
     outcome: str
@@ -77,7 +82,7 @@ class Happened:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AnswerCount:
     """How many follow-up answers say the same."""
 
     side: str
@@ -87,7 +92,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Activities:
+class ActivityCounts:
     """Counts over the activities that began in the period; people by the operator that their source gives."""
 
     kinds: Mapping[str, int] = field(default_factory=dict)
@@ -97,19 +102,19 @@ class Activities:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Numbers:
-    """Everything counted for one report; `asked` is by priority."""
+class ReportCounts:
+    """Everything counted for one report; consultations of each priority, and of all together."""
 
-    asked: Mapping[str, Asked] = field(default_factory=dict)
-    everybody: Asked = Asked()
-    offers: Offers = Offers()
-    happened: Sequence[Happened] = ()
-    answers: Sequence[Answer] = ()
+    by_priority: Mapping[str, ConsultationCounts] = field(default_factory=dict)
+    all_priorities: ConsultationCounts = ConsultationCounts()
+    offers: OfferCounts = OfferCounts()
+    sessions: Sequence[SessionCount] = ()
+    answers: Sequence[AnswerCount] = ()
     mentor_minutes: Sequence[int] = ()
     areas: Mapping[str, int] = field(default_factory=dict)
     partner_countries: Mapping[str, int] = field(default_factory=dict)
     requesting_regions: Mapping[str, int] = field(default_factory=dict)
-    activities: Activities = Activities()
+    activities: ActivityCounts = ActivityCounts()
 
 
 Mentor = bytes
@@ -117,8 +122,8 @@ Mentor = bytes
 
 
 @dataclass(slots=True)
-class Cohort:
-    """What became of the consultations of one priority: counts by the names of `Asked`, and hours, sorted."""
+class PriorityTally:
+    """What became of the consultations of one priority: counts, and hours in order, by `ConsultationCounts`' names."""
 
     counts: dict[str, int] = field(default_factory=dict)
     hours: dict[str, list[float]] = field(default_factory=dict)
@@ -128,13 +133,15 @@ class Cohort:
 class Tally:
     """What was counted in some stretches of time, so that the tallies of others can be added.
 
-    No stretch cuts a week of another one, or `most_in_week` would not be the most.
+    Consultations are by priority, sessions (how many, how many minutes) by the first fields of `SessionCount`, answers
+    by those of `AnswerCount`, areas by specialty, partners and requesters by institution. No stretch cuts a week of
+    another one, or `most_in_week` would not be the most.
     """
 
-    cohorts: dict[str, Cohort] = field(default_factory=dict)
+    consultations: dict[str, PriorityTally] = field(default_factory=dict)
     offers: dict[str, int] = field(default_factory=dict)
     most_in_week: int = 0
-    happened: dict[tuple[str, str, str, bool, bool], tuple[int, int]] = field(default_factory=dict)
+    sessions: dict[tuple[str, str, str, bool, bool], tuple[int, int]] = field(default_factory=dict)
     answers: dict[tuple[str, bool, str | None], int] = field(default_factory=dict)
     asked_mentors: set[Mentor] = field(default_factory=set)
     mentor_minutes: dict[Mentor, int] = field(default_factory=dict)
@@ -161,16 +168,16 @@ def total(tallies: Sequence[Tally]) -> Tally:
         _add(summed.requesters, each.requesters)
         summed.asked_mentors |= each.asked_mentors
         summed.most_in_week = max(summed.most_in_week, each.most_in_week)
-        for key, (sessions, minutes) in each.happened.items():
-            before = summed.happened.get(key, (0, 0))
-            summed.happened[key] = (before[0] + sessions, before[1] + minutes)
-        for priority, cohort in each.cohorts.items():
-            there = summed.cohorts.setdefault(priority, Cohort())
-            _add(there.counts, cohort.counts)
-            for name, hours in cohort.hours.items():
-                there.hours.setdefault(name, []).extend(hours)
-    for cohort in summed.cohorts.values():
-        for hours in cohort.hours.values():
+        for key, (sessions, minutes) in each.sessions.items():
+            before = summed.sessions.get(key, (0, 0))
+            summed.sessions[key] = (before[0] + sessions, before[1] + minutes)
+        for priority, consultations in each.consultations.items():
+            of_priority = summed.consultations.setdefault(priority, PriorityTally())
+            _add(of_priority.counts, consultations.counts)
+            for name, hours in consultations.hours.items():
+                of_priority.hours.setdefault(name, []).extend(hours)
+    for of_priority in summed.consultations.values():
+        for hours in of_priority.hours.values():
             hours.sort()  # sorted runs, one after another: this is quick
     return summed
 
@@ -184,22 +191,22 @@ def _add(summed: dict[Key, int], more: Mapping[Key, int]) -> None:
         summed[key] = get(key, 0) + count
 
 
-def asked(cohorts: Sequence[Cohort]) -> Asked:
+def of_consultations(tallies: Sequence[PriorityTally]) -> ConsultationCounts:
     """Put the priorities' counts and hours together."""
-    found: dict[str, Any] = {}
-    for cohort in cohorts:
-        _add(found, cohort.counts)
+    fields: dict[str, Any] = {}
+    for of_priority in tallies:
+        _add(fields, of_priority.counts)
     for name in HOURS:
-        found[name] = spread(*(cohort.hours.get(name, ()) for cohort in cohorts))
-    return Asked(**found)
+        fields[name] = quartiles(*(of_priority.hours.get(name, ()) for of_priority in tallies))
+    return ConsultationCounts(**fields)
 
 
-def spread(*runs: Sequence[float]) -> Spread:
+def quartiles(*runs: Sequence[float]) -> Quartiles:
     """Give the median and the quartiles of sorted runs taken together, between the two nearest values if need be."""
     rows = sum(map(len, runs))
     if not rows:
-        return Spread()
-    return Spread(rows, *(_at(runs, (rows - 1) * share) for share in (0.25, 0.5, 0.75)))
+        return Quartiles()
+    return Quartiles(rows, *(_at(runs, (rows - 1) * share) for share in (0.25, 0.5, 0.75)))
 
 
 def _at(runs: Sequence[Sequence[float]], place: float) -> float:
@@ -209,7 +216,11 @@ def _at(runs: Sequence[Sequence[float]], place: float) -> float:
 
 
 def _nth(runs: Sequence[Sequence[float]], place: int) -> float:
-    """Give the value that would stand there if the runs were one: merging them took most of a report's arithmetic."""
+    """Give the value that would stand at this place if the sorted runs were merged into one.
+
+    Merging them took most of a report's arithmetic. Instead the place is searched for in each run by halving: a value
+    is the one if at most `place` values of all runs are smaller, and more than `place` are not greater.
+    """
     for run in runs:
         low, high = 0, len(run)
         while low < high:

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from datetime import date
 
 from service.rules.figures import counts
-from service.rules.figures.counts import Activities, Asked, Happened, Numbers, Offers, Spread
+from service.rules.figures.counts import (
+    ActivityCounts,
+    ConsultationCounts,
+    OfferCounts,
+    Quartiles,
+    ReportCounts,
+    SessionCount,
+)
 
 INTERRUPTIONS = ("interrupted_alert", "interrupted_power", "interrupted_link")
 
@@ -69,23 +76,23 @@ def share(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
-def all_of(numbers: Numbers) -> list[Figure]:
+def all_of(numbers: ReportCounts) -> list[Figure]:
     """Give every figure of domain §8 that these numbers allow."""
     return [
         *_consultations(numbers),
         *_times(numbers),
         *_shares(numbers),
         *_offers(numbers.offers),
-        *_sessions(numbers.happened),
+        *_sessions(numbers.sessions),
         *_spread(numbers.mentor_minutes),
-        *_civil(numbers.happened),
+        *_civil(numbers.sessions),
         _follow_up(numbers),
         *_places(numbers),
         *_activities(numbers.activities),
     ]
 
 
-def _activities(activities: Activities) -> Iterable[Figure]:
+def _activities(activities: ActivityCounts) -> Iterable[Figure]:
     yield Figure(
         "activities",
         sum(activities.kinds.values()),
@@ -114,30 +121,32 @@ def _activities(activities: Activities) -> Iterable[Figure]:
     )
 
 
-def _consultations(numbers: Numbers) -> Iterable[Figure]:
-    counted = {
+def _consultations(numbers: ReportCounts) -> Iterable[Figure]:
+    definitions = {
         "filed": "Consultations opened in the period: filed, with the patient's consent.",
         "completed": "Of these, completed by now: a session is logged or advice is given.",
         "unmatched": "Of these, unmatched now: nobody is left to ask.",
         "cancelled": "Of these, cancelled by the requesting side.",
         "expired": "Of these, expired: nothing was booked 24 hours after the answer was due.",
     }
-    for name, definition in counted.items():
-        parts = tuple(Part(priority, getattr(asked, name)) for priority, asked in numbers.asked.items())
-        value = getattr(numbers.everybody, name)
+    for name, definition in definitions.items():
+        parts = tuple(
+            Part(priority, getattr(consultations, name)) for priority, consultations in numbers.by_priority.items()
+        )
+        value = getattr(numbers.all_priorities, name)
         yield Figure(
             f"consultations_{name}",
             value,
             "consultations",
             definition,
-            rows=numbers.everybody.filed,
+            rows=numbers.all_priorities.filed,
             parts=parts,
             of="consultations",
         )
 
 
-def _times(numbers: Numbers) -> Iterable[Figure]:
-    told = {
+def _times(numbers: ReportCounts) -> Iterable[Figure]:
+    wanted = {
         "allocation": (
             "Median hours from opening to the first acceptance",
             Published("MSF telemedicine", 0.2, "hours to allocation"),
@@ -148,40 +157,45 @@ def _times(numbers: Numbers) -> Iterable[Figure]:
         ),
         "closing": ("Median hours from opening to completion", None),
     }
-    for name, (definition, published) in told.items():
-        spreads: dict[str, Spread] = {priority: getattr(asked, name) for priority, asked in numbers.asked.items()}
-        spread: Spread = getattr(numbers.everybody, name)
+    for name, (definition, published) in wanted.items():
+        by_priority: dict[str, Quartiles] = {
+            priority: getattr(consultations, name) for priority, consultations in numbers.by_priority.items()
+        }
+        overall: Quartiles = getattr(numbers.all_priorities, name)
         yield Figure(
             f"hours_to_{name}",
-            spread.median,
+            overall.median,
             "hours",
             f"{definition}; of the consultations opened in the period that got there.",
-            rows=spread.rows,
-            parts=tuple(Part(key, each.median, each.rows, each.lower, each.upper) for key, each in spreads.items()),
+            rows=overall.rows,
+            parts=tuple(Part(key, each.median, each.rows, each.lower, each.upper) for key, each in by_priority.items()),
             published=(published,) if published else (),
             of="consultations",
         )
 
 
-def _share(numbers: Numbers, name: str, part: str, whole: str, definition: str, *published: Published) -> Figure:
-    def value(asked: Asked) -> float | None:
-        return share(getattr(asked, part), getattr(asked, whole))
+def _share(numbers: ReportCounts, name: str, part: str, whole: str, definition: str, *published: Published) -> Figure:
+    def value(consultations: ConsultationCounts) -> float | None:
+        return share(getattr(consultations, part), getattr(consultations, whole))
 
     return Figure(
         name,
-        value(numbers.everybody),
+        value(numbers.all_priorities),
         "share",
         definition,
-        rows=getattr(numbers.everybody, whole),
-        parts=tuple(Part(priority, value(asked), getattr(asked, whole)) for priority, asked in numbers.asked.items()),
+        rows=getattr(numbers.all_priorities, whole),
+        parts=tuple(
+            Part(priority, value(consultations), getattr(consultations, whole))
+            for priority, consultations in numbers.by_priority.items()
+        ),
         published=published,
         of="consultations",
-        numerator=getattr(numbers.everybody, part),
-        denominator=getattr(numbers.everybody, whole),
+        numerator=getattr(numbers.all_priorities, part),
+        denominator=getattr(numbers.all_priorities, whole),
     )
 
 
-def _shares(numbers: Numbers) -> Iterable[Figure]:
+def _shares(numbers: ReportCounts) -> Iterable[Figure]:
     decided = "of the consultations that got there or whose time is over, but for those cancelled before"
     yield _share(
         numbers,
@@ -199,14 +213,14 @@ def _shares(numbers: Numbers) -> Iterable[Figure]:
     )
     yield Figure(
         "share_answered",
-        share(numbers.everybody.answer.rows, numbers.everybody.answer_decided),
+        share(numbers.all_priorities.answer.rows, numbers.all_priorities.answer_decided),
         "share",
         f"Answered at all, {decided}.",
-        rows=numbers.everybody.answer_decided,
+        rows=numbers.all_priorities.answer_decided,
         published=(Published("HealUA", 0.973, "answered"),),
         of="consultations",
-        numerator=numbers.everybody.answer.rows,
-        denominator=numbers.everybody.answer_decided,
+        numerator=numbers.all_priorities.answer.rows,
+        denominator=numbers.all_priorities.answer_decided,
     )
     yield _share(
         numbers,
@@ -235,7 +249,7 @@ def _shares(numbers: Numbers) -> Iterable[Figure]:
     )
 
 
-def _offers(offers: Offers) -> Iterable[Figure]:
+def _offers(offers: OfferCounts) -> Iterable[Figure]:
     yield Figure(
         "offers_sent",
         offers.sent,
@@ -266,9 +280,9 @@ def _offers(offers: Offers) -> Iterable[Figure]:
     )
 
 
-def _sessions(happened: Sequence[Happened]) -> Iterable[Figure]:
-    live = [each for each in happened if each.mode == "live"]
-    written = [each for each in happened if each.mode == "written"]
+def _sessions(sessions: Sequence[SessionCount]) -> Iterable[Figure]:
+    live = [each for each in sessions if each.mode == "live"]
+    written = [each for each in sessions if each.mode == "written"]
     yield Figure(
         "sessions",
         _count(each for each in live if each.is_held),
@@ -280,10 +294,10 @@ def _sessions(happened: Sequence[Happened]) -> Iterable[Figure]:
     yield Figure("written_advices", _count(written), "advices", "Written advices given in the period.")
     yield Figure(
         "minutes",
-        sum(each.minutes for each in happened),
+        sum(each.minutes for each in sessions),
         "minutes",
         "Minutes logged, interrupted sessions and written advices included.",
-        rows=_count(happened),
+        rows=_count(sessions),
         parts=(Part("live", sum(e.minutes for e in live)), Part("written", sum(e.minutes for e in written))),
     )
     interrupted = [each for each in live if each.outcome in INTERRUPTIONS]
@@ -297,10 +311,10 @@ def _sessions(happened: Sequence[Happened]) -> Iterable[Figure]:
     )
     yield Figure(
         "routes",
-        _count(happened),
+        _count(sessions),
         "sessions",
         "Sessions and advices by how the memorandum links the two institutions.",
-        parts=_parts(happened, lambda each: each.route),
+        parts=_parts(sessions, lambda each: each.route),
     )
 
 
@@ -323,8 +337,8 @@ def _spread(minutes: Sequence[int]) -> Iterable[Figure]:
     )
 
 
-def _civil(happened: Sequence[Happened]) -> Iterable[Figure]:
-    held = [each for each in happened if each.mode == "live" and each.is_held]
+def _civil(sessions: Sequence[SessionCount]) -> Iterable[Figure]:
+    held = [each for each in sessions if each.mode == "live" and each.is_held]
     for side in ("requester", "mentor"):
         outside = _count(each for each in held if not getattr(each, f"is_civil_for_{side}"))
         yield Figure(
@@ -338,7 +352,7 @@ def _civil(happened: Sequence[Happened]) -> Iterable[Figure]:
         )
 
 
-def _follow_up(numbers: Numbers) -> Figure:
+def _follow_up(numbers: ReportCounts) -> Figure:
     total = sum(each.answers for each in numbers.answers)
     keyed: dict[str, int] = {}
     for each in numbers.answers:
@@ -347,7 +361,7 @@ def _follow_up(numbers: Numbers) -> Figure:
             keys.append(f"patient_{each.patient_outcome}")
         for key in keys:
             keyed[key] = keyed.get(key, 0) + each.answers
-    held = _count(each for each in numbers.happened if each.is_held)
+    held = _count(each for each in numbers.sessions if each.is_held)
     return Figure(
         "follow_up_answers",
         total,
@@ -359,8 +373,8 @@ def _follow_up(numbers: Numbers) -> Figure:
     )
 
 
-def _places(numbers: Numbers) -> Iterable[Figure]:
-    told = {
+def _places(numbers: ReportCounts) -> Iterable[Figure]:
+    wanted = {
         "areas": (numbers.areas, "specialties", "Specialties in which sessions or advices were logged."),
         "partner_countries": (
             numbers.partner_countries,
@@ -373,17 +387,17 @@ def _places(numbers: Numbers) -> Iterable[Figure]:
             "Regions (ISO 3166-2; the country where no source names one) that asked.",
         ),
     }
-    for name, (counted, unit, definition) in told.items():
+    for name, (counted, unit, definition) in wanted.items():
         parts = tuple(Part(key, counted[key]) for key in sorted(counted))
         yield Figure(name, len(parts), unit, f"{definition} Each part counts sessions and advices.", parts=parts)
 
 
-def _count(happened: Iterable[Happened]) -> int:
-    return sum(each.sessions for each in happened)
+def _count(sessions: Iterable[SessionCount]) -> int:
+    return sum(each.sessions for each in sessions)
 
 
-def _parts(happened: Iterable[Happened], key: Callable[[Happened], str]) -> tuple[Part, ...]:
+def _parts(sessions: Iterable[SessionCount], key: Callable[[SessionCount], str]) -> tuple[Part, ...]:
     counted: dict[str, int] = {}
-    for each in happened:
+    for each in sessions:
         counted[key(each)] = counted.get(key(each), 0) + each.sessions
     return tuple(Part(name, counted[name]) for name in sorted(counted))

@@ -83,11 +83,11 @@ def test_migrating_tells_the_schema(run: Run) -> None:
 
 def test_the_doctor_finds_a_sound_installation_well(run: Run) -> None:
     run("migrate")
-    status, said, _ = run("doctor", "--json")
+    status, said, _ = run("doctor", "--reports", "--json")
 
     assert status == 0
     subjects = {finding["subject"] for finding in json.loads(said)}
-    assert subjects == {"zones", "mail", "database", "schema", "keys", "deliveries"}
+    assert subjects == {"zones", "mail", "database", "schema", "keys", "deliveries", "reports"}
     assert all(finding["is_well"] for finding in json.loads(said))
 
 

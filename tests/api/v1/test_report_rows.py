@@ -116,6 +116,6 @@ async def test_the_published_milestones_stand_as_they_were_stated_with_their_sou
 
 
 def test_every_figure_has_a_definition_that_is_a_sentence() -> None:
-    for figure in figures.all_of(counts.Numbers()):
+    for figure in figures.all_of(counts.ReportCounts()):
         assert figure.definition.endswith(".")
         assert figure.unit

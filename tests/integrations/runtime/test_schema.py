@@ -1,15 +1,18 @@
+import hashlib
 import re
 
 import sqlalchemy as sa
 from alembic.script import ScriptDirectory
+from pgqueuer.adapters.persistence import qb
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+import migrations
 import world as simulated
 from integrations.runtime import migrate
-from migrations import regenerate
 from service import tables
+from service.kernel import queue
 from service.tables import ddl
 
 CATALOGUE = {
@@ -46,6 +49,13 @@ WAITING = (
 """Columns that no table of ours names any more, as 0.1 still reads them: 0.3 drops them (decision 0025)."""
 
 
+RELEASED = {"2026_11_22_make_schema.sql": "10b14983ddf1734e15d03c58af02261350cc3cf9b0df338da9f0a284c1011ea7"}
+
+
+def queue_statements() -> list[str]:
+    return migrations.statements(qb.QueryBuilderEnvironment(queue.settings()).build_install_query())
+
+
 async def catalogue(connection: AsyncConnection) -> dict[str, list[str]]:
     rows = {
         name: await connection.execute(sa.text(sql.format(**OURS).replace("::", r"\:\:")))
@@ -65,7 +75,7 @@ async def test_a_migrated_database_equals_the_models(server_url: URL) -> None:
             for sql in ddl.BEFORE:
                 await connection.exec_driver_sql(sql)
             await connection.run_sync(tables.metadata.create_all)
-            for sql in (*ddl.AFTER, *regenerate.queue_statements()):
+            for sql in (*ddl.AFTER, *queue_statements()):
                 await connection.exec_driver_sql(sql)
         async with first.connect() as one, second.connect() as other:
             for sql in WAITING:
@@ -74,7 +84,12 @@ async def test_a_migrated_database_equals_the_models(server_url: URL) -> None:
 
     assert any("EXCLUDE" in row for row in left["constraints"])
     assert any("CHECK" in row for row in left["constraints"])
-    assert left == right, "run `python -m migrations.regenerate`"
+    assert left == right, "a change of the tables needs a version of the schema: docs/testing.md"
+
+
+def test_what_was_released_is_not_changed_any_more() -> None:
+    folder = migrate.FOLDER / "versions"
+    assert {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in RELEASED} == RELEASED
 
 
 async def test_migrating_twice_changes_nothing(server_url: URL) -> None:

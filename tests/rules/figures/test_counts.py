@@ -1,14 +1,14 @@
 """Tallies of stretches of time add up to the tally of all of them."""
 
 from service.rules.figures import counts
-from service.rules.figures.counts import Cohort, Tally
+from service.rules.figures.counts import PriorityTally, Tally
 
 LIVE = ("live", "advice_given", "direct", True, False)
 SPRING = Tally(
-    cohorts={"urgent": Cohort({"filed": 2, "closed": 1}, {"answer": [1.0, 5.0]})},
+    consultations={"urgent": PriorityTally({"filed": 2, "closed": 1}, {"answer": [1.0, 5.0]})},
     offers={"sent": 3},
     most_in_week=4,
-    happened={LIVE: (2, 50)},
+    sessions={LIVE: (2, 50)},
     answers={("partner", True, None): 1},
     asked_mentors={b"a", b"b"},
     mentor_minutes={b"a": 50},
@@ -17,10 +17,10 @@ SPRING = Tally(
     requesters={"UA-74": 2},
 )
 SUMMER = Tally(
-    cohorts={"urgent": Cohort({"filed": 1}, {"answer": [2.0]}), "stat": Cohort({"filed": 7}, {})},
+    consultations={"urgent": PriorityTally({"filed": 1}, {"answer": [2.0]}), "stat": PriorityTally({"filed": 7}, {})},
     offers={"sent": 1, "declined": 1},
     most_in_week=3,
-    happened={LIVE: (1, 20)},
+    sessions={LIVE: (1, 20)},
     answers={("partner", True, None): 2},
     asked_mentors={b"b", b"c"},
     mentor_minutes={b"a": 5, b"c": 15},
@@ -37,7 +37,7 @@ def test_one_stretch_is_its_own_total() -> None:
 def test_counts_are_added_by_what_they_count() -> None:
     both = counts.total([SPRING, SUMMER])
     assert both.offers == {"sent": 4, "declined": 1}
-    assert both.happened == {LIVE: (3, 70)}
+    assert both.sessions == {LIVE: (3, 70)}
     assert both.answers == {("partner", True, None): 3}
     assert both.mentor_minutes == {b"a": 55, b"c": 15}
     assert (both.areas, both.partners) == ({"ped.general": 2, "neuro": 1}, {"FR": 3})
@@ -52,11 +52,11 @@ def test_who_was_asked_twice_is_one_mentor_and_the_most_in_a_week_is_no_sum() ->
 
 def test_hours_of_a_priority_are_put_in_order() -> None:
     both = counts.total([SPRING, SUMMER])
-    assert both.cohorts["urgent"] == Cohort({"filed": 3, "closed": 1}, {"answer": [1.0, 2.0, 5.0]})
-    assert both.cohorts["stat"].counts == {"filed": 7}
+    assert both.consultations["urgent"] == PriorityTally({"filed": 3, "closed": 1}, {"answer": [1.0, 2.0, 5.0]})
+    assert both.consultations["stat"].counts == {"filed": 7}
 
 
 def test_a_total_leaves_its_parts_as_they_were() -> None:
     counts.total([SPRING, SUMMER])
-    assert SPRING.cohorts["urgent"].hours == {"answer": [1.0, 5.0]}
+    assert SPRING.consultations["urgent"].hours == {"answer": [1.0, 5.0]}
     assert SPRING.offers == {"sent": 3}

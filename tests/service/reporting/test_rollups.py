@@ -1,0 +1,287 @@
+"""What is kept of a programme's past, when the program changes that counted it, and when several versions run at once.
+
+The others are copies of the program in which a line was changed, started as processes.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+import pytest
+
+import generator
+import newer
+import postoffice
+from integrations.runtime import doctor
+from integrations.runtime.world import World
+from service.kernel import actor
+from service.reporting import reports, rollups
+from world import MONDAY, TestClock
+
+pytestmark = [pytest.mark.races, pytest.mark.slow]
+SMALL = generator.Size(memoranda=20, institutions=40, people=80, sessions=300, activities=5, days=200)
+DAYS = date(2026, 4, 1), date(2026, 11, 17)
+QUERIES, ROLLUPS, COUNTS = (
+    f"service/{file}.py" for file in ("reporting/count_queries", "reporting/rollups", "rules/figures/counts")
+)
+CANCELLED = "count(*) FILTER (WHERE state = 'cancelled') AS cancelled"
+ANOTHER_ANSWER = (QUERIES, CANCELLED, CANCELLED.replace("= 'cancelled'", "IN ('cancelled', 'expired')"))
+ANOTHER_KEY = [
+    (QUERIES, f"{CANCELLED},", f"{CANCELLED}, 7 AS postponed,"),
+    (COUNTS, "    expired: int = 0\n", "    expired: int = 0\n    postponed: int = 0\n"),
+]
+
+
+class Past:
+    """A database with a past, its busier programme, and a connection beside the program's."""
+
+    def __init__(self, world: World, connection: "asyncpg.Connection[Any]") -> None:
+        self.world, self.connection = world, connection
+        self.programme_id = UUID(int=0)
+
+    async def fold(self) -> int:
+        return await rollups.fold(self.world.database)
+
+    async def figures(self) -> Mapping[str, Any]:
+        """Give what this program's report says."""
+        async with self.world.database.work(actor.TIMER) as w:
+            report = await reports.programme(w, self.programme_id, *DAYS, "Europe/Kyiv")
+        return by_name([dataclasses.asdict(figure) for figure in report.figures])
+
+    async def kept(self, digest: str = rollups.DIGEST) -> int:
+        """Tell how many rollups there are of the programs with this digest."""
+        return int(await self.connection.fetchval("SELECT count(*) FROM report_rollup WHERE digest = $1", digest))
+
+    async def change_a_session(self) -> None:
+        await self.connection.execute(
+            "UPDATE session SET minutes = minutes + 7 WHERE id = (SELECT id FROM session WHERE programme_id = $1"
+            " AND NOT is_corrected AND started_at < '2026-09-01' ORDER BY started_at LIMIT 1)",
+            self.programme_id,
+        )
+
+    @contextlib.asynccontextmanager
+    async def another(self, program: newer.Program) -> AsyncIterator["Another"]:
+        """Have another version of the program run until the block ends."""
+        path = os.pathsep.join((str(program.folder), str(postoffice.ROOT / "tests")))
+        told = postoffice.environment(self.world, LOCK_TIMEOUT_MS="60000", STATEMENT_TIMEOUT_MS="60000")
+        command = [str(postoffice.ROOT / "tests" / "folding.py"), str(self.programme_id), *map(str, DAYS)]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *command,
+            cwd=program.folder, env=told | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, limit=2**20,
+        )  # fmt: skip
+        try:
+            yield Another(process)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.communicate()
+
+
+@dataclasses.dataclass
+class Another:
+    """Another version of the program, that does what it is told."""
+
+    process: asyncio.subprocess.Process
+
+    def begin(self, act: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{act}\n".encode())
+
+    async def told(self, act: str) -> Any:  # noqa: ANN401 - figures, or how many were folded
+        self.begin(act)
+        assert self.process.stdout is not None
+        return orjson.loads(await self.process.stdout.readline())
+
+    async def fold(self) -> int:
+        return int(await self.told("fold"))
+
+    async def figures(self) -> Mapping[str, Any]:
+        return by_name(await self.told("report"))
+
+
+def by_name(figures: list[dict[str, Any]]) -> Mapping[str, Any]:
+    """Give what the figures say, as JSON has it."""
+    return {
+        figure["name"]: [figure[key] for key in ("value", "rows", "numerator", "denominator", "parts")]
+        for figure in orjson.loads(orjson.dumps(figures))
+    }
+
+
+@pytest.fixture
+async def past(world: World) -> AsyncIterator[Past]:
+    url = world.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    connection = await asyncpg.connect(url)
+    await generator.load(connection, generator.generate(MONDAY, SMALL))
+    made = Past(world, connection)
+    made.programme_id = await connection.fetchval("SELECT id FROM programme ORDER BY code LIMIT 1")
+    yield made
+    await connection.close()
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> newer.Program:
+    return newer.Program(tmp_path)
+
+
+def digest_of(program: newer.Program) -> str:
+    command = [sys.executable, "-c", "from service.reporting import rollups; print(rollups.DIGEST)"]
+    environment = os.environ | {"PYTHONPATH": str(program.folder)}
+    return subprocess.run(command, cwd=program.folder, env=environment, stdout=-1, check=True).stdout.decode().strip()
+
+
+DECISIVE = {
+    "what a statement counts": ANOTHER_ANSWER,
+    "which rows are a programme's": (QUERIES, '"s.programme_id = :id"', '"s.programme_id = :id AND true"'),
+    "what is made of the rows": (QUERIES, ".get(mentor, 0) + minutes", ".get(mentor, 0) + sessions"),
+    "the shape of a tally": (
+        COUNTS,
+        "    most_in_week: int = 0\n    sessions",
+        "    most_in_week: float = 0\n    sessions",
+    ),
+    "how it is kept": (ROLLUPS, 'array("i", tallied.', 'array("l", tallied.'),
+    "when a week is settled": (ROLLUPS, "_SETTLED = timedelta(days=1)", "_SETTLED = timedelta(days=2)"),
+}
+
+
+@pytest.mark.parametrize("change", DECISIVE.values(), ids=DECISIVE)
+def test_what_decides_about_the_content_changes_the_digest(
+    program: newer.Program, change: tuple[str, str, str]
+) -> None:
+    program.change(*change)
+    assert digest_of(program) != rollups.DIGEST
+
+
+def test_comments_layout_and_docstrings_change_no_digest(program: newer.Program) -> None:
+    program.change(QUERIES, "    tallied = counts.Tally()\n", "    # a comment\n\n    tallied = (counts.Tally())\n")
+    program.change(COUNTS, "What was counted in some stretches of time", "What was counted some time")
+    assert digest_of(program) == rollups.DIGEST
+
+
+async def test_a_changed_statement_gives_its_own_answer_although_the_past_was_folded(
+    past: Past, program: newer.Program
+) -> None:
+    program.change(*ANOTHER_ANSWER)
+    before = await past.figures()
+    assert await past.fold() > 50
+    async with past.another(program) as another:
+        counted_afresh = await another.figures()
+        assert await another.fold() > 50
+        assert await another.figures() == counted_afresh
+
+    cancelled, expired = (before[f"consultations_{state}"][0] for state in ("cancelled", "expired"))
+    assert counted_afresh["consultations_cancelled"][0] == cancelled + expired > cancelled
+    assert await past.figures() == before
+
+
+async def test_versions_that_run_at_once_leave_each_others_rollups_and_end_with_all_of_theirs(
+    past: Past, program: newer.Program
+) -> None:
+    """The other one counts a key more: either would fail at what the other keeps."""
+    for change in ANOTHER_KEY:
+        program.change(*change)
+    made = await past.fold()
+    async with past.another(program) as another:
+        assert await another.fold() == made
+        for first, second in ((past, another), (another, past)):
+            await past.change_a_session()
+            figures = await past.figures()
+            for each in (first, second):
+                assert 0 < await each.fold() < 5
+                assert await past.figures() == await another.figures() == figures
+            assert (await first.fold(), await second.fold()) == (0, 0)
+    assert await past.kept() == made
+
+
+async def test_a_program_that_is_killed_while_it_folds_leaves_nothing_half_done(
+    past: Past, program: newer.Program
+) -> None:
+    program.change(*ANOTHER_ANSWER)
+    figures = await past.figures()
+    async with past.another(program) as killed, past.connection.transaction():
+        theirs, digest = await killed.figures(), await killed.told("digest")
+        await past.connection.execute("SELECT 1 FROM report_mark WHERE at >= '2026-08-01' FOR UPDATE")
+        killed.begin("fold")  # and stop at a mark that somebody holds
+        await postoffice.until(lambda: stands_still(past, digest))
+        killed.process.kill()
+        await killed.process.wait()
+    half = await past.kept(digest)
+
+    assert await past.figures() == figures
+    async with past.another(program) as revived:
+        assert await revived.figures() == theirs
+        assert half + await revived.fold() == await past.fold()
+        assert await revived.figures() == theirs
+    assert await past.figures() == figures
+
+
+async def stands_still(past: Past, digest: str) -> bool:
+    is_waiting = await past.connection.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+    return is_waiting and await past.kept(digest) > 0
+
+
+async def test_a_mark_that_any_version_takes_voids_what_every_version_counted(past: Past) -> None:
+    """As the first release takes them, which knows nothing of rollups, and has its own beside them."""
+    made = await past.fold()
+    await past.connection.execute(
+        "INSERT INTO report_piece SELECT programme_id, from_at, until_at, made_at, counted, hours, asked_mentors,"
+        " mentors, minutes FROM report_rollup"
+    )
+    await past.change_a_session()
+    figures = await past.figures()
+    await past.connection.execute("DELETE FROM report_mark WHERE at < '2026-09-01'")
+
+    assert await past.figures() == figures
+    assert made - 5 < await past.kept() < made
+    assert await past.connection.fetchval("SELECT count(*) FROM report_piece") == await past.kept()
+
+
+async def test_rollups_of_programs_that_are_gone_are_dropped_a_month_after_the_last_one(
+    past: Past, test_clock: TestClock
+) -> None:
+    await past.fold()
+    await past.connection.execute("UPDATE report_rollup SET digest = 'gone', made_at = made_at - interval '99 days'")
+    await past.connection.execute(
+        "UPDATE report_rollup SET made_at = $1 WHERE from_at = (SELECT max(from_at) FROM report_rollup)", MONDAY
+    )
+    test_clock.forward(days=29)
+    await past.fold()
+    assert await past.kept("gone") > 0
+
+    test_clock.forward(days=1)
+    await past.fold()
+    assert await past.kept("gone") == 0
+    assert await past.kept() > 0
+
+
+async def test_the_doctor_names_the_weeks_that_were_tampered_with(past: Past) -> None:
+    await past.fold()
+    assert [each.differing for each in await rollups.compare(past.world.database)] == [[], []]
+    for change, week in (
+        ("minutes = substr(minutes, 1, 4)", 30),
+        ("counted = '{}'", 31),
+        ("counted = replace(counted, '\"sent\":', '\"sent\":1')", 32),
+    ):
+        await past.connection.execute(
+            f"UPDATE report_rollup SET {change} WHERE programme_id = $1 AND until_at - from_at = interval '7 days'"
+            f" AND to_char(from_at AT TIME ZONE 'UTC', 'IW') = '{week}'",
+            past.programme_id,
+        )
+    await past.connection.execute("UPDATE report_rollup SET digest = 'x', counted = '' WHERE from_at < '2026-06-01'")
+    finding = await doctor.reports(past.world)
+
+    assert not finding.is_well
+    weeks = "2026-07-20 until 2026-07-27, 2026-07-27 until 2026-08-03, 2026-08-03 until 2026-08-10"
+    assert finding.detail.endswith(f"in UTC: ua-generated: {weeks}")
+    await past.connection.execute(finding.mend.split("`")[1])
+    assert (await doctor.reports(past.world)).is_well
