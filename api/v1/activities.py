@@ -1,29 +1,18 @@
 """What else a memorandum brings: traineeships, visits, joint operations and the like, logged once they have begun."""
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Response
 from pydantic import Field
 
 from api.edge import bodies, deps, problems, shapes
 from api.edge.transactional import Transactional
+from service import vocabulary
 from service.kernel import errors
 from service.registry import activities
 
 router = APIRouter(tags=["activities"], route_class=Transactional)
-Kind = Literal[
-    "traineeship",
-    "joint_operation",
-    "visit",
-    "conference",
-    "education",
-    "research",
-    "grant",
-    "publication",
-    "donation",
-    "other",
-]
 Period = Annotated[
     str,
     Field(
@@ -49,7 +38,7 @@ _WRITTEN = problems.of(errors.Forbidden, errors.PersonalDataFound)
 class People(shapes.Shape):
     """How many people, as it was given: exactly, more than, about."""
 
-    op: Literal["=", ">", ">=", "<", "<=", "~"]
+    op: vocabulary.CountSign
     count: Annotated[int, Field(ge=0, le=10_000_000)]
 
 
@@ -57,7 +46,7 @@ class Place(shapes.Shape):
     """An institution that took part: people came `from` it, or went `to` it."""
 
     institution_id: shapes.Id
-    direction: Literal["from", "to"]
+    direction: vocabulary.Direction
 
 
 class NewActivity(shapes.Shape):
@@ -67,7 +56,7 @@ class NewActivity(shapes.Shape):
     """
 
     model_config = bodies.like(_ACTIVITY)
-    kind: Kind
+    kind: vocabulary.ActivityKind
     on: shapes.Day | None = None
     period: Period | None = None
     from_: Annotated[shapes.Day | None, Field(alias="from")] = None

@@ -1,7 +1,7 @@
 """Certificates of attendance: one's own, as JSON or on paper, of one session or of a period."""
 
 import asyncio
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
@@ -10,6 +10,7 @@ from api.edge import bodies, deps, problems, shapes
 from api.edge.transactional import Transactional
 from api.v1.people import Locale
 from integrations.documents import certificates as papers
+from service import vocabulary
 from service.kernel import errors
 from service.people import people
 from service.reporting import certificates
@@ -47,9 +48,9 @@ class Certificate(shapes.Shape):
     model_config = bodies.like(_CERTIFICATE)
     session_id: shapes.Id
     name: str
-    role: Literal["mentor", "clinician", "observer"]
+    role: vocabulary.CertificateRole
     on: Annotated[shapes.Day, Field(description="By your own clock.")]
-    mode: Literal["live", "written"]
+    mode: vocabulary.SessionMode
     minutes: int
     topic: Both
     programme: Both

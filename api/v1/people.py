@@ -8,14 +8,13 @@ from pydantic import Field
 
 from api.edge import bodies, deps, problems, shapes
 from api.edge.transactional import Transactional
+from service import vocabulary
 from service.kernel import access, errors
 from service.kernel.actor import Grant
 from service.people import people
 from service.rules.time import availability
 
 router = APIRouter(tags=["people"], route_class=Transactional)
-RoleName = Literal["clinician", "mentor", "coordinator", "programme_admin", "partner_system"]
-GivenRoleName = Literal["clinician", "mentor", "coordinator", "programme_admin"]
 Locale = Literal["uk", "en"]
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
 _PERSON = {
@@ -30,7 +29,7 @@ _PERSON = {
 class Role(shapes.Shape):
     """A role, at an institution; that of an admin, for a programme."""
 
-    role: RoleName
+    role: vocabulary.Role
     institution_id: shapes.Id | None = None
     programme_id: shapes.Id | None = None
     department: shapes.Line | None = None
@@ -39,7 +38,7 @@ class Role(shapes.Shape):
 class GivenRole(shapes.Shape):
     """A role to give; that of a partner system comes with its registration (`POST /v1/clients`)."""
 
-    role: GivenRoleName
+    role: vocabulary.PersonRole
     institution_id: shapes.Id | None = None
     programme_id: shapes.Id | None = None
     department: shapes.Line | None = None
@@ -64,7 +63,7 @@ class PersonChanges(shapes.Shape):
     display_name: shapes.Line = bodies.absent()
     locale: Locale = bodies.absent()
     zone: shapes.Zone = bodies.absent()
-    state: Literal["active", "disabled"] = bodies.absent()
+    state: vocabulary.PersonState = bodies.absent()
     roles: Annotated[list[GivenRole], Field(max_length=20)] = bodies.absent()
 
 
@@ -105,7 +104,7 @@ class Verification(shapes.Shape):
 async def listed(
     w: deps.W,
     page: deps.Paging,
-    role: RoleName | None = None,
+    role: vocabulary.Role | None = None,
     institution_id: shapes.Id | None = None,
 ) -> shapes.Listing[Person]:
     """List the people you keep: those of your institution for a coordinator, all for an admin, yourself otherwise."""

@@ -7,8 +7,7 @@ from pydantic import Field
 
 from api.edge import bodies, deps, problems, shapes
 from api.edge.transactional import Transactional
-from api.v1.mentors import DAYS, Day
-from service import tables
+from service import tables, vocabulary
 from service.kernel import access, errors
 from service.registry import institutions as registry
 
@@ -49,7 +48,7 @@ _INSTITUTION = {
 }
 _MEMBERSHIP = {"network_id": _EXAMPLE_ID, "from": "2026-01-01", "until": None}
 Region = Annotated[str, Field(pattern=r"^[A-Z]{2}-[A-Z0-9]{1,3}$", description="ISO 3166-2.")]
-Weekdays = Annotated[list[Day], Field(max_length=7)]
+Weekdays = Annotated[list[vocabulary.Weekday], Field(max_length=7)]
 Names = Annotated[list[shapes.Line], Field(max_length=50)]
 Languages = Annotated[list[shapes.Language], Field(max_length=20)]
 
@@ -108,7 +107,7 @@ class NewInstitution(shapes.Shape):
     region: Region | None = None
     city: shapes.Line | None = None
     zone: shapes.Zone | None = None
-    working_weekdays: Annotated[Weekdays, Field(default_factory=lambda: list(DAYS[:5]))]
+    working_weekdays: Annotated[Weekdays, Field(default_factory=lambda: list(vocabulary.WEEKDAYS[:5]))]
     languages: Annotated[Languages, Field(default_factory=list)]
     aliases: Annotated[Names, Field(default_factory=list)]
     shows_its_name: bool = False
@@ -323,7 +322,9 @@ def _specialty(view: registry.SpecialtyView) -> Specialty:
 
 def _institution(row: tables.Institution) -> Institution:
     fields = row.model_dump(exclude={"version", "created_at"})
-    return Institution.model_validate(fields | {"working_weekdays": [DAYS[day] for day in row.working_weekdays]})
+    return Institution.model_validate(
+        fields | {"working_weekdays": [vocabulary.WEEKDAYS[day] for day in row.working_weekdays]}
+    )
 
 
 def _membership(row: tables.Membership) -> Membership:
@@ -340,5 +341,5 @@ def _membership(row: tables.Membership) -> Membership:
 
 def _columns(fields: dict[str, Any]) -> dict[str, Any]:
     if "working_weekdays" in fields:
-        fields["working_weekdays"] = sorted({DAYS.index(day) for day in fields["working_weekdays"]})
+        fields["working_weekdays"] = sorted({vocabulary.WEEKDAYS.index(day) for day in fields["working_weekdays"]})
     return fields

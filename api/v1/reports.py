@@ -12,6 +12,7 @@ from pydantic import Field
 from api.edge import bodies, deps, files, problems, shapes
 from api.edge.transactional import Transactional
 from integrations.documents import report_pages, report_tables
+from service import vocabulary
 from service.kernel import errors
 from service.outbox.events import instant
 from service.reporting import reports
@@ -27,7 +28,7 @@ class Published(shapes.Shape):
     source: str
     value: float
     note: str
-    op: Literal["=", ">", ">=", "<", "<=", "~"]
+    op: vocabulary.CountSign
 
 
 class Part(shapes.Shape):
@@ -159,7 +160,7 @@ class Period:
 
 Asked = Annotated[Period, Depends()]
 Of = Annotated[
-    Literal["consultations", "offers", "sessions", "answers", "memoranda", "activities"],
+    vocabulary.ReportRows,
     Query(description="Which rows: `rows_at` of a figure names them."),
 ]
 _OFFERED = files.Offered("csv", "xlsx", "pdf")

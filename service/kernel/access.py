@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import SQLModel, col
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel import actor as actors
 from service.kernel import audit, errors
 from service.kernel.work import Work
@@ -24,9 +24,7 @@ from service.kernel.work import Work
 Row = TypeVar("Row", bound=SQLModel)
 Condition = sa.ColumnElement[bool]
 Told = tables.Consultation | tables.Offer | tables.Appointment | tables.Advice | tables.Session | tables.Feedback
-READING_OFFERS = ("pending", "countered", "accepted")
 KEEPERS_OF_ENDPOINTS = ("coordinator", "partner_system")
-_ANY_ROLE = ("clinician", "mentor", "coordinator", "partner_system")
 
 
 def requires(w: Work, *roles: str) -> None:
@@ -169,7 +167,7 @@ def case_text_read(actor: actors.Actor) -> Condition:
     is_still_theirs = sa.and_(
         col(tables.Offer.ended_at).is_(None), _among(tables.Offer.institution_id, actor.institutions("mentor"))
     )
-    return sa.or_(_of_requesting_side(actor), _was_asked(actor, READING_OFFERS, is_still_theirs))
+    return sa.or_(_of_requesting_side(actor), _was_asked(actor, vocabulary.READING_OFFER, is_still_theirs))
 
 
 def consultations_seen(actor: actors.Actor) -> Condition:
@@ -178,7 +176,7 @@ def consultations_seen(actor: actors.Actor) -> Condition:
         return sa.true()
     return sa.or_(
         _of_requesting_side(actor),
-        _was_asked(actor, tables.care.OFFER_STATES),
+        _was_asked(actor, vocabulary.OFFER_STATES),
         _among(tables.Consultation.institution_id, actor.institutions("partner_system")),
         _among(tables.Consultation.programme_id, actor.programmes("programme_admin")),
     )
@@ -233,7 +231,7 @@ def memoranda_seen(actor: actors.Actor) -> Condition:
     if actor.is_timer:
         return sa.true()
     return sa.or_(
-        col(tables.Memorandum.id).in_(_memoranda_of(actor, actor.institutions(*_ANY_ROLE))),
+        col(tables.Memorandum.id).in_(_memoranda_of(actor, actor.institutions(*vocabulary.INSTITUTION_ROLES))),
         _among(tables.Memorandum.programme_id, actor.programmes("programme_admin")),
     )
 
@@ -243,7 +241,7 @@ def activities_seen(actor: actors.Actor) -> Condition:
     if actor.is_timer:
         return sa.true()
     taking_part = sa.select(col(tables.ActivityInstitution.activity_id)).where(
-        _among(tables.ActivityInstitution.institution_id, actor.institutions(*_ANY_ROLE))
+        _among(tables.ActivityInstitution.institution_id, actor.institutions(*vocabulary.INSTITUTION_ROLES))
     )
     return sa.or_(
         col(tables.Activity.memorandum_id).in_(sa.select(col(tables.Memorandum.id)).where(memoranda_seen(actor))),
@@ -329,7 +327,7 @@ def _linked_with(actor: actors.Actor, requesting: frozenset[UUID]) -> sa.Compoun
 def _memoranda_of(actor: actors.Actor, institutions: frozenset[UUID], *sides: str) -> sa.CompoundSelect[Any]:
     """Name the memoranda that these institutions signed, or a network or umbrella that they belong to today."""
     agreed, party, membership = orm.aliased(tables.Memorandum), tables.MemorandumParty, tables.Membership
-    signed = sa.select(col(party.memorandum_id)).where(col(party.side).in_(sides or tables.registry.SIDES))
+    signed = sa.select(col(party.memorandum_id)).where(col(party.side).in_(sides or vocabulary.SIDES))
     by_network = (
         signed.join(agreed, col(agreed.id) == col(party.memorandum_id))
         .join(membership, col(membership.network_id) == col(party.institution_id))

@@ -13,7 +13,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel import access, clock, deidentification, errors, paging
 from service.kernel.deidentification import ConfirmedSpan
 from service.kernel.work import Work
@@ -28,7 +28,6 @@ _EVENTS = {
     "expired": "memorandum.expired",
     "terminated": "memorandum.expired",
 }
-_ENDING = frozenset({"expired", "terminated"})
 _BILATERAL = 2
 
 
@@ -106,9 +105,11 @@ def take_over(
     row = add(w, draft)
     if status == "active" and row.valid_from is None:
         raise errors.Invalid("/valid_from", "an active memorandum says since when")
-    if status in _ENDING and (row.valid_until is None or row.valid_until > today):
+    if status in vocabulary.ENDED_MEMORANDUM and (row.valid_until is None or row.valid_until > today):
         raise errors.Invalid("/valid_until", "an ended memorandum says since when")
-    days = {"signed": row.signed_on, "active": row.valid_from} | dict.fromkeys(_ENDING, row.valid_until)
+    days = {"signed": row.signed_on, "active": row.valid_from} | dict.fromkeys(
+        vocabulary.ENDED_MEMORANDUM, row.valid_until
+    )
     steps = lifecycle.path("memorandum", row.status, status)
     ids = sorted(clock.new_id() for _ in steps)  # ids of one millisecond are in no order, and the steps are
     for to, step_id in zip(steps, ids, strict=True):
@@ -182,7 +183,7 @@ async def transition(
         row.signed_on, row.signed_precision = on, "on"
     if to == "active" and row.valid_from is None:
         row.valid_from = on
-    if to in _ENDING and (row.valid_until is None or on < row.valid_until):
+    if to in vocabulary.ENDED_MEMORANDUM and (row.valid_until is None or on < row.valid_until):
         row.valid_until = on if row.valid_from is None else max(on, row.valid_from + timedelta(days=1))
     _check_dates(row)
     view = (await views(w, [row]))[0]
@@ -299,7 +300,7 @@ def _check_parties(draft: Draft) -> None:
     institutions = [party.institution_id for party in draft.parties]
     if len(set(institutions)) < len(institutions):
         raise errors.Invalid("/parties", "an institution is there twice")
-    if {party.side for party in draft.parties} != set(tables.registry.SIDES):
+    if {party.side for party in draft.parties} != set(vocabulary.SIDES):
         raise errors.Invalid("/parties", "there must be a party on each side: requesting and partner")
     if draft.kind == "bilateral" and len(institutions) != _BILATERAL:
         raise errors.Invalid("/parties", "a bilateral memorandum has two parties")

@@ -17,7 +17,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel import clock, errors
 from service.kernel.work import Work
 from service.people import demo_people
@@ -238,7 +238,7 @@ async def _add_activity(
 ) -> None:
     """Keep what was published; what names a memorandum is an entry of its chain."""
     kind = str(KIND_OF_ACTIVITY.get(row["kind"], row["kind"]))
-    is_known = kind in tables.log.ACTIVITY_KINDS
+    is_known = kind in vocabulary.ACTIVITY_KINDS
     activity_id = clock.new_id()
     made = tables.Activity(
         id=activity_id,

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 
-from service import tables
+from service import vocabulary
 from service.kernel.work import Work
 from service.rules.figures import counts
 from service.rules.time import periods
@@ -254,7 +254,7 @@ async def numbers(w: Work, made: counts.Tally, during: Interval, activities: cou
     places = await w.fetch(_PLACES, {"ids": [*{*made.partners, *made.requesters}]})
     minutes = dict.fromkeys(made.asked_mentors, 0) | made.mentor_minutes
     passed = min(during[1], w.now) - during[0]
-    known = [key for key in tables.care.PRIORITIES if key in made.cohorts]
+    known = [key for key in vocabulary.PRIORITIES if key in made.cohorts]
     return counts.Numbers(
         asked={key: counts.asked([made.cohorts[key]]) for key in known},
         everybody=counts.asked([made.cohorts[key] for key in known]),

@@ -13,7 +13,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel import access, errors
 from service.kernel.work import Work
 from service.registry import agreements
@@ -315,9 +315,7 @@ def _agreements(agreed: Sequence[count_queries.Agreed], now: datetime) -> list[F
     for row in agreed:
         statuses[row.status] = statuses.get(row.status, 0) + 1
     active = [row for row in agreed if row.status == "active"]
-    parts = tuple(
-        Part(status, statuses[status]) for status in tables.registry.MEMORANDUM_STATUSES if status in statuses
-    )
+    parts = tuple(Part(status, statuses[status]) for status in vocabulary.MEMORANDUM_STATUSES if status in statuses)
     idle = sum(1 for row in active if row.last_at is None or row.last_at <= now - IDLE)
     return [
         Figure(

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
-KINDS = ("email", "tax_number", "passport", "birth_date", "phone", "long_number")
+from service import vocabulary
+
 _MONTHS = {
     stem: number
     for number, stems in enumerate(
@@ -62,17 +63,17 @@ _TAX_WEIGHTS = (-1, 5, 7, 9, 4, 6, 10, 5, 7)
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Where something was found: `[start, end)` in code points, and its kind, one of KINDS."""
+    """Where something was found: `[start, end)` in code points, and its kind, one of `vocabulary.PERSONAL_DATA`."""
 
     start: int
     end: int
-    kind: str
+    kind: vocabulary.PersonalData
 
 
 def find(text: str, today: date) -> list[Span]:
     """Give what may name a patient, in order and without overlaps; `today` tells old dates from recent ones."""
     kept: list[Span] = []
-    for span in sorted(_candidates(text, today), key=lambda s: (KINDS.index(s.kind), s.start)):
+    for span in sorted(_candidates(text, today), key=lambda s: (vocabulary.PERSONAL_DATA.index(s.kind), s.start)):
         if not any(span.start < other.end and other.start < span.end for other in kept):
             kept.append(span)
     return sorted(kept, key=lambda s: s.start)

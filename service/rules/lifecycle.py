@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
 
+from service import vocabulary
+
 _OFFER, _APPOINTMENT = "offer", "appointment"
 Table = Mapping[str, frozenset[str]]
 
@@ -56,19 +58,7 @@ TABLES: Mapping[str, Table] = MappingProxyType({
     "memorandum": MEMORANDUM,
 })  # fmt: skip
 
-CONSULTATION_STATES = tuple(CONSULTATION)
-OFFER_STATES = tuple(OFFER)
-APPOINTMENT_STATUSES = tuple(APPOINTMENT)
-MEMORANDUM_STATUSES = tuple(MEMORANDUM)
-
-DECLINE_REASONS = (
-    "wrong_specialty",
-    "busy",
-    "insufficient_info",
-    "language",
-    "conflict",
-)
-SEEKING = frozenset({"open", "offered", "unmatched"})  # nothing is agreed yet: may be asked for, matched, expired
+SEEKING = frozenset(vocabulary.SEEKING)
 
 
 class IllegalTransition(ValueError):
@@ -158,7 +148,7 @@ def expire(state: str, answer_by: datetime, now: datetime) -> str:
 
 def withdraw(state: str) -> str:
     """Give `withdrawn` for an offer that still waits, else the state as it is."""
-    return "withdrawn" if state in {"pending", "countered"} else state
+    return "withdrawn" if state in vocabulary.WAITING_OFFER else state
 
 
 def confirm_hold(status: str, held_until: datetime, now: datetime) -> str:

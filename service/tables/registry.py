@@ -8,20 +8,8 @@ from sqlalchemy import SmallInteger, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
+from service import vocabulary
 from service.tables.columns import Versioned, check, index, json_object, one_of, texts
-
-MEMORANDUM_KINDS = ("bilateral", "multilateral", "umbrella")
-MEMORANDUM_STATUSES = (
-    "draft",
-    "signed",
-    "active",
-    "suspended",
-    "expired",
-    "terminated",
-)
-PRECISIONS = ("on", "by", "unknown")
-BUDGET_PERIODS = ("month", "quarter", "year", "total")
-SIDES = ("requesting", "partner")
 
 
 class Programme(Versioned, table=True):
@@ -121,10 +109,10 @@ class Memorandum(Versioned, table=True):
     note: str | None = None
 
     __table_args__ = (
-        one_of("kind", *MEMORANDUM_KINDS),
-        one_of("status", *MEMORANDUM_STATUSES),
-        one_of("signed_precision", *PRECISIONS),
-        one_of("budget_per", *BUDGET_PERIODS),
+        one_of("kind", *vocabulary.MEMORANDUM_KINDS),
+        one_of("status", *vocabulary.MEMORANDUM_STATUSES),
+        one_of("signed_precision", *vocabulary.DATE_PRECISIONS),
+        one_of("budget_per", *vocabulary.BUDGET_PERIODS),
         check(
             "budget_whole",
             "(budget_minutes IS NULL) = (budget_per IS NULL) AND budget_minutes >= 0",
@@ -142,7 +130,7 @@ class MemorandumParty(SQLModel, table=True):
     institution_id: UUID = Field(primary_key=True, foreign_key="institution.id", index=True)
     side: str
 
-    __table_args__ = (one_of("side", *SIDES),)
+    __table_args__ = (one_of("side", *vocabulary.SIDES),)
 
 
 class MemorandumArea(SQLModel, table=True):

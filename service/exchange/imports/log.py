@@ -13,7 +13,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.care import consultations, sessions
 from service.exchange.imports.desk import Desk, Row
 from service.exchange.imports.links import Links
@@ -24,7 +24,6 @@ from service.registry import activities, memorandum_log
 from service.rules.matching import score
 
 Tell = Callable[[int], None]
-_MISSED = ("no_show_mentor", "no_show_clinician", "cancelled_late")
 _SHORTEST, _LONGEST = 15, 240
 _KEPT = {
     "clinician": "clinician_id",
@@ -169,7 +168,7 @@ class _Sessions:
             return False
         if case.opened_at is not None:
             return True  # a request that was opened here ended as it ended
-        if made.outcome not in _MISSED:
+        if made.outcome not in vocabulary.NOT_HELD:
             case.state, case.cancel_reason = "completed", None
         case.closed_at = max(case.closed_at or made.ended_at, made.ended_at)
         return True

@@ -6,8 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import tables
-from service.exchange import exports
+from service import tables, vocabulary
 from service.exchange.imports.desk import Desk, Row
 from service.kernel import errors
 from service.registry import institutions, memoranda
@@ -179,7 +178,7 @@ def _memorandum(values: Mapping[str, Any]) -> dict[str, Any]:
 def _institution(values: Mapping[str, Any]) -> dict[str, Any]:
     found = {name: value for name, value in values.items() if name != "id"}
     if "working_weekdays" in found:
-        found["working_weekdays"] = sorted({exports.DAYS.index(day) for day in found["working_weekdays"]})
+        found["working_weekdays"] = sorted({vocabulary.WEEKDAYS.index(day) for day in found["working_weekdays"]})
     return found
 
 

@@ -86,21 +86,6 @@ class _Moment(NamedTuple):
     week: tuple[int, int]  # the ISO week there
 
 
-TERMS = (
-    "specialty",
-    "speed",
-    "reliability",
-    "load",
-    "continuity",
-    "civil_hours",
-    "language",
-    "memorandum",
-    "power_and_link",
-    "tags",
-    "diversity",
-)
-
-
 class Score:
     """The terms as they stand for one case; what mentors have in common is worked out once, as in `gate.Gate`."""
 
@@ -114,7 +99,7 @@ class Score:
     def terms(
         self, mentor: Mentor, link: Link, relation: Relation, earliest: datetime, most_used: int, *, is_live: bool
     ) -> dict[str, float]:
-        """Give every term by name, in the order of `TERMS`.
+        """Give every term by name, in the order of `vocabulary.SCORE_TERMS`.
 
         `relation` is that of the mentor's nearest specialty, `most_used` the sessions in 90 d of the most used eligible
         institution.
