@@ -160,7 +160,7 @@ def roles_of(view: people.View) -> list[Role]:
     """Show the roles."""
     return [
         Role(
-            role=grant.role,  # type: ignore[arg-type]  # the column's CHECK knows the same words
+            role=grant.role,
             institution_id=grant.institution_id,
             programme_id=grant.programme_id,
             department=grant.department,

@@ -172,7 +172,7 @@ class Extras:
 
     def __init__(
         self,
-        form: Annotated[files.Form, Depends(_OFFERED)],
+        form: Annotated[vocabulary.ResponseForm, Depends(_OFFERED)],
         compare: Annotated[
             Literal["previous"] | None, Query(description="Give each figure's value in the period before, too.")
         ] = None,
@@ -226,7 +226,9 @@ async def _answer(
     return files.Later(write, beside.form, f"{made.kind}-report-{made.from_on}-{made.until_on}")
 
 
-async def writer(w: deps.W, made: reports.Report, form: files.Form, lang: str | None) -> Callable[[], BinaryIO]:
+async def writer(
+    w: deps.W, made: reports.Report, form: vocabulary.ResponseForm, lang: str | None
+) -> Callable[[], BinaryIO]:
     """Give what writes the report as a file, with everything read that it needs."""
     if form == "pdf":
         titles = await reports.titles(w, made)

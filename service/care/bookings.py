@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel import clock, errors
 from service.kernel.work import Work
 from service.outbox import events, notices
@@ -94,7 +94,9 @@ def audience(
     )
 
 
-async def tell(w: Work, type_: str, consultation: tables.Consultation, appointment: tables.Appointment) -> None:
+async def tell(
+    w: Work, type_: vocabulary.EventType, consultation: tables.Consultation, appointment: tables.Appointment
+) -> None:
     """Record what happened to the appointment."""
     rows = await notices.participants(w, appointment.id)
     events.record(
@@ -111,7 +113,7 @@ async def tell(w: Work, type_: str, consultation: tables.Consultation, appointme
 
 def tell_consultation(
     w: Work,
-    type_: str,
+    type_: vocabulary.EventType,
     consultation: tables.Consultation,
     memorandum_id: UUID | None = None,
     *,

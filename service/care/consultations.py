@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.care import bookings, candidates, offers
 from service.kernel import access, audit, clock, deidentification, errors, paging
 from service.kernel.deidentification import ConfirmedSpan
@@ -267,7 +267,8 @@ async def _close(
     consultation.cancel_reason = reason
     consultation.closed_at = w.now
     consultation.next_wave_at = consultation.alert_at = None
-    bookings.tell_consultation(w, f"consultation.{state}", consultation, asked=asked)
+    type_: vocabulary.EventType = "consultation.cancelled" if state == "cancelled" else "consultation.expired"
+    bookings.tell_consultation(w, type_, consultation, asked=asked)
 
 
 async def lapse(w: Work, consultation_id: UUID) -> None:
@@ -302,7 +303,7 @@ async def assign(w: Work, consultation_id: UUID, clinician_id: UUID) -> tables.C
     if colleague.id == consultation.clinician_id:
         return consultation
     if any(
-        offer.mentor_id == colleague.id and offer.state in access.READING_OFFERS and offer.ended_at is None
+        offer.mentor_id == colleague.id and offer.state in vocabulary.READING_OFFER and offer.ended_at is None
         for offer in await offers.of_consultation(w, consultation.id)
     ):
         raise errors.Invalid("/clinician_id", "is asked as the mentor of this consultation")

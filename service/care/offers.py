@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.care import bookings, candidates
 from service.kernel import access, clock, paging
 from service.kernel.work import Work
@@ -180,7 +180,7 @@ async def send(
     return offer
 
 
-def tell(w: Work, type_: str, consultation: tables.Consultation, offer: tables.Offer) -> None:
+def tell(w: Work, type_: vocabulary.EventType, consultation: tables.Consultation, offer: tables.Offer) -> None:
     """Record what happened to the offer."""
     audience = events.Audience(
         programme_id=consultation.programme_id,

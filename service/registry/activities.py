@@ -12,7 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel import access, clock, deidentification, errors, paging
 from service.kernel.deidentification import ConfirmedSpan
 from service.kernel.work import Work
@@ -28,20 +28,20 @@ class Place:
     """An institution that took part, and on which end: `from` it people came, or `to` it they went."""
 
     institution_id: UUID
-    direction: str
+    direction: vocabulary.Direction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
     """What is said of an activity. What nobody knows is None; `until_on` is the first day after it."""
 
-    kind: str
+    kind: vocabulary.ActivityKind
     on: date | None = None
     period: str | None = None
     from_on: date | None = None
     until_on: date | None = None
     days: int | None = None
-    people: tuple[str, int] | None = None  # operator and count, as they were given
+    people: tuple[vocabulary.CountSign, int] | None = None  # operator and count, as they were given
     specialties: Sequence[str] = ()
     places: Sequence[Place] = ()
     note: str | None = None

@@ -22,7 +22,7 @@ from service.registry import agreements
 from service.rules import chain, lifecycle
 from service.rules.time import availability
 
-_EVENTS = {
+_EVENTS: Mapping[vocabulary.MemorandumStatus, vocabulary.EventType] = {
     "active": "memorandum.activated",
     "suspended": "memorandum.suspended",
     "expired": "memorandum.expired",
@@ -36,7 +36,7 @@ class Party:
     """An institution and the side it signed on."""
 
     institution_id: UUID
-    side: str
+    side: vocabulary.Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Draft:
     """What a new memorandum says."""
 
     programme_id: UUID
-    kind: str
+    kind: vocabulary.MemorandumKind
     parties: Sequence[Party]
     fields: Mapping[str, Any]  # columns of the memorandum, and `areas`
 
@@ -94,7 +94,11 @@ def add(w: Work, draft: Draft) -> tables.Memorandum:
 
 
 def take_over(
-    w: Work, draft: Draft, status: str, today: date, confirmed: Collection[ConfirmedSpan] | None = None
+    w: Work,
+    draft: Draft,
+    status: vocabulary.MemorandumStatus,
+    today: date,
+    confirmed: Collection[ConfirmedSpan] | None = None,
 ) -> tables.Memorandum:
     """A memorandum whose life began elsewhere is there as it stands, with the steps that lead to its status.
 
@@ -155,7 +159,7 @@ async def change(
 async def transition(
     w: Work,
     row: tables.Memorandum,
-    to: str,
+    to: vocabulary.MemorandumStatus,
     on: date,
     reason: str | None,
     *,
@@ -199,7 +203,7 @@ async def transition(
 def _add_step(
     w: Work,
     row: tables.Memorandum,
-    to: str,
+    to: vocabulary.MemorandumStatus,
     on: date,
     reason: str | None,
     *,

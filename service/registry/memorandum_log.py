@@ -108,14 +108,19 @@ def _sealed(entry: tables.LogEntry, body: Mapping[str, Any] | None) -> dict[str,
 class Fact:
     """What a new entry is to seal: the facts of the row with this id."""
 
-    kind: str
+    kind: vocabulary.LogEntryKind
     row_id: UUID
     body: Mapping[str, Any]
     corrects: UUID | None = None
 
 
 async def append(
-    w: Work, memorandum_id: UUID, kind: str, row_id: UUID, body: dict[str, Any], corrects: UUID | None = None
+    w: Work,
+    memorandum_id: UUID,
+    kind: vocabulary.LogEntryKind,
+    row_id: UUID,
+    body: dict[str, Any],
+    corrects: UUID | None = None,
 ) -> None:
     """Add an entry to the memorandum's chain, of the row with the same id; locks the head, last of all locks."""
     await append_all(w, memorandum_id, [Fact(kind, row_id, body, corrects)])

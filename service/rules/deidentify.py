@@ -7,9 +7,10 @@ pressures, doses, laboratory values, clock times and recent dates. The text is i
 # ruff: noqa: RUF001 - the patterns are made for Ukrainian text
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from types import MappingProxyType
 
 from service import vocabulary
 
@@ -59,6 +60,12 @@ _PHONE = re.compile(
 _LONG = re.compile(r"(?<!\d)(?<!\d[.,])\d{9,}(?!\d)|(?<!\d)\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?!\d)")
 _TAX = re.compile(r"(?<!\d)(?<!\d[.,])\d{10}(?!\d)")
 _TAX_WEIGHTS = (-1, 5, 7, 9, 4, 6, 10, 5, 7)
+_PATTERNS: Mapping[vocabulary.PersonalData, re.Pattern[str]] = MappingProxyType({
+    "email": _EMAIL,
+    "passport": _PASSPORT,
+    "phone": _PHONE,
+    "long_number": _LONG,
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,7 @@ def find(text: str, today: date) -> list[Span]:
 
 
 def _candidates(text: str, today: date) -> Iterator[Span]:
-    for kind, pattern in (("email", _EMAIL), ("passport", _PASSPORT), ("phone", _PHONE), ("long_number", _LONG)):
+    for kind, pattern in _PATTERNS.items():
         for match in pattern.finditer(text):
             yield Span(match.start(), match.end(), kind)
     for match in _TAX.finditer(text):

@@ -6,11 +6,13 @@ Every change of state in the service goes through `step`, so that these tables a
 from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
+from typing import TypeVar, cast
 
 from service import vocabulary
 
 _OFFER, _APPOINTMENT = "offer", "appointment"
 Table = Mapping[str, frozenset[str]]
+State = TypeVar("State", bound=str)  # those of one subject
 
 
 def _table(rows: Mapping[str, str]) -> Table:
@@ -82,22 +84,22 @@ class TooLate(ValueError):
         self.at = at
 
 
-def step(subject: str, from_state: str, to_state: str) -> str:
+def step(subject: str, from_state: State, to_state: State) -> State:
     """Give the new state, or raise IllegalTransition; `subject` names one of TABLES."""
     if to_state not in TABLES[subject].get(from_state, frozenset()):
         raise IllegalTransition(subject, from_state, to_state)
     return to_state
 
 
-def path(subject: str, from_state: str, to_state: str) -> tuple[str, ...]:
+def path(subject: str, from_state: State, to_state: State) -> tuple[State, ...]:
     """Give the fewest steps that lead to the state, without the first one; raises IllegalTransition if none do."""
-    ways: list[tuple[str, ...]] = [(from_state,)]
+    ways: list[tuple[State, ...]] = [(from_state,)]
     known = {from_state}
     while ways:
         way = ways.pop(0)
         if way[-1] == to_state:
             return way[1:]
-        following = sorted(TABLES[subject].get(way[-1], frozenset()) - known)
+        following = cast("list[State]", sorted(TABLES[subject].get(way[-1], frozenset()) - known))
         known.update(following)
         ways += [(*way, state) for state in following]
     raise IllegalTransition(subject, from_state, to_state)

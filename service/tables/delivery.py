@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, text
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
-from sqlmodel import Field, SQLModel
+from sqlmodel import AutoString, Field, SQLModel
 
 from service import vocabulary
 from service.tables.columns import Versioned, check, ids, index, json_object, one_of, texts
@@ -94,7 +94,7 @@ class Delivery(SQLModel, table=True):
     """
 
     id: UUID = Field(primary_key=True)
-    kind: str
+    kind: vocabulary.DeliveryKind = Field(sa_type=AutoString)
     event_id: UUID | None = Field(default=None, foreign_key="event.id", index=True)
     endpoint_id: UUID | None = Field(default=None, foreign_key="webhook_endpoint.id")
     person_id: UUID | None = Field(default=None, foreign_key="person.id", index=True)

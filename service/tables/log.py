@@ -4,7 +4,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import BigInteger, text
-from sqlmodel import Field, SQLModel
+from sqlmodel import AutoString, Field, SQLModel
 
 from service import vocabulary
 from service.tables.columns import check, ids, index, one_of, sealed
@@ -26,7 +26,7 @@ class LogEntry(SQLModel, table=True):
     id: UUID = Field(primary_key=True)
     memorandum_id: UUID = Field(foreign_key="memorandum.id")
     position: int
-    kind: str
+    kind: vocabulary.LogEntryKind = Field(sa_type=AutoString)
     corrects: UUID | None = Field(default=None, foreign_key="log_entry.id", unique=True)
     logged_at: datetime
     logged_by: UUID | None = None
@@ -122,7 +122,7 @@ class Activity(SQLModel, table=True):
     code: str | None = Field(default=None, unique=True)
     programme_id: UUID = Field(foreign_key="programme.id", index=True)
     memorandum_id: UUID | None = Field(default=None, foreign_key="memorandum.id", index=True)
-    kind: str
+    kind: vocabulary.ActivityKind = Field(sa_type=AutoString)
     published_kind: str | None = None
     on_date: date | None = None
     period: str | None = None
@@ -153,7 +153,7 @@ class ActivityInstitution(SQLModel, table=True):
     __tablename__ = "activity_institution"
     activity_id: UUID = Field(primary_key=True, foreign_key="activity.id")
     institution_id: UUID = Field(primary_key=True, foreign_key="institution.id", index=True)
-    direction: str
+    direction: vocabulary.Direction = Field(sa_type=AutoString)
 
     __table_args__ = (one_of("direction", *vocabulary.DIRECTIONS),)
 

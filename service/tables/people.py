@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, text
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
-from sqlmodel import Field, SQLModel
+from sqlmodel import AutoString, Field, SQLModel
 
 from service import vocabulary
 from service.tables.columns import Versioned, check, index, one_of, texts, wall_time
@@ -47,7 +47,7 @@ class RoleGrant(SQLModel, table=True):
     __tablename__ = "role_grant"
     id: UUID = Field(primary_key=True)
     person_id: UUID = Field(foreign_key="person.id")
-    role: str
+    role: vocabulary.Role = Field(sa_type=AutoString)
     institution_id: UUID | None = Field(default=None, foreign_key="institution.id")
     programme_id: UUID | None = Field(default=None, foreign_key="programme.id")
     department: str | None = None  # a request belongs to the department: its clinicians can take it over
@@ -77,7 +77,7 @@ class PersonLanguage(SQLModel, table=True):
     __tablename__ = "person_language"
     person_id: UUID = Field(primary_key=True, foreign_key="person.id")
     code: str = Field(primary_key=True)
-    level: str
+    level: vocabulary.LanguageLevel = Field(sa_type=AutoString)
 
     __table_args__ = (one_of("level", *vocabulary.LANGUAGE_LEVELS),)
 
@@ -194,7 +194,7 @@ class Link(SQLModel, table=True):
 
     id: UUID = Field(primary_key=True)
     person_id: UUID = Field(foreign_key="person.id", index=True)
-    purpose: str
+    purpose: vocabulary.LinkPurpose = Field(sa_type=AutoString)
     subject_id: UUID | None = None
     starts_at: datetime | None = None
     opens_at: datetime | None = None

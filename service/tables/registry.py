@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import SmallInteger, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlmodel import Field, SQLModel
+from sqlmodel import AutoString, Field, SQLModel
 
 from service import vocabulary
 from service.tables.columns import Versioned, check, index, json_object, one_of, texts
@@ -92,15 +92,15 @@ class Memorandum(Versioned, table=True):
     id: UUID = Field(primary_key=True)
     code: str | None = Field(default=None, unique=True)
     programme_id: UUID = Field(foreign_key="programme.id", index=True)
-    kind: str
-    status: str
+    kind: vocabulary.MemorandumKind = Field(sa_type=AutoString)
+    status: vocabulary.MemorandumStatus = Field(sa_type=AutoString)
     signed_on: date | None = None
-    signed_precision: str
+    signed_precision: vocabulary.DatePrecision = Field(sa_type=AutoString)
     valid_from: date | None = None
     valid_until: date | None = None
     activities: list[str] = texts()
     budget_minutes: int | None = None
-    budget_per: str | None = None
+    budget_per: vocabulary.BudgetPeriod | None = Field(default=None, sa_type=AutoString)
     renewed_by: UUID | None = Field(default=None, foreign_key="memorandum.id")
     end_told_days: int | None = None  # which of the policy's reminders was the last
     budget_seen_at: datetime | None = None
@@ -128,7 +128,7 @@ class MemorandumParty(SQLModel, table=True):
     __tablename__ = "memorandum_party"
     memorandum_id: UUID = Field(primary_key=True, foreign_key="memorandum.id")
     institution_id: UUID = Field(primary_key=True, foreign_key="institution.id", index=True)
-    side: str
+    side: vocabulary.Side = Field(sa_type=AutoString)
 
     __table_args__ = (one_of("side", *vocabulary.SIDES),)
 

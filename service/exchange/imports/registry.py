@@ -122,7 +122,7 @@ async def add_memoranda(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
 
 def _add_memorandum(desk: Desk, row: Row) -> tables.Memorandum | None:
     programme_id = desk.find(row, "programme", "programme")
-    sides = {"requesting": "requesting", "partners": "partner"}
+    sides: Mapping[str, vocabulary.Side] = {"requesting": "requesting", "partners": "partner"}
     parties = [
         memoranda.Party(institution_id, side)
         for column, side in sides.items()
