@@ -158,4 +158,4 @@ def test_only_a_consultation_without_an_agreement_expires(state: str) -> None:
 
 
 def test_the_reasons_for_declining_are_the_five_of_the_page() -> None:
-    assert lifecycle.DECLINE_REASONS == ("wrong_specialty", "busy", "insufficient_info", "language", "conflict")
+    assert vocabulary.DECLINE_REASONS == ("wrong_specialty", "busy", "insufficient_info", "language", "conflict")
