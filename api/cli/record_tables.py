@@ -16,8 +16,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
-from api.edge import problems, shapes
-from api.v1 import activities, memoranda, mentors, people, registry
+from api.edge import problems, registry_shapes, shapes
 from service import vocabulary
 from service.exchange.imports import Row
 from service.outbox.events import instant
@@ -52,17 +51,17 @@ _WALL = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}"
 Exception_ = Annotated[str, StringConstraints(pattern=f"^({'|'.join(vocabulary.EXCEPTION_KINDS)}) {_WALL}/{_WALL}$")]
 
 
-class ProgrammeRow(registry.NewProgramme):
+class ProgrammeRow(registry_shapes.NewProgramme):
     """A programme."""
 
     id: Id | None = None
 
 
-class SpecialtyRow(registry.Specialty):
+class SpecialtyRow(registry_shapes.Specialty):
     """A specialty."""
 
 
-class InstitutionRow(registry.NewInstitution):
+class InstitutionRow(registry_shapes.NewInstitution):
     """An institution."""
 
     id: Id | None = None
@@ -93,7 +92,7 @@ class MemorandumRow(shapes.Shape):
     signed_precision: vocabulary.DatePrecision = "unknown"
     valid_from: shapes.Day | None = None
     valid_until: shapes.Day | None = None
-    budget_minutes: memoranda.Minutes | None = None
+    budget_minutes: shapes.BudgetMinutes | None = None
     budget_per: vocabulary.BudgetPeriod | None = None
     renewed_by: Name | None = None
     source: shapes.Line | None = None
@@ -106,7 +105,7 @@ class PersonRow(shapes.Shape):
 
     email: shapes.Email
     display_name: shapes.Line
-    locale: people.Locale = "uk"
+    locale: shapes.Locale = "uk"
     zone: shapes.Zone
     state: vocabulary.PersonState = "active"
     roles: Roles
@@ -128,8 +127,8 @@ class MentorRow(shapes.Shape):
     treats_children: bool = False
     opt_ins: Annotated[list[vocabulary.Priority], Field(max_length=4, default_factory=list)]
     tags: Codes
-    quiet_from: mentors.Clock = "22:00"
-    quiet_until: mentors.Clock = "07:00"
+    quiet_from: shapes.Clock = "22:00"
+    quiet_until: shapes.Clock = "07:00"
     availability_zone: shapes.Zone
     weekly: Annotated[list[Hours], Field(max_length=100, default_factory=list)]
     exceptions: Annotated[list[Exception_], Field(max_length=500, default_factory=list)]
@@ -170,7 +169,7 @@ class ActivityRow(shapes.Shape):
     kind: vocabulary.ActivityKind
     published_kind: shapes.Code | None = None
     on: shapes.Day | None = None
-    period: activities.Period | None = None
+    period: shapes.Period | None = None
     from_: Annotated[shapes.Day | None, Field(alias="from")] = None
     until: shapes.Day | None = None
     days: Annotated[int, Field(ge=1, le=3_660)] | None = None

@@ -13,14 +13,6 @@ from service.kernel import errors
 from service.registry import activities
 
 router = APIRouter(tags=["activities"], route_class=Transactional)
-Period = Annotated[
-    str,
-    Field(
-        pattern=r"^20[0-9]{2}(-(0[1-9]|1[0-2])|-Q[1-4])?$",
-        description="A year, a month or a quarter, when no day is known.",
-        examples=["2026-10", "2026-Q4"],
-    ),
-]
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
 _ACTIVITY = {
     "kind": "traineeship",
@@ -58,7 +50,7 @@ class NewActivity(shapes.Shape):
     model_config = bodies.like(_ACTIVITY)
     kind: vocabulary.ActivityKind
     on: shapes.Day | None = None
-    period: Period | None = None
+    period: shapes.Period | None = None
     from_: Annotated[shapes.Day | None, Field(alias="from")] = None
     until: Annotated[shapes.Day | None, Field(description="The first day after it.")] = None
     days: Annotated[int, Field(ge=1, le=3_660)] | None = None

@@ -12,7 +12,6 @@ from service.kernel import access, errors
 from service.registry import memoranda, reminders
 
 router = APIRouter(tags=["memoranda"], route_class=Transactional)
-Minutes = Annotated[int, Field(ge=0, le=10_000_000)]
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
 _MEMORANDUM = {
     "programme_id": _EXAMPLE_ID,
@@ -48,7 +47,7 @@ class Signed(shapes.Shape):
 class Budget(shapes.Shape):
     """How many minutes of sessions there may be in each period of the programme's calendar."""
 
-    minutes: Minutes
+    minutes: shapes.BudgetMinutes
     per: vocabulary.BudgetPeriod
 
 

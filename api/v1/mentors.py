@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from api.edge import bodies, deps, problems, shapes
 from api.edge.transactional import Transactional
@@ -14,8 +14,6 @@ from service.people import mentors
 from service.rules.time.availability import DatedHours, Hours, Weekly
 
 router = APIRouter(tags=["mentors"], route_class=Transactional)
-Clock = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
-ClockEnd = Annotated[str, StringConstraints(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$")]
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
 _PROFILE = {
     "specialties": ["ped.general", "obp.neonatology"],
@@ -52,8 +50,8 @@ class Caps(shapes.Shape):
 class QuietHours(shapes.Shape):
     """When nothing is to happen, on the mentor's own clock; over midnight if `until` is not later than `from`."""
 
-    from_: Annotated[Clock, Field(alias="from")]
-    until: Clock
+    from_: Annotated[shapes.Clock, Field(alias="from")]
+    until: shapes.Clock
 
 
 class Profile(shapes.Shape):
@@ -106,8 +104,8 @@ class WeeklyHours(shapes.Shape):
     """Hours of one day, half-open; `until` may be 24:00."""
 
     day: vocabulary.Weekday
-    from_: Annotated[Clock, Field(alias="from")]
-    until: ClockEnd
+    from_: Annotated[shapes.Clock, Field(alias="from")]
+    until: shapes.ClockEnd
 
 
 class DatedException(shapes.Shape):

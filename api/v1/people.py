@@ -1,7 +1,7 @@
 """People and their roles; who lets mentors be asked."""
 
 from datetime import datetime, time, timedelta
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Response
 from pydantic import Field
@@ -15,7 +15,6 @@ from service.people import people
 from service.rules.time import availability
 
 router = APIRouter(tags=["people"], route_class=Transactional)
-Locale = Literal["uk", "en"]
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
 _PERSON = {
     "email": "clinician@chernihiv.example",
@@ -50,7 +49,7 @@ class NewPerson(shapes.Shape):
     model_config = bodies.like(_PERSON)
     email: shapes.Email
     display_name: shapes.Line
-    locale: Locale = "uk"
+    locale: shapes.Locale = "uk"
     zone: shapes.Zone
     roles: Annotated[list[GivenRole], Field(min_length=1, max_length=20)]
 
@@ -61,7 +60,7 @@ class PersonChanges(shapes.Shape):
     model_config = bodies.like({"locale": "en", "state": "active"})
     email: shapes.Email = bodies.absent()
     display_name: shapes.Line = bodies.absent()
-    locale: Locale = bodies.absent()
+    locale: shapes.Locale = bodies.absent()
     zone: shapes.Zone = bodies.absent()
     state: vocabulary.PersonState = bodies.absent()
     roles: Annotated[list[GivenRole], Field(max_length=20)] = bodies.absent()

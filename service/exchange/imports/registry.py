@@ -9,7 +9,7 @@ from sqlmodel import col
 from service import tables, vocabulary
 from service.exchange.imports.desk import Desk, Row
 from service.kernel import errors
-from service.registry import institutions, memoranda
+from service.registry import institutions, memoranda, programmes
 from service.rules import lifecycle
 
 Tell = Callable[[int], None]
@@ -19,7 +19,7 @@ async def add_programmes(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
     """Have the programmes."""
     for row in rows:
         try:
-            await institutions.create_programme(desk.w, _with_id(row, dict(row.values)))
+            await programmes.create_programme(desk.w, _with_id(row, dict(row.values)))
         except errors.Invalid as error:
             desk.refuse_error(row, error)
         tell(1)
@@ -28,7 +28,7 @@ async def add_programmes(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
 async def change_programme(desk: Desk, row: Row, found: Mapping[str, Any], differing: frozenset[str]) -> None:
     """Let the programme say what the row says."""
     there = await desk.w.session.get_one(tables.Programme, found["id"])
-    await institutions.change_programme(desk.w, there, {name: row.values[name] for name in differing})
+    await programmes.change_programme(desk.w, there, {name: row.values[name] for name in differing})
 
 
 async def add_specialties(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
@@ -48,7 +48,7 @@ async def _add_specialty(desk: Desk, row: Row) -> None:
     fields = {name: row.values[name] for name in ("code", "name_en", "name_uk", "snomed_ct", "is_bookable")}
     fields["parent_code"] = row.values["parent"]
     try:
-        await institutions.create_specialty(desk.w, fields, row.values["also_parents"])
+        await programmes.create_specialty(desk.w, fields, row.values["also_parents"])
         await desk.w.flush()
     except (errors.Invalid, errors.Exists) as error:
         desk.refuse_error(row, error)
