@@ -23,8 +23,9 @@ PersonRole = Literal["clinician", "mentor", "coordinator", "programme_admin"]
 Role = Literal[PersonRole, "partner_system"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
-OVERSEEING_ROLES: tuple[Role, ...] = ("coordinator", "programme_admin", "partner_system")
-"""Who reads what names people of every party: logs of memoranda, reports and their rows."""
+OVERSEEING_PEOPLE: tuple[Role, ...] = ("coordinator", "programme_admin")
+OVERSEEING_ROLES: tuple[Role, ...] = (*OVERSEEING_PEOPLE, "partner_system")
+"""Who neither asks nor answers, but registers those who do, and reads what names people of every party."""
 
 PersonKind = Literal["person", "system"]
 PERSON_KINDS: tuple[PersonKind, ...] = get_args(PersonKind)
@@ -56,9 +57,7 @@ SCOPES: Mapping[str, str] = MappingProxyType({
 })  # fmt: skip
 """What a partner system's token may be good for (contract §2)."""
 
-LinkPurpose = Literal[
-    "sign_in",
-    "join",
+ActPurpose = Literal[
     "offer.accept",
     "offer.accept_written",
     "offer.decline",
@@ -69,6 +68,13 @@ LinkPurpose = Literal[
     "move.decline",
     "feedback",
 ]
+"""What a button of a mail does."""
+
+ActState = Literal["ready", "done", "gone"]
+ACT_STATES: tuple[ActState, ...] = get_args(ActState)
+"""What such a button stands for now; gone when somebody was quicker, or it was answered otherwise."""
+
+LinkPurpose = Literal["sign_in", "join", ActPurpose]
 LINK_PURPOSES: tuple[LinkPurpose, ...] = get_args(LinkPurpose)
 
 # Hours
@@ -338,7 +344,6 @@ EventType = Literal[
     "webhook_endpoint.disabled",
 ]
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
-EVENT_SUBJECTS: tuple[str, ...] = tuple(dict.fromkeys(type_.partition(".")[0] for type_ in EVENT_TYPES))
 
 MENTOR_EVENT_STATES = ("verified", "unverified")
 """The `state` of a mentor in an event: whether offers can reach them."""
@@ -353,6 +358,9 @@ UNDELIVERED: tuple[DeliveryState, ...] = ("refused", "dead", "dropped")
 
 EndpointState = Literal["active", "paused", "disabled"]
 ENDPOINT_STATES: tuple[EndpointState, ...] = get_args(EndpointState)
+
+ENDPOINT_EVENT_STATES: tuple[EndpointState, ...] = ("active", "disabled")
+"""Of which an event tells: pausing is the keeper's own doing."""
 
 WishedEndpointState = Literal["active", "paused"]
 """What whoever keeps an endpoint may set it to; disabled is what became of it."""
@@ -389,6 +397,7 @@ RECORD_KINDS: tuple[RecordKind, ...] = get_args(RecordKind)
 """The tables that can be taken in as files, in an order in which each finds what it refers to."""
 
 FileForm = Literal["csv", "xlsx", "pdf"]
+FILE_FORMS: tuple[FileForm, ...] = get_args(FileForm)
 """In which a report is written as a file."""
 
 ResponseForm = Literal["json", FileForm]

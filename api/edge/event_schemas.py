@@ -50,7 +50,7 @@ _SUBJECTS: dict[str, tuple[tuple[str, ...] | None, dict[str, Any], tuple[str, ..
     "activity": (None, _UNDER | {"state": {"type": "string"}, "corrects": _ID}, ()),
     "memorandum": (vocabulary.MEMORANDUM_STATUSES, _UNDER, ("memorandum_id",)),
     "mentor": (vocabulary.MENTOR_EVENT_STATES, {}, ()),
-    "webhook_endpoint": (("active", "disabled"), {}, ()),
+    "webhook_endpoint": (vocabulary.ENDPOINT_EVENT_STATES, {}, ()),
 }
 
 

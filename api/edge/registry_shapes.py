@@ -33,7 +33,7 @@ INSTITUTION_EXAMPLE = {
     "region": None,
     "city": "Lille",
     "zone": "Europe/Paris",
-    "working_weekdays": ["mon", "tue", "wed", "thu", "fri"],
+    "working_weekdays": list(vocabulary.WEEKDAYS[:5]),
     "languages": ["fr", "en"],
     "aliases": [],
     "shows_its_name": False,

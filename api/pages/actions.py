@@ -37,7 +37,7 @@ class _Pressed:
 
 
 Verb = Callable[[Work, tables.Link, UUID, _Pressed], Awaitable[object]]
-_VERBS: dict[str, Verb] = {
+_VERBS: dict[vocabulary.LinkPurpose, Verb] = {
     "offer.accept": lambda w, link, subject, _: answers.accept(w, subject, link.starts_at),
     "offer.accept_written": lambda w, _, subject, __: answers.accept(w, subject, None),
     "offer.decline": lambda w, _, subject, said: answers.decline(w, subject, said.reason),

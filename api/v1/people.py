@@ -118,7 +118,7 @@ async def create(body: NewPerson, w: deps.W, response: Response) -> Person:
 
     No offer reaches a mentor until a person has verified them.
     """
-    access.requires(w, "coordinator", "programme_admin", "partner_system")
+    access.requires(w, *vocabulary.OVERSEEING_ROLES)
     fields = body.model_dump(exclude={"roles"})
     return _answered(response, await people.create(w, fields, _grants(body.roles)), is_new=True)
 

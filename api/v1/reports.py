@@ -52,7 +52,7 @@ Of = Annotated[
     vocabulary.ReportRows,
     Query(description="Which rows: `rows_at` of a figure names them."),
 ]
-_OFFERED = files.Offered("csv", "xlsx", "pdf")
+_OFFERED = files.Offered(*vocabulary.FILE_FORMS)
 _ANSWERS = _OFFERED.described() | _REFUSED
 
 

@@ -20,8 +20,6 @@ from service.outbox import events
 from service.registry import memorandum_log
 from service.rules.time import availability, periods
 
-_WRITERS = ("coordinator", "programme_admin")
-
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -62,7 +60,7 @@ class View:
 async def log(w: Work, memorandum_id: UUID, done: Done) -> View:
     """The activity is the newest entry of the memorandum's chain; by a coordinator of a party or an admin."""
     memorandum = await access.visible_memorandum(w, memorandum_id)
-    await access.requires_reader(w, memorandum_id, *_WRITERS)
+    await access.requires_reader(w, memorandum_id, *vocabulary.OVERSEEING_PEOPLE)
     return await _added(w, memorandum.programme_id, memorandum_id, done)
 
 
@@ -81,7 +79,7 @@ async def correct(w: Work, activity_id: UUID, done: Done) -> View:
     old = await access.visible_activity(w, activity_id, lock=True)
     if old.logged_by is None or old.logged_by != w.actor.person_id:
         if old.memorandum_id:
-            await access.requires_reader(w, old.memorandum_id, *_WRITERS)
+            await access.requires_reader(w, old.memorandum_id, *vocabulary.OVERSEEING_PEOPLE)
         else:
             access.requires_admin(w, old.programme_id)
     if old.is_corrected:

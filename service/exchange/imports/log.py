@@ -243,7 +243,7 @@ def _add_activity(
         specialties=desk.find_all(row, "specialties", "specialty"),
         places=[
             activities.Place(place, end)
-            for end in ("from", "to")
+            for end in vocabulary.DIRECTIONS
             for place in desk.find_all(row, f"{end}_institutions", "institution")
         ],
         note=values["note"],

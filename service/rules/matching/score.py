@@ -21,7 +21,15 @@ _SPECIALTY = {
     Relation.NONE: 0.0,
 }
 _CONTINUITY: Mapping[vocabulary.Continuity | None, float] = {"case": 1.0, "clinician": 0.6, "hospital": 0.3, None: 0.0}
-_LANGUAGE: Mapping[vocabulary.LanguageLevel, float] = {"native": 1.0, "C2": 1.0, "C1": 1.0, "B2": 0.8, "B1": 0.5}
+_LANGUAGE: Mapping[vocabulary.LanguageLevel, float] = {
+    "native": 1.0,
+    "C2": 1.0,
+    "C1": 1.0,
+    "B2": 0.8,
+    "B1": 0.5,
+    "A2": 0.0,
+    "A1": 0.0,
+}
 _INTERPRETER, _TRANSLATION = 0.4, 0.3
 _ROUTE: Mapping[str, float] = {"direct": 1.0, "network": 0.9, "umbrella": 0.8}
 _POWER: Mapping[vocabulary.Power, float] = {
@@ -75,7 +83,7 @@ def load(mentor: Mentor, week: tuple[int, int]) -> float:
 def language(asked: Case, mentor: Mentor, *, is_live: bool) -> float:
     """Say how well both can talk or write to each other."""
     levels = (mentor.languages.get(code) for code in asked.languages)
-    shared = max([_LANGUAGE.get(level, 0.0) if level else 0.0 for level in levels], default=0.0)
+    shared = max([_LANGUAGE[level] for level in levels if level], default=0.0)
     helped = _INTERPRETER if asked.interpreter else 0.0
     translated = _TRANSLATION if asked.translation and not is_live else 0.0
     return max(shared, helped, translated)
