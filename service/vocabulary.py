@@ -1,6 +1,6 @@
 """Every code of the product, once: CHECK constraints, shapes, forms, mails, files, imports and SQL take them from here.
 
-A list is a `Literal` for the type checker, and below it the same as a tuple for whoever counts, offers or compares.
+A list is a `Literal` for the type checker and, where somebody counts, offers or compares, the same as a tuple below it.
 The one enum is `GateRefusal`, because the gate works with its members. What stays written out elsewhere (a table keyed
 by codes, a catalogue's words, a list in an SQL text) is compared with these lists by `tests/test_vocabulary.py`, which
 also finds a list that is written a second time. The order is that in which people are shown a list.
@@ -142,7 +142,6 @@ IdleReason = Literal[
     "offers_declined",
     "asked_elsewhere",
 ]
-IDLE_REASONS: tuple[IdleReason, ...] = get_args(IdleReason)
 """Why nothing happens under a memorandum, in the order in which it is to be dealt with."""
 
 LogEntryKind = Literal["session", "advice", "activity"]
@@ -228,7 +227,6 @@ class GateRefusal(StrEnum):
 
 
 OverridableRule = Literal["budget_spent", "specialty_too_far"]
-OVERRIDABLE_RULES: tuple[OverridableRule, ...] = get_args(OverridableRule)
 """Of the gate, by a coordinator with a reason."""
 
 ScoreTerm = Literal[
@@ -247,11 +245,9 @@ ScoreTerm = Literal[
 SCORE_TERMS: tuple[ScoreTerm, ...] = get_args(ScoreTerm)
 
 Continuity = Literal["case", "clinician", "hospital"]
-CONTINUITIES: tuple[Continuity, ...] = get_args(Continuity)
 """What a mentor has had before: this case, this clinician, this hospital."""
 
 Power = Literal["firm_outage", "possible", "unknown", "autonomous", "no_feed"]
-POWERS: tuple[Power, ...] = get_args(Power)
 """What is known of the power at a mentor's place."""
 
 # Appointments
@@ -272,7 +268,6 @@ RELEASE_REASONS: tuple[ReleaseReason, ...] = get_args(ReleaseReason)
 """Why the system takes a time back."""
 
 AbsentParty = Literal["mentor", "clinician"]
-ABSENT_PARTIES: tuple[AbsentParty, ...] = get_args(AbsentParty)
 """Who can be reported not to have come."""
 
 ParticipantRole = Literal["clinician", "mentor", "interpreter", "observer"]
@@ -379,7 +374,6 @@ ReportKind = Literal["memorandum", "programme", "institution"]
 REPORT_KINDS: tuple[ReportKind, ...] = get_args(ReportKind)
 
 ReportRows = Literal["consultations", "offers", "sessions", "answers", "memoranda", "activities"]
-REPORT_ROWS: tuple[ReportRows, ...] = get_args(ReportRows)
 """Of what kind the rows behind a figure are."""
 
 RecordKind = Literal[
@@ -401,7 +395,6 @@ FILE_FORMS: tuple[FileForm, ...] = get_args(FileForm)
 """In which a report is written as a file."""
 
 ResponseForm = Literal["json", FileForm]
-RESPONSE_FORMS: tuple[ResponseForm, ...] = get_args(ResponseForm)
 
 # The audit
 
