@@ -13,8 +13,8 @@ and what others may use of it, stands in its `__init__`.
     outbox       events, mails and webhooks as rows; who is told what
     kernel       time, errors, one transaction, who acts, who sees what
     tables       the whole schema
-    vocabulary   every code, once
     rules        the functional core: same values in, same values out
+    vocabulary   every code, once
 
 `data/` holds the specialties, the published facts and the countries that case text may reach.
 """

@@ -1,7 +1,50 @@
-"""Every code of the product, once: CHECK constraints, API shapes, pages, mails, imports and SQL take them from here."""
+"""Every code of the product, once: CHECK constraints, shapes, forms, mails, files, imports and SQL take them from here.
 
-ROLES = ("clinician", "mentor", "coordinator", "programme_admin", "partner_system")
-SCOPES = {
+A list is a `Literal` for the type checker and, where somebody counts, offers or compares, the same as a tuple below it.
+The one enum is `GateRefusal`, because the gate works with its members. What stays written out elsewhere (a table keyed
+by codes, a catalogue's words, a list in an SQL text) is compared with these lists by `tests/test_vocabulary.py`, which
+also finds a list that is written a second time. The order is that in which people are shown a list.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal, get_args
+
+# People and systems
+
+InstitutionRole = Literal["clinician", "mentor", "coordinator", "partner_system"]
+INSTITUTION_ROLES: tuple[InstitutionRole, ...] = get_args(InstitutionRole)
+"""Held at an institution; `programme_admin` is held for a programme."""
+
+PersonRole = Literal["clinician", "mentor", "coordinator", "programme_admin"]
+"""What a person can be given; `partner_system` is what a registered system holds."""
+
+Role = Literal[PersonRole, "partner_system"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+OVERSEEING_PEOPLE: tuple[Role, ...] = ("coordinator", "programme_admin")
+OVERSEEING_ROLES: tuple[Role, ...] = (*OVERSEEING_PEOPLE, "partner_system")
+"""Who neither asks nor answers, but registers those who do, and reads what names people of every party."""
+
+PersonKind = Literal["person", "system"]
+PERSON_KINDS: tuple[PersonKind, ...] = get_args(PersonKind)
+
+ActorKind = Literal[PersonKind, "timer", "stranger"]
+ACTOR_KINDS: tuple[ActorKind, ...] = get_args(ActorKind)
+
+PersonState = Literal["active", "disabled"]
+PERSON_STATES: tuple[PersonState, ...] = get_args(PersonState)
+
+LanguageLevel = Literal["A1", "A2", "B1", "B2", "C1", "C2", "native"]
+LANGUAGE_LEVELS: tuple[LanguageLevel, ...] = get_args(LanguageLevel)
+"""The levels of the Common European Framework of Reference, and who grew up with the language."""
+
+AuthMethod = Literal["client_secret_basic", "private_key_jwt"]
+AUTH_METHODS: tuple[AuthMethod, ...] = get_args(AuthMethod)
+"""How a partner system proves itself at the token endpoint (RFC 7591)."""
+
+SCOPES: Mapping[str, str] = MappingProxyType({
     "consultations:read": "read the institution's consultations, without case text",
     "consultations:write": "kept for filing requests over FHIR; opens nothing yet",
     "appointments:read": "read offers, appointments and sessions of the institution's side",
@@ -11,5 +54,378 @@ SCOPES = {
     "events:read": "read the institution's events",
     "webhooks:write": "keep the institution's webhook endpoints",
     "reports:read": "read reports of the institution and its memoranda",
-}
+})  # fmt: skip
 """What a partner system's token may be good for (contract §2)."""
+
+ActPurpose = Literal[
+    "offer.accept",
+    "offer.accept_written",
+    "offer.decline",
+    "offer.counter",
+    "counter.accept",
+    "counter.decline",
+    "move.accept",
+    "move.decline",
+    "feedback",
+]
+"""What a button of a mail does."""
+
+ActState = Literal["ready", "done", "gone"]
+ACT_STATES: tuple[ActState, ...] = get_args(ActState)
+"""What such a button stands for now; gone when somebody was quicker, or it was answered otherwise."""
+
+LinkPurpose = Literal["sign_in", "join", ActPurpose]
+LINK_PURPOSES: tuple[LinkPurpose, ...] = get_args(LinkPurpose)
+
+# Hours
+
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
+"""A weekday's place is its number in rows: 0 is Monday."""
+
+ExceptionKind = Literal["away", "extra"]
+EXCEPTION_KINDS: tuple[ExceptionKind, ...] = get_args(ExceptionKind)
+
+# The registry
+
+MemorandumKind = Literal["bilateral", "multilateral", "umbrella"]
+MEMORANDUM_KINDS: tuple[MemorandumKind, ...] = get_args(MemorandumKind)
+
+MemorandumStatus = Literal["draft", "signed", "active", "suspended", "expired", "terminated"]
+MEMORANDUM_STATUSES: tuple[MemorandumStatus, ...] = get_args(MemorandumStatus)
+ENDED_MEMORANDUM: tuple[MemorandumStatus, ...] = ("expired", "terminated")
+
+DatePrecision = Literal["on", "by", "unknown"]
+DATE_PRECISIONS: tuple[DatePrecision, ...] = get_args(DatePrecision)
+
+BudgetPeriod = Literal["month", "quarter", "year", "total"]
+BUDGET_PERIODS: tuple[BudgetPeriod, ...] = get_args(BudgetPeriod)
+
+Side = Literal["requesting", "partner"]
+SIDES: tuple[Side, ...] = get_args(Side)
+
+Route = Literal["direct", "network", "umbrella"]
+ROUTES: tuple[Route, ...] = get_args(Route)
+"""How a memorandum links two institutions: as its parties, through a network, through an umbrella."""
+
+ActivityKind = Literal[
+    "traineeship",
+    "joint_operation",
+    "visit",
+    "conference",
+    "education",
+    "research",
+    "grant",
+    "publication",
+    "donation",
+    "other",
+]
+ACTIVITY_KINDS: tuple[ActivityKind, ...] = get_args(ActivityKind)
+
+Direction = Literal["from", "to"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+"""On which end of an activity an institution was: people came from it, or went to it."""
+
+CountSign = Literal["=", ">", ">=", "<", "<=", "~"]
+COUNT_SIGNS: tuple[CountSign, ...] = get_args(CountSign)
+"""How a published number is meant."""
+
+IdleReason = Literal[
+    "not_in_force",
+    "budget_spent",
+    "no_mentors",
+    "no_verified_mentors",
+    "no_availability",
+    "no_clinicians",
+    "no_requests",
+    "offers_unanswered",
+    "offers_declined",
+    "asked_elsewhere",
+]
+"""Why nothing happens under a memorandum, in the order in which it is to be dealt with."""
+
+LogEntryKind = Literal["session", "advice", "activity"]
+LOG_ENTRY_KINDS: tuple[LogEntryKind, ...] = get_args(LogEntryKind)
+
+# Consultations
+
+Priority = Literal["routine", "urgent", "asap", "stat"]
+PRIORITIES: tuple[Priority, ...] = get_args(Priority)
+"""FHIR's order, lowest first: asap is above urgent."""
+
+SessionMode = Literal["live", "written"]
+SESSION_MODES: tuple[SessionMode, ...] = get_args(SessionMode)
+"""How it took place."""
+
+OfferKind = Literal[SessionMode, "either"]
+OFFER_KINDS: tuple[OfferKind, ...] = get_args(OfferKind)
+"""What a mentor may accept."""
+
+Mode = Literal[OfferKind, "board"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+"""What is asked for."""
+
+ChildAgeBand = Literal["neonate", "infant", "child", "adolescent"]
+CHILD_AGE_BANDS: tuple[ChildAgeBand, ...] = get_args(ChildAgeBand)
+
+AgeBand = Literal[ChildAgeBand, "adult", "older"]
+AGE_BANDS: tuple[AgeBand, ...] = get_args(AgeBand)
+
+ConsentScope = Literal["general", "countries"]
+CONSENT_SCOPES: tuple[ConsentScope, ...] = get_args(ConsentScope)
+
+PersonalData = Literal["email", "tax_number", "passport", "birth_date", "phone", "long_number"]
+PERSONAL_DATA: tuple[PersonalData, ...] = get_args(PersonalData)
+"""What a case text must not hold; of two that claim the same characters the first is named."""
+
+ConsultationState = Literal[
+    "draft", "open", "offered", "scheduled", "completed", "unmatched", "cancelled", "expired"
+]  # fmt: skip
+CONSULTATION_STATES: tuple[ConsultationState, ...] = get_args(ConsultationState)
+SEEKING: tuple[ConsultationState, ...] = ("open", "offered", "unmatched")
+"""Nothing is agreed yet: mentors may be asked, it may expire."""
+CLOSED: tuple[ConsultationState, ...] = ("completed", "cancelled", "expired")
+NOT_CLOSED: tuple[ConsultationState, ...] = ("draft", "open", "offered", "scheduled", "unmatched")
+
+CancelReason = Literal[
+    "no_longer_needed", "resolved_locally", "transferred", "patient_withdrew", "filed_by_mistake", "other"
+]
+CANCEL_REASONS: tuple[CancelReason, ...] = get_args(CancelReason)
+
+# Offers
+
+OfferState = Literal["pending", "accepted", "declined", "countered", "expired", "withdrawn"]
+OFFER_STATES: tuple[OfferState, ...] = get_args(OfferState)
+WAITING_OFFER: tuple[OfferState, ...] = ("pending", "countered")
+"""For the mentor's answer, or for the requesting side's to a counter."""
+ANSWERED_OFFER: tuple[OfferState, ...] = ("accepted", "declined", "countered")
+"""By the mentor."""
+READING_OFFER: tuple[OfferState, ...] = (*WAITING_OFFER, "accepted")
+"""With which a mentor reads the case text."""
+
+DeclineReason = Literal["wrong_specialty", "busy", "insufficient_info", "language", "conflict"]
+DECLINE_REASONS: tuple[DeclineReason, ...] = get_args(DeclineReason)
+
+
+class GateRefusal(StrEnum):
+    """Why somebody may not be consulted: the gate's rules, in the order in which they are told."""
+
+    NO_MEMORANDUM = "no_memorandum"
+    AREA_NOT_COVERED = "area_not_covered"
+    ACTIVITY_NOT_COVERED = "activity_not_covered"
+    SPECIALTY_TOO_FAR = "specialty_too_far"
+    MENTOR_UNVERIFIED = "mentor_unverified"
+    MENTOR_PAUSED = "mentor_paused"
+    NO_COMMON_LANGUAGE = "no_common_language"
+    NO_TRANSFER_BASIS = "no_transfer_basis"
+    BUDGET_SPENT = "budget_spent"
+    MENTOR_FULL = "mentor_full"
+    OUTSIDE_HOURS = "outside_hours"
+    DEADLINE_UNREACHABLE = "deadline_unreachable"
+    EXCLUDED = "excluded"
+    NO_PAEDIATRICS = "no_paediatrics"
+
+
+OverridableRule = Literal["budget_spent", "specialty_too_far"]
+"""Of the gate, by a coordinator with a reason."""
+
+ScoreTerm = Literal[
+    "specialty",
+    "speed",
+    "reliability",
+    "load",
+    "continuity",
+    "civil_hours",
+    "language",
+    "memorandum",
+    "power_and_link",
+    "tags",
+    "diversity",
+]
+SCORE_TERMS: tuple[ScoreTerm, ...] = get_args(ScoreTerm)
+
+Continuity = Literal["case", "clinician", "hospital"]
+"""What a mentor has had before: this case, this clinician, this hospital."""
+
+Power = Literal["firm_outage", "possible", "unknown", "autonomous", "no_feed"]
+"""What is known of the power at a mentor's place."""
+
+# Appointments
+
+AppointmentStatus = Literal["pending", "booked", "fulfilled", "cancelled", "noshow"]
+APPOINTMENT_STATUSES: tuple[AppointmentStatus, ...] = get_args(AppointmentStatus)
+LIVE_APPOINTMENT: tuple[AppointmentStatus, ...] = ("pending", "booked")
+"""Held or booked: somebody is to meet."""
+STANDING_APPOINTMENT: tuple[AppointmentStatus, ...] = (*LIVE_APPOINTMENT, "fulfilled")
+AGREED_APPOINTMENT: tuple[AppointmentStatus, ...] = ("booked", "fulfilled")
+
+AppointmentCancelReason = Literal["emergency", "busy", "power", "alert", "illness", "no_longer_needed", "other"]
+APPOINTMENT_CANCEL_REASONS: tuple[AppointmentCancelReason, ...] = get_args(AppointmentCancelReason)
+"""What either side may say."""
+
+ReleaseReason = Literal["hold_expired", "hold_released", "memorandum_ended", "request_cancelled"]
+RELEASE_REASONS: tuple[ReleaseReason, ...] = get_args(ReleaseReason)
+"""Why the system takes a time back."""
+
+AbsentParty = Literal["mentor", "clinician"]
+"""Who can be reported not to have come."""
+
+ParticipantRole = Literal["clinician", "mentor", "interpreter", "observer"]
+PARTICIPANT_ROLES: tuple[ParticipantRole, ...] = get_args(ParticipantRole)
+
+ParticipantStatus = Literal["needs-action", "accepted", "declined", "tentative"]
+PARTICIPANT_STATUSES: tuple[ParticipantStatus, ...] = get_args(ParticipantStatus)
+"""RFC 5545's PARTSTAT, in small letters as FHIR has it."""
+
+# Sessions
+
+NotHeld = Literal["no_show_mentor", "no_show_clinician", "cancelled_late"]
+NOT_HELD: tuple[NotHeld, ...] = get_args(NotHeld)
+
+Interruption = Literal["interrupted_alert", "interrupted_power", "interrupted_link"]
+INTERRUPTIONS: tuple[Interruption, ...] = get_args(Interruption)
+
+SessionOutcome = Literal[
+    "advice_given",
+    "plan_changed",
+    "referred",
+    "no_show_mentor",
+    "no_show_clinician",
+    Interruption,
+    "cancelled_late",
+]
+SESSION_OUTCOMES: tuple[SessionOutcome, ...] = get_args(SessionOutcome)
+
+PatientOutcome = Literal["better", "same", "worse", "died", "unknown"]
+PATIENT_OUTCOMES: tuple[PatientOutcome, ...] = get_args(PatientOutcome)
+
+CertificateRole = Literal["mentor", "clinician", "observer"]
+"""As whom somebody took part: whoever is neither asked nor asking observed."""
+
+# What leaves the building
+
+EventType = Literal[
+    "consultation.opened",
+    "consultation.offered",
+    "consultation.scheduled",
+    "consultation.unmatched",
+    "consultation.completed",
+    "consultation.cancelled",
+    "consultation.expired",
+    "offer.sent",
+    "offer.accepted",
+    "offer.declined",
+    "offer.countered",
+    "offer.counter_declined",
+    "offer.expired",
+    "offer.withdrawn",
+    "appointment.held",
+    "appointment.hold_expired",
+    "appointment.booked",
+    "appointment.rescheduled",
+    "appointment.mentor_replaced",
+    "appointment.cancelled",
+    "appointment.fulfilled",
+    "appointment.noshow",
+    "advice.given",
+    "session.logged",
+    "session.corrected",
+    "activity.logged",
+    "memorandum.activated",
+    "memorandum.suspended",
+    "memorandum.expired",
+    "memorandum.budget_low",
+    "mentor.availability_changed",
+    "webhook_endpoint.disabled",
+]
+EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
+
+MENTOR_EVENT_STATES = ("verified", "unverified")
+"""The `state` of a mentor in an event: whether offers can reach them."""
+
+DeliveryKind = Literal["mail", "webhook"]
+DELIVERY_KINDS: tuple[DeliveryKind, ...] = get_args(DeliveryKind)
+
+DeliveryState = Literal["pending", "delivered", "refused", "dead", "dropped"]
+DELIVERY_STATES: tuple[DeliveryState, ...] = get_args(DeliveryState)
+UNDELIVERED: tuple[DeliveryState, ...] = ("refused", "dead", "dropped")
+"""Given up, one way or another."""
+
+EndpointState = Literal["active", "paused", "disabled"]
+ENDPOINT_STATES: tuple[EndpointState, ...] = get_args(EndpointState)
+
+ENDPOINT_EVENT_STATES: tuple[EndpointState, ...] = ("active", "disabled")
+"""Of which an event tells: pausing is the keeper's own doing."""
+
+WishedEndpointState = Literal["active", "paused"]
+"""What whoever keeps an endpoint may set it to; disabled is what became of it."""
+
+WhyNotActive = Literal["by_hand", "gone", "failing"]
+WHY_NOT_ACTIVE: tuple[WhyNotActive, ...] = get_args(WhyNotActive)
+"""Why a webhook endpoint is paused or disabled."""
+
+SignatureScheme = Literal["v1", "v1a"]
+SIGNATURE_SCHEMES: tuple[SignatureScheme, ...] = get_args(SignatureScheme)
+"""Standard Webhooks: a shared secret, or Ed25519."""
+
+# Reports and files
+
+ReportKind = Literal["memorandum", "programme", "institution"]
+REPORT_KINDS: tuple[ReportKind, ...] = get_args(ReportKind)
+
+ReportRows = Literal["consultations", "offers", "sessions", "answers", "memoranda", "activities"]
+"""Of what kind the rows behind a figure are."""
+
+RecordKind = Literal[
+    "programmes",
+    "specialties",
+    "institutions",
+    "memberships",
+    "memoranda",
+    "people",
+    "mentors",
+    "sessions",
+    "activities",
+]
+RECORD_KINDS: tuple[RecordKind, ...] = get_args(RecordKind)
+"""The tables that can be taken in as files, in an order in which each finds what it refers to."""
+
+FileForm = Literal["csv", "xlsx", "pdf"]
+FILE_FORMS: tuple[FileForm, ...] = get_args(FileForm)
+"""In which a report is written as a file."""
+
+ResponseForm = Literal["json", FileForm]
+
+# The audit
+
+AuditAction = Literal[
+    "created",
+    "changed",
+    "deleted",
+    "verified",
+    "joined",
+    "left",
+    "imported",
+    "exported",
+    "erased",
+    "signed_in",
+    "signed_out",
+    "token_issued",
+    "made",
+    "rotated",
+    "revoked",
+    "read_case_text",
+    "confirmed_false_alarm",
+    "override_rule",
+    "proposed",
+    "declined",
+    "moved",
+    "cancelled",
+    "missed",
+    "paused",
+    "disabled",
+    "recovered",
+    "resent",
+    "mail_bounced",
+]
+AUDIT_ACTIONS: tuple[AuditAction, ...] = get_args(AuditAction)

@@ -12,7 +12,7 @@ from sqlmodel import SQLModel
 
 import build
 from integrations.runtime.world import World
-from service import tables
+from service import tables, vocabulary
 from service.kernel import actor, clock
 
 NOW = datetime(2026, 11, 16, 8, tzinfo=UTC)
@@ -50,7 +50,7 @@ class Caseload:
     def _case(self) -> list[SQLModel]:
         dice = self.dice
         opened = NOW - timedelta(minutes=dice.randrange(60 * 24 * 90))
-        priority = dice.choice(tables.care.PRIORITIES)
+        priority = dice.choice(vocabulary.PRIORITIES)
         due = opened + {"routine": timedelta(days=7), "urgent": timedelta(days=1)}.get(priority, timedelta(hours=8))
         state = dice.choice(["completed", "completed", "completed", "offered", "unmatched", "cancelled", "expired"])
         asked = tables.Consultation(
@@ -124,7 +124,7 @@ class Caseload:
             started_at=started,
             ended_at=started + timedelta(minutes=minutes),
             minutes=minutes,
-            outcome=dice.choice(["advice_given", "plan_changed"] * 2 + [*tables.log.OUTCOMES]),
+            outcome=dice.choice(["advice_given", "plan_changed"] * 2 + [*vocabulary.SESSION_OUTCOMES]),
             is_civil_for_requester=dice.random() < 0.8,
             is_civil_for_mentor=dice.random() < 0.6,
             is_corrected=dice.random() < 0.1,

@@ -4,7 +4,7 @@ import ast
 import functools
 import re
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -145,6 +145,57 @@ def test_a_log_line_is_named_by_a_literal() -> None:
             if is_log and not (isinstance(first, ast.Constant) and len(node.args) == 1):
                 found.append(f"{name_of(path)}:{node.lineno}")
     assert found == []
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def foreign_privates(tree: ast.AST, is_ours: Callable[[str], bool]) -> list[str]:
+    """Names with an underscore that are taken from another module: imported, or read as an attribute of it."""
+    found, modules = [], set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and is_ours(node.module or ""):
+            for alias in node.names:
+                if is_private(alias.name):
+                    found.append(f"{node.lineno}: {node.module}.{alias.name}")
+                elif is_ours(f"{node.module}.{alias.name}"):
+                    modules.add(alias.asname or alias.name)
+        elif isinstance(node, ast.Import):
+            modules.update(alias.asname or alias.name for alias in node.names if is_ours(alias.name))
+    return found + [
+        f"{node.lineno}: {dotted(node)}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and is_private(node.attr) and dotted(node.value) in modules
+    ]
+
+
+def is_module_of_ours(name: str) -> bool:
+    path = ROOT / name.replace(".", "/")
+    return bool(name) and (path.with_suffix(".py").is_file() or (path / "__init__.py").is_file())
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_a_name_with_an_underscore_stays_in_its_module(path: Path) -> None:
+    assert foreign_privates(tree_of(path), is_module_of_ours) == []
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "from service.kernel.access import _seen",
+        "from service.kernel import access\nx = access._seen(1)",
+        "from service.kernel import access as doors\ndef f(): return doors._seen",
+        "import service.kernel.access\nx = service.kernel.access._seen",
+    ],
+)
+def test_the_rule_about_underscores_finds_what_it_is_for(broken: str) -> None:
+    assert foreign_privates(ast.parse(broken), is_module_of_ours) != []
+
+
+def test_the_rule_about_underscores_lets_ones_own_pass() -> None:
+    own = ast.parse("from service.kernel import access\nclass X:\n    def f(self): return self._x + access.__doc__")
+    assert foreign_privates(own, is_module_of_ours) == []
 
 
 def test_functions_fit_on_a_screen() -> None:

@@ -1,41 +1,36 @@
 """The commands that take files in and give them out."""
 
-import asyncio
 import contextlib
 import dataclasses
 import hashlib
 import json
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli import main
-from integrations.runtime import logs, settings
+from api.cli import command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from api.cli import record_tables
+    from integrations.runtime.world import World
     from service.exchange.imports import Outcome
     from service.kernel.work import Work
     from service.rules.csv_tables import Fault
 
-T = TypeVar("T")
 REFUSED = 1
 _NOBODY = "Nobody has this address."
-people = typer.Typer(no_args_is_help=True, help="What is kept about one person.")
-main.commands.add_typer(people, name="person")
-AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+person = typer.Typer(no_args_is_help=True, help="What is kept about one person.")
 
 
 class _Rehearsed(Exception):
     """Everything went well, and nothing of it stays."""
 
 
-@main.commands.command("import")
 def import_(
     kind: Annotated[str, typer.Argument(help="institutions, memoranda, people, sessions, activities, …")],
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV in UTF-8, its head naming fields.")],
@@ -44,7 +39,7 @@ def import_(
     confirmed: Annotated[
         bool, typer.Option("--confirmed", help="Texts that seem to name a person were looked at, and name nobody.")
     ] = False,
-    as_json: AsJson = False,
+    as_json: command.AsJson = False,
 ) -> None:
     """Take in a file: all of it or nothing. The same file twice changes nothing."""
     from api.cli import record_tables  # noqa: PLC0415
@@ -52,14 +47,14 @@ def import_(
 
     if kind not in record_tables.SHAPES:
         msg = f"There are these kinds: {', '.join(record_tables.SHAPES)}."
-        raise main.Stop(msg)
+        raise command.Stop(msg)
     held = file.read_bytes()
     digest = hashlib.sha256(held).hexdigest()
     try:
         text = held.decode("utf-8")
     except UnicodeDecodeError:
         msg = f"{file} is not in UTF-8: save it as CSV UTF-8."
-        raise main.Stop(msg) from None
+        raise command.Stop(msg) from None
     try:
         outcome = _loaded(kind, record_tables.read(kind, text), digest, dry_run=dry_run, is_confirmed=confirmed)
     except imports.Refused as refused:
@@ -72,12 +67,11 @@ def import_(
     print(f"{outcome.added} {kind} {did} added, {outcome.changed} changed; {outcome.same} are as the file says.")
 
 
-@main.commands.command("export")
 def export(
     folder: Annotated[Path, typer.Argument(file_okay=False, help="A folder that is not there yet, or empty.")],
     *,
     programme: Annotated[str | None, typer.Option(help="The code of the only programme wanted.")] = None,
-    as_json: AsJson = False,
+    as_json: command.AsJson = False,
 ) -> None:
     """Write everything but case text as CSV files: those that `import` takes, and others to read only."""
     from api.cli import record_tables  # noqa: PLC0415
@@ -86,11 +80,11 @@ def export(
     _have_empty(folder)
     counts: dict[str, int] = {}
 
-    async def write(w: "Work") -> None:
+    async def write(_: "World", w: "Work") -> None:
         found = await exports.programme_id(w, programme) if programme else None
         if programme and found is None:
             msg = "No programme has this code."
-            raise main.Stop(msg)
+            raise command.Stop(msg)
         with _bar("export", len(exports.KINDS) + len(exports.RECORDS)) as tell:
             for kind in exports.KINDS:
                 rows = await exports.rows(w, kind, found)
@@ -103,7 +97,7 @@ def export(
                 counts[kind] = len(rows)
                 tell(1)
 
-    _do(write)
+    command.in_work(write)
     if as_json:
         print(json.dumps({"folder": str(folder), "rows": counts}))
         return
@@ -120,14 +114,14 @@ def _loaded(kind: str, found: "record_tables.Read", digest: str, *, dry_run: boo
     rows = found.rows
     made: list[Outcome] = []
 
-    async def load(w: "Work") -> None:
+    async def load(_: "World", w: "Work") -> None:
         with _bar(kind, len(rows)) as tell:
             made.append(await imports.load(w, kind, rows, tell, digest, is_confirmed=is_confirmed))
         if dry_run:
             raise _Rehearsed
 
     with contextlib.suppress(_Rehearsed):
-        _do(load)
+        command.in_work(load)
     return made[0]
 
 
@@ -161,37 +155,18 @@ def _have_empty(folder: Path) -> None:
         is_empty = len(list(folder.iterdir())) == 1
     except OSError as error:
         msg = f"{folder}: {error.strerror}"
-        raise main.Stop(msg) from None
+        raise command.Stop(msg) from None
     if not is_empty:
         (folder / "read-only").rmdir()
         msg = f"{folder} is not empty."
-        raise main.Stop(msg)
+        raise command.Stop(msg)
 
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="")
 
 
-def _do(act: "Callable[[Work], Awaitable[T]]") -> T:
-    """Do `act` in one unit of work of the operator's, without the noise of the logs."""
-    from integrations.runtime import world  # noqa: PLC0415
-    from service.kernel import actor  # noqa: PLC0415
-
-    told = settings.load()
-    logs.configure("error")
-
-    async def run() -> T:
-        timeout = told.job_statement_timeout_ms
-        async with (
-            world.opened(told, purpose="command", statement_timeout_ms=timeout) as opened,
-            opened.database.work(actor.TIMER) as w,
-        ):
-            return await act(w)
-
-    return asyncio.run(run())
-
-
-@people.command("export")
+@person.command("export")
 def export_person(
     email: Annotated[str, typer.Argument(help="The person's address.")],
     file: Annotated[Path, typer.Argument(dir_okay=False, help="A new file.")],
@@ -201,20 +176,20 @@ def export_person(
     from service.people import privacy  # noqa: PLC0415
 
     try:
-        found = _do(lambda w: privacy.dossier(w, email))
+        found = command.in_work(lambda _, w: privacy.dossier(w, email))
     except errors.NotFound:
-        raise main.Stop(_NOBODY) from None
+        raise command.Stop(_NOBODY) from None
     try:
         with file.open("x", encoding="utf-8") as out:
             file.chmod(0o600)
             json.dump(found, out, ensure_ascii=False, indent=1, default=str)
     except OSError as error:
         msg = f"{file}: {error.strerror}"
-        raise main.Stop(msg) from None
+        raise command.Stop(msg) from None
     print(f"{file} holds what is kept about them.")
 
 
-@people.command("erase")
+@person.command("erase")
 def erase_person(
     email: Annotated[str, typer.Argument(help="The person's address.")],
     *,
@@ -227,9 +202,9 @@ def erase_person(
     if not yes:
         typer.confirm(f"Erase {email} for good?", abort=True)
     try:
-        _do(lambda w: privacy.erase(w, email))
+        command.in_work(lambda _, w: privacy.erase(w, email))
     except errors.NotFound:
-        raise main.Stop(_NOBODY) from None
+        raise command.Stop(_NOBODY) from None
     except errors.Conflict as error:
-        raise main.Stop(str(error)) from None
+        raise command.Stop(str(error)) from None
     print("Nothing names this person any more. Backups still do, until they are over.")

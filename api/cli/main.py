@@ -1,40 +1,33 @@
-"""The command line. Everything heavy is imported by the command that needs it."""
+"""The command line, put together. Everything heavy is imported by the command that needs it."""
 
 import asyncio
 import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from integrations.runtime import logs, settings
+from api.cli import command, files, reports
+from integrations.runtime import settings
 
 if TYPE_CHECKING:
     from integrations.runtime.world import World
     from service.kernel.work import Work
 
-T = TypeVar("T")
 BAD_SETTINGS = 2
 
 commands = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 log = typer.Typer(no_args_is_help=True, help="The chained log of each memorandum.")
-report = typer.Typer(no_args_is_help=True, help="The figures of the log.")
 commands.add_typer(log, name="log")
-commands.add_typer(report, name="report")
-AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
-
-
-class Stop(Exception):
-    """The command cannot go on; the message is for the operator."""
+commands.add_typer(reports.report, name="report")
+commands.add_typer(files.person, name="person")
 
 
 def main() -> None:
     """Run the command that was typed; a fault of ours to foresee is a sentence, never a traceback."""
-    from api.cli import files, reports  # noqa: F401, PLC0415 - they add their commands
     from integrations.runtime import database_faults, postgres  # noqa: PLC0415
     from integrations.runtime.world import NotMigrated  # noqa: PLC0415
     from service.kernel import crypto, errors  # noqa: PLC0415
@@ -45,7 +38,7 @@ def main() -> None:
         for fault in error.faults:
             print(fault, file=sys.stderr)
         sys.exit(BAD_SETTINGS)
-    except (Stop, postgres.CannotStart, NotMigrated, database_faults.Unusable) as error:
+    except (command.Stop, postgres.CannotStart, NotMigrated, database_faults.Unusable) as error:
         print(error, file=sys.stderr)
         sys.exit(1)
     except errors.Unavailable:
@@ -68,7 +61,7 @@ def serve(
 
     from integrations.runtime import postgres, world  # noqa: PLC0415
 
-    told = _settings()
+    told = command.read_settings()
     _leave_on_sigterm()
     with contextlib.ExitStack() as stack:
         if told.is_embedded:  # held here, so that it outlives each of the processes
@@ -96,7 +89,7 @@ def worker() -> None:
     from integrations.runtime import worker as jobs  # noqa: PLC0415
     from integrations.runtime import world  # noqa: PLC0415
 
-    told = _settings()
+    told = command.read_settings()
 
     async def work() -> None:
         stop = _stopped()  # before there is a database to leave running
@@ -117,7 +110,7 @@ def migrate(
     from integrations.runtime import database_faults, world  # noqa: PLC0415
     from integrations.runtime import migrate as migrations  # noqa: PLC0415
 
-    told = _settings(log_level="warning")
+    told = command.read_settings(log_level="warning")
 
     async def upgrade() -> None:
         hour = 3_600_000
@@ -141,9 +134,9 @@ def init(email: Annotated[str, typer.Argument(help="The first admin's address.")
         await published_facts.make_admin(w, email)
 
     try:
-        in_work(begin)
+        command.in_work(begin)
     except errors.Invalid as error:
-        raise Stop(str(error)) from None
+        raise command.Stop(str(error)) from None
     print(f"The registry is loaded; {email} is an admin. They sign in by a link in a mail.")
 
 
@@ -156,10 +149,10 @@ def token(email: Annotated[str, typer.Argument(help="The person's address.")]) -
         return await world.tokens.for_email(w, email)
 
     try:
-        print(in_work(issue))
+        print(command.in_work(issue))
     except errors.NotFound:
         msg = "No active person has this address."
-        raise Stop(msg) from None
+        raise command.Stop(msg) from None
 
 
 @commands.command()
@@ -171,12 +164,12 @@ def demo(
     """Walk one consultation from request to report over HTTP, then serve."""
     from api.cli import demo as walk  # noqa: PLC0415
 
-    told = _settings(log_level="warning")
+    told = command.read_settings(log_level="warning")
     _leave_on_sigterm()
     try:
         asyncio.run(walk.run(told, port=port, once=once, data_only=data_only))
     except walk.StepFailed as error:
-        raise Stop(str(error)) from None
+        raise command.Stop(str(error)) from None
 
 
 @commands.command()
@@ -209,12 +202,12 @@ def doctor(
     reports: Annotated[
         bool, typer.Option("--reports", help="Also count anew what is kept of the past, which takes a while.")
     ] = False,
-    as_json: AsJson = False,
+    as_json: command.AsJson = False,
 ) -> None:
     """Tell what is wrong, and how to mend it."""
     from integrations.runtime import doctor as doctors  # noqa: PLC0415
 
-    found = asyncio.run(doctors.examine(_settings(log_level="error"), with_reports=reports))
+    found = asyncio.run(doctors.examine(command.read_settings(log_level="error"), with_reports=reports))
     if as_json:
         print(json.dumps([dataclasses.asdict(finding) for finding in found], ensure_ascii=False))
     for finding in () if as_json else found:
@@ -231,7 +224,7 @@ def verify(
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="What `log anchor` wrote: the logs must still hold it."),
     ] = None,
-    as_json: AsJson = False,
+    as_json: command.AsJson = False,
 ) -> None:
     """Follow every memorandum's chain; fails when an entry was changed or taken out, or (by an anchor) cut off."""
     from api.cli import anchors  # noqa: PLC0415
@@ -240,8 +233,8 @@ def verify(
     try:
         known = anchors.read(anchor.read_bytes()) if anchor else []
     except anchors.NoAnchor as error:
-        raise Stop(str(error)) from None
-    found = in_work(lambda _, w: memorandum_log.verify_all(w, known))
+        raise command.Stop(str(error)) from None
+    found = command.in_work(lambda _, w: memorandum_log.verify_all(w, known))
     lines = [
         {"memorandum_id": str(id_), "ok": one.ok, "entries": one.entries, "first_broken": one.first_broken}
         for id_, one in found.items()
@@ -265,7 +258,7 @@ def write_anchor(
     async def heads(_: "World", w: "Work") -> str:
         return anchors.written(await memorandum_log.anchors(w), w.now)
 
-    text = in_work(heads)
+    text = command.in_work(heads)
     if out is None:
         print(text)
         return
@@ -274,35 +267,8 @@ def write_anchor(
             file.write(text + "\n")
     except OSError as error:
         msg = f"{out}: {error.strerror}"
-        raise Stop(msg) from None
+        raise command.Stop(msg) from None
     print(f"{out} tells where every log ends now.")
-
-
-def _settings(log_level: str | None = None) -> settings.Settings:
-    """Read the settings and send the logs where they belong; warns of what is for development only."""
-    told = settings.load()
-    logs.configure(log_level or told.log_level)
-    if told.outbound_allow:
-        print("POBRATYM_OUTBOUND_ALLOW is set: the outbound guard is open to these hosts.", file=sys.stderr)
-    return told
-
-
-def in_work(act: Callable[["World", "Work"], Awaitable[T]]) -> T:
-    """Do `act` in one unit of work of the operator's, without the noise of the logs."""
-    from integrations.runtime import world  # noqa: PLC0415
-    from service.kernel import actor  # noqa: PLC0415
-
-    told = _settings(log_level="error")
-
-    async def run() -> T:
-        timeout = told.job_statement_timeout_ms
-        async with (
-            world.opened(told, purpose="command", statement_timeout_ms=timeout) as opened,
-            opened.database.work(actor.TIMER) as w,
-        ):
-            return await act(opened, w)
-
-    return asyncio.run(run())
 
 
 async def _seen(world: "contextlib.AbstractAsyncContextManager[World]") -> None:
@@ -326,3 +292,7 @@ def _stopped() -> asyncio.Event:
     for sent in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(sent, stop.set)
     return stop
+
+
+commands.command("import")(files.import_)
+commands.command("export")(files.export)

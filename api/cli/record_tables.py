@@ -11,13 +11,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
-from api.edge import problems, shapes
-from api.v1 import activities, consultations, memoranda, mentors, people, registry, sessions
+from api.edge import problems, registry_shapes, shapes
+from service import vocabulary
 from service.exchange.imports import Row
 from service.outbox.events import instant
 from service.rules import csv_tables
@@ -44,28 +44,24 @@ Roles = Annotated[
     list[Annotated[str, StringConstraints(pattern=r"^[a-z_]+@[^/]+(/.+)?$", max_length=300)]],
     Field(max_length=20, default_factory=list),
 ]
-Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}:(A1|A2|B1|B2|C1|C2|native)$")]
-Hours = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^(mon|tue|wed|thu|fri|sat|sun) ([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
-    ),
-]
+Language = Annotated[str, StringConstraints(pattern=rf"^[a-z]{{2,3}}:({'|'.join(vocabulary.LANGUAGE_LEVELS)})$")]
+_MINUTE = "([01][0-9]|2[0-3]):[0-5][0-9]"
+Hours = Annotated[str, StringConstraints(pattern=rf"^({'|'.join(vocabulary.WEEKDAYS)}) {_MINUTE}-({_MINUTE}|24:00)$")]
 _WALL = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}"
-Exception_ = Annotated[str, StringConstraints(pattern=f"^(away|extra) {_WALL}/{_WALL}$")]
+Exception_ = Annotated[str, StringConstraints(pattern=f"^({'|'.join(vocabulary.EXCEPTION_KINDS)}) {_WALL}/{_WALL}$")]
 
 
-class ProgrammeRow(registry.NewProgramme):
+class ProgrammeRow(registry_shapes.NewProgramme):
     """A programme."""
 
     id: Id | None = None
 
 
-class SpecialtyRow(registry.Specialty):
+class SpecialtyRow(registry_shapes.Specialty):
     """A specialty."""
 
 
-class InstitutionRow(registry.NewInstitution):
+class InstitutionRow(registry_shapes.NewInstitution):
     """An institution."""
 
     id: Id | None = None
@@ -86,18 +82,18 @@ class MemorandumRow(shapes.Shape):
 
     code: shapes.Code | None = None
     programme: shapes.Code
-    kind: memoranda.Kind
-    status: memoranda.Status = "draft"
+    kind: vocabulary.MemorandumKind
+    status: vocabulary.MemorandumStatus = "draft"
     requesting: Names
     partners: Names
     areas: Codes
     activities: Codes
     signed_date: shapes.Day | None = None
-    signed_precision: Literal["on", "by", "unknown"] = "unknown"
+    signed_precision: vocabulary.DatePrecision = "unknown"
     valid_from: shapes.Day | None = None
     valid_until: shapes.Day | None = None
-    budget_minutes: memoranda.Minutes | None = None
-    budget_per: Literal["month", "quarter", "year", "total"] | None = None
+    budget_minutes: shapes.BudgetMinutes | None = None
+    budget_per: vocabulary.BudgetPeriod | None = None
     renewed_by: Name | None = None
     source: shapes.Line | None = None
     note: shapes.Note | None = None
@@ -109,9 +105,9 @@ class PersonRow(shapes.Shape):
 
     email: shapes.Email
     display_name: shapes.Line
-    locale: people.Locale = "uk"
+    locale: shapes.Locale = "uk"
     zone: shapes.Zone
-    state: Literal["active", "disabled"] = "active"
+    state: vocabulary.PersonState = "active"
     roles: Roles
     id: Id | None = None
 
@@ -129,10 +125,10 @@ class MentorRow(shapes.Shape):
     notice_minutes: Annotated[int, Field(ge=0, le=20160)] = 720
     buffer_minutes: Annotated[int, Field(ge=0, le=120)] = 10
     treats_children: bool = False
-    opt_ins: Annotated[list[mentors.Priority], Field(max_length=4, default_factory=list)]
+    opt_ins: Annotated[list[vocabulary.Priority], Field(max_length=4, default_factory=list)]
     tags: Codes
-    quiet_from: mentors.Clock = "22:00"
-    quiet_until: mentors.Clock = "07:00"
+    quiet_from: shapes.Clock = "22:00"
+    quiet_until: shapes.Clock = "07:00"
     availability_zone: shapes.Zone
     weekly: Annotated[list[Hours], Field(max_length=100, default_factory=list)]
     exceptions: Annotated[list[Exception_], Field(max_length=500, default_factory=list)]
@@ -148,14 +144,14 @@ class SessionRow(shapes.Shape):
     requesting_institution: Name
     partner_institution: Name
     specialty: shapes.Code
-    priority: mentors.Priority = "routine"
-    mode: Literal["live", "written"]
-    age_band: consultations.AgeBand
+    priority: vocabulary.Priority = "routine"
+    mode: vocabulary.SessionMode
+    age_band: vocabulary.AgeBand
     started_at: shapes.Instant
     ended_at: shapes.Instant
     minutes: Annotated[int, Field(ge=0, le=1440)] | None = None
-    outcome: sessions.Outcome
-    route: Literal["direct", "network", "umbrella"] | None = None
+    outcome: vocabulary.SessionOutcome
+    route: vocabulary.Route | None = None
     is_memorandum_chosen_anew: bool = False
     is_civil_for_requester: bool | None = None
     is_civil_for_mentor: bool | None = None
@@ -170,14 +166,14 @@ class ActivityRow(shapes.Shape):
     code: shapes.Code | None = None
     programme: shapes.Code
     memorandum: Name | None = None
-    kind: activities.Kind
+    kind: vocabulary.ActivityKind
     published_kind: shapes.Code | None = None
     on: shapes.Day | None = None
-    period: activities.Period | None = None
+    period: shapes.Period | None = None
     from_: Annotated[shapes.Day | None, Field(alias="from")] = None
     until: shapes.Day | None = None
     days: Annotated[int, Field(ge=1, le=3_660)] | None = None
-    people_op: Literal["=", ">", ">=", "<", "<=", "~"] | None = None
+    people_op: vocabulary.CountSign | None = None
     people_count: Annotated[int, Field(ge=0, le=10_000_000)] | None = None
     specialties: Codes
     from_institutions: Names

@@ -7,23 +7,29 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from api.cli import main
+from api.cli import command
+from service import vocabulary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import BinaryIO
 
     from integrations.runtime.world import World
     from service.kernel.work import Work
     from service.reporting.reports import Report, Wanted
 
-Form = Literal["table", "json", "csv", "xlsx", "pdf"]
+Form = Literal["table", vocabulary.ResponseForm]
 _FILES_ONLY = ("xlsx", "pdf")
-_A = {"memorandum": "a memorandum", "programme": "a programme", "institution": "an institution"}
+report = typer.Typer(no_args_is_help=True, help="The figures of the log.")
+_A: "Mapping[vocabulary.ReportKind, str]" = {
+    "memorandum": "a memorandum",
+    "programme": "a programme",
+    "institution": "an institution",
+}
 
 
-def _command(kind: str) -> None:
-    @main.report.command(kind, help=f"Print the figures of {_A[kind]}, or write them as a file.")
+def _command(kind: vocabulary.ReportKind) -> None:
+    @report.command(kind, help=f"Print the figures of {_A[kind]}, or write them as a file.")
     def of_subject(  # noqa: PLR0913 - what may be said
         subject: Annotated[str, typer.Argument(metavar="ID", help="Its id or its code.")],
         from_: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day.")] = None,
@@ -33,12 +39,12 @@ def _command(kind: str) -> None:
         out: Annotated[Path | None, typer.Option("-o", "--out", dir_okay=False, help="Write it to this file.")] = None,
         lang: Annotated[Literal["uk", "en"], typer.Option(help="Of the PDF.")] = "uk",
         *,
-        as_json: main.AsJson = False,
+        as_json: command.AsJson = False,
     ) -> None:
         asked: Form = "json" if as_json else form
         if asked in _FILES_ONLY and out is None:
             msg = f"{asked} is no text for a terminal: name a file by -o."
-            raise main.Stop(msg)
+            raise command.Stop(msg)
         days = from_ and from_.date(), until and until.date()
         made, write = _read(kind, subject, (*days, zone), asked, lang)
         _give(made, write, asked, out)
@@ -49,12 +55,11 @@ for _kind in _A:
 
 
 def _read(
-    kind: str, subject: str, period: "Wanted", form: Form, lang: str
+    kind: vocabulary.ReportKind, subject: str, period: "Wanted", form: Form, lang: str
 ) -> "tuple[Report, Callable[[], BinaryIO] | None]":
     """Give the report, and what writes it as a file if it is one; files and JSON have the period before and months."""
-    from api.v1 import reports as shapes  # noqa: PLC0415
-    from service.kernel import errors  # noqa: PLC0415
-    from service.registry import institutions  # noqa: PLC0415
+    from api.edge import report_forms  # noqa: PLC0415
+    from service.kernel import access, errors  # noqa: PLC0415
     from service.reporting import reports  # noqa: PLC0415
     from service.rules.time import availability  # noqa: PLC0415
 
@@ -64,29 +69,29 @@ def _read(
     async def read(_: "World", w: "Work") -> "tuple[Report, Callable[[], BinaryIO] | None]":
         from_on, until_on, zone = period
         told = availability.canonical_zone(zone) if zone else None
-        subject_id = await institutions.id_of(w, kind, subject)
+        subject_id = await access.id_of(w, kind, subject)
         made = await makers[kind](w, subject_id, from_on, until_on, told, compare=is_whole, by_month=is_whole)
         if form == "table" or form == "json":  # noqa: PLR1714 - so that the types see it
             return made, None
-        return made, await shapes.writer(w, made, form, lang)
+        return made, await report_forms.writer(w, made, form, lang)
 
     try:
-        return main.in_work(read)
+        return command.in_work(read)
     except errors.NotFound:
         msg = f"No {kind} has this id or code."
-        raise main.Stop(msg) from None
+        raise command.Stop(msg) from None
     except (errors.Invalid, availability.UnknownZone) as error:
-        raise main.Stop(str(error)) from None
+        raise command.Stop(str(error)) from None
 
 
 def _give(made: "Report", write: "Callable[[], BinaryIO] | None", form: Form, out: Path | None) -> None:
-    from api.v1 import reports as shapes  # noqa: PLC0415
+    from api.edge import report_forms  # noqa: PLC0415
 
     if write is not None:
         with write() as file:
             content = file.read()
     else:
-        text = shapes.shown(made).model_dump_json(by_alias=True) if form == "json" else _table(made)
+        text = report_forms.shown(made).model_dump_json(by_alias=True) if form == "json" else _table(made)
         content = f"{text}\n".encode()
     if out is None:
         sys.stdout.buffer.write(content)
@@ -96,7 +101,7 @@ def _give(made: "Report", write: "Callable[[], BinaryIO] | None", form: Form, ou
         out.write_bytes(content)
     except OSError as error:
         msg = f"{out}: {error.strerror}"
-        raise main.Stop(msg) from None
+        raise command.Stop(msg) from None
 
 
 def _table(made: "Report") -> str:

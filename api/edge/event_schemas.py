@@ -8,10 +8,9 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
+from service import vocabulary
 from service.kernel import errors
-from service.outbox import events, subscriptions
-from service.rules import lifecycle
-from service.tables import log
+from service.outbox import subscriptions
 
 MEDIA_TYPE = "application/schema+json"
 router = APIRouter(prefix="/schemas/events", include_in_schema=False)
@@ -35,23 +34,23 @@ _CASE = {"consultation_id": _ID}
 _UNDER = {"memorandum_id": _ID}
 _SUBJECTS: dict[str, tuple[tuple[str, ...] | None, dict[str, Any], tuple[str, ...]]] = {
     # its states; the fields beside the common ones; those of them that are always there
-    "consultation": (lifecycle.CONSULTATION_STATES, _CASE | _UNDER, ("consultation_id",)),
-    "offer": (lifecycle.OFFER_STATES, _CASE | _UNDER, ("consultation_id", "memorandum_id")),
+    "consultation": (vocabulary.CONSULTATION_STATES, _CASE | _UNDER, ("consultation_id",)),
+    "offer": (vocabulary.OFFER_STATES, _CASE | _UNDER, ("consultation_id", "memorandum_id")),
     "appointment": (
-        lifecycle.APPOINTMENT_STATUSES,
+        vocabulary.APPOINTMENT_STATUSES,
         _CASE | _UNDER | {"starts_at": _INSTANT},
         ("consultation_id", "memorandum_id", "starts_at"),
     ),
     "advice": (("given",), _CASE | _UNDER, ("consultation_id", "memorandum_id")),
     "session": (
-        log.OUTCOMES,
+        vocabulary.SESSION_OUTCOMES,
         _CASE | _UNDER | {"corrects": _ID | {"description": "The entry whose place this one takes."}},
         ("consultation_id", "memorandum_id"),
     ),
     "activity": (None, _UNDER | {"state": {"type": "string"}, "corrects": _ID}, ()),
-    "memorandum": (lifecycle.MEMORANDUM_STATUSES, _UNDER, ("memorandum_id",)),
-    "mentor": (("verified", "unverified"), {}, ()),
-    "webhook_endpoint": (("active", "disabled"), {}, ()),
+    "memorandum": (vocabulary.MEMORANDUM_STATUSES, _UNDER, ("memorandum_id",)),
+    "mentor": (vocabulary.MENTOR_EVENT_STATES, {}, ()),
+    "webhook_endpoint": (vocabulary.ENDPOINT_EVENT_STATES, {}, ()),
 }
 
 
@@ -98,13 +97,13 @@ def described() -> dict[str, Any]:
                 "responses": answers,
             }
         }
-        for type_ in (*events.TYPES, subscriptions.TEST_EVENT)
+        for type_ in (*vocabulary.EVENT_TYPES, subscriptions.TEST_EVENT)
     }
 
 
 @router.get("/{type_}.json")
 async def one(type_: str) -> JSONResponse:
     """Give the schema to anybody; raises NotFound."""
-    if type_ not in events.TYPES and type_ != subscriptions.TEST_EVENT:
+    if type_ not in vocabulary.EVENT_TYPES and type_ != subscriptions.TEST_EVENT:
         raise errors.NotFound
     return JSONResponse(of(type_), media_type=MEDIA_TYPE, headers={"Cache-Control": "public, max-age=3600"})

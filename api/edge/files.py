@@ -7,13 +7,14 @@ that is offered will do, the answer is 406.
 import asyncio
 import re
 from collections.abc import Callable
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 from fastapi import HTTPException, Request, Response
 from starlette.types import Receive, Scope, Send
 
-Form = Literal["json", "csv", "xlsx", "pdf"]
-KINDS: dict[Form, str] = {
+from service import vocabulary
+
+KINDS: dict[vocabulary.ResponseForm, str] = {
     "json": "application/json",
     "csv": "text/csv",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
@@ -30,11 +31,11 @@ _CHUNK = 65_536
 class Offered:
     """A dependency that gives the form that the caller wants most of those that the route offers."""
 
-    def __init__(self, *forms: Form) -> None:
+    def __init__(self, *forms: vocabulary.ResponseForm) -> None:
         """Offer JSON and these forms."""
-        self.forms: tuple[Form, ...] = ("json", *forms)
+        self.forms: tuple[vocabulary.ResponseForm, ...] = ("json", *forms)
 
-    def __call__(self, request: Request) -> Form:
+    def __call__(self, request: Request) -> vocabulary.ResponseForm:
         """Give the form; answers 406 when none will do."""
         found = wanted(",".join(request.headers.getlist("accept")), self.forms)
         if found is None:
@@ -50,7 +51,7 @@ class Offered:
 class Later(Response):
     """A file that a thread finishes once the transaction is over: neither the loop nor a connection waits for it."""
 
-    def __init__(self, finish: Callable[[], BinaryIO], form: Form, name: str) -> None:
+    def __init__(self, finish: Callable[[], BinaryIO], form: vocabulary.ResponseForm, name: str) -> None:
         """Send what `finish` gives; `name` is ASCII, without quotes and without its ending."""
         disposition = f'attachment; filename="{name}.{form}"'
         super().__init__(media_type=KINDS[form], headers=VARY | {"Content-Disposition": disposition})
@@ -68,7 +69,7 @@ class Later(Response):
             await send({"type": "http.response.body", "body": b""})
 
 
-def wanted(accept: str, forms: tuple[Form, ...]) -> Form | None:
+def wanted(accept: str, forms: tuple[vocabulary.ResponseForm, ...]) -> vocabulary.ResponseForm | None:
     """Choose among the forms by an `Accept` header; without one the first. What is no media range is passed over."""
     if not accept.strip():
         return forms[0]
@@ -78,7 +79,7 @@ def wanted(accept: str, forms: tuple[Form, ...]) -> Form | None:
         if found:
             weight = _WEIGHT.search(found[3] or "")
             ranges.append((found[1].lower(), found[2].lower(), float(weight[1]) if weight else 1.0))
-    best: Form | None = None
+    best: vocabulary.ResponseForm | None = None
     highest = (0.0, -1)
     for form in forms:
         kind, _, subkind = KINDS[form].partition("/")

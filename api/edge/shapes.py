@@ -6,7 +6,7 @@ Nothing is guessed: `"5"` is no number, an instant has an offset, an unknown fie
 import re
 import unicodedata
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import (
@@ -223,6 +223,19 @@ Zone = Annotated[
     str, StringConstraints(min_length=1, max_length=64), AfterValidator(_zone), Field(examples=["Europe/Kyiv"])
 ]
 """A zone of the tz database; old names of Kyiv are read as Europe/Kyiv."""
+Clock = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+ClockEnd = Annotated[str, StringConstraints(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$")]
+"""A time of day by a wall clock; `ClockEnd` may be midnight at its end."""
+Period = Annotated[
+    str,
+    Field(
+        pattern=r"^20[0-9]{2}(-(0[1-9]|1[0-2])|-Q[1-4])?$",
+        description="A year, a month or a quarter, when no day is known.",
+        examples=["2026-10", "2026-Q4"],
+    ),
+]
+BudgetMinutes = Annotated[int, Field(ge=0, le=10_000_000)]
+Locale = Literal["uk", "en"]
 ShownOnce = Annotated[str | None, Field(json_schema_extra={"x-shown-once": True})]
 """A secret: when an answer is repeated for its Idempotency-Key, it is null."""
 

@@ -14,18 +14,16 @@ from fastapi import APIRouter, Response
 from api.edge import problems
 from api.pages import fields, frame
 from integrations import video
-from service import tables
+from service import tables, vocabulary
 from service.care import answers, appointments, sessions
 from service.kernel import errors
 from service.kernel.work import Work
 from service.people import action_links
-from service.rules import lifecycle
 from service.worklists import page_views
 
 router = APIRouter(route_class=frame.Page)
 JOIN = "join"
 TIMES = ("time_1", "time_2", "time_3")
-PATIENT_OUTCOMES = ("better", "same", "worse", "died", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ class _Pressed:
 
 
 Verb = Callable[[Work, tables.Link, UUID, _Pressed], Awaitable[object]]
-_VERBS: dict[str, Verb] = {
+_VERBS: dict[vocabulary.LinkPurpose, Verb] = {
     "offer.accept": lambda w, link, subject, _: answers.accept(w, subject, link.starts_at),
     "offer.accept_written": lambda w, _, subject, __: answers.accept(w, subject, None),
     "offer.decline": lambda w, _, subject, said: answers.decline(w, subject, said.reason),
@@ -130,21 +128,21 @@ def _page(
         said=said,
         form=form or fields.Fields([]),
         problem=problem,
-        reasons=lifecycle.DECLINE_REASONS,
-        outcomes=PATIENT_OUTCOMES,
+        reasons=vocabulary.DECLINE_REASONS,
+        outcomes=vocabulary.PATIENT_OUTCOMES,
         times=TIMES,
     )
 
 
 def _read(held: _Held, form: fields.Fields) -> _Pressed:
     if held.link.purpose == "offer.decline":
-        return _Pressed(reason=form.one_of("reason", lifecycle.DECLINE_REASONS))
+        return _Pressed(reason=form.one_of("reason", vocabulary.DECLINE_REASONS))
     if held.link.purpose == "offer.counter":
         return _Pressed(starts=proposed(form, held.visit.zone))
     if held.link.purpose == "feedback":
         useful = form.one_of("useful", ("yes", "no"))
         return _Pressed(
-            is_useful=useful == "yes", outcome=form.one_of("outcome", PATIENT_OUTCOMES, needed=False) or None
+            is_useful=useful == "yes", outcome=form.one_of("outcome", vocabulary.PATIENT_OUTCOMES, needed=False) or None
         )
     return _Pressed()
 

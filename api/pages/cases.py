@@ -8,15 +8,13 @@ from fastapi import APIRouter, Response
 
 from api.edge import problems, shapes
 from api.pages import actions, fields, frame
+from service import vocabulary
 from service.care import advice, answers, appointments, consultations, sessions
 from service.kernel import access, errors
 from service.kernel.work import Work
-from service.rules import lifecycle
-from service.tables import care, log
 from service.worklists import page_views
 
 router = APIRouter(route_class=frame.Page)
-CONSENTS = ("general", "countries")
 LONGEST_ADVICE_MINUTES = 1440
 Again = Callable[[fields.Tried, int], Awaitable[Response]]
 
@@ -31,7 +29,7 @@ async def case_page(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A00
 async def cancel(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     """Withdraw the request."""
     form = await fields.sent(visit.request)
-    reason, note = form.one_of("reason", care.CANCEL_REASONS), form.words("note", "note", needed=False)
+    reason, note = form.one_of("reason", vocabulary.CANCEL_REASONS), form.words("note", "note", needed=False)
     return await _try(visit, "cancel", form, id, lambda w: consultations.cancel(w, id, reason, note, form.confirmed()))
 
 
@@ -39,7 +37,7 @@ async def cancel(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
 async def consent(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     """Record the patient's consent; a draft is open then."""
     form = await fields.sent(visit.request)
-    scope = form.one_of("consent", CONSENTS)
+    scope = form.one_of("consent", vocabulary.CONSENT_SCOPES)
     choices = await visit.do(page_views.choices)
     countries = form.some_of("countries", choices.countries, needed=scope == "countries")
     given = consultations.Consent(scope, form.day("given_on") or visit.today, countries)
@@ -72,7 +70,7 @@ async def accept(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
 async def decline(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     """Say no, with a reason."""
     form = await fields.sent(visit.request)
-    reason = form.one_of("reason", lifecycle.DECLINE_REASONS)
+    reason = form.one_of("reason", vocabulary.DECLINE_REASONS)
     return await _answer(visit, "decline", form, id, lambda w: answers.decline(w, id, reason))
 
 
@@ -105,7 +103,7 @@ async def decline_counter(visit: frame.Known, id: shapes.Id) -> Response:  # noq
 async def cancel_appointment(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     """Call the appointment off."""
     form = await fields.sent(visit.request)
-    reason = form.one_of("reason", care.APPOINTMENT_CANCEL_REASONS)
+    reason = form.one_of("reason", vocabulary.APPOINTMENT_CANCEL_REASONS)
     case_id = await _consultation_at(visit, id)
     return await _try(visit, "call_off", form, case_id, lambda w: appointments.cancel(w, id, reason))
 
@@ -139,7 +137,7 @@ async def log_session(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A
     happened = sessions.Happened(
         started_at=form.local("started_at", visit.zone, needed=True) or now,
         ended_at=form.local("ended_at", visit.zone, needed=True) or now,
-        outcome=form.one_of("outcome", log.OUTCOMES),
+        outcome=form.one_of("outcome", vocabulary.SESSION_OUTCOMES),
         conclusion=form.words("conclusion", "text", needed=False),
         confirmed_spans=form.confirmed(),
     )
@@ -235,11 +233,11 @@ async def _case(
         may_write=any(offer.state == "accepted" and offer.ended_at is None for offer in mine)
         and case.row.advice_due_at is not None
         and case.row.state == "scheduled",
-        is_open=case.row.state not in lifecycle.ENDED,
-        cancel_reasons=care.CANCEL_REASONS,
-        call_off_reasons=care.APPOINTMENT_CANCEL_REASONS,
-        outcomes=log.OUTCOMES,
-        consents=CONSENTS,
+        is_open=case.row.state not in vocabulary.CLOSED,
+        cancel_reasons=vocabulary.CANCEL_REASONS,
+        call_off_reasons=vocabulary.APPOINTMENT_CANCEL_REASONS,
+        outcomes=vocabulary.SESSION_OUTCOMES,
+        consents=vocabulary.CONSENT_SCOPES,
         local=visit.local,
     )
 
@@ -261,6 +259,6 @@ async def _offer(visit: frame.Visit, offer_id: UUID, tried: fields.Tried | None 
         may_answer=may_answer and offer.state == "pending" and offer.answer_by > now,
         may_decline=may_answer and (offer.state == "countered" or (offer.state == "pending" and offer.answer_by > now)),
         zones=(visit.zone, asked.mentor.zone, asked.clinician.zone),
-        reasons=lifecycle.DECLINE_REASONS,
+        reasons=vocabulary.DECLINE_REASONS,
         times=actions.TIMES,
     )

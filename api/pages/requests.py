@@ -8,17 +8,17 @@ from fastapi import APIRouter, Response
 
 from api.edge import problems
 from api.pages import fields, frame, words
+from service import vocabulary
 from service.care import consultations
 from service.kernel import clock, errors, idempotency
 from service.kernel.work import Work
-from service.tables import care
 from service.worklists import page_views
 
 router = APIRouter(route_class=frame.Page)
 WINDOWS = (1, 2, 3)
 MOST_TAGS = 10
 LENGTHS = ("15", "30", "45", "60", "90")
-CONSENTS = ("none", "general", "countries")
+CONSENTS = ("none", *vocabulary.CONSENT_SCOPES)
 _TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _POINTER = re.compile(r"/windows/(\d)/(from|until)")
 
@@ -76,11 +76,11 @@ def _wish(visit: frame.Visit, form: fields.Fields, choices: page_views.Choices) 
     codes = {row.code for _, rows in choices.specialties for row in rows}
     wish = consultations.Wish(
         specialty=form.one_of("specialty", codes),
-        priority=form.one_of("priority", care.PRIORITIES),
-        mode=form.one_of("mode", care.MODES),
+        priority=form.one_of("priority", vocabulary.PRIORITIES),
+        mode=form.one_of("mode", vocabulary.OFFER_KINDS),
         question=form.words("question", "text") or "",
         languages=form.some_of("languages", words.LANGUAGES),
-        age_band=form.one_of("age_band", care.AGE_BANDS),
+        age_band=form.one_of("age_band", vocabulary.AGE_BANDS),
         duration_minutes=int(form.one_of("duration", LENGTHS) or 0),
         windows=_windows(visit, form),
         department=form.words("department", "line", needed=False),
@@ -143,9 +143,9 @@ async def _page(visit: frame.Visit, tried: fields.Tried, status: int = 200) -> R
         choices=choices,
         key=clock.new_id(),
         is_clinician=visit.actor.holds("clinician"),
-        priorities=care.PRIORITIES,
-        modes=care.MODES,
-        age_bands=care.AGE_BANDS,
+        priorities=vocabulary.PRIORITIES,
+        modes=vocabulary.OFFER_KINDS,
+        age_bands=vocabulary.AGE_BANDS,
         lengths=LENGTHS,
         windows=WINDOWS,
         consents=CONSENTS,

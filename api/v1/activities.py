@@ -1,37 +1,18 @@
 """What else a memorandum brings: traineeships, visits, joint operations and the like, logged once they have begun."""
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Response
 from pydantic import Field
 
 from api.edge import bodies, deps, problems, shapes
 from api.edge.transactional import Transactional
+from service import vocabulary
 from service.kernel import errors
 from service.registry import activities
 
 router = APIRouter(tags=["activities"], route_class=Transactional)
-Kind = Literal[
-    "traineeship",
-    "joint_operation",
-    "visit",
-    "conference",
-    "education",
-    "research",
-    "grant",
-    "publication",
-    "donation",
-    "other",
-]
-Period = Annotated[
-    str,
-    Field(
-        pattern=r"^20[0-9]{2}(-(0[1-9]|1[0-2])|-Q[1-4])?$",
-        description="A year, a month or a quarter, when no day is known.",
-        examples=["2026-10", "2026-Q4"],
-    ),
-]
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
 _ACTIVITY = {
     "kind": "traineeship",
@@ -49,7 +30,7 @@ _WRITTEN = problems.of(errors.Forbidden, errors.PersonalDataFound)
 class People(shapes.Shape):
     """How many people, as it was given: exactly, more than, about."""
 
-    op: Literal["=", ">", ">=", "<", "<=", "~"]
+    op: vocabulary.CountSign
     count: Annotated[int, Field(ge=0, le=10_000_000)]
 
 
@@ -57,7 +38,7 @@ class Place(shapes.Shape):
     """An institution that took part: people came `from` it, or went `to` it."""
 
     institution_id: shapes.Id
-    direction: Literal["from", "to"]
+    direction: vocabulary.Direction
 
 
 class NewActivity(shapes.Shape):
@@ -67,9 +48,9 @@ class NewActivity(shapes.Shape):
     """
 
     model_config = bodies.like(_ACTIVITY)
-    kind: Kind
+    kind: vocabulary.ActivityKind
     on: shapes.Day | None = None
-    period: Period | None = None
+    period: shapes.Period | None = None
     from_: Annotated[shapes.Day | None, Field(alias="from")] = None
     until: Annotated[shapes.Day | None, Field(description="The first day after it.")] = None
     days: Annotated[int, Field(ge=1, le=3_660)] | None = None

@@ -1,6 +1,6 @@
 """Appointments: read, moved, called off, missed, joined; their calendar object."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import RedirectResponse
@@ -9,6 +9,7 @@ from api.edge import bodies, deps, problems, shapes
 from api.edge.transactional import Transactional
 from integrations import video
 from integrations.runtime import mail_delivery
+from service import vocabulary
 from service.care import appointments
 from service.kernel import errors
 
@@ -22,8 +23,8 @@ class ParticipantOut(shapes.Shape):
 
     person_id: shapes.Id
     institution_id: shapes.Id
-    role: Literal["clinician", "mentor", "interpreter", "observer"]
-    status: Literal["needs-action", "accepted", "declined", "tentative"]
+    role: vocabulary.ParticipantRole
+    status: vocabulary.ParticipantStatus
     local: shapes.Wall
     zone: str
 
@@ -38,7 +39,7 @@ class AppointmentOut(shapes.Shape):
     consultation_id: shapes.Id
     memorandum_id: shapes.Id
     route: str
-    status: Literal["pending", "booked", "fulfilled", "cancelled", "noshow"]
+    status: vocabulary.AppointmentStatus
     starts_at: shapes.Instant
     ends_at: shapes.Instant
     participants: list[ParticipantOut]
@@ -64,7 +65,7 @@ class CancelIn(shapes.Shape):
 
     model_config = bodies.like({"reason": "power"})
 
-    reason: Literal["emergency", "busy", "power", "alert", "illness", "no_longer_needed", "other"]
+    reason: vocabulary.AppointmentCancelReason
     note: shapes.Note | None = None
     confirmed_spans: shapes.Spans = []
 
@@ -74,7 +75,7 @@ class NoShowIn(shapes.Shape):
 
     model_config = bodies.like({"who": "mentor"})
 
-    who: Literal["mentor", "clinician"]
+    who: vocabulary.AbsentParty
 
 
 def appointment_out(

@@ -1,15 +1,15 @@
 """Certificates of attendance: one's own, as JSON or on paper, of one session or of a period."""
 
 import asyncio
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from api.edge import bodies, deps, problems, shapes
 from api.edge.transactional import Transactional
-from api.v1.people import Locale
 from integrations.documents import certificates as papers
+from service import vocabulary
 from service.kernel import errors
 from service.people import people
 from service.reporting import certificates
@@ -47,9 +47,9 @@ class Certificate(shapes.Shape):
     model_config = bodies.like(_CERTIFICATE)
     session_id: shapes.Id
     name: str
-    role: Literal["mentor", "clinician", "observer"]
+    role: vocabulary.CertificateRole
     on: Annotated[shapes.Day, Field(description="By your own clock.")]
-    mode: Literal["live", "written"]
+    mode: vocabulary.SessionMode
     minutes: int
     topic: Both
     programme: Both
@@ -63,7 +63,7 @@ class Certificate(shapes.Shape):
     response_model=Certificate,
 )
 async def of_session(
-    session_id: shapes.Id, request: Request, w: deps.W, world: deps.TheWorld, locale: Locale | None = None
+    session_id: shapes.Id, request: Request, w: deps.W, world: deps.TheWorld, locale: shapes.Locale | None = None
 ) -> Certificate | Response:
     """Have your own certificate of a session that you took part in; on paper with `Accept: application/pdf`."""
     found = await certificates.of_session(w, session_id)
@@ -81,7 +81,7 @@ async def of_period(
     world: deps.TheWorld,
     from_: Annotated[shapes.Day, Query(alias="from", description="The first day, by your own clock.")],
     until: Annotated[shapes.Day, Query(description="The first day not counted.")],
-    locale: Locale | None = None,
+    locale: shapes.Locale | None = None,
 ) -> shapes.Listing[Certificate] | Response:
     """List what you took part in, 500 sessions at most; on paper, with the sum, with `Accept: application/pdf`."""
     found = await certificates.of_period(w, from_, until)

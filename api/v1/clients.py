@@ -1,7 +1,7 @@
 """Partner systems: registered by the coordinators of their institution and by admins, in the words of RFC 7591."""
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
 from pydantic import Field, StringConstraints
@@ -14,7 +14,6 @@ from service.kernel import access, errors
 from service.people import clients
 
 router = APIRouter(tags=["partner systems"], route_class=Transactional)
-AuthMethod = Literal["client_secret_basic", "private_key_jwt"]
 Scope = Annotated[
     str,
     StringConstraints(min_length=1, max_length=500, pattern=r"^[a-z:]+( [a-z:]+)*$"),
@@ -60,7 +59,7 @@ class NewClient(shapes.Shape):
     institution_id: shapes.Id
     client_name: shapes.Line
     scope: Scope
-    token_endpoint_auth_method: AuthMethod = "client_secret_basic"  # noqa: S105 - a method's name
+    token_endpoint_auth_method: vocabulary.AuthMethod = "client_secret_basic"  # noqa: S105 - a method's name
     jwks: Jwks = bodies.absent()
     jwks_uri: JwksUri = bodies.absent()
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Query, Response
@@ -13,7 +13,7 @@ from api.edge import bodies, deps, problems, shapes
 from api.edge.transactional import Transactional
 from api.v1.appointments import AppointmentOut, appointment_out
 from api.v1.offers import OfferOut, shown
-from service import tables
+from service import tables, vocabulary
 from service.care import advice, appointments, consultations, manual_offers
 from service.kernel import access, errors
 from service.outbox import events
@@ -23,12 +23,6 @@ from service.rules.time import availability
 router = APIRouter(route_class=Transactional, tags=["Consultations"])
 
 
-Priority = Literal["routine", "urgent", "asap", "stat"]
-AgeBand = Literal["neonate", "infant", "child", "adolescent", "adult", "older"]
-State = Literal["draft", "open", "offered", "scheduled", "completed", "unmatched", "cancelled", "expired"]
-CancelReason = Literal[
-    "no_longer_needed", "resolved_locally", "transferred", "patient_withdrew", "filed_by_mistake", "other"
-]
 EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
 EXAMPLE = {
     "specialty": "ped.general",
@@ -56,7 +50,7 @@ class ConsentIn(shapes.Shape):
 
     model_config = bodies.like({"scope": "countries", "countries": ["IL"], "given_on": "2026-11-21"})
 
-    scope: Literal["general", "countries"]
+    scope: vocabulary.ConsentScope
     countries: Annotated[list[shapes.Country], Field(max_length=50)] = []
     given_on: shapes.Day
 
@@ -67,11 +61,11 @@ class ConsultationIn(shapes.Shape):
     model_config = bodies.like(EXAMPLE)
 
     specialty: shapes.Code
-    priority: Priority
-    mode: Literal["live", "written", "either", "board"]
+    priority: vocabulary.Priority
+    mode: vocabulary.Mode
     question: shapes.CaseText
     languages: Annotated[list[shapes.Language], Field(min_length=1, max_length=10)]
-    age_band: AgeBand
+    age_band: vocabulary.AgeBand
     duration_minutes: Annotated[int, Field(ge=15, le=240, multiple_of=5)] = 30
     windows: Annotated[list[Window], Field(max_length=50)] = []
     department: shapes.Line | None = None
@@ -89,9 +83,9 @@ class ConsultationOut(shapes.Shape):
 
     id: shapes.Id
     programme_id: shapes.Id
-    state: State
+    state: vocabulary.ConsultationState
     specialty: str
-    priority: Priority
+    priority: vocabulary.Priority
     mode: str
     institution_id: shapes.Id
     clinician_id: shapes.Id
@@ -115,7 +109,7 @@ class CancelIn(shapes.Shape):
 
     model_config = bodies.like({"reason": "resolved_locally"})
 
-    reason: CancelReason
+    reason: vocabulary.CancelReason
     note: shapes.Note | None = None
     confirmed_spans: shapes.Spans = []
 
@@ -152,7 +146,7 @@ class AdviceOut(shapes.Shape):
 class Override(shapes.Shape):
     """A rule that a coordinator may set aside, with the reason that is kept."""
 
-    rule: Literal["budget_spent", "specialty_too_far"]
+    rule: vocabulary.OverridableRule
     reason: shapes.Line
 
 
@@ -265,8 +259,8 @@ async def request(body: ConsultationIn, w: deps.W, response: Response) -> Consul
 async def page(
     w: deps.R,
     paging: deps.Paging,
-    state: State | None = None,
-    priority: Priority | None = None,
+    state: vocabulary.ConsultationState | None = None,
+    priority: vocabulary.Priority | None = None,
     specialty: Annotated[shapes.Code | None, Query()] = None,
 ) -> shapes.Listing[ConsultationOut]:
     """List the consultations you see, oldest first, without case text."""

@@ -7,6 +7,7 @@ from pydantic import StringConstraints
 
 from api.edge import bodies, deps, shapes
 from api.edge.transactional import Transactional
+from service import vocabulary
 from service.kernel import errors
 from service.outbox import events
 
@@ -58,7 +59,7 @@ async def listed(
     Remember `cursor` and ask with it again: nothing is left out, and nothing comes twice.
     """
     wanted = types.split(",") if types else []
-    unknown = [type_ for type_ in wanted if type_ not in events.TYPES]
+    unknown = [type_ for type_ in wanted if type_ not in vocabulary.EVENT_TYPES]
     if unknown:
         raise errors.Invalid("/query/types", "no event has this type")
     after = page.after_number() or 0

@@ -11,6 +11,7 @@ from api.edge import bodies, deps, files, problems, shapes
 from api.edge.transactional import Transactional
 from api.v1.reports import Asked
 from integrations.documents import journal_tables, report_pages, spreadsheets
+from service import vocabulary
 from service.kernel import errors
 from service.outbox.events import instant
 from service.reporting import journal
@@ -22,7 +23,7 @@ _PIECE = 1_000
 _WIDTHS = {"number": 8, "minutes": 10, "filed_at": 20, "started_at": 20, "ended_at": 20}
 _USUAL_WIDTH = 26
 
-Form = Annotated[files.Form, Depends(_OFFERED)]
+Form = Annotated[vocabulary.ResponseForm, Depends(_OFFERED)]
 
 
 class Column(shapes.Shape):
@@ -116,7 +117,7 @@ async def of_institution(
     )
 
 
-async def _file(w: deps.W, found: journal.Journal, choice: Choice, form: files.Form) -> files.Later:
+async def _file(w: deps.W, found: journal.Journal, choice: Choice, form: vocabulary.ResponseForm) -> files.Later:
     """Write the whole period, a piece at a time, so that no journal is too long."""
     lang = choice.lang or found.locale or report_pages.LOCALES[0]
     table: spreadsheets.Table = spreadsheets.Csv() if form == "csv" else spreadsheets.Xlsx(w.now)

@@ -1,19 +1,17 @@
 """Memoranda: admins write them, the institutions that signed read them."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from api.edge import bodies, deps, problems, shapes
 from api.edge.transactional import Transactional
+from service import vocabulary
 from service.kernel import access, errors
 from service.registry import memoranda, reminders
 
 router = APIRouter(tags=["memoranda"], route_class=Transactional)
-Kind = Literal["bilateral", "multilateral", "umbrella"]
-Status = Literal["draft", "signed", "active", "suspended", "expired", "terminated"]
-Minutes = Annotated[int, Field(ge=0, le=10_000_000)]
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
 _MEMORANDUM = {
     "programme_id": _EXAMPLE_ID,
@@ -36,21 +34,21 @@ class Party(shapes.Shape):
     """An institution and the side it signed on."""
 
     institution_id: shapes.Id
-    side: Literal["requesting", "partner"]
+    side: vocabulary.Side
 
 
 class Signed(shapes.Shape):
     """When it was signed: on a day, by a day at the latest, or unknown."""
 
     date: shapes.Day | None = None
-    precision: Literal["on", "by", "unknown"]
+    precision: vocabulary.DatePrecision
 
 
 class Budget(shapes.Shape):
     """How many minutes of sessions there may be in each period of the programme's calendar."""
 
-    minutes: Minutes
-    per: Literal["month", "quarter", "year", "total"]
+    minutes: shapes.BudgetMinutes
+    per: vocabulary.BudgetPeriod
 
 
 class BudgetLeft(Budget):
@@ -64,7 +62,7 @@ class NewMemorandum(shapes.Shape):
 
     model_config = bodies.like(_MEMORANDUM)
     programme_id: shapes.Id
-    kind: Kind
+    kind: vocabulary.MemorandumKind
     parties: Annotated[list[Party], Field(min_length=2, max_length=200)]
     areas: Annotated[list[shapes.Code], Field(max_length=200, default_factory=list)]
     activities: Annotated[list[shapes.Code], Field(max_length=50, default_factory=list)]
@@ -153,7 +151,7 @@ class Step(shapes.Shape):
     """One step of a memorandum's life."""
 
     model_config = bodies.like({"to": "active", "on": "2026-11-01", "reason": "Annex signed"})
-    to: Status
+    to: vocabulary.MemorandumStatus
     on: shapes.Day
     reason: shapes.Note | None = None
     confirmed_spans: shapes.Spans = []
@@ -176,7 +174,7 @@ class StepTaken(shapes.Shape):
 async def listed(
     w: deps.R,
     page: deps.Paging,
-    status: Status | None = None,
+    status: vocabulary.MemorandumStatus | None = None,
     programme_id: shapes.Id | None = None,
     institution_id: shapes.Id | None = None,
 ) -> shapes.Listing[Memorandum]:

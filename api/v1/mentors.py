@@ -1,24 +1,19 @@
 """Mentors: what they offer, when they are there, when they can be booked."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from api.edge import bodies, deps, problems, shapes
 from api.edge.transactional import Transactional
+from service import vocabulary
 from service.kernel import access, errors
 from service.people import mentors
 from service.rules.time.availability import DatedHours, Hours, Weekly
 
 router = APIRouter(tags=["mentors"], route_class=Transactional)
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-Level = Literal["A1", "A2", "B1", "B2", "C1", "C2", "native"]
-Priority = Literal["routine", "urgent", "asap", "stat"]
-Clock = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
-ClockEnd = Annotated[str, StringConstraints(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$")]
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
 _PROFILE = {
     "specialties": ["ped.general", "obp.neonatology"],
@@ -42,7 +37,7 @@ class Language(shapes.Shape):
     """A language and how well it is spoken (CEFR)."""
 
     code: shapes.Language
-    level: Level
+    level: vocabulary.LanguageLevel
 
 
 class Caps(shapes.Shape):
@@ -55,8 +50,8 @@ class Caps(shapes.Shape):
 class QuietHours(shapes.Shape):
     """When nothing is to happen, on the mentor's own clock; over midnight if `until` is not later than `from`."""
 
-    from_: Annotated[Clock, Field(alias="from")]
-    until: Clock
+    from_: Annotated[shapes.Clock, Field(alias="from")]
+    until: shapes.Clock
 
 
 class Profile(shapes.Shape):
@@ -70,7 +65,7 @@ class Profile(shapes.Shape):
     buffer_minutes: Annotated[int, Field(ge=0, le=120, description="Kept free after each session.")]
     treats_children: bool
     opt_ins: Annotated[
-        list[Priority], Field(max_length=4, description="Priorities for which quiet hours do not count.")
+        list[vocabulary.Priority], Field(max_length=4, description="Priorities for which quiet hours do not count.")
     ]
     tags: Annotated[list[shapes.Code], Field(max_length=50, default_factory=list)]
     quiet_hours: QuietHours = QuietHours(**{"from": "22:00", "until": "07:00"})
@@ -108,9 +103,9 @@ class Mentor(shapes.Shape):
 class WeeklyHours(shapes.Shape):
     """Hours of one day, half-open; `until` may be 24:00."""
 
-    day: Day
-    from_: Annotated[Clock, Field(alias="from")]
-    until: ClockEnd
+    day: vocabulary.Weekday
+    from_: Annotated[shapes.Clock, Field(alias="from")]
+    until: shapes.ClockEnd
 
 
 class DatedException(shapes.Shape):
@@ -118,7 +113,7 @@ class DatedException(shapes.Shape):
 
     from_: Annotated[shapes.Wall, Field(alias="from")]
     until: shapes.Wall
-    kind: Literal["away", "extra"]
+    kind: vocabulary.ExceptionKind
 
 
 class Availability(shapes.Shape):
@@ -280,7 +275,11 @@ def _availability(found: Hours) -> Availability:
         {
             "zone": found.zone,
             "weekly": [
-                {"day": DAYS[day.weekday], "from": _clock(day.from_minute), "until": _clock(day.until_minute)}
+                {
+                    "day": vocabulary.WEEKDAYS[day.weekday],
+                    "from": _clock(day.from_minute),
+                    "until": _clock(day.until_minute),
+                }
                 for day in found.weekly
             ],
             "exceptions": [
@@ -291,7 +290,7 @@ def _availability(found: Hours) -> Availability:
 
 
 def _hours(body: Availability) -> Hours:
-    weekly = [Weekly(DAYS.index(day.day), _minute(day.from_), _minute(day.until)) for day in body.weekly]
+    weekly = [Weekly(vocabulary.WEEKDAYS.index(day.day), _minute(day.from_), _minute(day.until)) for day in body.weekly]
     dated = [DatedHours(found.kind, found.from_, found.until) for found in body.exceptions]
     return Hours(body.zone, tuple(weekly), tuple(dated))
 

@@ -14,7 +14,6 @@ from pydantic import BaseModel, Field
 from api.edge import bodies, deps, transactional
 from integrations.identity import client_credentials, jwt
 from service import vocabulary
-from service.tables import people
 
 router = APIRouter(tags=["sign-in"])
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -112,7 +111,7 @@ async def metadata(world: deps.TheWorld) -> Metadata:
         jwks_uri=f"{issuer}/oauth2/jwks.json",
         response_types_supported=[],
         grant_types_supported=["client_credentials"],
-        token_endpoint_auth_methods_supported=list(people.AUTH_METHODS),
+        token_endpoint_auth_methods_supported=list(vocabulary.AUTH_METHODS),
         token_endpoint_auth_signing_alg_values_supported=list(jwt.SIGNATURES),
         scopes_supported=list(vocabulary.SCOPES),
         service_documentation=f"{issuer}/docs",

@@ -1,6 +1,6 @@
 """Offers: a mentor's inbox, their answers, and the requesting side's answers to a counter."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Response
 from pydantic import Field
@@ -8,12 +8,12 @@ from pydantic import Field
 from api.edge import bodies, deps, problems, shapes
 from api.edge.transactional import Transactional
 from api.v1.appointments import AppointmentOut, appointment_out
+from service import vocabulary
 from service.care import answers, appointments, offers
 from service.kernel import errors
 
 router = APIRouter(route_class=Transactional, tags=["Offers"])
 
-OfferState = Literal["pending", "accepted", "declined", "countered", "expired", "withdrawn"]
 _CLOSED = (errors.Forbidden, errors.OfferClosed, errors.OfferExpired)
 
 
@@ -24,8 +24,8 @@ class OfferOut(shapes.Shape):
     consultation_id: shapes.Id
     mentor_id: shapes.Id
     institution_id: shapes.Id
-    state: OfferState
-    kind: Literal["live", "written", "either"]
+    state: vocabulary.OfferState
+    kind: vocabulary.OfferKind
     specialty: str
     priority: str
     mode: str
@@ -64,7 +64,7 @@ class DeclineIn(shapes.Shape):
 
     model_config = bodies.like({"reason": "busy"})
 
-    reason: Literal["wrong_specialty", "busy", "insufficient_info", "language", "conflict"]
+    reason: vocabulary.DeclineReason
     note: shapes.Note | None = None
     confirmed_spans: shapes.Spans = []
 
@@ -108,7 +108,7 @@ async def shown(w: deps.W, offer_id: shapes.Id, response: Response) -> OfferOut:
 
 
 @router.get("/v1/offers")
-async def page(w: deps.R, paging: deps.Paging, state: OfferState | None = None) -> shapes.Listing[OfferOut]:
+async def page(w: deps.R, paging: deps.Paging, state: vocabulary.OfferState | None = None) -> shapes.Listing[OfferOut]:
     """List the offers you see, oldest first: a mentor's inbox is `?state=pending`."""
     found = await offers.page(w, after=paging.after_id(), limit=paging.limit, state=state)
     items, following = paging.cut(found, lambda view: (view.row.id,))

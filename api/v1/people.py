@@ -1,22 +1,20 @@
 """People and their roles; who lets mentors be asked."""
 
 from datetime import datetime, time, timedelta
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Response
 from pydantic import Field
 
 from api.edge import bodies, deps, problems, shapes
 from api.edge.transactional import Transactional
+from service import vocabulary
 from service.kernel import access, errors
 from service.kernel.actor import Grant
 from service.people import people
 from service.rules.time import availability
 
 router = APIRouter(tags=["people"], route_class=Transactional)
-RoleName = Literal["clinician", "mentor", "coordinator", "programme_admin", "partner_system"]
-GivenRoleName = Literal["clinician", "mentor", "coordinator", "programme_admin"]
-Locale = Literal["uk", "en"]
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
 _PERSON = {
     "email": "clinician@chernihiv.example",
@@ -30,7 +28,7 @@ _PERSON = {
 class Role(shapes.Shape):
     """A role, at an institution; that of an admin, for a programme."""
 
-    role: RoleName
+    role: vocabulary.Role
     institution_id: shapes.Id | None = None
     programme_id: shapes.Id | None = None
     department: shapes.Line | None = None
@@ -39,7 +37,7 @@ class Role(shapes.Shape):
 class GivenRole(shapes.Shape):
     """A role to give; that of a partner system comes with its registration (`POST /v1/clients`)."""
 
-    role: GivenRoleName
+    role: vocabulary.PersonRole
     institution_id: shapes.Id | None = None
     programme_id: shapes.Id | None = None
     department: shapes.Line | None = None
@@ -51,7 +49,7 @@ class NewPerson(shapes.Shape):
     model_config = bodies.like(_PERSON)
     email: shapes.Email
     display_name: shapes.Line
-    locale: Locale = "uk"
+    locale: shapes.Locale = "uk"
     zone: shapes.Zone
     roles: Annotated[list[GivenRole], Field(min_length=1, max_length=20)]
 
@@ -62,9 +60,9 @@ class PersonChanges(shapes.Shape):
     model_config = bodies.like({"locale": "en", "state": "active"})
     email: shapes.Email = bodies.absent()
     display_name: shapes.Line = bodies.absent()
-    locale: Locale = bodies.absent()
+    locale: shapes.Locale = bodies.absent()
     zone: shapes.Zone = bodies.absent()
-    state: Literal["active", "disabled"] = bodies.absent()
+    state: vocabulary.PersonState = bodies.absent()
     roles: Annotated[list[GivenRole], Field(max_length=20)] = bodies.absent()
 
 
@@ -105,7 +103,7 @@ class Verification(shapes.Shape):
 async def listed(
     w: deps.W,
     page: deps.Paging,
-    role: RoleName | None = None,
+    role: vocabulary.Role | None = None,
     institution_id: shapes.Id | None = None,
 ) -> shapes.Listing[Person]:
     """List the people you keep: those of your institution for a coordinator, all for an admin, yourself otherwise."""
@@ -120,7 +118,7 @@ async def create(body: NewPerson, w: deps.W, response: Response) -> Person:
 
     No offer reaches a mentor until a person has verified them.
     """
-    access.requires(w, "coordinator", "programme_admin", "partner_system")
+    access.requires(w, *vocabulary.OVERSEEING_ROLES)
     fields = body.model_dump(exclude={"roles"})
     return _answered(response, await people.create(w, fields, _grants(body.roles)), is_new=True)
 
@@ -161,7 +159,7 @@ def roles_of(view: people.View) -> list[Role]:
     """Show the roles."""
     return [
         Role(
-            role=grant.role,  # type: ignore[arg-type]  # the column's CHECK knows the same words
+            role=grant.role,
             institution_id=grant.institution_id,
             programme_id=grant.programme_id,
             department=grant.department,

@@ -1,29 +1,18 @@
 """What happened: sessions logged, corrected, answered for."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Response
 from pydantic import Field
 
 from api.edge import bodies, deps, problems, shapes
 from api.edge.transactional import Transactional
-from service import tables
+from service import tables, vocabulary
 from service.care import sessions
 from service.kernel import access, errors
 
 router = APIRouter(route_class=Transactional, tags=["Sessions"])
 
-Outcome = Literal[
-    "advice_given",
-    "plan_changed",
-    "referred",
-    "no_show_mentor",
-    "no_show_clinician",
-    "interrupted_alert",
-    "interrupted_power",
-    "interrupted_link",
-    "cancelled_late",
-]
 EXAMPLE = {
     "started_at": "2026-11-20T10:02:00Z",
     "ended_at": "2026-11-20T10:31:00Z",
@@ -39,7 +28,7 @@ class SessionIn(shapes.Shape):
 
     started_at: shapes.Instant
     ended_at: shapes.Instant
-    outcome: Outcome
+    outcome: vocabulary.SessionOutcome
     participants: Annotated[list[shapes.Id], Field(min_length=1, max_length=20)] | None = None
     conclusion: shapes.CaseText | None = None
     confirmed_spans: shapes.Spans = []
@@ -54,7 +43,7 @@ class SessionOut(shapes.Shape):
     memorandum_id: shapes.Id
     route: str
     is_memorandum_chosen_anew: bool
-    mode: Literal["live", "written"]
+    mode: vocabulary.SessionMode
     specialty: str
     priority: str
     requesting_institution_id: shapes.Id
@@ -65,7 +54,7 @@ class SessionOut(shapes.Shape):
     started_at: shapes.Instant
     ended_at: shapes.Instant
     minutes: int
-    outcome: Outcome
+    outcome: vocabulary.SessionOutcome
     is_corrected: bool
     conclusion: str | None
 
@@ -76,7 +65,7 @@ class FeedbackIn(shapes.Shape):
     model_config = bodies.like({"is_useful": True, "patient_outcome": "better"})
 
     is_useful: bool
-    patient_outcome: Literal["better", "same", "worse", "died", "unknown"] | None = None
+    patient_outcome: vocabulary.PatientOutcome | None = None
     note: shapes.Note | None = None
     confirmed_spans: shapes.Spans = []
 
@@ -86,7 +75,7 @@ class FeedbackOut(shapes.Shape):
 
     id: shapes.Id
     session_id: shapes.Id
-    side: Literal["requesting", "partner"]
+    side: vocabulary.Side
     is_useful: bool
     patient_outcome: str | None
     note: str | None

@@ -1,25 +1,23 @@
 """Endpoints of partners: where events are sent, which, how it fared; and sending again what was missed."""
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from pydantic import Field, StringConstraints
 
 from api.edge import bodies, deps, problems, shapes
 from api.edge.transactional import Transactional
-from service import tables
+from service import tables, vocabulary
 from service.kernel import access, errors
-from service.outbox import events, subscriptions
+from service.outbox import subscriptions
 
 router = APIRouter(prefix="/v1/webhook-endpoints", tags=["webhooks"], route_class=Transactional)
-State = Literal["active", "paused", "disabled"]
-DeliveryState = Literal["pending", "delivered", "refused", "dead", "dropped"]
 Url = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=9, max_length=2_000, pattern=r"^https?://[!-~]+$")
 ]
 Type = Annotated[str, StringConstraints(max_length=64, pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)+$")]
-Types = Annotated[list[Type], Field(max_length=len(events.TYPES))]
+Types = Annotated[list[Type], Field(max_length=len(vocabulary.EVENT_TYPES))]
 Memoranda = Annotated[list[shapes.Id], Field(max_length=100)]
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
 _URL = "https://hospital.example/pobratym"
@@ -70,7 +68,7 @@ class NewEndpoint(shapes.Shape):
     url: Url
     types: Types = []
     memoranda: Memoranda = []
-    signature: Literal["v1", "v1a"] = "v1"
+    signature: vocabulary.SignatureScheme = "v1"
     institution_id: shapes.Id | None = None
 
 
@@ -81,7 +79,7 @@ class EndpointChanges(shapes.Shape):
     url: Url = bodies.absent()
     types: Types = bodies.absent()
     memoranda: Memoranda = bodies.absent()
-    state: Literal["active", "paused"] = bodies.absent()
+    state: vocabulary.WishedEndpointState = bodies.absent()
 
 
 class Endpoint(shapes.Shape):
@@ -96,7 +94,7 @@ class Endpoint(shapes.Shape):
     url: str
     types: list[str]
     memoranda: list[shapes.Id]
-    state: State
+    state: vocabulary.EndpointState
     why: str | None
     signature: str
     public_key: str | None
@@ -150,7 +148,7 @@ class Delivery(shapes.Shape):
     endpoint_id: shapes.Id
     webhook_id: shapes.Id
     type: str
-    state: DeliveryState
+    state: vocabulary.DeliveryState
     created_at: shapes.Instant
     next_attempt_at: shapes.Instant | None
     attempts: list[Attempt]
@@ -241,7 +239,7 @@ async def deliveries(
     endpoint_id: shapes.Id,
     w: deps.W,
     page: deps.Paging,
-    state: Annotated[DeliveryState | None, Query(description="Only those.")] = None,
+    state: Annotated[vocabulary.DeliveryState | None, Query(description="Only those.")] = None,
 ) -> shapes.Listing[Delivery]:
     """List what was sent there, newest first, each with its newest 50 attempts."""
     row = await access.visible_webhook_endpoint(w, endpoint_id)

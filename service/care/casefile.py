@@ -6,14 +6,15 @@ The verb then reads and changes what the file holds. A state is changed by `beco
 step, the timers that the new state clears and the event of the change are one call that cannot be half done.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel import access, errors
 from service.kernel.work import Work
 from service.outbox import events
@@ -22,7 +23,7 @@ from service.rules import lifecycle
 Subject = tables.Consultation | tables.Offer | tables.Appointment
 
 _KINDS = {tables.Consultation: "consultation", tables.Offer: "offer", tables.Appointment: "appointment"}
-_EVENTS = {
+_EVENTS: Mapping[tuple[str, str, str], vocabulary.EventType] = {
     ("offer", "countered", "pending"): "offer.counter_declined",
     ("offer", "countered", "expired"): "offer.counter_declined",
     ("appointment", "pending", "cancelled"): "appointment.hold_expired",
@@ -46,7 +47,7 @@ _APPOINTMENT = sa.select(tables.Appointment).with_for_update(key_share=True).exe
 _NAMED_APPOINTMENT = _APPOINTMENT.where(col(tables.Appointment.id) == sa.bindparam("id"))
 _LIVE_APPOINTMENT = _APPOINTMENT.where(
     col(tables.Appointment.consultation_id) == sa.bindparam("id"),
-    col(tables.Appointment.status).in_(("pending", "booked")),
+    col(tables.Appointment.status).in_(vocabulary.LIVE_APPOINTMENT),
 )
 _PARTICIPANTS = (
     sa.select(tables.Participant)
@@ -95,7 +96,7 @@ class CaseFile:
     @property
     def open_offers(self) -> list[tables.Offer]:
         """Offers that wait for an answer of either side."""
-        return [offer for offer in self.offers if offer.state in {"pending", "countered"}]
+        return [offer for offer in self.offers if offer.state in vocabulary.WAITING_OFFER]
 
     @property
     def standing_offers(self) -> list[tables.Offer]:
@@ -140,16 +141,15 @@ class CaseFile:
             subject.state = state
         if isinstance(subject, tables.Consultation):
             self._clear_timers(state)
-        usual = "consultation.opened" if state == "open" else f"{kind}.{state}"
-        self.record(_EVENTS.get((kind, before, state), usual), subject, memorandum_id)
+        self.record(event_of(kind, before, state), subject, memorandum_id)
 
     def _clear_timers(self, state: str) -> None:
-        if state in lifecycle.ENDED:
+        if state in vocabulary.CLOSED:
             self.consultation.closed_at = self.w.now
-        if state in lifecycle.ENDED or state == "scheduled":
+        if state in vocabulary.CLOSED or state == "scheduled":
             self.consultation.next_wave_at = self.consultation.alert_at = None
 
-    def record(self, type_: str, subject: Subject, memorandum_id: UUID | None = None) -> None:
+    def record(self, type_: vocabulary.EventType, subject: Subject, memorandum_id: UUID | None = None) -> None:
         """Record what happened to a row of this case, for whom it concerns."""
         events.record(
             self.w,
@@ -188,6 +188,12 @@ class CaseFile:
             institution_ids=(self.consultation.institution_id, *institutions),
             person_ids=(self.consultation.clinician_id, *people),
         )
+
+
+def event_of(kind: str, before: str, state: str) -> vocabulary.EventType:
+    """Name the event of a consultation's, offer's or appointment's step from one state to another."""
+    usual = "consultation.opened" if state == "open" else f"{kind}.{state}"
+    return _EVENTS.get((kind, before, state), cast("vocabulary.EventType", usual))
 
 
 def stands(offer: tables.Offer) -> bool:

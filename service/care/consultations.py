@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.care import bookings, candidates, casefile, offers
 from service.care.casefile import CaseFile
 from service.kernel import access, audit, clock, deidentification, errors, paging
@@ -188,7 +188,7 @@ async def consent(w: Work, consultation_id: UUID, given: Consent) -> tables.Cons
     """The patient's consent is on record; a draft is open now. A later consent may name more countries."""
     case = await _of_requesting_side(w, consultation_id)
     consultation = case.consultation
-    if consultation.state in lifecycle.ENDED:
+    if consultation.state in vocabulary.CLOSED:
         raise errors.IllegalTransition("consultation", consultation.state, "open")
     if consultation.state == "draft":
         await _open(case, given)
@@ -297,14 +297,14 @@ async def assign(w: Work, consultation_id: UUID, clinician_id: UUID) -> tables.C
     """A colleague of the same institution takes the consultation over; a booked time must be free for them."""
     case = await _of_requesting_side(w, consultation_id)
     consultation = case.consultation
-    if consultation.state in lifecycle.ENDED:
+    if consultation.state in vocabulary.CLOSED:
         raise errors.IllegalTransition("consultation", consultation.state, consultation.state)
     colleague = await _colleague(w, consultation.institution_id, clinician_id)
     if colleague is None:
         raise errors.Invalid("/clinician_id", "not a clinician of this institution")
     if colleague.id == consultation.clinician_id:
         return consultation
-    reading = [offer for offer in case.offers if offer.state in access.READING_OFFERS and offer.ended_at is None]
+    reading = [offer for offer in case.offers if offer.state in vocabulary.READING_OFFER and offer.ended_at is None]
     if any(offer.mentor_id == colleague.id for offer in reading):
         raise errors.Invalid("/clinician_id", "is asked as the mentor of this consultation")
     consultation.clinician_id = colleague.id

@@ -11,11 +11,10 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel.work import Work
 
 _DAY_MINUTES = 1440
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 _OF_PROGRAMME = """
 WITH those AS (
@@ -182,7 +181,7 @@ async def rows(w: Work, kind: str, programme: UUID | None = None) -> list[dict[s
     text = (_OF_PROGRAMME if kind in _SCOPED else "") + _ROWS[kind]
     values: dict[str, object] = {"programme": programme} if kind != "specialties" else {}
     if kind in ("institutions", "mentors"):
-        values["days"] = list(DAYS)
+        values["days"] = list(vocabulary.WEEKDAYS)
     found = [dict(row) for row in (await w.sql(sa.text(text), values)).mappings()]
     if kind == "institutions":
         return [row | {"working_weekdays": row["weekdays"]} for row in found]

@@ -6,7 +6,7 @@ no further (invariant A2). Case text has narrower rules of its own (invariant D1
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import UUID
@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import SQLModel, col
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel import actor as actors
 from service.kernel import audit, errors
 from service.kernel.work import Work
@@ -25,9 +25,12 @@ from service.kernel.work import Work
 Row = TypeVar("Row", bound=SQLModel)
 Condition = sa.ColumnElement[bool]
 Told = tables.Consultation | tables.Offer | tables.Appointment | tables.Advice | tables.Session | tables.Feedback
-READING_OFFERS = ("pending", "countered", "accepted")
+_CODED: Mapping[vocabulary.ReportKind, type[tables.Memorandum | tables.Programme | tables.Institution]] = {
+    "memorandum": tables.Memorandum,
+    "programme": tables.Programme,
+    "institution": tables.Institution,
+}
 KEEPERS_OF_ENDPOINTS = ("coordinator", "partner_system")
-_ANY_ROLE = ("clinician", "mentor", "coordinator", "partner_system")
 
 
 def requires(w: Work, *roles: str) -> None:
@@ -170,7 +173,7 @@ def case_text_read(actor: actors.Actor) -> Condition:
     is_still_theirs = sa.and_(
         col(tables.Offer.ended_at).is_(None), _among(tables.Offer.institution_id, actor.institutions("mentor"))
     )
-    return sa.or_(_of_requesting_side(actor), _was_asked(actor, READING_OFFERS, is_still_theirs))
+    return sa.or_(_of_requesting_side(actor), _was_asked(actor, vocabulary.READING_OFFER, is_still_theirs))
 
 
 def consultations_seen(actor: actors.Actor) -> Condition:
@@ -179,7 +182,7 @@ def consultations_seen(actor: actors.Actor) -> Condition:
         return sa.true()
     return sa.or_(
         _of_requesting_side(actor),
-        _was_asked(actor, tables.care.OFFER_STATES),
+        _was_asked(actor, vocabulary.OFFER_STATES),
         _among(tables.Consultation.institution_id, actor.institutions("partner_system")),
         _among(tables.Consultation.programme_id, actor.programmes("programme_admin")),
     )
@@ -234,7 +237,7 @@ def memoranda_seen(actor: actors.Actor) -> Condition:
     if actor.is_timer:
         return sa.true()
     return sa.or_(
-        col(tables.Memorandum.id).in_(_memoranda_of(actor, actor.institutions(*_ANY_ROLE))),
+        col(tables.Memorandum.id).in_(_memoranda_of(actor, actor.institutions(*vocabulary.INSTITUTION_ROLES))),
         _among(tables.Memorandum.programme_id, actor.programmes("programme_admin")),
     )
 
@@ -244,7 +247,7 @@ def activities_seen(actor: actors.Actor) -> Condition:
     if actor.is_timer:
         return sa.true()
     taking_part = sa.select(col(tables.ActivityInstitution.activity_id)).where(
-        _among(tables.ActivityInstitution.institution_id, actor.institutions(*_ANY_ROLE))
+        _among(tables.ActivityInstitution.institution_id, actor.institutions(*vocabulary.INSTITUTION_ROLES))
     )
     return sa.or_(
         col(tables.Activity.memorandum_id).in_(sa.select(col(tables.Memorandum.id)).where(memoranda_seen(actor))),
@@ -330,7 +333,7 @@ def _linked_with(actor: actors.Actor, requesting: frozenset[UUID]) -> sa.Compoun
 def _memoranda_of(actor: actors.Actor, institutions: frozenset[UUID], *sides: str) -> sa.CompoundSelect[Any]:
     """Name the memoranda that these institutions signed, or a network or umbrella that they belong to today."""
     agreed, party, membership = orm.aliased(tables.Memorandum), tables.MemorandumParty, tables.Membership
-    signed = sa.select(col(party.memorandum_id)).where(col(party.side).in_(sides or tables.registry.SIDES))
+    signed = sa.select(col(party.memorandum_id)).where(col(party.side).in_(sides or vocabulary.SIDES))
     by_network = (
         signed.join(agreed, col(agreed.id) == col(party.memorandum_id))
         .join(membership, col(membership.network_id) == col(party.institution_id))
@@ -415,3 +418,16 @@ def _everything_seen(_actor: actors.Actor) -> Condition:
 
 async def _is_there(w: Work, statement: sa.Select[Any]) -> bool:
     return (await w.sql(statement.limit(1))).first() is not None
+
+
+async def id_of(w: Work, kind: vocabulary.ReportKind, name: str) -> UUID:
+    """Give the id of the `memorandum`, `programme` or `institution` that is called so: by its code, or its id as text.
+
+    Raises NotFound for what is neither. For operators: it asks nobody's leave.
+    """
+    table = _CODED[kind]
+    is_called = sa.or_(col(table.code) == name, sa.cast(col(table.id), sa.Text) == name.lower())
+    found: UUID | None = (await w.sql(sa.select(col(table.id)).where(is_called))).scalar_one_or_none()
+    if found is None:
+        raise errors.NotFound
+    return found

@@ -4,12 +4,14 @@ from dataclasses import dataclass, field
 from datetime import date
 from uuid import UUID
 
+from service import vocabulary
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
     """One role, held at an institution or for a programme."""
 
-    role: str
+    role: vocabulary.Role
     institution_id: UUID | None = None
     programme_id: UUID | None = None
     department: str | None = None
@@ -19,7 +21,7 @@ class Grant:
 class Actor:
     """Whoever does what is done in one unit of work; `person_id` is None for timers and for strangers."""
 
-    kind: str  # person | system | timer | stranger
+    kind: vocabulary.ActorKind
     person_id: UUID | None = None
     grants: frozenset[Grant] = field(default_factory=frozenset)
     scopes: frozenset[str] | None = None  # what a system's token is good for; None for people

@@ -2,12 +2,12 @@
 
 from uuid import UUID
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel import clock
 from service.kernel.work import Work
 
 
-def record(w: Work, action: str, subject: str, subject_id: UUID | None, **details: object) -> None:
+def record(w: Work, action: vocabulary.AuditAction, subject: str, subject_id: UUID | None, **details: object) -> None:
     """Remember that the actor did `action` to the subject; `details` hold ids, codes and counts, never case text."""
     values = {
         "id": clock.new_id(),

@@ -14,45 +14,10 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel import access, clock
 from service.kernel.work import Work
 from service.tables import columns
-
-TYPES = (
-    "consultation.opened",
-    "consultation.offered",
-    "consultation.scheduled",
-    "consultation.unmatched",
-    "consultation.completed",
-    "consultation.cancelled",
-    "consultation.expired",
-    "offer.sent",
-    "offer.accepted",
-    "offer.declined",
-    "offer.countered",
-    "offer.counter_declined",
-    "offer.expired",
-    "offer.withdrawn",
-    "appointment.held",
-    "appointment.hold_expired",
-    "appointment.booked",
-    "appointment.rescheduled",
-    "appointment.mentor_replaced",
-    "appointment.cancelled",
-    "appointment.fulfilled",
-    "appointment.noshow",
-    "advice.given",
-    "session.logged",
-    "session.corrected",
-    "activity.logged",
-    "memorandum.activated",
-    "memorandum.suspended",
-    "memorandum.expired",
-    "memorandum.budget_low",
-    "mentor.availability_changed",
-    "webhook_endpoint.disabled",
-)
 
 _LINKS = {  # where whoever is told reads more, with a token of their own
     "consultation": {"self": "/v1/consultations/{id}"},
@@ -95,7 +60,7 @@ def instant(at: datetime) -> str:
 
 def record(  # noqa: PLR0913 - the payload's fields, each by name
     w: Work,
-    type_: str,
+    type_: vocabulary.EventType,
     subject: columns.Versioned | None,
     subject_id: UUID,
     audience: Audience,
@@ -106,7 +71,7 @@ def record(  # noqa: PLR0913 - the payload's fields, each by name
     corrects: UUID | None = None,
 ) -> Recorded:
     """Tell of one change of `subject`; a subject without a row of versions (a session, an advice) is at version 1."""
-    if type_ not in TYPES:
+    if type_ not in vocabulary.EVENT_TYPES:
         raise ValueError(type_)
     version = 1
     if subject is not None:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel import access, audit, clock, crypto, errors, fanout, paging
 from service.kernel.work import Work
 from service.outbox import deliveries, events
@@ -218,7 +218,7 @@ def _institution(w: Work, wanted: UUID | None) -> UUID:
 
 async def _check(w: Work, fields: Mapping[str, Any]) -> None:
     for place, type_ in enumerate(fields.get("types", ())):
-        if type_ not in events.TYPES:
+        if type_ not in vocabulary.EVENT_TYPES:
             raise errors.Invalid(f"/types/{place}", "no event has this type")
     for memorandum_id in fields.get("memoranda", ()):
         await access.visible_memorandum(w, memorandum_id)

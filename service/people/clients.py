@@ -22,7 +22,7 @@ from service.kernel import access, actor, audit, clock, errors, paging
 from service.kernel.work import Work
 from service.outbox import subscriptions
 
-SECRET, PRIVATE_KEY = tables.people.AUTH_METHODS
+SECRET, PRIVATE_KEY = vocabulary.AUTH_METHODS
 OVERLAP = timedelta(hours=24)
 LONGEST_OVERLAP = timedelta(days=7)
 ASK_AGAIN = timedelta(minutes=1)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel import clock
 from service.kernel.work import Work
 
@@ -19,15 +19,15 @@ class DemoPerson:
 
     email: str
     name: str
-    role: str
+    role: vocabulary.Role
     at: str | None = None
     locale: str = "en"
     zone: str = "Europe/Kyiv"
     specialties: Sequence[str] = ()
-    languages: Sequence[tuple[str, str]] = ()
+    languages: Sequence[tuple[str, vocabulary.LanguageLevel]] = ()
     hours: Sequence[tuple[int, int]] = ()  # of every weekday, in minutes
     treats_children: bool = False
-    opt_ins: Sequence[str] = ()
+    opt_ins: Sequence[vocabulary.Priority] = ()
 
 
 _LILLE, _KAUNAS = "fr-chu-lille", "lt-kaunas"

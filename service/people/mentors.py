@@ -14,7 +14,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel import access, audit, clock, deidentification, errors, paging
 from service.kernel.deidentification import ConfirmedSpan
 from service.kernel.work import Work
@@ -36,7 +36,7 @@ class Profile:
     person: tables.Person
     institution: tables.Institution
     specialties: tuple[str, ...]
-    languages: Mapping[str, str]
+    languages: Mapping[str, vocabulary.LanguageLevel]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ async def profiles(w: Work, rows: Collection[tables.MentorProfile]) -> list[Prof
     people = await _by_id(w, tables.Person, ids)
     institutions = await _by_id(w, tables.Institution, {row.institution_id for row in rows})
     specialties: dict[UUID, list[str]] = {row_id: [] for row_id in ids}
-    languages: dict[UUID, dict[str, str]] = {row_id: {} for row_id in ids}
+    languages: dict[UUID, dict[str, vocabulary.LanguageLevel]] = {row_id: {} for row_id in ids}
     held, spoken = tables.MentorSpecialty, tables.PersonLanguage
     for code in (
         await w.sql(sa.select(held).where(col(held.person_id).in_(ids)).order_by(col(held.specialty_code)))
@@ -107,7 +107,7 @@ async def put_profile(
     row: tables.MentorProfile,
     *,
     specialties: Sequence[str],
-    languages: Mapping[str, str],
+    languages: Mapping[str, vocabulary.LanguageLevel],
     buffer_minutes: int,
     fields: Mapping[str, Any],
     confirmed: Collection[ConfirmedSpan] | None = (),

@@ -14,7 +14,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel import access, audit, clock, errors, paging
 from service.kernel.actor import Grant
 from service.kernel.work import Work
@@ -96,7 +96,7 @@ async def change(w: Work, row: tables.Person, changes: Mapping[str, Any], grants
         msg = "Somebody else must change your roles, your state and your address."
         raise errors.Forbidden(msg)
     if not is_self:
-        access.requires(w, "coordinator", "programme_admin")
+        access.requires(w, *vocabulary.OVERSEEING_PEOPLE)
         if {"state", "email"} & changes.keys():
             _must_give(w, held)  # whoever is let in or out elsewhere too is not ours alone
     if grants is not None:

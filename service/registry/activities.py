@@ -13,7 +13,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel import access, clock, deidentification, errors, paging
 from service.kernel.deidentification import ConfirmedSpan
 from service.kernel.work import Work
@@ -21,28 +21,26 @@ from service.outbox import events
 from service.registry import memorandum_log
 from service.rules.time import availability, periods
 
-_WRITERS = ("coordinator", "programme_admin")
-
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """An institution that took part, and on which end: `from` it people came, or `to` it they went."""
 
     institution_id: UUID
-    direction: str
+    direction: vocabulary.Direction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
     """What is said of an activity. What nobody knows is None; `until_on` is the first day after it."""
 
-    kind: str
+    kind: vocabulary.ActivityKind
     on: date | None = None
     period: str | None = None
     from_on: date | None = None
     until_on: date | None = None
     days: int | None = None
-    people: tuple[str, int] | None = None  # operator and count, as they were given
+    people: tuple[vocabulary.CountSign, int] | None = None  # operator and count, as they were given
     specialties: Sequence[str] = ()
     places: Sequence[Place] = ()
     note: str | None = None
@@ -63,7 +61,7 @@ class View:
 async def log(w: Work, memorandum_id: UUID, done: Done) -> View:
     """The activity is the newest entry of the memorandum's chain; by a coordinator of a party or an admin."""
     memorandum = await access.visible_memorandum(w, memorandum_id)
-    await access.requires_reader(w, memorandum_id, *_WRITERS)
+    await access.requires_reader(w, memorandum_id, *vocabulary.OVERSEEING_PEOPLE)
     return await _added(w, memorandum.programme_id, memorandum_id, done)
 
 
@@ -82,7 +80,7 @@ async def correct(w: Work, activity_id: UUID, done: Done) -> View:
     old = await access.visible_activity(w, activity_id, lock=True)
     if old.logged_by is None or old.logged_by != w.actor.person_id:
         if old.memorandum_id:
-            await access.requires_reader(w, old.memorandum_id, *_WRITERS)
+            await access.requires_reader(w, old.memorandum_id, *vocabulary.OVERSEEING_PEOPLE)
         else:
             access.requires_admin(w, old.programme_id)
     if old.is_corrected:

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel.work import Work
 from service.rules.case import Link
 from service.rules.time import availability
@@ -156,7 +156,7 @@ def budget_period(per: str, at: datetime, zone: str) -> tuple[datetime, datetime
 
 
 async def _left(w: Work, budgets: Mapping[UUID, int], zone: str, at: datetime, but: UUID | None) -> dict[UUID, int]:
-    periods = {per: budget_period(per, at, zone) for per in tables.registry.BUDGET_PERIODS}
+    periods = {per: budget_period(per, at, zone) for per in vocabulary.BUDGET_PERIODS}
     rows = await w.fetch(
         _SPENT,
         {

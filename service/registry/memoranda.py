@@ -13,7 +13,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel import access, clock, deidentification, errors, paging
 from service.kernel.deidentification import ConfirmedSpan
 from service.kernel.work import Work
@@ -22,13 +22,12 @@ from service.registry import agreements
 from service.rules import chain, lifecycle
 from service.rules.time import availability
 
-_EVENTS = {
+_EVENTS: Mapping[vocabulary.MemorandumStatus, vocabulary.EventType] = {
     "active": "memorandum.activated",
     "suspended": "memorandum.suspended",
     "expired": "memorandum.expired",
     "terminated": "memorandum.expired",
 }
-_ENDING = frozenset({"expired", "terminated"})
 _BILATERAL = 2
 
 
@@ -37,7 +36,7 @@ class Party:
     """An institution and the side it signed on."""
 
     institution_id: UUID
-    side: str
+    side: vocabulary.Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class Draft:
     """What a new memorandum says."""
 
     programme_id: UUID
-    kind: str
+    kind: vocabulary.MemorandumKind
     parties: Sequence[Party]
     fields: Mapping[str, Any]  # columns of the memorandum, and `areas`
 
@@ -95,7 +94,11 @@ def add(w: Work, draft: Draft) -> tables.Memorandum:
 
 
 def take_over(
-    w: Work, draft: Draft, status: str, today: date, confirmed: Collection[ConfirmedSpan] | None = None
+    w: Work,
+    draft: Draft,
+    status: vocabulary.MemorandumStatus,
+    today: date,
+    confirmed: Collection[ConfirmedSpan] | None = None,
 ) -> tables.Memorandum:
     """A memorandum whose life began elsewhere is there as it stands, with the steps that lead to its status.
 
@@ -106,9 +109,11 @@ def take_over(
     row = add(w, draft)
     if status == "active" and row.valid_from is None:
         raise errors.Invalid("/valid_from", "an active memorandum says since when")
-    if status in _ENDING and (row.valid_until is None or row.valid_until > today):
+    if status in vocabulary.ENDED_MEMORANDUM and (row.valid_until is None or row.valid_until > today):
         raise errors.Invalid("/valid_until", "an ended memorandum says since when")
-    days = {"signed": row.signed_on, "active": row.valid_from} | dict.fromkeys(_ENDING, row.valid_until)
+    days = {"signed": row.signed_on, "active": row.valid_from} | dict.fromkeys(
+        vocabulary.ENDED_MEMORANDUM, row.valid_until
+    )
     steps = lifecycle.path("memorandum", row.status, status)
     ids = sorted(clock.new_id() for _ in steps)  # ids of one millisecond are in no order, and the steps are
     for to, step_id in zip(steps, ids, strict=True):
@@ -154,7 +159,7 @@ async def change(
 async def transition(
     w: Work,
     row: tables.Memorandum,
-    to: str,
+    to: vocabulary.MemorandumStatus,
     on: date,
     reason: str | None,
     *,
@@ -182,7 +187,7 @@ async def transition(
         row.signed_on, row.signed_precision = on, "on"
     if to == "active" and row.valid_from is None:
         row.valid_from = on
-    if to in _ENDING and (row.valid_until is None or on < row.valid_until):
+    if to in vocabulary.ENDED_MEMORANDUM and (row.valid_until is None or on < row.valid_until):
         row.valid_until = on if row.valid_from is None else max(on, row.valid_from + timedelta(days=1))
     _check_dates(row)
     view = (await views(w, [row]))[0]
@@ -198,7 +203,7 @@ async def transition(
 def _add_step(
     w: Work,
     row: tables.Memorandum,
-    to: str,
+    to: vocabulary.MemorandumStatus,
     on: date,
     reason: str | None,
     *,
@@ -299,7 +304,7 @@ def _check_parties(draft: Draft) -> None:
     institutions = [party.institution_id for party in draft.parties]
     if len(set(institutions)) < len(institutions):
         raise errors.Invalid("/parties", "an institution is there twice")
-    if {party.side for party in draft.parties} != set(tables.registry.SIDES):
+    if {party.side for party in draft.parties} != set(vocabulary.SIDES):
         raise errors.Invalid("/parties", "there must be a party on each side: requesting and partner")
     if draft.kind == "bilateral" and len(institutions) != _BILATERAL:
         raise errors.Invalid("/parties", "a bilateral memorandum has two parties")

@@ -14,14 +14,11 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col, select
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel import access
 from service.kernel.work import Work
 from service.outbox.events import instant
 from service.rules import chain
-
-READERS = ("coordinator", "programme_admin", "partner_system")
-"""Who reads a memorandum's log: entries name the people of every party by id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +109,7 @@ def _sealed(entry: tables.LogEntry, body: Mapping[str, Any] | None) -> dict[str,
 class Fact:
     """What a new entry is to seal: the facts of the row with this id."""
 
-    kind: str
+    kind: vocabulary.LogEntryKind
     row_id: UUID
     body: Mapping[str, Any]
     corrects: UUID | None = None
@@ -148,14 +145,14 @@ async def append(w: Work, memorandum_id: UUID, facts: Sequence[Fact]) -> None:
 async def entries(w: Work, memorandum_id: UUID, after: int, limit: int) -> list[Link]:
     """Give the log of a memorandum in its order, after a position."""
     await access.visible_memorandum(w, memorandum_id)
-    await access.requires_reader(w, memorandum_id, *READERS)
+    await access.requires_reader(w, memorandum_id, *vocabulary.OVERSEEING_ROLES)
     return await links_of(w, memorandum_id, after, limit)
 
 
 async def verification(w: Work, memorandum_id: UUID) -> chain.Verification:
     """Follow the memorandum's chain and name the first broken entry, if any; a cut tail shows at the head."""
     await access.visible_memorandum(w, memorandum_id)
-    await access.requires_reader(w, memorandum_id, *READERS)
+    await access.requires_reader(w, memorandum_id, *vocabulary.OVERSEEING_ROLES)
     return await verify(w, memorandum_id)
 
 

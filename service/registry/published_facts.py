@@ -16,7 +16,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel import clock, email_addresses, errors
 from service.kernel.work import Work
 from service.people import demo_people
@@ -24,9 +24,9 @@ from service.registry import activities, memoranda
 from service.rules import chain
 from service.rules.time import availability
 
-KIND_OF_MEMORANDUM = {"national": "bilateral"}
-STATUS = {"partnership_stated": "draft"}
-KIND_OF_ACTIVITY = {
+KIND_OF_MEMORANDUM: Mapping[str, vocabulary.MemorandumKind] = {"national": "bilateral"}
+STATUS: Mapping[str, vocabulary.MemorandumStatus] = {"partnership_stated": "draft"}
+KIND_OF_ACTIVITY: Mapping[str, vocabulary.ActivityKind] = {
     "joint_research": "research",
     "educational_event": "education",
     "grant_application": "grant",
@@ -216,8 +216,8 @@ def _add_memorandum(
             id=memorandum_id,
             code=row["id"],
             programme_id=programme_id,
-            kind=str(KIND_OF_MEMORANDUM.get(row["kind"], row["kind"])),
-            status=str(STATUS.get(row["status"], row["status"])),
+            kind=KIND_OF_MEMORANDUM.get(row["kind"], row["kind"]),
+            status=STATUS.get(row["status"], row["status"]),
             signed_on=date.fromisoformat(signed_on) if is_signed and signed_on else None,
             signed_precision=row["date_precision"] if is_signed and signed_on else "unknown",
             activities=row["activities"],
@@ -228,7 +228,7 @@ def _add_memorandum(
         tables.LogHead(memorandum_id=memorandum_id, position=0, hash=chain.GENESIS),
     )
     for code in row["parties"]:
-        side = "requesting" if countries[code] == home else "partner"
+        side: vocabulary.Side = "requesting" if countries[code] == home else "partner"
         w.add(tables.MemorandumParty(memorandum_id=memorandum_id, institution_id=institutions[code], side=side))
     w.add(*(tables.MemorandumArea(memorandum_id=memorandum_id, specialty_code=code) for code in row["areas"]))
 
@@ -237,8 +237,8 @@ async def _add_activity(
     w: Work, row: Json, programme_id: UUID, memoranda_: Mapping[str, UUID], institutions: Mapping[str, UUID]
 ) -> None:
     """Keep what was published; what names a memorandum is an entry of its chain."""
-    kind = str(KIND_OF_ACTIVITY.get(row["kind"], row["kind"]))
-    is_known = kind in tables.log.ACTIVITY_KINDS
+    kind = KIND_OF_ACTIVITY.get(row["kind"], row["kind"])
+    is_known = kind in vocabulary.ACTIVITY_KINDS
     activity_id = clock.new_id()
     made = tables.Activity(
         id=activity_id,
@@ -259,7 +259,7 @@ async def _add_activity(
     )
     places = [
         activities.Place(institutions[code], direction)
-        for direction in ("from", "to")
+        for direction in vocabulary.DIRECTIONS
         for code in row[f"{direction}_institutions"]
     ]
     await activities.add(w, made, row["specialties"], places)

@@ -1,5 +1,6 @@
 """Reminders before a memorandum ends or its budget is spent, and the memoranda that lie idle, with the reasons."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -7,7 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel import access
 from service.kernel.work import Work
 from service.outbox import deliveries, events, notices
@@ -16,7 +17,7 @@ from service.rules import policy
 from service.rules.time import availability
 
 IDLE_DAYS = 90
-WHAT_TO_DO = {
+WHAT_TO_DO: Mapping[vocabulary.IdleReason, str] = {
     "not_in_force": "Its dates do not cover today: correct them, or let it end.",
     "budget_spent": "No minutes are left in this period: agree on more, or wait for the next one.",
     "no_mentors": "Ask the partner side to name mentors.",
@@ -38,7 +39,7 @@ class Idle:
     memorandum_id: UUID
     last_at: datetime | None
     idle_days: int
-    reasons: tuple[str, ...]
+    reasons: tuple[vocabulary.IdleReason, ...]
 
 
 _IDLE = sa.text("""

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 
-from service import tables
+from service import vocabulary
 from service.kernel.work import Work
 from service.rules.figures import counts
 from service.rules.time import periods
@@ -263,7 +263,7 @@ async def report_counts(
     places = await w.fetch(_PLACES, {"ids": [*{*tallied.partners, *tallied.requesters}]})
     minutes = dict.fromkeys(tallied.asked_mentors, 0) | tallied.mentor_minutes
     passed = min(during[1], w.now) - during[0]
-    priorities = [priority for priority in tables.care.PRIORITIES if priority in tallied.consultations]
+    priorities = [priority for priority in vocabulary.PRIORITIES if priority in tallied.consultations]
     return counts.ReportCounts(
         by_priority={key: counts.of_consultations([tallied.consultations[key]]) for key in priorities},
         all_priorities=counts.of_consultations([tallied.consultations[key] for key in priorities]),

@@ -13,7 +13,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel import access, errors
 from service.kernel.work import Work
 from service.registry import agreements
@@ -321,9 +321,7 @@ def _agreements(memoranda: Sequence[count_queries.MemorandumUse], now: datetime)
     for row in memoranda:
         statuses[row.status] = statuses.get(row.status, 0) + 1
     active = [row for row in memoranda if row.status == "active"]
-    parts = tuple(
-        Part(status, statuses[status]) for status in tables.registry.MEMORANDUM_STATUSES if status in statuses
-    )
+    parts = tuple(Part(status, statuses[status]) for status in vocabulary.MEMORANDUM_STATUSES if status in statuses)
     idle = sum(1 for row in active if row.last_at is None or row.last_at <= now - IDLE)
     return [
         Figure(

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 from uuid import UUID
 
+from service import vocabulary
 from service.rules.policy import Policy
 from service.rules.specialties import Tree
 from service.rules.time.availability import Hours
@@ -62,7 +63,7 @@ class Link:
     """One memorandum by which the two institutions are parties on different sides, of whatever status."""
 
     memorandum_id: UUID
-    route: str = "direct"  # direct | network | umbrella
+    route: str = "direct"
     status: str = "active"
     valid_from: datetime | None = None
     valid_until: datetime | None = None  # exclusive
@@ -91,7 +92,7 @@ class Mentor(NamedTuple):
     country: str | None
     zone: str
     specialties: frozenset[str]
-    languages: Mapping[str, str]  # code -> A1..C2 | native
+    languages: Mapping[str, vocabulary.LanguageLevel]
     hours: Hours
     verified_until: datetime | None = None  # None: not verified
     tags: frozenset[str] = frozenset()
@@ -110,9 +111,9 @@ class Mentor(NamedTuple):
     offers_30d: int = 0
     offers_180d: int = 0
     answered_in_time_180d: int = 0
-    continuity: str | None = None  # case | clinician | hospital
+    continuity: vocabulary.Continuity | None = None
     institution_sessions_90d: int = 0
-    power: str = "no_feed"  # firm_outage | possible | unknown | autonomous | no_feed
+    power: vocabulary.Power = "no_feed"
 
 
 def knows_case(case: Case, mentor: Mentor) -> bool:

@@ -7,11 +7,13 @@ pressures, doses, laboratory values, clock times and recent dates. The text is i
 # ruff: noqa: RUF001 - the patterns are made for Ukrainian text
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from types import MappingProxyType
 
-KINDS = ("email", "tax_number", "passport", "birth_date", "phone", "long_number")
+from service import vocabulary
+
 _MONTHS = {
     stem: number
     for number, stems in enumerate(
@@ -58,28 +60,34 @@ _PHONE = re.compile(
 _LONG = re.compile(r"(?<!\d)(?<!\d[.,])\d{9,}(?!\d)|(?<!\d)\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?!\d)")
 _TAX = re.compile(r"(?<!\d)(?<!\d[.,])\d{10}(?!\d)")
 _TAX_WEIGHTS = (-1, 5, 7, 9, 4, 6, 10, 5, 7)
+_PATTERNS: Mapping[vocabulary.PersonalData, re.Pattern[str]] = MappingProxyType({
+    "email": _EMAIL,
+    "passport": _PASSPORT,
+    "phone": _PHONE,
+    "long_number": _LONG,
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Where something was found: `[start, end)` in code points, and its kind, one of KINDS."""
+    """Where something was found: `[start, end)` in code points, and its kind, one of `vocabulary.PERSONAL_DATA`."""
 
     start: int
     end: int
-    kind: str
+    kind: vocabulary.PersonalData
 
 
 def find(text: str, today: date) -> list[Span]:
     """Give what may name a patient, in order and without overlaps; `today` tells old dates from recent ones."""
     kept: list[Span] = []
-    for span in sorted(_candidates(text, today), key=lambda s: (KINDS.index(s.kind), s.start)):
+    for span in sorted(_candidates(text, today), key=lambda s: (vocabulary.PERSONAL_DATA.index(s.kind), s.start)):
         if not any(span.start < other.end and other.start < span.end for other in kept):
             kept.append(span)
     return sorted(kept, key=lambda s: s.start)
 
 
 def _candidates(text: str, today: date) -> Iterator[Span]:
-    for kind, pattern in (("email", _EMAIL), ("passport", _PASSPORT), ("phone", _PHONE), ("long_number", _LONG)):
+    for kind, pattern in _PATTERNS.items():
         for match in pattern.finditer(text):
             yield Span(match.start(), match.end(), kind)
     for match in _TAX.finditer(text):

@@ -6,9 +6,13 @@ Every change of state in the service goes through `step`, so that these tables a
 from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
+from typing import TypeVar, cast
+
+from service import vocabulary
 
 _OFFER, _APPOINTMENT = "offer", "appointment"
 Table = Mapping[str, frozenset[str]]
+State = TypeVar("State", bound=str)  # those of one subject
 
 
 def _table(rows: Mapping[str, str]) -> Table:
@@ -56,20 +60,7 @@ TABLES: Mapping[str, Table] = MappingProxyType({
     "memorandum": MEMORANDUM,
 })  # fmt: skip
 
-CONSULTATION_STATES = tuple(CONSULTATION)
-OFFER_STATES = tuple(OFFER)
-APPOINTMENT_STATUSES = tuple(APPOINTMENT)
-MEMORANDUM_STATUSES = tuple(MEMORANDUM)
-
-DECLINE_REASONS = (
-    "wrong_specialty",
-    "busy",
-    "insufficient_info",
-    "language",
-    "conflict",
-)
-SEEKING = frozenset({"open", "offered", "unmatched"})  # nothing is agreed yet: may be asked for, matched, expired
-ENDED = frozenset({"completed", "cancelled", "expired"})
+SEEKING = frozenset(vocabulary.SEEKING)
 
 
 class IllegalTransition(ValueError):
@@ -93,22 +84,22 @@ class TooLate(ValueError):
         self.at = at
 
 
-def step(subject: str, from_state: str, to_state: str) -> str:
+def step(subject: str, from_state: State, to_state: State) -> State:
     """Give the new state, or raise IllegalTransition; `subject` names one of TABLES."""
     if to_state not in TABLES[subject].get(from_state, frozenset()):
         raise IllegalTransition(subject, from_state, to_state)
     return to_state
 
 
-def path(subject: str, from_state: str, to_state: str) -> tuple[str, ...]:
+def path(subject: str, from_state: State, to_state: State) -> tuple[State, ...]:
     """Give the fewest steps that lead to the state, without the first one; raises IllegalTransition if none do."""
-    ways: list[tuple[str, ...]] = [(from_state,)]
+    ways: list[tuple[State, ...]] = [(from_state,)]
     known = {from_state}
     while ways:
         way = ways.pop(0)
         if way[-1] == to_state:
             return way[1:]
-        following = sorted(TABLES[subject].get(way[-1], frozenset()) - known)
+        following = cast("list[State]", sorted(TABLES[subject].get(way[-1], frozenset()) - known))
         known.update(following)
         ways += [(*way, state) for state in following]
     raise IllegalTransition(subject, from_state, to_state)
@@ -159,7 +150,7 @@ def expire(state: str, answer_by: datetime, now: datetime) -> str:
 
 def withdraw(state: str) -> str:
     """Give `withdrawn` for an offer that still waits, else the state as it is."""
-    return "withdrawn" if state in {"pending", "countered"} else state
+    return "withdrawn" if state in vocabulary.WAITING_OFFER else state
 
 
 def confirm_hold(status: str, held_until: datetime, now: datetime) -> str:

@@ -6,18 +6,8 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
+from service import vocabulary
 from service.rules.time import availability
-
-PRIORITIES = (
-    "routine",
-    "urgent",
-    "asap",
-    "stat",
-)  # FHIR's order, lowest first: asap is above urgent
-TERMS = (
-    "specialty", "speed", "reliability", "load", "continuity", "civil_hours", "language", "memorandum",
-    "power_and_link", "tags", "diversity",
-)  # fmt: skip
 
 
 class InvalidPolicy(ValueError):
@@ -25,7 +15,7 @@ class InvalidPolicy(ValueError):
 
 
 def _weights(*values: float) -> Mapping[str, float]:
-    return MappingProxyType(dict(zip(TERMS, values, strict=True)))
+    return MappingProxyType(dict(zip(vocabulary.SCORE_TERMS, values, strict=True)))
 
 
 _WEIGHTS_ROUTINE = _weights(24, 8, 8, 14, 12, 12, 8, 6, 3, 3, 2)
@@ -144,7 +134,7 @@ def _days(key: str, value: object) -> tuple[int, ...]:
 def _paces(overrides: object, base: Policy) -> dict[str, Pace]:
     changed: dict[str, Pace] = {}
     for priority, values in overrides.items() if isinstance(overrides, Mapping) else [("priorities", overrides)]:
-        if priority not in PRIORITIES or not isinstance(values, Mapping):
+        if priority not in vocabulary.PRIORITIES or not isinstance(values, Mapping):
             message = f"{priority}: not a priority with its numbers"
             raise InvalidPolicy(message)
         changed[priority] = _pace(values, base.paces[priority])
@@ -161,7 +151,7 @@ def _pace(overrides: Mapping[str, Any], base: Pace) -> Pace:
             changes[key] = _number(key, value, least=1)
         elif key in {"working_days_only", "any_hour"} and isinstance(value, bool):
             changes[key] = value
-        elif key == "weights" and isinstance(value, Mapping) and value.keys() <= set(TERMS):
+        elif key == "weights" and isinstance(value, Mapping) and value.keys() <= set(vocabulary.SCORE_TERMS):
             own = {term: _number(term, weight, least=0, whole=False) for term, weight in value.items()}
             changes[key] = MappingProxyType(dict(base.weights) | own)
         else:

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import TSTZRANGE, ExcludeConstraint, Range
 from sqlmodel import Field, SQLModel
 
+from service import vocabulary
 from service.tables.columns import (
     Versioned,
     check,
@@ -19,53 +20,6 @@ from service.tables.columns import (
     sealed,
     texts,
     wall_time,
-)
-
-PRIORITIES = ("routine", "urgent", "asap", "stat")
-MODES = ("live", "written", "either")
-AGE_BANDS = ("neonate", "infant", "child", "adolescent", "adult", "older")
-CONSULTATION_STATES = (
-    "draft",
-    "open",
-    "offered",
-    "scheduled",
-    "completed",
-    "unmatched",
-    "cancelled",
-    "expired",
-)
-OFFER_STATES = ("pending", "accepted", "declined", "countered", "expired", "withdrawn")
-DECLINE_REASONS = (
-    "wrong_specialty",
-    "busy",
-    "insufficient_info",
-    "language",
-    "conflict",
-)
-APPOINTMENT_STATUSES = ("pending", "booked", "fulfilled", "cancelled", "noshow")
-ROUTES = ("direct", "network", "umbrella")
-CANCEL_REASONS = (
-    "no_longer_needed",
-    "resolved_locally",
-    "transferred",
-    "patient_withdrew",
-    "filed_by_mistake",
-    "other",
-)
-APPOINTMENT_CANCEL_REASONS = (
-    "emergency",
-    "busy",
-    "power",
-    "alert",
-    "illness",
-    "no_longer_needed",
-    "other",
-)
-RELEASE_REASONS = (
-    "hold_expired",
-    "hold_released",
-    "memorandum_ended",
-    "request_cancelled",
 )
 
 
@@ -108,12 +62,12 @@ class Consultation(Versioned, table=True):
     created_by: UUID | None = Field(default=None, foreign_key="person.id")
 
     __table_args__ = (
-        one_of("priority", *PRIORITIES),
-        one_of("mode", *MODES, "board"),
-        one_of("state", *CONSULTATION_STATES),
-        one_of("age_band", *AGE_BANDS),
-        one_of("consent_scope", "general", "countries"),
-        one_of("cancel_reason", *CANCEL_REASONS),
+        one_of("priority", *vocabulary.PRIORITIES),
+        one_of("mode", *vocabulary.MODES),
+        one_of("state", *vocabulary.CONSULTATION_STATES),
+        one_of("age_band", *vocabulary.AGE_BANDS),
+        one_of("consent_scope", *vocabulary.CONSENT_SCOPES),
+        one_of("cancel_reason", *vocabulary.CANCEL_REASONS),
         check("duration_bounded", "duration_minutes BETWEEN 15 AND 240"),
         check(
             "due_once_open",
@@ -182,10 +136,10 @@ class Offer(Versioned, table=True):
     ended_at: datetime | None = None  # an accepted offer whose mentor was replaced or cancelled: reads no case text
 
     __table_args__ = (
-        one_of("route", *ROUTES),
-        one_of("kind", *MODES),
-        one_of("state", *OFFER_STATES),
-        one_of("decline_reason", *DECLINE_REASONS),
+        one_of("route", *vocabulary.ROUTES),
+        one_of("kind", *vocabulary.OFFER_KINDS),
+        one_of("state", *vocabulary.OFFER_STATES),
+        one_of("decline_reason", *vocabulary.DECLINE_REASONS),
         index(
             "uq_offer_open",
             "consultation_id",
@@ -228,9 +182,9 @@ class Appointment(Versioned, table=True):
     told_end_id: UUID | None = Field(default=None, foreign_key="memorandum_transition.id")
 
     __table_args__ = (
-        one_of("route", *ROUTES),
-        one_of("status", *APPOINTMENT_STATUSES),
-        one_of("cancel_reason", *APPOINTMENT_CANCEL_REASONS, *RELEASE_REASONS),
+        one_of("route", *vocabulary.ROUTES),
+        one_of("status", *vocabulary.APPOINTMENT_STATUSES),
+        one_of("cancel_reason", *vocabulary.APPOINTMENT_CANCEL_REASONS, *vocabulary.RELEASE_REASONS),
         check("in_order", "starts_at < ends_at"),
         check("held_while_pending", "(status = 'pending') = (held_until IS NOT NULL)"),
         index(
@@ -263,8 +217,8 @@ class Participant(SQLModel, table=True):
     wall: datetime = wall_time()
 
     __table_args__ = (
-        one_of("role", "clinician", "mentor", "interpreter", "observer"),
-        one_of("status", "needs-action", "accepted", "declined", "tentative"),
+        one_of("role", *vocabulary.PARTICIPANT_ROLES),
+        one_of("status", *vocabulary.PARTICIPANT_STATUSES),
         index("ix_participant_person_id_wall", "person_id", "wall"),
     )
 

@@ -6,8 +6,9 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, text
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
-from sqlmodel import Field, SQLModel
+from sqlmodel import AutoString, Field, SQLModel
 
+from service import vocabulary
 from service.tables.columns import Versioned, check, ids, index, json_object, one_of, texts
 
 
@@ -63,9 +64,9 @@ class WebhookEndpoint(Versioned, table=True):
     broken_until: datetime | None = None  # the breaker is open: nothing is tried before
 
     __table_args__ = (
-        one_of("signature", "v1", "v1a"),
-        one_of("state", "active", "paused", "disabled"),
-        one_of("why", "by_hand", "gone", "failing"),
+        one_of("signature", *vocabulary.SIGNATURE_SCHEMES),
+        one_of("state", *vocabulary.ENDPOINT_STATES),
+        one_of("why", *vocabulary.WHY_NOT_ACTIVE),
         check("why_not_active", "(state = 'active') = (why IS NULL)"),
     )
 
@@ -93,7 +94,7 @@ class Delivery(SQLModel, table=True):
     """
 
     id: UUID = Field(primary_key=True)
-    kind: str
+    kind: vocabulary.DeliveryKind = Field(sa_type=AutoString)
     event_id: UUID | None = Field(default=None, foreign_key="event.id", index=True)
     endpoint_id: UUID | None = Field(default=None, foreign_key="webhook_endpoint.id")
     person_id: UUID | None = Field(default=None, foreign_key="person.id", index=True)
@@ -111,8 +112,8 @@ class Delivery(SQLModel, table=True):
     error: str | None = None
 
     __table_args__ = (
-        one_of("kind", "mail", "webhook"),
-        one_of("state", "pending", "delivered", "refused", "dead", "dropped"),
+        one_of("kind", *vocabulary.DELIVERY_KINDS),
+        one_of("state", *vocabulary.DELIVERY_STATES),
         check("due_while_pending", "(state = 'pending') = (next_attempt_at IS NOT NULL)"),
         check("webhook_whole", "(kind = 'webhook') = (endpoint_id IS NOT NULL AND body IS NOT NULL)"),
         index("ix_delivery_next_attempt_at", "next_attempt_at", where="state = 'pending' AND kind = 'mail'"),

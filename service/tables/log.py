@@ -4,34 +4,10 @@ from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import BigInteger, text
-from sqlmodel import Field, SQLModel
+from sqlmodel import AutoString, Field, SQLModel
 
-from service.tables.care import ROUTES
+from service import vocabulary
 from service.tables.columns import check, ids, index, one_of, sealed
-
-OUTCOMES = (
-    "advice_given",
-    "plan_changed",
-    "referred",
-    "no_show_mentor",
-    "no_show_clinician",
-    "interrupted_alert",
-    "interrupted_power",
-    "interrupted_link",
-    "cancelled_late",
-)
-ACTIVITY_KINDS = (
-    "traineeship",
-    "joint_operation",
-    "visit",
-    "conference",
-    "education",
-    "research",
-    "grant",
-    "publication",
-    "donation",
-    "other",
-)
 
 
 class LogHead(SQLModel, table=True):
@@ -50,7 +26,7 @@ class LogEntry(SQLModel, table=True):
     id: UUID = Field(primary_key=True)
     memorandum_id: UUID = Field(foreign_key="memorandum.id")
     position: int
-    kind: str
+    kind: vocabulary.LogEntryKind = Field(sa_type=AutoString)
     corrects: UUID | None = Field(default=None, foreign_key="log_entry.id", unique=True)
     logged_at: datetime
     logged_by: UUID | None = None
@@ -58,7 +34,7 @@ class LogEntry(SQLModel, table=True):
     hash: str
 
     __table_args__ = (
-        one_of("kind", "session", "advice", "activity"),
+        one_of("kind", *vocabulary.LOG_ENTRY_KINDS),
         index("uq_log_entry_position", "memorandum_id", "position", unique=True),
     )
 
@@ -91,9 +67,9 @@ class Session(SQLModel, table=True):
     conclusion: bytes | None = sealed()
 
     __table_args__ = (
-        one_of("route", *ROUTES),
-        one_of("mode", "live", "written"),
-        one_of("outcome", *OUTCOMES),
+        one_of("route", *vocabulary.ROUTES),
+        one_of("mode", *vocabulary.SESSION_MODES),
+        one_of("outcome", *vocabulary.SESSION_OUTCOMES),
         check("in_order", "started_at <= ended_at"),
         check("minutes_bounded", "minutes BETWEEN 0 AND 1440"),
         index(
@@ -130,8 +106,8 @@ class Feedback(SQLModel, table=True):
     given_at: datetime
 
     __table_args__ = (
-        one_of("side", "requesting", "partner"),
-        one_of("patient_outcome", "better", "same", "worse", "died", "unknown"),
+        one_of("side", *vocabulary.SIDES),
+        one_of("patient_outcome", *vocabulary.PATIENT_OUTCOMES),
         index("uq_feedback_side", "session_id", "side", unique=True),
     )
 
@@ -146,7 +122,7 @@ class Activity(SQLModel, table=True):
     code: str | None = Field(default=None, unique=True)
     programme_id: UUID = Field(foreign_key="programme.id", index=True)
     memorandum_id: UUID | None = Field(default=None, foreign_key="memorandum.id", index=True)
-    kind: str
+    kind: vocabulary.ActivityKind = Field(sa_type=AutoString)
     published_kind: str | None = None
     on_date: date | None = None
     period: str | None = None
@@ -163,8 +139,8 @@ class Activity(SQLModel, table=True):
     created_at: datetime
 
     __table_args__ = (
-        one_of("kind", *ACTIVITY_KINDS),
-        one_of("people_op", "=", ">", ">=", "<", "<=", "~"),
+        one_of("kind", *vocabulary.ACTIVITY_KINDS),
+        one_of("people_op", *vocabulary.COUNT_SIGNS),
         check("people_whole", "(people_count IS NULL) = (people_op IS NULL)"),
         check("dates_in_order", "until_on > from_on"),
         check("period_known", "period ~ '^[0-9]{4}(-(0[1-9]|1[0-2])|-Q[1-4])?$'"),
@@ -177,9 +153,9 @@ class ActivityInstitution(SQLModel, table=True):
     __tablename__ = "activity_institution"
     activity_id: UUID = Field(primary_key=True, foreign_key="activity.id")
     institution_id: UUID = Field(primary_key=True, foreign_key="institution.id", index=True)
-    direction: str
+    direction: vocabulary.Direction = Field(sa_type=AutoString)
 
-    __table_args__ = (one_of("direction", "from", "to"),)
+    __table_args__ = (one_of("direction", *vocabulary.DIRECTIONS),)
 
 
 class ActivitySpecialty(SQLModel, table=True):
@@ -203,7 +179,7 @@ class Statistic(SQLModel, table=True):
     citation: str
 
     __table_args__ = (
-        one_of("op", "=", ">", ">=", "<", "<=", "~"),
+        one_of("op", *vocabulary.COUNT_SIGNS),
         index("uq_statistic", "programme_id", "key", "coalesce(as_of, '')", unique=True),
     )
 

@@ -6,14 +6,12 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, text
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
-from sqlmodel import Field, SQLModel
+from sqlmodel import AutoString, Field, SQLModel
 
+from service import vocabulary
 from service.tables.columns import Versioned, check, index, one_of, texts, wall_time
-from service.vocabulary import ROLES, SCOPES
 
 LOCALES = ("uk", "en")
-LEVELS = ("A1", "A2", "B1", "B2", "C1", "C2", "native")
-AUTH_METHODS = ("client_secret_basic", "private_key_jwt")
 
 
 class Person(Versioned, table=True):
@@ -36,8 +34,8 @@ class Person(Versioned, table=True):
 
     __table_args__ = (
         one_of("locale", *LOCALES),
-        one_of("kind", "person", "system"),
-        one_of("state", "active", "disabled"),
+        one_of("kind", *vocabulary.PERSON_KINDS),
+        one_of("state", *vocabulary.PERSON_STATES),
         check("buffer_bounded", "buffer_minutes BETWEEN 0 AND 120"),
         index("uq_person_email", "lower(email)", unique=True),
     )
@@ -49,14 +47,14 @@ class RoleGrant(SQLModel, table=True):
     __tablename__ = "role_grant"
     id: UUID = Field(primary_key=True)
     person_id: UUID = Field(foreign_key="person.id")
-    role: str
+    role: vocabulary.Role = Field(sa_type=AutoString)
     institution_id: UUID | None = Field(default=None, foreign_key="institution.id")
     programme_id: UUID | None = Field(default=None, foreign_key="programme.id")
     department: str | None = None  # a request belongs to the department: its clinicians can take it over
     created_at: datetime
 
     __table_args__ = (
-        one_of("role", *ROLES),
+        one_of("role", *vocabulary.ROLES),
         check("one_place", "num_nonnulls(institution_id, programme_id) = 1"),
         check(
             "admin_of_programme",
@@ -79,9 +77,9 @@ class PersonLanguage(SQLModel, table=True):
     __tablename__ = "person_language"
     person_id: UUID = Field(primary_key=True, foreign_key="person.id")
     code: str = Field(primary_key=True)
-    level: str
+    level: vocabulary.LanguageLevel = Field(sa_type=AutoString)
 
-    __table_args__ = (one_of("level", *LEVELS),)
+    __table_args__ = (one_of("level", *vocabulary.LANGUAGE_LEVELS),)
 
 
 class MentorProfile(Versioned, table=True):
@@ -155,7 +153,7 @@ class AvailabilityException(SQLModel, table=True):
     kind: str
 
     __table_args__ = (
-        one_of("kind", "away", "extra"),
+        one_of("kind", *vocabulary.EXCEPTION_KINDS),
         check("walls_in_order", "from_wall < until_wall"),
     )
 
@@ -196,7 +194,7 @@ class Link(SQLModel, table=True):
 
     id: UUID = Field(primary_key=True)
     person_id: UUID = Field(foreign_key="person.id", index=True)
-    purpose: str
+    purpose: vocabulary.LinkPurpose = Field(sa_type=AutoString)
     subject_id: UUID | None = None
     starts_at: datetime | None = None
     expires_at: datetime
@@ -248,8 +246,8 @@ class Client(Versioned, table=True):
     last_used_at: datetime | None = None
 
     __table_args__ = (
-        one_of("token_endpoint_auth_method", *AUTH_METHODS),
-        check("scopes_known", "scopes <@ ARRAY[" + ", ".join(f"'{scope}'" for scope in SCOPES) + "]"),
+        one_of("token_endpoint_auth_method", *vocabulary.AUTH_METHODS),
+        check("scopes_known", "scopes <@ ARRAY[" + ", ".join(f"'{scope}'" for scope in vocabulary.SCOPES) + "]"),
         check(
             "keys_for_assertions",
             "num_nonnulls(jwks, jwks_uri) = CASE token_endpoint_auth_method WHEN 'private_key_jwt' THEN 1 ELSE 0 END",

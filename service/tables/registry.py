@@ -6,22 +6,10 @@ from uuid import UUID
 
 from sqlalchemy import SmallInteger, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlmodel import Field, SQLModel
+from sqlmodel import AutoString, Field, SQLModel
 
+from service import vocabulary
 from service.tables.columns import Versioned, check, index, json_object, one_of, texts
-
-MEMORANDUM_KINDS = ("bilateral", "multilateral", "umbrella")
-MEMORANDUM_STATUSES = (
-    "draft",
-    "signed",
-    "active",
-    "suspended",
-    "expired",
-    "terminated",
-)
-PRECISIONS = ("on", "by", "unknown")
-BUDGET_PERIODS = ("month", "quarter", "year", "total")
-SIDES = ("requesting", "partner")
 
 
 class Programme(Versioned, table=True):
@@ -104,15 +92,15 @@ class Memorandum(Versioned, table=True):
     id: UUID = Field(primary_key=True)
     code: str | None = Field(default=None, unique=True)
     programme_id: UUID = Field(foreign_key="programme.id", index=True)
-    kind: str
-    status: str
+    kind: vocabulary.MemorandumKind = Field(sa_type=AutoString)
+    status: vocabulary.MemorandumStatus = Field(sa_type=AutoString)
     signed_on: date | None = None
-    signed_precision: str
+    signed_precision: vocabulary.DatePrecision = Field(sa_type=AutoString)
     valid_from: date | None = None
     valid_until: date | None = None
     activities: list[str] = texts()
     budget_minutes: int | None = None
-    budget_per: str | None = None
+    budget_per: vocabulary.BudgetPeriod | None = Field(default=None, sa_type=AutoString)
     renewed_by: UUID | None = Field(default=None, foreign_key="memorandum.id")
     end_told_days: int | None = None  # which of the policy's reminders was the last
     budget_seen_at: datetime | None = None
@@ -121,10 +109,10 @@ class Memorandum(Versioned, table=True):
     note: str | None = None
 
     __table_args__ = (
-        one_of("kind", *MEMORANDUM_KINDS),
-        one_of("status", *MEMORANDUM_STATUSES),
-        one_of("signed_precision", *PRECISIONS),
-        one_of("budget_per", *BUDGET_PERIODS),
+        one_of("kind", *vocabulary.MEMORANDUM_KINDS),
+        one_of("status", *vocabulary.MEMORANDUM_STATUSES),
+        one_of("signed_precision", *vocabulary.DATE_PRECISIONS),
+        one_of("budget_per", *vocabulary.BUDGET_PERIODS),
         check(
             "budget_whole",
             "(budget_minutes IS NULL) = (budget_per IS NULL) AND budget_minutes >= 0",
@@ -140,9 +128,9 @@ class MemorandumParty(SQLModel, table=True):
     __tablename__ = "memorandum_party"
     memorandum_id: UUID = Field(primary_key=True, foreign_key="memorandum.id")
     institution_id: UUID = Field(primary_key=True, foreign_key="institution.id", index=True)
-    side: str
+    side: vocabulary.Side = Field(sa_type=AutoString)
 
-    __table_args__ = (one_of("side", *SIDES),)
+    __table_args__ = (one_of("side", *vocabulary.SIDES),)
 
 
 class MemorandumArea(SQLModel, table=True):

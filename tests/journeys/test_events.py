@@ -10,9 +10,9 @@ import flow
 import telling
 from flow import Scene
 from integrations.runtime.world import World
-from service import tables
+from service import tables, vocabulary
 from service.kernel import actor
-from service.outbox import events, webhooks
+from service.outbox import webhooks
 from world import TestClock
 
 
@@ -133,7 +133,7 @@ async def test_wh_05_wh_06_what_is_told_is_as_its_served_schema_has_it_with_a_st
 
 
 def test_every_type_of_event_has_its_story() -> None:
-    assert set().union(*STORIES.values()) == set(events.TYPES)
+    assert set().union(*STORIES.values()) == set(vocabulary.EVENT_TYPES)
 
 
 async def cancelled_when_booked(scene: Scene) -> None:

@@ -24,8 +24,8 @@ import postoffice
 from integrations import outbound_http
 from integrations.runtime.settings import Settings
 from integrations.webhooks import sending
+from service import vocabulary
 from service.kernel import outcomes
-from service.outbox import events
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = (ROOT / "docs" / "partners.md").read_text()
@@ -112,7 +112,7 @@ def test_a_receiver_on_the_page_is_about_twenty_lines(language: str) -> None:
 
 def test_the_page_lists_every_event() -> None:
     listed = re.findall(r"`([a-z_]+\.[a-z_]+)`", PAGE.split("### The events")[1].split("###")[0])
-    assert sorted(listed) == sorted(events.TYPES)
+    assert sorted(listed) == sorted(vocabulary.EVENT_TYPES)
 
 
 def test_wh_20_the_page_speaks_of_fixed_addresses_for_firewalls() -> None:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from rules.values import NOW
+from service import vocabulary
 from service.rules import lifecycle
 from service.rules.lifecycle import IllegalTransition, TooLate
 
@@ -149,7 +150,7 @@ def test_a_loss_reopens_the_case_unless_the_requesting_side_wanted_it() -> None:
     assert lifecycle.after_loss("partner") == "open"
 
 
-@pytest.mark.parametrize("state", lifecycle.CONSULTATION_STATES)
+@pytest.mark.parametrize("state", vocabulary.CONSULTATION_STATES)
 def test_only_a_consultation_without_an_agreement_expires(state: str) -> None:
     is_seeking = state in {"open", "offered", "unmatched"}
     assert lifecycle.expire_consultation(state, LATER, LATER - TICK) == state
@@ -157,4 +158,4 @@ def test_only_a_consultation_without_an_agreement_expires(state: str) -> None:
 
 
 def test_the_reasons_for_declining_are_the_five_of_the_page() -> None:
-    assert lifecycle.DECLINE_REASONS == ("wrong_specialty", "busy", "insufficient_info", "language", "conflict")
+    assert vocabulary.DECLINE_REASONS == ("wrong_specialty", "busy", "insufficient_info", "language", "conflict")

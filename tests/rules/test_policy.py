@@ -3,8 +3,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from rules.values import NOW, utc
+from service import vocabulary
 from service.rules import policy
-from service.rules.policy import DEFAULT, PRIORITIES, InvalidPolicy
+from service.rules.policy import DEFAULT, InvalidPolicy
 
 WEEK = NOW + timedelta(days=7)
 DAYS = {0, 1, 2, 3, 4}
@@ -15,8 +16,8 @@ def answer_by(priority: str, now: datetime = NOW, due: datetime = WEEK, *, known
 
 
 def test_asap_is_above_urgent() -> None:
-    assert PRIORITIES == ("routine", "urgent", "asap", "stat")
-    assert set(DEFAULT.paces) == set(PRIORITIES)
+    assert vocabulary.PRIORITIES == ("routine", "urgent", "asap", "stat")
+    assert set(DEFAULT.paces) == set(vocabulary.PRIORITIES)
 
 
 @pytest.mark.parametrize(
@@ -41,10 +42,10 @@ def test_the_table_of_priorities_is_as_agreed(
     )
 
 
-@pytest.mark.parametrize("priority", PRIORITIES)
+@pytest.mark.parametrize("priority", vocabulary.PRIORITIES)
 def test_the_weights_of_a_priority_sum_to_a_hundred(priority: str) -> None:
     weights = DEFAULT.pace(priority).weights
-    assert tuple(weights) == policy.TERMS
+    assert tuple(weights) == vocabulary.SCORE_TERMS
     assert sum(weights.values()) == 100
 
 
@@ -64,7 +65,7 @@ def test_the_mentor_who_knows_the_case_has_half_the_time() -> None:
     assert answer_by("urgent", known_case=True) == NOW + timedelta(hours=2)
 
 
-@pytest.mark.parametrize("priority", PRIORITIES)
+@pytest.mark.parametrize("priority", vocabulary.PRIORITIES)
 def test_no_answer_is_awaited_past_the_due_time(priority: str) -> None:
     due = NOW + timedelta(minutes=4)
     assert answer_by(priority, due=due) == due

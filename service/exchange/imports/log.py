@@ -13,7 +13,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.care import sessions
 from service.exchange.imports.desk import Desk, Row
 from service.exchange.imports.links import Links
@@ -21,11 +21,9 @@ from service.kernel import clock, errors
 from service.kernel.work import Work
 from service.outbox import events
 from service.registry import activities, memorandum_log
-from service.rules import lifecycle
 from service.rules.matching import score
 
 Tell = Callable[[int], None]
-_MISSED = ("no_show_mentor", "no_show_clinician", "cancelled_late")
 _SHORTEST, _LONGEST = 15, 240
 _KEPT = {
     "clinician": "clinician_id",
@@ -144,12 +142,12 @@ class _Sessions:
         elif case.clinician_id != made.clinician_id or case.institution_id != made.requesting_institution_id:
             self.desk.refuse(row, "consultation_id", "belongs to another clinician or institution")
             return False
-        elif case.state not in lifecycle.ENDED:
+        elif case.state not in vocabulary.CLOSED:
             self.desk.refuse(row, "consultation_id", "names a request that has not ended")
             return False
         if case.opened_at is not None:
             return True  # a request that was opened here ended as it ended
-        if made.outcome not in _MISSED:
+        if made.outcome not in vocabulary.NOT_HELD:
             case.state, case.cancel_reason = "completed", None
         case.closed_at = max(case.closed_at or made.ended_at, made.ended_at)
         return True
@@ -224,7 +222,7 @@ def _add_activity(
         specialties=desk.find_all(row, "specialties", "specialty"),
         places=[
             activities.Place(place, end)
-            for end in ("from", "to")
+            for end in vocabulary.DIRECTIONS
             for place in desk.find_all(row, f"{end}_institutions", "institution")
         ],
         note=values["note"],

@@ -7,14 +7,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import tables
-from service.exchange import exports
+from service import tables, vocabulary
 from service.exchange.imports.desk import Desk, Row
 from service.kernel import clock, errors
 from service.kernel.actor import Grant
 from service.people import mentors, people
 from service.rules.time.availability import DatedHours, Hours, Weekly
-from service.vocabulary import ROLES
 
 Tell = Callable[[int], None]
 _OF_PERSON = ("email", "display_name", "locale", "zone", "state")
@@ -98,8 +96,8 @@ def _grants(desk: Desk, row: Row) -> list[Grant]:
     for text in row.values["roles"]:
         role, _, place = text.partition("@")
         name, _, department = place.partition("/")
-        if role not in ROLES:
-            desk.refuse(row, "roles", f"there are the roles {', '.join(ROLES)} only")
+        if role not in vocabulary.ROLES:
+            desk.refuse(row, "roles", f"there are the roles {', '.join(vocabulary.ROLES)} only")
             continue
         kind = "programme" if role == "programme_admin" else "institution"
         place_id = desk.find(row, "roles", kind, name)
@@ -117,7 +115,7 @@ def _hours(values: Mapping[str, Any]) -> Hours:
     for text in values["weekly"]:
         day, _, span = text.partition(" ")
         start, _, end = span.partition("-")
-        weekly.append(Weekly(exports.DAYS.index(day), _minute(start), _minute(end)))
+        weekly.append(Weekly(vocabulary.WEEKDAYS.index(day), _minute(start), _minute(end)))
     dated = []
     for text in values["exceptions"]:
         kind, _, span = text.partition(" ")

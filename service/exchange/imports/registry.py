@@ -6,11 +6,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import tables
-from service.exchange import exports
+from service import tables, vocabulary
 from service.exchange.imports.desk import Desk, Row
 from service.kernel import errors
-from service.registry import institutions, memoranda
+from service.registry import institutions, memoranda, programmes
 from service.rules import lifecycle
 
 Tell = Callable[[int], None]
@@ -20,7 +19,7 @@ async def add_programmes(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
     """Have the programmes."""
     for row in rows:
         try:
-            await institutions.create_programme(desk.w, _with_id(row, dict(row.values)))
+            await programmes.create_programme(desk.w, _with_id(row, dict(row.values)))
         except errors.Invalid as error:
             desk.refuse_error(row, error)
         tell(1)
@@ -29,7 +28,7 @@ async def add_programmes(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
 async def change_programme(desk: Desk, row: Row, found: Mapping[str, Any], differing: frozenset[str]) -> None:
     """Let the programme say what the row says."""
     there = await desk.w.session.get_one(tables.Programme, found["id"])
-    await institutions.change_programme(desk.w, there, {name: row.values[name] for name in differing})
+    await programmes.change_programme(desk.w, there, {name: row.values[name] for name in differing})
 
 
 async def add_specialties(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
@@ -49,7 +48,7 @@ async def _add_specialty(desk: Desk, row: Row) -> None:
     fields = {name: row.values[name] for name in ("code", "name_en", "name_uk", "snomed_ct", "is_bookable")}
     fields["parent_code"] = row.values["parent"]
     try:
-        await institutions.create_specialty(desk.w, fields, row.values["also_parents"])
+        await programmes.create_specialty(desk.w, fields, row.values["also_parents"])
         await desk.w.flush()
     except (errors.Invalid, errors.Exists) as error:
         desk.refuse_error(row, error)
@@ -123,7 +122,7 @@ async def add_memoranda(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
 
 def _add_memorandum(desk: Desk, row: Row) -> tables.Memorandum | None:
     programme_id = desk.find(row, "programme", "programme")
-    sides = {"requesting": "requesting", "partners": "partner"}
+    sides: Mapping[str, vocabulary.Side] = {"requesting": "requesting", "partners": "partner"}
     parties = [
         memoranda.Party(institution_id, side)
         for column, side in sides.items()
@@ -179,7 +178,7 @@ def _memorandum(values: Mapping[str, Any]) -> dict[str, Any]:
 def _institution(values: Mapping[str, Any]) -> dict[str, Any]:
     found = {name: value for name, value in values.items() if name != "id"}
     if "working_weekdays" in found:
-        found["working_weekdays"] = sorted({exports.DAYS.index(day) for day in found["working_weekdays"]})
+        found["working_weekdays"] = sorted({vocabulary.WEEKDAYS.index(day) for day in found["working_weekdays"]})
     return found
 
 

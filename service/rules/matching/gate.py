@@ -5,9 +5,9 @@ The same check runs when mentors are matched, asked, held, accepted and booked: 
 
 from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
-from enum import StrEnum
 from functools import lru_cache
 
+from service import vocabulary
 from service.rules import case, transfer
 from service.rules.case import Case, Link, Mentor, Rulebook
 from service.rules.specialties import Relation
@@ -15,32 +15,11 @@ from service.rules.time import availability, cells
 from service.rules.time.cells import Frame
 from service.rules.time.intervals import Interval
 
-CHILDREN = frozenset({"neonate", "infant", "child", "adolescent"})
-AGE_BANDS = ("neonate", "infant", "child", "adolescent", "adult", "older")
-LEVELS = ("A1", "A2", "B1", "B2", "C1", "C2", "native")
-_ENOUGH = frozenset(LEVELS[2:])
+_ENOUGH = frozenset(vocabulary.LANGUAGE_LEVELS[2:])
 _FAR = frozenset({Relation.ROOT_SIBLING, Relation.NONE})
 
 
-class Refusal(StrEnum):
-    """The rules, in the order in which they are told."""
-
-    NO_MEMORANDUM = "no_memorandum"
-    AREA_NOT_COVERED = "area_not_covered"
-    ACTIVITY_NOT_COVERED = "activity_not_covered"
-    SPECIALTY_TOO_FAR = "specialty_too_far"
-    MENTOR_UNVERIFIED = "mentor_unverified"
-    MENTOR_PAUSED = "mentor_paused"
-    NO_COMMON_LANGUAGE = "no_common_language"
-    NO_TRANSFER_BASIS = "no_transfer_basis"
-    BUDGET_SPENT = "budget_spent"
-    MENTOR_FULL = "mentor_full"
-    OUTSIDE_HOURS = "outside_hours"
-    DEADLINE_UNREACHABLE = "deadline_unreachable"
-    EXCLUDED = "excluded"
-    NO_PAEDIATRICS = "no_paediatrics"
-
-
+Refusal = vocabulary.GateRefusal
 _NOTHING: frozenset[str] = frozenset()
 _PLACE = {rule: place for place, rule in enumerate(Refusal)}
 
@@ -171,7 +150,8 @@ class Gate:
                 Refusal.SPECIALTY_TOO_FAR: self._is_too_far(mentor),
                 Refusal.NO_COMMON_LANGUAGE: self._cannot_talk(mentor, is_written=is_written),
                 Refusal.NO_TRANSFER_BASIS: self._cannot_send(mentor),
-                Refusal.NO_PAEDIATRICS: self._asked.age_band in CHILDREN and not mentor.treats_children,
+                Refusal.NO_PAEDIATRICS: self._asked.age_band in vocabulary.CHILD_AGE_BANDS
+                and not mentor.treats_children,
             }
             found = self._standing[key] = frozenset(rule for rule, does_fail in fails.items() if does_fail)
             self._kept_alive.append(mentor.languages)

@@ -12,6 +12,7 @@ from functools import reduce
 from operator import and_, mul
 from typing import NamedTuple, TypeVar
 
+from service import vocabulary
 from service.rules import case
 from service.rules.case import Case, Link, Mentor, Rulebook
 from service.rules.matching import gate, score
@@ -68,7 +69,7 @@ class _Search:
     frame: Frame
     length: int  # of the session, in cells
     attendable: int  # starts at which the clinician can attend the whole session
-    weights: Sequence[float]  # in the order of `score.TERMS`
+    weights: Sequence[float]  # in the order of `vocabulary.SCORE_TERMS`
     worked: dict[object, int] = field(default_factory=dict)  # starts within hours, by hours: many have the same
     instants: dict[int, datetime] = field(default_factory=dict)  # by cell: most mentors' first starts are few
     occupied: dict[int, timedelta] = field(default_factory=dict)  # how long a session takes, by the buffer after it
@@ -94,7 +95,7 @@ def _search(asked: Case, now: datetime, book: Rulebook, overrides: Collection[st
         & frame.starting(now, asked.answer_due_at + timedelta(microseconds=1))
     )
     rules = Gate(asked, book, overrides)
-    weights = [pace.weights[term] for term in score.TERMS]
+    weights = [pace.weights[term] for term in vocabulary.SCORE_TERMS]
     return _Search(asked, now, book, rules, Score(asked, now), pace, frame, length, attendable, weights)
 
 

@@ -1,10 +1,12 @@
 """The terms of a mentor's score (invariant S3), each in 0..1: coordinators trust what they can read."""
 
 import math
+from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
+from service import vocabulary
 from service.rules.case import Case, Link, Mentor
 from service.rules.specialties import Relation
 from service.rules.time import availability
@@ -18,11 +20,25 @@ _SPECIALTY = {
     Relation.ROOT_SIBLING: 0.25,  # chosen by hand only
     Relation.NONE: 0.0,
 }
-_CONTINUITY = {"case": 1.0, "clinician": 0.6, "hospital": 0.3, None: 0.0}
-_LANGUAGE = {"native": 1.0, "C2": 1.0, "C1": 1.0, "B2": 0.8, "B1": 0.5}
+_CONTINUITY: Mapping[vocabulary.Continuity | None, float] = {"case": 1.0, "clinician": 0.6, "hospital": 0.3, None: 0.0}
+_LANGUAGE: Mapping[vocabulary.LanguageLevel, float] = {
+    "native": 1.0,
+    "C2": 1.0,
+    "C1": 1.0,
+    "B2": 0.8,
+    "B1": 0.5,
+    "A2": 0.0,
+    "A1": 0.0,
+}
 _INTERPRETER, _TRANSLATION = 0.4, 0.3
-_ROUTE = {"direct": 1.0, "network": 0.9, "umbrella": 0.8}
-_POWER = {"firm_outage": 0.0, "possible": 0.7, "unknown": 0.7, "autonomous": 1.0, "no_feed": 1.0}
+_ROUTE: Mapping[str, float] = {"direct": 1.0, "network": 0.9, "umbrella": 0.8}
+_POWER: Mapping[vocabulary.Power, float] = {
+    "firm_outage": 0.0,
+    "possible": 0.7,
+    "unknown": 0.7,
+    "autonomous": 1.0,
+    "no_feed": 1.0,
+}
 CIVIL = ((1.0, 9, 18), (0.7, 8, 19), (0.4, 7, 21))
 """How civil the hours from one until another are by somebody's clock; each stretch lies in the next."""
 _COUNTS_AS_CIVIL = 0.7
@@ -66,7 +82,8 @@ def load(mentor: Mentor, week: tuple[int, int]) -> float:
 
 def language(asked: Case, mentor: Mentor, *, is_live: bool) -> float:
     """Say how well both can talk or write to each other."""
-    shared = max([_LANGUAGE.get(mentor.languages.get(code, ""), 0.0) for code in asked.languages], default=0.0)
+    levels = (mentor.languages.get(code) for code in asked.languages)
+    shared = max([_LANGUAGE[level] for level in levels if level], default=0.0)
     helped = _INTERPRETER if asked.interpreter else 0.0
     translated = _TRANSLATION if asked.translation and not is_live else 0.0
     return max(shared, helped, translated)
@@ -86,21 +103,6 @@ class _Moment(NamedTuple):
     week: tuple[int, int]  # the ISO week there
 
 
-TERMS = (
-    "specialty",
-    "speed",
-    "reliability",
-    "load",
-    "continuity",
-    "civil_hours",
-    "language",
-    "memorandum",
-    "power_and_link",
-    "tags",
-    "diversity",
-)
-
-
 class Score:
     """The terms as they stand for one case; what mentors have in common is worked out once, as in `gate.Gate`."""
 
@@ -114,7 +116,7 @@ class Score:
     def terms(
         self, mentor: Mentor, link: Link, relation: Relation, earliest: datetime, most_used: int, *, is_live: bool
     ) -> dict[str, float]:
-        """Give every term by name, in the order of `TERMS`.
+        """Give every term by name, in the order of `vocabulary.SCORE_TERMS`.
 
         `relation` is that of the mentor's nearest specialty, `most_used` the sessions in 90 d of the most used eligible
         institution.

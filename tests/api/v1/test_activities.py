@@ -1,6 +1,5 @@
 """What else a memorandum brings, over HTTP: logged by those who may, sealed in the chain, corrected by new entries."""
 
-import re
 from typing import Any
 
 import httpx
@@ -241,9 +240,3 @@ async def test_pages_of_activities_follow_one_another(scene: Scene) -> None:
     second = (await scene.call("admin", "GET", f"{scene.path}?limit=2&after={first['next']}")).json()
     assert [each["id"] for page in (first, second) for each in page["items"]] == made
     assert second["next"] is None
-
-
-async def test_the_kinds_are_those_that_the_table_knows() -> None:
-    from api.v1 import activities  # noqa: PLC0415 - slow to import
-
-    assert set(re.findall(r"'(\w+)'", str(activities.Kind))) == set(tables.log.ACTIVITY_KINDS)

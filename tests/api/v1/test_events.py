@@ -13,9 +13,9 @@ import flow
 from api.edge import event_schemas
 from integrations.runtime.world import World
 from receiver import tell
-from service import timers
+from service import timers, vocabulary
 from service.kernel import actor
-from service.outbox import events, subscriptions
+from service.outbox import subscriptions
 from world import TestClock
 
 Json = Any
@@ -164,7 +164,7 @@ async def test_types_and_memorandum_narrow_what_is_given(scene: flow.Scene) -> N
 
 
 async def test_wh_05_every_type_has_a_schema_that_anybody_may_read(scene: flow.Scene) -> None:
-    for type_ in (*events.TYPES, subscriptions.TEST_EVENT):
+    for type_ in (*vocabulary.EVENT_TYPES, subscriptions.TEST_EVENT):
         answer = await scene.client.get(f"/schemas/events/{type_}.json")
         assert answer.headers["content-type"] == event_schemas.MEDIA_TYPE
         assert answer.json()["properties"]["type"] == {"const": type_}
@@ -173,4 +173,4 @@ async def test_wh_05_every_type_has_a_schema_that_anybody_may_read(scene: flow.S
 
 async def test_the_description_has_a_webhook_for_each_type(scene: flow.Scene) -> None:
     described = (await scene.client.get("/openapi.json")).json()["webhooks"]
-    assert described.keys() == {*events.TYPES, subscriptions.TEST_EVENT}
+    assert described.keys() == {*vocabulary.EVENT_TYPES, subscriptions.TEST_EVENT}

@@ -16,6 +16,7 @@ from api.edge import files
 from caseload import Caseload
 from integrations.runtime import settings
 from integrations.runtime.world import World
+from service import vocabulary
 from service.rules.figures import journal_columns as rules
 
 PERIOD = f"from={caseload.FROM}&until={caseload.UNTIL}"
@@ -30,7 +31,7 @@ async def scene(world: World) -> Caseload:
 
 
 async def journal_of(
-    scene: Caseload, client: httpx.AsyncClient, more: str = "", form: files.Form = "json"
+    scene: Caseload, client: httpx.AsyncClient, more: str = "", form: vocabulary.ResponseForm = "json"
 ) -> httpx.Response:
     headers = await build.bearer(scene.world, scene.coordinator) | {"Accept": files.KINDS[form]}
     return await client.get(f"/v1/institutions/{scene.asking.id}/journal?{PERIOD}{more}", headers=headers)

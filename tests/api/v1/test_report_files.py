@@ -19,6 +19,7 @@ from api.edge import files
 from caseload import Caseload
 from integrations.documents import report_pages
 from integrations.runtime.world import World
+from service import vocabulary
 from service.kernel import actor
 
 PERIOD = f"from={caseload.FROM}&until={caseload.UNTIL}&zone=Europe/Kyiv&compare=previous&by=month"
@@ -34,7 +35,9 @@ async def scene(world: World) -> Caseload:
     return made
 
 
-async def fetched(scene: Caseload, client: httpx.AsyncClient, path: str, form: files.Form = "json") -> httpx.Response:
+async def fetched(
+    scene: Caseload, client: httpx.AsyncClient, path: str, form: vocabulary.ResponseForm = "json"
+) -> httpx.Response:
     headers = await build.bearer(scene.world, scene.admin)
     answer = await client.get(path, headers=headers | {"Accept": files.KINDS[form]})
     assert answer.status_code == 200, answer.text
@@ -156,7 +159,7 @@ async def test_no_text_from_outside_is_run_by_a_spreadsheet(
 
 @pytest.mark.parametrize("form", ["csv", "xlsx", "pdf"])
 async def test_a_file_has_a_plain_name_and_says_that_accept_chose_it(
-    scene: Caseload, client: httpx.AsyncClient, form: files.Form
+    scene: Caseload, client: httpx.AsyncClient, form: vocabulary.ResponseForm
 ) -> None:
     answer = await fetched(scene, client, report_of(scene), form)
 
@@ -240,5 +243,5 @@ async def test_what_no_form_can_satisfy_is_406(scene: Caseload, client: httpx.As
         ("nonsense", None),
     ],
 )
-def test_the_form_is_chosen_as_rfc_9110_has_it(accept: str, form: files.Form | None) -> None:
+def test_the_form_is_chosen_as_rfc_9110_has_it(accept: str, form: vocabulary.ResponseForm | None) -> None:
     assert files.wanted(accept, ("json", "csv", "xlsx")) == form

@@ -11,8 +11,6 @@ import pytest
 
 import letterbox
 from integrations.mail import letters, messages
-from service.rules.matching import gate
-from service.tables import care
 
 CATALOGUES = Path(letters.__file__).parent / "templates"
 WORDS = {locale: tomllib.loads((CATALOGUES / f"{locale}.toml").read_text("utf-8")) for locale in ("uk", "en")}
@@ -52,13 +50,6 @@ def test_every_letter_is_whole_in_plain_and_html_in_both_languages(template: str
 @pytest.mark.parametrize("table", ["letters", "facts", "links", "priorities", "modes", "reasons"])
 def test_the_catalogues_of_both_languages_hold_the_same(table: str) -> None:
     assert list(WORDS["uk"][table]) == list(WORDS["en"][table])
-
-
-@pytest.mark.parametrize("locale", ["uk", "en"])
-def test_every_code_of_the_domain_has_words(locale: str) -> None:
-    reasons = {*gate.Refusal, *care.DECLINE_REASONS, *care.CANCEL_REASONS}
-    reasons |= {*care.APPOINTMENT_CANCEL_REASONS, *care.RELEASE_REASONS}
-    assert {str(reason) for reason in reasons} <= set(WORDS[locale]["reasons"])
 
 
 def test_an_english_mail_has_no_cyrillic_letter() -> None:

@@ -21,10 +21,10 @@ from rules.values import (
     utc,
     wall,
 )
+from service import vocabulary
 from service.rules.case import Case, Mentor
 from service.rules.matching import ranking
 from service.rules.matching.gate import Gate, Refusal
-from service.rules.policy import TERMS
 from service.rules.time import availability
 from service.rules.time.availability import DatedHours, Hours, Weekly
 
@@ -130,7 +130,7 @@ def test_a_mentor_is_ranked_exactly_when_there_is_something_to_propose(asked: Ca
         assert candidate.starts == ranking.pick_three(proposed, asked.zone, asking.zone)
         assert set(candidate.starts) <= set(proposed)
         assert candidate.link.is_valid(candidate.earliest)
-        assert list(candidate.terms) == list(TERMS)
+        assert list(candidate.terms) == list(vocabulary.SCORE_TERMS)
         assert all(0 <= value <= 1 for value in candidate.terms.values())
 
 
@@ -292,7 +292,7 @@ def test_a_better_mentor_comes_first() -> None:
 def test_the_score_is_the_weighted_sum_of_the_terms_that_are_shown() -> None:
     ranked = rank(case(priority="urgent", answer_due_at=NOW + DAY), mentor())
     [found] = ranked.candidates
-    assert found.score == pytest.approx(sum(ranked.weights[t] * found.terms[t] for t in TERMS))
+    assert found.score == pytest.approx(sum(ranked.weights[t] * found.terms[t] for t in vocabulary.SCORE_TERMS))
     assert ranked.weights["speed"] == 20
 
 

@@ -1,0 +1,51 @@
+"""What every command shares: its settings, one unit of work, and how it stops.
+
+Everything heavy is imported by the command that needs it, here too: `pobratym --help` waits for nothing.
+"""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from integrations.runtime import logs, settings
+
+if TYPE_CHECKING:
+    from integrations.runtime.world import World
+    from service.kernel.work import Work
+
+T = TypeVar("T")
+AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+
+
+class Stop(Exception):
+    """The command cannot go on; the message is for the operator."""
+
+
+def read_settings(log_level: str | None = None) -> settings.Settings:
+    """Read the settings and send the logs where they belong; warns of what is for development only."""
+    told = settings.load()
+    logs.configure(log_level or told.log_level)
+    if told.outbound_allow:
+        print("POBRATYM_OUTBOUND_ALLOW is set: the outbound guard is open to these hosts.", file=sys.stderr)
+    return told
+
+
+def in_work(act: Callable[["World", "Work"], Awaitable[T]]) -> T:
+    """Do `act` in one unit of work of the operator's, without the noise of the logs."""
+    from integrations.runtime import world  # noqa: PLC0415
+    from service.kernel import actor  # noqa: PLC0415
+
+    told = read_settings(log_level="error")
+
+    async def run() -> T:
+        timeout = told.job_statement_timeout_ms
+        async with (
+            world.opened(told, purpose="command", statement_timeout_ms=timeout) as opened,
+            opened.database.work(actor.TIMER) as w,
+        ):
+            return await act(opened, w)
+
+    return asyncio.run(run())

@@ -1,0 +1,80 @@
+"""Programmes: everybody signed in reads, admins write."""
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from api.edge import bodies, deps, problems, registry_shapes, shapes
+from api.edge.transactional import Transactional
+from service import tables
+from service.kernel import access, errors
+from service.registry import programmes as registry
+
+router = APIRouter(tags=["registry"], route_class=Transactional)
+_EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
+
+
+class ProgrammeChanges(shapes.Shape):
+    """What is to change."""
+
+    model_config = bodies.like({"policy": {"hold_minutes": 30}})
+    name: shapes.Line = bodies.absent()
+    name_en: shapes.Line = bodies.absent()
+    zone: shapes.Zone = bodies.absent()
+    policy: dict[str, Any] = bodies.absent()
+
+
+class Programme(registry_shapes.NewProgramme):
+    """A national partnership programme."""
+
+    model_config = bodies.like({"id": _EXAMPLE_ID, **registry_shapes.PROGRAMME_EXAMPLE})
+    id: shapes.Id
+
+
+@router.get("/v1/programmes")
+async def programmes(w: deps.R, page: deps.Paging) -> shapes.Listing[Programme]:
+    """List the programmes."""
+    rows = await registry.programmes(w, after=page.after_id(), limit=page.limit)
+    items, following = page.cut(rows, lambda row: (row.id,))
+    return shapes.Listing[Programme](items=[_programme(row) for row in items], next=following)
+
+
+@router.post("/v1/programmes", status_code=201, responses=problems.of(errors.Forbidden, errors.Exists))
+async def create_programme(body: registry_shapes.NewProgramme, w: deps.W, response: Response) -> Programme:
+    """Make a programme; you become its first admin."""
+    row = await registry.create_programme(w, body.model_dump())
+    response.headers["Location"] = f"/v1/programmes/{row.id}"
+    return _answered_programme(response, row)
+
+
+@router.get("/v1/programmes/{programme_id}")
+async def programme(programme_id: shapes.Id, w: deps.R, response: Response) -> Programme:
+    """Read a programme."""
+    return _answered_programme(response, await access.visible_programme(w, programme_id))
+
+
+@router.patch("/v1/programmes/{programme_id}", responses=problems.of(errors.Forbidden))
+async def change_programme(
+    programme_id: shapes.Id, body: ProgrammeChanges, w: deps.W, expect: deps.IfMatch, response: Response
+) -> Programme:
+    """Change a programme; for its admins."""
+    row = await access.visible_programme(w, programme_id, lock=True)
+    expect(row)
+    return _answered_programme(response, await registry.change_programme(w, row, bodies.given(body)))
+
+
+def _answered_programme(response: Response, row: tables.Programme) -> Programme:
+    deps.etag(response, row.version)
+    return _programme(row)
+
+
+def _programme(row: tables.Programme) -> Programme:
+    return Programme(
+        id=row.id,
+        code=row.code,
+        name=row.name,
+        name_en=row.name_en,
+        country=row.country,
+        zone=row.zone,
+        policy=row.policy,
+    )

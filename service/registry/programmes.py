@@ -1,0 +1,96 @@
+"""Programmes and the specialties they work in: everybody reads, admins write."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col
+
+from service import tables
+from service.kernel import access, audit, clock, errors, paging
+from service.kernel.work import Work
+from service.rules import policy
+
+
+@dataclass(frozen=True, slots=True)
+class SpecialtyView:
+    """A specialty with its second parents."""
+
+    row: tables.Specialty
+    also_parents: tuple[str, ...]
+
+
+async def programmes(w: Work, *, after: UUID | None, limit: int) -> list[tables.Programme]:
+    """Give the programmes, oldest first."""
+    return await paging.rows(w, tables.Programme, sa.true(), after=after, limit=limit)
+
+
+async def create_programme(w: Work, fields: Mapping[str, Any]) -> tables.Programme:
+    """Make a programme, with the actor as its first admin; for admins of any programme."""
+    access.requires_admin(w)
+    _check_policy(fields)
+    columns: dict[str, Any] = {"id": clock.new_id(), "created_at": w.now, **fields}  # from a file it brings its id
+    row = tables.Programme(**columns)
+    w.add(row)
+    if w.actor.person_id is not None:
+        w.add(
+            tables.RoleGrant(
+                id=clock.new_id(),
+                person_id=w.actor.person_id,
+                role="programme_admin",
+                programme_id=row.id,
+                created_at=w.now,
+            )
+        )
+    audit.record(w, "created", "programme", row.id)
+    return row
+
+
+async def change_programme(w: Work, row: tables.Programme, changes: Mapping[str, Any]) -> tables.Programme:
+    """Change the programme; for its admins."""
+    access.requires_admin(w, row.id)
+    _check_policy(changes)
+    for name, value in changes.items():
+        setattr(row, name, value)
+    w.touch(row)
+    audit.record(w, "changed", "programme", row.id, fields=sorted(changes))
+    return row
+
+
+async def specialties(w: Work, *, after: str | None, limit: int) -> list[SpecialtyView]:
+    """Give the specialties in the order of their codes."""
+    found = await paging.rows(w, tables.Specialty, sa.true(), after=after, limit=limit, key="code")
+    parent = tables.SpecialtyParent
+    codes = [row.code for row in found]
+    also: dict[str, list[str]] = {code: [] for code in codes}
+    for row in (
+        await w.sql(sa.select(parent).where(col(parent.code).in_(codes)).order_by(col(parent.also_parent_code)))
+    ).scalars():
+        also[row.code].append(row.also_parent_code)
+    return [SpecialtyView(row, tuple(also[row.code])) for row in found]
+
+
+async def create_specialty(w: Work, fields: Mapping[str, Any], also_parents: Sequence[str]) -> SpecialtyView:
+    """Add a specialty below its parents; for admins. Raises Exists for a code that is taken."""
+    access.requires_admin(w)
+    row = tables.Specialty(**fields)
+    if await w.session.get(tables.Specialty, row.code):
+        msg = "A specialty has this code."
+        raise errors.Exists(msg)
+    parents = {"/parent": row.parent_code} | {f"/also_parents/{n}": code for n, code in enumerate(also_parents)}
+    for pointer, code in parents.items():
+        if code is not None and await w.session.get(tables.Specialty, code) is None:
+            raise errors.Invalid(pointer, "no such specialty")
+    w.add(row)
+    w.add(*(tables.SpecialtyParent(code=row.code, also_parent_code=code) for code in sorted(set(also_parents))))
+    audit.record(w, "created", "specialty", None, code=row.code)
+    return SpecialtyView(row, tuple(sorted(set(also_parents))))
+
+
+def _check_policy(fields: Mapping[str, Any]) -> None:
+    try:
+        policy.from_overrides(fields.get("policy", {}))
+    except policy.InvalidPolicy as error:
+        raise errors.Invalid("/policy", str(error)) from error
