@@ -1,5 +1,7 @@
 """Every code of the product, once: CHECK constraints, API shapes, pages, mails, imports and SQL take them from here."""
 
+from typing import Literal, get_args
+
 ROLES = ("clinician", "mentor", "coordinator", "programme_admin", "partner_system")
 SCOPES = {
     "consultations:read": "read the institution's consultations, without case text",
@@ -13,3 +15,7 @@ SCOPES = {
     "reports:read": "read reports of the institution and its memoranda",
 }
 """What a partner system's token may be good for (contract §2)."""
+
+Locale = Literal["uk", "en"]
+"""The languages of mails, pages and documents; each has its catalogue in `integrations/catalogues`."""
+LOCALES: tuple[Locale, ...] = get_args(Locale)
