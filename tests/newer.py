@@ -47,13 +47,14 @@ class Program:
 
     def __init__(self, folder: Path) -> None:
         """Have it in the folder."""
-        self.folder, self.schema, self._words = folder, Schema(folder), folder / "integrations" / "templates" / "mail"
+        self.folder, self.schema = folder, Schema(folder)
         for name in ("api", "service"):
             (folder / name).symlink_to(ROOT / name)
         shutil.copytree(ROOT / "integrations", folder / "integrations")  # it looks for the versions beside itself
 
     def learn(self, letter: str, subject: str) -> None:
-        """Let it have one letter more, in both languages."""
-        for catalogue in self._words.glob("*.toml"):
+        """Let it have one letter more, in every language."""
+        for catalogue in (self.folder / "integrations" / "catalogues").glob("*.po"):
             with catalogue.open("a") as file:
-                file.write(f'\n[letters.{letter}]\nsubject = "{subject}"\nparagraphs = ["{subject}"]\n')
+                for key in ("subject", "text"):
+                    file.write(f'\nmsgctxt "letter.{letter}"\nmsgid "{key}"\nmsgstr "{subject}"\n')

@@ -17,7 +17,8 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
 from api.edge import problems, shapes
-from api.v1 import activities, consultations, memoranda, mentors, people, registry, sessions
+from api.v1 import activities, consultations, memoranda, mentors, registry, sessions
+from service import vocabulary
 from service.exchange.imports import Row
 from service.outbox.events import instant
 from service.rules import csv_tables
@@ -109,7 +110,7 @@ class PersonRow(shapes.Shape):
 
     email: shapes.Email
     display_name: shapes.Line
-    locale: people.Locale = "uk"
+    locale: vocabulary.Locale = "uk"
     zone: shapes.Zone
     state: Literal["active", "disabled"] = "active"
     roles: Roles

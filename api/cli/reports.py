@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from api.cli import main
+from service import vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,7 @@ def _command(kind: str) -> None:
         zone: Annotated[str | None, typer.Option(help="Whose days; the programme's or institution's if unset.")] = None,
         form: Annotated[Form, typer.Option("--format", help="XLSX and PDF need -o.")] = "table",
         out: Annotated[Path | None, typer.Option("-o", "--out", dir_okay=False, help="Write it to this file.")] = None,
-        lang: Annotated[Literal["uk", "en"], typer.Option(help="Of the PDF.")] = "uk",
+        lang: Annotated[vocabulary.Locale, typer.Option(help="Of the PDF.")] = "uk",
         *,
         as_json: main.AsJson = False,
     ) -> None:

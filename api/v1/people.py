@@ -8,6 +8,7 @@ from pydantic import Field
 
 from api.edge import bodies, deps, problems, shapes
 from api.edge.transactional import Transactional
+from service import vocabulary
 from service.kernel import access, errors
 from service.kernel.actor import Grant
 from service.people import people
@@ -16,7 +17,6 @@ from service.rules.time import availability
 router = APIRouter(tags=["people"], route_class=Transactional)
 RoleName = Literal["clinician", "mentor", "coordinator", "programme_admin", "partner_system"]
 GivenRoleName = Literal["clinician", "mentor", "coordinator", "programme_admin"]
-Locale = Literal["uk", "en"]
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
 _PERSON = {
     "email": "clinician@chernihiv.example",
@@ -51,7 +51,7 @@ class NewPerson(shapes.Shape):
     model_config = bodies.like(_PERSON)
     email: shapes.Email
     display_name: shapes.Line
-    locale: Locale = "uk"
+    locale: vocabulary.Locale = "uk"
     zone: shapes.Zone
     roles: Annotated[list[GivenRole], Field(min_length=1, max_length=20)]
 
@@ -62,7 +62,7 @@ class PersonChanges(shapes.Shape):
     model_config = bodies.like({"locale": "en", "state": "active"})
     email: shapes.Email = bodies.absent()
     display_name: shapes.Line = bodies.absent()
-    locale: Locale = bodies.absent()
+    locale: vocabulary.Locale = bodies.absent()
     zone: shapes.Zone = bodies.absent()
     state: Literal["active", "disabled"] = bodies.absent()
     roles: Annotated[list[GivenRole], Field(max_length=20)] = bodies.absent()

@@ -12,6 +12,7 @@ from pydantic import Field
 from api.edge import bodies, deps, files, problems, shapes
 from api.edge.transactional import Transactional
 from integrations.documents import report_pages, report_tables
+from service import vocabulary
 from service.kernel import errors
 from service.outbox.events import instant
 from service.reporting import reports
@@ -178,7 +179,7 @@ class Extras:
         by: Annotated[
             Literal["month"] | None, Query(description="Give sessions, advices and minutes by month.")
         ] = None,
-        lang: Annotated[Literal["uk", "en"] | None, Query(description="Of the PDF; without it, the caller's.")] = None,
+        lang: Annotated[vocabulary.Locale | None, Query(description="Of the PDF; without it, the caller's.")] = None,
     ) -> None:
         """Take the query's parameters."""
         self.form = form
@@ -229,7 +230,7 @@ async def writer(w: deps.W, made: reports.Report, form: files.Form, lang: str | 
     """Give what writes the report as a file, with everything read that it needs."""
     if form == "pdf":
         titles = await reports.titles(w, made)
-        return lambda: report_pages.document(made, titles, lang or titles.locale or report_pages.LOCALES[0])
+        return lambda: report_pages.document(made, titles, lang or titles.locale or vocabulary.LOCALES[0])
     return (lambda: report_tables.text(made)) if form == "csv" else (lambda: report_tables.workbook(made))
 
 

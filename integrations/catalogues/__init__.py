@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.vocabulary import Locale
+from service import vocabulary
 
 FOLDER = Path(__file__).parent
-FALLBACK: Locale = "en"
+FALLBACK: vocabulary.Locale = "en"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,9 @@ class Catalogue:
 
 @functools.cache
 def of(locale: str) -> Catalogue:
-    """Give the words of a language that the vocabulary lists; its file is read once."""
+    """Give the words of a language, read once; those of English for one that only a newer program has."""
+    if locale not in vocabulary.LOCALES:
+        return of(FALLBACK)
     from babel.messages import pofile  # noqa: PLC0415 - many commands say nothing to people, and need no parser
 
     with (FOLDER / f"{locale}.po").open("rb") as file:

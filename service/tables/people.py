@@ -9,9 +9,8 @@ from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 from sqlmodel import Field, SQLModel
 
 from service.tables.columns import Versioned, check, index, one_of, texts, wall_time
-from service.vocabulary import ROLES, SCOPES
+from service.vocabulary import LOCALES, ROLES, SCOPES
 
-LOCALES = ("uk", "en")
 LEVELS = ("A1", "A2", "B1", "B2", "C1", "C2", "native")
 AUTH_METHODS = ("client_secret_basic", "private_key_jwt")
 
