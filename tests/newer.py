@@ -5,6 +5,7 @@ from pathlib import Path
 
 from integrations.runtime import migrate
 from postoffice import ROOT
+from service.vocabulary import LOCALES
 
 _VERSION = """\
 from alembic import op
@@ -58,3 +59,21 @@ class Program:
             with catalogue.open("a") as file:
                 for key in ("subject", "text"):
                     file.write(f'\nmsgctxt "letter.{letter}"\nmsgid "{key}"\nmsgstr "{subject}"\n')
+
+    def speak(self, locale: str, catalogue: bytes) -> None:
+        """Let it have one language more: its catalogue, its entry, and the version of the schema that takes it."""
+        (self.folder / "integrations" / "catalogues" / f"{locale}.po").write_bytes(catalogue)
+        (self.folder / "service").unlink()
+        shutil.copytree(ROOT / "service", self.folder / "service")
+        vocabulary = self.folder / "service" / "vocabulary.py"
+        entries = ", ".join(f'"{each}"' for each in LOCALES)
+        text = vocabulary.read_text().replace(
+            f"Locale = Literal[{entries}]", f'Locale = Literal[{entries}, "{locale}"]'
+        )
+        vocabulary.write_text(text)
+        known = ", ".join(f"'{each}'" for each in (*LOCALES, locale))
+        self.schema.add(
+            f"speak_{locale}",
+            "ALTER TABLE person DROP CONSTRAINT ck_person_locale_known",
+            f"ALTER TABLE person ADD CONSTRAINT ck_person_locale_known CHECK (locale IN ({known}))",
+        )

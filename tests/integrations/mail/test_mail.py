@@ -12,7 +12,7 @@ from integrations import catalogues
 from integrations.mail import letters, messages
 from service import vocabulary
 
-WORDS = {locale: catalogues.of(locale) for locale in vocabulary.LOCALES}
+WORDS: dict[str, catalogues.Catalogue] = {locale: catalogues.of(locale) for locale in vocabulary.LOCALES}
 LETTERS = [context.removeprefix("letter.") for context in WORDS["en"].contexts if context.startswith("letter.")]
 EVERYTHING: dict[str, Any] = letterbox.VALUES | {
     "previous_starts_at": "2026-11-20T15:00:00Z",
