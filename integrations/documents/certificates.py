@@ -62,12 +62,12 @@ def many(certificates: Sequence[Certificate], locale: str, name: str, period: tu
         ]
         for found in certificates
     ]
-    whole = _hours(sum(found.minutes for found in certificates), catalogue)
+    count, whole = len(certificates), _hours(sum(found.minutes for found in certificates), catalogue)
     story = [
         pdf.words(words["list_title"], pdf.TITLE),
         pdf.words(name, pdf.LARGE),
         pdf.words(words["period"].format(first=period[0], last=period[1])),
-        pdf.words(words["whole"].format(count=len(certificates), hours=whole)),
+        pdf.words(catalogue.counted("certificate", "whole", count).format(count=count, hours=whole)),
         Spacer(1, 3 * pdf.MM),
         pdf.table(rows, [1.2, 2.8, 1.4, 1.9, 2.5], numeric=[3]),
         Spacer(1, 3 * pdf.MM),

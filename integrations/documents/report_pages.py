@@ -234,5 +234,6 @@ def _most(figure: Figure, names: Mapping[str, str], count: int, words: Catalogue
     others = ordered[count:]
     if others:  # without a bar: it would outgrow those that are shown
         rest = _number(sum(part.value or 0 for part in others), words)
-        lines.append(charts.Line(words["report.charts"]["others"].format(count=len(others)), 0, rest))
+        label = words.counted("report.charts", "others", len(others)).format(count=len(others))
+        lines.append(charts.Line(label, 0, rest))
     return lines
