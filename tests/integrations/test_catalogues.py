@@ -1,6 +1,7 @@
 """The catalogues: every language words everything, with the same facts, in every form that a number asks for."""
 
 import gettext
+import itertools
 import re
 import string
 from io import BytesIO
@@ -12,6 +13,7 @@ from babel.messages.catalog import Message
 
 from api.pages import actions
 from integrations import catalogues
+from postoffice import ROOT
 from service import vocabulary
 from service.rules.figures import journal_columns
 from service.rules.matching import gate
@@ -66,6 +68,14 @@ def faults(text: str, locale: str) -> set[str]:
 
 def test_the_catalogues_are_those_of_the_listed_languages() -> None:
     assert {path.stem for path in catalogues.FOLDER.glob("*.po")} == set(vocabulary.LOCALES)
+
+
+def test_the_languages_are_listed_in_the_vocabulary_and_nowhere_else() -> None:
+    quoted = [[f"""["']{locale}["']""" for locale in order] for order in itertools.permutations(vocabulary.LOCALES)]
+    listed = re.compile("|".join(rf"[\[({{]\s*{', *'.join(order)},?\s*[\])}}]" for order in quoted))
+    packages = [ROOT / name for name in ("api", "integrations", "service")]
+    files = [path for package in packages for path in package.rglob("*.py")]
+    assert [path.name for path in files if listed.search(path.read_text())] == ["vocabulary.py"]
 
 
 @pytest.mark.parametrize("locale", vocabulary.LOCALES)
