@@ -36,6 +36,10 @@ ACTOR_KINDS: tuple[ActorKind, ...] = get_args(ActorKind)
 PersonState = Literal["active", "disabled"]
 PERSON_STATES: tuple[PersonState, ...] = get_args(PersonState)
 
+Locale = Literal["uk", "en"]
+"""The languages of mails, pages and documents; each has its catalogue in `integrations/catalogues`."""
+LOCALES: tuple[Locale, ...] = get_args(Locale)
+
 LanguageLevel = Literal["A1", "A2", "B1", "B2", "C1", "C2", "native"]
 LANGUAGE_LEVELS: tuple[LanguageLevel, ...] = get_args(LanguageLevel)
 """The levels of the Common European Framework of Reference, and who grew up with the language."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from integrations.runtime import migrate
 from postoffice import ROOT
+from service.vocabulary import LOCALES
 
 _VERSION = """\
 from alembic import op
@@ -47,7 +48,7 @@ class Program:
 
     def __init__(self, folder: Path) -> None:
         """Have it in the folder."""
-        self.folder, self.schema, self._words = folder, Schema(folder), folder / "integrations" / "templates" / "mail"
+        self.folder, self.schema = folder, Schema(folder)
         for name in ("api", "service"):
             (folder / name).symlink_to(ROOT / name)
         shutil.copytree(ROOT / "integrations", folder / "integrations")  # it looks for the versions beside itself
@@ -63,7 +64,26 @@ class Program:
         (self.folder / file).write_text(text.replace(before, after))
 
     def learn(self, letter: str, subject: str) -> None:
-        """Let it have one letter more, in both languages."""
-        for catalogue in self._words.glob("*.toml"):
+        """Let it have one letter more, in every language."""
+        for catalogue in (self.folder / "integrations" / "catalogues").glob("*.po"):
             with catalogue.open("a") as file:
-                file.write(f'\n[letters.{letter}]\nsubject = "{subject}"\nparagraphs = ["{subject}"]\n')
+                for key in ("subject", "text"):
+                    file.write(f'\nmsgctxt "letter.{letter}"\nmsgid "{key}"\nmsgstr "{subject}"\n')
+
+    def speak(self, locale: str, catalogue: bytes) -> None:
+        """Let it have one language more: its catalogue, its entry, and the version of the schema that takes it."""
+        (self.folder / "integrations" / "catalogues" / f"{locale}.po").write_bytes(catalogue)
+        (self.folder / "service").unlink()
+        shutil.copytree(ROOT / "service", self.folder / "service")
+        vocabulary = self.folder / "service" / "vocabulary.py"
+        entries = ", ".join(f'"{each}"' for each in LOCALES)
+        text = vocabulary.read_text().replace(
+            f"Locale = Literal[{entries}]", f'Locale = Literal[{entries}, "{locale}"]'
+        )
+        vocabulary.write_text(text)
+        known = ", ".join(f"'{each}'" for each in (*LOCALES, locale))
+        self.schema.add(
+            f"speak_{locale}",
+            "ALTER TABLE person DROP CONSTRAINT ck_person_locale_known",
+            f"ALTER TABLE person ADD CONSTRAINT ck_person_locale_known CHECK (locale IN ({known}))",
+        )

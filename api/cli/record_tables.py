@@ -105,7 +105,7 @@ class PersonRow(shapes.Shape):
 
     email: shapes.Email
     display_name: shapes.Line
-    locale: shapes.Locale = "uk"
+    locale: vocabulary.Locale = "uk"
     zone: shapes.Zone
     state: vocabulary.PersonState = "active"
     roles: Roles

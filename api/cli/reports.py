@@ -37,7 +37,7 @@ def _command(kind: vocabulary.ReportKind) -> None:
         zone: Annotated[str | None, typer.Option(help="Whose days; the programme's or institution's if unset.")] = None,
         form: Annotated[Form, typer.Option("--format", help="XLSX and PDF need -o.")] = "table",
         out: Annotated[Path | None, typer.Option("-o", "--out", dir_okay=False, help="Write it to this file.")] = None,
-        lang: Annotated[Literal["uk", "en"], typer.Option(help="Of the PDF.")] = "uk",
+        lang: Annotated[vocabulary.Locale, typer.Option(help="Of the PDF.")] = "uk",
         *,
         as_json: command.AsJson = False,
     ) -> None:

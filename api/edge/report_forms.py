@@ -176,5 +176,5 @@ async def writer(w: Work, made: reports.Report, form: vocabulary.FileForm, lang:
     """Give what writes the report as a file, with everything read that it needs."""
     if form == "pdf":
         titles = await reports.titles(w, made)
-        return lambda: report_pages.document(made, titles, lang or titles.locale or report_pages.LOCALES[0])
+        return lambda: report_pages.document(made, titles, lang or titles.locale or vocabulary.LOCALES[0])
     return (lambda: report_tables.text(made)) if form == "csv" else (lambda: report_tables.workbook(made))

@@ -6,7 +6,7 @@ Nothing is guessed: `"5"` is no number, an instant has an offset, an unknown fie
 import re
 import unicodedata
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
 from pydantic import (
@@ -235,7 +235,6 @@ Period = Annotated[
     ),
 ]
 BudgetMinutes = Annotated[int, Field(ge=0, le=10_000_000)]
-Locale = Literal["uk", "en"]
 ShownOnce = Annotated[str | None, Field(json_schema_extra={"x-shown-once": True})]
 """A secret: when an answer is repeated for its Idempotency-Key, it is null."""
 

@@ -119,7 +119,7 @@ def _page(
     if _is_over(held):
         said = visit.words.table["link_over"]
         return visit.show("message.html", 410, title=said["title"], text=said["text"])
-    said = visit.words.table["acts"][link.purpose]
+    said = visit.words.table[f"acts.{link.purpose}"]
     return visit.show(
         "action.html",
         status,

@@ -122,7 +122,8 @@ class Visit:
 def problem_words(found: Words, error: errors.DomainError) -> dict[str, str]:
     """Word an error, with the rules of the gate if it names some; an unknown one by its kind."""
     kinds = [problems.name_of(kind) for kind in type(error).__mro__ if issubclass(kind, errors.DomainError)]
-    said = dict(next(filter(None, map(found.problem, kinds)), None) or found.table["problems"]["other"])
+    wordings = (found.problem(kind) for kind in kinds)
+    said = dict(next((words for words in wordings if words), found.table["problems.other"]))
     reasons = error.members.get("reasons")
     if isinstance(reasons, list):
         worded = found.table["reasons"]

@@ -1,48 +1,38 @@
-"""The words of the pages, a catalogue a language, and instants as each side's clock shows them.
-
-Codes (priorities, reasons, modes) are worded as in the mails, from the mails' own catalogues.
-"""
+"""The words of the pages in one language, and instants as each side's clock shows them."""
 
 import functools
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 import babel
 from babel import dates
 
-from integrations import mail
-from service import tables
+from integrations import catalogues
+from service import tables, vocabulary
 from service.rules.time import availability
 
-LOCALES = ("uk", "en")
 LANGUAGES = ("uk", "en", "fr", "de", "pl", "it", "es", "lt", "he", "tr", "ro")
-_CALENDARS = {"uk": "uk_UA", "en": "en_GB"}
-_OWN = Path(__file__).parent / "catalogues"
-_MAILS = Path(mail.__file__).parent / "templates"
-_SHARED = ("priorities", "modes", "reasons", "zones")
+_SHARED = ("mail", "priorities", "modes", "reasons", "outcomes", "age_bands", "zones")
+"""Contexts of the catalogues that are not the pages' own; those are `page` and `page.…`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """One language."""
+    """One language; `table` holds the words by the context that a page names without `page.`, then by key."""
 
     locale: str
-    table: Mapping[str, Any]
+    formats: str
+    table: Mapping[str, Mapping[str, str]]
 
     def problem(self, name: str) -> Mapping[str, str] | None:
         """Give the title and advice of a problem by its kebab-case name, if the catalogue knows it."""
-        found: Mapping[str, str] | None = self.table["problems"].get(name)
-        return found
+        return self.table.get(f"problems.{name}")
 
     def fault(self, detail: str) -> str:
         """Word what a verb finds wrong with a field; what the catalogue does not know is worded in general."""
-        return str(
-            self.table["faults"].get(detail) or (detail if self.locale == "en" else self.table["faults"]["other"])
-        )
+        faults = self.table["faults"]
+        return faults.get(detail) or (detail if self.locale == catalogues.FALLBACK else faults["other"])
 
     def specialty(self, row: tables.Specialty) -> str:
         """Name the specialty."""
@@ -63,12 +53,12 @@ class Words:
 
     def day(self, day: date) -> str:
         """Word a date."""
-        return dates.format_date(day, "long", _CALENDARS[self.locale])
+        return dates.format_date(day, "long", self.formats)
 
     def moment(self, at: datetime, zone: str) -> str:
         """Word the instant by the clock of `zone`: weekday, date, time, place and offset, so that nobody guesses."""
         wall = availability.to_wall(at, zone)
-        day = dates.format_date(wall, "full", _CALENDARS[self.locale])
+        day = dates.format_date(wall, "full", self.formats)
         return f"{day}, {self.clock(at, zone)}"
 
     def clock(self, at: datetime, zone: str) -> str:
@@ -90,16 +80,15 @@ class Words:
         return " = ".join([self.moment(at, first), *rest])
 
     def _place(self, zone: str) -> str:
-        named: str | None = self.table["zones"].get(zone)
-        return named or dates.get_timezone_location(zone, _CALENDARS[self.locale], return_city=True)
+        return self.table["zones"].get(zone) or dates.get_timezone_location(zone, self.formats, return_city=True)
 
 
 @functools.cache
 def of(locale: str) -> Words:
     """Give the words of a language."""
-    own = tomllib.loads((_OWN / f"{locale}.toml").read_text("utf-8"))
-    mails = tomllib.loads((_MAILS / f"{locale}.toml").read_text("utf-8"))
-    return Words(locale, {kind: mails[kind] for kind in _SHARED} | {"emergency": mails["emergency"]} | own)
+    catalogue = catalogues.of(locale)
+    own = {name.removeprefix("page."): words for name, words in catalogue.contexts.items() if name.startswith("page")}
+    return Words(catalogue.locale, catalogue.formats, {name: catalogue[name] for name in _SHARED} | own)
 
 
 def wanted(accept_language: str) -> str:
@@ -111,4 +100,4 @@ def wanted(accept_language: str) -> str:
             ranges.append((-float(weight or 1), place, tag.split("-")[0].lower()))
         except ValueError:
             continue
-    return next((tag for _, _, tag in sorted(ranges) if tag in LOCALES), "en")
+    return next((tag for _, _, tag in sorted(ranges) if tag in vocabulary.LOCALES), catalogues.FALLBACK)

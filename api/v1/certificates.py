@@ -63,7 +63,7 @@ class Certificate(shapes.Shape):
     response_model=Certificate,
 )
 async def of_session(
-    session_id: shapes.Id, request: Request, w: deps.W, world: deps.TheWorld, locale: shapes.Locale | None = None
+    session_id: shapes.Id, request: Request, w: deps.W, world: deps.TheWorld, locale: vocabulary.Locale | None = None
 ) -> Certificate | Response:
     """Have your own certificate of a session that you took part in; on paper with `Accept: application/pdf`."""
     found = await certificates.of_session(w, session_id)
@@ -81,7 +81,7 @@ async def of_period(
     world: deps.TheWorld,
     from_: Annotated[shapes.Day, Query(alias="from", description="The first day, by your own clock.")],
     until: Annotated[shapes.Day, Query(description="The first day not counted.")],
-    locale: shapes.Locale | None = None,
+    locale: vocabulary.Locale | None = None,
 ) -> shapes.Listing[Certificate] | Response:
     """List what you took part in, 500 sessions at most; on paper, with the sum, with `Accept: application/pdf`."""
     found = await certificates.of_period(w, from_, until)

@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import Field
@@ -10,7 +10,7 @@ from pydantic import Field
 from api.edge import bodies, deps, files, problems, shapes
 from api.edge.transactional import Transactional
 from api.v1.reports import Asked
-from integrations.documents import journal_tables, report_pages, spreadsheets
+from integrations.documents import journal_tables, spreadsheets
 from service import vocabulary
 from service.kernel import errors
 from service.outbox.events import instant
@@ -66,7 +66,7 @@ class Choice:
             str | None,
             Query(max_length=500, description="Names of columns by commas; without it, those of the settings."),
         ] = None,
-        lang: Annotated[Literal["uk", "en"] | None, Query(description="Of heads and names; else the caller's.")] = None,
+        lang: Annotated[vocabulary.Locale | None, Query(description="Of heads and names; else the caller's.")] = None,
     ) -> None:
         """Take the query's parameters; raises Invalid for a column that is not known."""
         named = tuple(name.strip() for name in columns.split(",")) if columns is not None else None
@@ -102,7 +102,7 @@ async def of_institution(
     response.headers.update(files.VARY)
     read = await journal.rows(w, found, after=page.after_at(), limit=page.limit)
     items, following = page.cut(read, lambda row: (row["started_at"], row["session_id"]))
-    lang = choice.lang or found.locale or report_pages.LOCALES[0]
+    lang = choice.lang or found.locale or vocabulary.LOCALES[0]
     heads = journal_tables.head(choice.columns, lang)
     return Journal.model_validate(
         {
@@ -119,7 +119,7 @@ async def of_institution(
 
 async def _file(w: deps.W, found: journal.Journal, choice: Choice, form: vocabulary.ResponseForm) -> files.Later:
     """Write the whole period, a piece at a time, so that no journal is too long."""
-    lang = choice.lang or found.locale or report_pages.LOCALES[0]
+    lang = choice.lang or found.locale or vocabulary.LOCALES[0]
     table: spreadsheets.Table = spreadsheets.Csv() if form == "csv" else spreadsheets.Xlsx(w.now)
     widths = [_WIDTHS.get(name, _USUAL_WIDTH) for name in choice.columns]
     table.sheet("003", journal_tables.head(choice.columns, lang), widths)
@@ -134,7 +134,7 @@ async def _file(w: deps.W, found: journal.Journal, choice: Choice, form: vocabul
 
 
 def _value(row: journal.Row, name: str, lang: str) -> str | int | None:
-    value = row[f"{name}_{lang}"] if name.endswith("_institution") else row[name]
+    value = journal_tables.named(row, name, lang) if name.endswith("_institution") else row[name]
     if isinstance(value, datetime):
         return instant(value)
     return value if value is None or isinstance(value, str | int) else str(value)

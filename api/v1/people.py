@@ -49,7 +49,7 @@ class NewPerson(shapes.Shape):
     model_config = bodies.like(_PERSON)
     email: shapes.Email
     display_name: shapes.Line
-    locale: shapes.Locale = "uk"
+    locale: vocabulary.Locale = "uk"
     zone: shapes.Zone
     roles: Annotated[list[GivenRole], Field(min_length=1, max_length=20)]
 
@@ -60,7 +60,7 @@ class PersonChanges(shapes.Shape):
     model_config = bodies.like({"locale": "en", "state": "active"})
     email: shapes.Email = bodies.absent()
     display_name: shapes.Line = bodies.absent()
-    locale: shapes.Locale = bodies.absent()
+    locale: vocabulary.Locale = bodies.absent()
     zone: shapes.Zone = bodies.absent()
     state: vocabulary.PersonState = bodies.absent()
     roles: Annotated[list[GivenRole], Field(max_length=20)] = bodies.absent()

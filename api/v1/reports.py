@@ -68,7 +68,7 @@ class Extras:
         by: Annotated[
             Literal["month"] | None, Query(description="Give sessions, advices and minutes by month.")
         ] = None,
-        lang: Annotated[Literal["uk", "en"] | None, Query(description="Of the PDF; without it, the caller's.")] = None,
+        lang: Annotated[vocabulary.Locale | None, Query(description="Of the PDF; without it, the caller's.")] = None,
     ) -> None:
         """Take the query's parameters."""
         self.form = form

@@ -1,36 +1,32 @@
-"""Certificates of attendance on paper, in Ukrainian or English: one a session, or a list for a period."""
+"""Certificates of attendance on paper: one a session, or a list for a period."""
 
-import tomllib
-from collections.abc import Mapping, Sequence
-from functools import cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 from babel import dates, numbers
 from reportlab.graphics import shapes
 from reportlab.graphics.barcode import qr
 from reportlab.platypus import Flowable, Spacer
 
+from integrations import catalogues
+from integrations.catalogues import Catalogue
 from integrations.documents import pdf
 from service.reporting.certificates import Certificate
 
-_FOLDER = Path(__file__).parent / "templates" / "certificates"
-_CALENDARS = {"uk": "uk_UA", "en": "en_GB"}
 _HALF = 20  # of a code, with its hyphens: four of the eight groups
 _QR = 32 * pdf.MM
-LOCALES = tuple(_CALENDARS)
 
 
 def one(certificate: Certificate, locale: str, address: str) -> bytes:
     """Give the certificate as a page; `address` is where its code is confirmed."""
-    words = _words(locale)
+    catalogue = catalogues.of(locale)
+    words = catalogue["certificate"]
     rows = [
-        [words["role"], words["roles"][certificate.role]],
-        [words["mode"], words["modes"][certificate.mode]],
-        [words["topic"], _in(locale, certificate.topic)],
-        [words["day"], dates.format_date(certificate.on, "long", _CALENDARS[locale])],
-        [words["duration"], _hours(certificate.minutes, locale)],
-        [words["programme"], _in(locale, certificate.programme)],
+        [words["role"], catalogue["certificate.roles"][certificate.role]],
+        [words["mode"], catalogue["certificate.modes"][certificate.mode]],
+        [words["topic"], _in(catalogue, certificate.topic)],
+        [words["day"], dates.format_date(certificate.on, "long", catalogue.formats)],
+        [words["duration"], _hours(certificate.minutes, catalogue)],
+        [words["programme"], _in(catalogue, certificate.programme)],
     ]
     story: list[Flowable] = [
         pdf.words(words["title"], pdf.TITLE),
@@ -53,24 +49,25 @@ def one(certificate: Certificate, locale: str, address: str) -> bytes:
 
 def many(certificates: Sequence[Certificate], locale: str, name: str, period: tuple[str, str], address: str) -> bytes:
     """Give the list of what one person took part in, with its sum and every code; `address` is that of the page."""
-    words = _words(locale)
+    catalogue = catalogues.of(locale)
+    words = catalogue["certificate"]
     rows = [[words[key] for key in ("day", "topic", "role", "duration", "code")]]
     rows += [
         [
-            dates.format_date(found.on, "short", _CALENDARS[locale]),
-            f"{_in(locale, found.topic)} ({words['modes'][found.mode]})",
-            words["roles"][found.role],
-            _hours(found.minutes, locale),
+            dates.format_date(found.on, "short", catalogue.formats),
+            f"{_in(catalogue, found.topic)} ({catalogue['certificate.modes'][found.mode]})",
+            catalogue["certificate.roles"][found.role],
+            _hours(found.minutes, catalogue),
             f"{found.code[:_HALF]}\n{found.code[_HALF:]}",
         ]
         for found in certificates
     ]
-    whole = _hours(sum(found.minutes for found in certificates), locale)
+    count, whole = len(certificates), _hours(sum(found.minutes for found in certificates), catalogue)
     story = [
         pdf.words(words["list_title"], pdf.TITLE),
         pdf.words(name, pdf.LARGE),
         pdf.words(words["period"].format(first=period[0], last=period[1])),
-        pdf.words(words["whole"].format(count=len(certificates), hours=whole)),
+        pdf.words(catalogue.counted("certificate", "whole", count).format(count=count, hours=whole)),
         Spacer(1, 3 * pdf.MM),
         pdf.table(rows, [1.2, 2.8, 1.4, 1.9, 2.5], numeric=[3]),
         Spacer(1, 3 * pdf.MM),
@@ -86,17 +83,11 @@ def _square(address: str) -> shapes.Drawing:
     return held
 
 
-def _hours(minutes: int, locale: str) -> str:
-    return str(_words(locale)["hours"]).format(
-        hours=numbers.format_decimal(round(minutes / 60, 2), locale=_CALENDARS[locale]), minutes=minutes
-    )
+def _hours(minutes: int, catalogue: Catalogue) -> str:
+    hours = numbers.format_decimal(round(minutes / 60, 2), locale=catalogue.formats)
+    return catalogue["certificate"]["hours"].format(hours=hours, minutes=minutes)
 
 
-def _in(locale: str, both: tuple[str, str]) -> str:
+def _in(catalogue: Catalogue, both: tuple[str, str]) -> str:
     english, ukrainian = both
-    return ukrainian if locale == "uk" else english
-
-
-@cache
-def _words(locale: str) -> Mapping[str, Any]:
-    return tomllib.loads((_FOLDER / f"{locale}.toml").read_text("utf-8"))
+    return catalogue.name({"en": english, "uk": ukrainian})

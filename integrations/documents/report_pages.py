@@ -3,28 +3,46 @@
 Each page is made to fit: what is longer than it is drawn smaller, never cut off and never on a third page.
 """
 
-import functools
 import io
 import itertools
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from babel import Locale, dates, numbers
 from reportlab.platypus import Flowable, KeepInFrame, PageBreak, Spacer, Table
 
-from integrations import plain_text
+from integrations import catalogues, plain_text
+from integrations.catalogues import Catalogue
 from integrations.documents import charts, pdf
 from service.reporting.reports import Report, Titles
 from service.rules.figures.figures import Figure, Month, Part, Published
 
-LOCALES = ("uk", "en")
-_FOLDER = Path(__file__).parent / "templates" / "report"
-_CALENDARS = {"uk": "uk_UA", "en": "en_GB"}
 _TILES = ("sessions", "written_advices", "minutes", "hours_to_answer")
+_SHOWN = (
+    "consultations_filed",
+    "share_answered_in_time",
+    "share_answered_within_day",
+    "hours_to_allocation",
+    "hours_to_answer",
+    "share_first_wave_accepted",
+    "share_needing_backup",
+    "sessions",
+    "written_advices",
+    "minutes",
+    "interruptions",
+    "share_outside_civil_hours_requester",
+    "share_outside_civil_hours_mentor",
+    "mentor_minutes_top_quarter",
+    "activities",
+    "activity_people",
+    "memoranda",
+    "memoranda_idle_90_days",
+    "hours_left",
+    "idle_days",
+)
+"""The figures of the first page, in their order."""
 _MOST_BARS = 32
 _MOST_AREAS, _MOST_COUNTRIES = 10, 6
 _NOTHING = "—"
@@ -35,23 +53,17 @@ _SIGNS = {"=": "", "~": "≈ ", ">": "> ", "<": "< ", ">=": "≥ ", "<=": "≤ "
 _FRAME = 12  # what a frame keeps free around its content
 _DATED = re.compile(r"(?P<note>[^:]+?),? (?:on|by|month|unknown) (?P<on>\d{4}\S*?)(?::.*)?", re.DOTALL)
 _QUARTER = 3
-_Words = Mapping[str, Any]
 
 
 def document(report: Report, titles: Titles, locale: str) -> BinaryIO:
     """Give the report as a PDF of two pages, wholly in `locale` but for what others published in their language."""
-    words = _words(locale)
-    kind = f"title_{report.kind}"
-    title = words.get(kind, words["title"])
-    name = plain_text.line(titles.subject[locale], _LONGEST)
-    footer = words["made"].format(at=f"{report.made_at:%Y-%m-%d %H:%M}", id=report.subject_id)
+    words = catalogues.of(locale)
+    general = words["report"]
+    title = general.get(f"title_{report.kind}", general["title"])
+    name = plain_text.line(words.name(titles.subject), _LONGEST)
+    footer = general["made"].format(at=f"{report.made_at:%Y-%m-%d %H:%M}", id=report.subject_id)
     story = [_fitted(_first(report, name, title, words)), PageBreak(), _fitted(_second(report, titles, words))]
     return io.BytesIO(pdf.render(story, pdf.About(f"{title}: {name}", locale, footer)))
-
-
-@functools.cache
-def _words(locale: str) -> _Words:
-    return tomllib.loads((_FOLDER / f"{locale}.toml").read_text("utf-8")) | {"locale": _CALENDARS[locale]}
 
 
 def _fitted(story: Sequence[Flowable]) -> KeepInFrame:
@@ -59,13 +71,13 @@ def _fitted(story: Sequence[Flowable]) -> KeepInFrame:
     return KeepInFrame(pdf.WIDTH - _FRAME, height - 1, list(story), mode="shrink", vAlign="TOP")
 
 
-def _first(report: Report, name: str, title: str, words: _Words) -> list[Flowable]:
+def _first(report: Report, name: str, title: str, words: Catalogue) -> list[Flowable]:
     told = {each.name: each for each in report.figures}
-    shown = [told[key] for key in words["figures"] if key in told]
-    period = words["period"].format_map(_days(report.from_on, report.until_on, words) | {"zone": report.zone})
-    before = [words["before"].format_map(_days(*report.previous, words))] if report.previous else []
+    shown = [told[key] for key in _SHOWN if key in told]
+    general, head = words["report"], words["report.head"]
+    period = general["period"].format_map(_days(report.from_on, report.until_on, words) | {"zone": report.zone})
+    before = [general["before"].format_map(_days(*report.previous, words))] if report.previous else []
     sources: dict[str, list[str]] = {}
-    head = words["head"]
     rows = [[head["figure"], head["now"], head["before"], head["change"], head["published"]]]
     rows += [_row(each, words, sources) for each in shown]
     return [
@@ -75,26 +87,29 @@ def _first(report: Report, name: str, title: str, words: _Words) -> list[Flowabl
         _tiles([told[key] for key in _TILES], words),
         Spacer(1, 3 * pdf.MM),
         pdf.table(rows, [40, 15, 15, 15, 20], numeric=[1, 2, 3]),
-        *([pdf.words(words["sources"], pdf.HEADING)] if sources else []),
+        *([pdf.words(general["sources"], pdf.HEADING)] if sources else []),
         *(
             pdf.words(f"[{place}] {source}: {'; '.join(notes)}", pdf.SMALL)
             for place, (source, notes) in enumerate(sources.items(), 1)
         ),
         Spacer(1, 2 * pdf.MM),
-        pdf.words(words["definitions"], pdf.SMALL),
+        pdf.words(general["definitions"], pdf.SMALL),
     ]
 
 
-def _tiles(shown: Sequence[Figure], words: _Words) -> Table:
+def _tiles(shown: Sequence[Figure], words: Catalogue) -> Table:
     cells = [
-        [pdf.words(_value(each, each.value, words), pdf.LARGE), pdf.words(words["figures"][each.name], pdf.SMALL)]
+        [
+            pdf.words(_value(each, each.value, words), pdf.LARGE),
+            pdf.words(words["report.figures"][each.name], pdf.SMALL),
+        ]
         for each in shown
     ]
     style = [("VALIGN", (0, 0), (-1, -1), "TOP"), ("BACKGROUND", (0, 0), (-1, -1), pdf.SHADE)]
     return Table([cells], colWidths=[pdf.WIDTH / len(cells)] * len(cells), hAlign="LEFT", style=style)
 
 
-def _row(figure: Figure, words: _Words, sources: dict[str, list[str]]) -> list[str]:
+def _row(figure: Figure, words: Catalogue, sources: dict[str, list[str]]) -> list[str]:
     published = []
     for each in figure.published:
         source, note = plain_text.line(each.source, _LONGEST), plain_text.line(_note(each, words), _LONGEST)
@@ -104,58 +119,58 @@ def _row(figure: Figure, words: _Words, sources: dict[str, list[str]]) -> list[s
         place = list(sources).index(source) + 1
         published.append(f"{_SIGNS[each.op]}{_value(figure, each.value, words)} [{place}]")
     now, before = (_value(figure, value, words) for value in (figure.value, figure.previous))
-    return [words["figures"][figure.name], now, before, _change(figure, words), "\n".join(published)]
+    return [words["report.figures"][figure.name], now, before, _change(figure, words), "\n".join(published)]
 
 
-def _note(published: Published, words: _Words) -> str:
+def _note(published: Published, words: Catalogue) -> str:
     """Give the note in the document's language as far as its words are known, and its day."""
-    notes, dated = words["notes"], _DATED.fullmatch(published.note)
+    notes, dated = words["report.notes"], _DATED.fullmatch(published.note)
     if dated is None:
-        return str(notes.get(published.note, published.note))
-    return str(words["as_of"].format(note=notes.get(dated["note"], dated["note"]), on=dated["on"]))
+        return notes.get(published.note, published.note)
+    return words["report"]["as_of"].format(note=notes.get(dated["note"], dated["note"]), on=dated["on"])
 
 
-def _value(figure: Figure, value: float | None, words: _Words) -> str:
+def _value(figure: Figure, value: float | None, words: Catalogue) -> str:
     if value is None:
         return _NOTHING
     if figure.unit == "share":
         return _percent(value, words)
     said = _number(value, words)
-    return str(words["units"].get(figure.unit, "{value}").format(value=said))
+    return words["report.units"].get(figure.unit, "{value}").format(value=said)
 
 
-def _change(figure: Figure, words: _Words) -> str:
+def _change(figure: Figure, words: Catalogue) -> str:
     if figure.value is None or figure.previous is None:
         return _NOTHING
     difference = figure.value - figure.previous
     sign = "+" if difference > 0 else _MINUS if difference < 0 else ""
     if figure.unit == "share":
-        return sign + str(words["points"].format(value=_number(abs(difference) * 100, words)))
+        return sign + words["report"]["points"].format(value=_number(abs(difference) * 100, words))
     if figure.unit == "hours":
         return sign + _value(figure, abs(difference), words)
     return sign + _number(abs(difference), words)
 
 
-def _number(value: float, words: _Words) -> str:
-    return numbers.format_decimal(value, "#,##0.#" if value < 100 else "#,##0", locale=words["locale"])  # noqa: PLR2004
+def _number(value: float, words: Catalogue) -> str:
+    return numbers.format_decimal(value, "#,##0.#" if value < 100 else "#,##0", locale=words.formats)  # noqa: PLR2004
 
 
-def _percent(value: float, words: _Words) -> str:
-    return numbers.format_percent(value, "#,##0.#\N{NO-BREAK SPACE}%", locale=words["locale"])
+def _percent(value: float, words: Catalogue) -> str:
+    return numbers.format_percent(value, "#,##0.#\N{NO-BREAK SPACE}%", locale=words.formats)
 
 
-def _days(from_on: date, until_on: date, words: _Words) -> dict[str, str]:
+def _days(from_on: date, until_on: date, words: Catalogue) -> dict[str, str]:
     last = until_on - timedelta(days=1)
     told = {"from": from_on, "until": last}
-    return {name: dates.format_date(day, "long", words["locale"]) for name, day in told.items()}
+    return {name: dates.format_date(day, "long", words.formats) for name, day in told.items()}
 
 
-def _second(report: Report, titles: Titles, words: _Words) -> list[Flowable]:
+def _second(report: Report, titles: Titles, words: Catalogue) -> list[Flowable]:
     told = {each.name: each for each in report.figures}
-    said = words["charts"]
+    said = words["report.charts"]
     kind, stacks = _stacks(report.months or ())
-    names = {code: name[words["locale"][:2]] for code, name in titles.specialties.items()}
-    countries = Locale.parse(words["locale"]).territories
+    names = {code: words.name(name) for code, name in titles.specialties.items()}
+    countries = Locale.parse(words.formats).territories
     lands = {part.key: countries.get(part.key, said["unknown"]) for part in told["partner_countries"].parts}
     answer = [_spread(part, told["hours_to_answer"], words) for part in told["hours_to_answer"].parts if part.rows]
     return [
@@ -167,17 +182,20 @@ def _second(report: Report, titles: Titles, words: _Words) -> list[Flowable]:
     ]
 
 
-def _over_time(stacks: Sequence[charts.Stack], words: _Words) -> list[Flowable]:
+def _over_time(stacks: Sequence[charts.Stack], words: Catalogue) -> list[Flowable]:
     if not any(each.lower or each.upper for each in stacks):
-        return [pdf.words(words["nothing"])]
-    said = words["charts"]
+        return [pdf.words(words["report"]["nothing"])]
+    said = words["report.charts"]
     return [charts.legend((said["live"], pdf.ACCENT), (said["written"], charts.LIGHT)), charts.Columns(stacks)]
 
 
 def _chart(
-    title: str, lines: Sequence[charts.Line], words: _Words, widths: tuple[float, float, float] = (40, 50, 10)
+    title: str, lines: Sequence[charts.Line], words: Catalogue, widths: tuple[float, float, float] = (40, 50, 10)
 ) -> list[Flowable]:
-    return [pdf.words(title, pdf.HEADING), charts.beside(lines, widths) if lines else pdf.words(words["nothing"])]
+    return [
+        pdf.words(title, pdf.HEADING),
+        charts.beside(lines, widths) if lines else pdf.words(words["report"]["nothing"]),
+    ]
 
 
 def _stacks(months: Sequence[Month]) -> tuple[str, list[charts.Stack]]:
@@ -198,15 +216,15 @@ def _label(kind: str, month: Month) -> str:
     return f"{day:%m.%Y}" if kind == "months" else str(day.year)
 
 
-def _spread(part: Part, figure: Figure, words: _Words) -> charts.Line:
+def _spread(part: Part, figure: Figure, words: Catalogue) -> charts.Line:
     lower, median, upper = (value or 0.0 for value in (part.lower_quartile, part.value, part.upper_quartile))
-    said = words["charts"]["spread"].format(
+    said = words["report.charts"]["spread"].format(
         median=_value(figure, median, words), lower=_number(lower, words), upper=_number(upper, words), rows=part.rows
     )
-    return charts.Line(words["priorities"].get(part.key, part.key), upper, said, lower, median)
+    return charts.Line(words["report.priorities"].get(part.key, part.key), upper, said, lower, median)
 
 
-def _most(figure: Figure, names: Mapping[str, str], count: int, words: _Words) -> list[charts.Line]:
+def _most(figure: Figure, names: Mapping[str, str], count: int, words: Catalogue) -> list[charts.Line]:
     """Give the parts with the highest values, highest first, and all others as one."""
     ordered = sorted(figure.parts, key=lambda part: (-(part.value or 0), part.key))
     lines = [
@@ -216,5 +234,6 @@ def _most(figure: Figure, names: Mapping[str, str], count: int, words: _Words) -
     others = ordered[count:]
     if others:  # without a bar: it would outgrow those that are shown
         rest = _number(sum(part.value or 0 for part in others), words)
-        lines.append(charts.Line(words["charts"]["others"].format(count=len(others)), 0, rest))
+        label = words.counted("report.charts", "others", len(others)).format(count=len(others))
+        lines.append(charts.Line(label, 0, rest))
     return lines

@@ -1,12 +1,11 @@
 """The words of a mail: one structured content a kind of letter, shown as plain text and as HTML.
 
-What may be said is what the catalogues (`templates/mail/*.toml`) can say: specialty, priority, times, codes, counts,
-ids and links. No key holds a free text, so no case text can leave this way. Times are worded in each side's own zone.
+What may be said is what the catalogues can say: specialty, priority, times, codes, counts, ids and links. No key holds
+a free text, so no case text can leave this way. Times are worded in each side's own zone.
 """
 
 import functools
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from babel import Locale, dates
+from babel import dates
 
-from integrations import plain_text
+from integrations import catalogues, plain_text
+from integrations.catalogues import Catalogue
+from service import vocabulary
 from service.rules.time import availability
 
 _FOLDER = Path(__file__).parent / "templates"
@@ -28,9 +29,12 @@ _PAGES = jinja2.Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-_CALENDARS = {"uk": "uk_UA", "en": "en_GB"}
 _DEADLINES = ("answer_by", "answer_due_at", "advice_due_at", "held_until", "expires_at", "failing_since", "disabled_at")
 _IDS = ("consultation_id", "memorandum_id", "person_id", "endpoint_id")
+_BUTTONS = (
+    "sign_in", "join", "accept", "take", "confirm", "counter", "decline", "write_advice", "advice", "feedback",
+    "candidates", "move", "cancel", "view",
+)  # fmt: skip
 # What a calendar may show: calendars are read by secretaries and phones, so no link there can act.
 _LINKS_OF_EVENT = ("join", "view")
 _LINK = re.compile(r"https?://[!#-;=?-~]+")
@@ -65,7 +69,8 @@ def write(template: str, locale: str, name: str, values: Mapping[str, Any], link
     catalogues lack, ValueError for a missing value that the letter needs and for a link that is not plain http(s).
     """
     words = _words(locale)
-    letter = _known(words["letters"], template, "letter")
+    said = words["mail"]
+    letter = _known(words.contexts, f"letter.{template}", "letter")
     worded = _worded(values, words)
     try:
         subject = letter["subject"].format_map(worded)
@@ -73,15 +78,15 @@ def write(template: str, locale: str, name: str, values: Mapping[str, Any], link
         fault = f"{template} needs {missing}"
         raise ValueError(fault) from missing
     reader = plain_text.line(name)
-    paragraphs = _paragraphs(letter["paragraphs"], values, words)
+    paragraphs = _paragraphs(letter["text"].split("\n\n"), values, words)
     content = {
         "locale": locale,
         "subject": subject,
-        "greeting": words["greeting"].format(name=reader) if reader else words["greeting_without_name"],
-        "paragraphs": [words["emergency"], *paragraphs] if _is_stat(values) else paragraphs,
+        "greeting": said["greeting"].format(name=reader) if reader else said["greeting_without_name"],
+        "paragraphs": [said["emergency"], *paragraphs] if _is_stat(values) else paragraphs,
         "facts": list(_facts(values, words)),
         "buttons": _buttons(values, links, words),
-        "closing": words["closing"],
+        "closing": said["closing"],
     }
     text, html = (_PAGES.get_template(f"base.{form}").render(content) for form in ("txt", "html"))
     return Letter(subject, text, html)
@@ -92,18 +97,16 @@ def event_text(locale: str, values: Mapping[str, Any], links: Mapping[str, str])
     words = _words(locale)
     shown = {name: url for name, url in links.items() if name in _LINKS_OF_EVENT}
     rows = [*_facts({**values, "previous_starts_at": None}, words), *_buttons(values, shown, words)]
-    first = [words["emergency"]] if _is_stat(values) else []
+    first = [words["mail"]["emergency"]] if _is_stat(values) else []
     description = "\n".join([*first, *(f"{label}: {value}" for label, value in rows)])
-    return EventText(words["event"].format_map(_worded(values, words)), description)
+    return EventText(words["mail"]["event"].format_map(_worded(values, words)), description)
 
 
-@functools.cache
-def _words(locale: str) -> dict[str, Any]:
-    if locale not in _CALENDARS:
+def _words(locale: str) -> Catalogue:
+    if locale not in vocabulary.LOCALES:
         fault = f"no mails are written in {locale!r}"
         raise Unknown(fault)
-    words = tomllib.loads((_FOLDER / f"{locale}.toml").read_text("utf-8"))
-    return words | {"locale": locale}
+    return catalogues.of(locale)
 
 
 def _known(table: Mapping[str, Any], key: str, kind: str) -> Any:  # noqa: ANN401 - a catalogue holds strings and tables
@@ -117,35 +120,35 @@ def _is_stat(values: Mapping[str, Any]) -> bool:
     return values.get("priority") == "stat"
 
 
-def _paragraphs(written: list[str], values: Mapping[str, Any], words: dict[str, Any]) -> list[str]:
+def _paragraphs(written: list[str], values: Mapping[str, Any], words: Catalogue) -> list[str]:
     """What the letter says, with how many were asked after its first paragraph, if that is known."""
     if "asked" not in values:
         return written
     number = sum(values["asked"].values())
-    form = Locale.parse(_CALENDARS[words["locale"]]).plural_form(number) if number else "none"
-    return [written[0], words["asked"][form].format(number=number), *written[1:]]
+    sentence = words.counted("mail", "asked", number) if number else words["mail"]["asked_none"]
+    return [written[0], sentence.format(number=number), *written[1:]]
 
 
-def _worded(values: Mapping[str, Any], words: dict[str, Any]) -> dict[str, str]:
+def _worded(values: Mapping[str, Any], words: Catalogue) -> dict[str, str]:
     worded = {}
     if "specialty" in values:
-        worded["specialty"] = plain_text.line(values["specialty"][words["locale"]])
+        worded["specialty"] = plain_text.line(words.name(values["specialty"]))
     if "priority" in values:
         worded["priority"] = _known(words["priorities"], values["priority"], "priority")
     if "starts_at" in values:
-        worded["when"] = _moment(values["starts_at"], _own_zone(values), words["locale"])
+        worded["when"] = _moment(values["starts_at"], _own_zone(values), words.locale)
     return worded
 
 
-def _facts(values: Mapping[str, Any], words: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    labels = words["facts"]
+def _facts(values: Mapping[str, Any], words: Catalogue) -> Iterator[tuple[str, str]]:
+    labels = words["mail.facts"]
     worded = _worded(values, words)
     yield from ((labels[key], worded[key]) for key in ("specialty", "priority") if key in worded)
     if "mode" in values:
         yield labels["mode"], _known(words["modes"], values["mode"], "mode")
     yield from _times(values, words)
     yield from (
-        (labels[key], _moment(values[key], _own_zone(values), words["locale"])) for key in _DEADLINES if values.get(key)
+        (labels[key], _moment(values[key], _own_zone(values), words.locale)) for key in _DEADLINES if values.get(key)
     )
     if values.get("reason"):
         yield labels["reason"], _known(words["reasons"], values["reason"], "reason")
@@ -158,25 +161,25 @@ def _facts(values: Mapping[str, Any], words: dict[str, Any]) -> Iterator[tuple[s
     yield from ((labels[key], plain_text.line(values[key])) for key in _IDS if values.get(key))
 
 
-def _times(values: Mapping[str, Any], words: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _times(values: Mapping[str, Any], words: Catalogue) -> Iterator[tuple[str, str]]:
     """The session by each side's clock, a row a side; then other times, all clocks in a row."""
-    labels = words["facts"]
+    labels = words["mail.facts"]
     zones = [side["zone"] for side in values.get("times", [])] or [_own_zone(values)]
     if values.get("starts_at"):
         sides = values.get("times") or [{"who": None, "zone": zones[0]}]
         for side in sides:
             label = labels["time"] if side["who"] is None else _known(labels, f"time_{side['who']}", "side")
-            yield label, _moment(values["starts_at"], side["zone"], words["locale"], until=values.get("ends_at"))
+            yield label, _moment(values["starts_at"], side["zone"], words.locale, until=values.get("ends_at"))
             if side.get("agreed_wall"):
-                yield labels["agreed_wall"], _wall(side["agreed_wall"], side["zone"], words["locale"])
+                yield labels["agreed_wall"], _wall(side["agreed_wall"], side["zone"], words.locale)
     if values.get("previous_starts_at"):
         yield labels["previous_starts_at"], _by_all_clocks(values["previous_starts_at"], zones, words)
     for number, start in enumerate(values.get("starts", []), 1):
         yield labels["option"].format(number=number), _by_all_clocks(start, zones, words)
 
 
-def _by_all_clocks(instant: str, zones: list[str], words: dict[str, Any]) -> str:
-    return " = ".join(_moment(instant, zone, words["locale"]) for zone in dict.fromkeys(zones))
+def _by_all_clocks(instant: str, zones: list[str], words: Catalogue) -> str:
+    return " = ".join(_moment(instant, zone, words.locale) for zone in dict.fromkeys(zones))
 
 
 def _own_zone(values: Mapping[str, Any]) -> str:
@@ -193,33 +196,31 @@ def _moment(instant: str, zone: str, locale: str, until: str | None = None) -> s
     hours, minutes = divmod(abs(wall.replace(tzinfo=UTC) - at) // timedelta(minutes=1), 60)
     sign = "-" if wall.replace(tzinfo=UTC) < at else "+"
     offset = f"UTC{sign}{hours}" + (f":{minutes:02}" if minutes else "")
-    return (
-        f"{dates.format_date(wall, 'full', _CALENDARS[locale])}, {wall:%H:%M}{end} ({_place(zone, locale)}, {offset})"
-    )
+    day = dates.format_date(wall, "full", catalogues.of(locale).formats)
+    return f"{day}, {wall:%H:%M}{end} ({_place(zone, locale)}, {offset})"
 
 
 def _wall(wall: str, zone: str, locale: str) -> str:
     """What a clock of the place shows, or showed: no instant is meant."""
     at = datetime.fromisoformat(wall)
-    return f"{dates.format_date(at, 'full', _CALENDARS[locale])}, {at:%H:%M} ({_place(zone, locale)})"
+    return f"{dates.format_date(at, 'full', catalogues.of(locale).formats)}, {at:%H:%M} ({_place(zone, locale)})"
 
 
 @functools.lru_cache(maxsize=1024)
 def _place(zone: str, locale: str) -> str:
-    named: str | None = _words(locale)["zones"].get(zone)
-    return named or dates.get_timezone_location(zone, _CALENDARS[locale], return_city=True)
+    words = catalogues.of(locale)
+    return words["zones"].get(zone) or dates.get_timezone_location(zone, words.formats, return_city=True)
 
 
-def _buttons(values: Mapping[str, Any], links: Mapping[str, str], words: dict[str, Any]) -> list[tuple[str, str]]:
-    order = list(words["links"])
+def _buttons(values: Mapping[str, Any], links: Mapping[str, str], words: Catalogue) -> list[tuple[str, str]]:
     rows = []
     for name, url in links.items():
         base, _, number = name.rpartition("_") if name[-1:].isdigit() else (name, "", "")
-        label = _known(words["links"], base, "link")
+        label = _known(words["mail.links"], base, "link")
         if not _LINK.fullmatch(url):
             fault = f"the link {name!r} is not a plain http(s) address"
             raise ValueError(fault)
         if number:
-            label = f"{label}: {_moment(values['starts'][int(number) - 1], _own_zone(values), words['locale'])}"
-        rows.append((order.index(base), int(number or 0), label, url))
+            label = f"{label}: {_moment(values['starts'][int(number) - 1], _own_zone(values), words.locale)}"
+        rows.append((_BUTTONS.index(base), int(number or 0), label, url))
     return [(label, url) for _, _, label, url in sorted(rows)]

@@ -11,8 +11,6 @@ from sqlmodel import AutoString, Field, SQLModel
 from service import vocabulary
 from service.tables.columns import Versioned, check, index, one_of, texts, wall_time
 
-LOCALES = ("uk", "en")
-
 
 class Person(Versioned, table=True):
     """Somebody who signs in; occupied for `buffer_minutes` after each of their appointments.
@@ -33,7 +31,7 @@ class Person(Versioned, table=True):
     mail_refused_at: datetime | None = None  # since then this address takes no mail, and its coordinators know
 
     __table_args__ = (
-        one_of("locale", *LOCALES),
+        one_of("locale", *vocabulary.LOCALES),
         one_of("kind", *vocabulary.PERSON_KINDS),
         one_of("state", *vocabulary.PERSON_STATES),
         check("buffer_bounded", "buffer_minutes BETWEEN 0 AND 120"),

@@ -2,9 +2,7 @@
 
 import csv
 import io
-import tomllib
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,13 +15,12 @@ import build
 import caseload
 from api.edge import files
 from caseload import Caseload
-from integrations.documents import report_pages
+from integrations import catalogues
 from integrations.runtime.world import World
 from service import vocabulary
 from service.kernel import actor
 
 PERIOD = f"from={caseload.FROM}&until={caseload.UNTIL}&zone=Europe/Kyiv&compare=previous&by=month"
-ENGLISH = Path(report_pages.__file__).parent / "templates/report/en.toml"
 Json = dict[str, Any]
 Sheet = list[dict[str, Any]]
 
@@ -189,7 +186,7 @@ async def test_a_document_holds_the_headline_figures_of_the_json_on_two_pages(
     told: Json = (await fetched(scene, client, report_of(scene))).json()
     first, second = pages(await fetched(scene, client, f"{report_of(scene)}&lang=en", "pdf"))
     figures = {each["name"]: each for each in told["figures"]}
-    for name, label in tomllib.loads(ENGLISH.read_text())["figures"].items():
+    for name, label in catalogues.of("en")["report.figures"].items():
         if name in figures:
             assert f"{label} {in_english(figures[name])}" in first
     assert all(str(month["sessions"] + month["written_advices"]) in second for month in told["months"])
