@@ -17,6 +17,7 @@ from bench import data, replay
 from bench.scratch import Site, Wanted, in_thread, process
 from bench.table import Line, at_least, at_most, medians, ms
 from service import tables
+from service.care import casefile
 from service.kernel import actor, clock
 from service.outbox import notices
 
@@ -295,8 +296,7 @@ async def _change(site: Site, seconds: int, first: int) -> dict[UUID, float]:
         await asyncio.sleep(max(0.0, began + number / 25 - clock.monotonic()))
         async with site.world.database.work(actor.TIMER) as w:
             appointment = await w.session.get_one(tables.Appointment, visit)
-            consultation = await w.session.get_one(tables.Consultation, appointment.consultation_id)
-            await notices.invited(w, "booked", consultation, appointment)
+            await notices.invited(await casefile.open_case(w, appointment.consultation_id), "booked")
             await w.flush()
             jobs = [delivery_id for delivery_id, _ in w.jobs]
         at = clock.wall().timestamp()

@@ -59,7 +59,7 @@ SCOPES: Mapping[str, str] = MappingProxyType({
     "webhooks:write": "keep the institution's webhook endpoints",
     "reports:read": "read reports of the institution and its memoranda",
 })  # fmt: skip
-"""What a partner system's token may be good for (contract §2)."""
+"""What a partner system's token may be good for (invariant A3)."""
 
 ActPurpose = Literal[
     "offer.accept",

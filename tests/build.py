@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import Range
 from sqlmodel import SQLModel, col
 
 from integrations.runtime.world import World
-from service import tables
+from service import tables, vocabulary
 from service.kernel import clock
 from service.kernel.actor import STRANGER, Actor, Grant
 from service.kernel.work import Work
@@ -110,7 +110,7 @@ async def person(w: Work, **fields: Any) -> tables.Person:
 async def grant(
     w: Work,
     who: tables.Person,
-    role: str,
+    role: vocabulary.Role,
     place: tables.Institution | tables.Programme,
     department: str | None = None,
 ) -> tables.RoleGrant:
@@ -146,7 +146,7 @@ async def mentor(
     at: tables.Institution | None = None,
     *,
     specialties: Iterable[str] = ("paediatrics",),
-    languages: Mapping[str, str] = {"en": "C1"},
+    languages: Mapping[str, vocabulary.LanguageLevel] = {"en": "C1"},
     weekly: Iterable[tuple[int, int, int]] = WORKING_WEEK,
     verified_until: datetime | None = datetime(2028, 1, 1, tzinfo=UTC),
     profile: Mapping[str, Any] = {},
@@ -175,7 +175,8 @@ async def mentor(
     ]
     await _add_all(w, [tables.MentorSpecialty(person_id=who.id, specialty_code=code) for code in specialties])
     await _add_all(
-        w, [tables.PersonLanguage(person_id=who.id, code=code, level=level) for code, level in languages.items()]
+        w,
+        [tables.PersonLanguage(person_id=who.id, code=code, level=level) for code, level in languages.items()],
     )
     await _add_all(w, hours)
     return who
@@ -203,7 +204,7 @@ async def memorandum(
     if "programme_id" not in fields:
         defaults["programme_id"] = (await programme(w)).id
     made = await add(w, tables.Memorandum(id=clock.new_id(), **(defaults | fields)))
-    sides = (("requesting", requesting), ("partner", partners))
+    sides: tuple[tuple[vocabulary.Side, Any], ...] = (("requesting", requesting), ("partner", partners))
     await _add_all(
         w,
         [
@@ -386,7 +387,9 @@ async def bearer(
     return {"Authorization": f"Bearer {token}"}
 
 
-async def _with_role(w: Work, role: str, place: tables.Institution | tables.Programme, **fields: Any) -> tables.Person:
+async def _with_role(
+    w: Work, role: vocabulary.Role, place: tables.Institution | tables.Programme, **fields: Any
+) -> tables.Person:
     who = await person(w, **fields)
     await grant(w, who, role, place)
     return who

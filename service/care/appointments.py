@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.care import admission, answers, bookings, casefile, offers
 from service.care.casefile import CaseFile
 from service.kernel import access, audit, deidentification, errors
@@ -232,7 +232,7 @@ async def room(w: Work, appointment_id: UUID) -> tables.Appointment:
     if w.actor.person_id not in {row.person_id for row in view.participants}:
         raise errors.Forbidden
     opens, closes = seen.starts_at - notices.JOIN_BEFORE, seen.ends_at + notices.JOIN_AFTER
-    if seen.status not in {"booked", "fulfilled"} or not opens <= w.now < closes:
+    if seen.status not in vocabulary.AGREED_APPOINTMENT or not opens <= w.now < closes:
         raise errors.JoinNotOpen(None, opens_at=events.instant(opens), closes_at=events.instant(closes))
     return seen
 
@@ -367,7 +367,7 @@ async def invitation(w: Work, appointment_id: UUID) -> Invitation:
         raise errors.NotFound
     consultation = await w.session.get_one(tables.Consultation, row.consultation_id)
     people = await notices.people(w, [found.person_id for found in seen.participants])
-    is_on = row.status in {"pending", "booked", "fulfilled"}
+    is_on = row.status in vocabulary.STANDING_APPOINTMENT
     status = {"pending": "TENTATIVE", "booked": "CONFIRMED", "fulfilled": "CONFIRMED"}.get(row.status, "CANCELLED")
     join = notices.join_link(w, row, me) if is_on else None
     if join:

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 
+from service import vocabulary
 from service.kernel.work import Work
 from service.rules.case import Link, Mentor
 from service.rules.time import availability
@@ -32,7 +33,7 @@ MOST_KEPT = 20_000
 _IDS = ARRAY(PG_UUID(as_uuid=True))
 _NOBODY = UUID(int=0)
 _WEEK, _MONTH, _HALF_YEAR = timedelta(days=7), timedelta(days=30), timedelta(days=180)
-_ANSWERED = frozenset({"accepted", "declined", "countered"})
+_ANSWERED = frozenset(vocabulary.ANSWERED_OFFER)
 
 # What is asked for stands in `given`, out of the planner's sight: so that it takes one plan for every mentor, one or
 # thousands, and keeps it. Planning so many joins took longer than reading one mentor (bench, P4). The walls of a

@@ -9,7 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.care import appointments, bookings, candidates, casefile, offers
 from service.care.casefile import CaseFile
 from service.kernel import access, clock, deidentification, errors
@@ -18,7 +18,6 @@ from service.kernel.work import Work
 from service.outbox import events, notices
 from service.registry import agreements, memorandum_log
 from service.rules.case import Link
-from service.rules.figures.counts import NOT_HELD
 from service.rules.matching import gate, score
 
 LONGEST = timedelta(hours=12)
@@ -241,7 +240,7 @@ async def correct(w: Work, session_id: UUID, happened: Happened) -> tables.Sessi
         if not institutions & {old.requesting_institution_id, old.partner_institution_id}:
             raise errors.Forbidden
     check_times(w, happened, case.consultation.opened_at)
-    if old.mode == "written" and happened.outcome in NOT_HELD:
+    if old.mode == "written" and happened.outcome in vocabulary.NOT_HELD:
         raise errors.Invalid("/outcome", "advice was written: nobody can have missed it")
     await _must_still_keep(w, old.consultation_id, "/conclusion", happened.conclusion)
     if old.is_corrected:

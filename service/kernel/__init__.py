@@ -7,6 +7,7 @@ Others call
     access, actor     who acts, and the only way from an id to a row that they may see
     audit             `record`: who read or did what
     deidentification  `check`: free text before it is stored
+    email_addresses   `normal_form`: the one check of an address
     clock, crypto     time, random bytes, ids; sealed texts, tokens of links
     paging            a page of a list
     idempotency, limits      of requests, for `api.edge`

@@ -2,7 +2,8 @@
 
 Others call
 
-    institutions     programmes, specialties, institutions and who belongs to which network
+    programmes       programmes and specialties
+    institutions     institutions, and who belongs to which network
     memoranda        `create`, `change` and `transition` of a memorandum; `expire` for the sweep
     agreements       `agreed`: which memoranda link two institutions, with the minutes left; `lock_budget`
     activities       what a memorandum brings besides consultations: `log`, `correct`

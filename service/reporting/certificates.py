@@ -13,7 +13,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel import access, errors
 from service.kernel.work import Work
 from service.rules.time import availability
@@ -22,7 +22,6 @@ MOST = 500
 _FRONT, _GROUP = 8, 4
 _PROOF = 12
 _LENGTH = 32
-_NOT_ATTENDED = ("no_show_mentor", "no_show_clinician", "cancelled_late")
 _ATTENDED = """
 SELECT s.id, s.mode, s.minutes, s.started_at, s.is_corrected, s.mentor_id, s.clinician_id, p.id AS person_id,
        p.display_name, p.zone, y.name_en AS topic_en, y.name_uk AS topic_uk,
@@ -104,7 +103,7 @@ async def confirmed(w: Work, code: str) -> Certificate | None:
 
 
 async def _read(w: Work, condition: str, **values: Any) -> list[Certificate]:  # noqa: ANN401 - what the condition binds
-    rows = await w.sql(sa.text(_ATTENDED + condition), {"missed": list(_NOT_ATTENDED), **values})
+    rows = await w.sql(sa.text(_ATTENDED + condition), {"missed": list(vocabulary.NOT_HELD), **values})
     return [_certificate(w, row) for row in rows]
 
 

@@ -25,7 +25,6 @@ from service.rules.time.intervals import Interval
 
 IDLE = timedelta(days=90)
 _DAY = timedelta(days=1)
-_READERS = ("coordinator", "programme_admin", "partner_system")
 _BESIDE = {
     "clinicians_trained_abroad": "activity_people",
     "oncologists_internship_france": "activity_people",
@@ -194,7 +193,7 @@ async def rows(
 
 async def _of_memorandum(w: Work, memorandum_id: UUID, wanted: Wanted) -> tuple[tables.Memorandum, _Request]:
     row = await access.visible_memorandum(w, memorandum_id)
-    await access.requires_reader(w, memorandum_id, *_READERS)
+    await access.requires_reader(w, memorandum_id, *vocabulary.OVERSEEING_ROLES)
     programme = await w.session.get_one(tables.Programme, row.programme_id)
     subject = count_queries.values(row.id)
     return row, _Request(count_queries.MEMORANDUM, subject, row.created_at, *wanted[:2], wanted[2] or programme.zone)
@@ -296,7 +295,7 @@ async def _months(w: Work, request: _Request, days: tuple[date, date]) -> tuple[
     made = []
     for place, first in enumerate(firsts):
         (held, minutes), (advices, written) = (
-            by_month.get(place, {}).get(mode, (0, 0)) for mode in ("live", "written")
+            by_month.get(place, {}).get(mode, (0, 0)) for mode in vocabulary.SESSION_MODES
         )
         made.append(Month(first, held, advices, minutes + written))
     return tuple(made)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.care import advice, appointments, consultations, sessions
 from service.kernel import access, errors
 from service.kernel.work import Work
@@ -169,7 +169,7 @@ async def _meetings(w: Work) -> list[Meeting]:
     rows = await w.sql(
         sa.select(row)
         .join(tables.Participant, col(tables.Participant.appointment_id) == col(row.id))
-        .where(col(tables.Participant.person_id) == w.actor.person_id, col(row.status).in_(("pending", "booked")))
+        .where(col(tables.Participant.person_id) == w.actor.person_id, col(row.status).in_(vocabulary.LIVE_APPOINTMENT))
         .where(col(row.ends_at) > w.now - STILL_TO_LOG)
         .order_by(col(row.starts_at), col(row.id))
         .limit(MOST)
@@ -238,7 +238,7 @@ async def _appointment(w: Work, consultation_id: UUID) -> appointments.View | No
     rows = await w.sql(
         sa.select(row)
         .where(col(row.consultation_id) == consultation_id, access.appointments_seen(w.actor))
-        .order_by(col(row.status).in_(("pending", "booked", "fulfilled")).desc(), col(row.id).desc())
+        .order_by(col(row.status).in_(vocabulary.STANDING_APPOINTMENT).desc(), col(row.id).desc())
         .limit(1)
     )
     views = await appointments.views(w, list(rows.scalars()))

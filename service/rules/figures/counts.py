@@ -1,4 +1,4 @@
-"""What was counted for a report, as plain values, and how evenly something is spread (domain §8).
+"""What was counted for a report, as plain values, and how evenly something is spread (invariant L4).
 
 Counts come in two shapes. A `Tally` is what can be added: stretches of time are counted apart, once, and their tallies
 summed. `ReportCounts` is what figures are made of: quartiles and numbers of different mentors, which nobody can add.
@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from operator import mul
 from typing import Any, TypeVar
 
-NOT_HELD = ("no_show_mentor", "no_show_clinician", "cancelled_late")
+from service import vocabulary
+
 _QUARTER = 4
 
 
@@ -78,7 +79,7 @@ class SessionCount:
     @property
     def is_held(self) -> bool:
         """Tell whether the people met, or the advice was written."""
-        return self.outcome not in NOT_HELD
+        return self.outcome not in vocabulary.NOT_HELD
 
 
 @dataclass(frozen=True, slots=True)

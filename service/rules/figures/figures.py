@@ -1,4 +1,4 @@
-"""What the programme reads (domain §8): figures made of counts, each with its definition and what others published.
+"""What the programme reads (invariant L4): figures made of counts, each with its definition and what others published.
 
 It does not count: `reports` does, in SQL. A share without a denominator is no figure: None, never 0.
 """
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from service import vocabulary
 from service.rules.figures import counts
 from service.rules.figures.counts import (
     ActivityCounts,
@@ -16,8 +17,6 @@ from service.rules.figures.counts import (
     ReportCounts,
     SessionCount,
 )
-
-INTERRUPTIONS = ("interrupted_alert", "interrupted_power", "interrupted_link")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ def share(part: float, whole: float) -> float | None:
 
 
 def all_of(numbers: ReportCounts) -> list[Figure]:
-    """Give every figure of domain §8 that these numbers allow."""
+    """Give every figure that these numbers allow (invariant L4)."""
     return [
         *_consultations(numbers),
         *_times(numbers),
@@ -300,7 +299,7 @@ def _sessions(sessions: Sequence[SessionCount]) -> Iterable[Figure]:
         rows=_count(sessions),
         parts=(Part("live", sum(e.minutes for e in live)), Part("written", sum(e.minutes for e in written))),
     )
-    interrupted = [each for each in live if each.outcome in INTERRUPTIONS]
+    interrupted = [each for each in live if each.outcome in vocabulary.INTERRUPTIONS]
     yield Figure(
         "interruptions",
         _count(interrupted),

@@ -80,10 +80,14 @@ async def test_a_link_for_another_purpose_signs_nobody_in(world: World, client: 
         link = await build.add(
             w,
             tables.Link(
-                id=who.id, person_id=who.id, purpose="accept", expires_at=w.now + timedelta(days=1), created_at=w.now
+                id=who.id,
+                person_id=who.id,
+                purpose="offer.accept",
+                expires_at=w.now + timedelta(days=1),
+                created_at=w.now,
             ),
         )
-    for purpose in ("accept", "sign_in"):
+    for purpose in ("offer.accept", "sign_in"):
         token = world.keys.link_token(link.id, purpose)
         assert (await client.post("/v1/auth/tokens", json={"link_token": token})).status_code == 401
 

@@ -20,7 +20,7 @@ import postoffice
 from integrations.mail import messages
 from integrations.runtime import worker
 from integrations.runtime.world import World
-from service import tables
+from service.care import casefile
 from service.kernel import actor, clock, errors, outcomes
 from service.outbox import deliveries, notices
 from service.rules.delivery import retry
@@ -161,9 +161,7 @@ async def settled_without_waiting(scene: flow.Scene) -> bool:
 async def undone(scene: flow.Scene, booked: Any) -> None:  # noqa: ANN401 - what the API answers
     """Record mails in a transaction that comes to nothing."""
     async with scene.world.database.work(actor.TIMER) as w:
-        appointment = await w.session.get_one(tables.Appointment, booked["id"])
-        consultation = await w.session.get_one(tables.Consultation, appointment.consultation_id)
-        await notices.invited(w, "booked", consultation, appointment)
+        await notices.invited(await casefile.open_case(w, UUID(booked["consultation_id"])), "booked")
         await w.flush()
         raise RuntimeError
 

@@ -20,18 +20,18 @@ async def test_rows_of_the_audit_end_with_their_retention_and_not_a_day_before(
     world: World, test_clock: TestClock
 ) -> None:
     async with world.database.work(actor.TIMER) as w:
-        audit.record(w, "first", "person", None)
+        audit.record(w, "created", "person", None)
     test_clock.forward(days=1)
     async with world.database.work(actor.TIMER) as w:
-        audit.record(w, "second", "person", None)
+        audit.record(w, "changed", "person", None)
     test_clock.forward(days=KEPT - 1)
     await timers.housekeeping(world.database, KEPT)
     async with world.database.work(actor.TIMER) as w:
-        assert await actions(w) == ["first", "second"]
+        assert await actions(w) == ["created", "changed"]
     test_clock.forward(seconds=1)
     await timers.housekeeping(world.database, KEPT)
     async with world.database.work(actor.TIMER) as w:
-        assert await actions(w) == ["second"]
+        assert await actions(w) == ["changed"]
 
 
 @pytest.mark.parametrize(
