@@ -295,7 +295,7 @@ async def _change(site: Site, seconds: int, first: int) -> dict[UUID, float]:
     for number, visit in enumerate(visits):
         await asyncio.sleep(max(0.0, began + number / 25 - clock.monotonic()))
         async with site.world.database.work(actor.TIMER) as w:
-            appointment = await w.session.get_one(tables.Appointment, visit)
+            appointment = await w.read(tables.Appointment, visit)
             await notices.invited(await casefile.open_case(w, appointment.consultation_id), "booked")
             await w.flush()
             jobs = [delivery_id for delivery_id, _ in w.jobs]

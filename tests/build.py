@@ -47,7 +47,7 @@ async def add(w: Work, *rows: Row) -> Row:
 
 async def specialty(w: Work, code: str = "paediatrics", parent: str | None = None, **fields: Any) -> str:
     """Have the specialty and its parents; codes of TREE know theirs."""
-    if await w.session.get(tables.Specialty, code):
+    if await w.find(tables.Specialty, code):
         return code
     parent = parent or TREE.get(code)
     if parent:
@@ -255,7 +255,7 @@ async def offer(
     **fields: Any,
 ) -> tables.Offer:
     """Make a pending offer of wave 1 with one start, tomorrow at 10:00Z, to be answered within a day."""
-    profile = await w.session.get(tables.MentorProfile, mentor.id)
+    profile = await w.find(tables.MentorProfile, mentor.id)
     if profile is None:
         raise LookupError(mentor.id)
     tomorrow = (w.now + timedelta(days=1)).replace(hour=10, minute=0, second=0, microsecond=0)
@@ -302,7 +302,7 @@ async def appointment(
     }
     offers = {"mentor": fields.pop("offer_id", None)}
     made = await add(w, tables.Appointment(id=clock.new_id(), **(defaults | fields)))
-    profile = await w.session.get_one(tables.MentorProfile, mentor.id)
+    profile = await w.read(tables.MentorProfile, mentor.id)
     sides = (
         (consultation.clinician_id, "clinician", consultation.institution_id, "Europe/Kyiv"),
         (mentor.id, "mentor", profile.institution_id, "Europe/Paris"),

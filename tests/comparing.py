@@ -21,7 +21,9 @@ def rankings() -> Iterator[None]:
     """Compare at each ranking, and fail in the midst of the test that finds a difference."""
     mentors, reachable = mentor_cache.of_institutions, candidates._reachable
 
-    async def compared_mentors(w: Work, seen: mentor_cache.Look) -> list[tuple[mentor_cache.Facts, mentor_cache.Met]]:
+    async def compared_mentors(
+        w: Work, seen: mentor_cache.Look
+    ) -> list[tuple[mentor_cache.CachedMentor, mentor_cache.Met]]:
         found = await mentors(w, seen)
         anew = await mentor_cache.facts(w, [one.standing[0] for one, _ in found])
         for kept, _ in found:
@@ -56,7 +58,7 @@ def parents(book: Rulebook) -> object:
     return book.tree._parent, book.tree._parents
 
 
-def _as_of_now(w: Work, known: mentor_cache.Facts) -> Mentor:
+def _as_of_now(w: Work, known: mentor_cache.CachedMentor) -> Mentor:
     """Leave out what is over: it is read no more, and kept until something changes."""
     mentor = mentor_cache.mentor(known, (), w.now, _A_CASE)
     week, hours = availability.iso_week(w.now, mentor.zone), mentor.hours

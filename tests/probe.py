@@ -102,7 +102,7 @@ async def fail(w: deps.W, id: shapes.Id) -> None:  # noqa: A002
 
 
 async def _loaded(w: Work, id_: UUID) -> tables.Institution:
-    row: tables.Institution | None = await w.session.get(tables.Institution, id_)
+    row: tables.Institution | None = await w.find(tables.Institution, id_)
     if row is None:
         raise errors.NotFound
     return row

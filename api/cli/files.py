@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from integrations.runtime.world import World
     from service.exchange.imports import Outcome
     from service.kernel.work import Work
-    from service.rules.csv_tables import Fault
 
 REFUSED = 1
 _NOBODY = "Nobody has this address."
@@ -57,7 +56,7 @@ def import_(
         raise command.Stop(msg) from None
     try:
         outcome = _loaded(kind, record_tables.read(kind, text), digest, dry_run=dry_run, is_confirmed=confirmed)
-    except imports.Refused as refused:
+    except imports.FileRefused as refused:
         _complain(file, refused.faults, as_json=as_json)
         raise typer.Exit(REFUSED) from None
     if as_json:
@@ -110,7 +109,7 @@ def _loaded(kind: str, found: "record_tables.Read", digest: str, *, dry_run: boo
     from service.exchange import imports  # noqa: PLC0415
 
     if found.faults:
-        raise imports.Refused(found.faults)
+        raise imports.FileRefused(found.faults)
     rows = found.rows
     made: list[Outcome] = []
 
@@ -125,7 +124,7 @@ def _loaded(kind: str, found: "record_tables.Read", digest: str, *, dry_run: boo
     return made[0]
 
 
-def _complain(file: Path, faults: "Sequence[Fault]", *, as_json: bool) -> None:
+def _complain(file: Path, faults: "Sequence[CellFault]", *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"errors": [dataclasses.asdict(fault) for fault in faults]}, ensure_ascii=False))
         return

@@ -18,10 +18,10 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
 from api.edge import problems, registry_shapes, shapes
 from service import vocabulary
-from service.exchange.imports import Row
+from service.exchange.imports import FileRow
 from service.outbox.events import instant
 from service.rules import csv_tables
-from service.rules.csv_tables import Fault
+from service.rules.csv_tables import CellFault
 
 _YES, _NO = "yes", "no"
 _WHOLE = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -202,8 +202,8 @@ SHAPES: Mapping[str, type[shapes.Shape]] = {
 class Read:
     """A table as it was understood."""
 
-    rows: list[Row]
-    faults: list[Fault]
+    rows: list[FileRow]
+    faults: list[CellFault]
 
 
 @functools.cache
@@ -231,13 +231,13 @@ def read(kind: str, text: str) -> Read:
             wrong += [fault for fault in _faults(line.row, error) if fault.column not in known]
         faults += wrong
         if not wrong:
-            rows.append(Row(line.row, values, frozenset(line.cells)))
+            rows.append(FileRow(line.row, values, frozenset(line.cells)))
     return Read(rows, faults)
 
 
-def _faults(row: int, error: ValidationError) -> list[Fault]:
+def _faults(row: int, error: ValidationError) -> list[CellFault]:
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    return [Fault(row, str(fault["loc"][0]), problems.sentence(fault)) for fault in found]
+    return [CellFault(row, str(fault["loc"][0]), problems.sentence(fault)) for fault in found]
 
 
 def written(kind: str, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -252,7 +252,7 @@ def written_only(rows: Sequence[Mapping[str, Any]]) -> str:
     return csv_tables.written(names, ([_cell(row[name]) for name in names] for row in rows))
 
 
-def _typed(line: csv_tables.Line, found: Mapping[str, frozenset[str]]) -> tuple[dict[str, Any], list[Fault]]:
+def _typed(line: csv_tables.TableRow, found: Mapping[str, frozenset[str]]) -> tuple[dict[str, Any], list[CellFault]]:
     """Give what the cells say, of the type that the column has; an empty cell says nothing."""
     typed: dict[str, Any] = {}
     faults = []
@@ -271,7 +271,7 @@ def _typed(line: csv_tables.Line, found: Mapping[str, frozenset[str]]) -> tuple[
             try:
                 typed[name] = json.loads(text)
             except (ValueError, RecursionError):
-                faults.append(Fault(line.row, name, "must be a JSON object"))
+                faults.append(CellFault(line.row, name, "must be a JSON object"))
     return typed, faults
 
 

@@ -113,13 +113,13 @@ async def _once(
 ) -> Response:
     """Give the stored answer, or the handler's, stored if it is a success."""
     found = await idempotency.begin(w, key)
-    if isinstance(found, idempotency.Answer):
+    if isinstance(found, idempotency.StoredAnswer):
         return Response(found.body, found.status, {**found.headers, "Idempotency-Replayed": "true"})
     response = await handler(request)
     if response.status_code // 100 == 2:  # noqa: PLR2004 - success, as HTTP has it
         kept = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
         body = _without_secrets(bytes(response.body).decode(), hidden)
-        await idempotency.finish(w, found, idempotency.Answer(response.status_code, kept, body))
+        await idempotency.finish(w, found, idempotency.StoredAnswer(response.status_code, kept, body))
     else:
         await idempotency.drop(w, found)
     return response

@@ -21,7 +21,7 @@ from service.kernel.work import Work
 from service.people import action_links
 from service.worklists import page_views
 
-router = APIRouter(route_class=frame.Page)
+router = APIRouter(route_class=frame.PageRoute)
 JOIN = "join"
 TIMES = ("time_1", "time_2", "time_3")
 

@@ -14,7 +14,7 @@ from service.kernel import access, errors
 from service.kernel.work import Work
 from service.worklists import page_views
 
-router = APIRouter(route_class=frame.Page)
+router = APIRouter(route_class=frame.PageRoute)
 LONGEST_ADVICE_MINUTES = 1440
 Again = Callable[[fields.Tried, int], Awaitable[Response]]
 
@@ -40,7 +40,7 @@ async def consent(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     scope = form.one_of("consent", vocabulary.CONSENT_SCOPES)
     choices = await visit.do(page_views.choices)
     countries = form.some_of("countries", choices.countries, needed=scope == "countries")
-    given = consultations.Consent(scope, form.day("given_on") or visit.today, countries)
+    given = consultations.ConsentGiven(scope, form.day("given_on") or visit.today, countries)
     return await _try(visit, "consent", form, id, lambda w: consultations.consent(w, id, given))
 
 
@@ -134,7 +134,7 @@ async def log_session(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A
     """Log what happened, in the visitor's own wall times."""
     form = await fields.sent(visit.request)
     now = visit.world.clock.now()
-    happened = sessions.Happened(
+    happened = sessions.SessionEntry(
         started_at=form.local("started_at", visit.zone, needed=True) or now,
         ended_at=form.local("ended_at", visit.zone, needed=True) or now,
         outcome=form.one_of("outcome", vocabulary.SESSION_OUTCOMES),

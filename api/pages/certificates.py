@@ -5,7 +5,7 @@ from fastapi import APIRouter, Response
 from api.pages import frame
 from service.reporting import certificates
 
-router = APIRouter(route_class=frame.Page)
+router = APIRouter(route_class=frame.PageRoute)
 
 
 @router.get("/certificates/{code}")

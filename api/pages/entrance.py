@@ -13,7 +13,7 @@ from service.kernel import errors
 from service.people import action_links, browser_sessions, logins
 from service.worklists import page_views
 
-router = APIRouter(route_class=frame.Page)
+router = APIRouter(route_class=frame.PageRoute)
 _PLACES = re.compile(r"/(offers|consultations)/([0-9a-f-]{36}|new)", re.ASCII)
 
 

@@ -216,7 +216,7 @@ Anybody = Annotated[Visit, Depends(visit)]
 Known = Annotated[Visit, Depends(known)]
 
 
-class Page(APIRoute):
+class PageRoute(APIRoute):
     """A route whose errors are pages."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

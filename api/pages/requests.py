@@ -14,7 +14,7 @@ from service.kernel import clock, errors, idempotency
 from service.kernel.work import Work
 from service.worklists import page_views
 
-router = APIRouter(route_class=frame.Page)
+router = APIRouter(route_class=frame.PageRoute)
 WINDOWS = (1, 2, 3)
 MOST_TAGS = 10
 LENGTHS = ("15", "30", "45", "60", "90")
@@ -60,21 +60,21 @@ async def file(visit: frame.Known) -> Response:
         return await _page(visit, fields.Tried("new", form, said), problems.status_of(type(error)))
 
 
-async def _file_once(w: Work, key: idempotency.Request, wish: consultations.Wish) -> str:
+async def _file_once(w: Work, key: idempotency.Request, wish: consultations.NewRequest) -> str:
     """Give the address of the request, filed by this form or by its twin before."""
     found = await idempotency.begin(w, key)
-    if isinstance(found, idempotency.Answer):
+    if isinstance(found, idempotency.StoredAnswer):
         return found.headers["location"]
     row = await consultations.request(w, wish)
     path = f"/consultations/{row.id}"
-    await idempotency.finish(w, found, idempotency.Answer(303, {"location": path}, ""))
+    await idempotency.finish(w, found, idempotency.StoredAnswer(303, {"location": path}, ""))
     return path
 
 
-def _wish(visit: frame.Visit, form: fields.Fields, choices: page_views.Choices) -> consultations.Wish | None:
+def _wish(visit: frame.Visit, form: fields.Fields, choices: page_views.Choices) -> consultations.NewRequest | None:
     """Read the form; None when a field is at fault."""
     codes = {row.code for _, rows in choices.specialties for row in rows}
-    wish = consultations.Wish(
+    wish = consultations.NewRequest(
         specialty=form.one_of("specialty", codes),
         priority=form.one_of("priority", vocabulary.PRIORITIES),
         mode=form.one_of("mode", vocabulary.OFFER_KINDS),
@@ -111,13 +111,13 @@ def _tags(form: fields.Fields) -> tuple[str, ...]:
     return tags
 
 
-def _consent(form: fields.Fields, choices: page_views.Choices) -> consultations.Consent | None:
+def _consent(form: fields.Fields, choices: page_views.Choices) -> consultations.ConsentGiven | None:
     scope = form.one_of("consent", CONSENTS)
     if scope in {"", "none"}:
         return None
     countries = form.some_of("countries", choices.countries, needed=scope == "countries")
     given_on = form.day("given_on")
-    return consultations.Consent(scope, given_on, countries) if given_on else None
+    return consultations.ConsentGiven(scope, given_on, countries) if given_on else None
 
 
 def _point(form: fields.Fields, error: errors.Invalid) -> None:

@@ -140,8 +140,8 @@ async def correct(w: deps.W, activity_id: shapes.Id, body: NewActivity, response
     return _created(response, await activities.correct(w, activity_id, _done(body)))
 
 
-def _done(body: NewActivity) -> activities.Done:
-    return activities.Done(
+def _done(body: NewActivity) -> activities.ActivityEntry:
+    return activities.ActivityEntry(
         kind=body.kind,
         on=body.on,
         period=body.period,
@@ -157,17 +157,17 @@ def _done(body: NewActivity) -> activities.Done:
     )
 
 
-def _listed(page: deps.Page, views: list[activities.View]) -> shapes.Listing[Activity]:
+def _listed(page: deps.Page, views: list[activities.ActivityView]) -> shapes.Listing[Activity]:
     items, following = page.cut(views, lambda view: (view.row.id,))
     return shapes.Listing[Activity](items=[_shown(view) for view in items], next=following)
 
 
-def _created(response: Response, view: activities.View) -> Activity:
+def _created(response: Response, view: activities.ActivityView) -> Activity:
     response.headers["Location"] = f"/v1/activities/{view.row.id}"
     return _shown(view)
 
 
-def _shown(view: activities.View) -> Activity:
+def _shown(view: activities.ActivityView) -> Activity:
     row = view.row
     dates: dict[str, date | None] = {"on": row.on_date, "from": row.from_on, "until": row.until_on}
     return Activity.model_validate(

@@ -79,7 +79,7 @@ class NoShowIn(shapes.Shape):
 
 
 def appointment_out(
-    view: appointments.View, response: Response | None = None, note: str | None = None
+    view: appointments.AppointmentView, response: Response | None = None, note: str | None = None
 ) -> AppointmentOut:
     """Show an appointment, with its ETag; a hold's end is the Expires header too."""
     row = view.row

@@ -99,6 +99,6 @@ async def jwks(w: deps.Anyone) -> dict[str, list[dict[str, Any]]]:
     return {"keys": [dict(key) for key in keys.public.values()] if keys else []}
 
 
-async def _issued(w: Work, issuer: access_tokens.Tokens, signed_in: logins.SignedIn) -> Tokens:
+async def _issued(w: Work, issuer: access_tokens.AccessTokens, signed_in: logins.SignedIn) -> Tokens:
     access_token, seconds = await issuer.issue(w, signed_in.person_id, signed_in.token_id)
     return Tokens(access_token=access_token, expires_in=seconds, refresh_token=signed_in.refresh_token)

@@ -193,7 +193,7 @@ def _keys(jwks: dict[str, Any] | None) -> dict[str, Any] | None:
         raise errors.Invalid(f"/jwks{error.pointer}", error.detail) from None
 
 
-def _shown(view: clients.View) -> Client:
+def _shown(view: clients.ClientView) -> Client:
     row = view.row
     return Client(
         client_id=row.id,
@@ -213,10 +213,10 @@ def _shown(view: clients.View) -> Client:
     )
 
 
-def _answered(response: Response, view: clients.View) -> Client:
+def _answered(response: Response, view: clients.ClientView) -> Client:
     deps.etag(response, view.row.version)
     return _shown(view)
 
 
-def _with_secret(response: Response, view: clients.View, secret: str | None) -> ClientWithSecret:
+def _with_secret(response: Response, view: clients.ClientView, secret: str | None) -> ClientWithSecret:
     return ClientWithSecret(**_answered(response, view).model_dump(), client_secret=secret)

@@ -204,7 +204,7 @@ class CandidatesOut(shapes.Shape):
     excluded: list[ExcludedOut]
 
 
-def consultation_out(view: consultations.View) -> ConsultationOut:
+def consultation_out(view: consultations.ConsultationView) -> ConsultationOut:
     """Show a consultation."""
     row = view.row
     return ConsultationOut(
@@ -221,12 +221,12 @@ def consultation_out(view: consultations.View) -> ConsultationOut:
     )
 
 
-def _consent(given: ConsentIn) -> consultations.Consent:
-    return consultations.Consent(given.scope, given.given_on, tuple(given.countries))
+def _consent(given: ConsentIn) -> consultations.ConsentGiven:
+    return consultations.ConsentGiven(given.scope, given.given_on, tuple(given.countries))
 
 
-def _wish(body: ConsultationIn) -> consultations.Wish:
-    return consultations.Wish(
+def _wish(body: ConsultationIn) -> consultations.NewRequest:
+    return consultations.NewRequest(
         **body.model_dump(include={"specialty", "priority", "mode", "question", "age_band", "duration_minutes"}),
         **body.model_dump(include={"department", "clinician_id", "follows_id"}),
         languages=tuple(body.languages),

@@ -150,7 +150,7 @@ async def verification(w: deps.W, id: shapes.Id) -> Verification:  # noqa: A002
     return Verification(ok=found.ok, entries=found.entries, head=found.head, first_broken=found.first_broken)
 
 
-def _shown(link: memorandum_log.Link) -> LogEntry:
+def _shown(link: memorandum_log.SealedEntry) -> LogEntry:
     entry = link.entry
     return LogEntry(
         id=entry.id,

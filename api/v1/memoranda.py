@@ -288,12 +288,12 @@ def _columns(fields: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _answered(response: Response, view: memoranda.View) -> Memorandum:
+def _answered(response: Response, view: memoranda.MemorandumView) -> Memorandum:
     deps.etag(response, view.row.version)
     return _shown(view)
 
 
-def _shown(view: memoranda.View) -> Memorandum:
+def _shown(view: memoranda.MemorandumView) -> Memorandum:
     row = view.row
     signed = {"date": row.signed_on, "precision": row.signed_precision}
     budget = {"minutes": row.budget_minutes, "per": row.budget_per, "minutes_left": view.minutes_left}

@@ -95,7 +95,7 @@ async def token(request: Request, world: deps.TheWorld) -> Response:
         await transactional.admitted(w, request)
     try:
         granted = await client_credentials.grant(world, request.state.request_id, _wish(request, await request.body()))
-    except client_credentials.Refused as refused:
+    except client_credentials.TokenRefused as refused:
         return _refusal(refused)
     answer = AccessToken(access_token=granted.token, expires_in=granted.seconds, scope=" ".join(granted.scopes))
     return JSONResponse(answer.model_dump())
@@ -118,20 +118,20 @@ async def metadata(world: deps.TheWorld) -> Metadata:
     )
 
 
-def _refusal(refused: client_credentials.Refused) -> Response:
+def _refusal(refused: client_credentials.TokenRefused) -> Response:
     body = OAuthError(error=refused.error, error_description=refused.description).model_dump()
     if refused.error == "invalid_client":
         return JSONResponse(body, _UNAUTHORIZED, {"WWW-Authenticate": 'Basic realm="pobratym", charset="UTF-8"'})
     return JSONResponse(body, 400)
 
 
-def _wish(request: Request, body: bytes) -> client_credentials.Wish:
+def _wish(request: Request, body: bytes) -> client_credentials.TokenRequest:
     """Read what is asked for; raises Refused."""
     form = _form(request, body)
     if "grant_type" not in form:
         raise _bad("grant_type is missing.")
     if form["grant_type"] != "client_credentials":
-        raise client_credentials.Refused("unsupported_grant_type", "Only client_credentials is offered.")
+        raise client_credentials.TokenRefused("unsupported_grant_type", "Only client_credentials is offered.")
     scopes = tuple(form["scope"].split(" ")) if form.get("scope") else None
     named = _id(form["client_id"]) if "client_id" in form else None
     proofs = request.headers.getlist("authorization")
@@ -140,11 +140,11 @@ def _wish(request: Request, body: bytes) -> client_credentials.Wish:
             raise _bad("A client proves itself in one way, not in two.")
         if form.get("client_assertion_type") != ASSERTION_TYPE or not form.get("client_assertion"):
             raise _bad("client_assertion and its client_assertion_type belong together.")
-        return client_credentials.Wish(named, None, form["client_assertion"], scopes)
+        return client_credentials.TokenRequest(named, None, form["client_assertion"], scopes)
     client_id, secret = _basic(proofs[0]) if len(proofs) == 1 else (None, None)
     if "client_id" in form and named != client_id:
         client_id = None
-    return client_credentials.Wish(client_id, secret, None, scopes)
+    return client_credentials.TokenRequest(client_id, secret, None, scopes)
 
 
 def _form(request: Request, body: bytes) -> Mapping[str, str]:
@@ -189,5 +189,5 @@ def _id(text: str) -> UUID | None:
         return None
 
 
-def _bad(description: str) -> client_credentials.Refused:
-    return client_credentials.Refused("invalid_request", description)
+def _bad(description: str) -> client_credentials.TokenRefused:
+    return client_credentials.TokenRefused("invalid_request", description)

@@ -85,7 +85,7 @@ class TakeIn(shapes.Shape):
     starts_at: shapes.Instant
 
 
-def offer_out(view: offers.View, response: Response | None = None, note: str | None = None) -> OfferOut:
+def offer_out(view: offers.OfferView, response: Response | None = None, note: str | None = None) -> OfferOut:
     """Show an offer, with its ETag."""
     row, consultation = view.row, view.consultation
     if response is not None:

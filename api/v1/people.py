@@ -155,7 +155,7 @@ async def verify(person_id: shapes.Id, body: VerificationWish, w: deps.W) -> Ver
     return Verification(person_id=person_id, verified_until=until, verified_by=profile.verified_by)
 
 
-def roles_of(view: people.View) -> list[Role]:
+def roles_of(view: people.PersonView) -> list[Role]:
     """Show the roles."""
     return [
         Role(
@@ -168,7 +168,7 @@ def roles_of(view: people.View) -> list[Role]:
     ]
 
 
-def shown(view: people.View) -> Person:
+def shown(view: people.PersonView) -> Person:
     """Show a person."""
     row = view.row
     return Person(
@@ -183,7 +183,7 @@ def shown(view: people.View) -> Person:
     )
 
 
-def _answered(response: Response, view: people.View, *, is_new: bool = False) -> Person:
+def _answered(response: Response, view: people.PersonView, *, is_new: bool = False) -> Person:
     deps.etag(response, view.row.version)
     if is_new:
         response.headers["Location"] = f"/v1/people/{view.row.id}"

@@ -82,8 +82,8 @@ class FeedbackOut(shapes.Shape):
     given_at: shapes.Instant
 
 
-def _happened(body: SessionIn) -> sessions.Happened:
-    return sessions.Happened(
+def _happened(body: SessionIn) -> sessions.SessionEntry:
+    return sessions.SessionEntry(
         started_at=body.started_at,
         ended_at=body.ended_at,
         outcome=body.outcome,

@@ -29,7 +29,7 @@ class Stack:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class NamedBar:
     """A bar beside its name: from `start` to `end`, with a mark, and the number in words; none if it ends at 0."""
 
     label: str
@@ -77,7 +77,7 @@ class Columns(Flowable):
 
 
 class _Bar(Flowable):
-    def __init__(self, line: Line, most: float, width: float) -> None:
+    def __init__(self, line: NamedBar, most: float, width: float) -> None:
         super().__init__()
         self._line, self._most = line, most
         self.width, self.height = width, _BAR
@@ -96,7 +96,7 @@ class _Bar(Flowable):
             self.canv.rect(max(line.mark * scale - 1, 0), -1.5, 2, _BAR + 3, stroke=0, fill=1)
 
 
-def beside(lines: Sequence[Line], widths: tuple[float, float, float] = (34, 46, 20)) -> Table:
+def beside(lines: Sequence[NamedBar], widths: tuple[float, float, float] = (34, 46, 20)) -> Table:
     """Give bars beside their names; `widths` are the shares of name, bar and number."""
     shares = [pdf.WIDTH * share / sum(widths) for share in widths]
     most = max(line.end for line in lines) or 1

@@ -190,7 +190,7 @@ def _over_time(stacks: Sequence[charts.Stack], words: Catalogue) -> list[Flowabl
 
 
 def _chart(
-    title: str, lines: Sequence[charts.Line], words: Catalogue, widths: tuple[float, float, float] = (40, 50, 10)
+    title: str, lines: Sequence[charts.NamedBar], words: Catalogue, widths: tuple[float, float, float] = (40, 50, 10)
 ) -> list[Flowable]:
     return [
         pdf.words(title, pdf.HEADING),
@@ -216,24 +216,26 @@ def _label(kind: str, month: Month) -> str:
     return f"{day:%m.%Y}" if kind == "months" else str(day.year)
 
 
-def _spread(part: Part, figure: Figure, words: Catalogue) -> charts.Line:
+def _spread(part: Part, figure: Figure, words: Catalogue) -> charts.NamedBar:
     lower, median, upper = (value or 0.0 for value in (part.lower_quartile, part.value, part.upper_quartile))
     said = words["report.charts"]["spread"].format(
         median=_value(figure, median, words), lower=_number(lower, words), upper=_number(upper, words), rows=part.rows
     )
-    return charts.Line(words["report.priorities"].get(part.key, part.key), upper, said, lower, median)
+    return charts.NamedBar(words["report.priorities"].get(part.key, part.key), upper, said, lower, median)
 
 
-def _most(figure: Figure, names: Mapping[str, str], count: int, words: Catalogue) -> list[charts.Line]:
+def _most(figure: Figure, names: Mapping[str, str], count: int, words: Catalogue) -> list[charts.NamedBar]:
     """Give the parts with the highest values, highest first, and all others as one."""
     ordered = sorted(figure.parts, key=lambda part: (-(part.value or 0), part.key))
     lines = [
-        charts.Line(plain_text.line(names.get(part.key, part.key)), part.value or 0, _number(part.value or 0, words))
+        charts.NamedBar(
+            plain_text.line(names.get(part.key, part.key)), part.value or 0, _number(part.value or 0, words)
+        )
         for part in ordered[:count]
     ]
     others = ordered[count:]
     if others:  # without a bar: it would outgrow those that are shown
         rest = _number(sum(part.value or 0 for part in others), words)
         label = words.counted("report.charts", "others", len(others)).format(count=len(others))
-        lines.append(charts.Line(label, 0, rest))
+        lines.append(charts.NamedBar(label, 0, rest))
     return lines

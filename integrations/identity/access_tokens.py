@@ -21,7 +21,7 @@ _NOT_SOONER_SECONDS = 1.0
 _MOST_PROVED = 5_000
 
 
-class Tokens:
+class AccessTokens:
     """The keys this process knows at the moment, and whose tokens they are."""
 
     def __init__(self, issuer: str) -> None:

@@ -19,7 +19,7 @@ from service.people import clients
 TOKEN_PATH = "/oauth2/token"  # noqa: S105 - an address
 
 
-class Refused(Exception):
+class TokenRefused(Exception):
     """No token; `error` is one of RFC 6749 §5.2."""
 
     def __init__(self, error: str, description: str) -> None:
@@ -29,7 +29,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class TokenRequest:
     """What a client asks for, and its proof: `secret` with its id, or an assertion that names it."""
 
     client_id: UUID | None
@@ -39,7 +39,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
+class TokenGrant:
     """An access token, how long it lives, and what it is good for."""
 
     token: str
@@ -52,7 +52,7 @@ def audience(base_url: str) -> str:
     return base_url + TOKEN_PATH
 
 
-async def grant(world: World, request_id: str, wish: Wish) -> Granted:
+async def grant(world: World, request_id: str, wish: TokenRequest) -> TokenGrant:
     """Give a token to the client that proves itself; raises Refused.
 
     A key set is fetched before the transaction begins, never inside it.
@@ -64,7 +64,7 @@ async def grant(world: World, request_id: str, wish: Wish) -> Granted:
             raise _unproved()
         await key_sets.refresh(world, client_id, key_id)
 
-    async def attempt() -> Granted:
+    async def attempt() -> TokenGrant:
         async with world.database.work(actors.STRANGER, request_id) as w:
             row = await clients.find(w, client_id) if client_id else None
             if row is None or not await _is_proved(w, world, row, wish):
@@ -72,12 +72,12 @@ async def grant(world: World, request_id: str, wish: Wish) -> Granted:
             scopes = _wanted(row.scopes, wish.scopes)
             await clients.let_in(w, row, scopes)
             token, seconds = await world.tokens.issue(w, row.id, clock.new_id(), scopes)
-            return Granted(token, seconds, scopes)
+            return TokenGrant(token, seconds, scopes)
 
     return await work.retrying(attempt)
 
 
-async def _is_proved(w: Work, world: World, row: tables.Client, wish: Wish) -> bool:
+async def _is_proved(w: Work, world: World, row: tables.Client, wish: TokenRequest) -> bool:
     if wish.assertion is None:
         return wish.secret is not None and await clients.is_secret(w, row, wish.secret)
     at = clock.wall()
@@ -107,9 +107,9 @@ def _wanted(registered: Sequence[str], asked: tuple[str, ...] | None) -> tuple[s
     if asked is None:
         return tuple(registered)
     if not asked or not set(asked) <= set(registered):
-        raise Refused("invalid_scope", "A scope is asked for that the client does not have.")
+        raise TokenRefused("invalid_scope", "A scope is asked for that the client does not have.")
     return tuple(sorted(set(asked)))
 
 
-def _unproved() -> Refused:
-    return Refused("invalid_client", "The client is not known, or has not proved that it is the one it names.")
+def _unproved() -> TokenRefused:
+    return TokenRefused("invalid_client", "The client is not known, or has not proved that it is the one it names.")

@@ -61,7 +61,7 @@ class Lanes:
 
     async def drain(self, endpoint_id: UUID) -> None:
         """Send the endpoint what is due until nothing is."""
-        run, pace = functools.partial(self._world.database.run, actor.TIMER), receiver.Pace()
+        run, pace = functools.partial(self._world.database.run, actor.TIMER), receiver.SendingPace()
         lot = await run(functools.partial(self._claim, endpoint_id, pace.size))
         while lot is not None:
             began = clock.monotonic()
@@ -148,7 +148,7 @@ class Lanes:
             del self._running[endpoint_id]
 
 
-def _after(pace: receiver.Pace, attempts: Sequence[lots.Attempt], seconds: float) -> receiver.Pace:
+def _after(pace: receiver.SendingPace, attempts: Sequence[lots.Attempt], seconds: float) -> receiver.SendingPace:
     delivered = (each.outcome for each in attempts if isinstance(each.outcome, outcomes.Delivered))
     slowest = max((each.duration_ms for each in attempts), default=0) / 1000
     return pace.after(seconds, slowest_seconds=slowest, is_whole=all(outcome.is_whole for outcome in delivered))

@@ -44,7 +44,7 @@ class World:
     engine: AsyncEngine
     database: work.Database
     outbox: Outbox
-    tokens: access_tokens.Tokens
+    tokens: access_tokens.AccessTokens
     outbound: httpx.AsyncClient  # for addresses that others name
 
 
@@ -76,7 +76,7 @@ async def opened(
         outbox = outbox_of(settings)
         if isinstance(outbox, messages.SmtpOutbox):
             stack.push_async_callback(outbox.aclose)
-        issuer = access_tokens.Tokens(settings.base_url)
+        issuer = access_tokens.AccessTokens(settings.base_url)
         yield World(settings, time, keys, engine, database, outbox, issuer, outbound)
 
 

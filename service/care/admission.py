@@ -15,7 +15,7 @@ from service.care import candidates
 from service.care.casefile import CaseFile
 from service.kernel import errors
 from service.registry import agreements
-from service.rules.case import Case, Link, Mentor, Rulebook
+from service.rules.case import Case, MemorandumLink, Mentor, Rulebook
 from service.rules.matching import gate, ranking
 from service.rules.matching.gate import Refusal
 from service.rules.time import intervals
@@ -24,7 +24,7 @@ MOST_STARTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class GateFacts:
     """One mentor and one case as the gate sees them now."""
 
     now: datetime
@@ -37,7 +37,7 @@ class Facts:
         return ranking.propose(self.asked, self.mentor, self.now, self.book, overrides, is_asking=is_asking)
 
 
-async def facts(case: CaseFile, mentor_id: UUID, *, at: datetime | None = None) -> Facts:
+async def facts(case: CaseFile, mentor_id: UUID, *, at: datetime | None = None) -> GateFacts:
     """Load what the gate needs about this mentor for a time around `at`; raises NotFound for somebody who is none.
 
     What the case's own appointment occupies counts as free.
@@ -47,17 +47,17 @@ async def facts(case: CaseFile, mentor_id: UUID, *, at: datetime | None = None) 
     mentors = await candidates.mentors(case.w, case.consultation, [mentor_id], but_appointment=own, at=at)
     if not mentors:
         raise errors.NotFound
-    return Facts(case.w.now, asked, mentors[0], await candidates.rulebook(case.w, case.consultation.programme_id))
+    return GateFacts(case.w.now, asked, mentors[0], await candidates.rulebook(case.w, case.consultation.programme_id))
 
 
 def admit(
-    facts: Facts,
+    facts: GateFacts,
     start: datetime | None,
     overrides: Collection[str] = (),
     *,
     waived: Collection[str] = (),
     is_asking: bool = False,
-) -> Link:
+) -> MemorandumLink:
     """Give the memorandum the session runs under, or raise GateRefused with every failing rule."""
     rules = gate.Gate(facts.asked, facts.book, overrides)
     refused = rules.check(facts.mentor, start, facts.now, is_asking=is_asking)
@@ -69,8 +69,8 @@ def admit(
 
 
 async def admit_with_budget(
-    case: CaseFile, facts: Facts, offer: tables.Offer, start: datetime | None, waived: Collection[str] = ()
-) -> Link:
+    case: CaseFile, facts: GateFacts, offer: tables.Offer, start: datetime | None, waived: Collection[str] = ()
+) -> MemorandumLink:
     """As `admit`, and no other booking can spend the same minutes: a memorandum with a budget is locked, then read.
 
     The memorandum that was chosen at the offer stays as long as it still holds.
@@ -93,27 +93,27 @@ async def admit_with_budget(
         facts = await _with_minutes_as_of_now(case, facts, start)
 
 
-async def _with_minutes_as_of_now(case: CaseFile, facts: Facts, start: datetime | None) -> Facts:
+async def _with_minutes_as_of_now(case: CaseFile, facts: GateFacts, start: datetime | None) -> GateFacts:
     own = case.maybe_appointment.id if case.maybe_appointment else None
     place = facts.mentor.institution_id
     links = await candidates.links(case.w, case.consultation, {place}, but_appointment=own, at=start)
     return replace(facts, mentor=facts.mentor._replace(links=links.get(place, ())))
 
 
-def must_be_free(facts: Facts, start: datetime) -> None:
+def must_be_free(facts: GateFacts, start: datetime) -> None:
     """Go on only if neither side is occupied at the time; raises SlotTaken with times that are bookable instead."""
     if _is_taken(facts, start):
         raise errors.SlotTaken(facts.bookable()[:MOST_STARTS])
 
 
-def must_be_bookable(facts: Facts, start: datetime) -> None:
+def must_be_bookable(facts: GateFacts, start: datetime) -> None:
     """Go on only if the time is bookable for both; raises SlotTaken or TimeNotBookable."""
     if start not in facts.bookable():
         must_be_free(facts, start)
         raise errors.TimeNotBookable("/starts_at", "not one of the offered times, and not a bookable one")
 
 
-def _is_taken(facts: Facts, start: datetime) -> bool:
+def _is_taken(facts: GateFacts, start: datetime) -> bool:
     end = start + timedelta(minutes=facts.asked.minutes)
     sides = ((facts.asked.busy, facts.asked.buffer_minutes), (facts.mentor.busy, facts.mentor.buffer_minutes))
     return any(

@@ -42,7 +42,7 @@ async def give(
     events.record(
         w, "advice.given", None, advice.id, case.audience(offer), state="given", consultation_id=consultation.id
     )
-    clinician = await w.session.get_one(tables.Person, consultation.clinician_id)
+    clinician = await w.read(tables.Person, consultation.clinician_id)
     await notices.to_people(w, "advice_ready", consultation, [clinician])
     await sessions.log_advice(case, offer, minutes)
     return advice

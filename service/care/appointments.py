@@ -30,7 +30,7 @@ def may_change(w: Work, consultation: tables.Consultation, participants: Sequenc
     return casefile.side_of_actor(w, consultation, participants) is not None
 
 
-def is_own_proposal(w: Work, consultation: tables.Consultation, view: "View") -> bool:
+def is_own_proposal(w: Work, consultation: tables.Consultation, view: "AppointmentView") -> bool:
     """Tell whether the actor is of the side that proposes another time."""
     side = casefile.side_of_actor(w, consultation, view.participants)
     return side is not None and side == _proposing_side(view.row, view.participants)
@@ -187,7 +187,7 @@ async def release_hold(w: Work, appointment_id: UUID) -> tables.Appointment:
 
 
 async def _of_timer(w: Work, appointment_id: UUID) -> CaseFile:
-    appointment = await w.session.get_one(tables.Appointment, appointment_id)
+    appointment = await w.read(tables.Appointment, appointment_id)
     return await casefile.open_case(w, appointment.consultation_id, appointment_id)
 
 
@@ -248,14 +248,14 @@ async def remind(w: Work, appointment_id: UUID) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class AppointmentView:
     """An appointment with who takes part, and whose."""
 
     row: tables.Appointment
     participants: Sequence[tables.Participant]
 
 
-async def read(w: Work, appointment_id: UUID) -> View:
+async def read(w: Work, appointment_id: UUID) -> AppointmentView:
     """Give one appointment."""
     return (await views(w, [await access.visible_appointment(w, appointment_id)]))[0]
 
@@ -272,7 +272,7 @@ async def page(
     limit: int,
     from_at: datetime | None = None,
     until_at: datetime | None = None,
-) -> list[View]:
+) -> list[AppointmentView]:
     """Give the appointments that the actor sees by their start, in [from, until): one more than `limit` at most."""
     kind = tables.Appointment
     place = sa.tuple_(col(kind.starts_at), col(kind.id))
@@ -286,12 +286,12 @@ async def page(
     return await views(w, list((await w.sql(statement.limit(limit + 1))).scalars()))
 
 
-async def views(w: Work, rows: Sequence[tables.Appointment]) -> list[View]:
+async def views(w: Work, rows: Sequence[tables.Appointment]) -> list[AppointmentView]:
     """Give the appointments with their participants, in one query."""
     taking_part: dict[UUID, list[tables.Participant]] = {row.id: [] for row in rows}
     for found in (await w.sql(_TAKING_PART, {"ids": list(taking_part)})).scalars():
         taking_part[found.appointment_id].append(found)
-    return [View(row, taking_part[row.id]) for row in rows]
+    return [AppointmentView(row, taking_part[row.id]) for row in rows]
 
 
 async def follow_zone_data(w: Work, appointment_id: UUID) -> None:
@@ -335,7 +335,7 @@ async def follow_memorandum_end(w: Work, appointment_id: UUID) -> None:
     case.appointment.told_end_id = step_id
     receivers = await notices.coordinators(w, {row.institution_id for row in case.participants})
     await notices.about_appointment(case, "memorandum_ended", receivers)
-    programme = await w.session.get_one(tables.Programme, case.consultation.programme_id)
+    programme = await w.read(tables.Programme, case.consultation.programme_id)
     if policy.from_overrides(programme.policy).cancels_when_memorandum_ends:
         await call_off(case, "memorandum_ended")
 
@@ -355,7 +355,7 @@ class Invitation:
     values: Mapping[str, Any]
     people: Mapping[str, tuple[str, str, str]]
     locale: str
-    join: deliveries.Link | None
+    join: deliveries.NewLink | None
 
 
 async def invitation(w: Work, appointment_id: UUID) -> Invitation:
@@ -365,7 +365,7 @@ async def invitation(w: Work, appointment_id: UUID) -> Invitation:
     me = w.actor.person_id
     if me is None or me not in {found.person_id for found in seen.participants}:
         raise errors.NotFound
-    consultation = await w.session.get_one(tables.Consultation, row.consultation_id)
+    consultation = await w.read(tables.Consultation, row.consultation_id)
     people = await notices.people(w, [found.person_id for found in seen.participants])
     is_on = row.status in vocabulary.STANDING_APPOINTMENT
     status = {"pending": "TENTATIVE", "booked": "CONFIRMED", "fulfilled": "CONFIRMED"}.get(row.status, "CANCELLED")

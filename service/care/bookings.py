@@ -19,7 +19,7 @@ from service.care.casefile import CaseFile
 from service.kernel import clock, errors
 from service.outbox import notices
 from service.rules import lifecycle
-from service.rules.case import Link
+from service.rules.case import MemorandumLink
 from service.rules.time import availability
 
 REMIND_BEFORE = (timedelta(hours=24), timedelta(hours=1))
@@ -58,7 +58,7 @@ def next_reminder(starts_at: datetime, now: datetime) -> datetime | None:
 async def create(
     case: CaseFile,
     seat: MentorSeat,
-    link: Link,
+    link: MemorandumLink,
     starts_at: datetime,
     *,
     held_until: datetime | None = None,
@@ -147,7 +147,7 @@ def must_still_be_held(case: CaseFile) -> None:
         raise errors.HoldExpired from error
 
 
-async def confirm(case: CaseFile, offer: tables.Offer, link: Link) -> None:
+async def confirm(case: CaseFile, offer: tables.Offer, link: MemorandumLink) -> None:
     """Book a held time by the offer; raises HoldExpired when its seats are not there any more."""
     w, appointment = case.w, case.appointment
     await case.lock_people()
@@ -169,7 +169,7 @@ def _revise(case: CaseFile) -> None:
     appointment.dtstamp = max(case.w.now, appointment.dtstamp + timedelta(seconds=1))
 
 
-def _set_time(case: CaseFile, link: Link, starts_at: datetime) -> None:
+def _set_time(case: CaseFile, link: MemorandumLink, starts_at: datetime) -> None:
     """Write another time under the memorandum of `link`: what was proposed is over, reminders begin anew."""
     appointment = case.appointment
     appointment.starts_at = starts_at
@@ -180,7 +180,7 @@ def _set_time(case: CaseFile, link: Link, starts_at: datetime) -> None:
     appointment.remind_at = next_reminder(starts_at, case.w.now)
 
 
-async def move(case: CaseFile, link: Link, starts_at: datetime) -> None:
+async def move(case: CaseFile, link: MemorandumLink, starts_at: datetime) -> None:
     """Give the appointment another time, same id; everybody is asked again (INV-13). Raises SlotTaken."""
     appointment, before = case.appointment, case.appointment.starts_at
     await case.lock_people()
@@ -195,7 +195,7 @@ async def move(case: CaseFile, link: Link, starts_at: datetime) -> None:
 
 
 async def replace_mentor(
-    case: CaseFile, leaving: tables.Participant, offer: tables.Offer, link: Link, starts_at: datetime
+    case: CaseFile, leaving: tables.Participant, offer: tables.Offer, link: MemorandumLink, starts_at: datetime
 ) -> None:
     """Seat another mentor in the same appointment: CANCEL to the old, REQUEST to the rest (INV-15)."""
     w, appointment, before = case.w, case.appointment, case.appointment.starts_at
@@ -244,7 +244,7 @@ async def replace_clinician(case: CaseFile, colleague: tables.Person) -> None:
 
 async def _exchange(case: CaseFile, leaving: tables.Participant, joining: tables.Participant) -> None:
     """Write who takes part instead of whom; the unique seat of a role is free before it is taken."""
-    await case.w.session.delete(leaving)
+    await case.w.delete(leaving)
     await case.w.flush()
     case.w.add(joining)
     case.participants = sorted(

@@ -21,7 +21,7 @@ from service.care import mentor_cache
 from service.kernel.work import Work
 from service.registry import agreements
 from service.rules import policy, specialties, transfer
-from service.rules.case import Case, Link, Mentor, Rulebook
+from service.rules.case import Case, MemorandumLink, Mentor, Rulebook
 from service.rules.matching import ranking
 from service.rules.time.intervals import Interval
 
@@ -77,7 +77,7 @@ def transfer_basis() -> transfer.TransferBasis:
 
 async def rulebook(w: Work, programme_id: UUID) -> Rulebook:
     """Load what the programme decides by."""
-    row = (await w.ask(_RULES, {"programme": programme_id})).one()
+    row = (await w.sql(_RULES, {"programme": programme_id}, after_changes=False)).one()
     return Rulebook(policy.from_overrides(row.policy), _tree(row.tree or ""), transfer_basis())
 
 
@@ -168,7 +168,7 @@ async def links(
     *,
     but_appointment: UUID | None = None,
     at: datetime | None = None,
-) -> Mapping[UUID, tuple[Link, ...]]:
+) -> Mapping[UUID, tuple[MemorandumLink, ...]]:
     """Give the memoranda that link the requesting institution with each of these, with the minutes left around `at`."""
     agreed = await agreements.agreed(w, consultation.institution_id, institutions, consultation.programme_id)
     return await agreements.with_minutes_left(w, agreed, at=at, but_appointment=but_appointment)
@@ -180,7 +180,7 @@ class _Ground:
 
     mark: int | None
     book: Rulebook
-    agreed: agreements.Agreed
+    agreed: agreements.LinkedMemoranda
 
 
 _grounds: dict[tuple[UUID, UUID], _Ground] = {}

@@ -216,13 +216,13 @@ def side_of_actor(w: Work, consultation: tables.Consultation, participants: Iter
 async def open_case(w: Work, consultation_id: UUID, appointment_id: UUID | None = None) -> CaseFile:
     """Lock the case and give it as it is now, with this appointment, or else with the held or booked one."""
     consultation: tables.Consultation = (await w.sql(_CONSULTATION, {"id": consultation_id})).scalar_one()
-    offers = list((await w.ask(_OFFERS, {"consultation": consultation_id})).scalars())
+    offers = list((await w.sql(_OFFERS, {"consultation": consultation_id})).scalars())
     statement = _NAMED_APPOINTMENT if appointment_id else _LIVE_APPOINTMENT
-    found = await w.ask(statement, {"id": appointment_id or consultation_id})
+    found = await w.sql(statement, {"id": appointment_id or consultation_id})
     appointment: tables.Appointment | None = found.scalar_one_or_none()
     participants = []
     if appointment is not None:
-        participants = list((await w.ask(_PARTICIPANTS, {"appointment": appointment.id})).scalars())
+        participants = list((await w.sql(_PARTICIPANTS, {"appointment": appointment.id})).scalars())
     return CaseFile(w, consultation, offers, appointment, participants)
 
 

@@ -24,7 +24,7 @@ from service.rules.time import availability
 
 
 @dataclass(frozen=True, slots=True)
-class Consent:
+class ConsentGiven:
     """What the patient agreed to: sending under the general list, or to the named countries (ISO 3166-1)."""
 
     scope: str
@@ -33,7 +33,7 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class NewRequest:
     """What is asked for."""
 
     specialty: str
@@ -50,11 +50,11 @@ class Wish:
     excluded_mentors: tuple[UUID, ...] = ()
     clinician_id: UUID | None = None
     follows_id: UUID | None = None
-    consent: Consent | None = None
+    consent: ConsentGiven | None = None
     confirmed_spans: Collection[ConfirmedSpan] = field(default_factory=tuple)
 
 
-async def request(w: Work, wish: Wish) -> tables.Consultation:
+async def request(w: Work, wish: NewRequest) -> tables.Consultation:
     """The consultation is filed; with consent it is open and its first wave out. A coordinator may file for others."""
     if wish.mode == "board":
         raise errors.ModeNotOffered("/mode", "boards of several mentors are not offered yet")
@@ -102,7 +102,7 @@ async def request(w: Work, wish: Wish) -> tables.Consultation:
     return consultation
 
 
-async def _requester(w: Work, wish: Wish) -> tuple[UUID, UUID, UUID, str | None]:
+async def _requester(w: Work, wish: NewRequest) -> tuple[UUID, UUID, UUID, str | None]:
     """Name the clinician, the institution, its programme and the department the request belongs to."""
     clinician_id = wish.clinician_id or w.actor.person_id
     acting = clinician_id != w.actor.person_id
@@ -112,7 +112,7 @@ async def _requester(w: Work, wish: Wish) -> tuple[UUID, UUID, UUID, str | None]
         raise errors.Forbidden
     days, programmes = zip(*w.actor.days, strict=True) if w.actor.days else ((), ())
     asked = {"clinician": clinician_id, "places": places, "days": days, "programmes": programmes}
-    grants = (await w.ask(_GRANTS, asked)).all()
+    grants = (await w.sql(_GRANTS, asked, after_changes=False)).all()
     if not grants:
         raise errors.Invalid("/clinician_id", "not a clinician of your institution")
     grant = next((g for g in grants if g.department == wish.department), grants[0])
@@ -184,7 +184,7 @@ async def _of_requesting_side(w: Work, consultation_id: UUID) -> CaseFile:
     return await casefile.open_case(w, consultation_id)
 
 
-async def consent(w: Work, consultation_id: UUID, given: Consent) -> tables.Consultation:
+async def consent(w: Work, consultation_id: UUID, given: ConsentGiven) -> tables.Consultation:
     """The patient's consent is on record; a draft is open now. A later consent may name more countries."""
     case = await _of_requesting_side(w, consultation_id)
     consultation = case.consultation
@@ -217,7 +217,7 @@ async def _withdraw_without_basis(case: CaseFile) -> None:
     await bookings.release_of(case, [offer.mentor_id for offer in refused])
 
 
-async def _record_consent(w: Work, consultation: tables.Consultation, given: Consent) -> None:
+async def _record_consent(w: Work, consultation: tables.Consultation, given: ConsentGiven) -> None:
     clinician = await w.read(tables.Person, consultation.clinician_id)
     if given.given_on > availability.local_date(w.now, clinician.zone):
         raise errors.Invalid("/given_on", "consent cannot be given in the future")
@@ -225,7 +225,7 @@ async def _record_consent(w: Work, consultation: tables.Consultation, given: Con
     consultation.consent_countries = sorted(set(given.countries))
 
 
-async def _open(case: CaseFile, given: Consent) -> None:
+async def _open(case: CaseFile, given: ConsentGiven) -> None:
     """The consultation is open, its first wave out, and the clinician has a receipt."""
     w, consultation = case.w, case.consultation
     await _record_consent(w, consultation, given)
@@ -369,7 +369,7 @@ async def candidates_of(w: Work, consultation_id: UUID) -> tuple[ranking.Ranking
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class ConsultationView:
     """A consultation as its readers see it: the agreement it led to, and its texts for the people of the case."""
 
     row: tables.Consultation
@@ -379,24 +379,24 @@ class View:
     note: str | None = None
 
 
-async def read(w: Work, consultation_id: UUID) -> View:
+async def read(w: Work, consultation_id: UUID) -> ConsultationView:
     """Give one consultation; the people of the case read its texts, and that is remembered."""
     return await view(w, await access.visible_consultation(w, consultation_id))
 
 
-async def view(w: Work, row: tables.Consultation) -> View:
+async def view(w: Work, row: tables.Consultation) -> ConsultationView:
     """Give the row to who changed it; its texts only if they (still) are of the case's people."""
     question, note = await access.read_case_text(w, row.id, row, row.question, row.note)
     return replace((await views(w, [row]))[0], question=question, note=note)
 
 
-def filed(w: Work, row: tables.Consultation) -> View:
+def filed(w: Work, row: tables.Consultation) -> ConsultationView:
     """Give the consultation to who has filed it in this unit of work: nothing is agreed on yet, the question is theirs.
 
     Only the requesting side files requests, and it may read them (`access`); this reading is remembered like any.
     """
     audit.record(w, "read_case_text", "consultation", row.id)
-    return View(row, None, None, w.unseal(row.question, row.id))
+    return ConsultationView(row, None, None, w.unseal(row.question, row.id))
 
 
 async def page(
@@ -407,7 +407,7 @@ async def page(
     state: str | None = None,
     priority: str | None = None,
     specialty: str | None = None,
-) -> list[View]:
+) -> list[ConsultationView]:
     """Give the consultations that the actor sees, oldest first, without case text: one more than `limit` at most."""
     kind = tables.Consultation
     filters = ((kind.state, state), (kind.priority, priority), (kind.specialty_code, specialty))
@@ -417,11 +417,11 @@ async def page(
     return await views(w, await paging.rows(w, kind, seen, after=after, limit=limit))
 
 
-async def views(w: Work, rows: Sequence[tables.Consultation]) -> list[View]:
+async def views(w: Work, rows: Sequence[tables.Consultation]) -> list[ConsultationView]:
     """Give the rows with the appointment and memorandum that each came to, in one query."""
     agreed = await w.sql(_AGREED, {"ids": [row.id for row in rows]})
     found = {row.id: (row.memorandum_id, row.appointment_id) for row in agreed}
-    return [View(row, *found.get(row.id, (None, None))) for row in rows]
+    return [ConsultationView(row, *found.get(row.id, (None, None))) for row in rows]
 
 
 _AGREED = sa.text("""

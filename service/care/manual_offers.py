@@ -9,7 +9,7 @@ from uuid import UUID
 
 from service import tables
 from service.care import admission, bookings, casefile, offers
-from service.care.admission import Facts
+from service.care.admission import GateFacts
 from service.care.casefile import CaseFile
 from service.kernel import access, audit, deidentification, errors
 from service.kernel.deidentification import ConfirmedSpan
@@ -70,7 +70,7 @@ async def _ask(
 
 
 def _candidate(
-    case: CaseFile, facts: Facts, starts: Sequence[datetime] | None, overrides: Collection[str]
+    case: CaseFile, facts: GateFacts, starts: Sequence[datetime] | None, overrides: Collection[str]
 ) -> ranking.Candidate:
     """Give the mentor as a candidate for these times, or for three that leave them time to answer.
 
@@ -149,7 +149,7 @@ async def _have_offer(case: CaseFile, mentor_id: UUID, starts_at: datetime, unti
     return offer
 
 
-def _why_never(facts: Facts, overrides: Collection[str]) -> list[str]:
+def _why_never(facts: GateFacts, overrides: Collection[str]) -> list[str]:
     """Say why no time at all can be proposed: what refuses the mentor in a ranking, or that time is too short."""
     ranked = ranking.rank(facts.asked, [facts.mentor], facts.now, facts.book, limit=0)
     reasons = [rule.value for _, rules in ranked.excluded for rule in rules if rule not in overrides]

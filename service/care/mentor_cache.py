@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 
 from service import vocabulary
 from service.kernel.work import Work
-from service.rules.case import Link, Mentor
+from service.rules.case import MemorandumLink, Mentor
 from service.rules.time import availability
 from service.rules.time.availability import DatedHours, Hours, Weekly
 from service.rules.time.intervals import Interval
@@ -158,7 +158,7 @@ class _Row(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class CachedMentor:
     """What the rows say of one mentor, whoever asks and whatever the time."""
 
     mark: int | None
@@ -192,7 +192,7 @@ class _Place(NamedTuple):
     mark: int | None  # of its mentors
     own_mark: int | None
     read_at: datetime
-    mentors: tuple[Facts, ...]
+    mentors: tuple[CachedMentor, ...]
 
 
 REGISTRY = UUID(int=0)
@@ -202,7 +202,7 @@ _POWER = "no_feed"  # of power cuts: none is connected yet
 _kept: dict[UUID, _Place] = {}
 
 
-async def facts(w: Work, people: Collection[UUID], *, but_appointment: UUID | None = None) -> dict[UUID, Facts]:
+async def facts(w: Work, people: Collection[UUID], *, but_appointment: UUID | None = None) -> dict[UUID, CachedMentor]:
     """Load these mentors, in the order of their ids; seats and sessions of `but_appointment` are left out."""
     values = {
         "people": list(people),
@@ -225,7 +225,7 @@ def look(row: Any) -> Look:  # noqa: ANN401 - a row of `LOOK`, and of what stand
     )
 
 
-async def of_institutions(w: Work, seen: Look) -> list[tuple[Facts, Met]]:
+async def of_institutions(w: Work, seen: Look) -> list[tuple[CachedMentor, Met]]:
     """Give all mentors of the institutions, and what they have to do with who asks."""
     held = {
         place: kept
@@ -270,11 +270,11 @@ async def _reread(w: Work, seen: Look, institutions: Collection[UUID]) -> dict[U
     return found
 
 
-def _holds(kept: Facts, mark: int | None, now: datetime) -> bool:
+def _holds(kept: CachedMentor, mark: int | None, now: datetime) -> bool:
     return mark is not None and kept.mark == mark and kept.read_at <= now
 
 
-def _place(mentors: Sequence[Facts], own_mark: int | None, now: datetime) -> _Place:
+def _place(mentors: Sequence[CachedMentor], own_mark: int | None, now: datetime) -> _Place:
     """Put the mentors together under the mark that their own come to."""
     marks = [one.mark for one in mentors]
     together = None if None in marks else reduce(xor, marks, 0)
@@ -291,7 +291,11 @@ def _keep(loaded: Mapping[UUID, _Place]) -> None:
 
 
 def mentor(
-    known: Facts, links: tuple[Link, ...], now: datetime, same_case: Sequence[UUID], met: Met = _STRANGERS
+    known: CachedMentor,
+    links: tuple[MemorandumLink, ...],
+    now: datetime,
+    same_case: Sequence[UUID],
+    met: Met = _STRANGERS,
 ) -> Mentor:
     """Give the mentor as of this instant, for the consultation that `same_case` begins with."""
     offers, busy, continuity = _UNASKED, known.busy, met.continuity
@@ -320,7 +324,7 @@ def _offers(
     return of_week, of_month, answered + expired, answered
 
 
-def _facts(row: _Row, read_at: datetime) -> Facts:
+def _facts(row: _Row, read_at: datetime) -> CachedMentor:
     occupied = list(zip(row.busy_from or (), row.busy_until or (), row.held_until or (), strict=True))
     dated = zip(row.kinds or (), row.from_walls or (), row.until_walls or (), strict=True)
     standing = (
@@ -343,7 +347,7 @@ def _facts(row: _Row, read_at: datetime) -> Facts:
         row.offers_per_week,
         Counter(availability.iso_week(start, row.zone) for start in row.starts or ()),
     )
-    return Facts(
+    return CachedMentor(
         row.mark,
         read_at,
         row.is_active,

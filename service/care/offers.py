@@ -76,7 +76,7 @@ async def _still_askable(
     mentors = [candidate.mentor.person_id for candidate in chosen if candidate.mentor.offers_cap is not None]
     await w.lock_people(mentors)
     values = {"mentors": mentors, "since": w.now - _WEEK, "but": consultation.id}
-    offers_by_mentor = {row.mentor_id: row.offers for row in await w.ask(_ASKED_LATELY, values)}
+    offers_by_mentor = {row.mentor_id: row.offers for row in await w.sql(_ASKED_LATELY, values, after_changes=False)}
     caps = [(candidate, candidate.mentor.offers_cap) for candidate in chosen]
     return [
         candidate for candidate, cap in caps if cap is None or offers_by_mentor.get(candidate.mentor.person_id, 0) < cap
@@ -196,7 +196,7 @@ async def wave_if_due(w: Work, consultation_id: UUID) -> None:
 
 async def expire(w: Work, offer_id: UUID) -> None:
     """Close an offer that nobody answered in time, and let the next wave go out; nothing if it was answered."""
-    seen = await w.session.get_one(tables.Offer, offer_id)
+    seen = await w.read(tables.Offer, offer_id)
     case = await casefile.open_case(w, seen.consultation_id)
     offer = case.offer(offer_id)
     if lifecycle.expire(offer.state, offer.answer_by, w.now) != offer.state:
@@ -226,14 +226,14 @@ async def reopen(case: CaseFile) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class OfferView:
     """An offer and the consultation it is about; case text is read there."""
 
     row: tables.Offer
     consultation: tables.Consultation
 
 
-async def read(w: Work, offer_id: UUID) -> View:
+async def read(w: Work, offer_id: UUID) -> OfferView:
     """Give one offer."""
     return (await views(w, [await access.visible_offer(w, offer_id)]))[0]
 
@@ -243,7 +243,7 @@ async def read_note(w: Work, offer: tables.Offer) -> str | None:
     return (await access.read_case_text(w, offer.consultation_id, offer, offer.note))[0]
 
 
-async def page(w: Work, *, after: UUID | None, limit: int, state: str | None = None) -> list[View]:
+async def page(w: Work, *, after: UUID | None, limit: int, state: str | None = None) -> list[OfferView]:
     """Give the offers that the actor sees, oldest first: one more than `limit` at most."""
     seen = access.offers_seen(w.actor)
     if state is not None:
@@ -251,7 +251,7 @@ async def page(w: Work, *, after: UUID | None, limit: int, state: str | None = N
     return await views(w, await paging.rows(w, tables.Offer, seen, after=after, limit=limit))
 
 
-async def views(w: Work, rows: Sequence[tables.Offer]) -> list[View]:
+async def views(w: Work, rows: Sequence[tables.Offer]) -> list[OfferView]:
     """Give the offers with their consultations, in one query."""
     known = await w.read_all(tables.Consultation, [row.consultation_id for row in rows])
-    return [View(row, known[row.consultation_id]) for row in rows]
+    return [OfferView(row, known[row.consultation_id]) for row in rows]

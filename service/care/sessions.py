@@ -17,15 +17,21 @@ from service.kernel.deidentification import ConfirmedSpan
 from service.kernel.work import Work
 from service.outbox import events, notices
 from service.registry import agreements, memorandum_log
-from service.rules.case import Link
+from service.rules.case import MemorandumLink
 from service.rules.matching import gate, score
 
 LONGEST = timedelta(hours=12)
+_SESSION = (
+    sa.select(tables.Session)
+    .where(col(tables.Session.id) == sa.bindparam("id"))
+    .with_for_update(key_share=True)
+    .execution_options(populate_existing=True)
+)
 _MISSED = {"no_show_mentor": "mentor", "no_show_clinician": "clinician"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Happened:
+class SessionEntry:
     """What a side says of a session: the actual times, the outcome, the conclusion as case text."""
 
     started_at: datetime
@@ -36,7 +42,7 @@ class Happened:
     confirmed_spans: tuple[ConfirmedSpan, ...] = ()
 
 
-def check_times(w: Work, happened: Happened, opened_at: datetime | None = None) -> None:
+def check_times(w: Work, happened: SessionEntry, opened_at: datetime | None = None) -> None:
     """Go on only if the times follow each other and the request, and have passed; raises SessionInFuture, Invalid."""
     if happened.started_at > w.now:
         raise errors.SessionInFuture("/started_at", "this lies ahead of us")
@@ -50,7 +56,7 @@ def check_times(w: Work, happened: Happened, opened_at: datetime | None = None) 
         raise errors.Invalid("/ended_at", "a session lasts twelve hours at most")
 
 
-async def log(w: Work, appointment_id: UUID, happened: Happened) -> tables.Session:
+async def log(w: Work, appointment_id: UUID, happened: SessionEntry) -> tables.Session:
     """The session of a booked appointment is in the log, the appointment fulfilled, the consultation completed.
 
     Raises SessionInFuture, AlreadyLogged, IllegalTransition. An outcome `no_show_*` counts as that no-show.
@@ -97,7 +103,7 @@ def build(
     )
 
 
-def record(w: Work, session: tables.Session, corrects: UUID | None = None) -> memorandum_log.Fact:
+def record(w: Work, session: tables.Session, corrects: UUID | None = None) -> memorandum_log.EntryFacts:
     """Have the session's row and its event; gives what its entry in the memorandum's chain is to seal."""
     w.add(session)
     audience = events.Audience(
@@ -116,7 +122,7 @@ def record(w: Work, session: tables.Session, corrects: UUID | None = None) -> me
         consultation_id=session.consultation_id,
         corrects=corrects,
     )
-    return memorandum_log.Fact("session", session.id, memorandum_log.facts(session), corrects)
+    return memorandum_log.EntryFacts("session", session.id, memorandum_log.facts(session), corrects)
 
 
 async def _append(w: Work, session: tables.Session, corrects: UUID | None = None) -> None:
@@ -131,10 +137,10 @@ async def _complete(case: CaseFile, session: tables.Session) -> None:
     await notices.ask_feedback(case.w, case.consultation, session.id, session.mentor_id)
 
 
-async def _session(case: CaseFile, mentor: tables.Participant, happened: Happened) -> tables.Session:
+async def _session(case: CaseFile, mentor: tables.Participant, happened: SessionEntry) -> tables.Session:
     w, consultation = case.w, case.consultation
     memorandum_id, route, is_anew = await _memorandum_at(case, mentor, happened.started_at)
-    clinician = await w.session.get_one(tables.Person, consultation.clinician_id)
+    clinician = await w.read(tables.Person, consultation.clinician_id)
     row_id = clock.new_id()
     return build(
         id=row_id,
@@ -185,7 +191,7 @@ async def _memorandum_at(case: CaseFile, mentor: tables.Participant, started_at:
     return (covering[0].memorandum_id, covering[0].route, True) if covering else chosen
 
 
-async def _status_at(w: Work, link: Link, at: datetime) -> str:
+async def _status_at(w: Work, link: MemorandumLink, at: datetime) -> str:
     """Name the memorandum's status at an instant: it may have ended before the session was logged."""
     step = tables.MemorandumTransition
     later = (
@@ -200,8 +206,8 @@ async def _status_at(w: Work, link: Link, at: datetime) -> str:
 async def log_advice(case: CaseFile, offer: tables.Offer, minutes: int) -> tables.Session:
     """Written advice is in the log as a session of mode `written`, and the consultation completed."""
     w, consultation = case.w, case.consultation
-    clinician = await w.session.get_one(tables.Person, consultation.clinician_id)
-    mentor = await w.session.get_one(tables.Person, offer.mentor_id)
+    clinician = await w.read(tables.Person, consultation.clinician_id)
+    mentor = await w.read(tables.Person, offer.mentor_id)
     ended_at = w.now.replace(microsecond=0)
     session = build(
         id=clock.new_id(),
@@ -228,13 +234,13 @@ async def log_advice(case: CaseFile, offer: tables.Offer, minutes: int) -> table
     return session
 
 
-async def correct(w: Work, session_id: UUID, happened: Happened) -> tables.Session:
+async def correct(w: Work, session_id: UUID, happened: SessionEntry) -> tables.Session:
     """A new entry stands in the place of the old one, which stays; by its author or a coordinator of either side."""
     deidentification.check(w, {"conclusion": happened.conclusion}, happened.confirmed_spans)
     old = await access.visible_session(w, session_id)
     case = await casefile.open_case(w, old.consultation_id, old.appointment_id)
-    await w.session.refresh(old, with_for_update={"key_share": True})
-    entry = await w.session.get_one(tables.LogEntry, old.id)
+    await w.sql(_SESSION, {"id": old.id})  # locked, and as it is now
+    entry = await w.read(tables.LogEntry, old.id)
     if entry.logged_by != w.actor.person_id:
         institutions = w.actor.institutions("coordinator")
         if not institutions & {old.requesting_institution_id, old.partner_institution_id}:
@@ -263,7 +269,7 @@ async def correct(w: Work, session_id: UUID, happened: Happened) -> tables.Sessi
     return session
 
 
-async def _civil_anew(case: CaseFile, old: tables.Session, happened: Happened) -> dict[str, bool]:
+async def _civil_anew(case: CaseFile, old: tables.Session, happened: SessionEntry) -> dict[str, bool]:
     """Say for both sides whether the hour was civil, if it is another one than was logged."""
     is_written = old.mode == "written"
     before, at = (old.ended_at, happened.ended_at) if is_written else (old.started_at, happened.started_at)
@@ -279,7 +285,7 @@ async def _civil_anew(case: CaseFile, old: tables.Session, happened: Happened) -
 
 async def _must_still_keep(w: Work, consultation_id: UUID, pointer: str, text: str | None) -> None:
     """Refuse case text that would stay for ever: the case's own was erased already."""
-    consultation = await w.session.get_one(tables.Consultation, consultation_id)
+    consultation = await w.read(tables.Consultation, consultation_id)
     if text is not None and consultation.is_forgotten:
         raise errors.Invalid(pointer, "the time for which texts of this case are kept is over: send none")
 

@@ -32,7 +32,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StoredAnswer:
     """A stored answer."""
 
     status: int
@@ -40,7 +40,7 @@ class Answer:
     body: str
 
 
-async def begin(w: Work, request: Request) -> UUID | Answer:
+async def begin(w: Work, request: Request) -> UUID | StoredAnswer:
     """Give the answer to repeat, or the id to store one under; raises IdempotencyKeyReused for another body."""
     is_old = col(tables.IdempotencyKey.created_at) <= w.now - KEPT
     await w.sql(sa.delete(tables.IdempotencyKey).where(_theirs(request), is_old))
@@ -62,10 +62,10 @@ async def begin(w: Work, request: Request) -> UUID | Answer:
         raise errors.Unavailable
     if row.request_hash != request.body_hash:
         raise errors.IdempotencyKeyReused
-    return Answer(row.status, row.headers, w.keys.decrypt(row.body, row.id) if row.body else "")
+    return StoredAnswer(row.status, row.headers, w.keys.decrypt(row.body, row.id) if row.body else "")
 
 
-async def finish(w: Work, row_id: UUID, answer: Answer) -> None:
+async def finish(w: Work, row_id: UUID, answer: StoredAnswer) -> None:
     """Store the answer, sealed; `body` holds no secret any more."""
     await w.sql(
         sa.update(tables.IdempotencyKey)

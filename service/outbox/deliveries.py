@@ -28,7 +28,7 @@ BOUNCED = "bounced"
 """The mail that tells of a mail that was refused for good."""
 
 
-class Link(NamedTuple):
+class NewLink(NamedTuple):
     """What a button of a mail does, for one person: a row of `tables.Link`, recorded with its mail or by `put_link`."""
 
     id: UUID
@@ -40,7 +40,7 @@ class Link(NamedTuple):
     starts_at: datetime | None = None
 
 
-def put_link(w: Work, link: Link) -> None:
+def put_link(w: Work, link: NewLink) -> None:
     """Record the link: its token counts once this is committed."""
     w.write(tables.Link, link._asdict())
 
@@ -51,7 +51,7 @@ async def mail(  # noqa: PLR0913 - what a mail is made of, each by name
     template: str,
     person: tables.Person,
     values: Mapping[str, Any],
-    links: Mapping[str, Link] | None = None,
+    links: Mapping[str, NewLink] | None = None,
     calendar: Mapping[str, Any] | None = None,
     appointment: tables.Appointment | None = None,
     useless_after: datetime | None = None,
@@ -246,8 +246,8 @@ GROUP BY programme.id, institution.id HAVING bool_and(person.mail_refused_at IS 
 async def enqueue_due(w: Work, limit: int = 500) -> int:
     """Put what is due into the queue: retries, and what a dead worker left leased."""
     due = (
-        await w.session.exec(
-            sa.select(col(tables.Delivery.id), col(tables.Delivery.attempt))  # type: ignore[call-overload]
+        await w.sql(
+            sa.select(col(tables.Delivery.id), col(tables.Delivery.attempt))
             .where(
                 col(tables.Delivery.kind) == "mail",
                 col(tables.Delivery.state) == "pending",

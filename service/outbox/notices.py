@@ -24,7 +24,7 @@ ANSWER_LINK = timedelta(days=14)
 FEEDBACK_LINK = timedelta(days=30)
 
 
-class Case(Protocol):
+class AppointmentCase(Protocol):
     """What mails about an appointment speak of: `care.casefile.CaseFile` has it."""
 
     w: Work
@@ -53,7 +53,7 @@ async def coordinators(w: Work, institution_ids: Iterable[UUID]) -> list[tables.
         .where(col(tables.RoleGrant.institution_id).in_(set(institution_ids)))
         .distinct()
     )
-    return list((await w.session.exec(query)).scalars())  # type: ignore[call-overload]
+    return list((await w.sql(query, after_changes=False)).scalars())
 
 
 async def _values(w: Work, consultation: tables.Consultation) -> dict[str, Any]:
@@ -86,7 +86,7 @@ async def appointment_values(
     }
 
 
-async def values_of(case: Case) -> dict[str, Any]:
+async def values_of(case: AppointmentCase) -> dict[str, Any]:
     """Give what may be said of the case's appointment to everybody who takes part."""
     return await appointment_values(case.w, case.consultation, case.appointment, case.participants)
 
@@ -106,8 +106,8 @@ def _link(
     expires_at: datetime,
     *,
     starts_at: datetime | None = None,
-) -> deliveries.Link:
-    return deliveries.Link(
+) -> deliveries.NewLink:
+    return deliveries.NewLink(
         id=clock.new_id(),
         person_id=person_id,
         purpose=purpose,
@@ -120,7 +120,7 @@ def _link(
 
 def _choices(
     w: Work, name: str, person: UUID, purpose: str, subject: UUID, starts: Sequence[datetime], until: datetime
-) -> dict[str, deliveries.Link]:
+) -> dict[str, deliveries.NewLink]:
     return {
         f"{name}_{number}": _link(w, person, purpose, subject, until, starts_at=start)
         for number, start in enumerate(starts, 1)
@@ -231,7 +231,7 @@ async def advice_handed_back(w: Work, consultation: tables.Consultation, offer: 
     await to_people(w, "offer_thanks", consultation, [mentor])
 
 
-async def move_proposed(case: Case, proposer_id: UUID, starts: Sequence[datetime]) -> None:
+async def move_proposed(case: AppointmentCase, proposer_id: UUID, starts: Sequence[datetime]) -> None:
     """The other side sees the proposed times, with a link to take or decline each."""
     w, appointment, until = case.w, case.appointment, case.appointment.starts_at
     role = next(row.role for row in case.participants if row.person_id == proposer_id)
@@ -250,25 +250,31 @@ async def move_proposed(case: Case, proposer_id: UUID, starts: Sequence[datetime
         )
 
 
-async def move_declined(case: Case, proposer_id: UUID) -> None:
+async def move_declined(case: AppointmentCase, proposer_id: UUID) -> None:
     """Who proposed another time is told that the booked one stays."""
     proposer = await people(case.w, [proposer_id])
     await about_appointment(case, "move_declined", proposer.values())
 
 
-async def about_appointment(case: Case, template: str, receivers: Iterable[tables.Person], **values: object) -> None:
+async def about_appointment(
+    case: AppointmentCase, template: str, receivers: Iterable[tables.Person], **values: object
+) -> None:
     """Mail one template with the appointment's times, without buttons or calendar part, to each of the receivers."""
     await to_people(case.w, template, case.consultation, receivers, **await values_of(case) | values)
 
 
-async def to_participants(case: Case, template: str, **values: object) -> None:
+async def to_participants(case: AppointmentCase, template: str, **values: object) -> None:
     """Mail everybody who takes part, as `about_appointment` does."""
     receivers = await people(case.w, [row.person_id for row in case.participants])
     await about_appointment(case, template, receivers.values(), **values)
 
 
 async def invited(
-    case: Case, template: str, *, to: Sequence[tables.Participant] | None = None, before: datetime | None = None
+    case: AppointmentCase,
+    template: str,
+    *,
+    to: Sequence[tables.Participant] | None = None,
+    before: datetime | None = None,
 ) -> None:
     """Every participant, or those of `to`, has the current REQUEST, with a join link of their own.
 
@@ -281,13 +287,13 @@ async def invited(
     await _calendar_mails(case, template, receivers, case.participants, "REQUEST", status, **values)
 
 
-async def called_off(case: Case, template: str, reason: str | None) -> None:
+async def called_off(case: AppointmentCase, template: str, reason: str | None) -> None:
     """Every participant has the CANCEL."""
     rows = case.participants
     await _calendar_mails(case, template, rows, rows, "CANCEL", "CANCELLED", reason=reason)
 
 
-async def taken_out(case: Case, leaving: tables.Participant) -> None:
+async def taken_out(case: AppointmentCase, leaving: tables.Participant) -> None:
     """The one who leaves has a CANCEL without STATUS (INV-14); the others are told by a REQUEST of their own.
 
     A mentor reads that another mentor has taken over, a clinician that a colleague has. Call it before anybody else
@@ -300,7 +306,7 @@ async def taken_out(case: Case, leaving: tables.Participant) -> None:
 
 
 async def _calendar_mails(
-    case: Case,
+    case: AppointmentCase,
     template: str,
     receivers: Sequence[tables.Participant],
     present: Sequence[tables.Participant],
@@ -343,12 +349,12 @@ def calendar_of(
     }
 
 
-def join_link(w: Work, appointment: tables.Appointment, person_id: UUID) -> deliveries.Link:
+def join_link(w: Work, appointment: tables.Appointment, person_id: UUID) -> deliveries.NewLink:
     """Make the link that opens the room for one person, from ten minutes before until an hour after."""
     return _link(w, person_id, "join", appointment.id, appointment.ends_at + JOIN_AFTER)
 
 
-async def remind(case: Case) -> None:
+async def remind(case: AppointmentCase) -> None:
     """Every participant is reminded, unless the session is over, moved or called off before the mail leaves."""
     w, appointment = case.w, case.appointment
     persons = await people(w, [row.person_id for row in case.participants])

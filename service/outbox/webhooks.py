@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.types import Integer, Text
+from sqlmodel import col
 
 from service import tables
 from service.kernel import audit, clock, crypto, outcomes
@@ -146,13 +147,21 @@ async def release(w: Work, parcels: Sequence[Parcel]) -> None:
         await w.sql(_RELEASE, {"now": w.now, "id": ids, "attempt": attempts})
 
 
+_ENDPOINT = (
+    sa.select(tables.WebhookEndpoint)
+    .where(col(tables.WebhookEndpoint.id) == sa.bindparam("id"))
+    .with_for_update(key_share=True)
+    .execution_options(populate_existing=True)
+)
+
+
 async def settle(w: Work, lot: Lot, attempts: Sequence[Attempt]) -> None:
     """Write what came of the attempts, and what they say of the endpoint; what was claimed anew is left alone."""
     if not attempts:
         return
     rows = [_row(w, attempt) for attempt in attempts]
     await w.sql(_SETTLE, {name: [row[name] for row in rows] for name in _COLUMNS} | {"now": w.now})
-    endpoint = await w.session.get_one(tables.WebhookEndpoint, lot.endpoint_id, with_for_update={"key_share": True})
+    endpoint = (await w.sql(_ENDPOINT, {"id": lot.endpoint_id})).scalar_one()
     if any(isinstance(attempt.outcome, outcomes.Gone) for attempt in attempts):
         await _disable(w, endpoint, "gone")
         return

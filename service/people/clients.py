@@ -45,21 +45,21 @@ class Registration:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class ClientView:
     """A client with its secrets that still count, newest first."""
 
     row: tables.Client
     secrets: tuple[tables.ClientSecret, ...]
 
 
-async def register(w: Work, wanted: Registration) -> tuple[View, str | None]:
+async def register(w: Work, wanted: Registration) -> tuple[ClientView, str | None]:
     """A system of the institution can ask for tokens; gives its secret, if it has one, for the only time.
 
     By the institution's coordinator or an admin; raises Forbidden, Invalid.
     """
     if not (w.actor.is_timer or w.actor.programmes("programme_admin")):
         access.requires_at(w, wanted.institution_id, "coordinator")
-    institution = await w.session.get(tables.Institution, wanted.institution_id)
+    institution = await w.find(tables.Institution, wanted.institution_id)
     if institution is None:
         raise errors.Invalid("/institution_id", "no such institution")
     _check_keys(wanted.method, wanted.jwks, wanted.jwks_uri)
@@ -101,7 +101,7 @@ async def register(w: Work, wanted: Registration) -> tuple[View, str | None]:
     return (await views(w, [row]))[0], secret
 
 
-async def page(w: Work, *, after: UUID | None, limit: int, institution_id: UUID | None = None) -> list[View]:
+async def page(w: Work, *, after: UUID | None, limit: int, institution_id: UUID | None = None) -> list[ClientView]:
     """Give the clients that the actor sees, revoked ones too, oldest first; one more than `limit` if others follow."""
     seen = [access.clients_seen(w.actor)]
     if institution_id is not None:
@@ -109,17 +109,17 @@ async def page(w: Work, *, after: UUID | None, limit: int, institution_id: UUID 
     return await views(w, await paging.rows(w, tables.Client, sa.and_(*seen), after=after, limit=limit))
 
 
-async def views(w: Work, rows: Collection[tables.Client]) -> list[View]:
+async def views(w: Work, rows: Collection[tables.Client]) -> list[ClientView]:
     """Give the clients with their secrets."""
     kind = tables.ClientSecret
     found: dict[UUID, list[tables.ClientSecret]] = {row.id: [] for row in rows}
     statement = sa.select(kind).where(col(kind.client_id).in_(found), _counts(w)).order_by(col(kind.id).desc())
     for secret in (await w.sql(statement)).scalars():
         found[secret.client_id].append(secret)
-    return [View(row, tuple(found[row.id])) for row in rows]
+    return [ClientView(row, tuple(found[row.id])) for row in rows]
 
 
-async def change(w: Work, row: tables.Client, changes: Mapping[str, Any]) -> View:
+async def change(w: Work, row: tables.Client, changes: Mapping[str, Any]) -> ClientView:
     """Change name, scopes or keys of a client that the actor sees; tokens lose what its scopes lose, at once.
 
     New keys take the place of the old ones, given either way.
@@ -135,13 +135,13 @@ async def change(w: Work, row: tables.Client, changes: Mapping[str, Any]) -> Vie
         row.jwks_fetched = row.jwks_fetched_at = row.jwks_asked_at = None
     if "name" in changes:
         row.name = changes["name"]
-        (await w.session.get_one(tables.Person, row.id)).display_name = row.name
+        (await w.read(tables.Person, row.id)).display_name = row.name
     w.touch(row)
     audit.record(w, "changed", "client", row.id, fields=sorted(changes))
     return (await views(w, [row]))[0]
 
 
-async def rotate(w: Work, row: tables.Client, overlap: timedelta) -> tuple[View, str]:
+async def rotate(w: Work, row: tables.Client, overlap: timedelta) -> tuple[ClientView, str]:
     """The client has a new secret; the secrets that counted until now go on for the overlap and no longer.
 
     Raises Conflict when more than ten old ones would go on, and for a client without secrets.
@@ -172,7 +172,7 @@ async def revoke(w: Work, row: tables.Client) -> None:
     if row.revoked_at is not None:
         return
     row.revoked_at = w.now
-    (await w.session.get_one(tables.Person, row.id)).state = "disabled"
+    (await w.read(tables.Person, row.id)).state = "disabled"
     ended = sa.update(tables.ClientSecret).where(col(tables.ClientSecret.client_id) == row.id, _counts(w))
     await w.sql(ended.values(expires_at=w.now))
     await subscriptions.pause_those_of(w, row.id)

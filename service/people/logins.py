@@ -20,7 +20,7 @@ from sqlmodel import col
 
 from service import tables
 from service.kernel import actor as actors
-from service.kernel import audit, clock, email_addresses, errors, queue
+from service.kernel import audit, clock, email_addresses, errors
 from service.kernel.work import Work
 from service.outbox import deliveries
 from service.rules.time import availability
@@ -116,14 +116,12 @@ async def mail_link(w: Work, email: str) -> None:
     ).first()
     if row is None:
         return
-    async with w.session.begin_nested() as savepoint:
+    async with w.savepoint() as savepoint:
         link = _link(w, row.Person.id, LINK_LIFE)
         await deliveries.mail(
             w, template=SIGN_IN, person=row.Person, values={}, links={SIGN_IN: link}, useless_after=link.expires_at
         )
         await w.finish()
-        await queue.put(w.session, w.jobs)
-        w.jobs.clear()
         if not row.is_theirs or row.open_links >= OPEN_LINKS:
             await savepoint.rollback()
 
@@ -268,8 +266,8 @@ def _who_signs_in() -> tuple[sa.ColumnElement[bool], ...]:
     return col(person.state) == "active", col(person.kind) == "person", col(person.is_vouched_for).is_(True)
 
 
-def _link(w: Work, person_id: UUID, life: timedelta) -> deliveries.Link:
-    return deliveries.Link(
+def _link(w: Work, person_id: UUID, life: timedelta) -> deliveries.NewLink:
+    return deliveries.NewLink(
         id=clock.new_id(), person_id=person_id, purpose=SIGN_IN, expires_at=w.now + life, created_at=w.now
     )
 

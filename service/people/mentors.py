@@ -132,7 +132,7 @@ async def put_profile(
     for place, code in enumerate(specialties):
         if code not in known:
             raise errors.Invalid(f"/specialties/{place}", "no such specialty that cases are about")
-    person = await w.session.get_one(tables.Person, row.person_id)
+    person = await w.read(tables.Person, row.person_id)
     for kind in (tables.MentorSpecialty, tables.PersonLanguage):
         await w.sql(sa.delete(kind).where(col(kind.person_id) == row.person_id))
     w.add(*(tables.MentorSpecialty(person_id=row.person_id, specialty_code=code) for code in sorted(set(specialties))))
@@ -213,7 +213,7 @@ async def slots(w: Work, row: tables.MentorProfile, during: Interval, minutes: i
     """
     if not timedelta(0) < during[1] - during[0] <= LONGEST_SEARCH:
         raise errors.Invalid("/query/until", f"must follow `from` by {LONGEST_SEARCH.days} days at most")
-    person = await w.session.get_one(tables.Person, row.person_id)
+    person = await w.read(tables.Person, row.person_id)
     notice = max(policy.DEFAULT.pace("routine").minimum_notice, timedelta(minutes=row.notice_minutes))
     window = (max(during[0], w.now + notice), during[1])
     verified_until = row.verified_until
@@ -223,7 +223,7 @@ async def slots(w: Work, row: tables.MentorProfile, during: Interval, minutes: i
     worked = replace(worked, exceptions=(*worked.exceptions, *_quiet(row, person, window, worked.zone)))
     taken = await _seats(w, row.person_id, window)
     found = availability.starts(worked, taken, window, minutes, person.buffer_minutes)
-    asking = await w.session.get(tables.Person, w.actor.person_id) if w.actor.person_id != person.id else None
+    asking = await w.find(tables.Person, w.actor.person_id) if w.actor.person_id != person.id else None
     length = timedelta(minutes=minutes)
     return [
         Slot(

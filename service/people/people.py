@@ -25,7 +25,7 @@ ERASED = "@erased.invalid"
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class PersonView:
     """A person with their roles."""
 
     row: tables.Person
@@ -39,7 +39,7 @@ async def page(
     limit: int,
     role: str | None = None,
     institution_id: UUID | None = None,
-) -> list[View]:
+) -> list[PersonView]:
     """Give the people that the actor sees, oldest first; one more than `limit` if others follow."""
     seen = [access.people_seen(w.actor)]
     held = sa.select(col(tables.RoleGrant.person_id))
@@ -52,16 +52,16 @@ async def page(
     return await views(w, await paging.rows(w, tables.Person, sa.and_(*seen), after=after, limit=limit))
 
 
-async def views(w: Work, rows: Collection[tables.Person]) -> list[View]:
+async def views(w: Work, rows: Collection[tables.Person]) -> list[PersonView]:
     """Give the people with their roles, in one query."""
     ids = [row.id for row in rows]
     grants: dict[UUID, list[Grant]] = {row_id: [] for row_id in ids}
     for row in await _grant_rows(w, ids):
         grants[row.person_id].append(_as_grant(row))
-    return [View(row, tuple(grants[row.id])) for row in rows]
+    return [PersonView(row, tuple(grants[row.id])) for row in rows]
 
 
-async def create(w: Work, fields: Mapping[str, Any], grants: Collection[Grant]) -> View:
+async def create(w: Work, fields: Mapping[str, Any], grants: Collection[Grant]) -> PersonView:
     """Make a person with these roles; a mentor gets an empty profile, unverified. Raises Exists for a known address."""
     if not grants:
         raise errors.Invalid("/roles", "at least one role is needed")
@@ -85,7 +85,9 @@ def add(w: Work, fields: Mapping[str, Any], grants: Collection[Grant]) -> tables
     return row
 
 
-async def change(w: Work, row: tables.Person, changes: Mapping[str, Any], grants: Collection[Grant] | None) -> View:
+async def change(
+    w: Work, row: tables.Person, changes: Mapping[str, Any], grants: Collection[Grant] | None
+) -> PersonView:
     """Change a person: their own name, language and zone by themself; these, state and roles by who keeps them.
 
     Disabling takes effect at once: every sign-in ends. So it does with a new address: the old one proves nothing.
@@ -140,9 +142,9 @@ async def verify(w: Work, person_id: UUID, until: datetime) -> tables.MentorProf
     return profile
 
 
-async def own(w: Work) -> View:
+async def own(w: Work) -> PersonView:
     """Give whoever is signed in; raises Unauthenticated for anybody who is no person."""
-    row = await w.session.get(tables.Person, w.actor.person_id) if w.actor.person_id else None
+    row = await w.find(tables.Person, w.actor.person_id) if w.actor.person_id else None
     if row is None:
         raise errors.Unauthenticated
     return (await views(w, [row]))[0]
@@ -176,16 +178,16 @@ async def _check_places(w: Work, grants: Collection[Grant]) -> None:
             )
         if grant.institution_id and grant.programme_id:
             raise errors.Invalid(f"/roles/{place}", "one place only: institution_id or programme_id")
-        if grant.institution_id and await w.session.get(tables.Institution, grant.institution_id) is None:
+        if grant.institution_id and await w.find(tables.Institution, grant.institution_id) is None:
             raise errors.Invalid(f"/roles/{place}/institution_id", "no such institution")
-        if grant.programme_id and await w.session.get(tables.Programme, grant.programme_id) is None:
+        if grant.programme_id and await w.find(tables.Programme, grant.programme_id) is None:
             raise errors.Invalid(f"/roles/{place}/programme_id", "no such programme")
 
 
 async def _set_grants(w: Work, person: tables.Person, held: set[Grant], wanted: set[Grant]) -> None:
     for row in await _grant_rows(w, [person.id]):
         if _as_grant(row) not in wanted:
-            await w.session.delete(row)
+            await w.delete(row)
     await w.flush()
     _add_grants(w, person, wanted - held)
     await _keep_profile(w, person, _mentoring(wanted))
@@ -222,7 +224,7 @@ def _add_profile(w: Work, person: tables.Person, institutions: set[UUID]) -> Non
 
 async def _keep_profile(w: Work, person: tables.Person, institutions: set[UUID]) -> None:
     """Give a new mentor an empty profile; who is no longer a mentor there, or moved, must be verified anew."""
-    profile = await w.session.get(tables.MentorProfile, person.id)
+    profile = await w.find(tables.MentorProfile, person.id)
     if profile is None:
         _add_profile(w, person, institutions)
         return

@@ -31,7 +31,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class ActivityEntry:
     """What is said of an activity. What nobody knows is None; `until_on` is the first day after it."""
 
     kind: vocabulary.ActivityKind
@@ -49,7 +49,7 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class ActivityView:
     """An activity with its specialties, its institutions and its note."""
 
     row: tables.Activity
@@ -58,21 +58,21 @@ class View:
     note: str | None
 
 
-async def log(w: Work, memorandum_id: UUID, done: Done) -> View:
+async def log(w: Work, memorandum_id: UUID, done: ActivityEntry) -> ActivityView:
     """The activity is the newest entry of the memorandum's chain; by a coordinator of a party or an admin."""
     memorandum = await access.visible_memorandum(w, memorandum_id)
     await access.requires_reader(w, memorandum_id, *vocabulary.OVERSEEING_PEOPLE)
     return await _added(w, memorandum.programme_id, memorandum_id, done)
 
 
-async def log_of_programme(w: Work, programme_id: UUID, done: Done) -> View:
+async def log_of_programme(w: Work, programme_id: UUID, done: ActivityEntry) -> ActivityView:
     """The activity, which names no memorandum, is kept with its programme; by its admins."""
     await access.visible_programme(w, programme_id)
     access.requires_admin(w, programme_id)
     return await _added(w, programme_id, None, done)
 
 
-async def correct(w: Work, activity_id: UUID, done: Done) -> View:
+async def correct(w: Work, activity_id: UUID, done: ActivityEntry) -> ActivityView:
     """A new activity stands in the place of the old one, which stays; by its author, a coordinator or an admin.
 
     An activity of a memorandum's: a coordinator of a party. Raises Exists for one that was corrected before.
@@ -89,36 +89,40 @@ async def correct(w: Work, activity_id: UUID, done: Done) -> View:
     return await _added(w, old.programme_id, old.memorandum_id, done, corrects=old)
 
 
-async def one(w: Work, activity_id: UUID) -> View:
+async def one(w: Work, activity_id: UUID) -> ActivityView:
     """Give one activity, corrected or not."""
     return (await _views(w, [await access.visible_activity(w, activity_id)]))[0]
 
 
-async def of_memorandum(w: Work, memorandum_id: UUID, *, after: UUID | None, limit: int) -> list[View]:
+async def of_memorandum(w: Work, memorandum_id: UUID, *, after: UUID | None, limit: int) -> list[ActivityView]:
     """Give the memorandum's activities as they stand, in the order in which they were logged."""
     await access.visible_memorandum(w, memorandum_id)
     return await _page(w, col(tables.Activity.memorandum_id) == memorandum_id, after, limit)
 
 
-async def of_programme(w: Work, programme_id: UUID, *, after: UUID | None, limit: int) -> list[View]:
+async def of_programme(w: Work, programme_id: UUID, *, after: UUID | None, limit: int) -> list[ActivityView]:
     """Give the programme's activities that name no memorandum, as they stand, as far as the actor sees them."""
     await access.visible_programme(w, programme_id)
     named = sa.and_(col(tables.Activity.programme_id) == programme_id, col(tables.Activity.memorandum_id).is_(None))
     return await _page(w, named, after, limit)
 
 
-async def _page(w: Work, rule: sa.ColumnElement[bool], after: UUID | None, limit: int) -> list[View]:
+async def _page(w: Work, rule: sa.ColumnElement[bool], after: UUID | None, limit: int) -> list[ActivityView]:
     seen = sa.and_(rule, col(tables.Activity.is_corrected).is_(False), access.activities_seen(w.actor))
     return await _views(w, await paging.rows(w, tables.Activity, seen, after=after, limit=limit))
 
 
 async def _added(
-    w: Work, programme_id: UUID, memorandum_id: UUID | None, done: Done, corrects: tables.Activity | None = None
-) -> View:
-    programme = await w.session.get_one(tables.Programme, programme_id)
+    w: Work,
+    programme_id: UUID,
+    memorandum_id: UUID | None,
+    done: ActivityEntry,
+    corrects: tables.Activity | None = None,
+) -> ActivityView:
+    programme = await w.read(tables.Programme, programme_id)
     check(w, done, programme.zone)
     await _check_known(w, done)
-    row = made(w, programme_id, memorandum_id, done, corrects=corrects.id if corrects else None)
+    row = build(w, programme_id, memorandum_id, done, corrects=corrects.id if corrects else None)
     row.published_kind = corrects.published_kind if corrects and corrects.kind == done.kind else None
     await add(w, row, done.specialties, done.places)
     parties = await _parties(w, memorandum_id)
@@ -126,14 +130,14 @@ async def _added(
         programme_id, memorandum_id, (*parties, *(place.institution_id for place in done.places))
     )
     events.record(w, "activity.logged", None, row.id, audience, state=row.kind, corrects=row.corrects)
-    return View(row, tuple(sorted(set(done.specialties))), tuple(done.places), done.note)
+    return ActivityView(row, tuple(sorted(set(done.specialties))), tuple(done.places), done.note)
 
 
-def made(
+def build(
     w: Work,
     programme_id: UUID,
     memorandum_id: UUID | None,
-    done: Done,
+    done: ActivityEntry,
     *,
     row_id: UUID | None = None,
     corrects: UUID | None = None,
@@ -162,12 +166,14 @@ def made(
 
 async def add(w: Work, row: tables.Activity, specialties: Sequence[str], places: Sequence[Place]) -> None:
     """The activity is there; one that names a memorandum is at the end of its chain, whose head is locked last."""
-    fact = keep(w, row, specialties, places)
+    fact = record(w, row, specialties, places)
     if row.memorandum_id:
         await memorandum_log.append(w, row.memorandum_id, [fact])
 
 
-def keep(w: Work, row: tables.Activity, specialties: Sequence[str], places: Sequence[Place]) -> memorandum_log.Fact:
+def record(
+    w: Work, row: tables.Activity, specialties: Sequence[str], places: Sequence[Place]
+) -> memorandum_log.EntryFacts:
     """Keep the activity's rows, and give what its entry is to seal, if it names a memorandum."""
     w.add(
         row,
@@ -182,16 +188,16 @@ def keep(w: Work, row: tables.Activity, specialties: Sequence[str], places: Sequ
     body = memorandum_log.facts_of_activity(
         row, sorted(set(specialties)), [(place.institution_id, place.direction) for place in places]
     )
-    return memorandum_log.Fact("activity", row.id, body, row.corrects)
+    return memorandum_log.EntryFacts("activity", row.id, body, row.corrects)
 
 
-def check(w: Work, done: Done, zone: str) -> None:
+def check(w: Work, done: ActivityEntry, zone: str) -> None:
     """Go on only if the texts seem to name nobody and the days make sense; raises PersonalDataFound, Invalid."""
     deidentification.check(w, {"note": done.note, "source": done.source}, done.confirmed_spans)
     _check_dates(done, availability.local_date(w.now, zone))
 
 
-def _check_dates(done: Done, today: date) -> None:
+def _check_dates(done: ActivityEntry, today: date) -> None:
     """A day, or a period, or first and last day; and nothing that has not begun."""
     if done.on and (done.period or done.from_on or done.until_on):
         raise errors.Invalid("/on", "a day goes without period, from and until")
@@ -208,7 +214,7 @@ def _check_dates(done: Done, today: date) -> None:
         )
 
 
-async def _check_known(w: Work, done: Done) -> None:
+async def _check_known(w: Work, done: ActivityEntry) -> None:
     known = await _among(w, tables.Specialty.code, done.specialties)
     for number, code in enumerate(done.specialties):
         if code not in known:
@@ -232,7 +238,7 @@ async def _parties(w: Work, memorandum_id: UUID | None) -> list[UUID]:
     return list(rows.scalars())
 
 
-async def _views(w: Work, rows: Sequence[tables.Activity]) -> list[View]:
+async def _views(w: Work, rows: Sequence[tables.Activity]) -> list[ActivityView]:
     area, place = tables.ActivitySpecialty, tables.ActivityInstitution
     ids = [row.id for row in rows]
     areas: dict[UUID, list[str]] = {row_id: [] for row_id in ids}
@@ -249,4 +255,4 @@ async def _views(w: Work, rows: Sequence[tables.Activity]) -> list[View]:
         )
     ).scalars():
         places[found.activity_id].append(Place(found.institution_id, found.direction))
-    return [View(row, tuple(areas[row.id]), tuple(places[row.id]), w.unseal(row.note, row.id)) for row in rows]
+    return [ActivityView(row, tuple(areas[row.id]), tuple(places[row.id]), w.unseal(row.note, row.id)) for row in rows]

@@ -16,7 +16,7 @@ from sqlmodel import col
 
 from service import tables, vocabulary
 from service.kernel.work import Work
-from service.rules.case import Link
+from service.rules.case import MemorandumLink
 from service.rules.time import availability
 
 _QUARTER = 3
@@ -83,33 +83,33 @@ WHERE m.id = ANY(:ids)
 
 
 @dataclass(frozen=True, slots=True)
-class Agreed:
+class LinkedMemoranda:
     """What the registry says links an institution with others, whatever was used of it."""
 
     zone: str
-    links: Mapping[UUID, tuple[Link, ...]]  # by partner, direct ones first; no minutes are counted yet
+    links: Mapping[UUID, tuple[MemorandumLink, ...]]  # by partner, direct ones first; no minutes are counted yet
     budgets: Mapping[UUID, int]  # minutes, of the memoranda that have one
 
 
 async def agreed(
     w: Work, requesting_institution_id: UUID, partner_institution_ids: Collection[UUID] | None, programme_id: UUID
-) -> Agreed:
+) -> LinkedMemoranda:
     """Load every memorandum of whatever status that links the institutions; None for the partners means all."""
     partners = None if partner_institution_ids is None else list(partner_institution_ids)
     values = {"requesting": requesting_institution_id, "programme": programme_id, "partners": partners}
-    found: dict[UUID, list[Link]] = {}
+    found: dict[UUID, list[MemorandumLink]] = {}
     rows = await w.fetch(_BETWEEN, values)
     for row in rows:
         if row.from_on is None or row.until_on is None or row.from_on < row.until_on:
             found.setdefault(row.partner_id, []).append(_as_link(row))
     budgets = {row.id: row.budget_minutes for row in rows if row.budget_minutes is not None}
     zone = rows[0].zone if rows else ""
-    return Agreed(zone, {partner: tuple(by_which) for partner, by_which in found.items()}, budgets)
+    return LinkedMemoranda(zone, {partner: tuple(by_which) for partner, by_which in found.items()}, budgets)
 
 
 async def with_minutes_left(
-    w: Work, agreed: Agreed, *, at: datetime | None = None, but_appointment: UUID | None = None
-) -> Mapping[UUID, tuple[Link, ...]]:
+    w: Work, agreed: LinkedMemoranda, *, at: datetime | None = None, but_appointment: UUID | None = None
+) -> Mapping[UUID, tuple[MemorandumLink, ...]]:
     """Give the links with the minutes left in the budget period of `at` (now, unless told otherwise), by partner.
 
     The minutes of `but_appointment`, which is being moved, do not count as booked.
@@ -171,9 +171,9 @@ async def _left(w: Work, budgets: Mapping[UUID, int], zone: str, at: datetime, b
     return {row.id: budgets[row.id] - row.minutes for row in rows}
 
 
-def _as_link(row: Any) -> Link:  # noqa: ANN401 - a row of _BETWEEN
+def _as_link(row: Any) -> MemorandumLink:  # noqa: ANN401 - a row of _BETWEEN
     route = "direct" if not row.is_indirect else "umbrella" if row.kind == "umbrella" else "network"
-    return Link(
+    return MemorandumLink(
         memorandum_id=row.id,
         route=route,
         status=row.status,

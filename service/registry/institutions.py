@@ -81,7 +81,7 @@ async def join(
     access.requires_admin(w)
     if network_id == institution.id:
         raise errors.Invalid("/network_id", "an institution does not belong to itself")
-    if await w.session.get(tables.Institution, network_id) is None:
+    if await w.find(tables.Institution, network_id) is None:
         raise errors.Invalid("/network_id", "no such institution")
     _check_order(from_on, until_on)
     row = tables.Membership(
@@ -99,7 +99,7 @@ async def join(
 async def leave(w: Work, institution: tables.Institution, membership_id: UUID, until_on: date) -> tables.Membership:
     """End a membership on a date, the first day without it; for admins."""
     access.requires_admin(w)
-    row = await w.session.get(tables.Membership, membership_id)
+    row = await w.find(tables.Membership, membership_id)
     if row is None or row.institution_id != institution.id:
         raise errors.NotFound
     _check_order(row.from_on, until_on)

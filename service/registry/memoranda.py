@@ -40,7 +40,7 @@ class Party:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class MemorandumView:
     """A memorandum with its parties and areas, and what is left of its budget in the present period."""
 
     row: tables.Memorandum
@@ -59,7 +59,7 @@ class Draft:
     fields: Mapping[str, Any]  # columns of the memorandum, and `areas`
 
 
-async def create(w: Work, draft: Draft, confirmed: Collection[ConfirmedSpan] = ()) -> View:
+async def create(w: Work, draft: Draft, confirmed: Collection[ConfirmedSpan] = ()) -> MemorandumView:
     """Make a draft of a memorandum, with the empty log that its chain grows from; for the programme's admins."""
     access.requires_admin(w, draft.programme_id)
     _check_parties(draft)
@@ -130,7 +130,7 @@ def take_over(
 
 async def change(
     w: Work, row: tables.Memorandum, changes: Mapping[str, Any], confirmed: Collection[ConfirmedSpan] | None = None
-) -> View:
+) -> MemorandumView:
     """Change what the memorandum says (its columns, and `areas`); its parties are what was signed. For admins.
 
     Texts are checked unless `confirmed` is None: those of a file, which the operator has looked at.
@@ -165,7 +165,7 @@ async def transition(
     *,
     is_demo: bool = False,
     confirmed: Collection[ConfirmedSpan] = (),
-) -> View:
+) -> MemorandumView:
     """Take the memorandum one step along its life, as of the day `on`; raises IllegalTransition. For admins.
 
     The first activation begins its validity if no date was known, an end ends it, and signing dates the signature.
@@ -177,7 +177,7 @@ async def transition(
         lifecycle.step("memorandum", from_status, to)
     except lifecycle.IllegalTransition as error:
         raise errors.IllegalTransition("memorandum", from_status, to) from error
-    programme = await w.session.get_one(tables.Programme, row.programme_id)
+    programme = await w.read(tables.Programme, row.programme_id)
     today = availability.local_date(w.now, programme.zone)
     if on > today:
         raise errors.Invalid("/on", "a step is recorded once its day has come")
@@ -242,7 +242,7 @@ async def expire(w: Work, memorandum_id: UUID) -> None:
         sa.select(tables.Memorandum).where(col(tables.Memorandum.id) == memorandum_id).with_for_update(key_share=True)
     )
     row = (await w.sql(query.execution_options(populate_existing=True))).scalar_one()
-    programme = await w.session.get_one(tables.Programme, row.programme_id)
+    programme = await w.read(tables.Programme, row.programme_id)
     today = availability.local_date(w.now, programme.zone)
     if row.status == "active" and row.valid_until is not None and row.valid_until <= today:
         await transition(w, row, "expired", row.valid_until, None)
@@ -256,7 +256,7 @@ async def page(
     status: str | None = None,
     programme_id: UUID | None = None,
     institution_id: UUID | None = None,
-) -> list[View]:
+) -> list[MemorandumView]:
     """Give the memoranda that the actor sees, oldest first; one more than `limit` if others follow."""
     seen = [access.memoranda_seen(w.actor)]
     if status is not None:
@@ -271,7 +271,7 @@ async def page(
     return await views(w, await paging.rows(w, tables.Memorandum, sa.and_(*seen), after=after, limit=limit))
 
 
-async def views(w: Work, rows: Sequence[tables.Memorandum]) -> list[View]:
+async def views(w: Work, rows: Sequence[tables.Memorandum]) -> list[MemorandumView]:
     """Give the memoranda with their parties, areas and minutes left, in few queries."""
     ids = [row.id for row in rows]
     parties: dict[UUID, list[Party]] = {row_id: [] for row_id in ids}
@@ -290,7 +290,7 @@ async def views(w: Work, rows: Sequence[tables.Memorandum]) -> list[View]:
     ).scalars():
         areas[found.memorandum_id].append(found.specialty_code)
     left = {row.id: await agreements.minutes_left(w, row, w.now) for row in rows}
-    return [View(row, tuple(parties[row.id]), tuple(areas[row.id]), left[row.id]) for row in rows]
+    return [MemorandumView(row, tuple(parties[row.id]), tuple(areas[row.id]), left[row.id]) for row in rows]
 
 
 async def transitions(w: Work, memorandum_id: UUID) -> list[tables.MemorandumTransition]:

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlmodel import col, select
+from sqlmodel import col
 
 from service import tables, vocabulary
 from service.kernel import access
@@ -22,7 +22,7 @@ from service.rules import chain
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class SealedEntry:
     """An entry with the facts that it must seal, as they are stored now; None when the row is gone."""
 
     entry: tables.LogEntry
@@ -106,7 +106,7 @@ def _sealed(entry: tables.LogEntry, body: Mapping[str, Any] | None) -> dict[str,
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class EntryFacts:
     """What a new entry is to seal: the facts of the row with this id."""
 
     kind: vocabulary.LogEntryKind
@@ -115,7 +115,14 @@ class Fact:
     corrects: UUID | None = None
 
 
-async def append(w: Work, memorandum_id: UUID, facts: Sequence[Fact]) -> None:
+_HEAD = (
+    sa.select(tables.LogHead)
+    .where(col(tables.LogHead.memorandum_id) == sa.bindparam("id"))
+    .execution_options(populate_existing=True)
+)
+
+
+async def append(w: Work, memorandum_id: UUID, facts: Sequence[EntryFacts]) -> None:
     """Add the entries to the memorandum's chain in their order; locks the head, last of all locks."""
     await w.sql(
         sa.text(
@@ -123,8 +130,7 @@ async def append(w: Work, memorandum_id: UUID, facts: Sequence[Fact]) -> None:
         ),
         {"id": memorandum_id, "genesis": chain.GENESIS},
     )
-    query = select(tables.LogHead).where(col(tables.LogHead.memorandum_id) == memorandum_id).with_for_update()
-    head = (await w.session.exec(query.execution_options(populate_existing=True))).one()
+    head = (await w.sql(_HEAD.with_for_update(), {"id": memorandum_id})).scalar_one()
     for fact in facts:
         entry = tables.LogEntry(
             id=fact.row_id,
@@ -142,7 +148,7 @@ async def append(w: Work, memorandum_id: UUID, facts: Sequence[Fact]) -> None:
         w.add(entry)
 
 
-async def entries(w: Work, memorandum_id: UUID, after: int, limit: int) -> list[Link]:
+async def entries(w: Work, memorandum_id: UUID, after: int, limit: int) -> list[SealedEntry]:
     """Give the log of a memorandum in its order, after a position."""
     await access.visible_memorandum(w, memorandum_id)
     await access.requires_reader(w, memorandum_id, *vocabulary.OVERSEEING_ROLES)
@@ -172,11 +178,11 @@ async def verify(w: Work, memorandum_id: UUID, anchor: chain.Head | None = None)
 
 
 async def _end(w: Work, memorandum_id: UUID) -> chain.Head:
-    head = await w.session.get(tables.LogHead, memorandum_id, populate_existing=True)
+    head = (await w.sql(_HEAD, {"id": memorandum_id})).scalar_one_or_none()
     return chain.Head(head.position, head.hash) if head else chain.Head(0, chain.GENESIS)
 
 
-def plain(links: Sequence[Link]) -> list[chain.Entry]:
+def plain(links: Sequence[SealedEntry]) -> list[chain.Entry]:
     """Give the chain as values to follow.
 
     A row gives no facts, and so breaks the chain, if its mark `is_corrected` is not what the entries say: somebody who
@@ -202,7 +208,7 @@ ORDER BY id LIMIT 1
 """)
 
 
-async def links_of(w: Work, memorandum_id: UUID, after: int = 0, limit: int | None = None) -> list[Link]:
+async def links_of(w: Work, memorandum_id: UUID, after: int = 0, limit: int | None = None) -> list[SealedEntry]:
     """Give the chain, or a part of it, with its facts as they are stored now."""
     entry, place, area = tables.LogEntry, tables.ActivityInstitution, tables.ActivitySpecialty
     rows = await w.sql(
@@ -235,13 +241,13 @@ def _link(
     activity: tables.Activity | None,
     specialties: Sequence[str] | None,
     institutions: Sequence[str] | None,
-) -> Link:
+) -> SealedEntry:
     if entry.kind == "activity":
         if activity is None or activity.corrects != entry.corrects:
-            return Link(entry, None, is_corrected=False)
+            return SealedEntry(entry, None, is_corrected=False)
         places = [(UUID(text[:36]), text[37:]) for text in institutions or ()]
-        return Link(entry, facts_of_activity(activity, specialties or (), places), activity.is_corrected)
-    return Link(entry, facts(session) if session else None, bool(session and session.is_corrected))
+        return SealedEntry(entry, facts_of_activity(activity, specialties or (), places), activity.is_corrected)
+    return SealedEntry(entry, facts(session) if session else None, bool(session and session.is_corrected))
 
 
 async def verify_all(w: Work, anchors: Sequence[Anchor] = ()) -> dict[UUID, chain.Verification]:

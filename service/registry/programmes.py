@@ -76,12 +76,12 @@ async def create_specialty(w: Work, fields: Mapping[str, Any], also_parents: Seq
     """Add a specialty below its parents; for admins. Raises Exists for a code that is taken."""
     access.requires_admin(w)
     row = tables.Specialty(**fields)
-    if await w.session.get(tables.Specialty, row.code):
+    if await w.find(tables.Specialty, row.code):
         msg = "A specialty has this code."
         raise errors.Exists(msg)
     parents = {"/parent": row.parent_code} | {f"/also_parents/{n}": code for n, code in enumerate(also_parents)}
     for pointer, code in parents.items():
-        if code is not None and await w.session.get(tables.Specialty, code) is None:
+        if code is not None and await w.find(tables.Specialty, code) is None:
             raise errors.Invalid(pointer, "no such specialty")
     w.add(row)
     w.add(*(tables.SpecialtyParent(code=row.code, also_parent_code=code) for code in sorted(set(also_parents))))

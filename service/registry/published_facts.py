@@ -84,7 +84,7 @@ async def load_demo(w: Work) -> None:
     rows = await w.sql(sa.select(tables.Memorandum).where(col(tables.Memorandum.code).in_(DEMO_ACTIVATED)))
     for row in rows.scalars().all():
         if row.status == "signed":
-            programme = await w.session.get_one(tables.Programme, row.programme_id)
+            programme = await w.read(tables.Programme, row.programme_id)
             since = availability.local_date(w.now - _ACTIVE_SINCE, programme.zone)
             await memoranda.transition(w, row, "active", since, "For the demo; no source states it", is_demo=True)
 

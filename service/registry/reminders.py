@@ -86,7 +86,7 @@ async def idle(w: Work, programme_id: UUID, days: int = IDLE_DAYS) -> list[Idle]
     bound = {"id": programme_id, "now": w.now, "since": w.now - timedelta(days=days), "today": today}
     found = []
     for row in (await w.sql(_IDLE, bound)).all():
-        memorandum = await w.session.get_one(tables.Memorandum, row.id)
+        memorandum = await w.read(tables.Memorandum, row.id)
         left = await agreements.minutes_left(w, memorandum, w.now)
         is_in_force = (row.valid_from is None or row.valid_from <= today) and (
             row.valid_until is None or row.valid_until > today
@@ -149,7 +149,7 @@ async def _locked(w: Work, memorandum_id: UUID) -> tuple[tables.Memorandum, tabl
     kind = tables.Memorandum
     query = sa.select(kind).where(col(kind.id) == memorandum_id).with_for_update(key_share=True)
     row = (await w.sql(query.execution_options(populate_existing=True))).scalar_one()
-    return row, await w.session.get_one(tables.Programme, row.programme_id)
+    return row, await w.read(tables.Programme, row.programme_id)
 
 
 async def _parties(w: Work, memorandum_id: UUID) -> tuple[UUID, ...]:

@@ -75,7 +75,7 @@ async def of_period(w: Work, from_on: date, until_on: date) -> Sequence[Certific
     """Give the actor's certificates of the days (by their own clock) from the first until, not including, the last."""
     if until_on <= from_on:
         raise errors.Invalid("/query/until", "must be later than from: it is the first day not counted")
-    person = await w.session.get_one(tables.Person, w.actor.person_id)
+    person = await w.read(tables.Person, w.actor.person_id)
     return await _read(
         w,
         "p.id = :person AND NOT s.is_corrected AND s.started_at >= :since AND s.started_at < :until"

@@ -74,7 +74,7 @@ async def read(w: Work, institution_id: UUID, from_on: date | None, until_on: da
     from_on = from_on or date(availability.local_date(w.now, zone).year, 1, 1)
     if from_on >= until_on:
         raise errors.Invalid("/query/until", "must be later than from: it is the first day not counted")
-    reader = await w.session.get(tables.Person, w.actor.person_id) if w.actor.person_id else None
+    reader = await w.find(tables.Person, w.actor.person_id) if w.actor.person_id else None
     locale = reader.locale if reader else None
     return Journal(row, from_on, until_on, zone, locale, count_queries.values(row.id, programmes))
 

@@ -88,7 +88,7 @@ async def memorandum(
     Without dates, from its first day until tomorrow; without a zone, in its programme's.
     """
     row, request = await _of_memorandum(w, memorandum_id, (from_on, until_on, zone))
-    programme = await w.session.get_one(tables.Programme, row.programme_id)
+    programme = await w.read(tables.Programme, row.programme_id)
     made = await _made(w, request, compare=compare, by_month=by_month)
     left = await agreements.minutes_left(w, row, w.now)
     hours = Figure(
@@ -155,13 +155,13 @@ async def titles(w: Work, made: Report) -> Titles:
     specialty = tables.Specialty
     rows = await w.sql(sa.select(specialty).where(col(specialty.code).in_(codes)))
     specialties = {row.code: {"uk": row.name_uk, "en": row.name_en} for row in rows.scalars()}
-    reader = await w.session.get(tables.Person, w.actor.person_id) if w.actor.person_id else None
+    reader = await w.find(tables.Person, w.actor.person_id) if w.actor.person_id else None
     return Titles(await _subject(w, made), specialties, reader.locale if reader else None)
 
 
 async def _subject(w: Work, made: Report) -> dict[str, str]:
     if made.kind == count_queries.PROGRAMME.kind:
-        of = await w.session.get_one(tables.Programme, made.subject_id)
+        of = await w.read(tables.Programme, made.subject_id)
         return {"uk": of.name, "en": of.name_en}
     place, party = tables.Institution, tables.MemorandumParty
     named = sa.select(place).where(col(place.id) == made.subject_id)
@@ -194,7 +194,7 @@ async def rows(
 async def _of_memorandum(w: Work, memorandum_id: UUID, wanted: Wanted) -> tuple[tables.Memorandum, _Request]:
     row = await access.visible_memorandum(w, memorandum_id)
     await access.requires_reader(w, memorandum_id, *vocabulary.OVERSEEING_ROLES)
-    programme = await w.session.get_one(tables.Programme, row.programme_id)
+    programme = await w.read(tables.Programme, row.programme_id)
     subject = count_queries.values(row.id)
     return row, _Request(count_queries.MEMORANDUM, subject, row.created_at, *wanted[:2], wanted[2] or programme.zone)
 

@@ -59,7 +59,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class MemorandumLink:
     """One memorandum by which the two institutions are parties on different sides, of whatever status."""
 
     memorandum_id: UUID
@@ -106,7 +106,7 @@ class Mentor(NamedTuple):
     offers_cap: int | None = None  # a week
     sessions_by_week: Mapping[tuple[int, int], int] = MappingProxyType({})  # by ISO week in the mentor's zone
     busy: tuple[Interval, ...] = ()  # buffers included
-    links: tuple[Link, ...] = ()
+    links: tuple[MemorandumLink, ...] = ()
     offers_7d: int = 0
     offers_30d: int = 0
     offers_180d: int = 0

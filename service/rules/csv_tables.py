@@ -19,7 +19,7 @@ _BETWEEN = "; "
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class CellFault:
     """What is wrong in a row (the head is row 1) and column; `reason` never repeats what stands there."""
 
     row: int
@@ -28,7 +28,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TableRow:
     """A row of a table, by column; what is empty is an empty text."""
 
     row: int
@@ -37,7 +37,7 @@ class Line:
 
 def read(
     text: str, columns: Collection[str], required: Collection[str], most_characters: int = MOST_CHARACTERS
-) -> tuple[list[Line], list[Fault]]:
+) -> tuple[list[TableRow], list[CellFault]]:
     """Give the rows, and what is wrong with the table as such; empty rows are passed over.
 
     The head names columns in any order; without the required ones, or with one that is not among `columns`, nothing is
@@ -45,14 +45,14 @@ def read(
     """
     text = text.removeprefix(_BOM)
     if len(text) > most_characters:
-        return [], [Fault(1, "", f"is longer than {most_characters} characters")]
+        return [], [CellFault(1, "", f"is longer than {most_characters} characters")]
     head_end = text.find("\n")
     first = text if head_end < 0 else text[:head_end]
     separator = ";" if first.count(";") > first.count(",") else ","
     csv.field_size_limit(LONGEST_CELL)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    lines: list[Line] = []
-    faults: list[Fault] = []
+    lines: list[TableRow] = []
+    faults: list[CellFault] = []
     number, head = 0, [""]
     try:
         for number, cells in enumerate(rows, 1):
@@ -63,13 +63,13 @@ def read(
                     return [], faults
             elif any(cell.strip() for cell in cells):
                 if len(cells) > len(head) and any(cells[len(head) :]):
-                    faults.append(Fault(number, "", "has more cells than the head"))
+                    faults.append(CellFault(number, "", "has more cells than the head"))
                 filled = [*cells, *[""] * len(head)]
-                lines.append(Line(number, {name: restored(cell) for name, cell in zip(head, filled, strict=False)}))
+                lines.append(TableRow(number, {name: restored(cell) for name, cell in zip(head, filled, strict=False)}))
     except csv.Error:
-        faults.append(Fault(number + 1, "", "cannot be read: a quotation mark is open, or a cell is too long"))
+        faults.append(CellFault(number + 1, "", "cannot be read: a quotation mark is open, or a cell is too long"))
     if number == 0:
-        faults.append(Fault(1, "", "there is no head"))
+        faults.append(CellFault(1, "", "there is no head"))
     return lines, faults
 
 
@@ -115,11 +115,11 @@ def _is_marked(cell: str) -> bool:
     return cell.startswith(_MARK) and cell[1:].startswith((_MARK, *_RUN))
 
 
-def _head_faults(head: Sequence[str], columns: Collection[str], required: Collection[str]) -> list[Fault]:
+def _head_faults(head: Sequence[str], columns: Collection[str], required: Collection[str]) -> list[CellFault]:
     known = [name for name in head if name in columns]
     strange = len(head) - len(known)
-    faults = [Fault(1, name, "is missing in the head") for name in required if name not in known]
+    faults = [CellFault(1, name, "is missing in the head") for name in required if name not in known]
     if strange:
-        faults.append(Fault(1, "", f"{strange} column(s) in the head are none of: {', '.join(columns)}"))
-    faults += [Fault(1, name, "is there twice in the head") for name in sorted({*known}) if known.count(name) > 1]
+        faults.append(CellFault(1, "", f"{strange} column(s) in the head are none of: {', '.join(columns)}"))
+    faults += [CellFault(1, name, "is there twice in the head") for name in sorted({*known}) if known.count(name) > 1]
     return faults

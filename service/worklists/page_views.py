@@ -21,7 +21,7 @@ STILL_TO_LOG = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class OfferCard:
     """An offer as the mentor's side sees it, without case text."""
 
     offer: tables.Offer
@@ -32,7 +32,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ConsultationCard:
     """A consultation in a list."""
 
     row: tables.Consultation
@@ -40,7 +40,7 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Meeting:
+class AppointmentCard:
     """An appointment in a list, with what it is about."""
 
     row: tables.Appointment
@@ -52,14 +52,14 @@ class Meeting:
 class Home:
     """What waits for the person, and what they have."""
 
-    offers: Sequence[Asked]
-    to_write: Sequence[Asked]
-    consultations: Sequence[Listed]
-    meetings: Sequence[Meeting]
+    offers: Sequence[OfferCard]
+    to_write: Sequence[OfferCard]
+    consultations: Sequence[ConsultationCard]
+    meetings: Sequence[AppointmentCard]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class CasePage:
     """One consultation with everything around it that the actor may see; case text is None for the others."""
 
     row: tables.Consultation
@@ -70,7 +70,7 @@ class Case:
     offers: Sequence[tables.Offer]
     people: Mapping[UUID, tables.Person]
     places: Mapping[UUID, tables.Institution]
-    appointment: appointments.View | None
+    appointment: appointments.AppointmentView | None
     advice: tuple[tables.Advice, str] | None
     session: tables.Session | None
     conclusion: str | None
@@ -108,7 +108,7 @@ async def me(w: Work) -> tables.Person:
     """Give the person who acts."""
     if w.actor.person_id is None:
         raise errors.Unauthenticated
-    return await w.session.get_one(tables.Person, w.actor.person_id)
+    return await w.read(tables.Person, w.actor.person_id)
 
 
 async def home(w: Work) -> Home:
@@ -132,7 +132,7 @@ async def home(w: Work) -> Home:
     )
 
 
-async def _asked(w: Work, which: sa.ColumnElement[bool]) -> list[Asked]:
+async def _asked(w: Work, which: sa.ColumnElement[bool]) -> list[OfferCard]:
     offer, consultation, mentor = tables.Offer, tables.Consultation, orm.aliased(tables.Person)
     rows = await w.sql(
         sa.select(offer, consultation, tables.Specialty, tables.Person, mentor)
@@ -144,10 +144,10 @@ async def _asked(w: Work, which: sa.ColumnElement[bool]) -> list[Asked]:
         .order_by(col(offer.answer_by), col(offer.id))
         .limit(MOST)
     )
-    return [Asked(*row) for row in rows]
+    return [OfferCard(*row) for row in rows]
 
 
-async def _consultations(w: Work) -> list[Listed]:
+async def _consultations(w: Work) -> list[ConsultationCard]:
     row = tables.Consultation
     of_side = sa.or_(
         col(row.clinician_id) == w.actor.person_id,
@@ -161,10 +161,10 @@ async def _consultations(w: Work) -> list[Listed]:
         .order_by(col(row.closed_at).is_not(None), col(row.id).desc())
         .limit(MOST)
     )
-    return [Listed(*found) for found in rows]
+    return [ConsultationCard(*found) for found in rows]
 
 
-async def _meetings(w: Work) -> list[Meeting]:
+async def _meetings(w: Work) -> list[AppointmentCard]:
     row = tables.Appointment
     rows = await w.sql(
         sa.select(row)
@@ -181,10 +181,10 @@ async def _meetings(w: Work) -> list[Meeting]:
         .where(col(tables.Consultation.id).in_({view.row.consultation_id for view in views}))
     )
     specialties = {found.id: found.Specialty for found in of}
-    return [Meeting(view.row, view.participants, specialties[view.row.consultation_id]) for view in views]
+    return [AppointmentCard(view.row, view.participants, specialties[view.row.consultation_id]) for view in views]
 
 
-async def case(w: Work, consultation_id: UUID) -> Case:
+async def case(w: Work, consultation_id: UUID) -> CasePage:
     """Give the consultation and what came of it; the people of the case read the texts, and that is remembered."""
     seen = await consultations.read(w, consultation_id)
     row = seen.row
@@ -200,9 +200,9 @@ async def case(w: Work, consultation_id: UUID) -> Case:
     window = tables.ConsultationWindow
     windows = await w.sql(sa.select(window).where(col(window.consultation_id) == row.id).order_by(col(window.from_at)))
     found_places = await _institutions(w, places)
-    return Case(
+    return CasePage(
         row=row,
-        specialty=await w.session.get_one(tables.Specialty, row.specialty_code),
+        specialty=await w.read(tables.Specialty, row.specialty_code),
         institution=found_places[row.institution_id],
         windows=list(windows.scalars()),
         question=seen.question,
@@ -233,7 +233,7 @@ async def _offers(w: Work, consultation: tables.Consultation) -> list[tables.Off
     return list(rows.scalars())
 
 
-async def _appointment(w: Work, consultation_id: UUID) -> appointments.View | None:
+async def _appointment(w: Work, consultation_id: UUID) -> appointments.AppointmentView | None:
     row = tables.Appointment
     rows = await w.sql(
         sa.select(row)
@@ -258,7 +258,7 @@ async def _called_off(w: Work, consultation_id: UUID) -> list[tables.Appointment
 
 
 async def _notes(
-    w: Work, seen: consultations.View, rows: Sequence[tables.Offer | tables.Appointment | tables.Feedback]
+    w: Work, seen: consultations.ConsultationView, rows: Sequence[tables.Offer | tables.Appointment | tables.Feedback]
 ) -> dict[UUID, str]:
     """Open the notes by the ids of their rows, for the people of the case; that each was read is remembered."""
     found = {seen.row.id: seen.note}
@@ -290,7 +290,7 @@ async def _institutions(w: Work, ids: Collection[UUID]) -> dict[UUID, tables.Ins
     return {row.id: row for row in rows.scalars()}
 
 
-async def asked(w: Work, offer_id: UUID) -> tuple[Asked, Case | None]:
+async def asked(w: Work, offer_id: UUID) -> tuple[OfferCard, CasePage | None]:
     """Give the offer with its case; without it to the mentor's coordinator, who answers and sees no consultation."""
     offer = await access.visible_offer(w, offer_id)
     try:
@@ -366,7 +366,7 @@ async def behind(w: Work, link: tables.Link) -> Act:
     return Act(
         state,
         consultation,
-        await w.session.get_one(tables.Specialty, consultation.specialty_code),
+        await w.read(tables.Specialty, consultation.specialty_code),
         await _zones(w, consultation, offer, meeting),
         offer.answer_by if offer and link.purpose.startswith("offer.") else None,
         booked_at,
@@ -410,7 +410,7 @@ def _is_done_otherwise(link: tables.Link, offer: tables.Offer | None, booked_at:
 
 
 async def _zones(
-    w: Work, consultation: tables.Consultation, offer: tables.Offer | None, meeting: appointments.View | None
+    w: Work, consultation: tables.Consultation, offer: tables.Offer | None, meeting: appointments.AppointmentView | None
 ) -> tuple[str, ...]:
     mentors = [row.person_id for row in meeting.participants if row.role == "mentor"] if meeting else []
     ids = [w.actor.person_id, consultation.clinician_id, *([offer.mentor_id] if offer else mentors)]

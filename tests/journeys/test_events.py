@@ -91,7 +91,7 @@ async def a_mentor_and_a_partner_system_change(scene: Scene) -> None:
     await scene.call("mentor", "PUT", path, seen.json(), status=200, headers={"If-Match": seen.headers["etag"]})
     await scene.listen()
     async with scene.world.database.work(actor.TIMER) as w:
-        endpoint = await w.session.get_one(tables.WebhookEndpoint, scene.endpoints[scene.asking.id])
+        endpoint = await w.read(tables.WebhookEndpoint, scene.endpoints[scene.asking.id])
         await webhooks._disable(w, endpoint, "gone")
 
 

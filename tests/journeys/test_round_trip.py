@@ -33,7 +33,7 @@ async def take_in(w: Work, given: dict[str, str]) -> dict[str, imports.Outcome]:
         assert found.faults == [], kind
         try:
             outcomes[kind] = await imports.load(w, kind, found.rows, lambda _: None, is_confirmed=True)
-        except imports.Refused as refused:
+        except imports.FileRefused as refused:
             pytest.fail(f"{kind}: {refused.faults}")
     return outcomes
 

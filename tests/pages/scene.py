@@ -58,12 +58,12 @@ class Scene:
             "languages": ("en",),
             "age_band": "child",
             "duration_minutes": 30,
-            "consent": consultations.Consent("general", DATES_BACK),
+            "consent": consultations.ConsentGiven("general", DATES_BACK),
         }
         asked: tables.Consultation = await self.act(
             self.clinician,
             consultations.request,
-            consultations.Wish(**usual | fields),  # type: ignore[arg-type]
+            consultations.NewRequest(**usual | fields),  # type: ignore[arg-type]
         )
         return asked
 

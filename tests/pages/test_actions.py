@@ -210,7 +210,9 @@ async def test_what_is_agreed_to_is_the_time_that_is_proposed_now_or_nothing(sce
 async def test_feedback_is_given_once_by_link(scene: Scene, client: httpx.AsyncClient) -> None:
     appointment = await booked(scene)
     scene.clock.set(appointment.ends_at + timedelta(hours=1))
-    happened = sessions.Happened(started_at=appointment.starts_at, ended_at=appointment.ends_at, outcome="advice_given")
+    happened = sessions.SessionEntry(
+        started_at=appointment.starts_at, ended_at=appointment.ends_at, outcome="advice_given"
+    )
     await scene.act(scene.mentor, sessions.log, appointment.id, happened)
     path, _ = await scene.link("feedback", scene.clinician)
     refused = await client.post(path, data={"outcome": "better"})

@@ -122,9 +122,9 @@ async def test_strangers_are_asked_to_sign_in(client: httpx.AsyncClient, path: s
 
 async def test_in_an_emergency_every_page_says_the_local_pathway_first(scene: Scene) -> None:
     async with scene.world.database.work(actor.TIMER) as w:
-        profile = await w.session.get_one(tables.MentorProfile, scene.mentor.id)
+        profile = await w.read(tables.MentorProfile, scene.mentor.id)
         profile.opt_ins = ["stat"]
-        w.session.add(profile)
+        w.add(profile)
     scene.clock.forward(hours=1)
     asked = await scene.ask(priority="stat")
     offer = await offer_of(scene)
@@ -284,7 +284,7 @@ async def test_the_other_side_sees_the_feedback(scene: Scene) -> None:
     asked = await agreed(scene)
     found = await appointment_of(scene)
     scene.clock.set(found.ends_at + timedelta(minutes=5))
-    happened = sessions.Happened(started_at=found.starts_at, ended_at=found.ends_at, outcome="advice_given")
+    happened = sessions.SessionEntry(started_at=found.starts_at, ended_at=found.ends_at, outcome="advice_given")
     logged = await scene.act(scene.mentor, sessions.log, found.id, happened)
     await scene.act(
         scene.clinician, sessions.give_feedback, logged.id, is_useful=True, patient_outcome="better", note=None

@@ -39,7 +39,7 @@ async def test_the_mentor_reads_what_the_clinician_wrote_in_answer(scene: Scene)
     asked = await agreed(scene)
     found = await appointment_of(scene)
     scene.clock.set(found.ends_at + timedelta(minutes=5))
-    happened = sessions.Happened(started_at=found.starts_at, ended_at=found.ends_at, outcome="advice_given")
+    happened = sessions.SessionEntry(started_at=found.starts_at, ended_at=found.ends_at, outcome="advice_given")
     logged = await scene.act(scene.mentor, sessions.log, found.id, happened)
     said = {"is_useful": True, "patient_outcome": "better", "note": "IT-HELPED-SO"}
     await scene.act(scene.clinician, sessions.give_feedback, logged.id, **said)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rules.values import PROPERTY
 from service.rules import csv_tables
-from service.rules.csv_tables import Fault
+from service.rules.csv_tables import CellFault
 
 COLUMNS = ("code", "name", "note")
 HOSTILE = [
@@ -81,20 +81,23 @@ def test_a_short_row_is_empty_at_its_end() -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", Fault(1, "", "there is no head")),
-        ("name\nx", Fault(1, "code", "is missing in the head")),
-        ("code,code\nx,y", Fault(1, "code", "is there twice in the head")),
-        ("code,secret-word\nx,y", Fault(1, "", "1 column(s) in the head are none of: code, name, note")),
-        ("code,name\nx,y,z", Fault(2, "", "has more cells than the head")),
-        ('code\n"x', Fault(2, "", "cannot be read: a quotation mark is open, or a cell is too long")),
-        ("code\n" + "x" * 1_000_001, Fault(2, "", "cannot be read: a quotation mark is open, or a cell is too long")),
+        ("", CellFault(1, "", "there is no head")),
+        ("name\nx", CellFault(1, "code", "is missing in the head")),
+        ("code,code\nx,y", CellFault(1, "code", "is there twice in the head")),
+        ("code,secret-word\nx,y", CellFault(1, "", "1 column(s) in the head are none of: code, name, note")),
+        ("code,name\nx,y,z", CellFault(2, "", "has more cells than the head")),
+        ('code\n"x', CellFault(2, "", "cannot be read: a quotation mark is open, or a cell is too long")),
+        (
+            "code\n" + "x" * 1_000_001,
+            CellFault(2, "", "cannot be read: a quotation mark is open, or a cell is too long"),
+        ),
     ],
     ids=["empty", "without", "twice", "strange", "long row", "open", "long cell"],
 )
-def test_what_is_wrong_with_a_table_is_said_without_repeating_it(text: str, fault: Fault) -> None:
+def test_what_is_wrong_with_a_table_is_said_without_repeating_it(text: str, fault: CellFault) -> None:
     assert csv_tables.read(text, COLUMNS, ["code"])[1] == [fault]
 
 
 def test_a_table_that_fills_the_memory_is_not_read() -> None:
-    said = [Fault(1, "", "is longer than 10 characters")]
+    said = [CellFault(1, "", "is longer than 10 characters")]
     assert csv_tables.read("code\n" + "x" * 10, COLUMNS, ["code"], most_characters=10)[1] == said

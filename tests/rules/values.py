@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from service.rules import policy, transfer
-from service.rules.case import Case, Link, Mentor, Rulebook
+from service.rules.case import Case, MemorandumLink, Mentor, Rulebook
 from service.rules.matching import ranking
 from service.rules.matching.ranking import Candidate, Ranking
 from service.rules.specialties import Tree
@@ -78,9 +78,9 @@ def case(**fields: Any) -> Case:
     return Case(**(defaults | fields))
 
 
-def link(**fields: Any) -> Link:
+def link(**fields: Any) -> MemorandumLink:
     defaults: dict[str, Any] = {"memorandum_id": MEMORANDUM, "signed_on": date(2024, 5, 1)}
-    return Link(**(defaults | fields))
+    return MemorandumLink(**(defaults | fields))
 
 
 def mentor(**fields: Any) -> Mentor:

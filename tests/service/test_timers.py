@@ -27,7 +27,7 @@ async def test_a_row_that_fails_is_told_and_does_not_stop_the_others(
     async def act(w: Work, row_id: object) -> None:
         if row_id == poison.id:
             raise LookupError
-        (await w.session.get_one(tables.Consultation, row_id)).alert_at = None
+        (await w.read(tables.Consultation, row_id)).alert_at = None
 
     made = [timers.Timer("alert", "SELECT id FROM consultation WHERE alert_at <= :now", act)]
     monkeypatch.setattr(timers, "TIMERS", made)
@@ -36,7 +36,7 @@ async def test_a_row_that_fails_is_told_and_does_not_stop_the_others(
         ("alert", poison.id, LookupError)
     ]
     async with world.database.work(actor.TIMER) as w:
-        assert (await w.session.get_one(tables.Consultation, healthy.id)).alert_at is None
+        assert (await w.read(tables.Consultation, healthy.id)).alert_at is None
 
 
 async def test_case_text_is_forgotten_after_the_programmes_own_days(world: World, test_clock: TestClock) -> None:

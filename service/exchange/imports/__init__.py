@@ -18,11 +18,11 @@ import sqlalchemy as sa
 
 from service.exchange import exports
 from service.exchange.imports import log, people, registry
-from service.exchange.imports.desk import Desk, Refused, Row
+from service.exchange.imports.desk import Desk, FileRefused, FileRow
 from service.kernel import audit, errors
 from service.kernel.work import Work
 
-__all__ = ["KEYS", "Outcome", "Refused", "Row", "load"]
+__all__ = ["KEYS", "FileRefused", "FileRow", "Outcome", "load"]
 
 Tell = Callable[[int], None]
 _Key = tuple[tuple[str, ...], tuple[object, ...]]
@@ -55,8 +55,8 @@ class Outcome:
 class _Kind:
     """How rows of a kind are added and changed; the columns that no verb changes."""
 
-    add: Callable[[Desk, Sequence[Row], Tell], Awaitable[None]]
-    change: Callable[[Desk, Row, Mapping[str, Any], frozenset[str]], Awaitable[None]] | None
+    add: Callable[[Desk, Sequence[FileRow], Tell], Awaitable[None]]
+    change: Callable[[Desk, FileRow, Mapping[str, Any], frozenset[str]], Awaitable[None]] | None
     fixed: frozenset[str] = frozenset()
     told: frozenset[str] = frozenset()  # without a value they stay as they are
 
@@ -81,7 +81,7 @@ _KINDS: Mapping[str, _Kind] = {
 
 
 async def load(
-    w: Work, kind: str, rows: Sequence[Row], tell: Tell, digest: str = "", *, is_confirmed: bool = False
+    w: Work, kind: str, rows: Sequence[FileRow], tell: Tell, digest: str = "", *, is_confirmed: bool = False
 ) -> Outcome:
     """Have the rows in the database, or raise Refused with every fault there is; `tell` hears of each row done.
 
@@ -91,8 +91,8 @@ async def load(
     await w.sql(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
     desk = await Desk.opened(w, is_confirmed=is_confirmed)
     there = _Known(kind, await exports.rows(w, kind))
-    new: list[Row] = []
-    changes: list[tuple[Row, Mapping[str, Any], frozenset[str]]] = []
+    new: list[FileRow] = []
+    changes: list[tuple[FileRow, Mapping[str, Any], frozenset[str]]] = []
     same = 0
     for row in map(desk.by_code, rows):
         found = there.find(desk, row)
@@ -109,13 +109,13 @@ async def load(
         await _change(desk, kind, row, before, columns)
         tell(1)
     if desk.faults:
-        raise Refused(desk.faults)
+        raise FileRefused(desk.faults)
     if new or changes:
         audit.record(w, "imported", kind, None, added=len(new), changed=len(changes), same=same, sha256=digest)
     return Outcome(len(new), len(changes), same)
 
 
-async def _add(desk: Desk, kind: str, rows: Sequence[Row], tell: Tell) -> None:
+async def _add(desk: Desk, kind: str, rows: Sequence[FileRow], tell: Tell) -> None:
     """Add the rows at once: thousands of them, one by one, take longer than a person waits."""
     await desk.w.flush()
     desk.w.is_bulk = True
@@ -125,7 +125,7 @@ async def _add(desk: Desk, kind: str, rows: Sequence[Row], tell: Tell) -> None:
     desk.w.is_bulk = False
 
 
-async def _change(desk: Desk, kind: str, row: Row, found: Mapping[str, Any], differing: frozenset[str]) -> None:
+async def _change(desk: Desk, kind: str, row: FileRow, found: Mapping[str, Any], differing: frozenset[str]) -> None:
     how = _KINDS[kind]
     fixed = sorted(differing & how.fixed if how.change else differing)
     for column in fixed:
@@ -150,7 +150,7 @@ class _Known:
                 self._there.setdefault(key, []).append(row)
         self._named: dict[_Key, int] = {}
 
-    def find(self, desk: Desk, row: Row) -> Sequence[Mapping[str, Any]]:
+    def find(self, desk: Desk, row: FileRow) -> Sequence[Mapping[str, Any]]:
         """Give what is there under the row's keys: one row, or a session with its corrections; none for a new row.
 
         A row without any key, or named before, is a fault. In the log an id says it all: what corrects an entry may
@@ -172,7 +172,7 @@ class _Known:
         return [(names, key) for names, key in found if None not in key]
 
 
-def _differing(kind: str, row: Row, found: Mapping[str, Any]) -> frozenset[str]:
+def _differing(kind: str, row: FileRow, found: Mapping[str, Any]) -> frozenset[str]:
     """Name the columns of the file whose values are not those that are there; what the log is not told is no value."""
     is_log = kind in _LOGGED
     names = {

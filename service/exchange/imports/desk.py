@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from service.kernel import errors
 from service.kernel.deidentification import ConfirmedSpan
 from service.kernel.work import Work
-from service.rules.csv_tables import Fault
+from service.rules.csv_tables import CellFault
 from service.rules.time import availability
 
 _COLUMNS = {
@@ -43,7 +43,7 @@ _REFERENCES = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FileRow:
     """A row of a file (the head is row 1): a value for every column, and which columns the file has."""
 
     row: int
@@ -51,10 +51,10 @@ class Row:
     given: frozenset[str]
 
 
-class Refused(Exception):
+class FileRefused(Exception):
     """Nothing was taken in; `faults` says why, in the order of the rows."""
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
+    def __init__(self, faults: Sequence[CellFault]) -> None:
         """Keep every fault once."""
         super().__init__(f"{len(faults)} faults")
         self.faults = sorted(set(faults), key=lambda fault: (fault.row, fault.column, fault.reason))
@@ -69,7 +69,7 @@ class Desk:
     zones: Mapping[UUID, str]  # of programmes
     codes: Mapping[str, str]  # what has a code, by its id
     is_confirmed: bool = False  # somebody looked at the texts, and says that they name nobody
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[CellFault] = field(default_factory=list)
 
     @classmethod
     async def opened(cls, w: Work, *, is_confirmed: bool = False) -> "Desk":
@@ -84,7 +84,7 @@ class Desk:
         """Say to a verb which findings in its texts are false alarms: none is known, or None for all of them."""
         return None if self.is_confirmed else ()
 
-    def by_code(self, row: Row) -> Row:
+    def by_code(self, row: FileRow) -> FileRow:
         """Give the row as an export writes it: what has a code is named by it."""
         coded: dict[str, Any] = {}
         for column in _REFERENCES & row.values.keys():
@@ -101,18 +101,18 @@ class Desk:
         name, slash, department = place.partition("/")
         return f"{role}{at}{self.codes.get(name, name)}{slash}{department}"
 
-    def refuse(self, row: Row, column: str, reason: str) -> None:
+    def refuse(self, row: FileRow, column: str, reason: str) -> None:
         """Remember what is wrong with the row; nothing of the file will stay."""
-        self.faults.append(Fault(row.row, column, reason))
+        self.faults.append(CellFault(row.row, column, reason))
 
-    def refuse_error(self, row: Row, error: errors.DomainError) -> None:
+    def refuse_error(self, row: FileRow, error: errors.DomainError) -> None:
         """Remember what a verb found wrong with the row."""
         found: Any = error.members.get("errors")
         for one in found or [{"pointer": "", "detail": error.detail or error.title()}]:
             column = one["pointer"].removeprefix("/").partition("/")[0]
             self.refuse(row, _COLUMNS.get(column, column), one["detail"])
 
-    def find(self, row: Row, column: str, kind: str, name: str | None = None) -> Any:  # noqa: ANN401 - an id or a code
+    def find(self, row: FileRow, column: str, kind: str, name: str | None = None) -> Any:  # noqa: ANN401 - an id or a code
         """Give what the column names (or the item of it that is given); None, and a fault, if it is not there."""
         wanted = row.values[column] if name is None else name
         found = self.names[kind].get(wanted.lower() if kind == "person" else wanted)
@@ -120,7 +120,7 @@ class Desk:
             self.refuse(row, column, f"names a {kind} that is not there")
         return found
 
-    def find_all(self, row: Row, column: str, kind: str) -> list[Any]:
+    def find_all(self, row: FileRow, column: str, kind: str) -> list[Any]:
         """Give everything that the row names in the column, as far as it is there."""
         found = [self.find(row, column, kind, name) for name in row.values[column]]
         return [one for one in found if one is not None]

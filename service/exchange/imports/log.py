@@ -15,7 +15,7 @@ from sqlmodel import col
 
 from service import tables, vocabulary
 from service.care import sessions
-from service.exchange.imports.desk import Desk, Row
+from service.exchange.imports.desk import Desk, FileRow
 from service.exchange.imports.links import Links
 from service.kernel import clock, errors
 from service.kernel.work import Work
@@ -46,7 +46,7 @@ class _Sessions:
         self.corrected: list[UUID] = []
         self.corrigible: dict[UUID, tables.Session] = {}  # what the file corrects, and its own sessions
 
-    def add(self, row: Row) -> tuple[tables.Session, memorandum_log.Fact] | None:
+    def add(self, row: FileRow) -> tuple[tables.Session, memorandum_log.EntryFacts] | None:
         """Keep the session, its consultation and its event; give what its entry is to seal, or None with a fault."""
         desk, values = self.desk, row.values
         faults = len(desk.faults)
@@ -88,9 +88,9 @@ class _Sessions:
             return None
         return made, sessions.record(desk.w, made, values["corrects"])
 
-    def _check(self, row: Row) -> None:
+    def _check(self, row: FileRow) -> None:
         values = row.values
-        happened = sessions.Happened(
+        happened = sessions.SessionEntry(
             started_at=values["started_at"], ended_at=values["ended_at"], outcome=values["outcome"]
         )
         try:
@@ -108,7 +108,7 @@ class _Sessions:
         zone = self.zones[person_id]
         return score.is_civil(at, zone)
 
-    def _correct(self, row: Row, made: tables.Session) -> bool:
+    def _correct(self, row: FileRow, made: tables.Session) -> bool:
         """Mark what the session corrects: an earlier one of the same memorandum that nothing has corrected yet."""
         old = row.values["corrects"]
         if old is not None:
@@ -123,7 +123,7 @@ class _Sessions:
         self.corrigible[made.id] = made
         return True
 
-    def _stays(self, row: Row, made: tables.Session, old: tables.Session) -> bool:
+    def _stays(self, row: FileRow, made: tables.Session, old: tables.Session) -> bool:
         """Let the correction belong to the old session's case and appointment; False if it is about something else."""
         differing = [column for column, name in _KEPT.items() if getattr(made, name) != getattr(old, name)]
         if row.values["consultation_id"] not in (None, old.consultation_id):
@@ -133,7 +133,7 @@ class _Sessions:
         made.consultation_id, made.appointment_id = old.consultation_id, old.appointment_id
         return not differing
 
-    def _have_case(self, row: Row, made: tables.Session) -> bool:
+    def _have_case(self, row: FileRow, made: tables.Session) -> bool:
         """Keep the consultation behind the session; sessions of one file may share it."""
         case = self.cases.get(made.consultation_id)
         if case is None:
@@ -153,7 +153,7 @@ class _Sessions:
         return True
 
 
-async def add_sessions(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
+async def add_sessions(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> None:
     """Have the sessions in the logs of their memoranda, in the order of the file; nobody is asked for an answer."""
     w = desk.w
     zones = {row.id: row.zone for row in await w.sql(sa.text("SELECT id, zone FROM person"))}
@@ -171,7 +171,7 @@ async def add_sessions(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
         query = sa.select(tables.Consultation).where(col(tables.Consultation.id).in_(wanted))
         query = query.order_by(col(tables.Consultation.id)).with_for_update(key_share=True)
         work.cases = {case.id: case for case in (await w.sql(query)).scalars()}
-    facts: dict[UUID, list[memorandum_log.Fact]] = {}
+    facts: dict[UUID, list[memorandum_log.EntryFacts]] = {}
     for row in rows:
         made = work.add(row)
         if made is not None:
@@ -182,19 +182,19 @@ async def add_sessions(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
         await w.sql(sa.text("UPDATE session SET is_corrected = true WHERE id = ANY(:ids)"), {"ids": work.corrected})
 
 
-async def _append(w: Work, facts: Mapping[UUID, Sequence[memorandum_log.Fact]]) -> None:
+async def _append(w: Work, facts: Mapping[UUID, Sequence[memorandum_log.EntryFacts]]) -> None:
     """Put the facts into their chains, a memorandum after another in one order for everybody who locks heads."""
     for memorandum_id in sorted(facts):
         await memorandum_log.append(w, memorandum_id, facts[memorandum_id])
 
 
-async def add_activities(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
+async def add_activities(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> None:
     """Have the activities; those that name a memorandum are entries of its chain, in the order of the file."""
     links = await Links.loaded(desk.w)
     there = await desk.w.sql(sa.text("SELECT id, memorandum_id, is_corrected FROM activity"))
     logged = {row.id: (row.memorandum_id, row.is_corrected) for row in there}
     corrected: list[UUID] = []
-    facts: dict[UUID, list[memorandum_log.Fact]] = {}
+    facts: dict[UUID, list[memorandum_log.EntryFacts]] = {}
     for row in rows:
         fact = _add_activity(desk, links, row, logged, corrected)
         if fact is not None and fact[0] is not None:
@@ -206,12 +206,12 @@ async def add_activities(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
 
 
 def _add_activity(
-    desk: Desk, links: Links, row: Row, logged: dict[UUID, tuple[UUID | None, bool]], corrected: list[UUID]
-) -> tuple[UUID | None, memorandum_log.Fact] | None:
+    desk: Desk, links: Links, row: FileRow, logged: dict[UUID, tuple[UUID | None, bool]], corrected: list[UUID]
+) -> tuple[UUID | None, memorandum_log.EntryFacts] | None:
     values, faults = row.values, len(desk.faults)
     programme_id = desk.find(row, "programme", "programme")
     memorandum_id = desk.find(row, "memorandum", "memorandum") if values["memorandum"] else None
-    done = activities.Done(
+    done = activities.ActivityEntry(
         kind=values["kind"],
         on=values["on"],
         period=values["period"],
@@ -244,7 +244,7 @@ def _add_activity(
         desk.refuse_error(row, error)
     if len(desk.faults) > faults:
         return None
-    made = activities.made(desk.w, programme_id, memorandum_id, done, row_id=values["id"], corrects=values["corrects"])
+    made = activities.build(desk.w, programme_id, memorandum_id, done, row_id=values["id"], corrects=values["corrects"])
     made.code, made.published_kind = values["code"], values["published_kind"]
     logged[made.id] = (memorandum_id, False)
     if made.corrects is not None:
@@ -254,7 +254,7 @@ def _add_activity(
     parties = links.parties(memorandum_id) if memorandum_id else ()
     audience = events.Audience(programme_id, memorandum_id, (*parties, *places))
     events.record(desk.w, "activity.logged", None, made.id, audience, state=made.kind, corrects=made.corrects)
-    return memorandum_id, activities.keep(desk.w, made, done.specialties, done.places)
+    return memorandum_id, activities.record(desk.w, made, done.specialties, done.places)
 
 
 def _case(w: Work, values: Mapping[str, Any], made: tables.Session) -> tables.Consultation:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from service import tables, vocabulary
-from service.exchange.imports.desk import Desk, Row
+from service.exchange.imports.desk import Desk, FileRow
 from service.kernel import clock, errors
 from service.kernel.actor import Grant
 from service.people import mentors, people
@@ -19,7 +19,7 @@ _OF_PERSON = ("email", "display_name", "locale", "zone", "state")
 _OF_PROFILE = ("sessions_per_week", "offers_per_week", "notice_minutes", "treats_children", "opt_ins", "tags")
 
 
-async def add_people(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
+async def add_people(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> None:
     """Have the people; nobody is told, and mentors are unverified until a file of mentors, or somebody, says so."""
     for row in rows:
         grants = _grants(desk, row)
@@ -28,17 +28,17 @@ async def add_people(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
         tell(1)
 
 
-async def change_person(desk: Desk, row: Row, found: Mapping[str, Any], differing: frozenset[str]) -> None:
+async def change_person(desk: Desk, row: FileRow, found: Mapping[str, Any], differing: frozenset[str]) -> None:
     """Let the person be as the row says; who was erased stays erased, whatever an older file knows."""
     if found["email"].endswith(people.ERASED):
         desk.refuse(row, "id", "names somebody who was erased")
         return
-    there = await desk.w.session.get_one(tables.Person, found["id"])
+    there = await desk.w.read(tables.Person, found["id"])
     grants = _grants(desk, row) if "roles" in differing else None
     await people.change(desk.w, there, {name: row.values[name] for name in differing - {"roles"}}, grants)
 
 
-async def add_mentors(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
+async def add_mentors(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> None:
     """A profile comes with the role of a mentor: a mentor without one is nobody's."""
     for row in rows:
         if desk.find(row, "email", "person"):
@@ -46,9 +46,9 @@ async def add_mentors(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
         tell(1)
 
 
-async def change_mentor(desk: Desk, row: Row, found: Mapping[str, Any], differing: frozenset[str]) -> None:
+async def change_mentor(desk: Desk, row: FileRow, found: Mapping[str, Any], differing: frozenset[str]) -> None:
     """Let the mentor offer what the row says; hours and profile are changed each as a whole."""
-    profile = await desk.w.session.get_one(tables.MentorProfile, desk.names["person"][row.values["email"].lower()])
+    profile = await desk.w.read(tables.MentorProfile, desk.names["person"][row.values["email"].lower()])
     values = dict(found) | {name: row.values[name] for name in row.given}
     if "institution" in differing:
         await _move(desk, row, profile)
@@ -73,7 +73,7 @@ async def change_mentor(desk: Desk, row: Row, found: Mapping[str, Any], differin
         )
 
 
-async def _move(desk: Desk, row: Row, profile: tables.MentorProfile) -> None:
+async def _move(desk: Desk, row: FileRow, profile: tables.MentorProfile) -> None:
     """Let the mentor offer from another of their institutions; unless the file says so, they are not verified there."""
     place_id = desk.find(row, "institution", "institution")
     grants = sa.select(col(tables.RoleGrant.institution_id)).where(
@@ -90,7 +90,7 @@ async def _move(desk: Desk, row: Row, profile: tables.MentorProfile) -> None:
     desk.w.touch(profile)
 
 
-def _grants(desk: Desk, row: Row) -> list[Grant]:
+def _grants(desk: Desk, row: FileRow) -> list[Grant]:
     """Read roles as they are written: `clinician@code-of-institution`, `…/department`, `programme_admin@code`."""
     found = []
     for text in row.values["roles"]:

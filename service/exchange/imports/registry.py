@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from service import tables, vocabulary
-from service.exchange.imports.desk import Desk, Row
+from service.exchange.imports.desk import Desk, FileRow
 from service.kernel import errors
 from service.registry import institutions, memoranda, programmes
 from service.rules import lifecycle
@@ -15,7 +15,7 @@ from service.rules import lifecycle
 Tell = Callable[[int], None]
 
 
-async def add_programmes(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
+async def add_programmes(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> None:
     """Have the programmes."""
     for row in rows:
         try:
@@ -25,13 +25,13 @@ async def add_programmes(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
         tell(1)
 
 
-async def change_programme(desk: Desk, row: Row, found: Mapping[str, Any], differing: frozenset[str]) -> None:
+async def change_programme(desk: Desk, row: FileRow, found: Mapping[str, Any], differing: frozenset[str]) -> None:
     """Let the programme say what the row says."""
-    there = await desk.w.session.get_one(tables.Programme, found["id"])
+    there = await desk.w.read(tables.Programme, found["id"])
     await programmes.change_programme(desk.w, there, {name: row.values[name] for name in differing})
 
 
-async def add_specialties(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
+async def add_specialties(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> None:
     """Have the specialties, each after its parents, wherever these stand in the file."""
     known = set(desk.names["specialty"])
     waiting = list(rows)
@@ -44,7 +44,7 @@ async def add_specialties(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
             tell(1)
 
 
-async def _add_specialty(desk: Desk, row: Row) -> None:
+async def _add_specialty(desk: Desk, row: FileRow) -> None:
     fields = {name: row.values[name] for name in ("code", "name_en", "name_uk", "snomed_ct", "is_bookable")}
     fields["parent_code"] = row.values["parent"]
     try:
@@ -54,11 +54,11 @@ async def _add_specialty(desk: Desk, row: Row) -> None:
         desk.refuse_error(row, error)
 
 
-def _parents(row: Row) -> set[str]:
+def _parents(row: FileRow) -> set[str]:
     return {code for code in (row.values["parent"], *row.values["also_parents"]) if code is not None}
 
 
-async def add_institutions(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
+async def add_institutions(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> None:
     """Have the institutions."""
     for row in rows:
         try:
@@ -68,20 +68,20 @@ async def add_institutions(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
         tell(1)
 
 
-async def change_institution(desk: Desk, row: Row, found: Mapping[str, Any], differing: frozenset[str]) -> None:
+async def change_institution(desk: Desk, row: FileRow, found: Mapping[str, Any], differing: frozenset[str]) -> None:
     """Let the institution say what the row says."""
-    there = await desk.w.session.get_one(tables.Institution, found["id"])
+    there = await desk.w.read(tables.Institution, found["id"])
     changes = _institution({name: row.values[name] for name in differing})
     await institutions.change_institution(desk.w, there, changes, desk.confirmed)
 
 
-async def add_memberships(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
+async def add_memberships(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> None:
     """Have the memberships."""
     for row in rows:
         institution_id = desk.find(row, "institution", "institution")
         network_id = desk.find(row, "network", "institution")
         if institution_id and network_id:
-            member = await desk.w.session.get_one(tables.Institution, institution_id)
+            member = await desk.w.read(tables.Institution, institution_id)
             values = row.values
             try:
                 await institutions.join(desk.w, member, network_id, values["from"], values["until"], values["id"])
@@ -90,18 +90,18 @@ async def add_memberships(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
         tell(1)
 
 
-async def end_membership(desk: Desk, row: Row, found: Mapping[str, Any], _differing: frozenset[str]) -> None:
+async def end_membership(desk: Desk, row: FileRow, found: Mapping[str, Any], _differing: frozenset[str]) -> None:
     """End the membership on the day of the row."""
     if row.values["until"] is None:
         desk.refuse(row, "until", "has ended: a new time in the network is a row of its own")
         return
-    member = await desk.w.session.get_one(tables.Institution, desk.names["institution"][found["institution"]])
+    member = await desk.w.read(tables.Institution, desk.names["institution"][found["institution"]])
     await institutions.leave(desk.w, member, found["id"], row.values["until"])
 
 
-async def add_memoranda(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
+async def add_memoranda(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> None:
     """Have the memoranda as they stand; one that renews another may stand anywhere in the file."""
-    made: list[tuple[Row, tables.Memorandum]] = []
+    made: list[tuple[FileRow, tables.Memorandum]] = []
     names = dict(desk.names["memorandum"])
     for row in rows:
         memorandum = _add_memorandum(desk, row)
@@ -120,7 +120,7 @@ async def add_memoranda(desk: Desk, rows: Sequence[Row], tell: Tell) -> None:
             await desk.w.sql(change.values(renewed_by=newer))
 
 
-def _add_memorandum(desk: Desk, row: Row) -> tables.Memorandum | None:
+def _add_memorandum(desk: Desk, row: FileRow) -> tables.Memorandum | None:
     programme_id = desk.find(row, "programme", "programme")
     sides: Mapping[str, vocabulary.Side] = {"requesting": "requesting", "partners": "partner"}
     parties = [
@@ -144,9 +144,9 @@ def _add_memorandum(desk: Desk, row: Row) -> tables.Memorandum | None:
         return None
 
 
-async def change_memorandum(desk: Desk, row: Row, found: Mapping[str, Any], differing: frozenset[str]) -> None:
+async def change_memorandum(desk: Desk, row: FileRow, found: Mapping[str, Any], differing: frozenset[str]) -> None:
     """Let the memorandum say what the row says; another status is the steps that lead there, as of today."""
-    there = await desk.w.session.get_one(tables.Memorandum, found["id"])
+    there = await desk.w.read(tables.Memorandum, found["id"])
     if "status" in differing:
         try:
             steps = lifecycle.path("memorandum", there.status, row.values["status"])
@@ -182,6 +182,6 @@ def _institution(values: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _with_id(row: Row, fields: dict[str, Any]) -> dict[str, Any]:
+def _with_id(row: FileRow, fields: dict[str, Any]) -> dict[str, Any]:
     """Let what is new have the id that the file says, if it says one."""
     return fields | {"id": row.values["id"]} if row.values["id"] else {k: v for k, v in fields.items() if k != "id"}

@@ -55,19 +55,19 @@ def after(health: Health, now: datetime, delivered: int, failed: int) -> Health:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class SendingPace:
     """How many webhooks are claimed next, how many of them are under way at a time, and the pause before."""
 
     size: int = EACH
     width: int = EACH
     pause_seconds: float = 0.0
 
-    def after(self, seconds: float, *, slowest_seconds: float, is_whole: bool) -> "Pace":
+    def after(self, seconds: float, *, slowest_seconds: float, is_whole: bool) -> "SendingPace":
         """Give the pace after a lot that took so long; whole means that every answer came to its end."""
         if not is_whole:
-            return Pace(EACH, 1, PAUSE_SECONDS)
+            return SendingPace(EACH, 1, PAUSE_SECONDS)
         size = min(2 * self.size, LARGEST_LOT) if seconds < QUICK_SECONDS else EACH
-        return Pace(size, 1 if slowest_seconds >= SLOW_SECONDS else EACH)
+        return SendingPace(size, 1 if slowest_seconds >= SLOW_SECONDS else EACH)
 
 
 def is_given_up(health: Health, now: datetime) -> bool:

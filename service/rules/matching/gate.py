@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from service import vocabulary
 from service.rules import case, transfer
-from service.rules.case import Case, Link, Mentor, Rulebook
+from service.rules.case import Case, MemorandumLink, Mentor, Rulebook
 from service.rules.specialties import Relation
 from service.rules.time import availability, cells
 from service.rules.time.cells import Frame
@@ -44,8 +44,8 @@ class Gate:
         self._excluded = asked.excluded_mentors | {asked.requester_id}
         self._standing: dict[object, frozenset[Refusal]] = {}
         self._relations: dict[frozenset[str], Relation] = {}
-        self._fitting: dict[int, list[Link]] = {}  # by the identity of the links, as the next two
-        self._chosen: dict[tuple[int, datetime], Link | None] = {}
+        self._fitting: dict[int, list[MemorandumLink]] = {}  # by the identity of the links, as the next two
+        self._chosen: dict[tuple[int, datetime], MemorandumLink | None] = {}
         self._unlinked: dict[tuple[int, datetime], frozenset[Refusal]] = {}
         self._kept_alive: list[object] = []  # so that nothing else can have their identity
 
@@ -83,7 +83,7 @@ class Gate:
             found = self._relations[held] = self._book.tree.best(self._asked.specialty, held)
         return found
 
-    def covering(self, links: Sequence[Link]) -> list[Link]:
+    def covering(self, links: Sequence[MemorandumLink]) -> list[MemorandumLink]:
         """Give the memoranda that cover the specialty and the activity, whatever their time and budget."""
         found = self._fitting.get(id(links))
         if found is None:
@@ -91,12 +91,12 @@ class Gate:
             self._kept_alive.append(links)
         return found
 
-    def has_budget(self, link: Link) -> bool:
+    def has_budget(self, link: MemorandumLink) -> bool:
         """Tell whether the session's minutes are left, or the budget is overridden or unlimited."""
         left = link.minutes_left
         return left is None or left >= self._asked.minutes or Refusal.BUDGET_SPENT in self._overrides
 
-    def choose_link(self, links: Sequence[Link], at: datetime) -> Link | None:
+    def choose_link(self, links: Sequence[MemorandumLink], at: datetime) -> MemorandumLink | None:
         """Give the memorandum under which it happens: the most specific area, then most hours left, then the oldest."""
         key = (id(links), at)
         if key not in self._chosen:
@@ -104,18 +104,18 @@ class Gate:
             self._chosen[key] = min(fitting, key=self._preference, default=None)
         return self._chosen[key]
 
-    def _preference(self, link: Link) -> tuple[float, float, date, str]:
+    def _preference(self, link: MemorandumLink) -> tuple[float, float, date, str]:
         steps = self._book.tree.steps(link.areas, self._asked.specialty)
         left = float("inf") if link.minutes_left is None else link.minutes_left
         return (steps if steps is not None else 0, -left, link.signed_on or date.max, str(link.memorandum_id))
 
-    def _has_area(self, link: Link) -> bool:
+    def _has_area(self, link: MemorandumLink) -> bool:
         return self._book.tree.covers(link.areas, self._asked.specialty)
 
-    def _has_activity(self, link: Link) -> bool:
+    def _has_activity(self, link: MemorandumLink) -> bool:
         return not link.activities or self._asked.activity in link.activities
 
-    def _links_refuse(self, links: Sequence[Link], at: datetime) -> frozenset[Refusal]:
+    def _links_refuse(self, links: Sequence[MemorandumLink], at: datetime) -> frozenset[Refusal]:
         key = (id(links), at)
         found = self._unlinked.get(key)
         if found is None:
@@ -123,7 +123,7 @@ class Gate:
             self._kept_alive.append(links)
         return found
 
-    def _judge_links(self, links: Sequence[Link], at: datetime) -> set[Refusal]:
+    def _judge_links(self, links: Sequence[MemorandumLink], at: datetime) -> set[Refusal]:
         valid = [link for link in links if link.is_valid(at)]
         if not valid:
             return {Refusal.NO_MEMORANDUM}

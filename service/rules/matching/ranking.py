@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from service import vocabulary
 from service.rules import case
-from service.rules.case import Case, Link, Mentor, Rulebook
+from service.rules.case import Case, MemorandumLink, Mentor, Rulebook
 from service.rules.matching import gate, score
 from service.rules.matching.gate import Gate, Refusal
 from service.rules.matching.score import Score
@@ -40,7 +40,7 @@ class Candidate(NamedTuple):
     mentor: Mentor
     score: float
     terms: Mapping[str, float]
-    link: Link
+    link: MemorandumLink
     is_live: bool
     knows_case: bool
     earliest: datetime
@@ -73,7 +73,9 @@ class _Search:
     worked: dict[object, int] = field(default_factory=dict)  # starts within hours, by hours: many have the same
     instants: dict[int, datetime] = field(default_factory=dict)  # by cell: most mentors' first starts are few
     occupied: dict[int, timedelta] = field(default_factory=dict)  # how long a session takes, by the buffer after it
-    agreed: dict[int, tuple[Sequence[Link], int]] = field(default_factory=dict)  # starts within memoranda, by identity
+    agreed: dict[int, tuple[Sequence[MemorandumLink], int]] = field(
+        default_factory=dict
+    )  # within memoranda, by identity
     civil: dict[str, Sequence[int]] = field(default_factory=dict)  # by the mentor's zone, see `_civil`
     awake: dict[object, int] = field(default_factory=dict)  # without quiet hours, by zone and these
 
@@ -153,7 +155,7 @@ def _allowed(search: _Search, mentor: Mentor) -> int:
     return bits & cells.runs(search.frame.full & ~away, search.length) if away else bits
 
 
-def _agreed(search: _Search, links: Sequence[Link]) -> int:
+def _agreed(search: _Search, links: Sequence[MemorandumLink]) -> int:
     """Set the starts that a memorandum with enough minutes left covers; the mentors of a hospital share theirs."""
     kept = search.agreed.get(id(links))
     if kept is None:

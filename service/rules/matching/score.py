@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from service import vocabulary
-from service.rules.case import Case, Link, Mentor
+from service.rules.case import Case, MemorandumLink, Mentor
 from service.rules.specialties import Relation
 from service.rules.time import availability
 
@@ -89,7 +89,7 @@ def language(asked: Case, mentor: Mentor, *, is_live: bool) -> float:
     return max(shared, helped, translated)
 
 
-def memorandum(asked: Case, link: Link) -> float:
+def memorandum(asked: Case, link: MemorandumLink) -> float:
     """Say how direct the memorandum is, and whether hours for two such sessions are left."""
     left = 1.0 if link.minutes_left is None else min(1.0, max(0, link.minutes_left) / (2 * asked.minutes))
     return _ROUTE[link.route] * left
@@ -114,7 +114,14 @@ class Score:
         self._memoranda: dict[int, float] = {}
 
     def terms(
-        self, mentor: Mentor, link: Link, relation: Relation, earliest: datetime, most_used: int, *, is_live: bool
+        self,
+        mentor: Mentor,
+        link: MemorandumLink,
+        relation: Relation,
+        earliest: datetime,
+        most_used: int,
+        *,
+        is_live: bool,
     ) -> dict[str, float]:
         """Give every term by name, in the order of `vocabulary.SCORE_TERMS`.
 

@@ -257,7 +257,9 @@ async def _session(
         is_civil_for_mentor=True,
     )
     await build.add(w, row)
-    await memorandum_log.append(w, memorandum.id, [memorandum_log.Fact("session", row.id, memorandum_log.facts(row))])
+    await memorandum_log.append(
+        w, memorandum.id, [memorandum_log.EntryFacts("session", row.id, memorandum_log.facts(row))]
+    )
     return row
 
 

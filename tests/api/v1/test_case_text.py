@@ -92,7 +92,7 @@ async def test_where_no_department_is_recorded_it_is_nobodys_and_not_everybodys(
 ) -> None:
     async with world.database.work(actor.TIMER) as w:
         colleague = await build.clinician(w, case.asking)
-        (await w.session.get_one(tables.Consultation, case.row.id)).department = None
+        (await w.read(tables.Consultation, case.row.id)).department = None
     as_colleague = await build.bearer(world, colleague)
     assert (await client.get(case.path, headers=as_colleague)).status_code == 404
     assert (await client.get("/v1/consultations", headers=as_colleague)).json()["items"] == []
@@ -141,7 +141,7 @@ async def test_a_mentor_reads_it_while_the_offer_is_theirs(
     world: World, client: httpx.AsyncClient, case: Case, state: str, text: str | None
 ) -> None:
     async with world.database.work(actor.TIMER) as w:
-        (await w.session.get_one(tables.Offer, case.offer.id)).state = state
+        (await w.read(tables.Offer, case.offer.id)).state = state
     assert await question(world, client, case, case.mentor) == text
 
 
@@ -185,7 +185,7 @@ async def test_audit_rows_cannot_be_changed(world: World, client: httpx.AsyncCli
     await question(world, client, case, case.clinician)
     for change in ("UPDATE audit SET action = 'nothing'", "DELETE FROM audit"):
         with pytest.raises(sa.exc.DBAPIError):
-            async with world.database.work(actor.TIMER) as w, w.session.begin_nested():
+            async with world.database.work(actor.TIMER) as w, w.savepoint():
                 await w.sql(sa.text(change))
 
 

@@ -51,8 +51,8 @@ class Scene:
         return await client.get(f"/v1/memoranda/{self.memorandum.id}/log{query}", headers=headers)
 
 
-def happened(appointment: tables.Appointment, minutes: int = 25) -> sessions.Happened:
-    return sessions.Happened(
+def happened(appointment: tables.Appointment, minutes: int = 25) -> sessions.SessionEntry:
+    return sessions.SessionEntry(
         started_at=appointment.starts_at,
         ended_at=appointment.starts_at + timedelta(minutes=minutes),
         outcome="advice_given",

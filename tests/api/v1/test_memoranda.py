@@ -265,5 +265,5 @@ async def test_a_memorandum_ends_on_the_first_day_it_no_longer_holds(
         async with world.database.work(actor.TIMER) as w:
             await memoranda.expire(w, row.id)
         async with world.database.work(actor.TIMER) as w:
-            statuses.append((await w.session.get_one(tables.Memorandum, row.id)).status)
+            statuses.append((await w.read(tables.Memorandum, row.id)).status)
     assert statuses == ["active", "expired"]

@@ -256,7 +256,7 @@ async def test_quiet_hours_are_no_slots_unless_opted_in(client: httpx.AsyncClien
 
 async def test_an_unverified_mentor_has_no_slots(world: World, client: httpx.AsyncClient, cast: Cast) -> None:
     async with world.database.work(actor.TIMER) as w:
-        (await w.session.get_one(tables.MentorProfile, cast.mentor.id)).verified_until = None
+        (await w.read(tables.MentorProfile, cast.mentor.id)).verified_until = None
     assert (await slots(client, cast, DAY))["items"] == []
 
 

@@ -228,7 +228,7 @@ async def test_a_mentor_who_is_none_any_more_loses_the_verification(
     answer = await client.patch(f"/v1/people/{mentor.id}", json=body, headers=cast.as_coordinator | ANY)
     assert answer.status_code == 200, answer.text
     async with world.database.work(actor.TIMER) as w:
-        assert (await w.session.get_one(tables.MentorProfile, mentor.id)).verified_until is None
+        assert (await w.read(tables.MentorProfile, mentor.id)).verified_until is None
 
 
 async def test_a_coordinator_verifies_a_mentor_of_their_own(

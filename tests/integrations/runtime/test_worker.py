@@ -81,10 +81,10 @@ async def receipts(scene: flow.Scene, count: int) -> list[str]:
     return made
 
 
-def _link(w: Any, scene: flow.Scene) -> dict[str, deliveries.Link]:  # noqa: ANN401 - a unit of work
+def _link(w: Any, scene: flow.Scene) -> dict[str, deliveries.NewLink]:  # noqa: ANN401 - a unit of work
     person = scene.people["clinician"].id
     until = w.now + timedelta(days=1)
-    row = deliveries.Link(id=clock.new_id(), person_id=person, purpose="sign_in", expires_at=until, created_at=w.now)
+    row = deliveries.NewLink(id=clock.new_id(), person_id=person, purpose="sign_in", expires_at=until, created_at=w.now)
     return {"sign_in": row}
 
 

@@ -73,7 +73,7 @@ def test_a_receiver_is_given_up_after_five_days(hours: float, is_given_up: bool)
 
 
 def test_a_quick_receiver_gets_twice_as_much_each_time_up_to_the_largest_lot() -> None:
-    sizes, pace = list[int](), receiver.Pace()
+    sizes, pace = list[int](), receiver.SendingPace()
     for _ in range(6):
         sizes.append(pace.size)
         pace = pace.after(0.9, slowest_seconds=0.5, is_whole=True)
@@ -82,15 +82,17 @@ def test_a_quick_receiver_gets_twice_as_much_each_time_up_to_the_largest_lot() -
 
 
 def test_a_lot_that_took_a_second_makes_the_next_one_small() -> None:
-    assert receiver.Pace(size=64).after(1.0, slowest_seconds=0.5, is_whole=True) == receiver.Pace()
+    assert receiver.SendingPace(size=64).after(1.0, slowest_seconds=0.5, is_whole=True) == receiver.SendingPace()
 
 
 @pytest.mark.parametrize(("slowest_seconds", "width"), [(4.9, 4), (5.0, 1)])
 def test_a_call_of_five_seconds_makes_it_one_call_at_a_time(slowest_seconds: float, width: int) -> None:
-    assert receiver.Pace().after(6.0, slowest_seconds=slowest_seconds, is_whole=True) == receiver.Pace(4, width)
+    assert receiver.SendingPace().after(6.0, slowest_seconds=slowest_seconds, is_whole=True) == receiver.SendingPace(
+        4, width
+    )
 
 
 def test_an_answer_that_came_to_no_end_costs_a_pause_however_quick_it_was() -> None:
-    slow_down = receiver.Pace(size=64).after(0.1, slowest_seconds=0.1, is_whole=False)
-    assert slow_down == receiver.Pace(4, 1, receiver.PAUSE_SECONDS)
-    assert slow_down.after(0.1, slowest_seconds=0.1, is_whole=True) == receiver.Pace(8)
+    slow_down = receiver.SendingPace(size=64).after(0.1, slowest_seconds=0.1, is_whole=False)
+    assert slow_down == receiver.SendingPace(4, 1, receiver.PAUSE_SECONDS)
+    assert slow_down.after(0.1, slowest_seconds=0.1, is_whole=True) == receiver.SendingPace(8)

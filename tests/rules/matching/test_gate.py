@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.values import BOOK, CLINICIAN, MENTOR, NOW, OFFICE, PROPERTY, case, link, mentor, utc, wall
-from service.rules.case import Case, Link, Mentor
+from service.rules.case import Case, MemorandumLink, Mentor
 from service.rules.matching.gate import Gate, Refusal
 from service.rules.time.availability import DatedHours, Hours
 from service.rules.transfer import Consent
@@ -219,7 +219,7 @@ def test_written_advice_is_refused_when_it_is_due_already() -> None:
     assert check(case(mode="written", answer_due_at=NOW), mentor(), None) == (Refusal.DEADLINE_UNREACHABLE,)
 
 
-def choose(*links: Link, overrides: Collection[str] = ()) -> UUID | None:
+def choose(*links: MemorandumLink, overrides: Collection[str] = ()) -> UUID | None:
     chosen = Gate(case(specialty="sur.neuro.skullbase"), BOOK, overrides).choose_link(links, START)
     return chosen.memorandum_id if chosen else None
 

@@ -50,7 +50,7 @@ class Scene:
         async with self.world.database.work(actor.TIMER) as w:
             return list((await w.sql(sa.text(statement), values)).all())
 
-    def wish(self, **fields: object) -> consultations.Wish:
+    def wish(self, **fields: object) -> consultations.NewRequest:
         usual = {
             "specialty": "paediatrics",
             "priority": "urgent",
@@ -59,9 +59,9 @@ class Scene:
             "languages": ("en",),
             "age_band": "child",
             "duration_minutes": 30,
-            "consent": consultations.Consent("general", date(2026, 11, 16)),
+            "consent": consultations.ConsentGiven("general", date(2026, 11, 16)),
         }
-        return consultations.Wish(**usual | fields)  # type: ignore[arg-type]
+        return consultations.NewRequest(**usual | fields)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ async def test_a_request_is_offered_accepted_booked_and_logged(scene: Scene) -> 
         scene.mentor,
         sessions.log,
         accepted.appointment.id,
-        sessions.Happened(
+        sessions.SessionEntry(
             started_at=mine.starts[0], ended_at=mine.starts[0] + timedelta(minutes=25), outcome="advice_given"
         ),
     )
@@ -289,7 +289,7 @@ async def test_a_time_that_somebody_else_has_is_taken_not_unbookable(scene: Scen
 
 async def test_a_narrower_consent_withdraws_the_offers_to_countries_it_no_longer_names(scene: Scene) -> None:
     asked = await scene.do(scene.clinician, consultations.request, scene.wish())
-    narrower = consultations.Consent("countries", date(2026, 11, 16), ("LT",))
+    narrower = consultations.ConsentGiven("countries", date(2026, 11, 16), ("LT",))
     await scene.do(scene.clinician, consultations.consent, asked.id, narrower)
     states = await scene.rows("SELECT state FROM offer")
     assert {row.state for row in states} == {"withdrawn"}

@@ -65,7 +65,7 @@ class Scene:
         [mentor] = await self.all()
         return mentor
 
-    async def kept(self) -> list[tuple[mentor_cache.Facts, mentor_cache.Met]]:
+    async def kept(self) -> list[tuple[mentor_cache.CachedMentor, mentor_cache.Met]]:
         await self.all()
         ground = candidates._grounds[self.case.institution_id, self.case.programme_id]
         _, seen = await candidates._look(self.w, self.case, ground)
@@ -144,7 +144,7 @@ async def test_a_change_without_a_mark_would_be_noticed_by_every_test(scene: Sce
 
 async def test_a_mentor_who_is_no_longer_active_is_not_ranked(scene: Scene) -> None:
     await scene.read()
-    person = await scene.w.session.get_one(tables.Person, scene.ids["mentor"])
+    person = await scene.w.read(tables.Person, scene.ids["mentor"])
     person.state = "disabled"
     assert await scene.all() == []
 
@@ -160,7 +160,7 @@ async def test_a_kept_mentor_does_not_know_what_was_over_at_a_later_time(scene: 
 async def test_nobody_is_missing_when_more_mentors_are_ranked_than_kept(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    partner = await scene.w.session.get_one(tables.Institution, scene.ids["partner"])
+    partner = await scene.w.read(tables.Institution, scene.ids["partner"])
     await build.mentor(scene.w, partner)
     monkeypatch.setattr(mentor_cache, "MOST_KEPT", 1)
     for _ in range(3):

@@ -16,7 +16,7 @@ from service.kernel import clock
 from service.kernel.work import Work
 from service.people import privacy
 from service.registry import memorandum_log
-from service.rules.csv_tables import Fault
+from service.rules.csv_tables import CellFault
 
 INSTITUTIONS = "code,name,kind,country,zone,working_weekdays,aliases,note"
 MEMORANDA = "code,programme,kind,status,requesting,partners,areas,signed_date,signed_precision,valid_from,valid_until"
@@ -31,14 +31,14 @@ ACTIVITIES = "code,programme,memorandum,kind,on,people_op,people_count,specialti
 async def load(w: Work, kind: str, *lines: str) -> Outcome:
     found = record_tables.read(kind, "\n".join(lines))
     if found.faults:
-        raise imports.Refused(found.faults)
+        raise imports.FileRefused(found.faults)
     loaded = await imports.load(w, kind, found.rows, lambda _: None)
     await w.finish()  # as the end of the transaction would
     return loaded
 
 
-async def faults(w: Work, kind: str, *lines: str) -> list[Fault]:
-    with pytest.raises(imports.Refused) as caught:
+async def faults(w: Work, kind: str, *lines: str) -> list[CellFault]:
+    with pytest.raises(imports.FileRefused) as caught:
         await load(w, kind, *lines)
     w.pending.clear()  # as the end of the transaction would
     return caught.value.faults
@@ -175,104 +175,108 @@ async def test_a_row_that_differs_is_changed_where_a_verb_may_change_it(w: Work)
 @pytest.mark.parametrize(
     ("kind", "lines", "expected"),
     [
-        ("institutions", ("code,kind", "x,hospital", "x,hospital"), Fault(3, "code", "row 2 is the same one")),
+        ("institutions", ("code,kind", "x,hospital", "x,hospital"), CellFault(3, "code", "row 2 is the same one")),
         (
             "institutions",
             ("code,kind", ",hospital"),
-            Fault(2, "code", "needs a value, or the row an id: else a second time adds it again"),
+            CellFault(2, "code", "needs a value, or the row an id: else a second time adds it again"),
         ),
         (
             "institutions",
             ("code,kind,zone", "x,hospital,Kyiv"),
-            Fault(2, "zone", "must be a zone of the tz database, such as Europe/Kyiv"),
+            CellFault(2, "zone", "must be a zone of the tz database, such as Europe/Kyiv"),
         ),
         (
             "memoranda",
             (MEMORANDA, "m-two,ua,bilateral,active,ua-one,fr-one,,,,,"),
-            Fault(2, "valid_from", "an active memorandum says since when"),
+            CellFault(2, "valid_from", "an active memorandum says since when"),
         ),
         (
             "memoranda",
             (MEMORANDA, "m-two,ua,bilateral,draft,ua-one,nowhere,,,,,"),
-            Fault(2, "partners", "names a institution that is not there"),
+            CellFault(2, "partners", "names a institution that is not there"),
         ),
         (
             "memoranda",
             (MEMORANDA, "m-one,ua,multilateral,active,ua-one,fr-one,paediatrics,,,2026-01-01,"),
-            Fault(2, "kind", "is there with another value, which no file changes"),
+            CellFault(2, "kind", "is there with another value, which no file changes"),
         ),
         (
             "memoranda",
             (MEMORANDA, "m-one,ua,bilateral,draft,ua-one,fr-one,paediatrics,,,2026-01-01,"),
-            Fault(2, "status", "does not follow from active"),
+            CellFault(2, "status", "does not follow from active"),
         ),
         (
             "people",
             (PEOPLE, "c@ua.example,X,uk,Europe/Kyiv,king@ua-one"),
-            Fault(
+            CellFault(
                 2, "roles", "there are the roles clinician, mentor, coordinator, programme_admin, partner_system only"
             ),
         ),
         (
             "people",
             (PEOPLE, "c@ua.example,X,ru,Europe/Kyiv,clinician@ua-one"),
-            Fault(2, "locale", "Input should be 'uk' or 'en'"),
+            CellFault(2, "locale", "Input should be 'uk' or 'en'"),
         ),
         (
             "sessions",
             (SESSIONS, PAST.replace("2026-10-05", "2027-10-05") + ",advice_given"),
-            Fault(2, "started_at", "this lies ahead of us"),
+            CellFault(2, "started_at", "this lies ahead of us"),
         ),
         (
             "sessions",
             (SESSIONS, PAST.replace("ua-one,fr-one", "fr-one,ua-one") + ",advice_given"),
-            Fault(2, "memorandum", "does not link the two institutions, or is a draft"),
+            CellFault(2, "memorandum", "does not link the two institutions, or is a draft"),
         ),
         (
             "sessions",
             (SESSIONS + ",minutes", PAST + ",advice_given,29"),
-            Fault(2, "minutes", "does not follow from started_at and ended_at"),
+            CellFault(2, "minutes", "does not follow from started_at and ended_at"),
         ),
         (
             "activities",
             (ACTIVITIES, "v,ua,m-one,visit,2027-05-01,,,,,"),
-            Fault(2, "on", "an activity is logged once it has begun"),
+            CellFault(2, "on", "an activity is logged once it has begun"),
         ),
         (
             "institutions",
             (INSTITUTIONS, 'ua-two,X,hospital,UA,Europe/Kyiv,,"a; +380 67 123 45 67",'),
-            Fault(2, "aliases", "looks like a phone"),
+            CellFault(2, "aliases", "looks like a phone"),
         ),
         (
             "institutions",
             ("code,kind,sources", "ua-two,hospital,told by ivan@ua.example"),
-            Fault(2, "sources", "looks like a email"),
+            CellFault(2, "sources", "looks like a email"),
         ),
         (
             "institutions",
             (INSTITUTIONS, "fr-one,,hospital,FR,Europe/Paris,,,+380 67 123 45 67"),
-            Fault(2, "note", "looks like a phone"),
+            CellFault(2, "note", "looks like a phone"),
         ),
         (
             "memoranda",
             (MEMORANDA + ",note", "m-two,ua,bilateral,draft,ua-one,fr-one,,,,,,+380 67 123 45 67"),
-            Fault(2, "note", "looks like a phone"),
+            CellFault(2, "note", "looks like a phone"),
         ),
         (
             "memoranda",
             (MEMORANDA + ",source", "m-one,ua,bilateral,active,ua-one,fr-one,paediatrics,,,2026-01-01,,a@b.example"),
-            Fault(2, "source", "looks like a email"),
+            CellFault(2, "source", "looks like a email"),
         ),
         (
             "mentors",
             ("email,availability_zone,tags", "b@fr.example,Europe/Paris,blast;0501234567"),
-            Fault(2, "tags", "looks like a phone"),
+            CellFault(2, "tags", "looks like a phone"),
         ),
-        ("activities", (ACTIVITIES, "v,ua,m-one,visit,,,,,,+380 67 123 45 67"), Fault(2, "note", "looks like a phone")),
+        (
+            "activities",
+            (ACTIVITIES, "v,ua,m-one,visit,,,,,,+380 67 123 45 67"),
+            CellFault(2, "note", "looks like a phone"),
+        ),
     ],
 )
 async def test_every_fault_names_its_row_and_column(
-    w: Work, kind: str, lines: tuple[str, ...], expected: Fault
+    w: Work, kind: str, lines: tuple[str, ...], expected: CellFault
 ) -> None:
     await registry(w)
     assert await faults(w, kind, *lines) == [expected]
@@ -310,7 +314,7 @@ async def test_what_was_logged_with_other_values_is_not_changed_by_a_file(w: Wor
     await registry(w)
     await load(w, "sessions", SESSIONS, PAST + ",advice_given")
     said = await faults(w, "sessions", SESSIONS, PAST + ",referred")
-    assert said == [Fault(2, "outcome", "is there with another value, which no file changes")]
+    assert said == [CellFault(2, "outcome", "is there with another value, which no file changes")]
 
 
 async def test_a_text_that_was_looked_at_may_look_as_if_it_named_somebody(w: Work) -> None:
@@ -365,7 +369,7 @@ async def test_an_old_file_does_not_bring_back_somebody_who_was_erased(w: Work) 
     who = next(row["id"] for row in await exports.rows(w, "people") if row["email"] == "a@ua.example")
     await privacy.erase(w, "a@ua.example")
     said = await faults(w, "people", "id," + PEOPLE, f"{who},a@ua.example,Лікар,uk,Europe/Kyiv,clinician@ua-one")
-    assert said == [Fault(2, "id", "names somebody who was erased")]
+    assert said == [CellFault(2, "id", "names somebody who was erased")]
 
 
 async def test_who_is_no_mentor_any_more_is_not_given_out_as_one(w: Work) -> None:
@@ -385,14 +389,16 @@ async def test_a_mentor_of_two_hospitals_is_at_the_one_that_the_file_says(w: Wor
         assert await load(w, "mentors", mentor, f"b@fr.example,Europe/Paris,{place}") == outcome
         assert [row["institution"] for row in await exports.rows(w, "mentors")] == ["fr-two"]
     said = await faults(w, "mentors", mentor, "b@fr.example,Europe/Paris,ua-one")
-    assert said == [Fault(2, "institution", "is no institution of this mentor")]
+    assert said == [CellFault(2, "institution", "is no institution of this mentor")]
 
 
 async def test_a_session_of_the_past_is_not_put_into_a_request_that_goes_on(w: Work) -> None:
     await registry(w)
     asked = await _request(w)
     lines = SESSIONS + ",consultation_id", f"{PAST},advice_given,{asked.id}"
-    assert await faults(w, "sessions", *lines) == [Fault(2, "consultation_id", "names a request that has not ended")]
+    assert await faults(w, "sessions", *lines) == [
+        CellFault(2, "consultation_id", "names a request that has not ended")
+    ]
     assert asked.state == "open"
     asked.state, asked.closed_at = "cancelled", w.now
     await load(w, "sessions", *lines)

@@ -129,7 +129,7 @@ async def test_after_a_migration_every_statement_is_prepared_anew(world: World) 
     pool = world.settings.pool_size
     await at_once(pool)
     async with world.database.work(actor.TIMER) as w:
-        await w.ask(sa.text("ALTER TABLE institution ALTER COLUMN country TYPE text"))
+        await w.sql(sa.text("ALTER TABLE institution ALTER COLUMN country TYPE text"))
     for _ in range(pool):
         assert await world.database.run(actor.TIMER, read) == []
 

@@ -46,14 +46,14 @@ async def test_rows_of_the_audit_end_with_their_retention_and_not_a_day_before(
 )
 async def test_nothing_else_changes_the_audit_or_the_log(w: Work, statement: str) -> None:
     with pytest.raises(sa.exc.DBAPIError, match="append-only"):
-        async with w.session.begin_nested():
+        async with w.savepoint():
             await w.sql(sa.text(statement))
 
 
 async def test_the_end_of_the_audits_retention_is_not_the_logs(w: Work) -> None:
     await w.sql(sa.text("SELECT set_config('pobratym.retention', 'over', true)"))
     with pytest.raises(sa.exc.DBAPIError, match="append-only"):
-        async with w.session.begin_nested():
+        async with w.savepoint():
             await w.sql(sa.text("DELETE FROM log_entry"))
 
 
@@ -62,5 +62,5 @@ async def test_retention_lasts_for_its_own_transaction_only(world: World) -> Non
     await timers.housekeeping(world.database, KEPT)
     async with world.database.work(actor.TIMER) as w:
         with pytest.raises(sa.exc.DBAPIError, match="append-only"):
-            async with w.session.begin_nested():
+            async with w.savepoint():
                 await w.sql(sa.text("DELETE FROM audit"))

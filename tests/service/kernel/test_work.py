@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 import pytest
 import sqlalchemy as sa
-from sqlmodel import select
 
 import build
 from integrations.runtime.world import World
@@ -49,4 +48,4 @@ async def test_a_row_needs_a_transaction(
     with pytest.raises(RuntimeError, match="need a transaction"):
         await apart()
     async with world.database.work(actor.TIMER) as w:
-        assert [each.name for each in (await w.session.exec(select(tables.Institution))).all()] == [place.name]
+        assert [each.name for each in (await w.sql(sa.select(tables.Institution))).scalars().all()] == [place.name]

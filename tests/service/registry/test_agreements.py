@@ -7,10 +7,12 @@ from service import tables
 from service.kernel import clock
 from service.kernel.work import Work
 from service.registry import agreements
-from service.rules.case import Link
+from service.rules.case import MemorandumLink
 
 
-async def found(w: Work, asking: tables.Institution, answering: tables.Institution, **how: object) -> list[Link]:
+async def found(
+    w: Work, asking: tables.Institution, answering: tables.Institution, **how: object
+) -> list[MemorandumLink]:
     agreed = await agreements.agreed(w, asking.id, [answering.id], (await build.programme(w)).id)
     return [*(await agreements.with_minutes_left(w, agreed, **how)).get(answering.id, ())]  # type: ignore[arg-type]
 

@@ -102,7 +102,7 @@ async def test_dates_keep_their_precision_and_no_validity_is_invented(w: Work) -
 async def test_a_national_memorandum_becomes_a_bilateral_one_of_the_second_programme(w: Work) -> None:
     await published_facts.load(w)
     row = await memorandum(w, "m-uz-aphp")
-    programme = await w.session.get_one(tables.Programme, row.programme_id)
+    programme = await w.read(tables.Programme, row.programme_id)
     assert (row.kind, programme.country, row.signed_precision) == ("bilateral", "UZ", "unknown")
 
 

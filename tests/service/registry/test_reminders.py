@@ -81,13 +81,13 @@ async def test_another_last_day_begins_the_reminders_anew_and_a_renewed_one_need
     scene = await Scene().set_up(world, valid_until=TODAY + timedelta(days=30))
     await timers.once(world.database)
     async with world.database.work(actor.TIMER) as w:
-        row = await w.session.get_one(tables.Memorandum, scene.memorandum.id)
+        row = await w.read(tables.Memorandum, scene.memorandum.id)
         await memoranda.change(w, row, {"valid_until": TODAY + timedelta(days=60)})
     await timers.once(world.database)
     assert len(await mails(world, "memorandum_ending")) == 6
     async with world.database.work(actor.TIMER) as w:
         newer = await build.memorandum(w, scene.asking, scene.partner)
-        row = await w.session.get_one(tables.Memorandum, scene.memorandum.id)
+        row = await w.read(tables.Memorandum, scene.memorandum.id)
         await memoranda.change(w, row, {"renewed_by": newer.id})
     test_clock.forward(days=40)
     await timers.once(world.database)
@@ -98,7 +98,7 @@ async def logged(w: Work, memorandum: tables.Memorandum, minutes: int, ago: time
     """Have a session of so many minutes under the memorandum."""
     party = tables.MemorandumParty
     rows = (await w.sql(sa.select(party).where(party.memorandum_id == memorandum.id))).scalars().all()  # type: ignore[arg-type]
-    places = {row.side: await w.session.get_one(tables.Institution, row.institution_id) for row in rows}
+    places = {row.side: await w.read(tables.Institution, row.institution_id) for row in rows}
     clinician = await build.clinician(w, places["requesting"])
     mentor = await build.mentor(w, places["partner"])
     asked = await build.consultation(w, clinician, places["requesting"], opened_at=w.now - ago, state="completed")
@@ -214,7 +214,7 @@ async def test_a_network_of_many_reaches_each_member_from_and_until_its_dates(
 
 
 async def left(w: Work, memorandum_id: UUID) -> int | None:
-    return await agreements.minutes_left(w, await w.session.get_one(tables.Memorandum, memorandum_id), w.now)
+    return await agreements.minutes_left(w, await w.read(tables.Memorandum, memorandum_id), w.now)
 
 
 async def test_two_memoranda_between_the_same_institutions_keep_their_hours_apart(w: Work) -> None:

@@ -54,7 +54,7 @@ async def chained(w: Work, length: int) -> tuple[tables.Memorandum, Chain]:
         )  # fmt: skip
         w.add(session)
         await memorandum_log.append(
-            w, memorandum.id, [memorandum_log.Fact("session", session.id, memorandum_log.facts(session))]
+            w, memorandum.id, [memorandum_log.EntryFacts("session", session.id, memorandum_log.facts(session))]
         )
     return memorandum, memorandum_log.plain(await memorandum_log.links_of(w, memorandum.id))
 
