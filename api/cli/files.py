@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from integrations.runtime.world import World
     from service.exchange.imports import Outcome
     from service.kernel.work import Work
+    from service.rules.csv_tables import CellFault
 
 REFUSED = 1
 _NOBODY = "Nobody has this address."
