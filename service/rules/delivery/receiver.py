@@ -1,9 +1,9 @@
-"""How a receiver of webhooks fares: when it is left alone for a while, warned of, given up (invariant W4).
+"""The health of a receiver of webhooks: when sending pauses, when a warning is due, when it is given up (invariant W4).
 
-And how much it gets at a time. One that is quick gets large lots, a slow one small ones: what is claimed must be done
-within its lease. A very slow one gets one call at a time, or the slow receivers of one hospital would hold all places
-there are. One whose answers have no end, or are broken off, costs a connection and the most that is read with every
-call, while it counts as delivered and no breaker opens: it gets a few calls one by one and then a pause.
+It also decides how much a receiver gets at a time. A quick one gets large lots, a slow one small ones: what is claimed
+must be done within its lease. A very slow one gets one call at a time, or the slow receivers of one hospital would take
+every place. An answer that has no end, or is broken off, costs a connection and a full read on every call, while it
+counts as delivered and no breaker opens: such a receiver gets a few calls one by one and then a pause.
 """
 
 from dataclasses import dataclass, replace
