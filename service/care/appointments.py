@@ -101,7 +101,7 @@ async def _propose(case: CaseFile, side: str, starts_at: datetime) -> None:
 
 
 def _head_of(case: CaseFile, side: str) -> UUID:
-    """Name the person who stands for the side: the clinician, or the first mentor."""
+    """Give the person who represents the side: the clinician, or the first mentor."""
     return (case.clinician if side == "requesting" else case.mentors[0]).person_id
 
 

@@ -28,7 +28,7 @@ from service.rules.time.intervals import Interval
 ENOUGH = 10
 """With so many candidates, no mentors without a memorandum are listed."""
 NEAR_MISSES = 50
-"""Mentors of the asked specialty whom no memorandum reaches: listed so that a coordinator sees why."""
+"""How many mentors of the case's specialty without a memorandum are listed, so that a coordinator sees why."""
 OTHERS = 20
 """How many of any specialty are listed too, so that in a small programme nobody is missing without a reason."""
 
@@ -234,7 +234,7 @@ def _same_case(consultation: tables.Consultation) -> list[UUID]:
 async def _near(
     w: Work, consultation: tables.Consultation, gate_case: Case, linked: Collection[Mentor]
 ) -> list[Mentor]:
-    """Load some mentors of the asked specialty whom no memorandum links, and a few of any other."""
+    """Load some mentors of the case's specialty whom no memorandum links, and a few of any other."""
     institutions = {mentor.institution_id for mentor in linked}
     values = {"codes": [gate_case.specialty], "institutions": list(institutions), "most": NEAR_MISSES, "others": OTHERS}
     people = [row.person_id for row in await w.fetch(_NEAR, values)]

@@ -34,7 +34,7 @@ class ConsentGiven:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRequest:
-    """What is asked for."""
+    """A request for a consultation, as the caller files it."""
 
     specialty: str
     priority: str

@@ -100,7 +100,7 @@ async def _nobody_left(case: CaseFile) -> None:
 
 
 def become_offered(case: CaseFile, memorandum_id: UUID) -> None:
-    """Somebody is asked now; nothing if somebody was already."""
+    """An open or unmatched consultation is `offered` now; any other stays as it is."""
     if case.consultation.state in {"open", "unmatched"}:
         case.become(case.consultation, "offered", memorandum_id)
 

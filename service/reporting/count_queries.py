@@ -195,7 +195,7 @@ def values(subject_id: UUID, programmes: Collection[UUID] | None = None) -> dict
 
 
 def statements() -> list[str]:
-    """Give the SQL by which a programme's past is tallied."""
+    """Give the SQL that counts a programme's past."""
     return [_text(statement, PROGRAMME, 1).text for statement in _COUNTED.values()]
 
 

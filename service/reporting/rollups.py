@@ -46,7 +46,7 @@ _MONDAY = datetime(2000, 1, 3, tzinfo=UTC)
 _WEEK = timedelta(days=7)
 _BLOCK = 16 * _WEEK
 _SETTLED = timedelta(days=1)  # a share within a day of opening is decided then
-_UNUSED = timedelta(days=30)  # whoever folds adds a week each week
+_UNUSED = timedelta(days=30)  # a program that folds adds a rollup every week
 _AT_ONCE = 200
 _LOCK = 0x70696563  # every version's: they take the marks one after the other
 _ID_BYTES = 16

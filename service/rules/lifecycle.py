@@ -21,7 +21,7 @@ def _table(rows: Mapping[str, str]) -> Table:
 
 CONSULTATION = _table({
     "draft": "open cancelled",
-    # scheduled at once: a counter is taken, or an accept arrives, after the wave around it has ended
+    # scheduled at once: a counter or an offer is accepted after the wave around it has ended
     "open": "offered scheduled unmatched cancelled expired",
     "offered": "open scheduled unmatched cancelled expired",
     "unmatched": "open offered scheduled cancelled expired",

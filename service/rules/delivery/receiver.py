@@ -63,7 +63,7 @@ class SendingPace:
     pause_seconds: float = 0.0
 
     def after(self, seconds: float, *, slowest_seconds: float, is_whole: bool) -> "SendingPace":
-        """Give the pace after a lot that took so long; whole means that every answer came to its end."""
+        """Give the pace after a lot that took `seconds`; `is_whole` means that every answer came to its end."""
         if not is_whole:
             return SendingPace(EACH, 1, PAUSE_SECONDS)
         size = min(2 * self.size, LARGEST_LOT) if seconds < QUICK_SECONDS else EACH
@@ -76,7 +76,7 @@ def is_given_up(health: Health, now: datetime) -> bool:
 
 
 def warning(health: Health, now: datetime) -> int | None:
-    """Give the warning that is due, in percent of the time until it is given up; None when none is, or it was given."""
+    """Give the warning now due, in percent of the time until it is given up; None when there is none or it was sent."""
     if health.failing_since is None:
         return None
     passed = 100 * (now - health.failing_since) / GIVEN_UP_AFTER

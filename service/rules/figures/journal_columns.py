@@ -44,7 +44,7 @@ USUAL = (
 
 
 def unknown(columns: tuple[str, ...]) -> str | None:
-    """Say what is wrong with a choice of columns, in words for whoever chose; None if nothing is."""
+    """Give the fault of a choice of columns, in words for the person who chose; None if there is none."""
     unknown_names = [name for name in columns if name not in COLUMNS]
     if unknown_names or not columns or len(set(columns)) < len(columns):
         return f"must be some of these, each once: {', '.join(COLUMNS)}"

@@ -220,7 +220,7 @@ def propose(
     *,
     is_asking: bool = True,
 ) -> list[datetime]:
-    """Give every start at which this mentor may and can take the case live, in order; `[]` for written mode.
+    """Give every start at which this mentor can take the case live, in order; `[]` for written mode.
 
     With `is_asking` off (an offer is out: hold, accept, move) the cap on offers no longer counts, as in the gate.
     """
