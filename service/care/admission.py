@@ -1,8 +1,7 @@
 """The gate, asked inside the transaction of each step: at hold, acceptance, booking and move.
 
-The facts about one mentor and one case are loaded once a step, after everybody in it is locked. What else the answer
-depends on is held too: a memorandum with a budget is locked before its minutes are read, so that two bookings cannot
-spend the same ones.
+The facts about one mentor and one case are loaded once a step, after everybody in it is locked. A memorandum with a
+budget is locked too before its minutes are read, so that two bookings cannot spend the same minutes.
 """
 
 from collections.abc import Collection, Sequence
@@ -38,16 +37,18 @@ class GateFacts:
 
 
 async def facts(case: CaseFile, mentor_id: UUID, *, at: datetime | None = None) -> GateFacts:
-    """Load what the gate needs about this mentor for a time around `at`; raises NotFound for somebody who is none.
+    """Load what the gate needs about this mentor for a time around `at`; raises NotFound if they are no mentor.
 
     What the case's own appointment occupies counts as free.
     """
     own = case.maybe_appointment.id if case.maybe_appointment else None
-    asked = await candidates.case(case.w, case.consultation, but_appointment=own)
+    gate_case = await candidates.case(case.w, case.consultation, but_appointment=own)
     mentors = await candidates.mentors(case.w, case.consultation, [mentor_id], but_appointment=own, at=at)
     if not mentors:
         raise errors.NotFound
-    return GateFacts(case.w.now, asked, mentors[0], await candidates.rulebook(case.w, case.consultation.programme_id))
+    return GateFacts(
+        case.w.now, gate_case, mentors[0], await candidates.rulebook(case.w, case.consultation.programme_id)
+    )
 
 
 def admit(
@@ -80,12 +81,12 @@ async def admit_with_budget(
     while True:
         link = admit(facts, start, overrides, waived=waived)
         chosen = [
-            one
-            for one in facts.mentor.links
-            if one.memorandum_id == offer.memorandum_id and one.is_valid(start or facts.now)
+            candidate
+            for candidate in facts.mentor.links
+            if candidate.memorandum_id == offer.memorandum_id and candidate.is_valid(start or facts.now)
         ]
         rules = gate.Gate(facts.asked, facts.book, overrides)
-        link = next((one for one in rules.covering(chosen) if rules.has_budget(one)), link)
+        link = next((candidate for candidate in rules.covering(chosen) if rules.has_budget(candidate)), link)
         if link.minutes_left is None or link.memorandum_id == locked:
             return link
         await agreements.lock_budget(case.w, link.memorandum_id)
@@ -95,9 +96,9 @@ async def admit_with_budget(
 
 async def _with_minutes_as_of_now(case: CaseFile, facts: GateFacts, start: datetime | None) -> GateFacts:
     own = case.maybe_appointment.id if case.maybe_appointment else None
-    place = facts.mentor.institution_id
-    links = await candidates.links(case.w, case.consultation, {place}, but_appointment=own, at=start)
-    return replace(facts, mentor=facts.mentor._replace(links=links.get(place, ())))
+    institution_id = facts.mentor.institution_id
+    links = await candidates.links(case.w, case.consultation, {institution_id}, but_appointment=own, at=start)
+    return replace(facts, mentor=facts.mentor._replace(links=links.get(institution_id, ())))
 
 
 def must_be_free(facts: GateFacts, start: datetime) -> None:
@@ -117,5 +118,7 @@ def _is_taken(facts: GateFacts, start: datetime) -> bool:
     end = start + timedelta(minutes=facts.asked.minutes)
     sides = ((facts.asked.busy, facts.asked.buffer_minutes), (facts.mentor.busy, facts.mentor.buffer_minutes))
     return any(
-        intervals.overlaps((start, end + timedelta(minutes=buffer)), taken) for busy, buffer in sides for taken in busy
+        intervals.overlaps((start, end + timedelta(minutes=buffer)), interval)
+        for busy, buffer in sides
+        for interval in busy
     )

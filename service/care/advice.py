@@ -49,7 +49,7 @@ async def give(
 
 
 async def read(w: Work, consultation_id: UUID) -> tuple[tables.Advice, str] | None:
-    """Give the advice and its text to the people of the case, and remember that it was read; None if there is none."""
+    """Give the advice and its text to the people of the case, and log that it was read; None if there is none."""
     consultation = await access.visible_consultation(w, consultation_id)
     advice = await _given(w, consultation_id)
     if advice is None:
@@ -69,5 +69,5 @@ async def overdue(w: Work, consultation_id: UUID) -> None:
 
 
 async def _given(w: Work, consultation_id: UUID) -> tables.Advice | None:
-    found = await w.sql(sa.select(tables.Advice).where(col(tables.Advice.consultation_id) == consultation_id))
-    return found.scalar_one_or_none()
+    rows = await w.sql(sa.select(tables.Advice).where(col(tables.Advice.consultation_id) == consultation_id))
+    return rows.scalar_one_or_none()

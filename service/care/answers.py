@@ -19,9 +19,9 @@ from service.rules import lifecycle
 from service.rules.matching.gate import Refusal
 
 AGREED = frozenset({Refusal.OUTSIDE_HOURS, Refusal.MENTOR_PAUSED, Refusal.DEADLINE_UNREACHABLE})
-"""What the two sides may agree on: a time that both named themselves may lie outside hours and after the due time."""
+"""Rules waived for a time that both sides agreed on: it may lie outside hours and after the due time."""
 OFFERED = frozenset({Refusal.OUTSIDE_HOURS, Refusal.MENTOR_PAUSED})
-"""What no longer refuses a time that was offered: the mentor knows their hours, and takes it all the same."""
+"""Rules waived for a time that was offered: the mentor knows their hours and accepts all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ async def _agree(
     *,
     must_be_bookable: bool = False,
 ) -> Accepted:
-    """Lock both people, see that neither is taken (a loser reads slot-taken), ask the gate, then seat and tell."""
+    """Lock both people, check that both are free (raises SlotTaken), ask the gate, then book and send the mails."""
     await case.lock_people(offer.mentor_id)
     facts = await admission.facts(case, offer.mentor_id, at=starts_at)
     if must_be_bookable:

@@ -26,12 +26,12 @@ CONSULTATION_REASONS = {"no_longer_needed": "no_longer_needed"}
 
 
 def may_change(w: Work, consultation: tables.Consultation, participants: Sequence[tables.Participant]) -> bool:
-    """Tell whether the actor is of one of the sides: who moves the appointment and calls it off."""
+    """Tell whether the actor acts for one of the sides, and so may move the appointment and call it off."""
     return casefile.side_of_actor(w, consultation, participants) is not None
 
 
 def is_own_proposal(w: Work, consultation: tables.Consultation, view: "AppointmentView") -> bool:
-    """Tell whether the actor is of the side that proposes another time."""
+    """Tell whether the actor's own side proposes another time."""
     side = casefile.side_of_actor(w, consultation, view.participants)
     return side is not None and side == _proposing_side(view.row, view.participants)
 
@@ -49,7 +49,7 @@ async def move(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.App
 async def agree(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.Appointment:
     """The appointment has the time that the other side proposed; twice is once.
 
-    Raises Conflict when that time is not proposed by now: nobody agrees to what they have not seen; else as `move`.
+    Raises Conflict when that time is no longer proposed: nobody agrees to what they have not seen; else as `move`.
     """
     case = await casefile.of_appointment(w, appointment_id)
     side = case.side_of_actor()
@@ -82,7 +82,7 @@ async def _move(case: CaseFile, side: str, starts_at: datetime) -> tables.Appoin
         link = await admission.admit_with_budget(case, facts, offer, starts_at, waived)
         await bookings.move(case, link, starts_at)
         audit.record(w, "moved", "appointment", appointment.id)
-    elif not is_proposed:  # else this side proposed it before: the same click is one
+    elif not is_proposed:  # else this side has proposed it already: a second click changes nothing
         admission.admit(facts, starts_at, overrides, waived=answers.AGREED)
         await _propose(case, side, starts_at)
     return appointment
@@ -101,7 +101,7 @@ async def _propose(case: CaseFile, side: str, starts_at: datetime) -> None:
 
 
 def _head_of(case: CaseFile, side: str) -> UUID:
-    """Name the person who stands for the side: the clinician, or the first mentor."""
+    """Give the person who represents the side: the clinician, or the first mentor."""
     return (case.clinician if side == "requesting" else case.mentors[0]).person_id
 
 
@@ -128,7 +128,7 @@ async def decline_move(w: Work, appointment_id: UUID, starts_at: datetime) -> ta
         return appointment
     if starts_at not in appointment.proposed_starts:
         raise errors.Conflict("Another time is proposed by now.")
-    is_other_sides = _is_proposed_to(case, side)  # who takes back their own proposal knows
+    is_other_sides = _is_proposed_to(case, side)  # a side that withdraws its own proposal is not told
     appointment.proposed_starts, appointment.proposed_by = [], None
     w.touch(appointment)
     if is_other_sides:
@@ -156,7 +156,7 @@ async def cancel(
 
 
 async def call_off(case: CaseFile, reason: str) -> None:
-    """By neither side's will the time is free again, held or booked; the consultation goes on seeking."""
+    """The held or booked time is free again by neither side's doing; the consultation seeks a mentor again."""
     if case.is_held:
         await bookings.release(case, reason)
         return
@@ -165,7 +165,7 @@ async def call_off(case: CaseFile, reason: str) -> None:
 
 
 async def _lose(case: CaseFile, side: str, reason: str) -> None:
-    """The agreed time came to nothing by that side: the consultation goes on, or ends."""
+    """The consultation is open again, or cancelled, as that side gave up the agreed time."""
     if lifecycle.after_loss(side) == "open":
         await offers.reopen(case)
         return
@@ -199,7 +199,7 @@ async def expire_hold(w: Work, appointment_id: UUID) -> None:
         await bookings.release(case, "hold_expired")
 
 
-async def report_no_show(w: Work, appointment_id: UUID, who: str) -> tables.Appointment:
+async def report_no_show(w: Work, appointment_id: UUID, absent_role: str) -> tables.Appointment:
     """Somebody did not come: never before the start. The consultation goes on as for a cancel by that side."""
     case = await casefile.of_appointment(w, appointment_id)
     case.side_of_actor()  # for the sides only
@@ -207,8 +207,8 @@ async def report_no_show(w: Work, appointment_id: UUID, who: str) -> tables.Appo
         return case.appointment
     if case.is_booked:
         must_have_begun(case)
-    await miss(case, who)
-    audit.record(w, "missed", "appointment", case.appointment.id, who=who)
+    await miss(case, absent_role)
+    audit.record(w, "missed", "appointment", case.appointment.id, who=absent_role)
     return case.appointment
 
 
@@ -218,23 +218,23 @@ def must_have_begun(case: CaseFile) -> None:
         raise errors.Conflict("Nobody can have missed it before it starts.")
 
 
-async def miss(case: CaseFile, who: str) -> None:
-    """Write that `who` (mentor or clinician) did not come, and tell both sides."""
+async def miss(case: CaseFile, absent_role: str) -> None:
+    """The appointment is missed by `absent_role` (mentor or clinician), and both sides are told."""
     await bookings.miss(case)
-    await _lose(case, "partner" if who == "mentor" else "requesting", "other")
-    await notices.to_participants(case, "noshow", reason=who)
+    await _lose(case, "partner" if absent_role == "mentor" else "requesting", "other")
+    await notices.to_participants(case, "noshow", reason=absent_role)
 
 
 async def room(w: Work, appointment_id: UUID) -> tables.Appointment:
     """Give the appointment whose room may be entered now: from ten minutes before until an hour after."""
-    seen = await access.visible_appointment(w, appointment_id)
-    (view,) = await views(w, [seen])
+    appointment = await access.visible_appointment(w, appointment_id)
+    (view,) = await views(w, [appointment])
     if w.actor.person_id not in {row.person_id for row in view.participants}:
         raise errors.Forbidden
-    opens, closes = seen.starts_at - notices.JOIN_BEFORE, seen.ends_at + notices.JOIN_AFTER
-    if seen.status not in vocabulary.AGREED_APPOINTMENT or not opens <= w.now < closes:
+    opens, closes = appointment.starts_at - notices.JOIN_BEFORE, appointment.ends_at + notices.JOIN_AFTER
+    if appointment.status not in vocabulary.AGREED_APPOINTMENT or not opens <= w.now < closes:
         raise errors.JoinNotOpen(None, opens_at=events.instant(opens), closes_at=events.instant(closes))
-    return seen
+    return appointment
 
 
 async def remind(w: Work, appointment_id: UUID) -> None:
@@ -249,7 +249,7 @@ async def remind(w: Work, appointment_id: UUID) -> None:
 
 @dataclass(frozen=True, slots=True)
 class AppointmentView:
-    """An appointment with who takes part, and whose."""
+    """An appointment and its participants."""
 
     row: tables.Appointment
     participants: Sequence[tables.Participant]
@@ -288,16 +288,16 @@ async def page(
 
 async def views(w: Work, rows: Sequence[tables.Appointment]) -> list[AppointmentView]:
     """Give the appointments with their participants, in one query."""
-    taking_part: dict[UUID, list[tables.Participant]] = {row.id: [] for row in rows}
-    for found in (await w.sql(_TAKING_PART, {"ids": list(taking_part)})).scalars():
-        taking_part[found.appointment_id].append(found)
-    return [AppointmentView(row, taking_part[row.id]) for row in rows]
+    participants: dict[UUID, list[tables.Participant]] = {row.id: [] for row in rows}
+    for participant in (await w.sql(_TAKING_PART, {"ids": list(participants)})).scalars():
+        participants[participant.appointment_id].append(participant)
+    return [AppointmentView(row, participants[row.id]) for row in rows]
 
 
 async def follow_zone_data(w: Work, appointment_id: UUID) -> None:
     """The instant stays; if newer zone data shows it at another wall time, everybody is asked whether it still suits.
 
-    Nothing moves silently (invariant T4). Whoever minds moves it as they would any other time.
+    Nothing moves silently (invariant T4). A participant whom it no longer suits moves it like any other time.
     """
     case = await _of_timer(w, appointment_id)
     appointment = case.appointment
@@ -317,7 +317,7 @@ async def follow_zone_data(w: Work, appointment_id: UUID) -> None:
     await notices.to_participants(case, "zone_data_changed", times=times)
 
 
-# What is held or booked under a memorandum whose latest step ended it, for now or for good, and nobody was told.
+# Held or booked appointments whose memorandum is not active, for now or for good, and nobody was told of it.
 _NOT_TOLD_OF_END = """
 FROM appointment a JOIN memorandum m ON m.id = a.memorandum_id AND m.status <> 'active'
 CROSS JOIN LATERAL (SELECT id FROM memorandum_transition t WHERE t.memorandum_id = m.id ORDER BY id DESC LIMIT 1) step
@@ -349,7 +349,7 @@ _TAKING_PART = (
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """What one participant's calendar object is made of: plain values, the people by id, the link to the room."""
+    """The content of one participant's calendar object: plain values, the people by id, the link to the room."""
 
     calendar: Mapping[str, Any]
     values: Mapping[str, Any]
@@ -359,23 +359,23 @@ class Invitation:
 
 
 async def invitation(w: Work, appointment_id: UUID) -> Invitation:
-    """Give the present invite of a participant, as the last mail said it, with a join link of its own."""
-    seen = await read(w, appointment_id)
-    row = seen.row
-    me = w.actor.person_id
-    if me is None or me not in {found.person_id for found in seen.participants}:
+    """Give the actor's present invitation, as in the last mail, with a join link of its own."""
+    view = await read(w, appointment_id)
+    row = view.row
+    person_id = w.actor.person_id
+    if person_id is None or person_id not in {participant.person_id for participant in view.participants}:
         raise errors.NotFound
     consultation = await w.read(tables.Consultation, row.consultation_id)
-    people = await notices.people(w, [found.person_id for found in seen.participants])
+    people = await notices.people(w, [participant.person_id for participant in view.participants])
     is_on = row.status in vocabulary.STANDING_APPOINTMENT
     status = {"pending": "TENTATIVE", "booked": "CONFIRMED", "fulfilled": "CONFIRMED"}.get(row.status, "CANCELLED")
-    join = notices.join_link(w, row, me) if is_on else None
+    join = notices.join_link(w, row, person_id) if is_on else None
     if join:
         deliveries.put_link(w, join)
     return Invitation(
-        notices.calendar_of(row, seen.participants, "REQUEST" if is_on else "CANCEL", status),
-        await notices.appointment_values(w, consultation, row, seen.participants),
+        notices.calendar_of(row, view.participants, "REQUEST" if is_on else "CANCEL", status),
+        await notices.appointment_values(w, consultation, row, view.participants),
         {str(person.id): (person.display_name, person.email, person.locale) for person in people.values()},
-        next(person.locale for person in people.values() if person.id == me),
+        next(person.locale for person in people.values() if person.id == person_id),
         join,
     )

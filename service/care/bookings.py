@@ -1,8 +1,8 @@
 """The steps of an appointment: hold, book, move, replace the mentor or the clinician, call off.
 
-Every step that occupies somebody locks the people in sorted order, then inserts the seats: fewer rows than people
-means somebody is taken, and the exclusion constraint is the proof whatever this code does (invariant B1). The
-caller has opened the case, and asks the gate in the same transaction.
+Every step that occupies somebody locks the people in sorted order, then inserts the seats: fewer rows than people means
+that somebody is occupied. The exclusion constraint guarantees it whatever this code does (invariant B1). The caller
+has opened the case, and asks the gate in the same transaction.
 """
 
 from collections.abc import Collection, Sequence
@@ -43,7 +43,7 @@ _FREE = sa.text("DELETE FROM seat WHERE appointment_id = :appointment")
 
 @dataclass(frozen=True, slots=True)
 class MentorSeat:
-    """Who sits in the mentor's place: the mentor, for which institution, by which offer (None for a hold)."""
+    """The mentor of an appointment: the person, their institution, and the offer they accepted (None for a hold)."""
 
     mentor_id: UUID
     institution_id: UUID
@@ -140,9 +140,9 @@ async def _occupy(case: CaseFile) -> None:
 
 def must_still_be_held(case: CaseFile) -> None:
     """Go on only if the hold can still become a booking; raises HoldExpired from its expiry on."""
-    held, now = case.appointment, case.w.now
+    appointment, now = case.appointment, case.w.now
     try:
-        lifecycle.confirm_hold(held.status, held.held_until or now, now)
+        lifecycle.confirm_hold(appointment.status, appointment.held_until or now, now)
     except lifecycle.TooLate as error:
         raise errors.HoldExpired from error
 
@@ -170,7 +170,7 @@ def _revise(case: CaseFile) -> None:
 
 
 def _set_time(case: CaseFile, link: MemorandumLink, starts_at: datetime) -> None:
-    """Write another time under the memorandum of `link`: what was proposed is over, reminders begin anew."""
+    """Set another time under the memorandum of `link`; proposals are dropped, reminders begin anew."""
     appointment = case.appointment
     appointment.starts_at = starts_at
     appointment.ends_at = starts_at + timedelta(minutes=case.consultation.duration_minutes)
@@ -204,7 +204,7 @@ async def replace_mentor(
     await w.sql(_FREE, {"appointment": appointment.id})
     _end_offers(case, [leaving])
     _revise(case)
-    await notices.taken_out(case, leaving)  # of the time that is in their calendar
+    await notices.taken_out(case, leaving)  # with the time that is in their calendar
     _set_time(case, link, starts_at)
     joining = _mentor(appointment, person, MentorSeat(person.id, offer.institution_id, offer.id), "accepted")
     await _exchange(case, leaving, joining)
@@ -243,7 +243,7 @@ async def replace_clinician(case: CaseFile, colleague: tables.Person) -> None:
 
 
 async def _exchange(case: CaseFile, leaving: tables.Participant, joining: tables.Participant) -> None:
-    """Write who takes part instead of whom; the unique seat of a role is free before it is taken."""
+    """Replace one participant by another; the old row is deleted first, because a role's place is unique."""
     await case.w.delete(leaving)
     await case.w.flush()
     case.w.add(joining)
@@ -253,7 +253,7 @@ async def _exchange(case: CaseFile, leaving: tables.Participant, joining: tables
 
 
 def _end_offers(case: CaseFile, leaving: Sequence[tables.Participant]) -> None:
-    """Close the case text to mentors whose accepted offers came to nothing."""
+    """End the accepted offers of those who leave: they can no longer read the case text."""
     for row in leaving:
         if row.offer_id:
             case.offer(row.offer_id).ended_at = case.w.now
@@ -266,7 +266,7 @@ async def release(case: CaseFile, reason: str) -> None:
 
 
 async def release_of(case: CaseFile, mentor_ids: Collection[UUID]) -> None:
-    """What is held for one of these mentors is free again: they can no longer take it."""
+    """A time held for one of these mentors is free again: they can no longer accept it."""
     if case.is_held and any(row.person_id in mentor_ids for row in case.participants):
         await release(case, "hold_released")
 

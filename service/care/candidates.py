@@ -1,6 +1,6 @@
 """From rows to the plain values that the gate and the score read: the case, the rulebook, the mentors (`mentor_cache`).
 
-It decides nothing: `rules.gate` and `rules.matching` do.
+It decides nothing: `rules.matching` does.
 """
 
 import json
@@ -26,14 +26,14 @@ from service.rules.matching import ranking
 from service.rules.time.intervals import Interval
 
 ENOUGH = 10
-"""From so many candidates on, nobody needs to know whom else a memorandum would reach."""
+"""With so many candidates, no mentors without a memorandum are listed."""
 NEAR_MISSES = 50
-"""Mentors of the asked specialty whom no memorandum reaches: listed so that a coordinator sees why."""
+"""How many mentors of the case's specialty without a memorandum are listed, so that a coordinator sees why."""
 OTHERS = 20
-"""And some of any specialty, so that in a small programme nobody is missing from the list without a reason."""
+"""How many of any specialty are listed too, so that in a small programme nobody is missing without a reason."""
 
 MOST_GROUNDS = 2_000
-"""Hospitals for which a process keeps what the registry says: some kilobytes each."""
+"""For how many hospitals a process keeps what the registry says: some kilobytes each."""
 
 _CASE = """
 SELECT p.zone, p.buffer_minutes, i.country,
@@ -76,16 +76,18 @@ def transfer_basis() -> transfer.TransferBasis:
 
 
 async def rulebook(w: Work, programme_id: UUID) -> Rulebook:
-    """Load what the programme decides by."""
+    """Load the programme's policy, specialties and transfer list."""
     row = (await w.sql(_RULES, {"programme": programme_id}, after_changes=False)).one()
     return Rulebook(policy.from_overrides(row.policy), _tree(row.tree or ""), transfer_basis())
 
 
 @lru_cache(maxsize=4)
 def _tree(text: str) -> specialties.Tree:
-    """Build the tree of lines `code parent second-parents`: kept under its own text, so it cannot be an old one."""
+    """Build the tree of lines `code parent second-parents`: cached by that text, so it is never stale."""
     lines = [line.split(" ") for line in text.split(",") if line]
-    return specialties.Tree([(code, None if parent == "-" else parent, also) for code, parent, *also in lines])
+    return specialties.Tree(
+        [(code, None if parent == "-" else parent, second_parents) for code, parent, *second_parents in lines]
+    )
 
 
 async def case(w: Work, consultation: tables.Consultation, *, but_appointment: UUID | None = None) -> Case:
@@ -107,14 +109,14 @@ def _values(w: Work, consultation: tables.Consultation, but_appointment: UUID | 
     }
 
 
-def _case(w: Work, consultation: tables.Consultation, found: Any) -> Case:  # noqa: ANN401 - a row of `_CASE`
+def _case(w: Work, consultation: tables.Consultation, row: Any) -> Case:  # noqa: ANN401 - a row of `_CASE`
     scope = consultation.consent_scope
     return Case(
         consultation_id=consultation.id,
         requester_id=consultation.clinician_id,
         institution_id=consultation.institution_id,
-        country=found.country,
-        zone=found.zone,
+        country=row.country,
+        zone=row.zone,
         specialty=consultation.specialty_code,
         priority=consultation.priority,
         mode=consultation.mode,
@@ -126,9 +128,9 @@ def _case(w: Work, consultation: tables.Consultation, found: Any) -> Case:  # no
         activity=consultation.activity,
         tags=frozenset(consultation.tags),
         translation=consultation.is_translated,
-        windows=tuple(zip(found.froms, found.untils, strict=True)),
-        busy=_intervals(found.busy_from, found.busy_until),
-        buffer_minutes=found.buffer_minutes,
+        windows=tuple(zip(row.froms, row.untils, strict=True)),
+        busy=_intervals(row.busy_from, row.busy_until),
+        buffer_minutes=row.buffer_minutes,
         consent=transfer.Consent(scope, frozenset(consultation.consent_countries)) if scope else None,
         excluded_mentors=frozenset(consultation.excluded_mentors),
     )
@@ -146,18 +148,18 @@ async def mentors(
     but_appointment: UUID | None = None,
     at: datetime | None = None,
 ) -> list[Mentor]:
-    """Load these mentors, from the rows and from nothing that was kept, with all memoranda that link them.
+    """Load these mentors from the database, not from the cache, with all memoranda that link them.
 
     The minutes left of a budget are those of the period of `at`, or now.
     """
-    known = await mentor_cache.facts(w, people, but_appointment=but_appointment)
-    places = {one.institution_id for one in known.values()}
-    between = await links(w, consultation, places, but_appointment=but_appointment, at=at)
+    cached_mentors = await mentor_cache.facts(w, people, but_appointment=but_appointment)
+    institutions = {cached.institution_id for cached in cached_mentors.values()}
+    links_by_institution = await links(w, consultation, institutions, but_appointment=but_appointment, at=at)
     same_case = _same_case(consultation)
     return [
-        mentor_cache.mentor(one, between.get(one.institution_id, ()), w.now, same_case)
-        for one in known.values()
-        if one.is_active
+        mentor_cache.mentor(cached, links_by_institution.get(cached.institution_id, ()), w.now, same_case)
+        for cached in cached_mentors.values()
+        if cached.is_active
     ]
 
 
@@ -176,7 +178,7 @@ async def links(
 
 @dataclass(frozen=True, slots=True)
 class _Ground:
-    """What the registry says for one hospital in one programme, and the registry's mark before it was read."""
+    """What the registry says for one hospital in one programme, and the registry's mark from before it was read."""
 
     mark: int | None
     book: Rulebook
@@ -187,28 +189,28 @@ _grounds: dict[tuple[UUID, UUID], _Ground] = {}
 
 
 async def _reachable(w: Work, consultation: tables.Consultation) -> tuple[Case, Rulebook, list[Mentor]]:
-    """Give the case, what is decided by, and the mentors whom a memorandum of any status links with the requester."""
-    which = (consultation.institution_id, consultation.programme_id)
-    ground = _grounds.get(which)
-    asked, seen = await _look(w, consultation, ground)
-    if ground is None or ground.mark is None or ground.mark != seen.registry:
+    """Give the case, its rulebook, and the mentors whom a memorandum of any status links with the requester."""
+    key = (consultation.institution_id, consultation.programme_id)
+    ground = _grounds.get(key)
+    gate_case, current = await _look(w, consultation, ground)
+    if ground is None or ground.mark is None or ground.mark != current.registry:
         book = await rulebook(w, consultation.programme_id)
-        ground = _Ground(seen.registry, book, await agreements.agreed(w, which[0], None, which[1]))
-        _keep(which, ground)
-        asked, seen = await _look(w, consultation, ground)
+        ground = _Ground(current.registry, book, await agreements.agreed(w, key[0], None, key[1]))
+        _keep(key, ground)
+        gate_case, current = await _look(w, consultation, ground)
     links = await agreements.with_minutes_left(w, ground.agreed)
-    found = await mentor_cache.of_institutions(w, seen)
+    cached_mentors = await mentor_cache.of_institutions(w, current)
     same_case = _same_case(consultation)
     mentors = [
-        mentor_cache.mentor(one, links.get(one.institution_id, ()), w.now, same_case, met)
-        for one, met in found
-        if one.is_active
+        mentor_cache.mentor(cached, links.get(cached.institution_id, ()), w.now, same_case, met)
+        for cached, met in cached_mentors
+        if cached.is_active
     ]
-    return asked, ground.book, mentors
+    return gate_case, ground.book, mentors
 
 
 async def _look(w: Work, consultation: tables.Consultation, ground: _Ground | None) -> tuple[Case, mentor_cache.Look]:
-    """Load the case, and see in the same statement how all stands that is kept."""
+    """Load the case, and in the same statement the marks of everything that is kept."""
     values = _values(w, consultation) | {
         "registry": mentor_cache.REGISTRY,
         "institutions": list(ground.agreed.links) if ground else [],
@@ -218,9 +220,9 @@ async def _look(w: Work, consultation: tables.Consultation, ground: _Ground | No
     return _case(w, consultation, row), mentor_cache.look(row)
 
 
-def _keep(which: tuple[UUID, UUID], ground: _Ground) -> None:
-    _grounds.pop(which, None)  # to the end of the queue
-    _grounds[which] = ground
+def _keep(key: tuple[UUID, UUID], ground: _Ground) -> None:
+    _grounds.pop(key, None)  # to the end of the queue
+    _grounds[key] = ground
     while len(_grounds) > MOST_GROUNDS:
         del _grounds[next(iter(_grounds))]
 
@@ -229,14 +231,16 @@ def _same_case(consultation: tables.Consultation) -> list[UUID]:
     return [consultation.id, consultation.follows_id] if consultation.follows_id else [consultation.id]
 
 
-async def _near(w: Work, consultation: tables.Consultation, asked: Case, linked: Collection[Mentor]) -> list[Mentor]:
-    """Load some mentors of the asked specialty whom no memorandum links, and a few of any other."""
+async def _near(
+    w: Work, consultation: tables.Consultation, gate_case: Case, linked: Collection[Mentor]
+) -> list[Mentor]:
+    """Load some mentors of the case's specialty whom no memorandum links, and a few of any other."""
     institutions = {mentor.institution_id for mentor in linked}
-    values = {"codes": [asked.specialty], "institutions": list(institutions), "most": NEAR_MISSES, "others": OTHERS}
+    values = {"codes": [gate_case.specialty], "institutions": list(institutions), "most": NEAR_MISSES, "others": OTHERS}
     people = [row.person_id for row in await w.fetch(_NEAR, values)]
     same_case = _same_case(consultation)
-    known = await mentor_cache.facts(w, people)
-    return [mentor_cache.mentor(one, (), w.now, same_case) for one in known.values() if one.is_active]
+    cached_mentors = await mentor_cache.facts(w, people)
+    return [mentor_cache.mentor(cached, (), w.now, same_case) for cached in cached_mentors.values() if cached.is_active]
 
 
 async def ranked(
@@ -247,16 +251,18 @@ async def ranked(
     but: Collection[UUID] = (),
     near: bool = False,
 ) -> tuple[ranking.Ranking, Case, Rulebook]:
-    """Rank who may and can answer, without the mentors in `but`; give the case and what was decided by too.
+    """Rank the mentors who can answer, without those in `but`; give the case and the rulebook too.
 
     The first `limit` get proposals: without it, as many as a wave asks. With `near`, and few candidates, some whom no
     memorandum reaches are named among the excluded.
     """
-    asked, book, linked = await _reachable(w, consultation)
+    gate_case, book, linked = await _reachable(w, consultation)
     if limit is None:
         limit = book.policy.pace(consultation.priority).per_wave
-    ranked = ranking.rank(asked, [m for m in linked if m.person_id not in but], w.now, book, limit=limit)
+    ranked = ranking.rank(
+        gate_case, [mentor for mentor in linked if mentor.person_id not in but], w.now, book, limit=limit
+    )
     if near and len(ranked.candidates) < ENOUGH:
-        beside = ranking.rank(asked, await _near(w, consultation, asked, linked), w.now, book, limit=0)
-        ranked = replace(ranked, excluded=(*ranked.excluded, *beside.excluded))
-    return ranked, asked, book
+        near_ranking = ranking.rank(gate_case, await _near(w, consultation, gate_case, linked), w.now, book, limit=0)
+        ranked = replace(ranked, excluded=(*ranked.excluded, *near_ranking.excluded))
+    return ranked, gate_case, book

@@ -1,4 +1,4 @@
-"""One consultation and everything agreed around it: opened once, locked in one order, changed in one way.
+"""One consultation with its offers and its appointment: opened once, locked in one order, changed in one way.
 
 A verb opens the case by its consultation, an offer or an appointment. Opening locks consultation → offers → appointment
 (docs/architecture.md, lock order) and reads who takes part; until the transaction ends nobody else changes any of them.
@@ -85,12 +85,12 @@ class CaseFile:
 
     @property
     def clinician(self) -> tables.Participant:
-        """The clinician's part in the appointment."""
+        """The clinician's row in the appointment."""
         return next(row for row in self.participants if row.role == "clinician")
 
     @property
     def mentors(self) -> list[tables.Participant]:
-        """The mentors' parts in the appointment."""
+        """The mentors' rows in the appointment."""
         return [row for row in self.participants if row.role == "mentor"]
 
     @property
@@ -100,7 +100,7 @@ class CaseFile:
 
     @property
     def standing_offers(self) -> list[tables.Offer]:
-        """Offers that were accepted, and what was agreed still stands."""
+        """Accepted offers whose agreement still stands."""
         return [offer for offer in self.offers if stands(offer)]
 
     def offer(self, offer_id: UUID) -> tables.Offer:
@@ -119,7 +119,7 @@ class CaseFile:
         return side
 
     async def lock_people(self, *others: UUID) -> None:
-        """Lock the clinician, who takes part and the others: at once, sorted, and before any memorandum."""
+        """Lock the clinician, the participants and the others: at once, sorted, and before any memorandum."""
         taking_part = (row.person_id for row in self.participants)
         await self.w.lock_people([self.consultation.clinician_id, *taking_part, *others])
 
@@ -150,7 +150,7 @@ class CaseFile:
             self.consultation.next_wave_at = self.consultation.alert_at = None
 
     def record(self, type_: vocabulary.EventType, subject: Subject, memorandum_id: UUID | None = None) -> None:
-        """Record what happened to a row of this case, for whom it concerns."""
+        """Record an event about a row of this case, for those whom it concerns."""
         events.record(
             self.w,
             type_,
@@ -165,9 +165,9 @@ class CaseFile:
     def audience(self, subject: Subject, memorandum_id: UUID | None = None) -> events.Audience:
         """Name whom an event about the row concerns.
 
-        What becomes of a consultation under a memorandum concerns its parties. Without one it concerns the institutions
-        of all who were asked, since they were told of their offers; the memorandum is then that of the offer that was
-        accepted, or of the first.
+        A consultation's event under a memorandum concerns the memorandum's parties. Without one it concerns the
+        institutions of all who were asked, since they were told of their offers; the memorandum is then that of the
+        accepted offer, or of the first.
         """
         if isinstance(subject, tables.Offer):
             memorandum_id = memorandum_id or subject.memorandum_id
@@ -197,7 +197,7 @@ def event_of(kind: str, before: str, state: str) -> vocabulary.EventType:
 
 
 def stands(offer: tables.Offer) -> bool:
-    """Tell whether the offer was accepted, and what was agreed has not come to nothing since."""
+    """Tell whether the offer was accepted and its agreement still stands."""
     return offer.state == "accepted" and offer.ended_at is None
 
 
@@ -205,9 +205,9 @@ def side_of_actor(w: Work, consultation: tables.Consultation, participants: Iter
     """Say for which side the actor acts, requesting or partner; None for neither."""
     if access.acts_for_requesting_side(w, consultation):
         return "requesting"
-    theirs = w.actor.institutions("coordinator", "partner_system")
+    own_institutions = w.actor.institutions("coordinator", "partner_system")
     is_partner = any(
-        row.role == "mentor" and (row.person_id == w.actor.person_id or row.institution_id in theirs)
+        row.role == "mentor" and (row.person_id == w.actor.person_id or row.institution_id in own_institutions)
         for row in participants
     )
     return "partner" if is_partner else None
@@ -218,8 +218,8 @@ async def open_case(w: Work, consultation_id: UUID, appointment_id: UUID | None 
     consultation: tables.Consultation = (await w.sql(_CONSULTATION, {"id": consultation_id})).scalar_one()
     offers = list((await w.sql(_OFFERS, {"consultation": consultation_id})).scalars())
     statement = _NAMED_APPOINTMENT if appointment_id else _LIVE_APPOINTMENT
-    found = await w.sql(statement, {"id": appointment_id or consultation_id})
-    appointment: tables.Appointment | None = found.scalar_one_or_none()
+    rows = await w.sql(statement, {"id": appointment_id or consultation_id})
+    appointment: tables.Appointment | None = rows.scalar_one_or_none()
     participants = []
     if appointment is not None:
         participants = list((await w.sql(_PARTICIPANTS, {"appointment": appointment.id})).scalars())
@@ -228,12 +228,12 @@ async def open_case(w: Work, consultation_id: UUID, appointment_id: UUID | None 
 
 async def of_offer(w: Work, offer_id: UUID) -> tuple[CaseFile, tables.Offer]:
     """Open the case of an offer that the actor sees; raises NotFound."""
-    seen = await access.visible_offer(w, offer_id)
-    case = await open_case(w, seen.consultation_id)
+    visible_offer = await access.visible_offer(w, offer_id)
+    case = await open_case(w, visible_offer.consultation_id)
     return case, case.offer(offer_id)
 
 
 async def of_appointment(w: Work, appointment_id: UUID) -> CaseFile:
     """Open the case of an appointment that the actor sees, whatever became of it; raises NotFound."""
-    seen = await access.visible_appointment(w, appointment_id)
-    return await open_case(w, seen.consultation_id, seen.id)
+    visible_appointment = await access.visible_appointment(w, appointment_id)
+    return await open_case(w, visible_appointment.consultation_id, visible_appointment.id)

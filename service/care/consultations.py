@@ -34,7 +34,7 @@ class ConsentGiven:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRequest:
-    """What is asked for."""
+    """A request for a consultation, as the caller files it."""
 
     specialty: str
     priority: str
@@ -103,7 +103,7 @@ async def request(w: Work, wish: NewRequest) -> tables.Consultation:
 
 
 async def _requester(w: Work, wish: NewRequest) -> tuple[UUID, UUID, UUID, str | None]:
-    """Name the clinician, the institution, its programme and the department the request belongs to."""
+    """Give the clinician, the institution, its programme and the department of the request."""
     clinician_id = wish.clinician_id or w.actor.person_id
     acting = clinician_id != w.actor.person_id
     role = "coordinator" if acting else "clinician"
@@ -111,11 +111,11 @@ async def _requester(w: Work, wish: NewRequest) -> tuple[UUID, UUID, UUID, str |
     if not places:
         raise errors.Forbidden
     days, programmes = zip(*w.actor.days, strict=True) if w.actor.days else ((), ())
-    asked = {"clinician": clinician_id, "places": places, "days": days, "programmes": programmes}
-    grants = (await w.sql(_GRANTS, asked, after_changes=False)).all()
+    parameters = {"clinician": clinician_id, "places": places, "days": days, "programmes": programmes}
+    grants = (await w.sql(_GRANTS, parameters, after_changes=False)).all()
     if not grants:
         raise errors.Invalid("/clinician_id", "not a clinician of your institution")
-    grant = next((g for g in grants if g.department == wish.department), grants[0])
+    grant = next((grant for grant in grants if grant.department == wish.department), grants[0])
     if grant.programme_id is None:
         raise errors.GateRefused(["no_memorandum"])
     w.keep(grant.Person)
@@ -130,7 +130,7 @@ async def may_file(w: Work) -> bool:
     )
     theirs = col(grant.institution_id).in_(w.actor.institutions("coordinator"))
     days, programmes = zip(*w.actor.days, strict=True) if w.actor.days else ((), ())
-    found = await w.sql(
+    rows = await w.sql(
         sa.select(col(grant.id))
         .join(tables.Person, col(tables.Person.id) == col(grant.person_id))
         .where(col(grant.role) == "clinician", col(tables.Person.state) == "active", sa.or_(own, theirs))
@@ -138,7 +138,7 @@ async def may_file(w: Work) -> bool:
         .limit(1),
         {"days": days, "programmes": programmes},
     )
-    return found.first() is not None
+    return rows.first() is not None
 
 
 # A network's memorandum counts while the institution belongs to the network, by the day of the programme.
@@ -184,16 +184,16 @@ async def _of_requesting_side(w: Work, consultation_id: UUID) -> CaseFile:
     return await casefile.open_case(w, consultation_id)
 
 
-async def consent(w: Work, consultation_id: UUID, given: ConsentGiven) -> tables.Consultation:
+async def consent(w: Work, consultation_id: UUID, new_consent: ConsentGiven) -> tables.Consultation:
     """The patient's consent is on record; a draft is open now. A later consent may name more countries."""
     case = await _of_requesting_side(w, consultation_id)
     consultation = case.consultation
     if consultation.state in vocabulary.CLOSED:
         raise errors.IllegalTransition("consultation", consultation.state, "open")
     if consultation.state == "draft":
-        await _open(case, given)
+        await _open(case, new_consent)
         return consultation
-    await _record_consent(w, consultation, given)
+    await _record_consent(w, consultation, new_consent)
     w.touch(consultation)
     await _withdraw_without_basis(case)
     if consultation.state == "unmatched":
@@ -202,8 +202,8 @@ async def consent(w: Work, consultation_id: UUID, given: ConsentGiven) -> tables
 
 
 async def _withdraw_without_basis(case: CaseFile) -> None:
-    """A narrower consent closes the case text at once to the mentors whose country it no longer names."""
-    asked = await candidates.case(case.w, case.consultation)
+    """Offers to mentors whose country the consent no longer covers are withdrawn, and the case text closed to them."""
+    gate_case = await candidates.case(case.w, case.consultation)
     places = {case.consultation.institution_id, *(offer.institution_id for offer in case.open_offers)}
     institutions = await case.w.sql(sa.select(tables.Institution).where(col(tables.Institution.id).in_(places)))
     countries = {institution.id: institution.country for institution in institutions.scalars()}
@@ -211,24 +211,24 @@ async def _withdraw_without_basis(case: CaseFile) -> None:
     refused = [
         offer
         for offer in case.open_offers
-        if not transfer.allows(basis, asked.consent, asked.country, countries[offer.institution_id])
+        if not transfer.allows(basis, gate_case.consent, gate_case.country, countries[offer.institution_id])
     ]
     await offers.withdraw(case, refused)
     await bookings.release_of(case, [offer.mentor_id for offer in refused])
 
 
-async def _record_consent(w: Work, consultation: tables.Consultation, given: ConsentGiven) -> None:
+async def _record_consent(w: Work, consultation: tables.Consultation, new_consent: ConsentGiven) -> None:
     clinician = await w.read(tables.Person, consultation.clinician_id)
-    if given.given_on > availability.local_date(w.now, clinician.zone):
+    if new_consent.given_on > availability.local_date(w.now, clinician.zone):
         raise errors.Invalid("/given_on", "consent cannot be given in the future")
-    consultation.consent_scope, consultation.consent_given_on = given.scope, given.given_on
-    consultation.consent_countries = sorted(set(given.countries))
+    consultation.consent_scope, consultation.consent_given_on = new_consent.scope, new_consent.given_on
+    consultation.consent_countries = sorted(set(new_consent.countries))
 
 
-async def _open(case: CaseFile, given: ConsentGiven) -> None:
+async def _open(case: CaseFile, new_consent: ConsentGiven) -> None:
     """The consultation is open, its first wave out, and the clinician has a receipt."""
     w, consultation = case.w, case.consultation
-    await _record_consent(w, consultation, given)
+    await _record_consent(w, consultation, new_consent)
     book = await candidates.rulebook(w, consultation.programme_id)
     case.become(consultation, "open")
     consultation.opened_at = consultation.next_wave_at = w.now
@@ -251,15 +251,15 @@ async def cancel(
     consultation.note, consultation.noted_by = w.seal(note, consultation.id), w.actor.person_id
     case.become(consultation, "cancelled")
     consultation.cancel_reason = reason
-    promised = [] if case.maybe_appointment else case.standing_offers  # of written advice
+    promised_offers = [] if case.maybe_appointment else case.standing_offers  # of written advice
     if case.is_booked:
         await bookings.cancel(case, "request_cancelled")
     elif case.is_held:
         await bookings.release(case, "request_cancelled")
     for offer in case.standing_offers:
         offer.ended_at = w.now
-    if promised:
-        mentors = await notices.people(w, [offer.mentor_id for offer in promised])
+    if promised_offers:
+        mentors = await notices.people(w, [offer.mentor_id for offer in promised_offers])
         await notices.to_people(w, "withdrawn", consultation, mentors.values())
     await offers.withdraw(case, case.open_offers)
     return consultation
@@ -304,8 +304,10 @@ async def assign(w: Work, consultation_id: UUID, clinician_id: UUID) -> tables.C
         raise errors.Invalid("/clinician_id", "not a clinician of this institution")
     if colleague.id == consultation.clinician_id:
         return consultation
-    reading = [offer for offer in case.offers if offer.state in vocabulary.READING_OFFER and offer.ended_at is None]
-    if any(offer.mentor_id == colleague.id for offer in reading):
+    reading_offers = [
+        offer for offer in case.offers if offer.state in vocabulary.READING_OFFER and offer.ended_at is None
+    ]
+    if any(offer.mentor_id == colleague.id for offer in reading_offers):
         raise errors.Invalid("/clinician_id", "is asked as the mentor of this consultation")
     consultation.clinician_id = colleague.id
     w.touch(consultation)
@@ -360,12 +362,12 @@ async def expire(w: Work, consultation_id: UUID) -> None:
 
 
 async def candidates_of(w: Work, consultation_id: UUID) -> tuple[ranking.Ranking, Case]:
-    """Rank who may and can answer, with every term, and name who may not, with every reason."""
+    """Rank the mentors who can answer, with every term of the score, and name the others, with every reason."""
     consultation = await access.visible_consultation(w, consultation_id)
     if not access.is_requesting_side(w, consultation):
         access.requires_admin(w, consultation.programme_id)
-    ranked, asked, _ = await candidates.ranked(w, consultation, limit=20, near=True)
-    return ranked, asked
+    ranked, gate_case, _ = await candidates.ranked(w, consultation, limit=20, near=True)
+    return ranked, gate_case
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,20 +382,20 @@ class ConsultationView:
 
 
 async def read(w: Work, consultation_id: UUID) -> ConsultationView:
-    """Give one consultation; the people of the case read its texts, and that is remembered."""
+    """Give one consultation, with its texts for the people of the case; that they were read is logged."""
     return await view(w, await access.visible_consultation(w, consultation_id))
 
 
 async def view(w: Work, row: tables.Consultation) -> ConsultationView:
-    """Give the row to who changed it; its texts only if they (still) are of the case's people."""
+    """Give the row to the person who changed it; its texts only if they still belong to the case's people."""
     question, note = await access.read_case_text(w, row.id, row, row.question, row.note)
     return replace((await views(w, [row]))[0], question=question, note=note)
 
 
 def filed(w: Work, row: tables.Consultation) -> ConsultationView:
-    """Give the consultation to who has filed it in this unit of work: nothing is agreed on yet, the question is theirs.
+    """Give the consultation that the actor filed in this unit of work: nothing is agreed yet, the question is theirs.
 
-    Only the requesting side files requests, and it may read them (`access`); this reading is remembered like any.
+    Only the requesting side files requests, and it may read them (`access`); this reading is logged like any other.
     """
     audit.record(w, "read_case_text", "consultation", row.id)
     return ConsultationView(row, None, None, w.unseal(row.question, row.id))
@@ -411,17 +413,17 @@ async def page(
     """Give the consultations that the actor sees, oldest first, without case text: one more than `limit` at most."""
     kind = tables.Consultation
     filters = ((kind.state, state), (kind.priority, priority), (kind.specialty_code, specialty))
-    seen = sa.and_(
+    visible = sa.and_(
         access.consultations_seen(w.actor), *(col(column) == value for column, value in filters if value is not None)
     )
-    return await views(w, await paging.rows(w, kind, seen, after=after, limit=limit))
+    return await views(w, await paging.rows(w, kind, visible, after=after, limit=limit))
 
 
 async def views(w: Work, rows: Sequence[tables.Consultation]) -> list[ConsultationView]:
-    """Give the rows with the appointment and memorandum that each came to, in one query."""
-    agreed = await w.sql(_AGREED, {"ids": [row.id for row in rows]})
-    found = {row.id: (row.memorandum_id, row.appointment_id) for row in agreed}
-    return [ConsultationView(row, *found.get(row.id, (None, None))) for row in rows]
+    """Give the rows, each with its appointment and memorandum, in one query."""
+    agreed_rows = await w.sql(_AGREED, {"ids": [row.id for row in rows]})
+    agreements = {row.id: (row.memorandum_id, row.appointment_id) for row in agreed_rows}
+    return [ConsultationView(row, *agreements.get(row.id, (None, None))) for row in rows]
 
 
 _AGREED = sa.text("""

@@ -22,8 +22,8 @@ from service.rules.matching.gate import Refusal
 
 async def _open(w: Work, consultation_id: UUID) -> CaseFile:
     """Open the case for the requesting side's coordinator only."""
-    seen = await access.visible_consultation(w, consultation_id)
-    access.requires_at(w, seen.institution_id, "coordinator")
+    consultation = await access.visible_consultation(w, consultation_id)
+    access.requires_at(w, consultation.institution_id, "coordinator")
     return await casefile.open_case(w, consultation_id)
 
 
@@ -58,7 +58,7 @@ async def _ask(
         await offers.reopen(case)
     if consultation.state not in {*lifecycle.SEEKING, "scheduled"} or consultation.advice_due_at:
         raise errors.IllegalTransition("consultation", consultation.state, "offered")
-    await w.lock_people([mentor_id])  # so that their offers of the week are all in sight
+    await w.lock_people([mentor_id])  # so that all their offers of the week are counted
     facts = await admission.facts(case, mentor_id)
     candidate = _candidate(case, facts, starts, [override[0]] if override else [])
     consultation.waves += 1
@@ -80,14 +80,14 @@ def _candidate(
     answer_by = offers.deadline(
         case.w, case.consultation.priority, facts.asked.answer_due_at, facts.mentor, facts.book, knows_case=False
     )
-    usual = ranking.pick_answerable(bookable, case.w.now, answer_by, facts.asked.zone, facts.mentor.zone)
-    chosen = tuple(starts) if starts else usual
+    proposed = ranking.pick_answerable(bookable, case.w.now, answer_by, facts.asked.zone, facts.mentor.zone)
+    chosen = tuple(starts) if starts else proposed
     mode = case.consultation.mode
     is_live = mode != "written" and bool(chosen)
     if not is_live and mode == "live":
         raise errors.GateRefused(_why_never(facts, overrides))
-    wanted = chosen if is_live else (None,)
-    links = [admission.admit(facts, start, overrides, is_asking=True) for start in wanted]
+    times = chosen if is_live else (None,)
+    links = [admission.admit(facts, start, overrides, is_asking=True) for start in times]
     if starts and not set(starts) <= set(bookable):
         raise errors.TimeNotBookable("/starts", "one of these times is not bookable")
     return ranking.Candidate(
@@ -103,7 +103,7 @@ def _candidate(
 
 
 async def hold(w: Work, consultation_id: UUID, mentor_id: UUID, starts_at: datetime) -> tables.Appointment:
-    """The requesting side's coordinator holds a bookable time, and asks the mentor for it if nobody has yet.
+    """The requesting side's coordinator holds a bookable time, and asks the mentor unless they are asked already.
 
     Until the hold ends, at the latest when what is held begins, the mentor's offer can take it (decision 0022).
     """
@@ -130,9 +130,9 @@ async def hold(w: Work, consultation_id: UUID, mentor_id: UUID, starts_at: datet
 
 
 async def _have_offer(case: CaseFile, mentor_id: UUID, starts_at: datetime, until: datetime) -> tables.Offer:
-    """Have an open offer by which the mentor can take this time until then; they are told of what is new in it."""
+    """Give an open offer by which the mentor can take this time until then: sent, or widened, and the mentor told."""
     w = case.w
-    offer = next((one for one in case.offers if one.mentor_id == mentor_id and one.state == "pending"), None)
+    offer = next((offer for offer in case.offers if offer.mentor_id == mentor_id and offer.state == "pending"), None)
     if offer and offer.answer_by <= w.now:  # over, whether or not the sweep has run
         await offers.lapse(case, offer)
         offer = None
@@ -150,7 +150,7 @@ async def _have_offer(case: CaseFile, mentor_id: UUID, starts_at: datetime, unti
 
 
 def _why_never(facts: GateFacts, overrides: Collection[str]) -> list[str]:
-    """Say why no time at all can be proposed: what refuses the mentor in a ranking, or that time is too short."""
+    """Name why no time can be proposed: the rules that refuse the mentor in a ranking, or that time is too short."""
     ranked = ranking.rank(facts.asked, [facts.mentor], facts.now, facts.book, limit=0)
     reasons = [rule.value for _, rules in ranked.excluded for rule in rules if rule not in overrides]
     return reasons or [Refusal.DEADLINE_UNREACHABLE.value]

@@ -1,9 +1,9 @@
-"""Mentors as the gate and the score read them: loaded once, and kept as long as nothing about them changed.
+"""Mentors as the gate and the score read them: loaded once, and kept until something about them changes.
 
-Whatever is read here of a mentor leaves a mark of theirs when it changes, by triggers, in the same transaction
-(decision 0021). A ranking reads the marks of the mentors it concerns, and loads those again whose mark is another: what
-this process keeps is never older than the transaction that reads it. What the clock alone changes is worked out each
-time. Mentors are kept by institution, under what all their marks come to: mostly one look says that nothing changed.
+When a row that is read here changes, a trigger writes a new mark of the mentor in the same transaction (decision 0021).
+A ranking reads the marks of its mentors and reloads those whose mark differs: what this process keeps is never older
+than the transaction that reads it. What the clock alone changes is computed each time. Mentors are kept by institution,
+under the XOR of all their marks: mostly one look shows that nothing changed.
 """
 
 from collections import Counter
@@ -28,14 +28,14 @@ from service.rules.time.availability import DatedHours, Hours, Weekly
 from service.rules.time.intervals import Interval
 
 MOST_KEPT = 20_000
-"""Mentors whom a process keeps, of some kilobytes each; from then on the longest kept makes room."""
+"""How many mentors a process keeps, some kilobytes each; beyond that the institution kept longest is dropped."""
 
 _IDS = ARRAY(PG_UUID(as_uuid=True))
 _NOBODY = UUID(int=0)
 _WEEK, _MONTH, _HALF_YEAR = timedelta(days=7), timedelta(days=30), timedelta(days=180)
 _ANSWERED = frozenset(vocabulary.ANSWERED_OFFER)
 
-# What is asked for stands in `given`, out of the planner's sight: so that it takes one plan for every mentor, one or
+# The parameters stand in `given`, where the planner cannot see them: so it makes one plan, whether for one mentor or
 # thousands, and keeps it. Planning so many joins took longer than reading one mentor (bench, P4). The walls of a
 # participant are within a day of the instant, and have an index.
 _FACTS = sa.text("""
@@ -80,7 +80,7 @@ CROSS JOIN LATERAL (
 ORDER BY mp.person_id
 """).bindparams(sa.bindparam("people", type_=_IDS), sa.bindparam("walls", type_=sa.DateTime(timezone=False)))
 
-# How all stands that a ranking keeps, in one row: most mentors of an institution have nothing of their own to say.
+# The marks of everything that a ranking keeps, in one row; the marks of an institution's mentors are put into one.
 LOOK = """
 WITH given AS MATERIALIZED (
   SELECT CAST(:institutions AS uuid[]) AS institutions, CAST(:same_case AS uuid[]) AS same_case,
@@ -159,7 +159,7 @@ class _Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CachedMentor:
-    """What the rows say of one mentor, whoever asks and whatever the time."""
+    """What the rows say of one mentor, independent of the case and of the time."""
 
     mark: int | None
     read_at: datetime
@@ -172,14 +172,14 @@ class CachedMentor:
 
 
 class Met(NamedTuple):
-    """What a mentor has to do with who is asking."""
+    """How a mentor and their institution are connected with the requesting side."""
 
     continuity: str | None = None
     institution_sessions_90d: int = 0
 
 
 class Look(NamedTuple):
-    """How the registry and the institutions' mentors stand at this moment, and what they have to do with who asks."""
+    """The present marks of the registry and of institutions, and the mentors that the requesting side has met."""
 
     registry: int | None  # its mark
     places: Mapping[UUID, tuple[int | None, int | None, int]]  # the mentors' mark, its own, sessions of 90 days
@@ -199,7 +199,7 @@ REGISTRY = UUID(int=0)
 _STRANGERS = Met()
 _UNASKED = (0, 0, 0, 0)
 _POWER = "no_feed"  # of power cuts: none is connected yet
-_kept: dict[UUID, _Place] = {}
+_cache: dict[UUID, _Place] = {}
 
 
 async def facts(w: Work, people: Collection[UUID], *, but_appointment: UUID | None = None) -> dict[UUID, CachedMentor]:
@@ -214,105 +214,121 @@ async def facts(w: Work, people: Collection[UUID], *, but_appointment: UUID | No
     return {row.person_id: _facts(row, w.now) for row in rows}
 
 
-def look(row: Any) -> Look:  # noqa: ANN401 - a row of `LOOK`, and of what stands beside it
-    """Read what `LOOK` gave."""
-    stands = zip(row.marks or (), row.own_marks or (), row.sessions_90d or (), strict=True)
+def look(row: Any) -> Look:  # noqa: ANN401 - a row of `LOOK` and of the statement joined to it
+    """Give the row of `LOOK` as a `Look`."""
+    place_states = zip(row.marks or (), row.own_marks or (), row.sessions_90d or (), strict=True)
     met = zip(row.met or (), row.by_clinician or (), row.by_case or (), strict=True)
     return Look(
         row.registry,
-        dict(zip(row.places or (), stands, strict=True)),
-        {person: "case" if by_case else "clinician" if by_one else "hospital" for person, by_one, by_case in met},
+        dict(zip(row.places or (), place_states, strict=True)),
+        {
+            person: "case" if by_case else "clinician" if by_clinician else "hospital"
+            for person, by_clinician, by_case in met
+        },
     )
 
 
-async def of_institutions(w: Work, seen: Look) -> list[tuple[CachedMentor, Met]]:
-    """Give all mentors of the institutions, and what they have to do with who asks."""
-    held = {
-        place: kept
-        for place, (mark, own_mark, _) in seen.places.items()
-        if (kept := _kept.get(place))
+async def of_institutions(w: Work, current: Look) -> list[tuple[CachedMentor, Met]]:
+    """Give all mentors of the institutions, each with their connection to the requesting side."""
+    unchanged = {
+        institution_id: cached_place
+        for institution_id, (mark, own_mark, _) in current.places.items()
+        if (cached_place := _cache.get(institution_id))
         and mark is not None
-        and (kept.mark, kept.own_mark) == (mark, own_mark)
-        and kept.read_at <= w.now
+        and (cached_place.mark, cached_place.own_mark) == (mark, own_mark)
+        and cached_place.read_at <= w.now
     }
-    anew = await _reread(w, seen, seen.places.keys() - held.keys()) if len(held) < len(seen.places) else {}
-    arrived = {one.standing[0] for place in anew.values() for one in place.mentors}  # some from elsewhere, just now
-    found = []
-    for place, (_, _, used) in sorted(seen.places.items()):
-        of_strangers = Met(None, used)
-        for one in (anew.get(place) or held[place]).mentors:
-            if arrived and place in held and one.standing[0] in arrived:
+    reloaded = (
+        await _reread(w, current, current.places.keys() - unchanged.keys())
+        if len(unchanged) < len(current.places)
+        else {}
+    )
+    # A mentor may have moved just now: reloaded at the new institution, still cached at the old one.
+    reloaded_ids = {cached.standing[0] for place in reloaded.values() for cached in place.mentors}
+    mentors = []
+    for institution_id, (_, _, sessions_90d) in sorted(current.places.items()):
+        of_strangers = Met(None, sessions_90d)
+        for cached in (reloaded.get(institution_id) or unchanged[institution_id]).mentors:
+            if reloaded_ids and institution_id in unchanged and cached.standing[0] in reloaded_ids:
                 continue
-            continuity = seen.met.get(one.standing[0])
-            found.append((one, Met(continuity, used) if continuity else of_strangers))
-    return found
+            continuity = current.met.get(cached.standing[0])
+            mentors.append((cached, Met(continuity, sessions_90d) if continuity else of_strangers))
+    return mentors
 
 
-async def _reread(w: Work, seen: Look, institutions: Collection[UUID]) -> dict[UUID, _Place]:
-    """Load those mentors of the institutions whose own mark is another than the one they are kept under."""
+async def _reread(w: Work, current: Look, institutions: Collection[UUID]) -> dict[UUID, _Place]:
+    """Give the institutions with their mentors, and load again those mentors whose mark differs from the cached one."""
     marks = await w.fetch(_MARKS, {"institutions": list(institutions)})
-    own_marks = {place: seen.places[place][1] for place in institutions}
-    known = {
-        one.standing[0]: one
-        for place, own_mark in own_marks.items()
-        if (kept := _kept.get(place)) and kept.own_mark == own_mark
-        for one in kept.mentors
+    own_marks = {institution_id: current.places[institution_id][1] for institution_id in institutions}
+    cached_mentors = {
+        cached.standing[0]: cached
+        for institution_id, own_mark in own_marks.items()
+        if (cached_place := _cache.get(institution_id)) and cached_place.own_mark == own_mark
+        for cached in cached_place.mentors
     }
-    still = {row.person_id: one for row in marks if (one := known.get(row.person_id)) and _holds(one, row.mark, w.now)}
-    missing = [row.person_id for row in marks if row.person_id not in still]
-    still |= await facts(w, missing) if missing else {}
-    found = {}
-    for place, own_mark in own_marks.items():
-        # By their own ids: whose profile has just been taken away is not among them.
-        mentors = [still[row.person_id] for row in marks if row.institution_id == place and row.person_id in still]
-        found[place] = _place(mentors, own_mark, w.now)
-    _keep(found)
-    return found
+    mentors_by_id = {
+        row.person_id: cached
+        for row in marks
+        if (cached := cached_mentors.get(row.person_id)) and _holds(cached, row.mark, w.now)
+    }
+    missing = [row.person_id for row in marks if row.person_id not in mentors_by_id]
+    mentors_by_id |= await facts(w, missing) if missing else {}
+    places = {}
+    for institution_id, own_mark in own_marks.items():
+        # Looked up by id: a mentor whose profile has just been removed is not in `mentors_by_id`.
+        mentors = [
+            mentors_by_id[row.person_id]
+            for row in marks
+            if row.institution_id == institution_id and row.person_id in mentors_by_id
+        ]
+        places[institution_id] = _place(mentors, own_mark, w.now)
+    _keep(places)
+    return places
 
 
-def _holds(kept: CachedMentor, mark: int | None, now: datetime) -> bool:
-    return mark is not None and kept.mark == mark and kept.read_at <= now
+def _holds(cached: CachedMentor, mark: int | None, now: datetime) -> bool:
+    return mark is not None and cached.mark == mark and cached.read_at <= now
 
 
 def _place(mentors: Sequence[CachedMentor], own_mark: int | None, now: datetime) -> _Place:
-    """Put the mentors together under the mark that their own come to."""
-    marks = [one.mark for one in mentors]
-    together = None if None in marks else reduce(xor, marks, 0)
-    return _Place(together, own_mark, max((one.read_at for one in mentors), default=now), tuple(mentors))
+    """Give the institution with its mentors, marked with the XOR of their marks."""
+    marks = [cached.mark for cached in mentors]
+    mark = None if None in marks else reduce(xor, marks, 0)
+    return _Place(mark, own_mark, max((cached.read_at for cached in mentors), default=now), tuple(mentors))
 
 
 def _keep(loaded: Mapping[UUID, _Place]) -> None:
     for institution_id, place in loaded.items():
-        _kept.pop(institution_id, None)  # to the end of the queue
-        _kept[institution_id] = place
-    count = sum([len(place.mentors) for place in _kept.values()])
+        _cache.pop(institution_id, None)  # to the end of the queue
+        _cache[institution_id] = place
+    count = sum([len(place.mentors) for place in _cache.values()])
     while count > MOST_KEPT:
-        count -= len(_kept.pop(next(iter(_kept))).mentors)
+        count -= len(_cache.pop(next(iter(_cache))).mentors)
 
 
 def mentor(
-    known: CachedMentor,
+    cached: CachedMentor,
     links: tuple[MemorandumLink, ...],
     now: datetime,
     same_case: Sequence[UUID],
     met: Met = _STRANGERS,
 ) -> Mentor:
     """Give the mentor as of this instant, for the consultation that `same_case` begins with."""
-    offers, busy, continuity = _UNASKED, known.busy, met.continuity
-    if known.offers:
-        offers = _offers(known.offers, now, same_case[0])
-        if any(state == "accepted" and case in same_case for _, state, case in known.offers):
+    offers, busy, continuity = _UNASKED, cached.busy, met.continuity
+    if cached.offers:
+        offers = _offers(cached.offers, now, same_case[0])
+        if any(state == "accepted" and consultation_id in same_case for _, state, consultation_id in cached.offers):
             continuity = "case"
-    if known.held:
-        busy = tuple(sorted((*busy, *[(since, until) for since, until, end in known.held if end > now])))
-    values = (*known.standing, busy, links, *offers, continuity, met.institution_sessions_90d, _POWER)
+    if cached.held:
+        busy = tuple(sorted((*busy, *[(since, until) for since, until, end in cached.held if end > now])))
+    values = (*cached.standing, busy, links, *offers, continuity, met.institution_sessions_90d, _POWER)
     return Mentor._make(values)
 
 
 def _offers(
     offers: Sequence[tuple[datetime, str, UUID]], now: datetime, consultation_id: UUID
 ) -> tuple[int, int, int, int]:
-    """Count those of 7 days (for other consultations), of 30, those of 180 that ended, and those answered in time."""
+    """Count offers of 7 days (for other consultations), of 30, those of 180 that ended, and those answered in time."""
     week, month, half_year = now - _WEEK, now - _MONTH, now - _HALF_YEAR
     of_week = of_month = answered = expired = 0
     for sent_at, state, case in offers:
@@ -326,7 +342,7 @@ def _offers(
 
 def _facts(row: _Row, read_at: datetime) -> CachedMentor:
     occupied = list(zip(row.busy_from or (), row.busy_until or (), row.held_until or (), strict=True))
-    dated = zip(row.kinds or (), row.from_walls or (), row.until_walls or (), strict=True)
+    exceptions = zip(row.kinds or (), row.from_walls or (), row.until_walls or (), strict=True)
     standing = (
         row.person_id,
         row.institution_id,
@@ -334,7 +350,7 @@ def _facts(row: _Row, read_at: datetime) -> CachedMentor:
         row.zone,
         frozenset(row.codes),
         _languages(row.levels),
-        Hours(row.availability_zone, _weekly(row.weekly), tuple(DatedHours(*each) for each in dated)),
+        Hours(row.availability_zone, _weekly(row.weekly), tuple(DatedHours(*exception) for exception in exceptions)),
         row.verified_until,
         frozenset(row.tags),
         row.treats_children,
@@ -361,7 +377,7 @@ def _facts(row: _Row, read_at: datetime) -> CachedMentor:
 
 @lru_cache(maxsize=4096)
 def _weekly(text: str | None) -> tuple[Weekly, ...]:
-    """Read hours as the statement writes them: most mentors' are seen again."""
+    """Read hours as the statement writes them; cached, since many mentors have the same."""
     return tuple(sorted(Weekly(*map(int, hours.split(" "))) for hours in text.split(","))) if text else ()
 
 

@@ -48,7 +48,7 @@ async def first_wave(case: CaseFile) -> None:
 async def _ask_next(case: CaseFile) -> bool:
     """Ask a wave's number of mentors, nobody twice; False when nobody is left."""
     w, consultation = case.w, case.consultation
-    ranked, asked, book = await candidates.ranked(w, consultation, but={offer.mentor_id for offer in case.offers})
+    ranked, gate_case, book = await candidates.ranked(w, consultation, but={offer.mentor_id for offer in case.offers})
     pace = book.policy.pace(consultation.priority)
     if not ranked.candidates:
         # Somebody may become free again: look once a wave, until the consultation expires.
@@ -56,11 +56,11 @@ async def _ask_next(case: CaseFile) -> bool:
         return False
     chosen = await _still_askable(w, consultation, ranked.candidates[: pace.per_wave])
     if not chosen:
-        consultation.next_wave_at = w.now  # a moment later, by the sweep, among those who are left
+        consultation.next_wave_at = w.now  # the sweep asks the next ones a moment later
         return True
     consultation.waves += 1
     await notices.people(w, [consultation.clinician_id, *(candidate.mentor.person_id for candidate in chosen)])
-    sent = [await send(case, _in_time(w, asked, candidate, book), book) for candidate in chosen]
+    sent = [await send(case, _in_time(w, gate_case, candidate, book), book) for candidate in chosen]
     consultation.next_wave_at = max(offer.answer_by for offer in sent)
     become_offered(case, sent[0].memorandum_id)
     return True
@@ -69,7 +69,7 @@ async def _ask_next(case: CaseFile) -> bool:
 async def _still_askable(
     w: Work, consultation: tables.Consultation, chosen: Sequence[ranking.Candidate]
 ) -> list[ranking.Candidate]:
-    """Lock the chosen ones, and leave out whom other requests have meanwhile asked as often as they wish in a week.
+    """Lock the chosen mentors, and leave out those whose weekly cap on offers other requests have meanwhile reached.
 
     Locked all at once, in order, and nobody afterwards: taking others in their place could deadlock.
     """
@@ -100,7 +100,7 @@ async def _nobody_left(case: CaseFile) -> None:
 
 
 def become_offered(case: CaseFile, memorandum_id: UUID) -> None:
-    """Somebody is asked now; nothing if somebody was already."""
+    """An open or unmatched consultation is `offered` now; any other stays as it is."""
     if case.consultation.state in {"open", "unmatched"}:
         case.become(case.consultation, "offered", memorandum_id)
 
@@ -112,17 +112,17 @@ def deadline(w: Work, priority: str, due: datetime, mentor: Mentor, book: Rulebo
     )
 
 
-def _in_time(w: Work, asked: Case, candidate: ranking.Candidate, book: Rulebook) -> ranking.Candidate:
+def _in_time(w: Work, gate_case: Case, candidate: ranking.Candidate, book: Rulebook) -> ranking.Candidate:
     """Give the candidate with proposals that leave time to answer (decision 0023), where there are such times."""
     if not candidate.starts:
         return candidate
     answer_by = deadline(
-        w, asked.priority, asked.answer_due_at, candidate.mentor, book, knows_case=candidate.knows_case
+        w, gate_case.priority, gate_case.answer_due_at, candidate.mentor, book, knows_case=candidate.knows_case
     )
     if ranking.leave_time(candidate.starts, w.now, answer_by):
         return candidate
-    bookable = ranking.propose(asked, candidate.mentor, w.now, book)
-    starts = ranking.pick_answerable(bookable, w.now, answer_by, asked.zone, candidate.mentor.zone)
+    bookable = ranking.propose(gate_case, candidate.mentor, w.now, book)
+    starts = ranking.pick_answerable(bookable, w.now, answer_by, gate_case.zone, candidate.mentor.zone)
     return candidate._replace(starts=starts)
 
 
@@ -168,7 +168,7 @@ async def send(
 
 
 async def withdraw(case: CaseFile, offers: Sequence[tables.Offer]) -> None:
-    """Close offers that still wait, without a mark against the mentors; they are thanked."""
+    """Close offers that still wait, which does not count against the mentors; they are thanked."""
     for offer in offers:
         case.become(offer, lifecycle.withdraw(offer.state))
     if offers:
@@ -196,8 +196,8 @@ async def wave_if_due(w: Work, consultation_id: UUID) -> None:
 
 async def expire(w: Work, offer_id: UUID) -> None:
     """Close an offer that nobody answered in time, and let the next wave go out; nothing if it was answered."""
-    seen = await w.read(tables.Offer, offer_id)
-    case = await casefile.open_case(w, seen.consultation_id)
+    unlocked_offer = await w.read(tables.Offer, offer_id)
+    case = await casefile.open_case(w, unlocked_offer.consultation_id)
     offer = case.offer(offer_id)
     if lifecycle.expire(offer.state, offer.answer_by, w.now) != offer.state:
         await lapse(case, offer)
@@ -212,7 +212,7 @@ async def lapse(case: CaseFile, offer: tables.Offer) -> None:
 
 
 async def reopen(case: CaseFile) -> None:
-    """What was agreed came to nothing by the mentor's side: the consultation seeks again, with its whole time anew."""
+    """The mentor's side gave up what was agreed: the consultation seeks again, with its whole time anew."""
     w, consultation = case.w, case.consultation
     for offer in case.standing_offers:
         offer.ended_at = w.now
@@ -245,13 +245,13 @@ async def read_note(w: Work, offer: tables.Offer) -> str | None:
 
 async def page(w: Work, *, after: UUID | None, limit: int, state: str | None = None) -> list[OfferView]:
     """Give the offers that the actor sees, oldest first: one more than `limit` at most."""
-    seen = access.offers_seen(w.actor)
+    visible = access.offers_seen(w.actor)
     if state is not None:
-        seen = sa.and_(seen, col(tables.Offer.state) == state)
-    return await views(w, await paging.rows(w, tables.Offer, seen, after=after, limit=limit))
+        visible = sa.and_(visible, col(tables.Offer.state) == state)
+    return await views(w, await paging.rows(w, tables.Offer, visible, after=after, limit=limit))
 
 
 async def views(w: Work, rows: Sequence[tables.Offer]) -> list[OfferView]:
     """Give the offers with their consultations, in one query."""
-    known = await w.read_all(tables.Consultation, [row.consultation_id for row in rows])
-    return [OfferView(row, known[row.consultation_id]) for row in rows]
+    consultations = await w.read_all(tables.Consultation, [row.consultation_id for row in rows])
+    return [OfferView(row, consultations[row.consultation_id]) for row in rows]

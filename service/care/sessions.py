@@ -1,4 +1,4 @@
-"""What happened: sessions logged by either side, corrected by new entries, answered for by both sides."""
+"""Sessions: logged by either side, corrected by new entries, followed by one answer of each side."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -42,26 +42,26 @@ class SessionEntry:
     confirmed_spans: tuple[ConfirmedSpan, ...] = ()
 
 
-def check_times(w: Work, happened: SessionEntry, opened_at: datetime | None = None) -> None:
+def check_times(w: Work, entry: SessionEntry, opened_at: datetime | None = None) -> None:
     """Go on only if the times follow each other and the request, and have passed; raises SessionInFuture, Invalid."""
-    if happened.started_at > w.now:
+    if entry.started_at > w.now:
         raise errors.SessionInFuture("/started_at", "this lies ahead of us")
-    if happened.ended_at > w.now:
+    if entry.ended_at > w.now:
         raise errors.SessionInFuture("/ended_at", "this lies ahead of us")
-    if opened_at and happened.started_at < opened_at.replace(microsecond=0):
+    if opened_at and entry.started_at < opened_at.replace(microsecond=0):
         raise errors.Invalid("/started_at", "the request had not been filed yet")
-    if happened.ended_at < happened.started_at:
+    if entry.ended_at < entry.started_at:
         raise errors.Invalid("/ended_at", "a session ends after its start")
-    if happened.ended_at - happened.started_at > LONGEST:
+    if entry.ended_at - entry.started_at > LONGEST:
         raise errors.Invalid("/ended_at", "a session lasts twelve hours at most")
 
 
-async def log(w: Work, appointment_id: UUID, happened: SessionEntry) -> tables.Session:
+async def log(w: Work, appointment_id: UUID, entry: SessionEntry) -> tables.Session:
     """The session of a booked appointment is in the log, the appointment fulfilled, the consultation completed.
 
     Raises SessionInFuture, AlreadyLogged, IllegalTransition. An outcome `no_show_*` counts as that no-show.
     """
-    deidentification.check(w, {"conclusion": happened.conclusion}, happened.confirmed_spans)
+    deidentification.check(w, {"conclusion": entry.conclusion}, entry.confirmed_spans)
     case = await casefile.of_appointment(w, appointment_id)
     if case.appointment.status == "fulfilled":
         raise errors.AlreadyLogged
@@ -69,16 +69,16 @@ async def log(w: Work, appointment_id: UUID, happened: SessionEntry) -> tables.S
     (mentor,) = case.mentors
     if w.actor.person_id not in people and not access.acts_for_requesting_side(w, case.consultation):
         access.requires_at(w, mentor.institution_id, "coordinator", "partner_system")
-    check_times(w, happened, case.consultation.opened_at)
+    check_times(w, entry, case.consultation.opened_at)
     if not case.is_booked:
         raise errors.IllegalTransition("appointment", case.appointment.status, "fulfilled")
-    if happened.outcome in _MISSED:
+    if entry.outcome in _MISSED:
         appointments.must_have_begun(case)
-    if happened.participants is not None and not set(happened.participants) <= people:
+    if entry.participants is not None and not set(entry.participants) <= people:
         raise errors.Invalid("/participants", "somebody here does not take part in this appointment")
-    session = await _session(case, mentor, happened)
-    if happened.outcome in _MISSED:
-        await appointments.miss(case, _MISSED[happened.outcome])
+    session = await _session(case, mentor, entry)
+    if entry.outcome in _MISSED:
+        await appointments.miss(case, _MISSED[entry.outcome])
     else:
         await bookings.fulfil(case)
         await _complete(case, session)
@@ -104,7 +104,7 @@ def build(
 
 
 def record(w: Work, session: tables.Session, corrects: UUID | None = None) -> memorandum_log.EntryFacts:
-    """Have the session's row and its event; gives what its entry in the memorandum's chain is to seal."""
+    """Write the session's row and its event; give the facts that its entry in the memorandum's chain will seal."""
     w.add(session)
     audience = events.Audience(
         programme_id=session.programme_id,
@@ -131,15 +131,15 @@ async def _append(w: Work, session: tables.Session, corrects: UUID | None = None
 
 
 async def _complete(case: CaseFile, session: tables.Session) -> None:
-    """Nothing is asked any more: whoever was still asked, to take a colleague's place, reads the case no longer."""
+    """The consultation is completed; mentors still asked, to take a colleague's place, can no longer read the case."""
     await offers.withdraw(case, case.open_offers)
     case.become(case.consultation, "completed", session.memorandum_id)
     await notices.ask_feedback(case.w, case.consultation, session.id, session.mentor_id)
 
 
-async def _session(case: CaseFile, mentor: tables.Participant, happened: SessionEntry) -> tables.Session:
+async def _session(case: CaseFile, mentor: tables.Participant, entry: SessionEntry) -> tables.Session:
     w, consultation = case.w, case.consultation
-    memorandum_id, route, is_anew = await _memorandum_at(case, mentor, happened.started_at)
+    memorandum_id, route, is_anew = await _memorandum_at(case, mentor, entry.started_at)
     clinician = await w.read(tables.Person, consultation.clinician_id)
     row_id = clock.new_id()
     return build(
@@ -157,18 +157,18 @@ async def _session(case: CaseFile, mentor: tables.Participant, happened: Session
         partner_institution_id=mentor.institution_id,
         clinician_id=consultation.clinician_id,
         mentor_id=mentor.person_id,
-        participants=(clinician.id, mentor.person_id) if happened.participants is None else happened.participants,
-        started_at=happened.started_at,
-        ended_at=happened.ended_at,
-        outcome=happened.outcome,
-        is_civil_for_requester=score.is_civil(happened.started_at, clinician.zone),
-        is_civil_for_mentor=score.is_civil(happened.started_at, mentor.zone),
-        conclusion=w.seal(happened.conclusion, row_id),
+        participants=(clinician.id, mentor.person_id) if entry.participants is None else entry.participants,
+        started_at=entry.started_at,
+        ended_at=entry.ended_at,
+        outcome=entry.outcome,
+        is_civil_for_requester=score.is_civil(entry.started_at, clinician.zone),
+        is_civil_for_mentor=score.is_civil(entry.started_at, mentor.zone),
+        conclusion=w.seal(entry.conclusion, row_id),
     )
 
 
 def minutes_of(started_at: datetime, ended_at: datetime) -> int:
-    """Tell how long a session lasted by the whole seconds that are kept, so that its minutes follow from its row."""
+    """Give a session's length in minutes, from the whole seconds that are stored, so that they follow from its row."""
     lasted = ended_at.replace(microsecond=0) - started_at.replace(microsecond=0)
     return round(lasted.total_seconds() / 60)
 
@@ -177,17 +177,17 @@ async def _memorandum_at(case: CaseFile, mentor: tables.Participant, started_at:
     """Keep what was chosen at the offer; choose anew only if it no longer holds at the start."""
     w, consultation, appointment = case.w, case.consultation, case.appointment
     chosen = (appointment.memorandum_id, appointment.route, False)
-    which = (consultation.institution_id, [mentor.institution_id], consultation.programme_id)
-    between = (await agreements.agreed(w, *which)).links.get(mentor.institution_id, ())
-    for link in between:
+    parties = (consultation.institution_id, [mentor.institution_id], consultation.programme_id)
+    all_links = (await agreements.agreed(w, *parties)).links.get(mentor.institution_id, ())
+    for link in all_links:
         if link.memorandum_id == appointment.memorandum_id:
-            then = replace(link, status=await _status_at(w, link, started_at))
-            if then.is_valid(started_at):
+            past_link = replace(link, status=await _status_at(w, link, started_at))
+            if past_link.is_valid(started_at):
                 return chosen
-    links = [link for link in between if link.is_valid(started_at)]
+    links = [link for link in all_links if link.is_valid(started_at)]
     book = await candidates.rulebook(w, consultation.programme_id)
-    asked = await candidates.case(w, consultation)
-    covering = gate.Gate(asked, book).covering(links)
+    gate_case = await candidates.case(w, consultation)
+    covering = gate.Gate(gate_case, book).covering(links)
     return (covering[0].memorandum_id, covering[0].route, True) if covering else chosen
 
 
@@ -234,33 +234,35 @@ async def log_advice(case: CaseFile, offer: tables.Offer, minutes: int) -> table
     return session
 
 
-async def correct(w: Work, session_id: UUID, happened: SessionEntry) -> tables.Session:
-    """A new entry stands in the place of the old one, which stays; by its author or a coordinator of either side."""
-    deidentification.check(w, {"conclusion": happened.conclusion}, happened.confirmed_spans)
+async def correct(w: Work, session_id: UUID, entry: SessionEntry) -> tables.Session:
+    """A new entry replaces the old one, which stays in the log; by its author or a coordinator of either side."""
+    deidentification.check(w, {"conclusion": entry.conclusion}, entry.confirmed_spans)
     old = await access.visible_session(w, session_id)
     case = await casefile.open_case(w, old.consultation_id, old.appointment_id)
     await w.sql(_SESSION, {"id": old.id})  # locked, and as it is now
-    entry = await w.read(tables.LogEntry, old.id)
-    if entry.logged_by != w.actor.person_id:
+    log_entry = await w.read(tables.LogEntry, old.id)
+    if log_entry.logged_by != w.actor.person_id:
         institutions = w.actor.institutions("coordinator")
         if not institutions & {old.requesting_institution_id, old.partner_institution_id}:
             raise errors.Forbidden
-    check_times(w, happened, case.consultation.opened_at)
-    if old.mode == "written" and happened.outcome in vocabulary.NOT_HELD:
+    check_times(w, entry, case.consultation.opened_at)
+    if old.mode == "written" and entry.outcome in vocabulary.NOT_HELD:
         raise errors.Invalid("/outcome", "advice was written: nobody can have missed it")
-    await _must_still_keep(w, old.consultation_id, "/conclusion", happened.conclusion)
+    await _must_still_keep(w, old.consultation_id, "/conclusion", entry.conclusion)
     if old.is_corrected:
         raise errors.Exists("This entry has been corrected: correct the newer one.")
     row_id = clock.new_id()
-    kept = old.model_dump(exclude={"id", "outcome", "conclusion", "participants", "started_at", "ended_at", "minutes"})
+    unchanged_columns = old.model_dump(
+        exclude={"id", "outcome", "conclusion", "participants", "started_at", "ended_at", "minutes"}
+    )
     session = build(
-        **kept | await _civil_anew(case, old, happened),
+        **unchanged_columns | await _civil_anew(case, old, entry),
         id=row_id,
-        participants=happened.participants or old.participants,
-        started_at=happened.started_at,
-        ended_at=happened.ended_at,
-        outcome=happened.outcome,
-        conclusion=w.seal(happened.conclusion, row_id),
+        participants=entry.participants or old.participants,
+        started_at=entry.started_at,
+        ended_at=entry.ended_at,
+        outcome=entry.outcome,
+        conclusion=w.seal(entry.conclusion, row_id),
     )
     if not set(session.participants) <= set(old.participants):
         raise errors.Invalid("/participants", "somebody here did not take part")
@@ -269,10 +271,10 @@ async def correct(w: Work, session_id: UUID, happened: SessionEntry) -> tables.S
     return session
 
 
-async def _civil_anew(case: CaseFile, old: tables.Session, happened: SessionEntry) -> dict[str, bool]:
-    """Say for both sides whether the hour was civil, if it is another one than was logged."""
+async def _civil_anew(case: CaseFile, old: tables.Session, entry: SessionEntry) -> dict[str, bool]:
+    """Tell for both sides whether the hour was civil; empty if the time is the one that was logged."""
     is_written = old.mode == "written"
-    before, at = (old.ended_at, happened.ended_at) if is_written else (old.started_at, happened.started_at)
+    before, at = (old.ended_at, entry.ended_at) if is_written else (old.started_at, entry.started_at)
     if at == before:
         return {}
     people = await notices.people(case.w, [old.clinician_id, old.mentor_id])
@@ -284,7 +286,7 @@ async def _civil_anew(case: CaseFile, old: tables.Session, happened: SessionEntr
 
 
 async def _must_still_keep(w: Work, consultation_id: UUID, pointer: str, text: str | None) -> None:
-    """Refuse case text that would stay for ever: the case's own was erased already."""
+    """Refuse a text for a case whose texts were erased already: it would be kept for ever."""
     consultation = await w.read(tables.Consultation, consultation_id)
     if text is not None and consultation.is_forgotten:
         raise errors.Invalid(pointer, "the time for which texts of this case are kept is over: send none")
@@ -337,7 +339,7 @@ async def feedback_of(w: Work, session_id: UUID) -> Sequence[tables.Feedback]:
 
 
 async def read_feedback(w: Work, session_id: UUID) -> list[tuple[tables.Feedback, str | None]]:
-    """Give both sides' answers, with their notes to the people of the case, and remember that those were read."""
+    """Give both sides' answers, with their notes for the people of the case, and log that those were read."""
     session = await access.visible_session(w, session_id)
     rows = await _answers(w, session)
     notes = [(await access.read_case_text(w, session.consultation_id, row, row.note))[0] for row in rows]

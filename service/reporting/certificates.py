@@ -1,4 +1,4 @@
-"""What somebody took part in, for continuing education: hours, topic, day; with a code that a page confirms.
+"""Certificates of attendance for continuing education: minutes, topic, day, and a code that a page confirms.
 
 No row holds a code. It names the session by the front of its id, and is proved by a MAC over session and person under
 the secret keys; so nobody can make one up, and a code that was printed cannot be read for more than its page shows.
@@ -49,26 +49,26 @@ class Certificate:
 
     @property
     def initials(self) -> str:
-        """What of the name may be shown to whoever holds the code."""
+        """The part of the name that may be shown to anybody who holds the code."""
         return " ".join(f"{word[0].upper()}." for word in self.name.split() if word[0].isalpha())
 
 
 async def of_session(w: Work, session_id: UUID) -> Certificate:
-    """Give the actor's own certificate; raises NotFound for who does not see it, Forbidden for who was not there.
+    """Give the actor's own certificate; raises NotFound for a session they cannot see, Forbidden if they took no part.
 
     Raises Conflict for a session that was corrected, or to which somebody did not come.
     """
-    seen = await access.visible_session(w, session_id)
-    if w.actor.person_id not in seen.participants:
+    session = await access.visible_session(w, session_id)
+    if w.actor.person_id not in session.participants:
         raise errors.Forbidden
-    if seen.is_corrected:
+    if session.is_corrected:
         msg = "This entry has been corrected: ask for the certificate of the newer one."
         raise errors.Conflict(msg)
-    found = await _read(w, "s.id = :id AND p.id = :person", id=session_id, person=w.actor.person_id)
-    if not found:
+    certificates = await _read(w, "s.id = :id AND p.id = :person", id=session_id, person=w.actor.person_id)
+    if not certificates:
         msg = "This session did not take place: there is nothing to certify."
         raise errors.Conflict(msg)
-    return found[0]
+    return certificates[0]
 
 
 async def of_period(w: Work, from_on: date, until_on: date) -> Sequence[Certificate]:
@@ -88,7 +88,7 @@ async def of_period(w: Work, from_on: date, until_on: date) -> Sequence[Certific
 
 
 async def confirmed(w: Work, code: str) -> Certificate | None:
-    """Give the certificate that carries the code, for anybody who holds it; None when it is not ours."""
+    """Give the certificate that carries the code, to anybody who holds it; None when the code is not ours."""
     text = code.replace("-", "").replace(" ", "").upper()
     try:
         raw = base64.b32decode(text)
@@ -98,11 +98,18 @@ async def confirmed(w: Work, code: str) -> Certificate | None:
         return None
     low = UUID(bytes=raw[:_FRONT] + bytes(16 - _FRONT))
     high = UUID(bytes=raw[:_FRONT] + b"\xff" * (16 - _FRONT))
-    found = await _read(w, "s.id BETWEEN :low AND :high", low=low, high=high)
-    return next((one for one in found if w.keys.proves(raw[_FRONT:], one.session_id, _purpose(one.person_id))), None)
+    certificates = await _read(w, "s.id BETWEEN :low AND :high", low=low, high=high)
+    return next(
+        (
+            certificate
+            for certificate in certificates
+            if w.keys.proves(raw[_FRONT:], certificate.session_id, _purpose(certificate.person_id))
+        ),
+        None,
+    )
 
 
-async def _read(w: Work, condition: str, **values: Any) -> list[Certificate]:  # noqa: ANN401 - what the condition binds
+async def _read(w: Work, condition: str, **values: Any) -> list[Certificate]:  # noqa: ANN401 - the condition's parameters
     rows = await w.sql(sa.text(_ATTENDED + condition), {"missed": list(vocabulary.NOT_HELD), **values})
     return [_certificate(w, row) for row in rows]
 

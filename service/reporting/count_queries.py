@@ -67,8 +67,8 @@ INSTITUTION = Scope(
     " AND (:is_everywhere OR a.programme_id = ANY(:programmes))",
 )
 
-# The offers and sessions of each consultation are looked up: mostly few are counted, and the planner, expecting many,
-# would read both tables whole.
+# LATERAL looks up the offers and sessions of each consultation: mostly few are counted, while the planner, expecting
+# many, would read both tables whole.
 _CONSULTATIONS = """
 WITH cohort AS (
   SELECT c.id, priority, state, opened_at, answer_due_at, closed_at FROM consultation c
@@ -150,7 +150,7 @@ FROM session s JOIN feedback f ON s.id = f.session_id WHERE {sessions} AND {star
 """
 
 _COUNTED = {"consultations": _CONSULTATIONS, "offers": _OFFERS, "sessions": _SESSIONS, "answers": _ANSWERS}
-"""What `tally` asks, and nothing else: what is kept of a past carries the digest of these (see `rollups`)."""
+"""The statements of `tally` and no others: every rollup carries a digest of these (see `rollups`)."""
 
 _MONTHS = """
 SELECT width_bucket(started_at, CAST(:bounds AS timestamptz[])) AS place, mode,
@@ -195,7 +195,7 @@ def values(subject_id: UUID, programmes: Collection[UUID] | None = None) -> dict
 
 
 def statements() -> list[str]:
-    """Give the SQL by which a programme's past is tallied."""
+    """Give the SQL that counts a programme's past."""
     return [_text(statement, PROGRAMME, 1).text for statement in _COUNTED.values()]
 
 
@@ -217,32 +217,32 @@ async def tally(w: Work, scope: Scope, subject: Mapping[str, Any], spans: Sequen
     for number, (since, till) in enumerate(spans):
         bound |= {f"since_{number}": since, f"till_{number}": till}
     await w.sql(_MORE_MEMORY)
-    tallied = counts.Tally()
+    totals = counts.Tally()
     for row in await run(w, _COUNTED["consultations"], scope, bound, len(spans)):
         columns = row._asdict()
         hours = {name: columns.pop(name) or [] for name in counts.HOURS}
-        tallied.consultations[columns.pop("priority")] = counts.PriorityTally(columns, hours)
+        totals.consultations[columns.pop("priority")] = counts.PriorityTally(columns, hours)
     (row,) = await run(w, _COUNTED["offers"], scope, bound, len(spans))
     offers = row._asdict()
-    tallied.asked_mentors = {mentor.bytes for mentor in offers.pop("mentor_ids")}
-    tallied.most_in_week = offers.pop("most_in_week")
-    tallied.offers = offers
+    totals.asked_mentors = {mentor.bytes for mentor in offers.pop("mentor_ids")}
+    totals.most_in_week = offers.pop("most_in_week")
+    totals.offers = offers
     for *key, mentor_id, partner_id, specialty, requester_id, sessions, minutes in await run(
         w, _COUNTED["sessions"], scope, bound, len(spans)
     ):
         if mentor_id:
             mentor, partner = mentor_id.bytes, str(partner_id)
-            tallied.mentor_minutes[mentor] = tallied.mentor_minutes.get(mentor, 0) + minutes
-            tallied.partners[partner] = tallied.partners.get(partner, 0) + sessions
+            totals.mentor_minutes[mentor] = totals.mentor_minutes.get(mentor, 0) + minutes
+            totals.partners[partner] = totals.partners.get(partner, 0) + sessions
         elif specialty:
-            tallied.areas[specialty] = sessions
+            totals.areas[specialty] = sessions
         elif requester_id:
-            tallied.requesters[str(requester_id)] = sessions
+            totals.requesters[str(requester_id)] = sessions
         else:
-            tallied.sessions[tuple(key)] = (sessions, minutes)
+            totals.sessions[tuple(key)] = (sessions, minutes)
     for row in await run(w, _COUNTED["answers"], scope, bound, len(spans)):
-        tallied.answers[row.side, row.is_useful, row.patient_outcome] = row.answers
-    return tallied
+        totals.answers[row.side, row.is_useful, row.patient_outcome] = row.answers
+    return totals
 
 
 async def months(
@@ -257,28 +257,28 @@ async def months(
 
 
 async def report_counts(
-    w: Work, tallied: counts.Tally, during: Interval, activities: counts.ActivityCounts
+    w: Work, totals: counts.Tally, during: Interval, activities: counts.ActivityCounts
 ) -> counts.ReportCounts:
-    """Give what was counted in the period as the numbers that figures are made of."""
-    places = await w.fetch(_PLACES, {"ids": [*{*tallied.partners, *tallied.requesters}]})
-    minutes = dict.fromkeys(tallied.asked_mentors, 0) | tallied.mentor_minutes
-    passed = min(during[1], w.now) - during[0]
-    priorities = [priority for priority in vocabulary.PRIORITIES if priority in tallied.consultations]
+    """Give the totals of the period as the numbers that figures are made of."""
+    places = await w.fetch(_PLACES, {"ids": [*{*totals.partners, *totals.requesters}]})
+    minutes = dict.fromkeys(totals.asked_mentors, 0) | totals.mentor_minutes
+    elapsed = min(during[1], w.now) - during[0]
+    priorities = [priority for priority in vocabulary.PRIORITIES if priority in totals.consultations]
     return counts.ReportCounts(
-        by_priority={key: counts.of_consultations([tallied.consultations[key]]) for key in priorities},
-        all_priorities=counts.of_consultations([tallied.consultations[key] for key in priorities]),
+        by_priority={key: counts.of_consultations([totals.consultations[key]]) for key in priorities},
+        all_priorities=counts.of_consultations([totals.consultations[key] for key in priorities]),
         offers=counts.OfferCounts(
-            **tallied.offers,
-            mentors=len(tallied.asked_mentors),
-            most_in_week=tallied.most_in_week,
-            weeks=max(1.0, passed / _WEEK),
+            **totals.offers,
+            mentors=len(totals.asked_mentors),
+            most_in_week=totals.most_in_week,
+            weeks=max(1.0, elapsed / _WEEK),
         ),
-        sessions=[counts.SessionCount(*key, *counted) for key, counted in tallied.sessions.items()],
-        answers=[counts.AnswerCount(*key, counted) for key, counted in tallied.answers.items()],
+        sessions=[counts.SessionCount(*key, *numbers) for key, numbers in totals.sessions.items()],
+        answers=[counts.AnswerCount(*key, answers) for key, answers in totals.answers.items()],
         mentor_minutes=list(minutes.values()),
-        areas=tallied.areas,
-        partner_countries=_summed(tallied.partners, {key: country for key, country, _ in places}),
-        requesting_regions=_summed(tallied.requesters, {key: region or country for key, country, region in places}),
+        areas=totals.areas,
+        partner_countries=_summed(totals.partners, {key: country for key, country, _ in places}),
+        requesting_regions=_summed(totals.requesters, {key: region or country for key, country, region in places}),
         activities=activities,
     )
 
@@ -289,17 +289,17 @@ async def activities(
     """Count the activities that began on the days, of whatever precision their dates are."""
     kinds: dict[str, int] = {}
     people: dict[str, int] = {}
-    counted = undated = 0
+    with_people = undated = 0
     for row in await run(w, _ACTIVITIES, scope, subject):
-        began = periods.first_day(row.on_date, row.period, row.from_on, row.until_on)
-        if began is None:
+        began_on = periods.first_day(row.on_date, row.period, row.from_on, row.until_on)
+        if began_on is None:
             undated += 1
-        elif from_on <= began < until_on:
+        elif from_on <= began_on < until_on:
             kinds[row.kind] = kinds.get(row.kind, 0) + 1
             if row.people_op:
-                counted += 1
+                with_people += 1
                 people[row.people_op] = people.get(row.people_op, 0) + row.people_count
-    return counts.ActivityCounts(kinds=kinds, people=people, counted=counted, undated=undated)
+    return counts.ActivityCounts(kinds=kinds, people=people, counted=with_people, undated=undated)
 
 
 async def run(w: Work, statement: str, scope: Scope, bound: Mapping[str, object], spans: int = 0) -> Sequence[Any]:

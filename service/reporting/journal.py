@@ -44,7 +44,7 @@ After = tuple[datetime, UUID]
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """Whose journal it is, of which days in `zone`, and the language of who reads it."""
+    """An institution's journal: its days in `zone`, and the reader's language."""
 
     institution: tables.Institution
     from_on: date
@@ -60,7 +60,7 @@ class Journal:
 
 
 async def read(w: Work, institution_id: UUID, from_on: date | None, until_on: date | None, zone: str | None) -> Journal:
-    """Open the journal for the institution's coordinators, and for an admin as far as it is their programmes'.
+    """Open the journal for the institution's coordinators, and for an admin with the rows of their programmes only.
 
     Without dates it is that of this year until tomorrow; without a zone, the institution's.
     """
@@ -85,5 +85,5 @@ async def rows(w: Work, journal: Journal, *, after: After | None, limit: int) ->
     last = after or (since, UUID(int=0))
     bound = {**journal.subject, "since": since, "till": till, "after_at": last[0], "after_id": last[1]}
     ((before,),) = await count_queries.run(w, _BEFORE, count_queries.INSTITUTION, bound) if after else ((0,),)
-    found = await count_queries.run(w, _ROWS, count_queries.INSTITUTION, bound | {"limit": limit + 1})
-    return [row._asdict() | {"number": number} for number, row in enumerate(found, before + 1)]
+    entries = await count_queries.run(w, _ROWS, count_queries.INSTITUTION, bound | {"limit": limit + 1})
+    return [row._asdict() | {"number": number} for number, row in enumerate(entries, before + 1)]

@@ -74,5 +74,5 @@ async def rows(  # noqa: PLR0913 - what a report is of, and which page
 
 
 def _began_in(row: Mapping[str, Any], days: tuple[date, date]) -> bool:
-    began = periods.first_day(row["on_date"], row["period"], row["from_on"], row["until_on"])
-    return began is None or days[0] <= began < days[1]
+    began_on = periods.first_day(row["on_date"], row["period"], row["from_on"], row["until_on"])
+    return began_on is None or days[0] <= began_on < days[1]

@@ -1,4 +1,4 @@
-"""What a memorandum, a programme or an institution can read of the log: read-only, one function a report.
+"""The reports of a memorandum, a programme and an institution: read-only, one function each.
 
 `count_queries` counts, `rollups` keeps what was counted of a programme's past, `rules.figures` says what the counts
 mean. Periods are days in a zone, turned into instants before SQL sees them: the database's zone data is not ours.
@@ -52,7 +52,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Titles:
-    """What the report is of and its specialties, by language; `locale` is the reader's, None for an operator."""
+    """The names of the report's subject and specialties by language; `locale` is the reader's, None for an operator."""
 
     subject: Mapping[str, str]
     specialties: Mapping[str, Mapping[str, str]]
@@ -89,16 +89,16 @@ async def memorandum(
     """
     row, request = await _of_memorandum(w, memorandum_id, (from_on, until_on, zone))
     programme = await w.read(tables.Programme, row.programme_id)
-    made = await _made(w, request, compare=compare, by_month=by_month)
-    left = await agreements.minutes_left(w, row, w.now)
+    report = await _made(w, request, compare=compare, by_month=by_month)
+    minutes_left = await agreements.minutes_left(w, row, w.now)
     hours = Figure(
         "hours_left",
-        None if left is None else left / 60,
+        None if minutes_left is None else minutes_left / 60,
         "hours",
         "Hours of the budget's present period that are neither logged nor booked; none without a budget.",
         of="memoranda",
     )
-    since = made.idle_since or (
+    since = report.idle_since or (
         availability.day_start(row.valid_from, programme.zone) if row.valid_from else row.created_at
     )
     idle = Figure(
@@ -108,7 +108,7 @@ async def memorandum(
         "Whole days since the last session or advice under it, or since its first day.",
         of="memoranda",
     )
-    return replace(made, idle_since=since, figures=(*made.figures, hours, idle))
+    return replace(report, idle_since=since, figures=(*report.figures, hours, idle))
 
 
 async def programme(
@@ -123,12 +123,12 @@ async def programme(
 ) -> Report:
     """Give the programme's report to its admins, with what was published about it."""
     request = await _of_programme(w, programme_id, (from_on, until_on, zone))
-    made = await _made(w, request, compare=compare, by_month=by_month)
+    report = await _made(w, request, compare=compare, by_month=by_month)
     published = await _published(w, programme_id)
     return replace(
-        made,
+        report,
         figures=tuple(
-            replace(each, published=(*each.published, *published.get(each.name, ()))) for each in made.figures
+            replace(figure, published=(*figure.published, *published.get(figure.name, ()))) for figure in report.figures
         ),
     )
 
@@ -149,95 +149,99 @@ async def institution(
     )
 
 
-async def titles(w: Work, made: Report) -> Titles:
-    """Name what the report is of, the specialties in it, and the language of who reads it."""
-    codes = [part.key for each in made.figures if each.name == "areas" for part in each.parts]
+async def titles(w: Work, report: Report) -> Titles:
+    """Give the names of the report's subject and of its specialties, and the reader's language."""
+    codes = [part.key for figure in report.figures if figure.name == "areas" for part in figure.parts]
     specialty = tables.Specialty
     rows = await w.sql(sa.select(specialty).where(col(specialty.code).in_(codes)))
     specialties = {row.code: {"uk": row.name_uk, "en": row.name_en} for row in rows.scalars()}
     reader = await w.find(tables.Person, w.actor.person_id) if w.actor.person_id else None
-    return Titles(await _subject(w, made), specialties, reader.locale if reader else None)
+    return Titles(await _subject(w, report), specialties, reader.locale if reader else None)
 
 
-async def _subject(w: Work, made: Report) -> dict[str, str]:
-    if made.kind == count_queries.PROGRAMME.kind:
-        of = await w.read(tables.Programme, made.subject_id)
-        return {"uk": of.name, "en": of.name_en}
+async def _subject(w: Work, report: Report) -> dict[str, str]:
+    if report.kind == count_queries.PROGRAMME.kind:
+        programme_row = await w.read(tables.Programme, report.subject_id)
+        return {"uk": programme_row.name, "en": programme_row.name_en}
     place, party = tables.Institution, tables.MemorandumParty
-    named = sa.select(place).where(col(place.id) == made.subject_id)
-    if made.kind == count_queries.MEMORANDUM.kind:
+    statement = sa.select(place).where(col(place.id) == report.subject_id)
+    if report.kind == count_queries.MEMORANDUM.kind:
         parties = sa.select(place).join(party, col(party.institution_id) == col(place.id))
-        order = col(party.side).desc(), col(place.id)  # who asks stands first
-        named = parties.where(col(party.memorandum_id) == made.subject_id).order_by(*order)
-    places = list((await w.sql(named)).scalars())
-    unnamed = str(made.subject_id)
+        order = col(party.side).desc(), col(place.id)  # the requesting side first
+        statement = parties.where(col(party.memorandum_id) == report.subject_id).order_by(*order)
+    places = list((await w.sql(statement)).scalars())
+    unnamed = str(report.subject_id)
     return {
-        "uk": " — ".join(each.name or each.name_en or unnamed for each in places),
-        "en": " — ".join(each.name_en or each.name or unnamed for each in places),
+        "uk": " — ".join(row.name or row.name_en or unnamed for row in places),
+        "en": " — ".join(row.name_en or row.name or unnamed for row in places),
     }
 
 
 async def rows(
-    w: Work, kind: str, subject_id: UUID, wanted: Wanted, of: str, *, after: UUID | None, limit: int
+    w: Work, kind: str, subject_id: UUID, period: Wanted, of: str, *, after: UUID | None, limit: int
 ) -> list[dict[str, Any]]:
-    """Give the rows that a report (of a `memorandum`, `programme` or `institution`) counts, to who reads it."""
+    """Give the rows that a report (of a `memorandum`, `programme` or `institution`) counts, to its readers."""
     if kind == count_queries.MEMORANDUM.kind:
-        request = (await _of_memorandum(w, subject_id, wanted))[1]
+        request = (await _of_memorandum(w, subject_id, period))[1]
     elif kind == count_queries.PROGRAMME.kind:
-        request = await _of_programme(w, subject_id, wanted)
+        request = await _of_programme(w, subject_id, period)
     else:
-        request = await _of_institution(w, subject_id, wanted)
+        request = await _of_institution(w, subject_id, period)
     days, during = await _period(w, request, await count_queries.memoranda(w, request.scope, request.subject))
     return await report_rows.rows(w, request.scope, request.subject, of, during, days, after=after, limit=limit)
 
 
-async def _of_memorandum(w: Work, memorandum_id: UUID, wanted: Wanted) -> tuple[tables.Memorandum, _Request]:
+async def _of_memorandum(w: Work, memorandum_id: UUID, period: Wanted) -> tuple[tables.Memorandum, _Request]:
     row = await access.visible_memorandum(w, memorandum_id)
     await access.requires_reader(w, memorandum_id, *vocabulary.OVERSEEING_ROLES)
     programme = await w.read(tables.Programme, row.programme_id)
     subject = count_queries.values(row.id)
-    return row, _Request(count_queries.MEMORANDUM, subject, row.created_at, *wanted[:2], wanted[2] or programme.zone)
+    return row, _Request(count_queries.MEMORANDUM, subject, row.created_at, *period[:2], period[2] or programme.zone)
 
 
-async def _of_programme(w: Work, programme_id: UUID, wanted: Wanted) -> _Request:
+async def _of_programme(w: Work, programme_id: UUID, period: Wanted) -> _Request:
     row = await access.visible_programme(w, programme_id)
     access.requires_admin(w, row.id)
     return _Request(
-        count_queries.PROGRAMME, count_queries.values(row.id), row.created_at, *wanted[:2], wanted[2] or row.zone
+        count_queries.PROGRAMME, count_queries.values(row.id), row.created_at, *period[:2], period[2] or row.zone
     )
 
 
-async def _of_institution(w: Work, institution_id: UUID, wanted: Wanted) -> _Request:
+async def _of_institution(w: Work, institution_id: UUID, period: Wanted) -> _Request:
     row = await access.visible_institution(w, institution_id)
     programmes: frozenset[UUID] | None = None
     if row.id not in w.actor.institutions("coordinator", "partner_system") and not w.actor.is_timer:
         programmes = w.actor.programmes("programme_admin")
         access.requires_admin(w)
     subject = count_queries.values(row.id, programmes)
-    return _Request(count_queries.INSTITUTION, subject, row.created_at, *wanted[:2], wanted[2] or row.zone or "UTC")
+    return _Request(count_queries.INSTITUTION, subject, row.created_at, *period[:2], period[2] or row.zone or "UTC")
 
 
 async def _published(w: Work, programme_id: UUID) -> dict[str, tuple[Published, ...]]:
-    """Give what was published about the programme, with its sign and its source, by the figure it stands beside."""
-    beside: dict[str, list[Published]] = {}
+    """Give the numbers published about the programme, with operator and source, by the figure they are shown beside."""
+    published: dict[str, list[Published]] = {}
     milestone, statistic = tables.Milestone, tables.Statistic
     milestones = await w.sql(
         sa.select(milestone)
         .where(col(milestone.programme_id) == programme_id, col(milestone.total_memoranda).is_not(None))
         .order_by(col(milestone.on_text))
     )
-    for each in milestones.scalars():
-        note = f"memoranda, {each.precision} {each.on_text}: {each.event}"
-        beside.setdefault("memoranda", []).append(Published(each.citation, each.total_memoranda, note))
+    for milestone_row in milestones.scalars():
+        note = f"memoranda, {milestone_row.precision} {milestone_row.on_text}: {milestone_row.event}"
+        published.setdefault("memoranda", []).append(
+            Published(milestone_row.citation, milestone_row.total_memoranda, note)
+        )
     statistics = await w.sql(
         sa.select(statistic)
         .where(col(statistic.programme_id) == programme_id, col(statistic.key).in_(_BESIDE))
         .order_by(col(statistic.key))
     )
-    for count in statistics.scalars():
-        note = f"{count.key.replace('_', ' ')}, by {count.as_of}"
-        beside.setdefault(_BESIDE[count.key], []).append(Published(count.citation, count.value, note, count.op))
-    return {name: tuple(each) for name, each in beside.items()}
+    for statistic_row in statistics.scalars():
+        note = f"{statistic_row.key.replace('_', ' ')}, by {statistic_row.as_of}"
+        published.setdefault(_BESIDE[statistic_row.key], []).append(
+            Published(statistic_row.citation, statistic_row.value, note, statistic_row.op)
+        )
+    return {name: tuple(counts_beside) for name, counts_beside in published.items()}
 
 
 async def _period(
@@ -252,11 +256,11 @@ async def _period(
 
 
 async def _first_day(w: Work, request: _Request, memoranda: Sequence[count_queries.MemorandumUse]) -> date:
-    """Name the first day of what there is: of the subject here, of a memorandum, of a session taken in from before."""
+    """Give the earliest day of the subject's own row, of its memoranda and of its sessions, imported ones included."""
     first_at = await count_queries.first_at(w, request.scope, request.subject)
     instants = [at for at in (request.created_at, first_at) if at]
-    began = [each.first_on for each in memoranda if each.first_on]
-    return min([*began, *(availability.local_date(at, request.zone) for at in instants)])
+    first_days = [use.first_on for use in memoranda if use.first_on]
+    return min([*first_days, *(availability.local_date(at, request.zone) for at in instants)])
 
 
 def _instants(days: tuple[date, date], zone: str) -> Interval:
@@ -266,24 +270,27 @@ def _instants(days: tuple[date, date], zone: str) -> Interval:
 async def _made(w: Work, request: _Request, *, compare: bool, by_month: bool) -> Report:
     memoranda = await count_queries.memoranda(w, request.scope, request.subject)
     days, during = await _period(w, request, memoranda)
-    shown = await _figures(w, request, days, during)
-    before = None
+    report_figures = await _figures(w, request, days, during)
+    previous_days = None
     if compare:
-        before = periods.previous(*days)
-        values = {each.name: each.value for each in await _figures(w, request, before, _instants(before, request.zone))}
-        shown = [replace(each, previous=values[each.name]) for each in shown]
+        previous_days = periods.previous(*days)
+        values = {
+            figure.name: figure.value
+            for figure in await _figures(w, request, previous_days, _instants(previous_days, request.zone))
+        }
+        report_figures = [replace(figure, previous=values[figure.name]) for figure in report_figures]
     if request.scope.kind != count_queries.MEMORANDUM.kind:
-        shown += _agreements(memoranda, w.now)
-    last = max((each.last_at for each in memoranda if each.last_at), default=None)
+        report_figures += _agreements(memoranda, w.now)
+    last_used_at = max((use.last_at for use in memoranda if use.last_at), default=None)
     return Report(
         request.scope.kind,
         request.subject["id"],
         *days,
         request.zone,
         w.now,
-        last,
-        tuple(shown),
-        before,
+        last_used_at,
+        tuple(report_figures),
+        previous_days,
         await _months(w, request, days) if by_month else None,
     )
 
@@ -292,19 +299,19 @@ async def _months(w: Work, request: _Request, days: tuple[date, date]) -> tuple[
     firsts = periods.months(*days)
     starts = [availability.day_start(first, request.zone) for first in firsts]
     by_month = await count_queries.months(w, request.scope, request.subject, _instants(days, request.zone), starts)
-    made = []
+    months = []
     for place, first in enumerate(firsts):
-        (held, minutes), (advices, written) = (
+        (sessions, minutes), (advices, advice_minutes) = (
             by_month.get(place, {}).get(mode, (0, 0)) for mode in vocabulary.SESSION_MODES
         )
-        made.append(Month(first, held, advices, minutes + written))
-    return tuple(made)
+        months.append(Month(first, sessions, advices, minutes + advice_minutes))
+    return tuple(months)
 
 
 async def _figures(w: Work, request: _Request, days: tuple[date, date], during: Interval) -> list[Figure]:
-    tallied = await _tally(w, request.scope, request.subject, during)
+    tally = await _tally(w, request.scope, request.subject, during)
     activities = await count_queries.activities(w, request.scope, request.subject, *days)
-    return figures.all_of(await count_queries.report_counts(w, tallied, during, activities))
+    return figures.all_of(await count_queries.report_counts(w, tally, during, activities))
 
 
 async def _tally(w: Work, scope: count_queries.Scope, subject: Mapping[str, Any], during: Interval) -> counts.Tally:

@@ -2,7 +2,7 @@
 
 A report over years would count every row each time. Instead the past is cut into weeks (UTC) and blocks of sixteen
 weeks, what `count_queries` tallies of each is kept as a row, its rollup, and a report adds up the widest rollups within
-its period and counts only what lies beside them. Two things may make such a row say less than the truth:
+its period and counts only what lies beside them. Two things may make such a row wrong:
 
 - **The rows change that it counted.** Triggers write a mark, the instant at which the changed row counts, in the
   transaction of the change: who sees a change sees its mark. A rollup with a mark in it is not used. `fold` takes
@@ -46,7 +46,7 @@ _MONDAY = datetime(2000, 1, 3, tzinfo=UTC)
 _WEEK = timedelta(days=7)
 _BLOCK = 16 * _WEEK
 _SETTLED = timedelta(days=1)  # a share within a day of opening is decided then
-_UNUSED = timedelta(days=30)  # whoever folds adds a week each week
+_UNUSED = timedelta(days=30)  # a program that folds adds a rollup every week
 _AT_ONCE = 200
 _LOCK = 0x70696563  # every version's: they take the marks one after the other
 _ID_BYTES = 16
@@ -89,7 +89,7 @@ _SNAPSHOT = sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 
 
 async def cover(w: Work, programme_id: UUID, during: Interval) -> tuple[counts.Tally, list[Interval]]:
-    """Give the sum of the rollups that hold within the period, not to be written to, and what of it they leave out."""
+    """Give the sum of the valid rollups within the period (read-only), and the stretches that they leave out."""
     rows = await _that_hold(w, programme_id, during, with_narrower=False)
     rest = intervals.subtract([during], [(row.from_at, row.until_at) for row in rows])
     return _sum(*[_Packed(*row[2:]) for row in rows]), rest
@@ -98,24 +98,28 @@ async def cover(w: Work, programme_id: UUID, during: Interval) -> tuple[counts.T
 async def fold(database: Database) -> int:
     """Every week and block that is over and settled has its rollup; gives how many were made, of 200 at most.
 
-    Each is a transaction of its own: what is killed between two of them, or within one, is gone on with next time.
+    Each is a transaction of its own: a run that is killed is continued by the next one.
     """
     async with database.work(actor.TIMER) as w:
         await _lock(w)
         await w.sql(_DROP_UNUSED, {"digest": DIGEST, "unused_since": w.now - _UNUSED})
     async with database.work(actor.TIMER) as w:
-        began = [(row.id, row.at) for row in await w.sql(_BEGAN) if row.at]
-        missing = [each for programme_id, at in began for each in await _missing(w, programme_id, at)]
-    made = 0
+        programme_starts = [(row.id, row.at) for row in await w.sql(_BEGAN) if row.at]
+        missing = [
+            programme_unit
+            for programme_id, at in programme_starts
+            for programme_unit in await _missing(w, programme_id, at)
+        ]
+    made_count = 0
     for programme_id, unit in missing[:_AT_ONCE]:
         async with database.work(actor.TIMER) as w:
-            made += await _fold(w, programme_id, unit)
-    return made
+            made_count += await _fold(w, programme_id, unit)
+    return made_count
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How many rollups of a programme hold, and the weeks or blocks of weeks of which their rows say something else."""
+    """How many rollups of a programme are valid, and the weeks or blocks of weeks that differ from the rows."""
 
     programme_code: str
     rollups: int
@@ -125,7 +129,7 @@ class Comparison:
 async def compare(database: Database) -> list[Comparison]:
     """Count anew everything that rollups hold, programme by programme: a difference is a fault, or was made by hand.
 
-    A programme's rows are looked at as they are at one instant, so that nothing seems to differ that has just changed.
+    A programme's rows are read in one snapshot, so that a change made meanwhile does not look like a difference.
     """
     async with database.work(actor.TIMER) as w:
         programmes = (await w.sql(sa.text("SELECT id, code FROM programme ORDER BY code"))).all()
@@ -147,20 +151,20 @@ async def _that_hold(w: Work, programme_id: UUID, during: Interval, *, with_narr
 
 async def _says_the_truth(w: Work, programme_id: UUID, row: Any) -> bool:  # noqa: ANN401 - of the database
     try:
-        kept = _unpacked(_Packed(*row[2:]))
+        stored = _unpacked(_Packed(*row[2:]))
     except (ValueError, TypeError, LookupError):
-        return False  # whoever wrote this, it was not this program
-    return kept == await _counted(w, programme_id, (row.from_at, row.until_at))
+        return False  # not written by this program
+    return stored == await _counted(w, programme_id, (row.from_at, row.until_at))
 
 
 async def _counted(w: Work, programme_id: UUID, unit: Interval) -> counts.Tally:
     return await count_queries.tally(w, count_queries.PROGRAMME, count_queries.values(programme_id), [unit])
 
 
-async def _missing(w: Work, programme_id: UUID, began: datetime) -> list[tuple[UUID, Interval]]:
+async def _missing(w: Work, programme_id: UUID, began_at: datetime) -> list[tuple[UUID, Interval]]:
     """Name the units of the programme's past that have no rollup, or one that holds no more."""
-    over = w.now - _SETTLED
-    units = [unit for length in (_WEEK, _BLOCK) for unit in _units(length, began, over)]
+    settled_until = w.now - _SETTLED
+    units = [unit for length in (_WEEK, _BLOCK) for unit in _units(length, began_at, settled_until)]
     rows = await w.sql(
         sa.text(
             "SELECT from_at, until_at FROM report_rollup r WHERE programme_id = :id AND digest = :digest AND NOT EXISTS"
@@ -172,9 +176,9 @@ async def _missing(w: Work, programme_id: UUID, began: datetime) -> list[tuple[U
     return [(programme_id, unit) for unit in units if unit not in rolled_up]
 
 
-def _units(length: timedelta, began: datetime, over: datetime) -> Iterable[Interval]:
-    start = _MONDAY + (began - _MONDAY) // length * length
-    while start + length <= over:
+def _units(length: timedelta, began_at: datetime, settled_until: datetime) -> Iterable[Interval]:
+    start = _MONDAY + (began_at - _MONDAY) // length * length
+    while start + length <= settled_until:
         yield start, start + length
         start += length
 
@@ -183,11 +187,11 @@ async def _fold(w: Work, programme_id: UUID, unit: Interval) -> bool:
     bound = {"id": programme_id, "since": unit[0], "till": unit[1]}
     await _lock(w)
     if (await w.sql(_HELD_UP, bound | {"now": w.now})).first():
-        return False  # in time or not: nobody knows yet
+        return False  # whether it will be answered in time is still open
     if unit[1] - unit[0] == _WEEK:
         await w.sql(_TAKE_MARKS, bound)
     elif (await w.sql(_MARKED, bound)).first():
-        return False  # its week comes first: the marks are the week's
+        return False  # its week comes first, and takes the marks
     await _keep(w, programme_id, unit, await _counted(w, programme_id, unit))
     return True
 
@@ -197,7 +201,7 @@ async def _lock(w: Work) -> None:
     await w.sql(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
 
 
-async def _keep(w: Work, programme_id: UUID, unit: Interval, tallied: counts.Tally) -> None:
+async def _keep(w: Work, programme_id: UUID, unit: Interval, tally: counts.Tally) -> None:
     rollup = tables.ReportRollup
     await w.sql(
         sa.delete(rollup).where(
@@ -213,15 +217,15 @@ async def _keep(w: Work, programme_id: UUID, unit: Interval, tallied: counts.Tal
         from_at=unit[0],
         until_at=unit[1],
         made_at=w.now,
-        **_packed(tallied)._asdict(),
+        **_packed(tally)._asdict(),
     )
     w.add(row)
 
 
 @lru_cache(maxsize=8)
 def _sum(*rollups: "_Packed") -> counts.Tally:
-    """Add the rollups up; the sum is kept for the next report, under everything that is in it: so it is no old one."""
-    return counts.total([_unpacked(each) for each in rollups])
+    """Give the sum of the rollups; it is cached by their whole content, so it is never stale."""
+    return counts.total([_unpacked(packed) for packed in rollups])
 
 
 class _Packed(NamedTuple):
@@ -238,41 +242,41 @@ class _Packed(NamedTuple):
     minutes: bytes
 
 
-def _packed(tallied: counts.Tally) -> _Packed:
+def _packed(tally: counts.Tally) -> _Packed:
     hours = array("d")
     consultations: dict[str, Any] = {}
-    for priority, of_priority in tallied.consultations.items():
+    for priority, of_priority in tally.consultations.items():
         lengths = {name: len(run) for name, run in of_priority.hours.items()}
         consultations[priority] = [of_priority.counts, lengths]
         for run in of_priority.hours.values():
             hours.extend(run)
     counted = {
         "consultations": consultations,
-        "offers": tallied.offers,
-        "most_in_week": tallied.most_in_week,
-        "sessions": [[*key, *numbers] for key, numbers in tallied.sessions.items()],
-        "answers": [[*key, number] for key, number in tallied.answers.items()],
-        "areas": tallied.areas,
-        "partners": tallied.partners,
-        "requesters": tallied.requesters,
+        "offers": tally.offers,
+        "most_in_week": tally.most_in_week,
+        "sessions": [[*key, *numbers] for key, numbers in tally.sessions.items()],
+        "answers": [[*key, number] for key, number in tally.answers.items()],
+        "areas": tally.areas,
+        "partners": tally.partners,
+        "requesters": tally.requesters,
     }
     return _Packed(
         json.dumps(counted, separators=(",", ":")),
         hours.tobytes(),
-        b"".join(sorted(tallied.asked_mentors)),
-        b"".join(tallied.mentor_minutes),
-        array("i", tallied.mentor_minutes.values()).tobytes(),
+        b"".join(sorted(tally.asked_mentors)),
+        b"".join(tally.mentor_minutes),
+        array("i", tally.mentor_minutes.values()).tobytes(),
     )
 
 
 def _unpacked(packed: _Packed) -> counts.Tally:
     counted = json.loads(packed.counted)
     hours = array("d", packed.hours).tolist()
-    tallied = counts.Tally(
+    tally = counts.Tally(
         offers=counted["offers"],
         most_in_week=counted["most_in_week"],
-        sessions={tuple(each[:5]): (each[5], each[6]) for each in counted["sessions"]},
-        answers={tuple(each[:3]): each[3] for each in counted["answers"]},
+        sessions={tuple(row[:5]): (row[5], row[6]) for row in counted["sessions"]},
+        answers={tuple(row[:3]): row[3] for row in counted["answers"]},
         asked_mentors=set(_ids(packed.asked_mentors)),
         mentor_minutes=dict(zip(_ids(packed.mentors), array("i", packed.minutes), strict=True)),
         areas=counted["areas"],
@@ -281,11 +285,11 @@ def _unpacked(packed: _Packed) -> counts.Tally:
     )
     place = 0
     for priority, (numbers, lengths) in counted["consultations"].items():
-        tallied.consultations[priority] = counts.PriorityTally(numbers)
+        tally.consultations[priority] = counts.PriorityTally(numbers)
         for name, length in lengths.items():
-            tallied.consultations[priority].hours[name] = hours[place : place + length]
+            tally.consultations[priority].hours[name] = hours[place : place + length]
             place += length
-    return tallied
+    return tally
 
 
 def _ids(packed: bytes) -> Sequence[bytes]:
@@ -301,9 +305,9 @@ def _logic(definition: Callable[..., object]) -> str:
 
 
 def _digest() -> str:
-    """Name what decides about the content of a rollup: what is asked, what is made of it, how it is packed, and when.
+    """Give a hash of what decides a rollup's content: its statements, how rows are counted and packed, and when.
 
-    Two programs with the same name count the same. The other way round is not so, and costs a count: another Python
+    Two programs with the same digest count the same. The converse is not true, and costs a count only: another Python
     may write the same source in another way.
     """
     made_by = (counts.Tally, counts.PriorityTally, count_queries.tally, _packed, _unpacked, _ids, _Packed)
@@ -316,4 +320,4 @@ def _digest() -> str:
 
 
 DIGEST = _digest()
-"""How this program counts. Taken when it starts: the files may be a newer program's soon."""
+"""The digest of how this program counts, taken when it starts: the files may soon be a newer program's."""

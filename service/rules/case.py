@@ -82,7 +82,7 @@ class MemorandumLink:
 
 
 class Mentor(NamedTuple):
-    """A mentor as the gate and the score see them: first what stands, then what depends on who asks, and when.
+    """A mentor as the gate and the score see them: first the standing facts, then those that depend on case and time.
 
     A tuple and no dataclass: a ranking makes one for each of a thousand mentors.
     """
@@ -122,6 +122,6 @@ def knows_case(case: Case, mentor: Mentor) -> bool:
 
 
 def notice(case: Case, mentor: Mentor, policy: Policy) -> timedelta:
-    """Give the time there must be before a session; the mentor's own counts for routine only."""
+    """Give the minimum notice before a session; the mentor's own counts for routine only."""
     least = policy.pace(case.priority).minimum_notice
     return max(least, timedelta(minutes=mentor.notice_minutes)) if case.priority == "routine" else least

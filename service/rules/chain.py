@@ -38,10 +38,10 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What came of following a chain: how many entries hold, the last good hash, and the first entry that does not.
+    """The result of following a chain: how many entries are intact, the last good hash, and the first broken entry.
 
     `first_broken` is the entry's id, `head` when the chain does not end where it should, or `anchor` when it does not
-    pass through what was once written down elsewhere.
+    pass through the head that was written down elsewhere.
     """
 
     ok: bool
@@ -53,7 +53,7 @@ class Verification:
 def canonical(value: object) -> str:
     """Write the value as RFC 8785 does: keys in the order of UTF-16, no spaces.
 
-    Fractions are refused, since their form is where implementations differ; so are integers beyond 2^53.
+    Fractions are refused, because implementations write them differently; so are integers beyond 2^53.
     """
     if isinstance(value, str):
         return _text(value)

@@ -20,7 +20,7 @@ _BETWEEN = "; "
 
 @dataclass(frozen=True, slots=True)
 class CellFault:
-    """What is wrong in a row (the head is row 1) and column; `reason` never repeats what stands there."""
+    """A fault of one cell: its row (the head is row 1) and column; `reason` never repeats the cell's content."""
 
     row: int
     column: str
@@ -29,7 +29,7 @@ class CellFault:
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """A row of a table, by column; what is empty is an empty text."""
+    """A row of a table: its number and its cells by column; an empty cell is an empty text."""
 
     row: int
     cells: Mapping[str, str]
@@ -38,10 +38,10 @@ class TableRow:
 def read(
     text: str, columns: Collection[str], required: Collection[str], most_characters: int = MOST_CHARACTERS
 ) -> tuple[list[TableRow], list[CellFault]]:
-    """Give the rows, and what is wrong with the table as such; empty rows are passed over.
+    """Give the rows, and the faults of the table itself; empty rows are skipped.
 
     The head names columns in any order; without the required ones, or with one that is not among `columns`, nothing is
-    read. Commas separate, or semicolons where the head has more of these.
+    read. The separator is the comma, or the semicolon if the head has more semicolons than commas.
     """
     text = text.removeprefix(_BOM)
     if len(text) > most_characters:
@@ -75,35 +75,35 @@ def read(
 
 def written(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Write a table that a spreadsheet shows and does not run; `read` gives the same texts."""
-    held = io.StringIO(newline="")
-    writer = csv.writer(held, lineterminator="\r\n")
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow(columns)
     writer.writerows([neutral(cell) for cell in row] for row in rows)
-    return held.getvalue()
+    return buffer.getvalue()
 
 
 def neutral(cell: str) -> str:
-    """Give the cell as no spreadsheet runs it."""
+    """Give the cell in a form that no spreadsheet runs."""
     return _MARK + cell if cell.startswith(_RUN) or _is_marked(cell) else cell
 
 
 def restored(cell: str) -> str:
-    """Take back what `neutral` did."""
+    """Give the cell as it was before `neutral`."""
     return cell[1:] if _is_marked(cell) else cell
 
 
 def items(cell: str) -> list[str]:
-    """Give the items of a cell that holds a list: semicolons separate; after a backslash one is part of the item."""
-    found, item, is_escaped = [], "", False
+    """Give the items of a cell that holds a list: semicolons separate; after a backslash one belongs to its item."""
+    values, item, is_escaped = [], "", False
     for char in cell:
         if is_escaped or char not in ";\\":
             item, is_escaped = item + char, False
         elif char == "\\":
             is_escaped = True
         else:
-            found.append(item)
+            values.append(item)
             item = ""
-    return [stripped for one in [*found, item] if (stripped := one.strip())]
+    return [stripped for value in [*values, item] if (stripped := value.strip())]
 
 
 def joined(values: Iterable[str]) -> str:
@@ -116,10 +116,14 @@ def _is_marked(cell: str) -> bool:
 
 
 def _head_faults(head: Sequence[str], columns: Collection[str], required: Collection[str]) -> list[CellFault]:
-    known = [name for name in head if name in columns]
-    strange = len(head) - len(known)
-    faults = [CellFault(1, name, "is missing in the head") for name in required if name not in known]
-    if strange:
-        faults.append(CellFault(1, "", f"{strange} column(s) in the head are none of: {', '.join(columns)}"))
-    faults += [CellFault(1, name, "is there twice in the head") for name in sorted({*known}) if known.count(name) > 1]
+    valid_names = [name for name in head if name in columns]
+    unknown_count = len(head) - len(valid_names)
+    faults = [CellFault(1, name, "is missing in the head") for name in required if name not in valid_names]
+    if unknown_count:
+        faults.append(CellFault(1, "", f"{unknown_count} column(s) in the head are none of: {', '.join(columns)}"))
+    faults += [
+        CellFault(1, name, "is there twice in the head")
+        for name in sorted({*valid_names})
+        if valid_names.count(name) > 1
+    ]
     return faults

@@ -1,4 +1,4 @@
-"""What in a free text could name a patient (invariant D3): the finder behind the 422 that lists positions, never text.
+"""Finds what in a free text could name a patient (invariant D3); the 422 that comes of it lists positions, never text.
 
 Prefers a false alarm, which the clinician confirms, to a miss; but leaves alone what clinical text is full of:
 pressures, doses, laboratory values, clock times and recent dates. The text is in NFC; positions are code points.
@@ -79,11 +79,11 @@ class Span:
 
 def find(text: str, today: date) -> list[Span]:
     """Give what may name a patient, in order and without overlaps; `today` tells old dates from recent ones."""
-    kept: list[Span] = []
+    spans: list[Span] = []
     for span in sorted(_candidates(text, today), key=lambda s: (vocabulary.PERSONAL_DATA.index(s.kind), s.start)):
-        if not any(span.start < other.end and other.start < span.end for other in kept):
-            kept.append(span)
-    return sorted(kept, key=lambda s: s.start)
+        if not any(span.start < other.end and other.start < span.end for other in spans):
+            spans.append(span)
+    return sorted(spans, key=lambda s: s.start)
 
 
 def _candidates(text: str, today: date) -> Iterator[Span]:
@@ -119,9 +119,9 @@ def _read_date(match: re.Match[str], today: date) -> date | None:
     year, day = int(year_text), int(day_text)
     if len(year_text) < 4:  # noqa: PLR2004 - 84 for 1984
         year += 2000 if year <= today.year % 100 else 1900
-    for one, other in ((month, day), (day, month)):  # Americans put the month first
+    for month_number, day_number in ((month, day), (day, month)):  # Americans put the month first
         try:
-            return date(year, one, other)
+            return date(year, month_number, day_number)
         except ValueError:
             continue
     return None

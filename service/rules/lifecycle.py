@@ -21,7 +21,7 @@ def _table(rows: Mapping[str, str]) -> Table:
 
 CONSULTATION = _table({
     "draft": "open cancelled",
-    # scheduled at once: a counter is taken, or an accept arrives, after the wave around it has ended
+    # scheduled at once: a counter or an offer is accepted after the wave around it has ended
     "open": "offered scheduled unmatched cancelled expired",
     "offered": "open scheduled unmatched cancelled expired",
     "unmatched": "open offered scheduled cancelled expired",
@@ -92,15 +92,15 @@ def step(subject: str, from_state: State, to_state: State) -> State:
 
 
 def path(subject: str, from_state: State, to_state: State) -> tuple[State, ...]:
-    """Give the fewest steps that lead to the state, without the first one; raises IllegalTransition if none do."""
+    """Give the shortest way to `to_state`, without the first state; raises IllegalTransition if there is none."""
     ways: list[tuple[State, ...]] = [(from_state,)]
-    known = {from_state}
+    reached = {from_state}
     while ways:
         way = ways.pop(0)
         if way[-1] == to_state:
             return way[1:]
-        following = cast("list[State]", sorted(TABLES[subject].get(way[-1], frozenset()) - known))
-        known.update(following)
+        following = cast("list[State]", sorted(TABLES[subject].get(way[-1], frozenset()) - reached))
+        reached.update(following)
         ways += [(*way, state) for state in following]
     raise IllegalTransition(subject, from_state, to_state)
 

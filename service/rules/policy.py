@@ -128,7 +128,7 @@ def _days(key: str, value: object) -> tuple[int, ...]:
     if not isinstance(value, list) or len(value) > _MOST_REMINDERS:
         message = f"{key}: not a list of numbers of days"
         raise InvalidPolicy(message)
-    return tuple(int(_number(key, each, least=1)) for each in value)
+    return tuple(int(_number(key, days, least=1)) for days in value)
 
 
 def _paces(overrides: object, base: Policy) -> dict[str, Pace]:
@@ -161,7 +161,7 @@ def _pace(overrides: Mapping[str, Any], base: Pace) -> Pace:
 
 
 def answer_due_at(policy: Policy, priority: str, opened_at: datetime) -> datetime:
-    """Give when the session must have started, or the written advice been given."""
+    """Give the instant by which the session must have started or the written advice been given."""
     return opened_at + policy.pace(priority).answer_due
 
 
@@ -185,7 +185,7 @@ def answer_by(
     *,
     known_case: bool,
 ) -> datetime:
-    """Give until when a mentor asked now may answer, never past the answer's due time.
+    """Give the instant until which a mentor asked now may answer, never later than `answer_due_at`.
 
     Routine counts only the working weekdays (0 is Monday) of the mentor's institution, as whole local days. The
     mentor who knows the case has half the time.

@@ -28,9 +28,9 @@ class Tree:
         """Build from rows of (code, parent or None for an area, second parents)."""
         self._parent: dict[str, str | None] = {}
         self._parents: dict[str, frozenset[str]] = {}
-        for code, parent, also in rows:
+        for code, parent, second_parents in rows:
             self._parent[code] = parent or None
-            self._parents[code] = frozenset(filter(None, (*also, parent)))
+            self._parents[code] = frozenset(filter(None, (*second_parents, parent)))
         self._distances = {code: self._climb(code) for code in self._parent}
         self._relations: dict[tuple[str, str], Relation] = {}
 
@@ -43,7 +43,7 @@ class Tree:
         level, steps = {code}, 0
         while level:
             steps += 1
-            level = {up for below in level for up in self._parents.get(below, ()) if up not in distances}
+            level = {parent for child in level for parent in self._parents.get(child, ()) if parent not in distances}
             distances |= dict.fromkeys(level, steps)
         return distances
 
@@ -60,50 +60,50 @@ class Tree:
         """Give the code and all above it, through second parents too, with the fewest steps to each."""
         return self._distances.get(code, {code: 0})
 
-    def relation(self, asked: str, held: str) -> Relation:
-        """Say what the held specialty is to the asked one, within two steps up or down."""
-        key = (asked, held)
-        found = self._relations.get(key)
-        if found is None:
-            found = self._relate(asked, held)
-            if asked in self and held in self:  # so that strange codes cannot fill the memory
-                self._relations[key] = found
-        return found
+    def relation(self, requested: str, offered: str) -> Relation:
+        """Say how the offered specialty relates to the requested one, within two steps up or down."""
+        key = (requested, offered)
+        relation = self._relations.get(key)
+        if relation is None:
+            relation = self._relate(requested, offered)
+            if requested in self and offered in self:  # so that unknown codes cannot fill the memory
+                self._relations[key] = relation
+        return relation
 
-    def _relate(self, asked: str, held: str) -> Relation:
-        shared = self._parent.get(asked)
-        if asked == held:
+    def _relate(self, requested: str, offered: str) -> Relation:
+        shared = self._parent.get(requested)
+        if requested == offered:
             return Relation.EXACT
-        if asked in self._line(held):
+        if requested in self._line(offered):
             return Relation.NARROWER
-        if held in self._line(asked):
+        if offered in self._line(requested):
             return Relation.BROADER
-        if min(self.ancestors(held).get(asked, 9), self.ancestors(asked).get(held, 9)) <= MAX_STEPS:
+        if min(self.ancestors(offered).get(requested, 9), self.ancestors(requested).get(offered, 9)) <= MAX_STEPS:
             return Relation.SECOND_PARENT
-        if shared is None or shared != self._parent.get(held):
+        if shared is None or shared != self._parent.get(offered):
             return Relation.NONE
         return Relation.SIBLING if self._parent.get(shared) else Relation.ROOT_SIBLING
 
-    def best(self, asked: str, held: Iterable[str]) -> Relation:
-        """Say what the nearest of the held specialties is to the asked one."""
+    def best(self, requested: str, offered: Iterable[str]) -> Relation:
+        """Say how the nearest of the offered specialties relates to the requested one."""
         return min(
-            (self.relation(asked, code) for code in held),
+            (self.relation(requested, code) for code in offered),
             key=_ORDER.__getitem__,
             default=Relation.NONE,
         )
 
-    def covers(self, areas: Collection[str], asked: str) -> bool:
-        """Tell whether the areas hold the asked specialty or one above it; no areas at all hold everything."""
-        return not areas or not self.ancestors(asked).keys().isdisjoint(areas)
+    def covers(self, areas: Collection[str], requested: str) -> bool:
+        """Tell whether the areas include the requested specialty or one above it; no areas at all cover everything."""
+        return not areas or not self.ancestors(requested).keys().isdisjoint(areas)
 
-    def steps(self, areas: Collection[str], asked: str) -> int | None:
-        """Count the steps from the asked specialty up to the nearest area: fewer is more specific.
+    def steps(self, areas: Collection[str], requested: str) -> int | None:
+        """Count the steps from the requested specialty up to the nearest area: fewer is more specific.
 
         None when the areas do not cover it; areas that list nothing are the least specific of all.
         """
         if not areas:
             return len(self._parent) + 1
         return min(
-            (steps for code, steps in self.ancestors(asked).items() if code in areas),
+            (steps for code, steps in self.ancestors(requested).items() if code in areas),
             default=None,
         )

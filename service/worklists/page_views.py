@@ -1,4 +1,4 @@
-"""What pages for people show: one reading a page, through the same visibility as everything else."""
+"""What the pages for people show: one function a page, with the same visibility as everything else."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -94,7 +94,7 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What a link in a mail stands for now: `state` is ready, done, or gone (somebody was quicker, it was answered)."""
+    """What a link in a mail can do now: `state` is ready, done, or gone (somebody was quicker, or it was answered)."""
 
     state: str
     consultation: tables.Consultation
@@ -132,7 +132,7 @@ async def home(w: Work) -> Home:
     )
 
 
-async def _asked(w: Work, which: sa.ColumnElement[bool]) -> list[OfferCard]:
+async def _asked(w: Work, condition: sa.ColumnElement[bool]) -> list[OfferCard]:
     offer, consultation, mentor = tables.Offer, tables.Consultation, orm.aliased(tables.Person)
     rows = await w.sql(
         sa.select(offer, consultation, tables.Specialty, tables.Person, mentor)
@@ -140,7 +140,7 @@ async def _asked(w: Work, which: sa.ColumnElement[bool]) -> list[OfferCard]:
         .join(tables.Specialty, col(tables.Specialty.code) == col(consultation.specialty_code))
         .join(tables.Person, col(tables.Person.id) == col(consultation.clinician_id))
         .join(mentor, col(mentor.id) == col(offer.mentor_id))
-        .where(which)
+        .where(condition)
         .order_by(col(offer.answer_by), col(offer.id))
         .limit(MOST)
     )
@@ -161,7 +161,7 @@ async def _consultations(w: Work) -> list[ConsultationCard]:
         .order_by(col(row.closed_at).is_not(None), col(row.id).desc())
         .limit(MOST)
     )
-    return [ConsultationCard(*found) for found in rows]
+    return [ConsultationCard(*columns) for columns in rows]
 
 
 async def _meetings(w: Work) -> list[AppointmentCard]:
@@ -175,19 +175,19 @@ async def _meetings(w: Work) -> list[AppointmentCard]:
         .limit(MOST)
     )
     views = await appointments.views(w, list(rows.scalars()))
-    of = await w.sql(
+    specialty_rows = await w.sql(
         sa.select(col(tables.Consultation.id), tables.Specialty)
         .join(tables.Specialty, col(tables.Specialty.code) == col(tables.Consultation.specialty_code))
         .where(col(tables.Consultation.id).in_({view.row.consultation_id for view in views}))
     )
-    specialties = {found.id: found.Specialty for found in of}
+    specialties = {specialty_row.id: specialty_row.Specialty for specialty_row in specialty_rows}
     return [AppointmentCard(view.row, view.participants, specialties[view.row.consultation_id]) for view in views]
 
 
 async def case(w: Work, consultation_id: UUID) -> CasePage:
-    """Give the consultation and what came of it; the people of the case read the texts, and that is remembered."""
-    seen = await consultations.read(w, consultation_id)
-    row = seen.row
+    """Give the consultation and what came of it, with texts for the people of the case; reading them is logged."""
+    view = await consultations.read(w, consultation_id)
+    row = view.row
     is_requesting = access.is_requesting_side(w, row)
     offers = await _offers(w, row)
     meeting = await _appointment(w, row.id)
@@ -195,29 +195,33 @@ async def case(w: Work, consultation_id: UUID) -> CasePage:
     feedback = await sessions.feedback_of(w, session.id) if session else []
     called_off = await _called_off(w, row.id)
     taking_part = meeting.participants if meeting else ()
-    people = {row.clinician_id, *(offer.mentor_id for offer in offers), *(p.person_id for p in taking_part)}
+    people = {
+        row.clinician_id,
+        *(offer.mentor_id for offer in offers),
+        *(participant.person_id for participant in taking_part),
+    }
     places = {row.institution_id, *(offer.institution_id for offer in offers)}
     window = tables.ConsultationWindow
     windows = await w.sql(sa.select(window).where(col(window.consultation_id) == row.id).order_by(col(window.from_at)))
-    found_places = await _institutions(w, places)
+    places_by_id = await _institutions(w, places)
     return CasePage(
         row=row,
         specialty=await w.read(tables.Specialty, row.specialty_code),
-        institution=found_places[row.institution_id],
+        institution=places_by_id[row.institution_id],
         windows=list(windows.scalars()),
-        question=seen.question,
+        question=view.question,
         offers=offers,
         people=await notices.people(w, people),
-        places=found_places,
+        places=places_by_id,
         appointment=meeting,
         advice=await advice.read(w, row.id),
         session=session,
         conclusion=await sessions.read_conclusion(w, session) if session else None,
         feedback=feedback,
         called_off=called_off,
-        notes=await _notes(w, seen, [*offers, *called_off, *feedback]),
+        notes=await _notes(w, view, [*offers, *called_off, *feedback]),
         is_requesting=is_requesting,
-        takes_part=w.actor.person_id in {person.person_id for person in taking_part},
+        takes_part=w.actor.person_id in {participant.person_id for participant in taking_part},
         may_change=appointments.may_change(w, row, taking_part),
         is_own_proposal=meeting is not None and appointments.is_own_proposal(w, row, meeting),
     )
@@ -258,18 +262,18 @@ async def _called_off(w: Work, consultation_id: UUID) -> list[tables.Appointment
 
 
 async def _notes(
-    w: Work, seen: consultations.ConsultationView, rows: Sequence[tables.Offer | tables.Appointment | tables.Feedback]
+    w: Work, view: consultations.ConsultationView, rows: Sequence[tables.Offer | tables.Appointment | tables.Feedback]
 ) -> dict[UUID, str]:
-    """Open the notes by the ids of their rows, for the people of the case; that each was read is remembered."""
-    found = {seen.row.id: seen.note}
+    """Give the notes by the ids of their rows, for the people of the case; that each was read is logged."""
+    notes = {view.row.id: view.note}
     for row in rows:
-        (found[row.id],) = await access.read_case_text(w, seen.row.id, row, row.note)
-    return {row_id: note for row_id, note in found.items() if note is not None}
+        (notes[row.id],) = await access.read_case_text(w, view.row.id, row, row.note)
+    return {row_id: note for row_id, note in notes.items() if note is not None}
 
 
 async def _session(w: Work, consultation_id: UUID) -> tables.Session | None:
     row = tables.Session
-    found: tables.Session | None = (
+    session: tables.Session | None = (
         (
             await w.sql(
                 sa.select(row)
@@ -282,7 +286,7 @@ async def _session(w: Work, consultation_id: UUID) -> tables.Session | None:
         .scalars()
         .first()
     )
-    return found
+    return session
 
 
 async def _institutions(w: Work, ids: Collection[UUID]) -> dict[UUID, tables.Institution]:
@@ -294,14 +298,14 @@ async def asked(w: Work, offer_id: UUID) -> tuple[OfferCard, CasePage | None]:
     """Give the offer with its case; without it to the mentor's coordinator, who answers and sees no consultation."""
     offer = await access.visible_offer(w, offer_id)
     try:
-        found = await case(w, offer.consultation_id)
+        page = await case(w, offer.consultation_id)
     except errors.NotFound:
-        found = None
-    return (await _asked(w, col(tables.Offer.id) == offer.id))[0], found
+        page = None
+    return (await _asked(w, col(tables.Offer.id) == offer.id))[0], page
 
 
 async def choices(w: Work) -> Choices:
-    """Give what a request can be made of; raises Forbidden for who may not file one."""
+    """Give what a request can be made of; raises Forbidden for anybody who may not file one."""
     access.requires(w, "clinician", "coordinator")
     rows = list((await w.sql(sa.select(tables.Specialty).order_by(col(tables.Specialty.code)))).scalars())
     by_code = {row.code: row for row in rows}
@@ -343,7 +347,7 @@ async def _colleagues(w: Work) -> list[tables.Person]:
 
 
 async def behind(w: Work, link: tables.Link) -> Act:
-    """Say what the act of the link is about and whether it can still be done; no case text. Changes nothing."""
+    """Give what the link's act is about and whether it can still be done, without case text. Changes nothing."""
     offer = appointment = None
     subject = link.subject_id or link.id
     if link.purpose.startswith(("offer.", "counter.")):
@@ -361,8 +365,8 @@ async def behind(w: Work, link: tables.Link) -> Act:
     booked_at = appointment.starts_at if appointment and appointment.status == "booked" else None
     state = _state(w, link, offer, appointment, booked_at)
     if link.purpose == "feedback":
-        given = await sessions.feedback_of(w, subject)
-        state = "done" if any(row.person_id == w.actor.person_id for row in given) else state
+        answers = await sessions.feedback_of(w, subject)
+        state = "done" if any(row.person_id == w.actor.person_id for row in answers) else state
     return Act(
         state,
         consultation,
@@ -381,7 +385,7 @@ def _state(
     booked_at: datetime | None,
 ) -> str:
     if offer and offer.ended_at and not link.purpose.endswith(".decline"):
-        return "gone"  # it was taken, and came to nothing since: what the link did no longer stands
+        return "gone"  # it was accepted and has ended since: what the link did no longer stands
     if link.used_at is not None:
         return "done"
     if offer and link.purpose.startswith("offer."):
@@ -414,5 +418,5 @@ async def _zones(
 ) -> tuple[str, ...]:
     mentors = [row.person_id for row in meeting.participants if row.role == "mentor"] if meeting else []
     ids = [w.actor.person_id, consultation.clinician_id, *([offer.mentor_id] if offer else mentors)]
-    known = await notices.people(w, ids)
-    return tuple(dict.fromkeys(known[person].zone for person in ids if person))
+    people = await notices.people(w, ids)
+    return tuple(dict.fromkeys(people[person].zone for person in ids if person))

@@ -1,9 +1,9 @@
-"""How a receiver of webhooks fares: when it is left alone for a while, warned of, given up (invariant W4).
+"""The health of a receiver of webhooks: when sending pauses, when a warning is due, when it is given up (invariant W4).
 
-And how much it gets at a time. One that is quick gets large lots, a slow one small ones: what is claimed must be done
-within its lease. A very slow one gets one call at a time, or the slow receivers of one hospital would hold all places
-there are. One whose answers have no end, or are broken off, costs a connection and the most that is read with every
-call, while it counts as delivered and no breaker opens: it gets a few calls one by one and then a pause.
+It also decides how much a receiver gets at a time. A quick one gets large lots, a slow one small ones: what is claimed
+must be done within its lease. A very slow one gets one call at a time, or the slow receivers of one hospital would take
+every place. An answer that has no end, or is broken off, costs a connection and a full read on every call, while it
+counts as delivered and no breaker opens: such a receiver gets a few calls one by one and then a pause.
 """
 
 from dataclasses import dataclass, replace
@@ -63,7 +63,7 @@ class SendingPace:
     pause_seconds: float = 0.0
 
     def after(self, seconds: float, *, slowest_seconds: float, is_whole: bool) -> "SendingPace":
-        """Give the pace after a lot that took so long; whole means that every answer came to its end."""
+        """Give the pace after a lot that took `seconds`; `is_whole` means that every answer came to its end."""
         if not is_whole:
             return SendingPace(EACH, 1, PAUSE_SECONDS)
         size = min(2 * self.size, LARGEST_LOT) if seconds < QUICK_SECONDS else EACH
@@ -76,7 +76,7 @@ def is_given_up(health: Health, now: datetime) -> bool:
 
 
 def warning(health: Health, now: datetime) -> int | None:
-    """Give the warning that is due, in percent of the time until it is given up; None when none is, or it was given."""
+    """Give the warning now due, in percent of the time until it is given up; None when there is none or it was sent."""
     if health.failing_since is None:
         return None
     passed = 100 * (now - health.failing_since) / GIVEN_UP_AFTER

@@ -119,7 +119,7 @@ class ReportCounts:
 
 
 Mentor = bytes
-"""A mentor's id, packed: nobody reads it, there are many."""
+"""A mentor's id, packed into bytes, because a tally holds many."""
 
 
 @dataclass(slots=True)
@@ -160,19 +160,19 @@ def total(tallies: Sequence[Tally]) -> Tally:
     if len(tallies) == 1:
         return tallies[0]
     summed = Tally()
-    for each in tallies:
-        _add(summed.offers, each.offers)
-        _add(summed.answers, each.answers)
-        _add(summed.mentor_minutes, each.mentor_minutes)
-        _add(summed.areas, each.areas)
-        _add(summed.partners, each.partners)
-        _add(summed.requesters, each.requesters)
-        summed.asked_mentors |= each.asked_mentors
-        summed.most_in_week = max(summed.most_in_week, each.most_in_week)
-        for key, (sessions, minutes) in each.sessions.items():
+    for tally in tallies:
+        _add(summed.offers, tally.offers)
+        _add(summed.answers, tally.answers)
+        _add(summed.mentor_minutes, tally.mentor_minutes)
+        _add(summed.areas, tally.areas)
+        _add(summed.partners, tally.partners)
+        _add(summed.requesters, tally.requesters)
+        summed.asked_mentors |= tally.asked_mentors
+        summed.most_in_week = max(summed.most_in_week, tally.most_in_week)
+        for key, (sessions, minutes) in tally.sessions.items():
             before = summed.sessions.get(key, (0, 0))
             summed.sessions[key] = (before[0] + sessions, before[1] + minutes)
-        for priority, consultations in each.consultations.items():
+        for priority, consultations in tally.consultations.items():
             of_priority = summed.consultations.setdefault(priority, PriorityTally())
             _add(of_priority.counts, consultations.counts)
             for name, hours in consultations.hours.items():
@@ -203,7 +203,7 @@ def of_consultations(tallies: Sequence[PriorityTally]) -> ConsultationCounts:
 
 
 def quartiles(*runs: Sequence[float]) -> Quartiles:
-    """Give the median and the quartiles of sorted runs taken together, between the two nearest values if need be."""
+    """Give the median and the quartiles of all sorted runs together, interpolated between the two nearest values."""
     rows = sum(map(len, runs))
     if not rows:
         return Quartiles()
@@ -226,9 +226,9 @@ def _nth(runs: Sequence[Sequence[float]], place: int) -> float:
         low, high = 0, len(run)
         while low < high:
             middle = (low + high) // 2
-            if sum([bisect_left(each, run[middle]) for each in runs]) > place:
+            if sum([bisect_left(other_run, run[middle]) for other_run in runs]) > place:
                 high = middle
-            elif sum([bisect_right(each, run[middle]) for each in runs]) <= place:
+            elif sum([bisect_right(other_run, run[middle]) for other_run in runs]) <= place:
                 low = middle + 1
             else:
                 return run[middle]
@@ -237,16 +237,16 @@ def _nth(runs: Sequence[Sequence[float]], place: int) -> float:
 
 def gini(values: Iterable[float]) -> float | None:
     """Tell how unevenly something is spread: 0 all alike, towards 1 one has it all; None when there is nothing."""
-    placed = sorted(values)
-    total = sum(placed)
+    ordered = sorted(values)
+    total = sum(ordered)
     if not total:
         return None
-    weighted: float = sum(map(mul, itertools.count(1), placed))
-    return 2 * weighted / (len(placed) * total) - (len(placed) + 1) / len(placed)
+    weighted: float = sum(map(mul, itertools.count(1), ordered))
+    return 2 * weighted / (len(ordered) * total) - (len(ordered) + 1) / len(ordered)
 
 
 def top_quarter_share(values: Iterable[float]) -> float | None:
-    """Tell which share of the whole the upper quarter has, its size rounded up; None when there is nothing."""
-    placed = sorted(values, reverse=True)
-    total = sum(placed)
-    return sum(placed[: -(-len(placed) // _QUARTER)]) / total if total else None
+    """Give the share of the whole that the largest quarter (its size rounded up) has; None when there is nothing."""
+    ordered = sorted(values, reverse=True)
+    total = sum(ordered)
+    return sum(ordered[: -(-len(ordered) // _QUARTER)]) / total if total else None

@@ -42,9 +42,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number, what it says, how many rows it was made of, and which: `of` names their kind.
+    """One number, its definition, how many rows it was made of, and their kind (`of`).
 
-    A share also tells what was divided by what; `previous` is its value in the period before, if that was asked for.
+    A share also has its numerator and denominator; `previous` is its value in the period before, if that was asked for.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Month:
 
 
 def share(part: float, whole: float) -> float | None:
-    """Divide, if there is anything to divide by."""
+    """Give the part as a share of the whole; None when the whole is zero."""
     return part / whole if whole else None
 
 
@@ -145,7 +145,7 @@ def _consultations(numbers: ReportCounts) -> Iterable[Figure]:
 
 
 def _times(numbers: ReportCounts) -> Iterable[Figure]:
-    wanted = {
+    definitions = {
         "allocation": (
             "Median hours from opening to the first acceptance",
             Published("MSF telemedicine", 0.2, "hours to allocation"),
@@ -156,7 +156,7 @@ def _times(numbers: ReportCounts) -> Iterable[Figure]:
         ),
         "closing": ("Median hours from opening to completion", None),
     }
-    for name, (definition, published) in wanted.items():
+    for name, (definition, published) in definitions.items():
         by_priority: dict[str, Quartiles] = {
             priority: getattr(consultations, name) for priority, consultations in numbers.by_priority.items()
         }
@@ -167,7 +167,10 @@ def _times(numbers: ReportCounts) -> Iterable[Figure]:
             "hours",
             f"{definition}; of the consultations opened in the period that got there.",
             rows=overall.rows,
-            parts=tuple(Part(key, each.median, each.rows, each.lower, each.upper) for key, each in by_priority.items()),
+            parts=tuple(
+                Part(key, quartiles.median, quartiles.rows, quartiles.lower, quartiles.upper)
+                for key, quartiles in by_priority.items()
+            ),
             published=(published,) if published else (),
             of="consultations",
         )
@@ -195,26 +198,26 @@ def _share(numbers: ReportCounts, name: str, part: str, whole: str, definition: 
 
 
 def _shares(numbers: ReportCounts) -> Iterable[Figure]:
-    decided = "of the consultations that got there or whose time is over, but for those cancelled before"
+    base_text = "of the consultations that got there or whose time is over, but for those cancelled before"
     yield _share(
         numbers,
         "share_allocated_in_time",
         "allocated_in_time",
         "allocation_decided",
-        f"Accepted before the answer was due, {decided}.",
+        f"Accepted before the answer was due, {base_text}.",
     )
     yield _share(
         numbers,
         "share_answered_in_time",
         "answered_in_time",
         "answer_decided",
-        f"Answered before it was due, {decided}.",
+        f"Answered before it was due, {base_text}.",
     )
     yield Figure(
         "share_answered",
         share(numbers.all_priorities.answer.rows, numbers.all_priorities.answer_decided),
         "share",
-        f"Answered at all, {decided}.",
+        f"Answered at all, {base_text}.",
         rows=numbers.all_priorities.answer_decided,
         published=(Published("HealUA", 0.973, "answered"),),
         of="consultations",
@@ -226,7 +229,7 @@ def _shares(numbers: ReportCounts) -> Iterable[Figure]:
         "share_answered_within_day",
         "answered_within_day",
         "day_decided",
-        f"Answered within 24 hours of opening, {decided}.",
+        f"Answered within 24 hours of opening, {base_text}.",
         Published("HealUA", 0.846, "answered within a day"),
     )
     yield _share(
@@ -280,100 +283,103 @@ def _offers(offers: OfferCounts) -> Iterable[Figure]:
 
 
 def _sessions(sessions: Sequence[SessionCount]) -> Iterable[Figure]:
-    live = [each for each in sessions if each.mode == "live"]
-    written = [each for each in sessions if each.mode == "written"]
+    live = [group for group in sessions if group.mode == "live"]
+    written = [group for group in sessions if group.mode == "written"]
     yield Figure(
         "sessions",
-        _count(each for each in live if each.is_held),
+        _count(group for group in live if group.is_held),
         "sessions",
         "Live sessions held: logged, started in the period, neither missed nor cancelled late.",
         rows=_count(live),
-        parts=_parts(live, lambda each: each.outcome),
+        parts=_parts(live, lambda group: group.outcome),
     )
     yield Figure("written_advices", _count(written), "advices", "Written advices given in the period.")
     yield Figure(
         "minutes",
-        sum(each.minutes for each in sessions),
+        sum(group.minutes for group in sessions),
         "minutes",
         "Minutes logged, interrupted sessions and written advices included.",
         rows=_count(sessions),
-        parts=(Part("live", sum(e.minutes for e in live)), Part("written", sum(e.minutes for e in written))),
+        parts=(
+            Part("live", sum(group.minutes for group in live)),
+            Part("written", sum(group.minutes for group in written)),
+        ),
     )
-    interrupted = [each for each in live if each.outcome in vocabulary.INTERRUPTIONS]
+    interrupted = [group for group in live if group.outcome in vocabulary.INTERRUPTIONS]
     yield Figure(
         "interruptions",
         _count(interrupted),
         "sessions",
         "Live sessions that an alert, the power or the link broke off.",
         rows=_count(live),
-        parts=_parts(interrupted, lambda each: each.outcome.removeprefix("interrupted_")),
+        parts=_parts(interrupted, lambda group: group.outcome.removeprefix("interrupted_")),
     )
     yield Figure(
         "routes",
         _count(sessions),
         "sessions",
         "Sessions and advices by how the memorandum links the two institutions.",
-        parts=_parts(sessions, lambda each: each.route),
+        parts=_parts(sessions, lambda group: group.route),
     )
 
 
 def _spread(minutes: Sequence[int]) -> Iterable[Figure]:
-    whose = "of the minutes logged, over the mentors asked in the period or with minutes in it"
+    base_text = "of the minutes logged, over the mentors asked in the period or with minutes in it"
     yield Figure(
         "mentor_minutes_gini",
         counts.gini(minutes),
         "0..1",
-        f"Gini coefficient {whose}: 0 when all give the same.",
+        f"Gini coefficient {base_text}: 0 when all give the same.",
         rows=len(minutes),
     )
     yield Figure(
         "mentor_minutes_top_quarter",
         counts.top_quarter_share(minutes),
         "share",
-        f"Share of the busiest quarter (rounded up) {whose}.",
+        f"Share of the busiest quarter (rounded up) {base_text}.",
         rows=len(minutes),
         published=(Published("MSF teleradiology", 0.9, "of the cases by 4 of 14 radiologists"),),
     )
 
 
 def _civil(sessions: Sequence[SessionCount]) -> Iterable[Figure]:
-    held = [each for each in sessions if each.mode == "live" and each.is_held]
+    held_groups = [group for group in sessions if group.mode == "live" and group.is_held]
     for side in ("requester", "mentor"):
-        outside = _count(each for each in held if not getattr(each, f"is_civil_for_{side}"))
+        outside = _count(group for group in held_groups if not getattr(group, f"is_civil_for_{side}"))
         yield Figure(
             f"share_outside_civil_hours_{side}",
-            share(outside, _count(held)),
+            share(outside, _count(held_groups)),
             "share",
             f"Live sessions held that began outside 08-19 on the {side}'s clock.",
-            rows=_count(held),
+            rows=_count(held_groups),
             numerator=outside,
-            denominator=_count(held),
+            denominator=_count(held_groups),
         )
 
 
 def _follow_up(numbers: ReportCounts) -> Figure:
-    total = sum(each.answers for each in numbers.answers)
-    keyed: dict[str, int] = {}
-    for each in numbers.answers:
-        keys = [f"{each.side}_{'useful' if each.is_useful else 'not_useful'}"]
-        if each.patient_outcome:
-            keys.append(f"patient_{each.patient_outcome}")
+    total = sum(answer.answers for answer in numbers.answers)
+    answers_by_key: dict[str, int] = {}
+    for answer in numbers.answers:
+        keys = [f"{answer.side}_{'useful' if answer.is_useful else 'not_useful'}"]
+        if answer.patient_outcome:
+            keys.append(f"patient_{answer.patient_outcome}")
         for key in keys:
-            keyed[key] = keyed.get(key, 0) + each.answers
-    held = _count(each for each in numbers.sessions if each.is_held)
+            answers_by_key[key] = answers_by_key.get(key, 0) + answer.answers
+    held_sessions = _count(group for group in numbers.sessions if group.is_held)
     return Figure(
         "follow_up_answers",
         total,
         "answers",
         "Answers to the one question after a session or advice of the period; two are asked for, one a side.",
-        rows=held,
-        parts=tuple(Part(key, keyed[key]) for key in sorted(keyed)),
+        rows=held_sessions,
+        parts=tuple(Part(key, answers_by_key[key]) for key in sorted(answers_by_key)),
         of="answers",
     )
 
 
 def _places(numbers: ReportCounts) -> Iterable[Figure]:
-    wanted = {
+    breakdowns = {
         "areas": (numbers.areas, "specialties", "Specialties in which sessions or advices were logged."),
         "partner_countries": (
             numbers.partner_countries,
@@ -386,17 +392,17 @@ def _places(numbers: ReportCounts) -> Iterable[Figure]:
             "Regions (ISO 3166-2; the country where no source names one) that asked.",
         ),
     }
-    for name, (counted, unit, definition) in wanted.items():
-        parts = tuple(Part(key, counted[key]) for key in sorted(counted))
+    for name, (counts_by_key, unit, definition) in breakdowns.items():
+        parts = tuple(Part(key, counts_by_key[key]) for key in sorted(counts_by_key))
         yield Figure(name, len(parts), unit, f"{definition} Each part counts sessions and advices.", parts=parts)
 
 
 def _count(sessions: Iterable[SessionCount]) -> int:
-    return sum(each.sessions for each in sessions)
+    return sum(group.sessions for group in sessions)
 
 
 def _parts(sessions: Iterable[SessionCount], key: Callable[[SessionCount], str]) -> tuple[Part, ...]:
-    counted: dict[str, int] = {}
-    for each in sessions:
-        counted[key(each)] = counted.get(key(each), 0) + each.sessions
-    return tuple(Part(name, counted[name]) for name in sorted(counted))
+    sessions_by_key: dict[str, int] = {}
+    for group in sessions:
+        sessions_by_key[key(group)] = sessions_by_key.get(key(group), 0) + group.sessions
+    return tuple(Part(name, sessions_by_key[name]) for name in sorted(sessions_by_key))

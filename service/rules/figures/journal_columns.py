@@ -1,6 +1,6 @@
 """The columns that a consultation journal can have, in the shape of Ukraine's form 003/тм: which ones is configuration.
 
-None holds case text, and none a patient: the form's column with the patient is filled in inside the hospital.
+No column holds case text or a patient: the form's column with the patient is filled in inside the hospital.
 """
 
 COLUMNS = (
@@ -44,8 +44,8 @@ USUAL = (
 
 
 def unknown(columns: tuple[str, ...]) -> str | None:
-    """Say what is wrong with a choice of columns, in words for whoever chose; None if nothing is."""
-    strange = [name for name in columns if name not in COLUMNS]
-    if strange or not columns or len(set(columns)) < len(columns):
+    """Give the fault of a choice of columns, in words for the person who chose; None if there is none."""
+    unknown_names = [name for name in columns if name not in COLUMNS]
+    if unknown_names or not columns or len(set(columns)) < len(columns):
         return f"must be some of these, each once: {', '.join(COLUMNS)}"
     return None

@@ -8,7 +8,8 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 
 from service import vocabulary
-from service.rules import case, transfer
+from service.rules import case as cases
+from service.rules import transfer
 from service.rules.case import Case, MemorandumLink, Mentor, Rulebook
 from service.rules.specialties import Relation
 from service.rules.time import availability, cells
@@ -26,7 +27,7 @@ _PLACE = {rule: place for place, rule in enumerate(Refusal)}
 
 @lru_cache(maxsize=1024)
 def in_order(rules: frozenset[Refusal]) -> tuple[Refusal, ...]:
-    """Give the rules in the order in which they are told."""
+    """Give the rules in the order of `Refusal`."""
     return tuple(sorted(rules, key=_PLACE.__getitem__))
 
 
@@ -38,10 +39,10 @@ class Gate:
     under an area.
     """
 
-    def __init__(self, asked: Case, book: Rulebook, overrides: Collection[str] = _NOTHING) -> None:
-        """Judge for this case; nothing is judged yet."""
-        self._asked, self._book, self._overrides = asked, book, overrides
-        self._excluded = asked.excluded_mentors | {asked.requester_id}
+    def __init__(self, case: Case, book: Rulebook, overrides: Collection[str] = _NOTHING) -> None:
+        """Prepare the rules for this case; each mentor is judged when asked about."""
+        self._case, self._book, self._overrides = case, book, overrides
+        self._excluded = case.excluded_mentors | {case.requester_id}
         self._standing: dict[object, frozenset[Refusal]] = {}
         self._relations: dict[frozenset[str], Relation] = {}
         self._fitting: dict[int, list[MemorandumLink]] = {}  # by the identity of the links, as the next two
@@ -65,36 +66,38 @@ class Gate:
         if (is_asking and _is_asked_enough(mentor)) or _is_booked_out(mentor, at):
             failing.add(Refusal.MENTOR_FULL)
         if start is None:
-            failing |= _written_refuses(self._asked, mentor, now)
+            failing |= _written_refuses(self._case, mentor, now)
         else:
-            failing |= _time_refuses(self._asked, mentor, start, now, self._book, is_asking=is_asking)
+            failing |= _time_refuses(self._case, mentor, start, now, self._book, is_asking=is_asking)
         return in_order(frozenset(failing))
 
     def refuse_ever(self, mentor: Mentor, *, is_asking: bool = True) -> frozenset[Refusal]:
-        """Name the rules that refuse a live session with this mentor whatever its time."""
+        """Name the rules that refuse a live session with this mentor at any time."""
         refuses = self._standing_refuses(mentor, is_written=False)
         return refuses | {Refusal.MENTOR_FULL} if is_asking and _is_asked_enough(mentor) else refuses
 
     def relation(self, mentor: Mentor) -> Relation:
-        """Say what the nearest of the mentor's specialties is to the one asked for."""
-        held = mentor.specialties
-        found = self._relations.get(held)
-        if found is None:
-            found = self._relations[held] = self._book.tree.best(self._asked.specialty, held)
-        return found
+        """Say how the nearest of the mentor's specialties relates to the one asked for."""
+        specialties = mentor.specialties
+        relation = self._relations.get(specialties)
+        if relation is None:
+            relation = self._relations[specialties] = self._book.tree.best(self._case.specialty, specialties)
+        return relation
 
     def covering(self, links: Sequence[MemorandumLink]) -> list[MemorandumLink]:
         """Give the memoranda that cover the specialty and the activity, whatever their time and budget."""
-        found = self._fitting.get(id(links))
-        if found is None:
-            found = self._fitting[id(links)] = [k for k in links if self._has_area(k) and self._has_activity(k)]
+        covering = self._fitting.get(id(links))
+        if covering is None:
+            covering = self._fitting[id(links)] = [
+                link for link in links if self._has_area(link) and self._has_activity(link)
+            ]
             self._kept_alive.append(links)
-        return found
+        return covering
 
     def has_budget(self, link: MemorandumLink) -> bool:
         """Tell whether the session's minutes are left, or the budget is overridden or unlimited."""
-        left = link.minutes_left
-        return left is None or left >= self._asked.minutes or Refusal.BUDGET_SPENT in self._overrides
+        minutes_left = link.minutes_left
+        return minutes_left is None or minutes_left >= self._case.minutes or Refusal.BUDGET_SPENT in self._overrides
 
     def choose_link(self, links: Sequence[MemorandumLink], at: datetime) -> MemorandumLink | None:
         """Give the memorandum under which it happens: the most specific area, then most hours left, then the oldest."""
@@ -105,23 +108,23 @@ class Gate:
         return self._chosen[key]
 
     def _preference(self, link: MemorandumLink) -> tuple[float, float, date, str]:
-        steps = self._book.tree.steps(link.areas, self._asked.specialty)
-        left = float("inf") if link.minutes_left is None else link.minutes_left
-        return (steps if steps is not None else 0, -left, link.signed_on or date.max, str(link.memorandum_id))
+        steps = self._book.tree.steps(link.areas, self._case.specialty)
+        minutes_left = float("inf") if link.minutes_left is None else link.minutes_left
+        return (steps if steps is not None else 0, -minutes_left, link.signed_on or date.max, str(link.memorandum_id))
 
     def _has_area(self, link: MemorandumLink) -> bool:
-        return self._book.tree.covers(link.areas, self._asked.specialty)
+        return self._book.tree.covers(link.areas, self._case.specialty)
 
     def _has_activity(self, link: MemorandumLink) -> bool:
-        return not link.activities or self._asked.activity in link.activities
+        return not link.activities or self._case.activity in link.activities
 
     def _links_refuse(self, links: Sequence[MemorandumLink], at: datetime) -> frozenset[Refusal]:
         key = (id(links), at)
-        found = self._unlinked.get(key)
-        if found is None:
-            found = self._unlinked[key] = frozenset(self._judge_links(links, at))
+        refusals = self._unlinked.get(key)
+        if refusals is None:
+            refusals = self._unlinked[key] = frozenset(self._judge_links(links, at))
             self._kept_alive.append(links)
-        return found
+        return refusals
 
     def _judge_links(self, links: Sequence[MemorandumLink], at: datetime) -> set[Refusal]:
         valid = [link for link in links if link.is_valid(at)]
@@ -144,32 +147,32 @@ class Gate:
 
     def _shared_refuse(self, mentor: Mentor, *, is_written: bool) -> frozenset[Refusal]:
         key = (mentor.specialties, id(mentor.languages), mentor.country, mentor.treats_children, is_written)
-        found = self._standing.get(key)
-        if found is None:
+        refusals = self._standing.get(key)
+        if refusals is None:
             fails = {
                 Refusal.SPECIALTY_TOO_FAR: self._is_too_far(mentor),
                 Refusal.NO_COMMON_LANGUAGE: self._cannot_talk(mentor, is_written=is_written),
                 Refusal.NO_TRANSFER_BASIS: self._cannot_send(mentor),
-                Refusal.NO_PAEDIATRICS: self._asked.age_band in vocabulary.CHILD_AGE_BANDS
+                Refusal.NO_PAEDIATRICS: self._case.age_band in vocabulary.CHILD_AGE_BANDS
                 and not mentor.treats_children,
             }
-            found = self._standing[key] = frozenset(rule for rule, does_fail in fails.items() if does_fail)
+            refusals = self._standing[key] = frozenset(rule for rule, does_fail in fails.items() if does_fail)
             self._kept_alive.append(mentor.languages)
-        return found
+        return refusals
 
     def _is_too_far(self, mentor: Mentor) -> bool:
         relation = self.relation(mentor)
-        by_hand = relation is Relation.ROOT_SIBLING and Refusal.SPECIALTY_TOO_FAR in self._overrides
-        return relation in _FAR and not by_hand
+        is_overridden = relation is Relation.ROOT_SIBLING and Refusal.SPECIALTY_TOO_FAR in self._overrides
+        return relation in _FAR and not is_overridden
 
     def _cannot_talk(self, mentor: Mentor, *, is_written: bool) -> bool:
-        asked = self._asked
-        if asked.interpreter or (asked.translation and (is_written or asked.mode == "written")):
+        case = self._case
+        if case.interpreter or (case.translation and (is_written or case.mode == "written")):
             return False
-        return not any(mentor.languages.get(code) in _ENOUGH for code in asked.languages)
+        return not any(mentor.languages.get(code) in _ENOUGH for code in case.languages)
 
     def _cannot_send(self, mentor: Mentor) -> bool:
-        return not transfer.allows(self._book.basis, self._asked.consent, self._asked.country, mentor.country)
+        return not transfer.allows(self._book.basis, self._case.consent, self._case.country, mentor.country)
 
 
 def _is_asked_enough(mentor: Mentor) -> bool:
@@ -182,33 +185,33 @@ def _is_booked_out(mentor: Mentor, at: datetime) -> bool:
     return mentor.sessions_by_week.get(availability.iso_week(at, mentor.zone), 0) >= mentor.sessions_cap
 
 
-def _written_refuses(asked: Case, mentor: Mentor, now: datetime) -> set[Refusal]:
+def _written_refuses(case: Case, mentor: Mentor, now: datetime) -> set[Refusal]:
     failing: set[Refusal] = set()
     if availability.is_away(mentor.hours, (now, now + timedelta(minutes=cells.CELL_MINUTES))):
         failing.add(Refusal.MENTOR_PAUSED)
-    if asked.answer_due_at <= now:
+    if case.answer_due_at <= now:
         failing.add(Refusal.DEADLINE_UNREACHABLE)
     return failing
 
 
 def _time_refuses(
-    asked: Case, mentor: Mentor, start: datetime, now: datetime, book: Rulebook, *, is_asking: bool
+    case: Case, mentor: Mentor, start: datetime, now: datetime, book: Rulebook, *, is_asking: bool
 ) -> set[Refusal]:
     failing: set[Refusal] = set()
-    during = (start, start + timedelta(minutes=asked.minutes))
+    during = (start, start + timedelta(minutes=case.minutes))
     if availability.is_away(mentor.hours, during):
         failing.add(Refusal.MENTOR_PAUSED)
-    if is_quiet(asked, mentor, during):
+    if is_quiet(case, mentor, during):
         failing.add(Refusal.OUTSIDE_HOURS)
-    earliest = now + case.notice(asked, mentor, book.policy) if is_asking else now
-    if not earliest <= start <= asked.answer_due_at:
+    earliest = now + cases.notice(case, mentor, book.policy) if is_asking else now
+    if not earliest <= start <= case.answer_due_at:
         failing.add(Refusal.DEADLINE_UNREACHABLE)
     return failing
 
 
-def is_quiet(asked: Case, mentor: Mentor, during: Interval) -> bool:
+def is_quiet(case: Case, mentor: Mentor, during: Interval) -> bool:
     """Tell whether the interval touches the mentor's quiet hours and they did not opt in for this priority."""
-    if mentor.quiet is None or asked.priority in mentor.opt_ins:
+    if mentor.quiet is None or case.priority in mentor.opt_ins:
         return False
     return _touches(mentor.zone, mentor.quiet, during)
 

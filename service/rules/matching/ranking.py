@@ -13,7 +13,7 @@ from operator import and_, mul
 from typing import NamedTuple, TypeVar
 
 from service import vocabulary
-from service.rules import case
+from service.rules import case as cases
 from service.rules.case import Case, MemorandumLink, Mentor, Rulebook
 from service.rules.matching import gate, score
 from service.rules.matching.gate import Gate, Refusal
@@ -24,7 +24,7 @@ from service.rules.time.availability import Hours
 from service.rules.time.cells import Frame
 from service.rules.time.intervals import Interval
 
-ATTENDS = (7 * 60, 21 * 60)  # when a clinician who named no windows is taken to be at hand
+ATTENDS = (7 * 60, 21 * 60)  # when a clinician who named no windows is assumed to have time
 PROPOSALS = 3
 TO_ANSWER = timedelta(minutes=30)  # nobody can be expected to answer sooner: the least notice of `asap`
 _NOON = 12
@@ -32,7 +32,7 @@ _Half = TypeVar("_Half")
 
 
 class Candidate(NamedTuple):
-    """A mentor who may and can: `earliest` is the first bookable start, or for written advice the next working hour.
+    """A mentor whom no rule refuses: `earliest` is the first bookable start, for written advice the next working hour.
 
     `starts` holds up to three proposals, for the first ones of a ranking only; none when advice is written.
     """
@@ -49,7 +49,7 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Who is asked, first to last, and who is not, with every reason; what each term of a score weighs."""
+    """The candidates in order, the other mentors with every reason, and the weight of each term of a score."""
 
     weights: Mapping[str, float]
     candidates: tuple[Candidate, ...]
@@ -60,7 +60,7 @@ class Ranking:
 class _Search:
     """What is the same for every mentor of one case."""
 
-    asked: Case
+    case: Case
     now: datetime
     book: Rulebook
     gate: Gate
@@ -80,25 +80,25 @@ class _Search:
     awake: dict[object, int] = field(default_factory=dict)  # without quiet hours, by zone and these
 
 
-def _search(asked: Case, now: datetime, book: Rulebook, overrides: Collection[str] = ()) -> _Search:
-    pace, length = book.policy.pace(asked.priority), cells.count(asked.minutes)
+def _search(case: Case, now: datetime, book: Rulebook, overrides: Collection[str] = ()) -> _Search:
+    pace, length = book.policy.pace(case.priority), cells.count(case.minutes)
     first = cells.ceil(now)
-    frame = Frame(first, max(0, cells.floor(asked.answer_due_at) + 1 - first + length))
-    if asked.windows:
-        at_hand = frame.inward(asked.windows)
+    frame = Frame(first, max(0, cells.floor(case.answer_due_at) + 1 - first + length))
+    if case.windows:
+        at_hand = frame.inward(case.windows)
     elif pace.any_hour:
         at_hand = frame.full
     else:
-        at_hand = availability.daily_bits(asked.zone, *ATTENDS, frame)
+        at_hand = availability.daily_bits(case.zone, *ATTENDS, frame)
     attendable = (
         cells.runs(at_hand, length)
-        & ~_blocked(frame, asked.busy, cells.count(asked.minutes + asked.buffer_minutes))
+        & ~_blocked(frame, case.busy, cells.count(case.minutes + case.buffer_minutes))
         & frame.grid(book.policy.slot_step_minutes)
-        & frame.starting(now, asked.answer_due_at + timedelta(microseconds=1))
+        & frame.starting(now, case.answer_due_at + timedelta(microseconds=1))
     )
-    rules = Gate(asked, book, overrides)
+    rules = Gate(case, book, overrides)
     weights = [pace.weights[term] for term in vocabulary.SCORE_TERMS]
-    return _Search(asked, now, book, rules, Score(asked, now), pace, frame, length, attendable, weights)
+    return _Search(case, now, book, rules, Score(case, now), pace, frame, length, attendable, weights)
 
 
 def _blocked(frame: Frame, busy: Sequence[Interval], occupied: int) -> int:
@@ -109,22 +109,22 @@ def _blocked(frame: Frame, busy: Sequence[Interval], occupied: int) -> int:
 
 
 def _common(search: _Search, mentor: Mentor) -> int:
-    """Set the starts within both sides' hours and the notice, whatever else stands against them."""
-    has_opted_in, hours = search.asked.priority in mentor.opt_ins, mentor.hours
+    """Set the starts within both sides' hours and the notice, whatever the other rules say."""
+    has_opted_in, hours = search.case.priority in mentor.opt_ins, mentor.hours
     if has_opted_in and search.pace.any_hour:
         return _noticed(search, mentor, search.attendable)
     quiet = None if has_opted_in else mentor.quiet
     if hours.exceptions:
         return _noticed(search, mentor, _worked(search, hours, quiet, mentor.zone))
     key = (hours.zone, id(hours.weekly), quiet, mentor.zone, mentor.notice_minutes)  # the mentors keep it alive
-    found = search.worked.get(key)
-    if found is None:
-        found = search.worked[key] = _noticed(search, mentor, _worked(search, hours, quiet, mentor.zone))
-    return found
+    common = search.worked.get(key)
+    if common is None:
+        common = search.worked[key] = _noticed(search, mentor, _worked(search, hours, quiet, mentor.zone))
+    return common
 
 
 def _noticed(search: _Search, mentor: Mentor, bits: int) -> int:
-    notice = case.notice(search.asked, mentor, search.book.policy)
+    notice = cases.notice(search.case, mentor, search.book.policy)
     return search.frame.since(bits, search.now + notice) if notice else bits
 
 
@@ -139,11 +139,11 @@ def _worked(search: _Search, hours: Hours, quiet: tuple[int, int] | None, zone: 
 
 
 def _allowed(search: _Search, mentor: Mentor) -> int:
-    """Set the starts at which no rule that depends on the time refuses, busy times left aside."""
+    """Set the starts at which no rule that depends on the time refuses, busy times apart."""
     if mentor.verified_until is None or mentor.sessions_cap == 0:
         return 0
     bits = _agreed(search, mentor.links)
-    if mentor.verified_until <= search.asked.answer_due_at:
+    if mentor.verified_until <= search.case.answer_due_at:
         bits &= search.frame.starting(None, mentor.verified_until)
     if mentor.sessions_cap is not None:
         for week, booked in mentor.sessions_by_week.items():
@@ -157,19 +157,19 @@ def _allowed(search: _Search, mentor: Mentor) -> int:
 
 def _agreed(search: _Search, links: Sequence[MemorandumLink]) -> int:
     """Set the starts that a memorandum with enough minutes left covers; the mentors of a hospital share theirs."""
-    kept = search.agreed.get(id(links))
-    if kept is None:
+    entry = search.agreed.get(id(links))
+    if entry is None:
         bits = 0
         for link in search.gate.covering(links):
             if link.status == "active" and search.gate.has_budget(link):
                 bits |= _within(search, link.valid_from, link.valid_until)
-        kept = search.agreed[id(links)] = (links, bits)
-    return kept[1]
+        entry = search.agreed[id(links)] = (links, bits)
+    return entry[1]
 
 
 def _within(search: _Search, since: datetime | None, until: datetime | None) -> int:
     begins = since is None or since <= search.now
-    if begins and (until is None or until > search.asked.answer_due_at):
+    if begins and (until is None or until > search.case.answer_due_at):
         return search.frame.full
     return search.frame.starting(since, until)
 
@@ -190,29 +190,29 @@ def _first_clear(search: _Search, mentor: Mentor, bits: int) -> datetime | None:
 
 
 def _begins(search: _Search, bits: int) -> datetime:
-    """Give the start of the first set cell: the same object each time, which knows its own hash."""
+    """Give the start of the first set cell: the same object each time, which caches its own hash."""
     cell = (bits & -bits).bit_length()
-    found = search.instants.get(cell)
-    if found is None:
-        found = search.instants[cell] = search.frame.begins(bits)
-    return found
+    start = search.instants.get(cell)
+    if start is None:
+        start = search.instants[cell] = search.frame.begins(bits)
+    return start
 
 
 def _occupied(search: _Search, buffer_minutes: int) -> timedelta:
-    found = search.occupied.get(buffer_minutes)
-    if found is None:
-        taken = cells.CELL_MINUTES * cells.count(search.asked.minutes + buffer_minutes)
-        found = search.occupied[buffer_minutes] = timedelta(minutes=taken)
-    return found
+    occupied = search.occupied.get(buffer_minutes)
+    if occupied is None:
+        minutes = cells.CELL_MINUTES * cells.count(search.case.minutes + buffer_minutes)
+        occupied = search.occupied[buffer_minutes] = timedelta(minutes=minutes)
+    return occupied
 
 
 def _bookable(search: _Search, mentor: Mentor) -> int:
-    occupied = cells.count(search.asked.minutes + mentor.buffer_minutes)
+    occupied = cells.count(search.case.minutes + mentor.buffer_minutes)
     return _common(search, mentor) & _allowed(search, mentor) & ~_blocked(search.frame, mentor.busy, occupied)
 
 
 def propose(
-    asked: Case,
+    case: Case,
     mentor: Mentor,
     now: datetime,
     book: Rulebook,
@@ -220,13 +220,13 @@ def propose(
     *,
     is_asking: bool = True,
 ) -> list[datetime]:
-    """Give every start at which this mentor may and can take the case live, in order; `[]` for written mode.
+    """Give every start at which this mentor can take the case live, in order; `[]` for written mode.
 
     With `is_asking` off (an offer is out: hold, accept, move) the cap on offers no longer counts, as in the gate.
     """
-    if asked.mode == "written":
+    if case.mode == "written":
         return []
-    search = _search(asked, now, book, overrides)
+    search = _search(case, now, book, overrides)
     if search.gate.refuse_ever(mentor, is_asking=is_asking):
         return []
     return search.frame.instants(_bookable(search, mentor))
@@ -247,14 +247,14 @@ def pick_three(starts: Sequence[datetime], requester_zone: str, mentor_zone: str
 
 
 def leave_time(starts: Sequence[datetime], now: datetime, answer_by: datetime) -> bool:
-    """Tell whether each proposal can be taken for half an hour or until `answer_by`, and the last one until then."""
+    """Tell whether each proposal stays open for half an hour or until `answer_by`, and the last until `answer_by`."""
     return starts[0] >= min(answer_by, now + TO_ANSWER) and starts[-1] >= answer_by
 
 
 def pick_answerable(
     starts: Sequence[datetime], now: datetime, answer_by: datetime, requester_zone: str, mentor_zone: str
 ) -> tuple[datetime, ...]:
-    """Pick up to three of the starts that leave time to answer (decision 0023); of all, where none does."""
+    """Pick up to three of the starts that leave time to answer (decision 0023); of all starts, if none does."""
     answerable = [start for start in starts if start >= min(answer_by, now + TO_ANSWER)] or starts
     chosen = pick_three(answerable, requester_zone, mentor_zone)
     lasting = next((start for start in answerable if start >= answer_by), None)
@@ -273,83 +273,85 @@ def _best(half: list[datetime], one_zone: str, other_zone: str) -> datetime:
 
 def _half_days(search: _Search) -> list[int]:
     """Give the half-days of the requester as bits: every mentor's proposals are picked by the same ones."""
-    zone, due = search.asked.zone, search.asked.answer_due_at
+    zone, due = search.case.zone, search.case.answer_due_at
     today, last = availability.local_date(search.now, zone), availability.local_date(due, zone)
     edges = availability.half_days(zone, today, (last - today).days + 1)
     return [search.frame.starting(since, until) for since, until in itertools.pairwise(edges)]
 
 
-def rank(asked: Case, mentors: Sequence[Mentor], now: datetime, book: Rulebook, *, limit: int = 10) -> Ranking:
-    """Order the mentors who may and can, and name for each of the others every rule that refuses.
+def rank(case: Case, mentors: Sequence[Mentor], now: datetime, book: Rulebook, *, limit: int = 10) -> Ranking:
+    """Order the mentors whom no rule refuses, and name for each of the others every rule that does.
 
     Mode `either` is live where a time can be found, else written. Only the first `limit` get proposals.
     """
-    search = _search(asked, now, book)
-    found: list[_Found] = []
+    search = _search(case, now, book)
+    matches: list[_Match] = []
     excluded: list[tuple[Mentor, tuple[Refusal, ...]]] = []
     for mentor in mentors:
-        judged = _judge(search, mentor)
-        if isinstance(judged, _Found):
-            found.append(judged)
+        verdict = _judge(search, mentor)
+        if isinstance(verdict, _Match):
+            matches.append(verdict)
         else:
-            excluded.append((mentor, judged))
-    most_used = max((f.mentor.institution_sessions_90d for f in found), default=0)
-    ordered = sorted((_scored(search, f, most_used) for f in found), key=lambda c: _order(asked, c))
+            excluded.append((mentor, verdict))
+    most_used = max((match.mentor.institution_sessions_90d for match in matches), default=0)
+    ordered = sorted(
+        (_scored(search, match, most_used) for match in matches), key=lambda candidate: _order(case, candidate)
+    )
     halves = _half_days(search) if limit else []
     return Ranking(
         search.pace.weights,
-        (*(_proposed(search, c, halves) for c in ordered[:limit]), *ordered[limit:]),
+        (*(_proposed(search, candidate, halves) for candidate in ordered[:limit]), *ordered[limit:]),
         tuple(excluded),
     )
 
 
-class _Found(NamedTuple):
+class _Match(NamedTuple):
     mentor: Mentor
     earliest: datetime
     is_live: bool
 
 
-def _judge(search: _Search, mentor: Mentor) -> _Found | tuple[Refusal, ...]:
-    if search.asked.mode == "written":
+def _judge(search: _Search, mentor: Mentor) -> _Match | tuple[Refusal, ...]:
+    if search.case.mode == "written":
         return _judge_written(search, mentor)
     live = _judge_live(search, mentor)
-    if isinstance(live, _Found) or search.asked.mode == "live":
+    if isinstance(live, _Match) or search.case.mode == "live":
         return live
     written = _judge_written(search, mentor)
-    return written if isinstance(written, _Found) else live
+    return written if isinstance(written, _Match) else live
 
 
-def _judge_live(search: _Search, mentor: Mentor) -> _Found | tuple[Refusal, ...]:
+def _judge_live(search: _Search, mentor: Mentor) -> _Match | tuple[Refusal, ...]:
     common = _common(search, mentor)
     start = _first_clear(search, mentor, common & _allowed(search, mentor))
     if start:  # no rule that depends on the time refuses it
         refused = search.gate.refuse_ever(mentor)
-        return gate.in_order(refused) if refused else _Found(mentor, start, is_live=True)
-    # What refuses is told for the first time at which they would meet, or that the clinician can attend.
+        return gate.in_order(refused) if refused else _Match(mentor, start, is_live=True)
+    # Refusals are named for the first start within both sides' hours, else for the first that the clinician can attend.
     if common:
         at = _begins(search, common)
         return search.gate.check(mentor, at, search.now) or (Refusal.DEADLINE_UNREACHABLE,)
-    # They never meet: because of the mentor's hours, or since the clinician has no time in time.
+    # No start suits both: because of the mentor's hours, or because the clinician has no time before the answer is due.
     attendable = _noticed(search, mentor, search.attendable)
     first = search.frame.earliest(attendable or search.attendable) or search.now
-    why = Refusal.OUTSIDE_HOURS if attendable else Refusal.DEADLINE_UNREACHABLE
-    return gate.in_order(frozenset({*search.gate.check(mentor, first, search.now), why}))
+    refusal = Refusal.OUTSIDE_HOURS if attendable else Refusal.DEADLINE_UNREACHABLE
+    return gate.in_order(frozenset({*search.gate.check(mentor, first, search.now), refusal}))
 
 
-def _judge_written(search: _Search, mentor: Mentor) -> _Found | tuple[Refusal, ...]:
+def _judge_written(search: _Search, mentor: Mentor) -> _Match | tuple[Refusal, ...]:
     refusals = {*search.gate.check(mentor, None, search.now)}
-    at = next_working_hour(mentor, search.now, search.asked.answer_due_at)
+    at = next_working_hour(mentor, search.now, search.case.answer_due_at)
     if at and not refusals:
-        return _Found(mentor, at, is_live=False)
+        return _Match(mentor, at, is_live=False)
     if at is None:
         refusals.add(Refusal.DEADLINE_UNREACHABLE)
     return gate.in_order(frozenset(refusals))
 
 
 def next_working_hour(mentor: Mentor, now: datetime, until: datetime) -> datetime | None:
-    """Give when the mentor works next, before `until`: now if they do; None if they do not.
+    """Give the next instant before `until` at which the mentor works: `now` if they work now, None if there is none.
 
-    A mentor who gave no weekly hours at all may write at any time, and is taken to need all of it.
+    A mentor who gave no weekly hours at all may write at any time, and is assumed to need all of it.
     """
     if not mentor.hours.weekly:
         return until
@@ -361,19 +363,19 @@ def next_working_hour(mentor: Mentor, now: datetime, until: datetime) -> datetim
     return max(at, now) if at else None
 
 
-def _scored(search: _Search, found: _Found, most_used: int) -> Candidate:
-    mentor, rules, earliest, is_live = found.mentor, search.gate, found.earliest, found.is_live
+def _scored(search: _Search, match: _Match, most_used: int) -> Candidate:
+    mentor, rules, earliest, is_live = match.mentor, search.gate, match.earliest, match.is_live
     link = rules.choose_link(mentor.links, earliest if is_live else search.now)
     if link is None:  # pragma: no cover - the gate has just passed
         raise AssertionError
     relation = rules.relation(mentor)
     terms = search.score.terms(mentor, link, relation, earliest, most_used, is_live=is_live)
     total = round(sum(map(mul, search.weights, terms.values())), 6)
-    return Candidate(mentor, total, terms, link, is_live, case.knows_case(search.asked, mentor), earliest)
+    return Candidate(mentor, total, terms, link, is_live, cases.knows_case(search.case, mentor), earliest)
 
 
-def _order(asked: Case, candidate: Candidate) -> tuple[bool, float, int, bytes]:
-    stable = hashlib.sha256(asked.consultation_id.bytes + candidate.mentor.person_id.bytes).digest()
+def _order(case: Case, candidate: Candidate) -> tuple[bool, float, int, bytes]:
+    stable = hashlib.sha256(case.consultation_id.bytes + candidate.mentor.person_id.bytes).digest()
     return (not candidate.knows_case, -candidate.score, candidate.mentor.offers_30d, stable)
 
 
@@ -381,24 +383,24 @@ def _proposed(search: _Search, candidate: Candidate, halves: Sequence[int]) -> C
     if not candidate.is_live:
         return candidate
     bookable = _bookable(search, candidate.mentor)
-    _, *later = _spread([found for half in halves if (found := half & bookable)])
+    _, *later = _spread([common for half in halves if (common := half & bookable)])
     best = [_most_civil(search, half, candidate.mentor.zone) for half in later]
     return candidate._replace(starts=(candidate.earliest, *best))
 
 
 def _most_civil(search: _Search, starts: int, mentor_zone: str) -> datetime:
-    """Give what `_best` gives, for bits."""
+    """Give the same start as `_best`, from bits."""
     civil = (starts & hours for hours in _civil(search, mentor_zone))
     return search.frame.begins(next(filter(None, civil), starts))
 
 
 def _civil(search: _Search, mentor_zone: str) -> Sequence[int]:
     """Set the hours that are as civil as each stretch of `score.CIVIL` says, by both clocks."""
-    found = search.civil.get(mentor_zone)
-    if found is None:
-        zones, frame = (search.asked.zone, mentor_zone), search.frame
-        found = search.civil[mentor_zone] = [
+    stretches = search.civil.get(mentor_zone)
+    if stretches is None:
+        zones, frame = (search.case.zone, mentor_zone), search.frame
+        stretches = search.civil[mentor_zone] = [
             reduce(and_, [availability.daily_bits(zone, since * 60, until * 60, frame) for zone in zones])
             for _, since, until in score.CIVIL
         ]
-    return found
+    return stretches

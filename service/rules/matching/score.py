@@ -40,7 +40,7 @@ _POWER: Mapping[vocabulary.Power, float] = {
     "no_feed": 1.0,
 }
 CIVIL = ((1.0, 9, 18), (0.7, 8, 19), (0.4, 7, 21))
-"""How civil the hours from one until another are by somebody's clock; each stretch lies in the next."""
+"""How civil an hour is by somebody's clock: (share, from hour, until hour); each stretch lies within the next."""
 _COUNTS_AS_CIVIL = 0.7
 _CIVIL = {hour: share for share, since, until in reversed(CIVIL) for hour in range(since, until)}
 
@@ -68,7 +68,7 @@ def speed(now: datetime, earliest: datetime, due_at: datetime) -> float:
 
 
 def reliability(mentor: Mentor) -> float:
-    """Say how often the mentor answers in time; a newcomer is taken to be even."""
+    """Say how often the mentor answers in time; a newcomer counts as one half."""
     return min(1.0, (mentor.answered_in_time_180d + 1) / (mentor.offers_180d + 2))
 
 
@@ -80,19 +80,19 @@ def load(mentor: Mentor, week: tuple[int, int]) -> float:
     return room * math.exp(-mentor.offers_7d / 5)
 
 
-def language(asked: Case, mentor: Mentor, *, is_live: bool) -> float:
+def language(case: Case, mentor: Mentor, *, is_live: bool) -> float:
     """Say how well both can talk or write to each other."""
-    levels = (mentor.languages.get(code) for code in asked.languages)
+    levels = (mentor.languages.get(code) for code in case.languages)
     shared = max([_LANGUAGE[level] for level in levels if level], default=0.0)
-    helped = _INTERPRETER if asked.interpreter else 0.0
-    translated = _TRANSLATION if asked.translation and not is_live else 0.0
-    return max(shared, helped, translated)
+    with_interpreter = _INTERPRETER if case.interpreter else 0.0
+    with_translation = _TRANSLATION if case.translation and not is_live else 0.0
+    return max(shared, with_interpreter, with_translation)
 
 
-def memorandum(asked: Case, link: MemorandumLink) -> float:
+def memorandum(case: Case, link: MemorandumLink) -> float:
     """Say how direct the memorandum is, and whether hours for two such sessions are left."""
-    left = 1.0 if link.minutes_left is None else min(1.0, max(0, link.minutes_left) / (2 * asked.minutes))
-    return _ROUTE[link.route] * left
+    budget_share = 1.0 if link.minutes_left is None else min(1.0, max(0, link.minutes_left) / (2 * case.minutes))
+    return _ROUTE[link.route] * budget_share
 
 
 class _Moment(NamedTuple):
@@ -106,9 +106,9 @@ class _Moment(NamedTuple):
 class Score:
     """The terms as they stand for one case; what mentors have in common is worked out once, as in `gate.Gate`."""
 
-    def __init__(self, asked: Case, now: datetime) -> None:
+    def __init__(self, case: Case, now: datetime) -> None:
         """Score for this case, at this instant; the mentors that are scored must stay alive as long as this."""
-        self._asked, self._now = asked, now
+        self._case, self._now = case, now
         self._moments: dict[tuple[datetime, str], _Moment] = {}
         self._languages: dict[tuple[int, bool], float] = {}  # by identity, as are the memoranda
         self._memoranda: dict[int, float] = {}
@@ -128,16 +128,16 @@ class Score:
         `relation` is that of the mentor's nearest specialty, `most_used` the sessions in 90 d of the most used eligible
         institution.
         """
-        asked = self._asked
+        case = self._case
         moment = self._moments.get((earliest, mentor.zone)) or self._moment(earliest, mentor.zone)
-        spoken = self._languages.get((id(mentor.languages), is_live))
-        if spoken is None:
-            spoken = language(asked, mentor, is_live=is_live)
-            self._languages[id(mentor.languages), is_live] = spoken
-        agreed = self._memoranda.get(id(link))
-        if agreed is None:
-            agreed = self._memoranda[id(link)] = memorandum(asked, link)
-        knows_case = mentor.person_id in asked.case_mentor_ids
+        language_score = self._languages.get((id(mentor.languages), is_live))
+        if language_score is None:
+            language_score = language(case, mentor, is_live=is_live)
+            self._languages[id(mentor.languages), is_live] = language_score
+        memorandum_score = self._memoranda.get(id(link))
+        if memorandum_score is None:
+            memorandum_score = self._memoranda[id(link)] = memorandum(case, link)
+        knows_case = mentor.person_id in case.case_mentor_ids
         return {
             "specialty": _SPECIALTY[relation],
             "speed": moment.speed,
@@ -145,17 +145,17 @@ class Score:
             "load": load(mentor, moment.week),
             "continuity": 1.0 if knows_case else _CONTINUITY[mentor.continuity],
             "civil_hours": moment.civil if is_live else 1.0,
-            "language": spoken,
-            "memorandum": agreed,
+            "language": language_score,
+            "memorandum": memorandum_score,
             "power_and_link": _POWER[mentor.power],
-            "tags": len(asked.tags & mentor.tags) / len(asked.tags) if asked.tags else 1.0,
+            "tags": len(case.tags & mentor.tags) / len(case.tags) if case.tags else 1.0,
             "diversity": 1 - mentor.institution_sessions_90d / most_used if most_used else 1.0,
         }
 
     def _moment(self, earliest: datetime, zone: str) -> _Moment:
-        found = self._moments[earliest, zone] = _Moment(
-            speed(self._now, earliest, self._asked.answer_due_at),
-            civil_hours(earliest, self._asked.zone, zone),
+        moment = self._moments[earliest, zone] = _Moment(
+            speed(self._now, earliest, self._case.answer_due_at),
+            civil_hours(earliest, self._case.zone, zone),
             availability.iso_week(earliest, zone),
         )
-        return found
+        return moment

@@ -102,13 +102,13 @@ def to_instant(wall: datetime, zone: str, *, strict: bool) -> datetime:
     """
     local = wall.replace(tzinfo=ZoneInfo(zone), fold=0)
     try:
-        found = local.astimezone(UTC)
-        exists = not strict or found.astimezone(local.tzinfo).replace(tzinfo=None) == wall.replace(fold=0)
+        instant = local.astimezone(UTC)
+        exists = not strict or instant.astimezone(local.tzinfo).replace(tzinfo=None) == wall.replace(fold=0)
     except OverflowError:
         raise NonexistentTime(wall, zone) from None
     if not exists:
         raise NonexistentTime(wall, zone)
-    return found
+    return instant
 
 
 def to_wall(instant: datetime, zone: str) -> datetime:
@@ -241,8 +241,8 @@ class _Pattern:
             self._walls = Frame(-_DAY_CELLS, cells.A_WEEK + 2 * _DAY_CELLS).between_all(
                 (-(-since // _CELL), until // _CELL) for since, until in self._since_monday
             )
-        ahead = offset // _CELL
-        return self._walls >> ahead if ahead > 0 else self._walls << -ahead
+        cells_ahead = offset // _CELL
+        return self._walls >> cells_ahead if cells_ahead > 0 else self._walls << -cells_ahead
 
     def _instants(self, week: int) -> list[Interval]:
         midnight = cells.instant(cells.monday(week))
@@ -338,12 +338,12 @@ def _dated(hours: Hours, kind: str, frame: Frame) -> Iterable[Interval]:
 
 def free(hours: Hours, busy: Iterable[Interval], window: Interval) -> list[Interval]:
     """Give when the person works and is not busy, inside the window."""
-    found = _pattern(hours.zone, hours.weekly).stretches(window)
+    open_hours = _pattern(hours.zone, hours.weekly).stretches(window)
     if hours.exceptions:
         frame = Frame.within(window)
-        found = intervals.clip(intervals.merge([*found, *_dated(hours, "extra", frame)]), window)
-        found = intervals.subtract(found, _dated(hours, "away", frame))
-    return intervals.subtract(found, busy)
+        open_hours = intervals.clip(intervals.merge([*open_hours, *_dated(hours, "extra", frame)]), window)
+        open_hours = intervals.subtract(open_hours, _dated(hours, "away", frame))
+    return intervals.subtract(open_hours, busy)
 
 
 def starts(

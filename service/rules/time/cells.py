@@ -140,9 +140,9 @@ class Frame:
     def instants(self, bits: int) -> list[datetime]:
         """Give the start of every set cell, in order."""
         text = f"{bits:b}"[::-1]  # a search in text is much faster than shifting a long number once a bit
-        found = []
+        starts = []
         at = text.find("1")
         while at >= 0:
-            found.append(instant(self.first + at))
+            starts.append(instant(self.first + at))
             at = text.find("1", at + 1)
-        return found
+        return starts

@@ -10,13 +10,13 @@ Interval = tuple[datetime, datetime]
 _NEVER = (datetime.max.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))  # later than any other
 
 
-def overlaps(one: Interval, other: Interval) -> bool:
+def overlaps(first: Interval, second: Interval) -> bool:
     """Tell whether the two share an instant; an empty interval shares none."""
-    return max(one[0], other[0]) < min(one[1], other[1])
+    return max(first[0], second[0]) < min(first[1], second[1])
 
 
 def latest_end(intervals: Iterable[Interval], during: Interval) -> datetime | None:
-    """Give when the last of those intervals ends that overlap `during`; None if none does."""
+    """Give the latest end of the intervals that overlap `during`; None if none does."""
     latest = None
     since, until = during
     for start, end in intervals:
@@ -43,7 +43,7 @@ def merge(intervals: Iterable[Interval]) -> list[Interval]:
 
 
 def clip(merged: list[Interval], window: Interval) -> list[Interval]:
-    """Give what of merged intervals lies in the window."""
+    """Give the parts of merged intervals that lie in the window."""
     low, high = window
     inside = [i for i in merged if i[0] < high and i[1] > low] if low < high else []
     if inside:
@@ -52,12 +52,12 @@ def clip(merged: list[Interval], window: Interval) -> list[Interval]:
     return inside
 
 
-def subtract(one: Iterable[Interval], other: Iterable[Interval]) -> list[Interval]:
-    """Give the instants of the first that are not in the second, in order."""
+def subtract(intervals: Iterable[Interval], removed: Iterable[Interval]) -> list[Interval]:
+    """Give the instants of `intervals` that are not in `removed`, in order."""
     rest: list[Interval] = []
-    holes = iter([*merge(other), _NEVER])
+    holes = iter([*merge(removed), _NEVER])
     since, until = next(holes)
-    for start, end in merge(one):
+    for start, end in merge(intervals):
         at = start
         while until <= at:
             since, until = next(holes)

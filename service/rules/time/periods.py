@@ -9,7 +9,7 @@ _MONTHS = 12
 
 
 def first_day(on: date | None, period: str | None, from_on: date | None, until_on: date | None) -> date | None:
-    """Give the first day that it can have begun on, as far as that is known; the last one, if only the end is."""
+    """Give the first day on which it can have begun; its last day if only the end is known; None if nothing is."""
     if period is not None:
         return first_day_of(period)
     return on or from_on or (until_on - timedelta(days=1) if until_on else None)
@@ -17,10 +17,10 @@ def first_day(on: date | None, period: str | None, from_on: date | None, until_o
 
 def first_day_of(period: str) -> date:
     """Give the first day of `2026`, `2026-10` or `2026-Q4`; raises ValueError."""
-    found = _PERIOD.fullmatch(period)
-    if found is None:
+    match = _PERIOD.fullmatch(period)
+    if match is None:
         raise ValueError(period)
-    year, quarter, month = found.groups()
+    year, quarter, month = match.groups()
     if quarter:
         return date(int(year), (int(quarter) - 1) * _MONTHS_OF_QUARTER + 1, 1)
     return date(int(year), int(month or 1), 1)
@@ -37,10 +37,10 @@ def previous(from_on: date, until_on: date) -> tuple[date, date]:
 
 def months(from_on: date, until_on: date) -> list[date]:
     """Give the first day of each month of the period; of the first one, the day that the period begins on."""
-    found = [from_on]
+    first_days = [from_on]
     while True:
-        place = found[-1].year * _MONTHS + found[-1].month
+        place = first_days[-1].year * _MONTHS + first_days[-1].month
         following = date(place // _MONTHS, place % _MONTHS + 1, 1)
         if following >= until_on:
-            return found
-        found.append(following)
+            return first_days
+        first_days.append(following)
