@@ -24,7 +24,7 @@ def settings() -> DBSettings:
 
 
 def on(driver: AsyncpgDriver) -> queries.Queries:
-    """Speak to the queue over any driver."""
+    """Give the queue's statements, run by any driver."""
     environment, of_queue, of_scheduler = _builders()
     return queries.Queries(driver, qbe=environment, qbq=of_queue, qbs=of_scheduler)
 
