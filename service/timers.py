@@ -130,7 +130,7 @@ _HOUSEKEEPING = (
          RETURNING subject_id, value
        )
        INSERT INTO ranking_mark (subject_id, value) SELECT subject_id, bit_xor(value) FROM taken GROUP BY subject_id""",
-    # The last one stays, whatever its age: the next position follows from it.
+    # The last event is never deleted: the next position follows from it.
     """DELETE FROM event WHERE id IN (SELECT e.id FROM event e WHERE e.occurred_at < :month_ago
        AND e.position < (SELECT max(position) FROM event)
        AND NOT EXISTS (SELECT FROM delivery d WHERE d.event_id = e.id) ORDER BY e.position LIMIT 10000)""",

@@ -81,7 +81,7 @@ def requires_requesting_side(w: Work, consultation: tables.Consultation) -> None
 
 
 async def requires_reader(w: Work, memorandum_id: UUID, *roles: str) -> None:
-    """Go on only for somebody who would see the memorandum by one of the roles alone; raises Forbidden."""
+    """Go on only for an actor who sees the memorandum even with these roles alone; raises Forbidden."""
     reader = dataclasses.replace(w.actor, grants=frozenset(g for g in w.actor.grants if g.role in roles))
     visible = sa.select(col(tables.Memorandum.id)).where(
         col(tables.Memorandum.id) == memorandum_id, memoranda_seen(reader)
@@ -200,7 +200,7 @@ def offers_seen(actor: actors.Actor) -> Condition:
 
 
 def appointments_seen(actor: actors.Actor) -> Condition:
-    """Say which appointments the actor sees: a mentor's institution by the offer, or by the mentor who takes part."""
+    """Say which appointments the actor sees; a mentor's institution sees those in which the mentor takes part."""
     if actor.is_timer:
         return sa.true()
     taking_part = sa.select(col(tables.Participant.appointment_id)).where(

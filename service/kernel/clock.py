@@ -50,7 +50,7 @@ class ManualClock:
         return wall() + timedelta(seconds=offset)
 
     def set(self, instant: datetime | None) -> None:
-        """Let every process read `instant` as now; None returns to the system's time."""
+        """Set the domain's time to `instant` in every process; None returns to the system's time."""
         offset = (instant - wall()).total_seconds() if instant else 0.0
         temporary = self._path.with_suffix(f".{os.getpid()}")
         temporary.write_text(repr(offset))

@@ -16,7 +16,7 @@ _GLUED = re.compile(r"(?<=[A-Za-z])[._-](?=\d)")
 
 @dataclass(frozen=True, slots=True)
 class ConfirmedSpan:
-    """A place in a field, in code points and half-open, that the writer says names nobody."""
+    """A half-open range of a field, in code points, that names nobody according to the writer."""
 
     field: str
     start: int

@@ -136,9 +136,9 @@ class Work:
         for kind in sorted(written, key=_place):
             self._needs_transaction()
             connection = await self.session.connection()
-            into = sa.inspect(kind).local_table  # given the class, rows with and without a value would go one by one
+            table = sa.inspect(kind).local_table  # given the class, rows with and without a value would go one by one
             for first in range(0, len(written[kind]), _AT_ONCE):
-                await connection.execute(sa.insert(into), written[kind][first : first + _AT_ONCE])
+                await connection.execute(sa.insert(table), written[kind][first : first + _AT_ONCE])
         await fanout.put(self.session, self.told, self.now)
         await queue.put(self.session, self.jobs)
         self.told.clear()

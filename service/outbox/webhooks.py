@@ -193,8 +193,8 @@ def _row(w: Work, attempt: Attempt) -> dict[str, object]:
 async def _judge(w: Work, endpoint: tables.WebhookEndpoint, delivered: int, failed: int) -> None:
     """Store the endpoint's health; warn its coordinators of failures, and disable it in the end."""
     names = [field.name for field in fields(receiver.Health)]
-    before = receiver.Health(**{name: getattr(endpoint, name) for name in names})
-    health = receiver.after(before, w.now, delivered, failed)
+    previous = receiver.Health(**{name: getattr(endpoint, name) for name in names})
+    health = receiver.after(previous, w.now, delivered, failed)
     for name, value in asdict(health).items():
         setattr(endpoint, name, value)
     if endpoint.state != "active":

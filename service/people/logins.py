@@ -29,7 +29,7 @@ LINK_LIFE = timedelta(minutes=15)
 REFRESH_LIFE = timedelta(days=30)
 ACCESS_LIFE = timedelta(minutes=15)
 OPEN_LINKS = 5
-"""Links that one person may have open at once: nobody's mailbox is filled by asking."""
+"""Links that one person may have open at once, so that requests cannot flood a mailbox."""
 SIGN_IN = "sign_in"
 REFRESH = "refresh"
 _KEYS_LOCK = 0x706F6272

@@ -294,9 +294,9 @@ def _check_weekly(new_hours: Hours) -> None:
     placed = sorted(
         (entry.weekday, entry.from_minute, entry.until_minute, number) for number, entry in enumerate(new_hours.weekly)
     )
-    for before, after in itertools.pairwise(placed):
-        if before[0] == after[0] and after[1] < before[2]:
-            raise errors.Invalid(f"/weekly/{after[3]}", "overlaps other hours of the day")
+    for earlier, later in itertools.pairwise(placed):
+        if earlier[0] == later[0] and later[1] < earlier[2]:
+            raise errors.Invalid(f"/weekly/{later[3]}", "overlaps other hours of the day")
 
 
 def _check_exceptions(new_hours: Hours) -> None:

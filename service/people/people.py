@@ -155,11 +155,11 @@ def _must_give(w: Work, grants: Collection[Grant]) -> None:
 
     Only admins of a programme give its admin role. A system gives the role of a mentor at its institution.
     """
-    keeps = w.actor.institutions("coordinator")
-    registers = w.actor.institutions("partner_system")
+    coordinated = w.actor.institutions("coordinator")
+    registered = w.actor.institutions("partner_system")
     programmes = w.actor.programmes("programme_admin")
     for grant in grants:
-        is_home = grant.institution_id in keeps or (grant.role == "mentor" and grant.institution_id in registers)
+        is_home = grant.institution_id in coordinated or (grant.role == "mentor" and grant.institution_id in registered)
         is_ours = grant.programme_id in programmes if grant.programme_id else programmes or is_home
         if not (w.actor.is_timer or is_ours):
             msg = "Roles are given by the institution's coordinator or an admin."

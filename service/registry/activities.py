@@ -194,7 +194,7 @@ def record(
 
 
 def check(w: Work, entry: ActivityEntry, zone: str) -> None:
-    """Go on only if the texts seem to name nobody and the days make sense; raises PersonalDataFound, Invalid."""
+    """Go on only if the texts seem to name nobody and the dates are possible; raises PersonalDataFound, Invalid."""
     deidentification.check(w, {"note": entry.note, "source": entry.source}, entry.confirmed_spans)
     _check_dates(entry, availability.local_date(w.now, zone))
 

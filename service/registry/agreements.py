@@ -116,9 +116,9 @@ async def with_minutes_left(
     """
     if not agreed.budgets:
         return agreed.links
-    left = await _left(w, agreed.budgets, agreed.zone, at or w.now, but_appointment)
+    minutes = await _left(w, agreed.budgets, agreed.zone, at or w.now, but_appointment)
     return {
-        partner: tuple([replace(link, minutes_left=left.get(link.memorandum_id)) for link in links])
+        partner: tuple([replace(link, minutes_left=minutes.get(link.memorandum_id)) for link in links])
         for partner, links in agreed.links.items()
     }
 

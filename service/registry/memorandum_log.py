@@ -166,9 +166,9 @@ async def verify(w: Work, memorandum_id: UUID, anchor: chain.Head | None = None)
     """As `verification`, for the operator: visibility is not checked. An anchored entry must still be in the chain."""
     end = await _end(w, memorandum_id)
     while True:  # entries and head are two statements: an entry that is logged between them is no tampering
-        links, before = await links_of(w, memorandum_id), end
+        links, previous_end = await links_of(w, memorandum_id), end
         end = await _end(w, memorandum_id)
-        if end == before:
+        if end == previous_end:
             break
     result = chain.verify(plain(links), end=end, anchor=anchor)
     stray = (await w.sql(_STRAY, {"id": memorandum_id})).scalars().first() if result.ok else None

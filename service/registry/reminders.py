@@ -120,11 +120,11 @@ async def remind_of_end(w: Work, memorandum_id: UUID) -> None:
     row, programme = await _locked(w, memorandum_id)
     if row.status != "active" or row.valid_until is None or row.renewed_by:
         return
-    left = (row.valid_until - availability.local_date(w.now, programme.zone)).days
-    due = [days for days in policy.from_overrides(programme.policy).end_reminder_days if left <= days]
-    if left <= 0 or not due or (row.end_told_days is not None and row.end_told_days <= min(due)):
+    days_left = (row.valid_until - availability.local_date(w.now, programme.zone)).days
+    due_days = [days for days in policy.from_overrides(programme.policy).end_reminder_days if days_left <= days]
+    if days_left <= 0 or not due_days or (row.end_told_days is not None and row.end_told_days <= min(due_days)):
         return
-    row.end_told_days = min(due)
+    row.end_told_days = min(due_days)
     ends_at = events.instant(availability.day_start(row.valid_until, programme.zone))
     await _tell(w, "memorandum_ending", row, expires_at=ends_at)
 

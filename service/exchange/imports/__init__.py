@@ -105,8 +105,8 @@ async def load(
             same += 1
     tell(same)
     await _add(desk, kind, new, tell)
-    for row, before, columns in changes:
-        await _change(desk, kind, row, before, columns)
+    for row, stored, columns in changes:
+        await _change(desk, kind, row, stored, columns)
         tell(1)
     if desk.faults:
         raise FileRefused(desk.faults)
@@ -162,9 +162,9 @@ class _Known:
         if not keys:
             desk.refuse(row, self._keys[-1][0], "needs a value, or the row an id: else a second time adds it again")
         for key in keys:
-            before = self._named.setdefault(key, row.row)
-            if before != row.row:
-                desk.refuse(row, key[0][0], f"row {before} is the same one")
+            first_row = self._named.setdefault(key, row.row)
+            if first_row != row.row:
+                desk.refuse(row, key[0][0], f"row {first_row} is the same one")
         return next((self._existing[key] for key in keys if key in self._existing), ())
 
     def _of(self, values: Mapping[str, Any]) -> list[_Key]:

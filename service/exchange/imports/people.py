@@ -74,7 +74,7 @@ async def change_mentor(desk: Desk, row: FileRow, existing: Mapping[str, Any], d
 
 
 async def _move(desk: Desk, row: FileRow, profile: tables.MentorProfile) -> None:
-    """Let the mentor offer from another of their institutions; unless the file says so, they are not verified there."""
+    """Move the mentor to another of their institutions, unverified there unless the file says so."""
     place_id = desk.find(row, "institution", "institution")
     grants = sa.select(col(tables.RoleGrant.institution_id)).where(
         col(tables.RoleGrant.person_id) == profile.person_id, col(tables.RoleGrant.role) == "mentor"

@@ -90,13 +90,13 @@ async def add_memberships(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> No
         tell(1)
 
 
-async def end_membership(desk: Desk, row: FileRow, found: Mapping[str, Any], _differing: frozenset[str]) -> None:
+async def end_membership(desk: Desk, row: FileRow, existing: Mapping[str, Any], _differing: frozenset[str]) -> None:
     """End the membership on the day of the row."""
     if row.values["until"] is None:
         desk.refuse(row, "until", "has ended: a new time in the network is a row of its own")
         return
-    member = await desk.w.read(tables.Institution, desk.names["institution"][found["institution"]])
-    await institutions.leave(desk.w, member, found["id"], row.values["until"])
+    member = await desk.w.read(tables.Institution, desk.names["institution"][existing["institution"]])
+    await institutions.leave(desk.w, member, existing["id"], row.values["until"])
 
 
 async def add_memoranda(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> None:
