@@ -43,7 +43,7 @@ class Event(SQLModel, table=True):
 
 
 class WebhookEndpoint(Versioned, table=True):
-    """A partner's address that events are sent to: all that it may see, or those of the `types` and `memoranda` named."""
+    """A partner's address that events are sent to: all that it may see, or the `types` and `memoranda` named."""
 
     __tablename__ = "webhook_endpoint"
     id: UUID = Field(primary_key=True)
