@@ -1,4 +1,4 @@
-"""What is due by the clock. Timers are columns on the rows they concern, so they survive anything.
+"""What is due by the clock. Timers are columns on the rows they concern, so they survive restarts.
 
 Each due row is dealt with in a transaction of its own, by a verb that locks it and looks again: two workers that
 sweep at once, or an answer that arrives meanwhile, find the work done and do nothing.
@@ -35,7 +35,7 @@ class Timer:
     act: Callable[[Work, UUID], Awaitable[object]]
 
 
-_ORDERED = " ORDER BY 1 LIMIT 100"  # a batch: what is left over is met at the next sweep
+_ORDERED = " ORDER BY 1 LIMIT 100"  # a batch: the rest follows at the next sweep
 TIMERS = (
     Timer(
         "hold", "SELECT id FROM appointment WHERE status = 'pending' AND held_until <= :now", appointments.expire_hold
@@ -116,21 +116,21 @@ _HOUSEKEEPING = (
     "DELETE FROM rate_limit WHERE arrives_at < :day_ago",
     "DELETE FROM client_secret WHERE expires_at < :month_ago",
     "DELETE FROM used_assertion WHERE expires_at < :wall",
-    # What waits for a paused endpoint may be asked for again as long as anything may, and not for ever.
+    # What waits for an endpoint that is not active is dropped once it is too old to be recovered.
     """UPDATE delivery d SET state = 'dropped', next_attempt_at = NULL, settled_at = :now FROM webhook_endpoint p
        WHERE p.id = d.endpoint_id AND p.state <> 'active' AND d.kind = 'webhook' AND d.state = 'pending'
        AND d.created_at < :recoverable""",
     """DELETE FROM delivery_attempt t USING delivery d
        WHERE d.id = t.delivery_id AND d.kind = 'webhook' AND d.settled_at < :month_ago""",
     "DELETE FROM delivery WHERE kind = 'webhook' AND settled_at < :month_ago",
-    # Many marks of one subject become one that comes to the same.
+    # Many marks of one subject become one of the same value: their exclusive or.
     """WITH taken AS (
          DELETE FROM ranking_mark WHERE subject_id IN (
            SELECT subject_id FROM ranking_mark GROUP BY subject_id HAVING count(*) > 4 LIMIT 10000)
          RETURNING subject_id, value
        )
        INSERT INTO ranking_mark (subject_id, value) SELECT subject_id, bit_xor(value) FROM taken GROUP BY subject_id""",
-    # The last one stays, whatever its age: the next position follows from it.
+    # The last event is never deleted: the next position follows from it.
     """DELETE FROM event WHERE id IN (SELECT e.id FROM event e WHERE e.occurred_at < :month_ago
        AND e.position < (SELECT max(position) FROM event)
        AND NOT EXISTS (SELECT FROM delivery d WHERE d.event_id = e.id) ORDER BY e.position LIMIT 10000)""",
@@ -139,7 +139,7 @@ _HOUSEKEEPING = (
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A row that a timer could not deal with: it is met again at the next sweep, and must not stop the others."""
+    """A row that a timer could not deal with: the next sweep tries it again, and it must not stop the others."""
 
     timer: str
     row_id: UUID
@@ -149,9 +149,9 @@ class Failure:
 async def once(database: Database) -> list[Failure]:
     """Deal with everything that is due now, a batch of each kind; gives what failed.
 
-    A row whose lock somebody else holds is no failure: it is simply met again.
+    A row whose lock somebody else holds is no failure: the next sweep tries it again.
     """
-    failed: list[Failure] = []
+    failures: list[Failure] = []
     for timer in TIMERS:
         async with database.work(actor.TIMER) as w:
             ids = (await w.sql(sa.text(timer.due + _ORDERED), _instants(w, timer.due))).scalars().all()
@@ -161,11 +161,11 @@ async def once(database: Database) -> list[Failure]:
             except errors.Unavailable:
                 continue
             except Exception as error:  # noqa: BLE001 - whatever it is, the others' timers go on
-                failed.append(Failure(timer.name, row_id, error))
+                failures.append(Failure(timer.name, row_id, error))
     async with database.work(actor.TIMER) as w:
         await deliveries.enqueue_due(w)
     await place_events(database)
-    return failed
+    return failures
 
 
 async def _act(timer: Timer, row_id: UUID, w: Work) -> None:
@@ -173,7 +173,7 @@ async def _act(timer: Timer, row_id: UUID, w: Work) -> None:
 
 
 def _instants(w: Work, statement: str) -> dict[str, object]:
-    known = {
+    values = {
         "now": w.now,
         "today": w.now.date(),
         "hour_ago": w.now - timedelta(hours=1),
@@ -183,7 +183,7 @@ def _instants(w: Work, statement: str) -> dict[str, object]:
         "text_days": policy.DEFAULT.case_text_days,
         "tzdata_version": availability.TZDATA_VERSION,
     }
-    return {name: value for name, value in known.items() if f":{name}" in statement}
+    return {name: value for name, value in values.items() if f":{name}" in statement}
 
 
 async def place_events(database: Database) -> None:
@@ -196,7 +196,7 @@ async def place_events(database: Database) -> None:
 
 
 async def housekeeping(database: Database, audit_days: int) -> None:
-    """Drop what nobody can use any more, audit rows older than `audit_days`, and count what of the past is settled."""
+    """Delete what nobody can use any more and audit rows older than `audit_days`; store rollups of the settled past."""
     async with database.work(actor.TIMER) as w:
         await w.sql(sa.text("SELECT set_config('pobratym.retention', 'over', true)"))
         await w.sql(sa.text("DELETE FROM audit WHERE at < :kept"), {"kept": w.now - timedelta(days=audit_days)})
@@ -208,6 +208,6 @@ async def housekeeping(database: Database, audit_days: int) -> None:
             "wall": clock.wall(),
         }
         for statement in _HOUSEKEEPING:
-            used = {name: value for name, value in instants.items() if f":{name}" in statement}
-            await w.sql(sa.text(statement), used)
+            values = {name: value for name, value in instants.items() if f":{name}" in statement}
+            await w.sql(sa.text(statement), values)
     await rollups.fold(database)

@@ -1,6 +1,6 @@
 """Everything in rows for files, in the words of the API: no case text, no keys, nothing that signs anybody in.
 
-`rows` gives what `imports` takes in again, in the same words. `records` gives what is there to be read only: the
+`rows` gives what `imports` takes in again, in the same words. `records` gives what no import takes: the
 consultations behind the sessions, and what proves the log. Each is in an order that is the same in every installation.
 """
 
@@ -17,7 +17,7 @@ from service.kernel.work import Work
 _DAY_MINUTES = 1440
 
 _OF_PROGRAMME = """
-WITH those AS (
+WITH involved AS (
   SELECT p.institution_id AS id FROM memorandum_party p JOIN memorandum m ON m.id = p.memorandum_id
   WHERE m.programme_id = :programme
   UNION SELECT i FROM session s, unnest(ARRAY[s.requesting_institution_id, s.partner_institution_id]) AS i
@@ -25,15 +25,15 @@ WITH those AS (
   UNION SELECT a.institution_id FROM activity_institution a JOIN activity ON activity.id = a.activity_id
   WHERE activity.programme_id = :programme
 ),
-there AS (
+places AS (
   SELECT id FROM institution WHERE CAST(:programme AS uuid) IS NULL
-  UNION SELECT id FROM those
-  UNION SELECT network_id FROM membership JOIN those ON those.id = membership.institution_id
-  UNION SELECT institution_id FROM membership JOIN those ON those.id = membership.network_id
+  UNION SELECT id FROM involved
+  UNION SELECT network_id FROM membership JOIN involved ON involved.id = membership.institution_id
+  UNION SELECT institution_id FROM membership JOIN involved ON involved.id = membership.network_id
 ),
-who AS (
+members AS (
   SELECT id FROM person WHERE CAST(:programme AS uuid) IS NULL
-  UNION SELECT person_id FROM role_grant WHERE programme_id = :programme OR institution_id IN (SELECT id FROM there)
+  UNION SELECT person_id FROM role_grant WHERE programme_id = :programme OR institution_id IN (SELECT id FROM places)
   UNION SELECT i FROM session s, unnest(s.participants || ARRAY[s.clinician_id, s.mentor_id]) AS i
   WHERE s.programme_id = :programme
 )
@@ -52,12 +52,12 @@ SELECT code, parent_code AS parent, name_en, name_uk, snomed_ct, is_bookable,
 FROM specialty s JOIN deep USING (code) ORDER BY depth, code""",
     "institutions": """
 SELECT i.*, ARRAY(SELECT (CAST(:days AS text[]))[d + 1] FROM unnest(working_weekdays) AS d ORDER BY d) AS weekdays
-FROM institution i JOIN there USING (id) ORDER BY coalesce(code, CAST(id AS text))""",
+FROM institution i JOIN places USING (id) ORDER BY coalesce(code, CAST(id AS text))""",
     "memberships": """
 SELECT coalesce(i.code, CAST(i.id AS text)) AS institution, coalesce(n.code, CAST(n.id AS text)) AS network,
        m.from_on AS "from", m.until_on AS until, m.id
 FROM membership m JOIN institution i ON i.id = m.institution_id JOIN institution n ON n.id = m.network_id
-JOIN there ON there.id = i.id JOIN there AS around ON around.id = n.id ORDER BY 1, 2, 3, m.id""",
+JOIN places ON places.id = i.id JOIN places AS networks ON networks.id = n.id ORDER BY 1, 2, 3, m.id""",
     "memoranda": """
 SELECT m.code, p.code AS programme, m.kind, m.status, m.signed_on AS signed_date, m.signed_precision, m.valid_from,
        m.valid_until, m.activities, m.budget_minutes, m.budget_per, m.source, m.note, m.id,
@@ -78,9 +78,9 @@ SELECT email, display_name, locale, zone, state, p.id,
              FROM role_grant g LEFT JOIN institution i ON i.id = g.institution_id
              LEFT JOIN programme q ON q.id = g.programme_id
              WHERE g.person_id = p.id
-             AND (CAST(:programme AS uuid) IS NULL OR q.id = :programme OR i.id IN (SELECT id FROM there))
+             AND (CAST(:programme AS uuid) IS NULL OR q.id = :programme OR i.id IN (SELECT id FROM places))
              ORDER BY 1) AS roles
-FROM person p JOIN who USING (id) WHERE p.kind = 'person' ORDER BY lower(email)""",
+FROM person p JOIN members USING (id) WHERE p.kind = 'person' ORDER BY lower(email)""",
     "mentors": """
 SELECT email, at.institution, verified_until, sessions_per_week, offers_per_week, notice_minutes, buffer_minutes,
        treats_children, opt_ins, tags, quiet_from_minute, quiet_until_minute, availability_zone,
@@ -93,9 +93,9 @@ SELECT email, at.institution, verified_until, sessions_per_week, offers_per_week
              FROM weekly_hours h WHERE h.person_id = m.person_id ORDER BY weekday, from_minute) AS weekly,
        ARRAY(SELECT kind || to_char(from_wall, ' YYYY-MM-DD"T"HH24:MI/') || to_char(until_wall, 'YYYY-MM-DD"T"HH24:MI')
              FROM availability_exception e WHERE e.person_id = m.person_id ORDER BY from_wall, id) AS exceptions
-FROM mentor_profile m JOIN person p ON p.id = m.person_id JOIN who ON who.id = p.id
+FROM mentor_profile m JOIN person p ON p.id = m.person_id JOIN members ON members.id = p.id
 JOIN LATERAL (SELECT coalesce(i.code, CAST(i.id AS text)) AS institution
-              FROM role_grant g JOIN institution i ON i.id = g.institution_id JOIN there ON there.id = i.id
+              FROM role_grant g JOIN institution i ON i.id = g.institution_id JOIN places ON places.id = i.id
               WHERE g.person_id = p.id AND g.role = 'mentor'
               ORDER BY i.id <> m.institution_id, i.id LIMIT 1) at ON true
 ORDER BY lower(email)""",
@@ -128,7 +128,7 @@ WHERE CAST(:programme AS uuid) IS NULL OR a.programme_id = :programme
 ORDER BY p.code, memorandum NULLS FIRST, e.position, a.id""",
 }
 KINDS = tuple(_ROWS)
-"""What is taken in and given out, in an order in which each finds what it refers to."""
+"""The kinds of rows that are imported and exported, each after the kinds that it refers to."""
 _RECORDS: Mapping[str, str] = {
     "consultations": """
 SELECT id, programme_id, institution_id, clinician_id, department, specialty_code AS specialty, priority, mode, state,
@@ -165,35 +165,35 @@ SELECT p.code AS programme, key, op, value, as_of, citation FROM statistic JOIN 
 WHERE CAST(:programme AS uuid) IS NULL OR programme_id = :programme ORDER BY 1, 2, 5""",
 }
 RECORDS = tuple(_RECORDS)
-"""What is given out to be read only."""
+"""The kinds of rows that are exported only."""
 _SCOPED = ("institutions", "memberships", "people", "mentors")
 
 
 async def programme_id(w: Work, code: str) -> UUID | None:
     """Give the id of the programme with this code, if there is one."""
-    row = await w.sql(sa.select(col(tables.Programme.id)).where(col(tables.Programme.code) == code))
-    found: UUID | None = row.scalar_one_or_none()
-    return found
+    result = await w.sql(sa.select(col(tables.Programme.id)).where(col(tables.Programme.code) == code))
+    row_id: UUID | None = result.scalar_one_or_none()
+    return row_id
 
 
 async def rows(w: Work, kind: str, programme: UUID | None = None) -> list[dict[str, Any]]:
-    """Give all rows of a kind, of one programme (and what it refers to) only if it is named."""
+    """Give all rows of a kind; of one programme, and what it refers to, if one is given."""
     text = (_OF_PROGRAMME if kind in _SCOPED else "") + _ROWS[kind]
     values: dict[str, object] = {"programme": programme} if kind != "specialties" else {}
     if kind in ("institutions", "mentors"):
         values["days"] = list(vocabulary.WEEKDAYS)
-    found = [dict(row) for row in (await w.sql(sa.text(text), values)).mappings()]
+    exported = [dict(row) for row in (await w.sql(sa.text(text), values)).mappings()]
     if kind == "institutions":
-        return [row | {"working_weekdays": row["weekdays"]} for row in found]
+        return [row | {"working_weekdays": row["weekdays"]} for row in exported]
     if kind == "mentors":
-        return [row | _quiet(row) for row in found]
+        return [row | _quiet(row) for row in exported]
     if kind == "activities":
-        return [row | {"note": w.unseal(row["sealed_note"], row["id"])} for row in found]
-    return found
+        return [row | {"note": w.unseal(row["sealed_note"], row["id"])} for row in exported]
+    return exported
 
 
 async def records(w: Work, kind: str, programme: UUID | None = None) -> list[dict[str, Any]]:
-    """Give all rows of a kind that is there to be read only."""
+    """Give all rows of a kind that is exported only."""
     return [dict(row) for row in (await w.sql(sa.text(_RECORDS[kind]), {"programme": programme})).mappings()]
 
 

@@ -24,7 +24,7 @@ from service.kernel.work import Work
 
 Row = TypeVar("Row", bound=SQLModel)
 Condition = sa.ColumnElement[bool]
-Told = tables.Consultation | tables.Offer | tables.Appointment | tables.Advice | tables.Session | tables.Feedback
+CaseRow = tables.Consultation | tables.Offer | tables.Appointment | tables.Advice | tables.Session | tables.Feedback
 _CODED: Mapping[vocabulary.ReportKind, type[tables.Memorandum | tables.Programme | tables.Institution]] = {
     "memorandum": tables.Memorandum,
     "programme": tables.Programme,
@@ -70,7 +70,7 @@ def acts_for_requesting_side(w: Work, consultation: tables.Consultation) -> bool
 
 
 def _is_clinician_at(actor: actors.Actor, institution_id: UUID) -> bool:
-    """Tell whether they still work there: who has left the hospital has left its cases."""
+    """Tell whether the actor still works there: who has left the hospital no longer acts in its cases."""
     return institution_id in actor.institutions("clinician")
 
 
@@ -81,12 +81,12 @@ def requires_requesting_side(w: Work, consultation: tables.Consultation) -> None
 
 
 async def requires_reader(w: Work, memorandum_id: UUID, *roles: str) -> None:
-    """Go on only for somebody who would see the memorandum by one of the roles alone; raises Forbidden."""
-    reading = dataclasses.replace(w.actor, grants=frozenset(g for g in w.actor.grants if g.role in roles))
-    seen = sa.select(col(tables.Memorandum.id)).where(
-        col(tables.Memorandum.id) == memorandum_id, memoranda_seen(reading)
+    """Go on only for an actor who sees the memorandum even with these roles alone; raises Forbidden."""
+    reader = dataclasses.replace(w.actor, grants=frozenset(g for g in w.actor.grants if g.role in roles))
+    visible = sa.select(col(tables.Memorandum.id)).where(
+        col(tables.Memorandum.id) == memorandum_id, memoranda_seen(reader)
     )
-    if not await _is_there(w, seen):
+    if not await _is_there(w, visible):
         raise errors.Forbidden
 
 
@@ -138,17 +138,17 @@ async def visible_offer(w: Work, offer_id: UUID, *, lock: bool = False) -> table
 
 
 async def visible_appointment(w: Work, appointment_id: UUID, *, lock: bool = False) -> tables.Appointment:
-    """Give the appointment to who takes part and to both sides."""
+    """Give the appointment to its participants and to both sides."""
     return await _one(w, tables.Appointment, appointment_id, appointments_seen, lock=lock)
 
 
 async def visible_session(w: Work, session_id: UUID) -> tables.Session:
-    """Give the session to who took part and to both sides."""
+    """Give the session to its participants and to both sides."""
     return await _one(w, tables.Session, session_id, sessions_seen, lock=False)
 
 
 async def visible_activity(w: Work, activity_id: UUID, *, lock: bool = False) -> tables.Activity:
-    """Give the activity to who sees its memorandum, to the institutions in it, and to the programme's admins."""
+    """Give the activity to those who see its memorandum, to the institutions in it, and to the programme's admins."""
     return await _one(w, tables.Activity, activity_id, activities_seen, lock=lock)
 
 
@@ -157,13 +157,13 @@ async def visible_webhook_endpoint(w: Work, endpoint_id: UUID, *, lock: bool = F
     return await _one(w, tables.WebhookEndpoint, endpoint_id, webhook_endpoints_seen, lock=lock)
 
 
-async def read_case_text(w: Work, consultation_id: UUID, of: Told, *sealed: bytes | None) -> tuple[str | None, ...]:
-    """Give sealed texts of a row to the people of the case (invariant D1), and remember it; None for everybody else."""
-    reading = _seeing(tables.Consultation, case_text_read, w.actor, is_locking=False)
-    if not any(sealed) or (await w.sql(reading, {"row_id": consultation_id})).first() is None:
+async def read_case_text(w: Work, consultation_id: UUID, row: CaseRow, *sealed: bytes | None) -> tuple[str | None, ...]:
+    """Give the people of the case the sealed texts of a row, and audit it (invariant D1); None to everybody else."""
+    readable = _seeing(tables.Consultation, case_text_read, w.actor, is_locking=False)
+    if not any(sealed) or (await w.sql(readable, {"row_id": consultation_id})).first() is None:
         return (None,) * len(sealed)
-    audit.record(w, "read_case_text", str(of.__tablename__), of.id)
-    return tuple(w.unseal(text, of.id) for text in sealed)
+    audit.record(w, "read_case_text", str(row.__tablename__), row.id)
+    return tuple(w.unseal(text, row.id) for text in sealed)
 
 
 def case_text_read(actor: actors.Actor) -> Condition:
@@ -200,21 +200,21 @@ def offers_seen(actor: actors.Actor) -> Condition:
 
 
 def appointments_seen(actor: actors.Actor) -> Condition:
-    """Say which appointments the actor sees: a mentor's institution by the offer, or by the mentor who takes part."""
+    """Say which appointments the actor sees; a mentor's institution sees those in which the mentor takes part."""
     if actor.is_timer:
         return sa.true()
     taking_part = sa.select(col(tables.Participant.appointment_id)).where(
         col(tables.Participant.person_id) == actor.person_id
     )
-    theirs = actor.institutions("coordinator", "partner_system")
+    institution_ids = actor.institutions("coordinator", "partner_system")
     of_mentors = (
         sa.select(col(tables.Participant.appointment_id))
         .join(tables.MentorProfile, col(tables.MentorProfile.person_id) == col(tables.Participant.person_id))
-        .where(col(tables.Participant.role) == "mentor", _among(tables.MentorProfile.institution_id, theirs))
+        .where(col(tables.Participant.role) == "mentor", _among(tables.MentorProfile.institution_id, institution_ids))
     )
     return sa.or_(
         col(tables.Appointment.id).in_(taking_part),
-        col(tables.Appointment.id).in_(of_mentors) if theirs else sa.false(),
+        col(tables.Appointment.id).in_(of_mentors) if institution_ids else sa.false(),
         col(tables.Appointment.consultation_id).in_(_consultations_of_side(actor)),
     )
 
@@ -223,11 +223,11 @@ def sessions_seen(actor: actors.Actor) -> Condition:
     """Say which sessions the actor sees."""
     if actor.is_timer:
         return sa.true()
-    theirs = actor.institutions("coordinator", "partner_system")
+    institution_ids = actor.institutions("coordinator", "partner_system")
     return sa.or_(
         col(tables.Session.mentor_id) == actor.person_id,
         col(tables.Session.participants).contains([actor.person_id]),
-        _among(tables.Session.partner_institution_id, theirs),
+        _among(tables.Session.partner_institution_id, institution_ids),
         col(tables.Session.consultation_id).in_(_consultations_of_side(actor)),
     )
 
@@ -258,26 +258,26 @@ def activities_seen(actor: actors.Actor) -> Condition:
 
 def webhook_endpoints_seen(actor: actors.Actor) -> Condition:
     """Say which webhook endpoints the actor sees."""
-    theirs = actor.institutions(*KEEPERS_OF_ENDPOINTS)
+    institution_ids = actor.institutions(*KEEPERS_OF_ENDPOINTS)
     return sa.and_(
-        sa.true() if actor.is_timer else _among(tables.WebhookEndpoint.institution_id, theirs),
+        sa.true() if actor.is_timer else _among(tables.WebhookEndpoint.institution_id, institution_ids),
         col(tables.WebhookEndpoint.deleted_at).is_(None),
     )
 
 
 def events_seen(actor: actors.Actor) -> Condition:
-    """Say which events the actor sees: those that name them, and those that webhooks tell an institution they keep."""
+    """Say which events the actor sees: those that name them, and those that their institutions' webhooks are sent."""
     if actor.is_timer:
         return sa.true()
     event, party = tables.Event, tables.MemorandumParty
-    theirs = actor.institutions(*KEEPERS_OF_ENDPOINTS)
-    under = sa.select(col(party.memorandum_id)).where(_among(party.institution_id, theirs))
+    institution_ids = actor.institutions(*KEEPERS_OF_ENDPOINTS)
+    memoranda = sa.select(col(party.memorandum_id)).where(_among(party.institution_id, institution_ids))
     return sa.or_(
         col(event.person_ids).contains([actor.person_id]),
-        col(event.institution_ids).op("&&")(sa.bindparam(None, sorted(theirs), type_=ARRAY(PG_UUID)))
-        if theirs
+        col(event.institution_ids).op("&&")(sa.bindparam(None, sorted(institution_ids), type_=ARRAY(PG_UUID)))
+        if institution_ids
         else sa.false(),
-        col(event.memorandum_id).in_(under) if theirs else sa.false(),
+        col(event.memorandum_id).in_(memoranda) if institution_ids else sa.false(),
         _among(event.programme_id, actor.programmes("programme_admin")),
     )
 
@@ -331,7 +331,7 @@ def _linked_with(actor: actors.Actor, requesting: frozenset[UUID]) -> sa.Compoun
 
 
 def _memoranda_of(actor: actors.Actor, institutions: frozenset[UUID], *sides: str) -> sa.CompoundSelect[Any]:
-    """Name the memoranda that these institutions signed, or a network or umbrella that they belong to today."""
+    """Name the memoranda signed by these institutions, or by a network or umbrella that they belong to today."""
     agreed, party, membership = orm.aliased(tables.Memorandum), tables.MemorandumParty, tables.Membership
     signed = sa.select(col(party.memorandum_id)).where(col(party.side).in_(sides or vocabulary.SIDES))
     by_network = (
@@ -343,7 +343,7 @@ def _memoranda_of(actor: actors.Actor, institutions: frozenset[UUID], *sides: st
 
 
 def _holds_today(actor: actors.Actor, agreed: type[tables.Memorandum]) -> Condition:
-    """Say which memberships hold on this day, which is the day of the memorandum's programme."""
+    """Say which memberships hold today, by the calendar of the memorandum's programme."""
     row, conditions = tables.Membership, []
     for day in sorted({day for day, _ in actor.days}):
         programmes = frozenset(programme_id for today, programme_id in actor.days if today == day)
@@ -367,7 +367,7 @@ def _of_requesting_side(actor: actors.Actor) -> Condition:
 
 
 def _departments(actor: actors.Actor) -> list[actors.Grant]:
-    """Name the departments whose cases the actor shares; one that nobody recorded is shared with nobody."""
+    """Name the departments whose cases the actor shares; a grant without one shares none."""
     return [g for g in sorted(actor.grants, key=repr) if g.role == "clinician" and g.department is not None]
 
 
@@ -393,20 +393,22 @@ def _among(column: Any, ids: frozenset[UUID]) -> Condition:  # noqa: ANN401 - a 
     return col(column).in_(sorted(ids)) if ids else sa.false()
 
 
-async def _one(w: Work, kind: type[Row], row_id: UUID, seen: Callable[[actors.Actor], Condition], *, lock: bool) -> Row:
-    statement = _seeing(kind, seen, w.actor, is_locking=lock)
+async def _one(
+    w: Work, kind: type[Row], row_id: UUID, visible: Callable[[actors.Actor], Condition], *, lock: bool
+) -> Row:
+    statement = _seeing(kind, visible, w.actor, is_locking=lock)
     row: Row | None = (await w.sql(statement, {"row_id": row_id})).scalar_one_or_none()
     if row is None:
         raise errors.NotFound
     return row
 
 
-@lru_cache(maxsize=2000)  # putting a statement together takes longer than asking it: who calls once calls again
+@lru_cache(maxsize=2000)  # building a statement takes longer than running it, and the same actors call again
 def _seeing(
-    kind: type[Row], seen: Callable[[actors.Actor], Condition], actor: actors.Actor, *, is_locking: bool
+    kind: type[Row], visible: Callable[[actors.Actor], Condition], actor: actors.Actor, *, is_locking: bool
 ) -> sa.Select[Row]:
     key = next(iter(sa.inspect(kind).primary_key))
-    statement = sa.select(kind).where(key == sa.bindparam("row_id"), seen(actor))
+    statement = sa.select(kind).where(key == sa.bindparam("row_id"), visible(actor))
     if is_locking:
         statement = statement.with_for_update().execution_options(populate_existing=True)
     return statement
@@ -421,13 +423,13 @@ async def _is_there(w: Work, statement: sa.Select[Any]) -> bool:
 
 
 async def id_of(w: Work, kind: vocabulary.ReportKind, name: str) -> UUID:
-    """Give the id of the `memorandum`, `programme` or `institution` that is called so: by its code, or its id as text.
+    """Give the id of the `memorandum`, `programme` or `institution` with this code, or with this id as text.
 
-    Raises NotFound for what is neither. For operators: it asks nobody's leave.
+    Raises NotFound when there is none. For operators: visibility is not checked.
     """
     table = _CODED[kind]
     is_called = sa.or_(col(table.code) == name, sa.cast(col(table.id), sa.Text) == name.lower())
-    found: UUID | None = (await w.sql(sa.select(col(table.id)).where(is_called))).scalar_one_or_none()
-    if found is None:
+    row_id: UUID | None = (await w.sql(sa.select(col(table.id)).where(is_called))).scalar_one_or_none()
+    if row_id is None:
         raise errors.NotFound
-    return found
+    return row_id

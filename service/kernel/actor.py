@@ -19,12 +19,12 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Whoever does what is done in one unit of work; `person_id` is None for timers and for strangers."""
+    """Who acts in one unit of work; `person_id` is None for timers and for strangers."""
 
     kind: vocabulary.ActorKind
     person_id: UUID | None = None
     grants: frozenset[Grant] = field(default_factory=frozenset)
-    scopes: frozenset[str] | None = None  # what a system's token is good for; None for people
+    scopes: frozenset[str] | None = None  # what a system's token allows; None for people
     days: frozenset[tuple[date, UUID]] = field(default_factory=frozenset)  # today, by the clock of each programme
 
     def institutions(self, *roles: str) -> frozenset[UUID]:
@@ -41,7 +41,7 @@ class Actor:
 
     @property
     def is_timer(self) -> bool:
-        """Tell whether nobody acts but the clock."""
+        """Tell whether the clock acts, and no person or system."""
         return self.kind == "timer"
 
 

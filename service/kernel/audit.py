@@ -8,7 +8,7 @@ from service.kernel.work import Work
 
 
 def record(w: Work, action: vocabulary.AuditAction, subject: str, subject_id: UUID | None, **details: object) -> None:
-    """Remember that the actor did `action` to the subject; `details` hold ids, codes and counts, never case text."""
+    """Write down that the actor did `action` to the subject; `details` hold ids, codes and counts, never case text."""
     values = {
         "id": clock.new_id(),
         "at": w.now,

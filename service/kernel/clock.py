@@ -14,7 +14,7 @@ from uuid import UUID
 
 
 class Clock(Protocol):
-    """Whoever tells the time."""
+    """A source of the domain's time."""
 
     def now(self) -> datetime:
         """Tell the domain's instant, in UTC."""
@@ -38,7 +38,7 @@ class ManualClock:
     """The system's time plus the seconds in a file that all processes of one data directory share."""
 
     def __init__(self, path: Path) -> None:
-        """Read the offset from `path` at each reading; a missing file is no offset."""
+        """Read the offset from `path` each time the clock is read; a missing file means no offset."""
         self._path = path
 
     def now(self) -> datetime:
@@ -50,11 +50,11 @@ class ManualClock:
         return wall() + timedelta(seconds=offset)
 
     def set(self, instant: datetime | None) -> None:
-        """Let every process read `instant` as now; None returns to the system's time."""
+        """Set the domain's time to `instant` in every process; None returns to the system's time."""
         offset = (instant - wall()).total_seconds() if instant else 0.0
-        beside = self._path.with_suffix(f".{os.getpid()}")
-        beside.write_text(repr(offset))
-        beside.replace(self._path)
+        temporary = self._path.with_suffix(f".{os.getpid()}")
+        temporary.write_text(repr(offset))
+        temporary.replace(self._path)
 
 
 def new_id() -> UUID:

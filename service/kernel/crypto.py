@@ -33,7 +33,7 @@ class CannotDecrypt(Exception):
 
 
 class Keys:
-    """The secret keys of this installation, by id, first one first."""
+    """The secret keys of this installation by id, in order: the first one encrypts."""
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         """Take 32-byte keys; ids are at most 255 bytes."""
@@ -52,7 +52,7 @@ class Keys:
         return bytes([len(name)]) + name + nonce + sealed
 
     def decrypt(self, value: bytes, row_id: UUID) -> str:
-        """Give the text back; raises CannotDecrypt for another row's value or a key that is gone."""
+        """Give the text back; raises CannotDecrypt for another row's value or a key that was removed."""
         name, rest = value[1 : 1 + value[0]].decode(), value[1 + value[0] :]
         if name not in self._field_keys:
             raise CannotDecrypt
@@ -81,7 +81,7 @@ class Keys:
         return None
 
     def proof(self, row_id: UUID, purpose: str, length: int) -> bytes:
-        """Give bytes, 20 at most, that only who holds the keys can make for this row and purpose."""
+        """Give bytes, 20 at most, that only a holder of the keys can make for this row and purpose."""
         return self._mac(self._link_keys[0], row_id, purpose)[:length]
 
     def proves(self, proof: bytes, row_id: UUID, purpose: str) -> bool:

@@ -16,7 +16,7 @@ _GLUED = re.compile(r"(?<=[A-Za-z])[._-](?=\d)")
 
 @dataclass(frozen=True, slots=True)
 class ConfirmedSpan:
-    """A place in a field, in code points and half-open, that the writer says names nobody."""
+    """A half-open range of a field, in code points, that names nobody according to the writer."""
 
     field: str
     start: int
@@ -29,25 +29,25 @@ def numbered(field: str, texts: Iterable[str]) -> dict[str, str]:
 
 
 def of_tags(tags: Iterable[str]) -> dict[str, str]:
-    """Give tags as texts: a tag has no blanks, so that its words are read apart, place by place."""
+    """Give tags as texts by place; a letter and a digit joined by a sign are separated, as a tag has no blanks."""
     return numbered("tags", (_GLUED.sub(" ", tag) for tag in tags))
 
 
 def check(w: Work, texts: Mapping[str, str | None], confirmed: Collection[ConfirmedSpan] = ()) -> None:
     """Go on only if nothing in the texts, by field, seems to name a person; else raises PersonalDataFound.
 
-    What was confirmed as a false alarm is remembered: where and of what kind, never the text.
+    What was confirmed as a false alarm is audited: its place and kind, never the text.
     """
-    said = set(confirmed)
-    found: list[tuple[str, int, int, str]] = []
+    confirmed_spans = set(confirmed)
+    findings: list[tuple[str, int, int, str]] = []
     alarms: list[dict[str, object]] = []
     for field, text in texts.items():
         for span in deidentify.find(text, w.now.date()) if text else ():
-            if ConfirmedSpan(field, span.start, span.end) in said:
+            if ConfirmedSpan(field, span.start, span.end) in confirmed_spans:
                 alarms.append({"field": field, "start": span.start, "end": span.end, "kind": span.kind})
             else:
-                found.append((field, span.start, span.end, span.kind))
-    if found:
-        raise errors.PersonalDataFound(found)
+                findings.append((field, span.start, span.end, span.kind))
+    if findings:
+        raise errors.PersonalDataFound(findings)
     if alarms:
         audit.record(w, "confirmed_false_alarm", "text", None, spans=alarms)

@@ -1,4 +1,4 @@
-"""One check of e-mail addresses, for bodies, forms, files, commands and settings: what we take, mail can carry.
+"""One check of e-mail addresses, for bodies, forms, files, commands and settings: what we accept, mail can carry.
 
 email-validator knows the grammar and IDNA. Mail leaves us without SMTPUTF8, so that what stands before the @ is ASCII;
 no name server is asked, as most addresses of a hospital are typed while it is cut off.
@@ -8,8 +8,8 @@ import unicodedata
 
 import email_validator
 
-# Names that no public mail reaches are taken: `.local` is many a hospital's own network, and exported files hold the
-# addresses under `.invalid` that erased people and systems have. The library has no parameter for it but this list.
+# Domains that no public mail reaches are accepted: `.local` is many a hospital's own network, and exported files hold
+# the addresses under `.invalid` that erased people and systems have. The library has no parameter for it but this list.
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
 
@@ -32,7 +32,7 @@ def normal_form(text: str) -> str:
 
 
 def as_stored(text: str) -> str:
-    """Give the form to look a person up by; what is no address stays as it is: an older release may have stored it."""
+    """Give the form to look a person up by; an invalid address stays as it is: an older release may have stored it."""
     try:
         return normal_form(text)
     except ValueError:

@@ -16,26 +16,26 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 CHANNEL = "pobratym_webhooks"
 
-SEEN = """\
+VISIBLE = """\
 (p.institution_id = ANY (e.institution_ids) OR EXISTS (
     SELECT FROM memorandum_party m WHERE m.memorandum_id = e.memorandum_id AND m.institution_id = p.institution_id))"""
 """Whether institution `p` may see event `e`: it takes part, or it is a party to the memorandum, ended or not."""
 
-WANTED = """\
+SUBSCRIBED = """\
 (p.types = '{}' OR e.type = ANY (p.types)) AND (p.memoranda = '{}' OR e.memorandum_id = ANY (p.memoranda))"""
-"""Whether endpoint `p` asked for event `e`."""
+"""Whether endpoint `p` has subscribed to event `e`."""
 
-# The id of a row: that of its event up to the version digit, so the same instant, and PostgreSQL's chance behind it.
+# A row's id has the instant of its event's: all digits up to the version are the same, the rest is random.
 _INSERT = f"""\
 INSERT INTO delivery (id, kind, event_id, endpoint_id, body, state, attempt, next_attempt_at, created_at)
 SELECT CAST(left(CAST(e.id AS text), 15) || substr(CAST(gen_random_uuid() AS text), 16) AS uuid), 'webhook', e.id, p.id,
     e.body, 'pending', 0, :now, :now
-FROM event e JOIN webhook_endpoint p ON p.state = 'active' AND p.deleted_at IS NULL AND {SEEN} AND {WANTED}
+FROM event e JOIN webhook_endpoint p ON p.state = 'active' AND p.deleted_at IS NULL AND {VISIBLE} AND {SUBSCRIBED}
 """  # noqa: S608 - two conditions of our own
 
 _PUT_ALL = f"""
-WITH told AS ({_INSERT} WHERE e.id = ANY (:events) RETURNING endpoint_id)
-SELECT pg_notify('{CHANNEL}', CAST(endpoint_id AS text)) FROM (SELECT DISTINCT endpoint_id FROM told) one_each
+WITH inserted AS ({_INSERT} WHERE e.id = ANY (:events) RETURNING endpoint_id)
+SELECT pg_notify('{CHANNEL}', CAST(endpoint_id AS text)) FROM (SELECT DISTINCT endpoint_id FROM inserted) endpoints
 """  # noqa: S608 - as above
 _PUT = sa.text(_PUT_ALL).bindparams(sa.bindparam("events", type_=ARRAY(PG_UUID)))
 
@@ -50,13 +50,13 @@ failed AS (UPDATE delivery d
 SELECT (SELECT count(*) FROM missing) + (SELECT count(*) FROM failed) AS count
 """  # noqa: S608 - as above
 RECOVER = sa.text(_RECOVER)
-"""Have sent what an endpoint missed since an instant: what was never a row, what came to nothing, what waits."""
+"""Sends what an endpoint missed since an instant: events without a row, and deliveries that failed or wait."""
 
 NOTIFY = sa.text(f"SELECT pg_notify('{CHANNEL}', :endpoint)")
-"""Tell whoever listens that something of this endpoint is due."""
+"""Tells the workers that listen that something of this endpoint is due."""
 
 
 async def put(session: AsyncSession, events: Collection[UUID], now: datetime) -> None:
-    """Have a row for each of these events and each active endpoint that may see it and asked for it."""
+    """Insert a delivery of each of these events to each active endpoint that may see it and has subscribed to it."""
     if events:
         await session.exec(_PUT, params={"events": list(events), "now": now})  # type: ignore[call-overload]

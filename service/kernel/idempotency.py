@@ -58,7 +58,7 @@ async def begin(w: Work, request: Request) -> UUID | StoredAnswer:
     if (await w.sql(insert.returning(col(tables.IdempotencyKey.id)))).first() is not None:
         return row_id
     row = (await w.sql(sa.select(tables.IdempotencyKey).where(_theirs(request)))).scalar_one_or_none()
-    if row is None or row.status is None:  # swept away since, or left by a twin that is gone
+    if row is None or row.status is None:  # swept since, or left without an answer by another request
         raise errors.Unavailable
     if row.request_hash != request.body_hash:
         raise errors.IdempotencyKeyReused

@@ -24,7 +24,7 @@ _LOOK = sa.text("SELECT arrives_at FROM rate_limit WHERE bucket = :bucket")
 
 
 async def take(w: Work, bucket: str, at: datetime, per_minute: int) -> None:
-    """Count a call: `per_minute` calls may come at once, and then one each time that a call's share of a minute passed.
+    """Count a call: `per_minute` calls may come at once, then one for each `1 / per_minute` of a minute that passes.
 
     Raises TooManyRequests, saying when the next one is let in.
     """

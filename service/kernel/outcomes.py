@@ -10,7 +10,7 @@ from dataclasses import dataclass
 class Delivered:
     """The other side has taken it; `status` is its own code, where it has one, `response` the beginning of its answer.
 
-    `is_whole` is False when either side broke the rest of the answer off.
+    `is_whole` is False when either side cut off the rest of the answer.
     """
 
     status: int | None

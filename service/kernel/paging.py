@@ -11,14 +11,14 @@ Row = TypeVar("Row")
 
 
 async def rows(
-    w: Work, kind: type[Row], seen: sa.ColumnElement[bool], *, after: object | None, limit: int, key: str = "id"
+    w: Work, kind: type[Row], condition: sa.ColumnElement[bool], *, after: object | None, limit: int, key: str = "id"
 ) -> list[Row]:
-    """Give the rows that satisfy `seen` and whose key follows `after`, in its order: one more than `limit` at most.
+    """Give the rows that satisfy `condition` and whose key follows `after`, by key: one more than `limit` at most.
 
-    The one too many tells that another page follows.
+    The extra row tells that another page follows.
     """
     column = col(getattr(kind, key))
-    statement = sa.select(kind).where(seen).order_by(column).limit(limit + 1)
+    statement = sa.select(kind).where(condition).order_by(column).limit(limit + 1)
     if after is not None:
         statement = statement.where(column > after)
     return list((await w.sql(statement)).scalars())

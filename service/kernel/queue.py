@@ -24,7 +24,7 @@ def settings() -> DBSettings:
 
 
 def on(driver: AsyncpgDriver) -> queries.Queries:
-    """Speak to the queue over any driver."""
+    """Give the queue's statements, run by any driver."""
     environment, of_queue, of_scheduler = _builders()
     return queries.Queries(driver, qbe=environment, qbq=of_queue, qbs=of_scheduler)
 
@@ -53,7 +53,7 @@ class _InTransaction(AsyncpgDriver):
 
 
 async def put(session: AsyncSession, deliveries: Sequence[tuple[UUID, int]]) -> None:
-    """Have a worker look at each (delivery, attempt) now; one that waits in the queue already is not put twice."""
+    """Queue a job for each (delivery, attempt); one that is in the queue already is not put twice."""
     if not deliveries:
         return
     count = len(deliveries)

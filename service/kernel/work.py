@@ -50,7 +50,7 @@ _UNAVAILABLE = {
     "08006",
     "08001",
 }
-_STALE = asyncpg.InvalidCachedStatementError  # a migration changed what it gives since it was prepared
+_STALE = asyncpg.InvalidCachedStatementError  # a migration changed its columns after it was prepared
 _BAD_INPUT = {"22021", "22P05", "22P02", "22003", "22007", "22008", "22023"}
 
 _LOCK = sa.text(
@@ -105,21 +105,21 @@ class Work:
 
     pending: list[SQLModel] = field(default_factory=list)  # rows to insert at the next flush
     written: dict[type[SQLModel], list[Mapping[str, object]]] = field(default_factory=dict)  # to insert at the end
-    kept: dict[type[SQLModel], dict[object, SQLModel]] = field(default_factory=dict)  # what `read` has read
+    rows_read: dict[type[SQLModel], dict[object, SQLModel]] = field(default_factory=dict)  # what `read` has read
     locked: set[UUID] = field(default_factory=set)  # people
     is_bulk: bool = False  # thousands of rows: inserted at once, and not followed afterwards
     is_apart: bool = False  # no transaction: statements only, and no rows to send
     connection: AsyncConnection | None = None  # for `fetch`
 
     def add(self, *rows: SQLModel) -> None:
-        """Have the rows inserted before the next statement."""
+        """Insert the rows before the next statement."""
         self.pending.extend(rows)
 
     def write(self, kind: type[SQLModel], values: Mapping[str, object]) -> None:
-        """Have a row inserted at the end, with all others of its table: one that nothing here reads or changes again.
+        """Insert a row at the end, with all others of its table: one that nothing in this Work reads or changes again.
 
-        Such rows are many, and a tracked object would be ten times the work. All rows of a table name the same columns.
-        Not for use in a savepoint: a rollback of that would not take the row back.
+        Such rows are many, and tracking objects would cost ten times as much. All rows of a table name the same
+        columns. Not for use in a savepoint: a rollback of that would not take the row back.
         """
         self.written.setdefault(kind, []).append(values)
 
@@ -130,15 +130,15 @@ class Work:
             await self.session.run_sync(self._send)
 
     async def finish(self) -> None:
-        """Send everything: what was only written too, the webhooks of events, and the jobs for the worker."""
+        """Send everything: rows of `add` and `write`, the webhooks of events, and the jobs for the worker."""
         await self.flush()
         written, self.written = self.written, {}
         for kind in sorted(written, key=_place):
             self._needs_transaction()
             connection = await self.session.connection()
-            into = sa.inspect(kind).local_table  # by the class, rows with and without a value would go one by one
+            table = sa.inspect(kind).local_table  # given the class, rows with and without a value would go one by one
             for first in range(0, len(written[kind]), _AT_ONCE):
-                await connection.execute(sa.insert(into), written[kind][first : first + _AT_ONCE])
+                await connection.execute(sa.insert(table), written[kind][first : first + _AT_ONCE])
         await fanout.put(self.session, self.told, self.now)
         await queue.put(self.session, self.jobs)
         self.told.clear()
@@ -167,7 +167,7 @@ class Work:
     ) -> Rows:
         """Run a statement in this transaction, after what was added and changed is sent.
 
-        With `after_changes` off it need not see them: they are sent later, all at once.
+        With `after_changes` off, the changes are sent later, all at once: the statement does not need them.
         """
         if after_changes:
             await self.flush()
@@ -194,19 +194,19 @@ class Work:
         if not (self.is_apart or driver.is_in_transaction()):
             return (await self.sql(statement, values)).all()
         text, names = _plain(statement)
-        given = [values[name] for name in names]
+        arguments = [values[name] for name in names]
         try:
-            rows: Sequence[Any] = await driver.fetch(text, *given, record_class=Fetched)
+            rows: Sequence[Any] = await driver.fetch(text, *arguments, record_class=Fetched)
         except BaseException as error:
             if driver.is_closed() and isinstance(error, Exception):
                 raise errors.Unavailable from error
-            if not isinstance(error, asyncpg.PostgresError):  # who knows what the connection is at
-                await self.connection.invalidate(error)  # and what it was asked is called off
+            if not isinstance(error, asyncpg.PostgresError):  # the connection's state is unknown
+                await self.connection.invalidate(error)  # this also cancels the running statement
             raise
         return rows
 
     async def read(self, kind: type[Row], row_id: object) -> Row:
-        """Give the row of this id, read once in a unit of work; it must be there."""
+        """Give the row of this id, read once in a unit of work; it must exist."""
         return (await self.read_all(kind, [row_id]))[row_id]
 
     async def find(self, kind: type[Row], row_id: object) -> Row | None:
@@ -214,22 +214,22 @@ class Work:
         return (await self.read_all(kind, [row_id])).get(row_id)
 
     async def read_all(self, kind: type[Row], row_ids: Iterable[object]) -> dict[Any, Row]:
-        """Give the rows of these ids by id, each read once in a unit of work; what is not there is left out."""
-        kept: dict[object, Any] = self.kept.setdefault(kind, {})
-        wanted = list(dict.fromkeys(row_ids))
-        missing = [row_id for row_id in wanted if row_id not in kept]
+        """Give the rows of these ids by id, each read once in a unit of work; ids without a row are left out."""
+        rows: dict[object, Any] = self.rows_read.setdefault(kind, {})
+        ids = list(dict.fromkeys(row_ids))
+        missing = [row_id for row_id in ids if row_id not in rows]
         if missing:
-            found = await self.session.exec(_of_ids(kind), params={"ids": missing})
-            kept.update((getattr(row, _key(kind).key), row) for row in found)
-        return {row_id: kept[row_id] for row_id in wanted if row_id in kept}
+            loaded = await self.session.exec(_of_ids(kind), params={"ids": missing})
+            rows.update((getattr(row, _key(kind).key), row) for row in loaded)
+        return {row_id: rows[row_id] for row_id in ids if row_id in rows}
 
     def keep(self, row: SQLModel) -> None:
-        """Let `read` know a row that was read with others."""
-        self.kept.setdefault(type(row), {})[getattr(row, _key(type(row)).key)] = row
+        """Record a row that another statement loaded, so that `read` does not load it again."""
+        self.rows_read.setdefault(type(row), {})[getattr(row, _key(type(row)).key)] = row
 
     async def delete(self, row: SQLModel) -> None:
-        """Have the row deleted with the next statement."""
-        self.kept.get(type(row), {}).pop(getattr(row, _key(type(row)).key), None)
+        """Delete the row with the next statement."""
+        self.rows_read.get(type(row), {}).pop(getattr(row, _key(type(row)).key), None)
         await self.session.delete(row)
 
     def savepoint(self) -> AsyncSessionTransaction:
@@ -238,15 +238,15 @@ class Work:
 
     async def lock_people(self, people: Iterable[UUID]) -> None:
         """Hold each person's advisory lock until the end, in sorted order: unsorted, overlapping inserts deadlock."""
-        wanted = set(people)
-        if wanted <= self.locked:
+        person_ids = set(people)
+        if person_ids <= self.locked:
             return
-        keys = [int.from_bytes(person.bytes[8:], signed=True) for person in sorted(wanted)]
+        keys = [int.from_bytes(person_id.bytes[8:], signed=True) for person_id in sorted(person_ids)]
         await self.sql(_LOCK, {"keys": keys}, after_changes=False)
-        self.locked |= wanted
+        self.locked |= person_ids
 
     def touch(self, row: columns.Versioned) -> None:
-        """Let the row's version rise, for a change that no event tells."""
+        """Raise the row's version, for a change without an event."""
         row.version += 1
 
     def unseal(self, value: bytes | None, row_id: UUID) -> str | None:
@@ -290,7 +290,7 @@ class Database:
 
     @asynccontextmanager
     async def apart(self, request_id: str | None = None) -> AsyncIterator[Work]:
-        """Let each statement be a transaction of its own, that stays whatever comes after it.
+        """Commit each statement by itself, so that it stays whatever comes after it.
 
         For counting calls, and for what only reads: a statement sees what is committed when it begins, in a transaction
         or without one, and BEGIN and COMMIT would be two round trips more.
@@ -312,14 +312,14 @@ class Database:
                 yield Work(session, self.clock.now(), actor, self.keys, request_id)
                 await session.commit()
         except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-            if isinstance(_said(error), _STALE) and isinstance(self.engine, AsyncEngine):
+            if isinstance(_driver_error(error), _STALE) and isinstance(self.engine, AsyncEngine):
                 await self.engine.dispose()  # the next connection would have prepared the same
             raise _translated(error) from error
         except (PoolTimeout, ConnectionError, OSError) as error:
             raise errors.Unavailable from error
 
     async def run(self, actor: actors.Actor, body: Callable[[Work], Awaitable[T]]) -> T:
-        """Do `body` in one transaction, again if the database asks for it."""
+        """Do `body` in one transaction, again after a deadlock or serialization failure."""
 
         async def attempt() -> T:
             async with self.work(actor) as w:
@@ -333,7 +333,7 @@ class Retryable(errors.Unavailable):
 
 
 async def retrying(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Give the result of the first attempt that no deadlock or serialization failure ends, of three."""
+    """Give the result of the first of three attempts that no deadlock or serialization failure ends."""
     for count in range(1, RETRIES):
         try:
             return await attempt()
@@ -375,23 +375,24 @@ def _place(kind: type[SQLModel]) -> int:
     return _ORDER[str(kind.__tablename__)]
 
 
-def _said(error: Exception) -> BaseException | None:
+def _driver_error(error: Exception) -> BaseException | None:
     """Give the driver's own error."""
     return getattr(error.orig, "__cause__", None) if isinstance(error, DBAPIError) else error
 
 
 def _translated(error: Exception) -> Exception:
     """Give the domain's error for what the database or its driver refused."""
-    said = _said(error)
-    state, name = getattr(said, "sqlstate", None), getattr(said, "constraint_name", None)
-    if state in _RETRYABLE or isinstance(said, _STALE):
+    driver_error = _driver_error(error)
+    state, name = getattr(driver_error, "sqlstate", None), getattr(driver_error, "constraint_name", None)
+    if state in _RETRYABLE or isinstance(driver_error, _STALE):
         return Retryable()
     if name in CONSTRAINTS:
         return CONSTRAINTS[name]()
-    # A client's error: the server said goodbye on this connection, which is not closed yet.
-    is_cut = isinstance(said, asyncpg.InternalClientError) or getattr(error, "connection_invalidated", False)
+    # InternalClientError: the server has ended this connection, but the driver has not closed it yet.
+    is_cut = isinstance(driver_error, asyncpg.InternalClientError) or getattr(error, "connection_invalidated", False)
     if state in _UNAVAILABLE or is_cut:
         return errors.Unavailable()
-    if state in _BAD_INPUT or type(said) is asyncpg.DataError:  # the driver's own: what the server says is more exact
+    # A DataError itself is the driver's; the server's are subclasses, and have a state.
+    if state in _BAD_INPUT or type(driver_error) is asyncpg.DataError:
         return errors.Invalid("", "a value is outside what can be stored")
     return error

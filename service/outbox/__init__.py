@@ -1,8 +1,8 @@
-"""What leaves the building, as rows first: events, mails and webhooks, and who is told what.
+"""What is sent out, as rows first: events, mails and webhooks, and who is told what.
 
 Others call
 
-    events         `record`: a change of a subject becomes an event; `feed` and `read` for who asks
+    events         `record`: a change of a subject becomes an event; `feed` and `read` for whoever polls
     notices        a function for each letter: who gets it, with which facts
     deliveries     `mail` and `put_link`: a mail as a row; `claim` and `settle` for the worker
     subscriptions  the webhook endpoints of partner systems

@@ -22,8 +22,8 @@ from service.rules.delivery import retry
 
 LEASE = timedelta(seconds=60)
 """How long a claimed delivery belongs to its worker; longer than the 15 s that a call may take."""
-LEFT = timedelta(seconds=10)
-"""After how long somebody looks again at what a worker could not word, and left to a newer one."""
+LEFT_WAIT = timedelta(seconds=10)
+"""How long a mail whose template a worker does not know waits for a newer worker."""
 BOUNCED = "bounced"
 """The mail that tells of a mail that was refused for good."""
 
@@ -41,7 +41,7 @@ class NewLink(NamedTuple):
 
 
 def put_link(w: Work, link: NewLink) -> None:
-    """Record the link: its token counts once this is committed."""
+    """Record the link: its token is valid once this is committed."""
     w.write(tables.Link, link._asdict())
 
 
@@ -56,7 +56,7 @@ async def mail(  # noqa: PLR0913 - what a mail is made of, each by name
     appointment: tables.Appointment | None = None,
     useless_after: datetime | None = None,
 ) -> UUID:
-    """Have a mail sent to the person; every value is settled now, tokens are derived when it is rendered. Gives its id.
+    """Record a mail to the person and give its id; values are fixed now, tokens are derived when it is rendered.
 
     `values` and `calendar` hold ids, codes, times and counts only: no case text, no address.
     """
@@ -107,13 +107,13 @@ SET attempt = delivery.attempt + CASE WHEN due.is_overtaken THEN 0 ELSE 1 END,
     next_attempt_at = CASE WHEN due.is_overtaken THEN NULL ELSE CAST(:leased_until AS timestamptz) END,
     settled_at = CASE WHEN due.is_overtaken THEN CAST(:now AS timestamptz) END
 FROM (
-    -- Overtaken: nobody needs it any more, as its time is over, or what it tells was changed since (INV-16).
+    -- Overtaken: nobody needs it any more, as its time is over, or a newer mail tells otherwise (INV-16).
     SELECT id, coalesce(useless_after <= :now, false) OR EXISTS (
         SELECT FROM delivery newer
-        WHERE newer.appointment_id = one.appointment_id AND newer.person_id = one.person_id
-          AND newer.sequence > one.sequence AND newer.kind = 'mail'
+        WHERE newer.appointment_id = this.appointment_id AND newer.person_id = this.person_id
+          AND newer.sequence > this.sequence AND newer.kind = 'mail'
     ) AS is_overtaken
-    FROM delivery one
+    FROM delivery this
     WHERE id = :id AND kind = 'mail' AND state = 'pending' AND next_attempt_at <= :now
     FOR UPDATE SKIP LOCKED
 ) due
@@ -130,10 +130,10 @@ async def claim(w: Work, delivery_id: UUID) -> Claim | None:
     if row is None or row.state == "dropped":
         return None
     attendees = {UUID(a["person_id"]) for a in row.payload.get("calendar", {}).get("attendees", [])}
-    people = await w.sql(_PEOPLE, {"ids": list(attendees | ({row.person_id} - {None}))})
-    known = {str(p.id): (p.display_name, p.email, p.locale) for p in people}
-    recipient = known.get(str(row.person_id))
-    return Claim(delivery_id, row.kind, row.attempt, row.payload, recipient[:2] if recipient else None, known)
+    rows = await w.sql(_PEOPLE, {"ids": list(attendees | ({row.person_id} - {None}))})
+    people = {str(p.id): (p.display_name, p.email, p.locale) for p in rows}
+    recipient = people.get(str(row.person_id))
+    return Claim(delivery_id, row.kind, row.attempt, row.payload, recipient[:2] if recipient else None, people)
 
 
 _LEAVE = sa.text("""
@@ -143,8 +143,8 @@ WHERE id = :id AND attempt = :attempt AND state = 'pending'
 
 
 async def leave(w: Work, claimed: Claim) -> None:
-    """Give the delivery back, as if it had not been claimed: it waits for a worker that knows its words."""
-    await w.sql(_LEAVE, {"id": claimed.delivery_id, "attempt": claimed.attempt, "again_at": w.now + LEFT})
+    """Give the delivery back, as if it had not been claimed: it waits for a worker that knows its template."""
+    await w.sql(_LEAVE, {"id": claimed.delivery_id, "attempt": claimed.attempt, "again_at": w.now + LEFT_WAIT})
 
 
 _SETTLE = sa.text("""
@@ -160,7 +160,7 @@ noted AS (
 SELECT person_id FROM settled
 """)
 
-# One mail of many that are refused finds the mark unset, and tells. An address that was changed meanwhile is another.
+# Of many refused mails one finds the mark unset, and tells. An address that was changed meanwhile does not match.
 _MARK = sa.text("""
 UPDATE person SET mail_refused_at = :now, version = version + 1
 WHERE id = :id AND email = :address AND mail_refused_at IS NULL RETURNING id
@@ -170,11 +170,11 @@ UPDATE person SET mail_refused_at = NULL, version = version + 1
 WHERE id = :id AND email = :address AND mail_refused_at IS NOT NULL
 """)
 _KEEPERS = sa.text("""
-SELECT DISTINCT keeper.id FROM role_grant theirs
-JOIN role_grant kept ON kept.institution_id = theirs.institution_id AND kept.role = 'coordinator'
-    OR kept.programme_id = theirs.programme_id AND kept.role = 'programme_admin'
-JOIN person keeper ON keeper.id = kept.person_id AND keeper.state = 'active' AND keeper.mail_refused_at IS NULL
-WHERE theirs.person_id = :id AND keeper.id <> :id ORDER BY keeper.id
+SELECT DISTINCT keeper.id FROM role_grant g
+JOIN role_grant k ON k.institution_id = g.institution_id AND k.role = 'coordinator'
+    OR k.programme_id = g.programme_id AND k.role = 'programme_admin'
+JOIN person keeper ON keeper.id = k.person_id AND keeper.state = 'active' AND keeper.mail_refused_at IS NULL
+WHERE g.person_id = :id AND keeper.id <> :id ORDER BY keeper.id
 """)
 
 
@@ -212,9 +212,9 @@ async def settle(
 
 
 async def _tell_bounced(w: Work, person_id: UUID, claimed: Claim) -> None:
-    """Who keeps the person is told, once for an address; of a refused notice nobody is.
+    """Mail the person's keepers, once for an address; nobody is told of a refused notice.
 
-    Those are the coordinators of their institutions, and of an admin the other admins of the programme.
+    Keepers are the coordinators of the person's institutions, and for an admin the programme's other admins.
     """
     _, address = claimed.recipient or ("", "")
     if (await w.sql(_MARK, {"id": person_id, "address": address, "now": w.now})).one_or_none() is None:
@@ -228,7 +228,7 @@ async def _tell_bounced(w: Work, person_id: UUID, claimed: Claim) -> None:
 async def unreachable(w: Work) -> list[str]:
     """Name the programmes whose admins, and the institutions whose coordinators, all have addresses that take no mail.
 
-    Nobody there was told of that.
+    So nobody there could be told.
     """
     return list((await w.sql(_UNREACHABLE)).scalars())
 
@@ -244,7 +244,7 @@ GROUP BY programme.id, institution.id HAVING bool_and(person.mail_refused_at IS 
 
 
 async def enqueue_due(w: Work, limit: int = 500) -> int:
-    """Put what is due into the queue: retries, and what a dead worker left leased."""
+    """Put due mails into the queue, retries and those that a dead worker left leased too; gives how many."""
     due = (
         await w.sql(
             sa.select(col(tables.Delivery.id), col(tables.Delivery.attempt))

@@ -19,11 +19,11 @@ from service.kernel import access, clock
 from service.kernel.work import Work
 from service.tables import columns
 
-_LINKS = {  # where whoever is told reads more, with a token of their own
+_LINKS = {  # where a receiver reads more, with a token of its own
     "consultation": {"self": "/v1/consultations/{id}"},
     "offer": {"self": "/v1/offers/{id}"},
     "appointment": {"self": "/v1/appointments/{id}"},
-    # Advice is case text, which no partner system reads: the consultation is there for them too.
+    # Advice is case text, which no partner system reads: they get the consultation too.
     "advice": {
         "self": "/v1/consultations/{consultation_id}/advice",
         "consultation": "/v1/consultations/{consultation_id}",
@@ -48,7 +48,7 @@ class Audience:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """An event that will be there when the unit of work is committed."""
+    """An event that exists once the unit of work is committed."""
 
     id: UUID
 
@@ -70,7 +70,7 @@ def record(  # noqa: PLR0913 - the payload's fields, each by name
     starts_at: datetime | None = None,
     corrects: UUID | None = None,
 ) -> Recorded:
-    """Tell of one change of `subject`; a subject without a row of versions (a session, an advice) is at version 1."""
+    """Record one change of `subject`; a subject without versions (a session, an advice) is None, and at version 1."""
     if type_ not in vocabulary.EVENT_TYPES:
         raise ValueError(type_)
     version = 1
@@ -113,18 +113,18 @@ def body(type_: str, at: datetime, data: Mapping[str, object]) -> str:
     )
 
 
-def read(written: str) -> dict[str, Any]:
+def read(text: str) -> dict[str, Any]:
     """Read what `body` wrote."""
-    found: dict[str, Any] = json.loads(written)
-    return found
+    content: dict[str, Any] = json.loads(text)
+    return content
 
 
 async def feed(
     w: Work, *, after: int, limit: int, types: Sequence[str] = (), memorandum_id: UUID | None = None
 ) -> list[tables.Event]:
-    """Give the events that the actor may see behind a position, in their order: one more than `limit` at most.
+    """Give the events that the actor may see after a position, in their order: one more than `limit` at most.
 
-    What has no position yet is left out: nothing will ever be put before what was given.
+    Events without a position are left out, so no event will ever appear before one that was given.
     """
     event = tables.Event
     statement = sa.select(event).where(col(event.position) > after, access.events_seen(w.actor))

@@ -92,9 +92,9 @@ async def values_of(case: AppointmentCase) -> dict[str, Any]:
 
 
 async def _shown_names(w: Work, rows: Sequence[tables.Participant]) -> list[str]:
-    """Give the hospitals' names, if every one of them has switched it on (invariant M1)."""
+    """Give the hospitals' names, if every one of them lets its name be shown (invariant M1)."""
     institutions = (await w.read_all(tables.Institution, [row.institution_id for row in rows])).values()
-    names = [one.name_en or one.name for one in institutions if one.shows_its_name]
+    names = [institution.name_en or institution.name for institution in institutions if institution.shows_its_name]
     return [name for name in names if name] if len(names) == len(institutions) else []
 
 
@@ -148,7 +148,7 @@ async def to_people(
 
 
 async def request_filed(w: Work, consultation: tables.Consultation) -> None:
-    """The clinician has a receipt, which says whether anybody is asked: call it after the first wave."""
+    """Mail the clinician a receipt, which says whether any mentor was asked: call it after the first wave."""
     clinician = await w.read(tables.Person, consultation.clinician_id)
     due = consultation.answer_due_at
     template = "receipt_unmatched" if consultation.state == "unmatched" else "receipt"
@@ -156,7 +156,7 @@ async def request_filed(w: Work, consultation: tables.Consultation) -> None:
 
 
 async def offer_sent(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:
-    """The mentor is asked, with one link an answer."""
+    """Mail the mentor the offer, with one link for each answer."""
     persons = await people(w, [offer.mentor_id, consultation.clinician_id])
     mentor, clinician = persons[offer.mentor_id], persons[consultation.clinician_id]
     until = offer.answer_by
@@ -189,7 +189,7 @@ async def offer_sent(w: Work, consultation: tables.Consultation, offer: tables.O
 async def offer_widened(
     w: Work, consultation: tables.Consultation, offer: tables.Offer, answer_before: datetime
 ) -> None:
-    """The mentor is told what they can answer now, and until when; the buttons that they have live as long."""
+    """Mail the mentor what they can answer now, and until when; links of earlier mails are valid as long."""
     values = {"offer": offer.id, "before": answer_before, "until": offer.answer_by}
     await w.sql(_PROLONG, values)
     await offer_sent(w, consultation, offer)
@@ -201,7 +201,7 @@ _PROLONG = sa.text(
 
 
 async def countered(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:
-    """The clinician sees the mentor's other times, with a link to take each."""
+    """Mail the clinician the mentor's other times, with a link to take each."""
     persons = await people(w, [offer.mentor_id, consultation.clinician_id])
     mentor, clinician = persons[offer.mentor_id], persons[consultation.clinician_id]
     until = consultation.answer_due_at or w.now + ANSWER_LINK
@@ -216,14 +216,14 @@ async def countered(w: Work, consultation: tables.Consultation, offer: tables.Of
 
 
 async def advice_promised(w: Work, consultation: tables.Consultation) -> None:
-    """The clinician hears by when a mentor writes: the receipt has promised this mail."""
+    """Mail the clinician by when a mentor writes: the receipt has promised this mail."""
     clinician = await w.read(tables.Person, consultation.clinician_id)
     due = consultation.advice_due_at
     await to_people(w, "advice_promised", consultation, [clinician], advice_due_at=due and instant(due))
 
 
 async def advice_handed_back(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:
-    """The clinician hears that the request seeks again; the mentor is thanked as for any decline."""
+    """Mail the clinician that the request seeks a mentor again; the mentor is thanked as for any decline."""
     persons = await people(w, [consultation.clinician_id, offer.mentor_id])
     clinician, mentor = persons[consultation.clinician_id], persons[offer.mentor_id]
     due = consultation.answer_due_at
@@ -232,7 +232,7 @@ async def advice_handed_back(w: Work, consultation: tables.Consultation, offer: 
 
 
 async def move_proposed(case: AppointmentCase, proposer_id: UUID, starts: Sequence[datetime]) -> None:
-    """The other side sees the proposed times, with a link to take or decline each."""
+    """Mail the other side the proposed times, with a link to take each and one to decline."""
     w, appointment, until = case.w, case.appointment, case.appointment.starts_at
     role = next(row.role for row in case.participants if row.person_id == proposer_id)
     others = await people(w, [row.person_id for row in case.participants if row.role != role])
@@ -251,7 +251,7 @@ async def move_proposed(case: AppointmentCase, proposer_id: UUID, starts: Sequen
 
 
 async def move_declined(case: AppointmentCase, proposer_id: UUID) -> None:
-    """Who proposed another time is told that the booked one stays."""
+    """Mail whoever proposed another time that the booked one stays."""
     proposer = await people(case.w, [proposer_id])
     await about_appointment(case, "move_declined", proposer.values())
 
@@ -276,9 +276,9 @@ async def invited(
     to: Sequence[tables.Participant] | None = None,
     before: datetime | None = None,
 ) -> None:
-    """Every participant, or those of `to`, has the current REQUEST, with a join link of their own.
+    """Mail the participants, or those of `to`, the current REQUEST, each with a join link of their own.
 
-    The letter says the time `before`, if it was another one.
+    The mail names the time `before`, if it was another one.
     """
     appointment = case.appointment
     status = "CONFIRMED" if appointment.status == "booked" else "TENTATIVE"
@@ -288,16 +288,16 @@ async def invited(
 
 
 async def called_off(case: AppointmentCase, template: str, reason: str | None) -> None:
-    """Every participant has the CANCEL."""
+    """Mail every participant the CANCEL."""
     rows = case.participants
     await _calendar_mails(case, template, rows, rows, "CANCEL", "CANCELLED", reason=reason)
 
 
 async def taken_out(case: AppointmentCase, leaving: tables.Participant) -> None:
-    """The one who leaves has a CANCEL without STATUS (INV-14); the others are told by a REQUEST of their own.
+    """Mail the participant who leaves a CANCEL without STATUS (INV-14); the others get a REQUEST, by `invited`.
 
-    A mentor reads that another mentor has taken over, a clinician that a colleague has. Call it before anybody else
-    sits in their place: they are not told who.
+    A mentor reads that another mentor has taken over, a clinician that a colleague has. Call it before
+    somebody else takes their place: they are not told who.
     """
     template = "replaced_out" if leaving.role == "mentor" else "handed_over"
     present = [leaving, *(row for row in case.participants if row.role != leaving.role)]
@@ -355,7 +355,7 @@ def join_link(w: Work, appointment: tables.Appointment, person_id: UUID) -> deli
 
 
 async def remind(case: AppointmentCase) -> None:
-    """Every participant is reminded, unless the session is over, moved or called off before the mail leaves."""
+    """Mail every participant a reminder; none is sent once the session is over, moved or called off."""
     w, appointment = case.w, case.appointment
     persons = await people(w, [row.person_id for row in case.participants])
     values = await values_of(case)
@@ -372,7 +372,7 @@ async def remind(case: AppointmentCase) -> None:
 
 
 async def ask_feedback(w: Work, consultation: tables.Consultation, session_id: UUID, mentor_id: UUID) -> None:
-    """Both sides are asked one question."""
+    """Mail both sides one question about the session."""
     persons = await people(w, [consultation.clinician_id, mentor_id])
     values: Mapping[str, Any] = await _values(w, consultation) | {"session_id": str(session_id)}
     for person in persons.values():

@@ -1,4 +1,4 @@
-"""Endpoints that partners want their events sent to: by the institution's coordinator, or its own system.
+"""Endpoints that partners' events are sent to, managed by the institution's coordinators or its own systems.
 
 A secret is shown once, when it is made. What is sent, and how it fared, is in `webhooks`.
 """
@@ -31,7 +31,7 @@ _SECRET_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """An endpoint and its new key: `secret` to verify with (`whsec_…`), or the `public_key` (`whpk_…`) of ours."""
+    """An endpoint and its new key: the `secret` to verify with (`whsec_…`), or our `public_key` (`whpk_…`)."""
 
     row: tables.WebhookEndpoint
     secret: str | None
@@ -40,7 +40,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A delivery with its newest attempts, the first of them first."""
+    """A delivery with its newest attempts, oldest first."""
 
     row: tables.Delivery
     type: str
@@ -50,22 +50,22 @@ class Sent:
 async def page(w: Work, after: UUID | None, limit: int) -> list[tables.WebhookEndpoint]:
     """Give the actor's endpoints, oldest first; one more than `limit` if others follow."""
     access.requires(w, *access.KEEPERS_OF_ENDPOINTS)
-    seen = access.webhook_endpoints_seen(w.actor)
-    return await paging.rows(w, tables.WebhookEndpoint, seen, after=after, limit=limit)
+    visible = access.webhook_endpoints_seen(w.actor)
+    return await paging.rows(w, tables.WebhookEndpoint, visible, after=after, limit=limit)
 
 
 async def register(w: Work, fields: Mapping[str, Any], institution_id: UUID | None) -> Made:
     """Send events to an address from now on; raises Invalid, NotFound for a memorandum that is not theirs, Exists."""
-    place = _institution(w, institution_id)
+    owner_id = _institution(w, institution_id)
     await _check(w, fields)
     count = sa.select(sa.func.count()).where(
-        col(tables.WebhookEndpoint.institution_id) == place, col(tables.WebhookEndpoint.deleted_at).is_(None)
+        col(tables.WebhookEndpoint.institution_id) == owner_id, col(tables.WebhookEndpoint.deleted_at).is_(None)
     )
-    await w.sql(sa.select(sa.func.pg_advisory_xact_lock(_key(place))))
+    await w.sql(sa.select(sa.func.pg_advisory_xact_lock(_key(owner_id))))
     if (await w.sql(count)).scalar_one() >= MOST_ENDPOINTS:
         raise errors.Exists(f"An institution has at most {MOST_ENDPOINTS} webhook endpoints.")
     row = tables.WebhookEndpoint(
-        id=clock.new_id(), institution_id=place, created_by=w.actor.person_id, created_at=w.now, **fields
+        id=clock.new_id(), institution_id=owner_id, created_by=w.actor.person_id, created_at=w.now, **fields
     )
     w.add(row)
     secret, public_key = _new_key(w, row)
@@ -74,7 +74,7 @@ async def register(w: Work, fields: Mapping[str, Any], institution_id: UUID | No
 
 
 async def change(w: Work, row: tables.WebhookEndpoint, changes: Mapping[str, Any]) -> None:
-    """Change the address, the filters, or whether anything is sent; whoever is active again starts anew."""
+    """Change the address, the filters, or whether anything is sent; a new address or activation resets its health."""
     await _check(w, changes)
     for name, value in changes.items():
         setattr(row, name, value)
@@ -91,12 +91,12 @@ _CLEAN = {name: field.default for name, field in receiver.Health.__dataclass_fie
 
 
 async def pause_those_of(w: Work, maker_id: UUID) -> None:
-    """Send nothing to the endpoints that this system or person made, until somebody makes them active again."""
+    """Pause the endpoints that this system or person made, until somebody makes them active again."""
     kind = tables.WebhookEndpoint
-    theirs = sa.select(kind).where(
+    active = sa.select(kind).where(
         col(kind.created_by) == maker_id, col(kind.state) == "active", col(kind.deleted_at).is_(None)
     )
-    for row in (await w.sql(theirs.order_by(col(kind.id)).with_for_update())).scalars().all():
+    for row in (await w.sql(active.order_by(col(kind.id)).with_for_update())).scalars().all():
         row.state, row.why = "paused", "by_hand"
         w.touch(row)
         audit.record(w, "paused", "webhook_endpoint", row.id, made_by=str(maker_id))
@@ -104,7 +104,7 @@ async def pause_those_of(w: Work, maker_id: UUID) -> None:
 
 
 async def delete(w: Work, row: tables.WebhookEndpoint) -> None:
-    """Send nothing any more, and forget the secrets."""
+    """End the endpoint: nothing more is sent, and its secrets are deleted."""
     row.deleted_at = w.now
     w.touch(row)
     await w.sql(sa.delete(tables.WebhookSecret).where(col(tables.WebhookSecret.endpoint_id) == row.id))
@@ -119,29 +119,28 @@ async def delete(w: Work, row: tables.WebhookEndpoint) -> None:
 async def rotate(w: Work, row: tables.WebhookEndpoint, overlap: timedelta) -> tuple[Made, datetime]:
     """Sign with a new key, and with the old ones too until the overlap (0 to 7 days) is over; gives when that is.
 
-    None of the old ones signs for longer, whatever an earlier overlap was. Raises Conflict when they would be more
-    than ten.
+    No old key signs for longer, whatever an earlier overlap was. Raises Conflict when there would be more than ten.
     """
     secret, until = tables.WebhookSecret, w.now + min(overlap, LONGEST_OVERLAP)
-    theirs = col(secret.endpoint_id) == row.id
+    of_endpoint = col(secret.endpoint_id) == row.id
     ending = sa.func.least(sa.func.coalesce(col(secret.expires_at), until), until)
-    await w.sql(sa.update(secret).where(theirs).values(expires_at=ending))
-    await w.sql(sa.delete(secret).where(theirs, col(secret.expires_at) <= w.now))
-    if (await w.sql(sa.select(sa.func.count()).where(theirs))).scalar_one() > MOST_OLD_SECRETS:
+    await w.sql(sa.update(secret).where(of_endpoint).values(expires_at=ending))
+    await w.sql(sa.delete(secret).where(of_endpoint, col(secret.expires_at) <= w.now))
+    if (await w.sql(sa.select(sa.func.count()).where(of_endpoint))).scalar_one() > MOST_OLD_SECRETS:
         raise errors.Conflict(f"{MOST_OLD_SECRETS} earlier secrets are still valid: wait until one has expired.")
-    made = Made(row, *_new_key(w, row))
+    endpoint_key = Made(row, *_new_key(w, row))
     w.touch(row)
     audit.record(w, "rotated", "webhook_endpoint", row.id)
-    return made, until
+    return endpoint_key, until
 
 
 async def test(w: Work, row: tables.WebhookEndpoint) -> tables.Delivery:
-    """Have an event sent that tells of nothing, to this endpoint alone; raises Conflict unless it is active."""
+    """Send a test event, which tells of no change, to this endpoint alone; raises Conflict unless it is active."""
     _requires_active(row)
     row_id = clock.new_id()
     links = {"self": f"/v1/webhook-endpoints/{row.id}"}
     data = {"id": str(row.id), "version": row.version, "state": row.state, "links": links}
-    made = tables.Delivery(
+    delivery = tables.Delivery(
         id=row_id,
         kind="webhook",
         endpoint_id=row.id,
@@ -149,15 +148,15 @@ async def test(w: Work, row: tables.WebhookEndpoint) -> tables.Delivery:
         next_attempt_at=w.now,
         created_at=w.now,
     )
-    w.add(made)
+    w.add(delivery)
     await w.sql(fanout.NOTIFY, {"endpoint": str(row.id)})
-    return made
+    return delivery
 
 
 async def log(
     w: Work, row: tables.WebhookEndpoint, before: UUID | None, limit: int, state: str | None = None
 ) -> list[Sent]:
-    """Give the endpoint's deliveries with their newest attempts, newest first; one more than `limit` if others do."""
+    """Give the endpoint's deliveries with their newest attempts, newest first; at most one more than `limit`."""
     delivery = tables.Delivery
     statement = sa.select(delivery).where(col(delivery.endpoint_id) == row.id, col(delivery.kind) == "webhook")
     if before is not None:
@@ -169,7 +168,7 @@ async def log(
 
 
 async def resend(w: Work, delivery_id: UUID) -> Sent:
-    """Have one delivery sent again under its id, by a schedule of its own; raises NotFound, Conflict."""
+    """Send one delivery again under its id, with a new schedule of retries; raises NotFound, Conflict."""
     statement = sa.select(tables.Delivery).where(col(tables.Delivery.id) == delivery_id).with_for_update()
     row: tables.Delivery | None = (await w.sql(statement)).scalar_one_or_none()
     if row is None or row.endpoint_id is None:
@@ -183,11 +182,11 @@ async def resend(w: Work, delivery_id: UUID) -> Sent:
 
 
 async def recover(w: Work, row: tables.WebhookEndpoint, since: datetime) -> int:
-    """Have everything sent that the endpoint missed since an instant, at most 14 days ago; gives how much that is."""
+    """Send everything that the endpoint missed since an instant, at most 14 days ago; gives how many deliveries."""
     _requires_active(row)
     if since < w.now - RECOVERABLE:
         raise errors.Invalid("/since", f"must be at most {RECOVERABLE.days} days ago")
-    leased_until = w.now + deliveries.LEASE  # what is due later than that is in nobody's hands
+    leased_until = w.now + deliveries.LEASE  # a delivery that is due later is not leased
     values = {"endpoint": row.id, "since": since, "now": w.now, "leased_until": leased_until}
     count = (await w.sql(fanout.RECOVER, values)).scalar_one()
     audit.record(w, "recovered", "webhook_endpoint", row.id, since=since.isoformat(), count=count)
@@ -204,16 +203,16 @@ async def public_keys(w: Work, rows: Sequence[tables.WebhookEndpoint]) -> dict[U
     return {row.endpoint_id: row.public_key for row in (await w.sql(statement)).all()}
 
 
-def _institution(w: Work, wanted: UUID | None) -> UUID:
-    """Tell whose endpoint it will be: the caller's, named if there are several."""
-    theirs = w.actor.institutions(*access.KEEPERS_OF_ENDPOINTS)
-    if not theirs:
+def _institution(w: Work, institution_id: UUID | None) -> UUID:
+    """Tell which institution's endpoint it will be: the caller's own, which must be named if there are several."""
+    institution_ids = w.actor.institutions(*access.KEEPERS_OF_ENDPOINTS)
+    if not institution_ids:
         raise errors.Forbidden
-    if wanted is None and len(theirs) > 1:
+    if institution_id is None and len(institution_ids) > 1:
         raise errors.Invalid("/institution_id", "you keep several institutions: name one")
-    place = wanted or next(iter(theirs))
-    access.requires_at(w, place, *access.KEEPERS_OF_ENDPOINTS)
-    return place
+    owner_id = institution_id or next(iter(institution_ids))
+    access.requires_at(w, owner_id, *access.KEEPERS_OF_ENDPOINTS)
+    return owner_id
 
 
 async def _check(w: Work, fields: Mapping[str, Any]) -> None:
@@ -254,24 +253,24 @@ def _key(institution_id: UUID) -> int:
 
 
 async def _with_attempts(w: Work, rows: Sequence[tables.Delivery]) -> list[Sent]:
-    """Give the deliveries with their newest attempts: sending again begins ten more each time, without an end."""
-    tried, sent = tables.DeliveryAttempt, tables.Delivery
+    """Give the deliveries with their newest attempts only: each resending may add ten more, without a limit."""
+    attempt_table, delivery_table = tables.DeliveryAttempt, tables.Delivery
     newest = (
-        sa.select(tried)
-        .where(col(tried.delivery_id) == col(sent.id))
-        .order_by(col(tried.attempt).desc())
+        sa.select(attempt_table)
+        .where(col(attempt_table.delivery_id) == col(delivery_table.id))
+        .order_by(col(attempt_table.attempt).desc())
         .limit(MOST_ATTEMPTS_SHOWN)
         .lateral()
     )
-    each = aliased(tried, newest)
+    newest_attempt = aliased(attempt_table, newest)
     statement = (
-        sa.select(each)
-        .select_from(sent)
+        sa.select(newest_attempt)
+        .select_from(delivery_table)
         .join(newest, sa.true())
-        .where(col(sent.id).in_([row.id for row in rows]))
+        .where(col(delivery_table.id).in_([row.id for row in rows]))
         .order_by(newest.c.delivery_id, newest.c.attempt)
     )
-    found: dict[UUID, list[tables.DeliveryAttempt]] = {row.id: [] for row in rows}
+    attempts: dict[UUID, list[tables.DeliveryAttempt]] = {row.id: [] for row in rows}
     for attempt in (await w.sql(statement)).scalars():
-        found[attempt.delivery_id].append(attempt)
-    return [Sent(row, events.read(row.body or "")["type"], tuple(found[row.id])) for row in rows]
+        attempts[attempt.delivery_id].append(attempt)
+    return [Sent(row, events.read(row.body or "")["type"], tuple(attempts[row.id])) for row in rows]

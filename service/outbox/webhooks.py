@@ -1,7 +1,7 @@
 """Webhooks on their way: what is due for an endpoint is taken together, and settled together.
 
-A lot is leased: a worker that dies with it loses nothing, a late one settles nothing that was taken again. What the
-attempts say of the endpoint is kept beside it: a breaker, warnings, the end after five days of failures only.
+A lot is leased: a worker that dies with it loses nothing, a late one settles nothing that was taken again. The
+endpoint's health, by its attempts, is in its row: a breaker, warnings, the end after five days of failures only.
 """
 
 from collections.abc import Sequence
@@ -111,7 +111,7 @@ async def due(w: Work) -> list[UUID]:
 
 
 async def claim(w: Work, endpoint_id: UUID, count: int) -> Lot | None:
-    """Lease at most `count` that are due, the oldest first; None when nothing is, or the endpoint is left alone."""
+    """Lease at most `count` due deliveries, oldest first; None when none is due, or the endpoint is not tried now."""
     values = {"endpoint": endpoint_id, "now": w.now, "count": count, "leased_until": w.now + deliveries.LEASE}
     parcels = tuple(Parcel(*row) for row in (await w.sql(_CLAIM, values)).all())
     if not parcels:
@@ -156,7 +156,7 @@ _ENDPOINT = (
 
 
 async def settle(w: Work, lot: Lot, attempts: Sequence[Attempt]) -> None:
-    """Write what came of the attempts, and what they say of the endpoint; what was claimed anew is left alone."""
+    """Write the attempts' outcomes, and the endpoint's health; deliveries that were claimed anew do not change."""
     if not attempts:
         return
     rows = [_row(w, attempt) for attempt in attempts]
@@ -191,10 +191,10 @@ def _row(w: Work, attempt: Attempt) -> dict[str, object]:
 
 
 async def _judge(w: Work, endpoint: tables.WebhookEndpoint, delivered: int, failed: int) -> None:
-    """Keep how the endpoint fares; warn its coordinators, and in the end leave it alone."""
+    """Store the endpoint's health; warn its coordinators of failures, and disable it in the end."""
     names = [field.name for field in fields(receiver.Health)]
-    before = receiver.Health(**{name: getattr(endpoint, name) for name in names})
-    health = receiver.after(before, w.now, delivered, failed)
+    previous = receiver.Health(**{name: getattr(endpoint, name) for name in names})
+    health = receiver.after(previous, w.now, delivered, failed)
     for name, value in asdict(health).items():
         setattr(endpoint, name, value)
     if endpoint.state != "active":
@@ -210,7 +210,7 @@ async def _judge(w: Work, endpoint: tables.WebhookEndpoint, delivered: int, fail
 
 
 async def _disable(w: Work, endpoint: tables.WebhookEndpoint, why: str) -> None:
-    """Send it nothing any more until somebody of its institution has it back; events go on being kept."""
+    """Disable the endpoint until somebody of its institution makes it active again; events are still kept."""
     if endpoint.state != "active":
         return
     endpoint.state, endpoint.why = "disabled", why

@@ -20,13 +20,14 @@ from service.people import logins
 async def read(w: Work, token: str, *purposes: str) -> tables.Link:
     """Give the link behind the token, used and expired ones too; raises LinkInvalid when it is not ours.
 
-    Whether it was used or is over stands in the row: a page tells the one from the other.
+    Its row says whether it was used or has expired: a page tells these apart.
     """
-    found = w.keys.link_row(token, *purposes)
-    if found is None:
+    row_and_purpose = w.keys.link_row(token, *purposes)
+    if row_and_purpose is None:
         raise errors.LinkInvalid
+    link_id, purpose = row_and_purpose
     link: tables.Link | None = (
-        await w.sql(sa.select(tables.Link).where(col(tables.Link.id) == found[0], col(tables.Link.purpose) == found[1]))
+        await w.sql(sa.select(tables.Link).where(col(tables.Link.id) == link_id, col(tables.Link.purpose) == purpose))
     ).scalar_one_or_none()
     if link is None:
         raise errors.LinkInvalid
@@ -42,20 +43,20 @@ async def holder(w: Work, link: tables.Link) -> actors.Actor:
 
 
 async def use(w: Work, link_id: UUID) -> bool:
-    """Mark the actor's own link as used, and say whether this is the first time; raises LinkInvalid when it is over."""
-    row = tables.Link
-    mine = sa.and_(col(row.id) == link_id, col(row.person_id) == w.actor.person_id)
-    first = (
+    """Mark the actor's own link as used, and tell whether it was unused; raises LinkInvalid when it has expired."""
+    kind = tables.Link
+    own_link = sa.and_(col(kind.id) == link_id, col(kind.person_id) == w.actor.person_id)
+    newly_used = (
         await w.sql(
-            sa.update(row)
-            .where(mine, col(row.used_at).is_(None), col(row.expires_at) > w.now)
+            sa.update(kind)
+            .where(own_link, col(kind.used_at).is_(None), col(kind.expires_at) > w.now)
             .values(used_at=w.now)
-            .returning(col(row.id))
+            .returning(col(kind.id))
         )
     ).first()
-    if first is not None:
+    if newly_used is not None:
         return True
-    used_at = (await w.sql(sa.select(col(row.used_at)).where(mine))).scalar_one_or_none()
+    used_at = (await w.sql(sa.select(col(kind.used_at)).where(own_link))).scalar_one_or_none()
     if used_at is None:
         raise errors.LinkInvalid
     return False

@@ -27,7 +27,7 @@ async def begin(w: Work, link_token: str) -> str:
 
 
 async def visitor(w: Work, token: str) -> actors.Actor:
-    """Give the person whose visit it is, with the roles they hold now; raises Unauthenticated when it is over."""
+    """Give the person of the session, with the roles they hold now; raises Unauthenticated when it is over."""
     row = await _row(w, token)
     if row is None or row.revoked_at is not None or row.created_at + LIFE <= w.now:
         raise errors.Unauthenticated
@@ -35,17 +35,17 @@ async def visitor(w: Work, token: str) -> actors.Actor:
 
 
 async def end(w: Work, token: str) -> None:
-    """The session is over; a token that is not ours ends nothing."""
+    """End the session; a token that is not ours ends nothing."""
     row = await _row(w, token)
     if row is not None:
         await logins.revoke(w, w.keys.link_token(row.id, logins.REFRESH))
 
 
 async def _row(w: Work, token: str) -> tables.RefreshToken | None:
-    found = w.keys.link_row(token, _VISIT)
-    if found is None:
+    row_and_purpose = w.keys.link_row(token, _VISIT)
+    if row_and_purpose is None:
         return None
-    row_id: UUID = found[0]
+    row_id: UUID = row_and_purpose[0]
     row: tables.RefreshToken | None = (
         await w.sql(sa.select(tables.RefreshToken).where(col(tables.RefreshToken.id) == row_id))
     ).scalar_one_or_none()

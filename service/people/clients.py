@@ -46,34 +46,34 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class ClientView:
-    """A client with its secrets that still count, newest first."""
+    """A client with its secrets that are still valid, newest first."""
 
     row: tables.Client
     secrets: tuple[tables.ClientSecret, ...]
 
 
-async def register(w: Work, wanted: Registration) -> tuple[ClientView, str | None]:
-    """A system of the institution can ask for tokens; gives its secret, if it has one, for the only time.
+async def register(w: Work, registration: Registration) -> tuple[ClientView, str | None]:
+    """Register a system of the institution, which can ask for tokens; gives its secret, shown this once, if it has one.
 
     By the institution's coordinator or an admin; raises Forbidden, Invalid.
     """
     if not (w.actor.is_timer or w.actor.programmes("programme_admin")):
-        access.requires_at(w, wanted.institution_id, "coordinator")
-    institution = await w.find(tables.Institution, wanted.institution_id)
+        access.requires_at(w, registration.institution_id, "coordinator")
+    institution = await w.find(tables.Institution, registration.institution_id)
     if institution is None:
         raise errors.Invalid("/institution_id", "no such institution")
-    _check_keys(wanted.method, wanted.jwks, wanted.jwks_uri)
-    _check_scopes(wanted.scopes)
+    _check_keys(registration.method, registration.jwks, registration.jwks_uri)
+    _check_scopes(registration.scopes)
     row_id = clock.new_id()
     row = tables.Client(
         id=row_id,
         created_at=w.now,
         institution_id=institution.id,
-        name=wanted.name,
-        scopes=sorted(set(wanted.scopes)),
-        token_endpoint_auth_method=wanted.method,
-        jwks=dict(wanted.jwks) if wanted.jwks else None,
-        jwks_uri=wanted.jwks_uri,
+        name=registration.name,
+        scopes=sorted(set(registration.scopes)),
+        token_endpoint_auth_method=registration.method,
+        jwks=dict(registration.jwks) if registration.jwks else None,
+        jwks_uri=registration.jwks_uri,
         created_by=w.actor.person_id,
     )
     w.add(
@@ -81,7 +81,7 @@ async def register(w: Work, wanted: Registration) -> tuple[ClientView, str | Non
             id=row_id,
             kind="system",
             email=_MAILBOX.format(row_id),
-            display_name=wanted.name,
+            display_name=registration.name,
             locale="en",
             zone=institution.zone or "UTC",
             created_at=w.now,
@@ -96,33 +96,33 @@ async def register(w: Work, wanted: Registration) -> tuple[ClientView, str | Non
         row,
     )
     await w.flush()
-    secret = _new_secret(w, row) if wanted.method == SECRET else None
+    secret = _new_secret(w, row) if registration.method == SECRET else None
     audit.record(w, "created", "client", row.id, scopes=row.scopes, method=row.token_endpoint_auth_method)
     return (await views(w, [row]))[0], secret
 
 
 async def page(w: Work, *, after: UUID | None, limit: int, institution_id: UUID | None = None) -> list[ClientView]:
     """Give the clients that the actor sees, revoked ones too, oldest first; one more than `limit` if others follow."""
-    seen = [access.clients_seen(w.actor)]
+    conditions = [access.clients_seen(w.actor)]
     if institution_id is not None:
-        seen.append(col(tables.Client.institution_id) == institution_id)
-    return await views(w, await paging.rows(w, tables.Client, sa.and_(*seen), after=after, limit=limit))
+        conditions.append(col(tables.Client.institution_id) == institution_id)
+    return await views(w, await paging.rows(w, tables.Client, sa.and_(*conditions), after=after, limit=limit))
 
 
 async def views(w: Work, rows: Collection[tables.Client]) -> list[ClientView]:
     """Give the clients with their secrets."""
     kind = tables.ClientSecret
-    found: dict[UUID, list[tables.ClientSecret]] = {row.id: [] for row in rows}
-    statement = sa.select(kind).where(col(kind.client_id).in_(found), _counts(w)).order_by(col(kind.id).desc())
+    secrets: dict[UUID, list[tables.ClientSecret]] = {row.id: [] for row in rows}
+    statement = sa.select(kind).where(col(kind.client_id).in_(secrets), _counts(w)).order_by(col(kind.id).desc())
     for secret in (await w.sql(statement)).scalars():
-        found[secret.client_id].append(secret)
-    return [ClientView(row, tuple(found[row.id])) for row in rows]
+        secrets[secret.client_id].append(secret)
+    return [ClientView(row, tuple(secrets[row.id])) for row in rows]
 
 
 async def change(w: Work, row: tables.Client, changes: Mapping[str, Any]) -> ClientView:
-    """Change name, scopes or keys of a client that the actor sees; tokens lose what its scopes lose, at once.
+    """Change name, scopes or keys of a client that the actor sees; its tokens lose a removed scope at once.
 
-    New keys take the place of the old ones, given either way.
+    New keys, as `jwks` or `jwks_uri`, replace the old ones.
     """
     _must_be_in_use(row)
     if "scopes" in changes:
@@ -142,19 +142,19 @@ async def change(w: Work, row: tables.Client, changes: Mapping[str, Any]) -> Cli
 
 
 async def rotate(w: Work, row: tables.Client, overlap: timedelta) -> tuple[ClientView, str]:
-    """The client has a new secret; the secrets that counted until now go on for the overlap and no longer.
+    """Give the client a new secret; the secrets that were valid until now stay valid for the overlap and no longer.
 
-    Raises Conflict when more than ten old ones would go on, and for a client without secrets.
+    Raises Conflict when more than ten old ones would stay valid, and for a client without secrets.
     """
     _must_be_in_use(row)
     if row.token_endpoint_auth_method != SECRET:
         raise errors.Conflict("This client proves itself by a key and has no secret.")
     kind, until = tables.ClientSecret, w.now + overlap
     ending = sa.func.least(sa.func.coalesce(col(kind.expires_at), until), until)
-    theirs = col(kind.client_id) == row.id
-    await w.sql(sa.update(kind).where(theirs).values(expires_at=ending))
-    kept = (await w.sql(sa.select(sa.func.count()).where(theirs, _counts(w)))).scalar_one()
-    if kept > subscriptions.MOST_OLD_SECRETS:
+    of_client = col(kind.client_id) == row.id
+    await w.sql(sa.update(kind).where(of_client).values(expires_at=ending))
+    old_count = (await w.sql(sa.select(sa.func.count()).where(of_client, _counts(w)))).scalar_one()
+    if old_count > subscriptions.MOST_OLD_SECRETS:
         msg = f"{subscriptions.MOST_OLD_SECRETS} earlier secrets are still valid: wait until one has expired."
         raise errors.Conflict(msg)
     secret = _new_secret(w, row)
@@ -165,16 +165,16 @@ async def rotate(w: Work, row: tables.Client, overlap: timedelta) -> tuple[Clien
 
 
 async def revoke(w: Work, row: tables.Client) -> None:
-    """The client and all its tokens prove nothing from the next request on, for ever. A second call changes nothing.
+    """The client and all its tokens are invalid from the next request on, for ever. A second call changes nothing.
 
-    Nothing more is sent to addresses that it named: a person decides which of its endpoints go on.
+    The endpoints that it registered are paused: a person decides which of them become active again.
     """
     if row.revoked_at is not None:
         return
     row.revoked_at = w.now
     (await w.read(tables.Person, row.id)).state = "disabled"
-    ended = sa.update(tables.ClientSecret).where(col(tables.ClientSecret.client_id) == row.id, _counts(w))
-    await w.sql(ended.values(expires_at=w.now))
+    unexpired = sa.update(tables.ClientSecret).where(col(tables.ClientSecret.client_id) == row.id, _counts(w))
+    await w.sql(unexpired.values(expires_at=w.now))
     await subscriptions.pause_those_of(w, row.id)
     w.touch(row)
     audit.record(w, "revoked", "client", row.id)
@@ -183,29 +183,29 @@ async def revoke(w: Work, row: tables.Client) -> None:
 async def find(w: Work, client_id: UUID) -> tables.Client | None:
     """Give the client, if it is in use."""
     kind = tables.Client
-    found: tables.Client | None = (
+    client: tables.Client | None = (
         await w.sql(sa.select(kind).where(col(kind.id) == client_id, col(kind.revoked_at).is_(None)))
     ).scalar_one_or_none()
-    return found
+    return client
 
 
 async def is_secret(w: Work, row: tables.Client, secret: str) -> bool:
-    """Tell whether the secret is the client's and counts; remembers that it was used."""
+    """Tell whether the secret is the client's and valid; if so, its row records this use."""
     kind = tables.ClientSecret
-    theirs = (col(kind.client_id) == row.id, col(kind.digest) == _digest(secret), _counts(w))
-    found = await w.sql(sa.update(kind).where(*theirs).values(last_used_at=w.now).returning(col(kind.id)))
-    return found.first() is not None and row.token_endpoint_auth_method == SECRET
+    conditions = (col(kind.client_id) == row.id, col(kind.digest) == _digest(secret), _counts(w))
+    matching = await w.sql(sa.update(kind).where(*conditions).values(last_used_at=w.now).returning(col(kind.id)))
+    return matching.first() is not None and row.token_endpoint_auth_method == SECRET
 
 
 async def use_up(w: Work, row: tables.Client, assertion_id: str, expires_at: datetime) -> bool:
-    """Tell whether the assertion is used for the first time, and remember it; of many at once one is the first."""
+    """Tell whether the assertion is used for the first time, and store it; of many at once one is the first."""
     values = {"client_id": row.id, "digest": _digest(assertion_id), "expires_at": expires_at}
     statement = postgresql.insert(tables.UsedAssertion).values(values).on_conflict_do_nothing()
     return (await w.sql(statement.returning(col(tables.UsedAssertion.client_id)))).first() is not None
 
 
 async def may_ask_for_keys(w: Work, client_id: UUID, at: datetime) -> bool:
-    """Tell whether the client's key set may be fetched now, and that this was the time; `at` is the system's clock."""
+    """Tell whether the client's key set may be fetched now, and if so record that; `at` is of the system's clock."""
     kind = tables.Client
     statement = (
         sa.update(kind)
@@ -217,14 +217,14 @@ async def may_ask_for_keys(w: Work, client_id: UUID, at: datetime) -> bool:
 
 
 async def keep_keys(w: Work, client_id: UUID, jwks_uri: str, keys: Mapping[str, Any], at: datetime) -> None:
-    """The client has the keys that were fetched, unless its address was changed meanwhile."""
+    """Store the fetched keys of the client, unless its `jwks_uri` was changed meanwhile."""
     kind = tables.Client
-    theirs = (col(kind.id) == client_id, col(kind.jwks_uri) == jwks_uri)
-    await w.sql(sa.update(kind).where(*theirs).values(jwks_fetched=dict(keys), jwks_fetched_at=at))
+    conditions = (col(kind.id) == client_id, col(kind.jwks_uri) == jwks_uri)
+    await w.sql(sa.update(kind).where(*conditions).values(jwks_fetched=dict(keys), jwks_fetched_at=at))
 
 
 async def let_in(w: Work, row: tables.Client, scopes: Sequence[str]) -> None:
-    """The client, which has proved itself, acts from here on; that it got a token is remembered."""
+    """Make the client, which has proved itself, the actor of this unit of work; audits that it got a token."""
     w.actor = actor.Actor("system", row.id, scopes=frozenset(scopes))
     row.last_used_at = w.now
     audit.record(w, "token_issued", "client", row.id, scopes=list(scopes))
@@ -238,7 +238,7 @@ def _new_secret(w: Work, row: tables.Client) -> str:
 
 
 def _digest(text: str) -> bytes:
-    """Stand for a text that nobody can guess: 32 random bytes need no slow hash."""
+    """Give the digest of a text that nobody can guess: 32 random bytes need no slow hash."""
     return hashlib.sha256(text.encode()).digest()
 
 
@@ -258,8 +258,8 @@ def _check_scopes(scopes: Sequence[str]) -> None:
 
 
 def _check_keys(method: str, jwks: object, jwks_uri: str | None) -> None:
-    given = sum(each is not None for each in (jwks, jwks_uri))
-    if method == PRIVATE_KEY and given != 1:
+    key_count = sum(keys is not None for keys in (jwks, jwks_uri))
+    if method == PRIVATE_KEY and key_count != 1:
         raise errors.Invalid("/jwks", "exactly one of jwks and jwks_uri is needed")
-    if method == SECRET and given:
+    if method == SECRET and key_count:
         raise errors.Invalid("/jwks" if jwks is not None else "/jwks_uri", "a client with a secret has no keys")

@@ -105,7 +105,7 @@ DEMO_PEOPLE = (
 
 
 def add(w: Work, demo: DemoPerson, institutions: Mapping[str, UUID], programmes: Mapping[str, UUID]) -> None:
-    """Have the person, with role and profile; the ids of institutions and programmes are given by code."""
+    """Add the person, with role and profile; `institutions` and `programmes` are ids by code."""
     person_id = clock.new_id()
     w.add(
         tables.Person(
@@ -118,7 +118,7 @@ def add(w: Work, demo: DemoPerson, institutions: Mapping[str, UUID], programmes:
         )
     )
     places: list[dict[str, Any]] = [{"institution_id": institutions[demo.at]}] if demo.at else []
-    places += [{"programme_id": found} for found in programmes.values()] if not demo.at else []
+    places += [{"programme_id": programme_id} for programme_id in programmes.values()] if not demo.at else []
     w.add(
         *(
             tables.RoleGrant(id=clock.new_id(), person_id=person_id, role=demo.role, created_at=w.now, **place)

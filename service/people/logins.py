@@ -29,7 +29,7 @@ LINK_LIFE = timedelta(minutes=15)
 REFRESH_LIFE = timedelta(days=30)
 ACCESS_LIFE = timedelta(minutes=15)
 OPEN_LINKS = 5
-"""Links that one person may have open at once: nobody's mailbox is filled by asking."""
+"""Links that one person may have open at once, so that requests cannot flood a mailbox."""
 SIGN_IN = "sign_in"
 REFRESH = "refresh"
 _KEYS_LOCK = 0x706F6272
@@ -38,7 +38,7 @@ _COORDINATE_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class SigningKeys:
-    """The key that signs now, and the public keys (JWK) that prove what was signed and still lives."""
+    """The key that signs now, and the public keys (JWK) that verify every token which has not expired."""
 
     key_id: str
     private_pem: str
@@ -47,7 +47,7 @@ class SigningKeys:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A sign-in that goes on: who, the refresh token to come back with, the id for the access token."""
+    """A sign-in: who, the refresh token that continues it, and the id for the access token."""
 
     person_id: UUID
     refresh_token: str
@@ -81,22 +81,22 @@ WHERE p.id = :person AND p.state = 'active' AND NOT EXISTS (SELECT FROM revoked_
 async def person_with(w: Work, email: str) -> UUID:
     """Give the active person with this address; raises NotFound."""
     email = email_addresses.as_stored(email)
-    found: UUID | None = (
+    person_id: UUID | None = (
         await w.sql(
             sa.select(col(tables.Person.id)).where(
                 sa.func.lower(col(tables.Person.email)) == email.lower(), *_who_signs_in()
             )
         )
     ).scalar_one_or_none()
-    if found is None:
+    if person_id is None:
         raise errors.NotFound
-    return found
+    return person_id
 
 
 async def mail_link(w: Work, email: str) -> None:
-    """Have a sign-in link mailed if an active person has this address; otherwise nothing is left, at the same cost.
+    """Mail a sign-in link if an active person has this address; otherwise nothing is stored, at the same cost.
 
-    The same rows are written for a stranger, on somebody else's behalf, and taken back before anybody can see them.
+    For a stranger the same rows are written, in another person's name, and rolled back before anybody can see them.
     """
     is_theirs = sa.func.lower(col(tables.Person.email)) == email.lower()
     is_open = sa.and_(
@@ -135,14 +135,14 @@ async def link_token(w: Work, email: str, life: timedelta) -> str:
 
 async def exchange(w: Work, token: str) -> SignedIn:
     """Use up the sign-in link and begin a sign-in; raises LinkInvalid when it is used, expired or not ours."""
-    found = w.keys.link_row(token, SIGN_IN)
-    if found is None:
+    row_and_purpose = w.keys.link_row(token, SIGN_IN)
+    if row_and_purpose is None:
         raise errors.LinkInvalid
     is_let_in = col(tables.Link.person_id).in_(sa.select(col(tables.Person.id)).where(*_who_signs_in()))
     person_id: UUID | None = (
         await w.sql(
             sa.update(tables.Link)
-            .where(col(tables.Link.id) == found[0], col(tables.Link.purpose) == SIGN_IN, is_let_in)
+            .where(col(tables.Link.id) == row_and_purpose[0], col(tables.Link.purpose) == SIGN_IN, is_let_in)
             .where(col(tables.Link.used_at).is_(None), col(tables.Link.expires_at) > w.now)
             .values(used_at=w.now)
             .returning(col(tables.Link.person_id))
@@ -155,10 +155,10 @@ async def exchange(w: Work, token: str) -> SignedIn:
 
 
 async def refresh(w: Work, token: str) -> SignedIn | None:
-    """Exchange the refresh token for its successor; None when it proves nothing.
+    """Exchange the refresh token for its successor; None when it is not valid.
 
-    A token used before was copied by somebody: its whole family ends. So None is an answer that must be committed,
-    not an error that takes the change back.
+    A token used before was copied by somebody: its whole family ends. So None is a result that must be committed,
+    not an error that rolls the change back.
     """
     row = await _refresh_row(w, token)
     if row is None:
@@ -194,7 +194,7 @@ async def revoke_all(w: Work, person_id: UUID) -> None:
 
 
 async def revoke_access(w: Work, tokens: Mapping[UUID, datetime]) -> None:
-    """Let the access tokens with these ids prove nothing; each is remembered until the instant it would have ended."""
+    """Revoke the access tokens with these ids; each row is kept until the instant at which its token would expire."""
     if tokens:
         await w.sql(
             postgresql.insert(tables.RevokedToken)
@@ -204,7 +204,7 @@ async def revoke_access(w: Work, tokens: Mapping[UUID, datetime]) -> None:
 
 
 async def signing_keys(w: Work) -> SigningKeys | None:
-    """Give the keys in force: the newest signs, those just retired still prove; None when there are none."""
+    """Give the keys in force: the newest signs, those just retired still verify; None when there are none."""
     rows = (
         await w.sql(
             sa.select(tables.SigningKey)
@@ -228,11 +228,11 @@ async def signing_keys(w: Work) -> SigningKeys | None:
 
 
 async def make_signing_key(w: Work, *, rotate: bool = False) -> SigningKeys:
-    """Have a signing key: made once however many ask at a time, or anew beside the old one when rotating."""
+    """Give the signing keys, with a new key if there is none (one, however many ask at a time) or when rotating."""
     await w.sql(sa.select(sa.func.pg_advisory_xact_lock(_KEYS_LOCK)))
-    known = await signing_keys(w)
-    if known and not rotate:
-        return known
+    current = await signing_keys(w)
+    if current and not rotate:
+        return current
     await w.sql(
         sa.update(tables.SigningKey).where(col(tables.SigningKey.retired_at).is_(None)).values(retired_at=w.now)
     )
@@ -244,7 +244,7 @@ async def make_signing_key(w: Work, *, rotate: bool = False) -> SigningKeys:
     )
     await w.flush()
     audit.record(w, "made", "signing_key", row_id)
-    return SigningKeys(str(row_id), pem, {str(row_id): jwk, **(known.public if known else {})})
+    return SigningKeys(str(row_id), pem, {str(row_id): jwk, **(current.public if current else {})})
 
 
 def _new_key() -> tuple[str, dict[str, Any]]:
@@ -287,14 +287,14 @@ def _signed_in(w: Work, person_id: UUID, family_id: UUID | None) -> SignedIn:
 
 
 async def _refresh_row(w: Work, token: str) -> tables.RefreshToken | None:
-    found = w.keys.link_row(token, REFRESH)
-    if found is None:
+    row_and_purpose = w.keys.link_row(token, REFRESH)
+    if row_and_purpose is None:
         return None
     kind = tables.RefreshToken
-    family = sa.select(col(kind.family_id)).where(col(kind.id) == found[0])
+    family = sa.select(col(kind.family_id)).where(col(kind.id) == row_and_purpose[0])
     await _lock_family(w, (await w.sql(family)).scalar_one_or_none())
     row: tables.RefreshToken | None = (
-        await w.sql(sa.select(kind).where(col(kind.id) == found[0]).with_for_update())
+        await w.sql(sa.select(kind).where(col(kind.id) == row_and_purpose[0]).with_for_update())
     ).scalar_one_or_none()
     return row
 

@@ -41,7 +41,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A time that can be booked, as the mentor's clock shows it, and the asking person's if they are another."""
+    """A time that can be booked, also by the mentor's clock, and by the asking person's if that is somebody else."""
 
     starts_at: datetime
     ends_at: datetime
@@ -60,17 +60,23 @@ async def page(
 ) -> list[Profile]:
     """Give the mentors that the actor sees, oldest first; one more than `limit` if others follow."""
     mentor = col(tables.MentorProfile.person_id)
-    seen = [access.mentors_seen(w.actor), mentor.in_(_active())]
+    conditions = [access.mentors_seen(w.actor), mentor.in_(_active())]
     if specialty is not None:
-        held = tables.MentorSpecialty
-        seen.append(mentor.in_(sa.select(col(held.person_id)).where(col(held.specialty_code) == specialty)))
+        mentor_specialty = tables.MentorSpecialty
+        conditions.append(
+            mentor.in_(
+                sa.select(col(mentor_specialty.person_id)).where(col(mentor_specialty.specialty_code) == specialty)
+            )
+        )
     if country is not None:
-        there = sa.select(col(tables.Institution.id)).where(col(tables.Institution.country) == country)
-        seen.append(col(tables.MentorProfile.institution_id).in_(there))
+        institutions = sa.select(col(tables.Institution.id)).where(col(tables.Institution.country) == country)
+        conditions.append(col(tables.MentorProfile.institution_id).in_(institutions))
     if language is not None:
-        spoken = tables.PersonLanguage
-        seen.append(mentor.in_(sa.select(col(spoken.person_id)).where(col(spoken.code) == language)))
-    rows = await paging.rows(w, tables.MentorProfile, sa.and_(*seen), after=after, limit=limit, key="person_id")
+        person_language = tables.PersonLanguage
+        conditions.append(
+            mentor.in_(sa.select(col(person_language.person_id)).where(col(person_language.code) == language))
+        )
+    rows = await paging.rows(w, tables.MentorProfile, sa.and_(*conditions), after=after, limit=limit, key="person_id")
     return await profiles(w, rows)
 
 
@@ -81,13 +87,21 @@ async def profiles(w: Work, rows: Collection[tables.MentorProfile]) -> list[Prof
     institutions = await _by_id(w, tables.Institution, {row.institution_id for row in rows})
     specialties: dict[UUID, list[str]] = {row_id: [] for row_id in ids}
     languages: dict[UUID, dict[str, vocabulary.LanguageLevel]] = {row_id: {} for row_id in ids}
-    held, spoken = tables.MentorSpecialty, tables.PersonLanguage
-    for code in (
-        await w.sql(sa.select(held).where(col(held.person_id).in_(ids)).order_by(col(held.specialty_code)))
+    mentor_specialty, person_language = tables.MentorSpecialty, tables.PersonLanguage
+    for specialty in (
+        await w.sql(
+            sa.select(mentor_specialty)
+            .where(col(mentor_specialty.person_id).in_(ids))
+            .order_by(col(mentor_specialty.specialty_code))
+        )
     ).scalars():
-        specialties[code.person_id].append(code.specialty_code)
+        specialties[specialty.person_id].append(specialty.specialty_code)
     for language in (
-        await w.sql(sa.select(spoken).where(col(spoken.person_id).in_(ids)).order_by(col(spoken.code)))
+        await w.sql(
+            sa.select(person_language)
+            .where(col(person_language.person_id).in_(ids))
+            .order_by(col(person_language.code))
+        )
     ).scalars():
         languages[language.person_id][language.code] = language.level
     return [
@@ -112,15 +126,15 @@ async def put_profile(
     fields: Mapping[str, Any],
     confirmed: Collection[ConfirmedSpan] | None = (),
 ) -> Profile:
-    """Let the mentor offer this and nothing else; by themself or who keeps them.
+    """Let the mentor offer this and nothing else; for the mentor or their keepers.
 
-    Their hospital's system fills in what it registered, until a person has verified it. Tags are checked unless
-    `confirmed` is None: a file's, which the operator has looked at.
+    Their hospital's system fills in a profile that it registered, until a person has verified it. Tags are checked
+    unless `confirmed` is None: a file's, which the operator has looked at.
     """
     _requires_keeper(w, row, *(["partner_system"] if row.verified_until is None else []))
     if confirmed is not None:
         deidentification.check(w, deidentification.of_tags(fields["tags"]), confirmed)
-    known = set(
+    bookable = set(
         (
             await w.sql(
                 sa.select(col(tables.Specialty.code)).where(
@@ -130,7 +144,7 @@ async def put_profile(
         ).scalars()
     )
     for place, code in enumerate(specialties):
-        if code not in known:
+        if code not in bookable:
             raise errors.Invalid(f"/specialties/{place}", "no such specialty that cases are about")
     person = await w.read(tables.Person, row.person_id)
     for kind in (tables.MentorSpecialty, tables.PersonLanguage):
@@ -164,16 +178,16 @@ async def hours(w: Work, row: tables.MentorProfile) -> Hours:
     )
     return Hours(
         row.availability_zone,
-        tuple(Weekly(found.weekday, found.from_minute, found.until_minute) for found in weeks.scalars()),
-        tuple(DatedHours(found.kind, found.from_wall, found.until_wall) for found in days.scalars()),
+        tuple(Weekly(entry.weekday, entry.from_minute, entry.until_minute) for entry in weeks.scalars()),
+        tuple(DatedHours(entry.kind, entry.from_wall, entry.until_wall) for entry in days.scalars()),
     )
 
 
-async def put_hours(w: Work, row: tables.MentorProfile, wanted: Hours) -> Hours:
-    """Let the mentor be there at these hours only; by themself, who keeps them, or their hospital's system."""
+async def put_hours(w: Work, row: tables.MentorProfile, new_hours: Hours) -> Hours:
+    """Let the mentor be available at these hours only; for the mentor, their keepers, or their hospital's system."""
     _requires_keeper(w, row, "partner_system")
-    _check_weekly(wanted)
-    _check_exceptions(wanted)
+    _check_weekly(new_hours)
+    _check_exceptions(new_hours)
     for kind in (tables.WeeklyHours, tables.AvailabilityException):
         await w.sql(sa.delete(kind).where(col(kind.person_id) == row.person_id))
     w.add(
@@ -181,24 +195,24 @@ async def put_hours(w: Work, row: tables.MentorProfile, wanted: Hours) -> Hours:
             tables.WeeklyHours(
                 id=clock.new_id(),
                 person_id=row.person_id,
-                weekday=found.weekday,
-                from_minute=found.from_minute,
-                until_minute=found.until_minute,
+                weekday=entry.weekday,
+                from_minute=entry.from_minute,
+                until_minute=entry.until_minute,
             )
-            for found in wanted.weekly
+            for entry in new_hours.weekly
         ),
         *(
             tables.AvailabilityException(
                 id=clock.new_id(),
                 person_id=row.person_id,
-                kind=found.kind,
-                from_wall=found.from_wall,
-                until_wall=found.until_wall,
+                kind=entry.kind,
+                from_wall=entry.from_wall,
+                until_wall=entry.until_wall,
             )
-            for found in wanted.exceptions
+            for entry in new_hours.exceptions
         ),
     )
-    row.availability_zone = wanted.zone
+    row.availability_zone = new_hours.zone
     audience = events.Audience(institution_ids=(row.institution_id,), person_ids=(row.person_id,))
     state = "verified" if row.verified_until is not None and row.verified_until > w.now else "unverified"
     events.record(w, "mentor.availability_changed", row, row.person_id, audience, state=state)
@@ -207,9 +221,9 @@ async def put_hours(w: Work, row: tables.MentorProfile, wanted: Hours) -> Hours:
 
 
 async def slots(w: Work, row: tables.MentorProfile, during: Interval, minutes: int) -> list[Slot]:
-    """Give the times at which a routine session of so many minutes can be booked, in order.
+    """Give the times at which a routine session of `minutes` can be booked, in order.
 
-    Inside the hours, clear of quiet hours and of what is booked or held, with the notice that the mentor wants.
+    They lie in the hours, outside quiet hours, booked and held times, and after the notice that the mentor wants.
     """
     if not timedelta(0) < during[1] - during[0] <= LONGEST_SEARCH:
         raise errors.Invalid("/query/until", f"must follow `from` by {LONGEST_SEARCH.days} days at most")
@@ -219,26 +233,28 @@ async def slots(w: Work, row: tables.MentorProfile, during: Interval, minutes: i
     verified_until = row.verified_until
     if window[0] >= window[1] or verified_until is None:
         return []
-    worked = await hours(w, row)
-    worked = replace(worked, exceptions=(*worked.exceptions, *_quiet(row, person, window, worked.zone)))
-    taken = await _seats(w, row.person_id, window)
-    found = availability.starts(worked, taken, window, minutes, person.buffer_minutes)
-    asking = await w.find(tables.Person, w.actor.person_id) if w.actor.person_id != person.id else None
+    working_hours = await hours(w, row)
+    working_hours = replace(
+        working_hours, exceptions=(*working_hours.exceptions, *_quiet(row, person, window, working_hours.zone))
+    )
+    occupied = await _seats(w, row.person_id, window)
+    starts = availability.starts(working_hours, occupied, window, minutes, person.buffer_minutes)
+    requester = await w.find(tables.Person, w.actor.person_id) if w.actor.person_id != person.id else None
     length = timedelta(minutes=minutes)
     return [
         Slot(
             start,
             start + length,
             availability.to_wall(start, person.zone),
-            availability.to_wall(start, asking.zone) if asking else None,
+            availability.to_wall(start, requester.zone) if requester else None,
         )
-        for start in found
+        for start in starts
         if start < verified_until
     ]
 
 
 async def _seats(w: Work, person_id: UUID, window: Interval) -> list[Interval]:
-    """Give when the person is occupied around the window, buffers included; a hold that is over occupies nobody."""
+    """Give when the person is occupied around the window, buffers included; a hold that has expired does not count."""
     seat = tables.Seat
     rows = await w.sql(
         sa.select(sa.func.lower(seat.during).label("start"), sa.func.upper(seat.during).label("end"))
@@ -246,7 +262,7 @@ async def _seats(w: Work, person_id: UUID, window: Interval) -> list[Interval]:
         .where(sa.func.lower(seat.during) < window[1] + timedelta(days=1), sa.func.upper(seat.during) > window[0])
         .where(sa.or_(col(seat.held_until).is_(None), col(seat.held_until) > w.now))
     )
-    return [(found.start, found.end) for found in rows]
+    return [(row.start, row.end) for row in rows]
 
 
 def _quiet(row: tables.MentorProfile, person: tables.Person, window: Interval, zone: str) -> list[DatedHours]:
@@ -271,24 +287,26 @@ def _requires_keeper(w: Work, row: tables.MentorProfile, *others: str) -> None:
         raise errors.Forbidden
 
 
-def _check_weekly(wanted: Hours) -> None:
-    for place, found in enumerate(wanted.weekly):
-        if found.until_minute <= found.from_minute:
+def _check_weekly(new_hours: Hours) -> None:
+    for place, entry in enumerate(new_hours.weekly):
+        if entry.until_minute <= entry.from_minute:
             raise errors.Invalid(f"/weekly/{place}/until", "must be later than from, on the same day")
-    placed = sorted((found.weekday, found.from_minute, found.until_minute, n) for n, found in enumerate(wanted.weekly))
-    for before, after in itertools.pairwise(placed):
-        if before[0] == after[0] and after[1] < before[2]:
-            raise errors.Invalid(f"/weekly/{after[3]}", "overlaps other hours of the day")
+    placed = sorted(
+        (entry.weekday, entry.from_minute, entry.until_minute, number) for number, entry in enumerate(new_hours.weekly)
+    )
+    for earlier, later in itertools.pairwise(placed):
+        if earlier[0] == later[0] and later[1] < earlier[2]:
+            raise errors.Invalid(f"/weekly/{later[3]}", "overlaps other hours of the day")
 
 
-def _check_exceptions(wanted: Hours) -> None:
-    for place, found in enumerate(wanted.exceptions):
-        for name, wall in (("from", found.from_wall), ("until", found.until_wall)):
+def _check_exceptions(new_hours: Hours) -> None:
+    for place, entry in enumerate(new_hours.exceptions):
+        for name, wall in (("from", entry.from_wall), ("until", entry.until_wall)):
             try:
-                availability.to_instant(wall, wanted.zone, strict=True)
+                availability.to_instant(wall, new_hours.zone, strict=True)
             except availability.NonexistentTime as error:
                 raise errors.Invalid(f"/exceptions/{place}/{name}", str(error)) from error
-        if found.until_wall <= found.from_wall:
+        if entry.until_wall <= entry.from_wall:
             raise errors.Invalid(f"/exceptions/{place}/until", "must be later than from")
 
 

@@ -21,7 +21,7 @@ from service.kernel.work import Work
 from service.people import logins
 
 ERASED = "@erased.invalid"
-"""How the address of somebody ends whom nothing names any more."""
+"""The end of an erased person's address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,15 @@ async def page(
     institution_id: UUID | None = None,
 ) -> list[PersonView]:
     """Give the people that the actor sees, oldest first; one more than `limit` if others follow."""
-    seen = [access.people_seen(w.actor)]
-    held = sa.select(col(tables.RoleGrant.person_id))
+    conditions = [access.people_seen(w.actor)]
+    holders = sa.select(col(tables.RoleGrant.person_id))
     if role is not None:
-        held = held.where(col(tables.RoleGrant.role) == role)
+        holders = holders.where(col(tables.RoleGrant.role) == role)
     if institution_id is not None:
-        held = held.where(col(tables.RoleGrant.institution_id) == institution_id)
+        holders = holders.where(col(tables.RoleGrant.institution_id) == institution_id)
     if role is not None or institution_id is not None:
-        seen.append(col(tables.Person.id).in_(held))
-    return await views(w, await paging.rows(w, tables.Person, sa.and_(*seen), after=after, limit=limit))
+        conditions.append(col(tables.Person.id).in_(holders))
+    return await views(w, await paging.rows(w, tables.Person, sa.and_(*conditions), after=after, limit=limit))
 
 
 async def views(w: Work, rows: Collection[tables.Person]) -> list[PersonView]:
@@ -73,11 +73,11 @@ async def create(w: Work, fields: Mapping[str, Any], grants: Collection[Grant]) 
 
 
 def add(w: Work, fields: Mapping[str, Any], grants: Collection[Grant]) -> tables.Person:
-    """Make a person with these roles, at places that are known to be there, and ask the database nothing yet."""
+    """Make a person with these roles, without a query; the caller has checked that their places exist."""
     _must_give(w, grants)
-    vouched = w.actor.kind != "system"
-    made: dict[str, Any] = {"id": clock.new_id(), "created_at": w.now, "is_vouched_for": vouched, **fields}
-    row = tables.Person(**made)
+    is_vouched_for = w.actor.kind != "system"
+    values: dict[str, Any] = {"id": clock.new_id(), "created_at": w.now, "is_vouched_for": is_vouched_for, **fields}
+    row = tables.Person(**values)
     w.add(row)
     _add_grants(w, row, set(grants))
     _add_profile(w, row, _mentoring(grants))
@@ -88,11 +88,11 @@ def add(w: Work, fields: Mapping[str, Any], grants: Collection[Grant]) -> tables
 async def change(
     w: Work, row: tables.Person, changes: Mapping[str, Any], grants: Collection[Grant] | None
 ) -> PersonView:
-    """Change a person: their own name, language and zone by themself; these, state and roles by who keeps them.
+    """Change a person: name, language and zone by themself or a keeper; state, address and roles by a keeper only.
 
-    Disabling takes effect at once: every sign-in ends. So it does with a new address: the old one proves nothing.
+    Disabling takes effect at once: every sign-in ends. A new address ends them too: the old one proves nothing.
     """
-    held = {_as_grant(grant) for grant in await _grant_rows(w, [row.id])}
+    present_grants = {_as_grant(grant) for grant in await _grant_rows(w, [row.id])}
     is_self = row.id == w.actor.person_id
     if is_self and (grants is not None or "state" in changes or "email" in changes):
         msg = "Somebody else must change your roles, your state and your address."
@@ -100,11 +100,11 @@ async def change(
     if not is_self:
         access.requires(w, *vocabulary.OVERSEEING_PEOPLE)
         if {"state", "email"} & changes.keys():
-            _must_give(w, held)  # whoever is let in or out elsewhere too is not ours alone
+            _must_give(w, present_grants)  # a change reaches every place where they hold a role
     if grants is not None:
-        _must_give(w, held ^ set(grants))
+        _must_give(w, present_grants ^ set(grants))
         await _check_places(w, grants)
-        await _set_grants(w, row, held, set(grants))
+        await _set_grants(w, row, present_grants, set(grants))
         row.is_vouched_for = True
     for name, value in changes.items():
         setattr(row, name, value)
@@ -118,9 +118,9 @@ async def change(
 
 
 async def verify(w: Work, person_id: UUID, until: datetime) -> tables.MentorProfile:
-    """Let offers reach the mentor until an instant; by their institution's coordinator or an admin, never by themself.
+    """Let offers reach the mentor until an instant; for their institution's coordinator or an admin, never the mentor.
 
-    An instant that is past takes the verification back; it vouches for nobody.
+    An instant in the past revokes the verification; it does not vouch for the person.
     """
     person = await access.visible_person(w, person_id)
     profile: tables.MentorProfile | None = (
@@ -129,8 +129,8 @@ async def verify(w: Work, person_id: UUID, until: datetime) -> tables.MentorProf
         )
     ).scalar_one_or_none()
     is_keeper = profile is not None and profile.institution_id in w.actor.institutions("coordinator")
-    may = is_keeper or w.actor.is_timer or w.actor.holds("programme_admin")
-    if person_id == w.actor.person_id or not may:
+    is_allowed = is_keeper or w.actor.is_timer or w.actor.holds("programme_admin")
+    if person_id == w.actor.person_id or not is_allowed:
         raise errors.Forbidden
     if profile is None:
         msg = "This person is no mentor."
@@ -143,7 +143,7 @@ async def verify(w: Work, person_id: UUID, until: datetime) -> tables.MentorProf
 
 
 async def own(w: Work) -> PersonView:
-    """Give whoever is signed in; raises Unauthenticated for anybody who is no person."""
+    """Give the person who is signed in; raises Unauthenticated when the actor is no person."""
     row = await w.find(tables.Person, w.actor.person_id) if w.actor.person_id else None
     if row is None:
         raise errors.Unauthenticated
@@ -155,11 +155,11 @@ def _must_give(w: Work, grants: Collection[Grant]) -> None:
 
     Only admins of a programme give its admin role. A system gives the role of a mentor at its institution.
     """
-    keeps = w.actor.institutions("coordinator")
-    registers = w.actor.institutions("partner_system")
+    coordinated = w.actor.institutions("coordinator")
+    registered = w.actor.institutions("partner_system")
     programmes = w.actor.programmes("programme_admin")
     for grant in grants:
-        is_home = grant.institution_id in keeps or (grant.role == "mentor" and grant.institution_id in registers)
+        is_home = grant.institution_id in coordinated or (grant.role == "mentor" and grant.institution_id in registered)
         is_ours = grant.programme_id in programmes if grant.programme_id else programmes or is_home
         if not (w.actor.is_timer or is_ours):
             msg = "Roles are given by the institution's coordinator or an admin."
@@ -184,13 +184,13 @@ async def _check_places(w: Work, grants: Collection[Grant]) -> None:
             raise errors.Invalid(f"/roles/{place}/programme_id", "no such programme")
 
 
-async def _set_grants(w: Work, person: tables.Person, held: set[Grant], wanted: set[Grant]) -> None:
+async def _set_grants(w: Work, person: tables.Person, present_grants: set[Grant], new_grants: set[Grant]) -> None:
     for row in await _grant_rows(w, [person.id]):
-        if _as_grant(row) not in wanted:
+        if _as_grant(row) not in new_grants:
             await w.delete(row)
     await w.flush()
-    _add_grants(w, person, wanted - held)
-    await _keep_profile(w, person, _mentoring(wanted))
+    _add_grants(w, person, new_grants - present_grants)
+    await _keep_profile(w, person, _mentoring(new_grants))
 
 
 def _add_grants(w: Work, person: tables.Person, grants: set[Grant]) -> None:
@@ -223,7 +223,7 @@ def _add_profile(w: Work, person: tables.Person, institutions: set[UUID]) -> Non
 
 
 async def _keep_profile(w: Work, person: tables.Person, institutions: set[UUID]) -> None:
-    """Give a new mentor an empty profile; who is no longer a mentor there, or moved, must be verified anew."""
+    """Give a new mentor an empty profile; one who moved, or is no longer a mentor there, must be verified anew."""
     profile = await w.find(tables.MentorProfile, person.id)
     if profile is None:
         _add_profile(w, person, institutions)

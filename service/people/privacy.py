@@ -1,8 +1,8 @@
-"""Gives out everything that is kept about one person, and erases a person so that only ids and counts stay.
+"""Gives out everything that is stored about one person, and erases a person so that only ids and counts stay.
 
 The facts of sessions, the log's entries and the audit hold ids. They stay as they are, so every chain still verifies
-and every report says what it said (invariant L2). What names the person or was written by them goes. One thing stays:
-what they filed for a colleague who still waits for the answer becomes the colleague's.
+and every report says what it said (invariant L2). What names the person or was written by them is deleted, but for
+requests that they filed for a colleague who still waits for the answer: these become the colleague's.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from service import tables
 from service.kernel import audit, email_addresses, errors
 from service.kernel.work import Work
 
-_KEPT: Mapping[str, str] = {
+_QUERIES: Mapping[str, str] = {
     "roles": "SELECT role, institution_id, programme_id, department, created_at FROM role_grant WHERE person_id = :id",
     "mentor_profile": "SELECT * FROM mentor_profile WHERE person_id = :id",
     "specialties": "SELECT specialty_code FROM mentor_specialty WHERE person_id = :id ORDER BY 1",
@@ -54,7 +54,7 @@ _KEPT: Mapping[str, str] = {
     "  UNION SELECT s.id FROM session s JOIN log_entry e ON e.id = s.id WHERE e.logged_by = :id) ORDER BY id",
 }
 _WRITTEN_BY = {"conclusion": "logged_by", "note": "noted_by", "override_reason": "overridden_by"}
-"""Who wrote a text, where others may have written it; every other text of a row is the person's own."""
+"""Which column names a text's author, where it may be somebody else; every other text is the person's own."""
 _OPEN = sa.text("""
 SELECT (SELECT count(*) FROM seat WHERE person_id = :id AND upper(during) > :now)
      + (SELECT count(*) FROM offer WHERE mentor_id = :id AND state IN ('pending', 'countered'))
@@ -114,20 +114,20 @@ _ERASURE = (
 
 
 async def dossier(w: Work, email: str) -> dict[str, Any]:
-    """Give everything that is kept about the person, their texts opened; raises NotFound. The audit remembers it."""
+    """Give everything that is stored about the person, their texts decrypted, and audit it; raises NotFound."""
     person = await _person(w, email)
-    found: dict[str, Any] = {"person": person.model_dump(), "given_out_at": w.now}
-    for name, query in _KEPT.items():
+    contents: dict[str, Any] = {"person": person.model_dump(), "given_out_at": w.now}
+    for name, query in _QUERIES.items():
         rows = (await w.sql(sa.text(query), {"id": person.id})).mappings()
-        found[name] = [_opened(w, dict(row), person.id) for row in rows]
+        contents[name] = [_opened(w, dict(row), person.id) for row in rows]
     audit.record(w, "exported", "person", person.id)
-    return found
+    return contents
 
 
 async def erase(w: Work, email: str) -> UUID:
-    """Nothing names the person any more, and they cannot sign in; ids and counts stay. Gives the id.
+    """Erase the person: nothing names them, and they cannot sign in; ids and counts stay. Gives the id.
 
-    Raises NotFound, and Conflict while something waits for the person: it has to be called off or handed over first.
+    Raises NotFound, and Conflict while something waits for the person: call it off or hand it over first.
     """
     person = await _person(w, email)
     await w.lock_people([person.id])
@@ -147,17 +147,17 @@ async def _person(w: Work, email: str) -> tables.Person:
     query = sa.select(tables.Person).where(
         sa.func.lower(col(tables.Person.email)) == email.lower(), col(tables.Person.kind) == "person"
     )
-    found: tables.Person | None = (await w.sql(query)).scalar_one_or_none()
-    if found is None:
+    person: tables.Person | None = (await w.sql(query)).scalar_one_or_none()
+    if person is None:
         raise errors.NotFound
-    return found
+    return person
 
 
 def _opened(w: Work, row: Mapping[str, Any], person_id: UUID) -> dict[str, Any]:
-    """Give the row with its sealed texts opened, but for those of which it says that somebody else wrote them."""
-    found = dict(row)
+    """Give the row with its sealed texts decrypted, and None for those that somebody else wrote."""
+    opened = dict(row)
     for name, value in row.items():
         if isinstance(value, bytes):
             is_theirs = row.get(_WRITTEN_BY.get(name, ""), person_id) == person_id
-            found[name] = w.unseal(value, row["id"]) if is_theirs else None
-    return found
+            opened[name] = w.unseal(value, row["id"]) if is_theirs else None
+    return opened

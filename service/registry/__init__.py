@@ -7,7 +7,7 @@ Others call
     memoranda        `create`, `change` and `transition` of a memorandum; `expire` for the sweep
     agreements       `agreed`: which memoranda link two institutions, with the minutes left; `lock_budget`
     activities       what a memorandum brings besides consultations: `log`, `correct`
-    memorandum_log   `append`: an entry of a chain; `entries`, `verification`, `anchors` for who reads it
+    memorandum_log   `append`: an entry of a chain; `entries`, `verification`, `anchors` for its readers
     reminders        before an end or a spent budget, for the sweep; `idle` memoranda
     published_facts  `load`, for the first start and the demo
 """

@@ -32,7 +32,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivityEntry:
-    """What is said of an activity. What nobody knows is None; `until_on` is the first day after it."""
+    """What is to be logged of an activity. None means unknown; `until_on` is the first day after it."""
 
     kind: vocabulary.ActivityKind
     on: date | None = None
@@ -58,24 +58,24 @@ class ActivityView:
     note: str | None
 
 
-async def log(w: Work, memorandum_id: UUID, done: ActivityEntry) -> ActivityView:
-    """The activity is the newest entry of the memorandum's chain; by a coordinator of a party or an admin."""
+async def log(w: Work, memorandum_id: UUID, entry: ActivityEntry) -> ActivityView:
+    """Log the activity as the newest entry of the memorandum's chain; for a coordinator of a party or an admin."""
     memorandum = await access.visible_memorandum(w, memorandum_id)
     await access.requires_reader(w, memorandum_id, *vocabulary.OVERSEEING_PEOPLE)
-    return await _added(w, memorandum.programme_id, memorandum_id, done)
+    return await _added(w, memorandum.programme_id, memorandum_id, entry)
 
 
-async def log_of_programme(w: Work, programme_id: UUID, done: ActivityEntry) -> ActivityView:
-    """The activity, which names no memorandum, is kept with its programme; by its admins."""
+async def log_of_programme(w: Work, programme_id: UUID, entry: ActivityEntry) -> ActivityView:
+    """Log an activity that names no memorandum with its programme; for the programme's admins."""
     await access.visible_programme(w, programme_id)
     access.requires_admin(w, programme_id)
-    return await _added(w, programme_id, None, done)
+    return await _added(w, programme_id, None, entry)
 
 
-async def correct(w: Work, activity_id: UUID, done: ActivityEntry) -> ActivityView:
-    """A new activity stands in the place of the old one, which stays; by its author, a coordinator or an admin.
+async def correct(w: Work, activity_id: UUID, entry: ActivityEntry) -> ActivityView:
+    """Log a new activity that replaces the old one, which is kept; for its author, a coordinator or an admin.
 
-    An activity of a memorandum's: a coordinator of a party. Raises Exists for one that was corrected before.
+    For an activity of a memorandum: a coordinator of a party. Raises Exists for one that was corrected before.
     """
     old = await access.visible_activity(w, activity_id, lock=True)
     if old.logged_by is None or old.logged_by != w.actor.person_id:
@@ -86,7 +86,7 @@ async def correct(w: Work, activity_id: UUID, done: ActivityEntry) -> ActivityVi
     if old.is_corrected:
         raise errors.Exists("This activity has been corrected: correct the newer one.")
     old.is_corrected = True
-    return await _added(w, old.programme_id, old.memorandum_id, done, corrects=old)
+    return await _added(w, old.programme_id, old.memorandum_id, entry, corrects=old)
 
 
 async def one(w: Work, activity_id: UUID) -> ActivityView:
@@ -95,69 +95,71 @@ async def one(w: Work, activity_id: UUID) -> ActivityView:
 
 
 async def of_memorandum(w: Work, memorandum_id: UUID, *, after: UUID | None, limit: int) -> list[ActivityView]:
-    """Give the memorandum's activities as they stand, in the order in which they were logged."""
+    """Give the memorandum's activities without corrected ones, in the order in which they were logged."""
     await access.visible_memorandum(w, memorandum_id)
     return await _page(w, col(tables.Activity.memorandum_id) == memorandum_id, after, limit)
 
 
 async def of_programme(w: Work, programme_id: UUID, *, after: UUID | None, limit: int) -> list[ActivityView]:
-    """Give the programme's activities that name no memorandum, as they stand, as far as the actor sees them."""
+    """Give the programme's activities that name no memorandum and that the actor sees, without corrected ones."""
     await access.visible_programme(w, programme_id)
-    named = sa.and_(col(tables.Activity.programme_id) == programme_id, col(tables.Activity.memorandum_id).is_(None))
-    return await _page(w, named, after, limit)
+    without_memorandum = sa.and_(
+        col(tables.Activity.programme_id) == programme_id, col(tables.Activity.memorandum_id).is_(None)
+    )
+    return await _page(w, without_memorandum, after, limit)
 
 
 async def _page(w: Work, rule: sa.ColumnElement[bool], after: UUID | None, limit: int) -> list[ActivityView]:
-    seen = sa.and_(rule, col(tables.Activity.is_corrected).is_(False), access.activities_seen(w.actor))
-    return await _views(w, await paging.rows(w, tables.Activity, seen, after=after, limit=limit))
+    visible = sa.and_(rule, col(tables.Activity.is_corrected).is_(False), access.activities_seen(w.actor))
+    return await _views(w, await paging.rows(w, tables.Activity, visible, after=after, limit=limit))
 
 
 async def _added(
     w: Work,
     programme_id: UUID,
     memorandum_id: UUID | None,
-    done: ActivityEntry,
+    entry: ActivityEntry,
     corrects: tables.Activity | None = None,
 ) -> ActivityView:
     programme = await w.read(tables.Programme, programme_id)
-    check(w, done, programme.zone)
-    await _check_known(w, done)
-    row = build(w, programme_id, memorandum_id, done, corrects=corrects.id if corrects else None)
-    row.published_kind = corrects.published_kind if corrects and corrects.kind == done.kind else None
-    await add(w, row, done.specialties, done.places)
+    check(w, entry, programme.zone)
+    await _check_known(w, entry)
+    row = build(w, programme_id, memorandum_id, entry, corrects=corrects.id if corrects else None)
+    row.published_kind = corrects.published_kind if corrects and corrects.kind == entry.kind else None
+    await add(w, row, entry.specialties, entry.places)
     parties = await _parties(w, memorandum_id)
     audience = events.Audience(
-        programme_id, memorandum_id, (*parties, *(place.institution_id for place in done.places))
+        programme_id, memorandum_id, (*parties, *(place.institution_id for place in entry.places))
     )
     events.record(w, "activity.logged", None, row.id, audience, state=row.kind, corrects=row.corrects)
-    return ActivityView(row, tuple(sorted(set(done.specialties))), tuple(done.places), done.note)
+    return ActivityView(row, tuple(sorted(set(entry.specialties))), tuple(entry.places), entry.note)
 
 
 def build(
     w: Work,
     programme_id: UUID,
     memorandum_id: UUID | None,
-    done: ActivityEntry,
+    entry: ActivityEntry,
     *,
     row_id: UUID | None = None,
     corrects: UUID | None = None,
 ) -> tables.Activity:
-    """Give the activity's row, its note sealed, to be kept; how others name it is the caller's to add."""
+    """Give the activity's row, note sealed, not yet stored; `code` and `published_kind` are for the caller to set."""
     row_id = row_id or clock.new_id()
     return tables.Activity(
         id=row_id,
         programme_id=programme_id,
         memorandum_id=memorandum_id,
-        kind=done.kind,
-        on_date=done.on,
-        period=done.period,
-        from_on=done.from_on,
-        until_on=done.until_on,
-        days=done.days,
-        people_op=done.people[0] if done.people else None,
-        people_count=done.people[1] if done.people else None,
-        note=w.seal(done.note, row_id),
-        source=done.source,
+        kind=entry.kind,
+        on_date=entry.on,
+        period=entry.period,
+        from_on=entry.from_on,
+        until_on=entry.until_on,
+        days=entry.days,
+        people_op=entry.people[0] if entry.people else None,
+        people_count=entry.people[1] if entry.people else None,
+        note=w.seal(entry.note, row_id),
+        source=entry.source,
         corrects=corrects,
         logged_by=w.actor.person_id,
         created_at=w.now,
@@ -165,7 +167,7 @@ def build(
 
 
 async def add(w: Work, row: tables.Activity, specialties: Sequence[str], places: Sequence[Place]) -> None:
-    """The activity is there; one that names a memorandum is at the end of its chain, whose head is locked last."""
+    """Store the activity; one that names a memorandum is appended to its chain, whose head is locked last."""
     fact = record(w, row, specialties, places)
     if row.memorandum_id:
         await memorandum_log.append(w, row.memorandum_id, [fact])
@@ -174,7 +176,7 @@ async def add(w: Work, row: tables.Activity, specialties: Sequence[str], places:
 def record(
     w: Work, row: tables.Activity, specialties: Sequence[str], places: Sequence[Place]
 ) -> memorandum_log.EntryFacts:
-    """Keep the activity's rows, and give what its entry is to seal, if it names a memorandum."""
+    """Store the activity's rows, and give the facts that its entry seals if it names a memorandum."""
     w.add(
         row,
         *(tables.ActivitySpecialty(activity_id=row.id, specialty_code=code) for code in sorted(set(specialties))),
@@ -191,45 +193,45 @@ def record(
     return memorandum_log.EntryFacts("activity", row.id, body, row.corrects)
 
 
-def check(w: Work, done: ActivityEntry, zone: str) -> None:
-    """Go on only if the texts seem to name nobody and the days make sense; raises PersonalDataFound, Invalid."""
-    deidentification.check(w, {"note": done.note, "source": done.source}, done.confirmed_spans)
-    _check_dates(done, availability.local_date(w.now, zone))
+def check(w: Work, entry: ActivityEntry, zone: str) -> None:
+    """Go on only if the texts seem to name nobody and the dates are possible; raises PersonalDataFound, Invalid."""
+    deidentification.check(w, {"note": entry.note, "source": entry.source}, entry.confirmed_spans)
+    _check_dates(entry, availability.local_date(w.now, zone))
 
 
-def _check_dates(done: ActivityEntry, today: date) -> None:
-    """A day, or a period, or first and last day; and nothing that has not begun."""
-    if done.on and (done.period or done.from_on or done.until_on):
+def _check_dates(entry: ActivityEntry, today: date) -> None:
+    """Go on only for a day, a period, or from and until, that has begun; raises Invalid."""
+    if entry.on and (entry.period or entry.from_on or entry.until_on):
         raise errors.Invalid("/on", "a day goes without period, from and until")
-    if done.period and (done.from_on or done.until_on):
+    if entry.period and (entry.from_on or entry.until_on):
         raise errors.Invalid("/period", "a period goes without from and until")
-    if done.from_on and done.until_on and done.until_on <= done.from_on:
+    if entry.from_on and entry.until_on and entry.until_on <= entry.from_on:
         raise errors.Invalid("/until", "must be later than from: it is the first day after the activity")
-    if done.days and done.from_on and done.until_on and done.days > (done.until_on - done.from_on).days:
+    if entry.days and entry.from_on and entry.until_on and entry.days > (entry.until_on - entry.from_on).days:
         raise errors.Invalid("/days", "there are fewer days between from and until")
-    began = periods.first_day(done.on, done.period, done.from_on, None)
-    if began and began > today:
+    first_day = periods.first_day(entry.on, entry.period, entry.from_on, None)
+    if first_day and first_day > today:
         raise errors.Invalid(
-            "/on" if done.on else "/period" if done.period else "/from", "an activity is logged once it has begun"
+            "/on" if entry.on else "/period" if entry.period else "/from", "an activity is logged once it has begun"
         )
 
 
-async def _check_known(w: Work, done: ActivityEntry) -> None:
-    known = await _among(w, tables.Specialty.code, done.specialties)
-    for number, code in enumerate(done.specialties):
-        if code not in known:
+async def _check_known(w: Work, entry: ActivityEntry) -> None:
+    specialties = await _among(w, tables.Specialty.code, entry.specialties)
+    for number, code in enumerate(entry.specialties):
+        if code not in specialties:
             raise errors.Invalid(f"/specialties/{number}", "no such specialty")
-    places = [place.institution_id for place in done.places]
+    places = [place.institution_id for place in entry.places]
     if len(set(places)) < len(places):
         raise errors.Invalid("/institutions", "an institution is there twice")
-    there = await _among(w, tables.Institution.id, places)
+    institutions = await _among(w, tables.Institution.id, places)
     for number, institution_id in enumerate(places):
-        if institution_id not in there:
+        if institution_id not in institutions:
             raise errors.Invalid(f"/institutions/{number}/institution_id", "no such institution")
 
 
-async def _among(w: Work, column: Any, wanted: Sequence[Any]) -> set[Any]:  # noqa: ANN401 - a class attribute of a table
-    return set((await w.sql(sa.select(col(column)).where(col(column).in_(wanted)))).scalars()) if wanted else set()
+async def _among(w: Work, column: Any, values: Sequence[Any]) -> set[Any]:  # noqa: ANN401 - a class attribute of a table
+    return set((await w.sql(sa.select(col(column)).where(col(column).in_(values)))).scalars()) if values else set()
 
 
 async def _parties(w: Work, memorandum_id: UUID | None) -> list[UUID]:
@@ -243,16 +245,16 @@ async def _views(w: Work, rows: Sequence[tables.Activity]) -> list[ActivityView]
     ids = [row.id for row in rows]
     areas: dict[UUID, list[str]] = {row_id: [] for row_id in ids}
     places: dict[UUID, list[Place]] = {row_id: [] for row_id in ids}
-    for found in (
+    for row in (
         await w.sql(sa.select(area).where(col(area.activity_id).in_(ids)).order_by(col(area.specialty_code)))
     ).scalars():
-        areas[found.activity_id].append(found.specialty_code)
-    for found in (
+        areas[row.activity_id].append(row.specialty_code)
+    for row in (
         await w.sql(
             sa.select(place)
             .where(col(place.activity_id).in_(ids))
             .order_by(col(place.direction), col(place.institution_id))
         )
     ).scalars():
-        places[found.activity_id].append(Place(found.institution_id, found.direction))
+        places[row.activity_id].append(Place(row.institution_id, row.direction))
     return [ActivityView(row, tuple(areas[row.id]), tuple(places[row.id]), w.unseal(row.note, row.id)) for row in rows]

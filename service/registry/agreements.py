@@ -24,7 +24,7 @@ _EVER = (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC))
 _NOTHING = UUID(int=0)
 _IDS = ARRAY(PG_UUID(as_uuid=True))
 
-# As in `candidates`: what is asked for is out of the planner's sight, so that one plan is made and kept.
+# As in `candidates`: the planner does not see the values, so that it makes one plan and keeps it.
 _BETWEEN = sa.text("""
 WITH given AS MATERIALIZED (
   SELECT CAST(:requesting AS uuid) AS requesting, CAST(:programme AS uuid) AS programme,
@@ -84,7 +84,7 @@ WHERE m.id = ANY(:ids)
 
 @dataclass(frozen=True, slots=True)
 class LinkedMemoranda:
-    """What the registry says links an institution with others, whatever was used of it."""
+    """The memoranda that link an institution with others, whatever was used of their budgets."""
 
     zone: str
     links: Mapping[UUID, tuple[MemorandumLink, ...]]  # by partner, direct ones first; no minutes are counted yet
@@ -97,28 +97,28 @@ async def agreed(
     """Load every memorandum of whatever status that links the institutions; None for the partners means all."""
     partners = None if partner_institution_ids is None else list(partner_institution_ids)
     values = {"requesting": requesting_institution_id, "programme": programme_id, "partners": partners}
-    found: dict[UUID, list[MemorandumLink]] = {}
+    links: dict[UUID, list[MemorandumLink]] = {}
     rows = await w.fetch(_BETWEEN, values)
     for row in rows:
         if row.from_on is None or row.until_on is None or row.from_on < row.until_on:
-            found.setdefault(row.partner_id, []).append(_as_link(row))
+            links.setdefault(row.partner_id, []).append(_as_link(row))
     budgets = {row.id: row.budget_minutes for row in rows if row.budget_minutes is not None}
     zone = rows[0].zone if rows else ""
-    return LinkedMemoranda(zone, {partner: tuple(by_which) for partner, by_which in found.items()}, budgets)
+    return LinkedMemoranda(zone, {partner: tuple(partner_links) for partner, partner_links in links.items()}, budgets)
 
 
 async def with_minutes_left(
     w: Work, agreed: LinkedMemoranda, *, at: datetime | None = None, but_appointment: UUID | None = None
 ) -> Mapping[UUID, tuple[MemorandumLink, ...]]:
-    """Give the links with the minutes left in the budget period of `at` (now, unless told otherwise), by partner.
+    """Give the links with the minutes left in the budget period of `at` (now by default), by partner.
 
     The minutes of `but_appointment`, which is being moved, do not count as booked.
     """
     if not agreed.budgets:
         return agreed.links
-    left = await _left(w, agreed.budgets, agreed.zone, at or w.now, but_appointment)
+    minutes = await _left(w, agreed.budgets, agreed.zone, at or w.now, but_appointment)
     return {
-        partner: tuple([replace(link, minutes_left=left.get(link.memorandum_id)) for link in links])
+        partner: tuple([replace(link, minutes_left=minutes.get(link.memorandum_id)) for link in links])
         for partner, links in agreed.links.items()
     }
 
@@ -132,7 +132,7 @@ async def minutes_left(w: Work, memorandum: tables.Memorandum, at: datetime) -> 
 
 
 async def lock_budget(w: Work, memorandum_id: UUID) -> None:
-    """Let nobody else book under the memorandum until the end, if it has a budget: two bookings would overspend it."""
+    """Let nobody else book under a memorandum with a budget until the end: two bookings at once would overspend it."""
     await w.sql(
         sa.select(col(tables.Memorandum.id))
         .where(col(tables.Memorandum.id) == memorandum_id, col(tables.Memorandum.budget_minutes).is_not(None))
@@ -148,14 +148,16 @@ def budget_period(per: str, at: datetime, zone: str) -> tuple[datetime, datetime
     today = availability.local_date(at, zone)
     month = (today.month - 1) // months * months
     first = date(today.year, month + 1, 1)
-    over, following = divmod(month + months, 12)
+    years, next_month = divmod(month + months, 12)
     return (
         availability.day_start(first, zone),
-        availability.day_start(date(today.year + over, following + 1, 1), zone),
+        availability.day_start(date(today.year + years, next_month + 1, 1), zone),
     )
 
 
-async def _left(w: Work, budgets: Mapping[UUID, int], zone: str, at: datetime, but: UUID | None) -> dict[UUID, int]:
+async def _left(
+    w: Work, budgets: Mapping[UUID, int], zone: str, at: datetime, but_appointment: UUID | None
+) -> dict[UUID, int]:
     periods = {per: budget_period(per, at, zone) for per in vocabulary.BUDGET_PERIODS}
     rows = await w.fetch(
         _SPENT,
@@ -165,7 +167,7 @@ async def _left(w: Work, budgets: Mapping[UUID, int], zone: str, at: datetime, b
             "froms": [start for start, _ in periods.values()],
             "untils": [end for _, end in periods.values()],
             "now": w.now,
-            "but": but or _NOTHING,
+            "but": but_appointment or _NOTHING,
         },
     )
     return {row.id: budgets[row.id] - row.minutes for row in rows}

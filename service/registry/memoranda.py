@@ -69,18 +69,18 @@ async def create(w: Work, draft: Draft, confirmed: Collection[ConfirmedSpan] = (
 
 
 def add(w: Work, draft: Draft) -> tables.Memorandum:
-    """As `create`, of institutions and areas that are known to be there, and ask the database nothing yet."""
+    """As `create`, but without a query: the caller has checked that institutions and areas exist."""
     access.requires_admin(w, draft.programme_id)
     _check_parties(draft)
     fields = dict(draft.fields)
     areas = fields.pop("areas", ())
-    usual: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "id": clock.new_id(),
         "status": "draft",
         "created_at": w.now,
         "signed_precision": "unknown",
     }
-    row = tables.Memorandum(programme_id=draft.programme_id, kind=draft.kind, **(usual | fields))
+    row = tables.Memorandum(programme_id=draft.programme_id, kind=draft.kind, **(defaults | fields))
     _check_dates(row)
     w.add(row, tables.LogHead(memorandum_id=row.id, position=0, hash=chain.GENESIS))
     w.add(
@@ -100,10 +100,10 @@ def take_over(
     today: date,
     confirmed: Collection[ConfirmedSpan] | None = None,
 ) -> tables.Memorandum:
-    """A memorandum whose life began elsewhere is there as it stands, with the steps that lead to its status.
+    """Make a memorandum whose life began elsewhere, with the steps that lead to its status.
 
-    An active one says since when, an ended one until when; a signature whose day is unknown stays unknown. As `add`,
-    asks the database nothing yet. Its texts are checked as in `change`.
+    An active one needs `valid_from`, an ended one `valid_until`; a signature whose day is unknown stays unknown. Like
+    `add`, it makes no query. Its texts are checked as in `change`.
     """
     _check_texts(w, draft.fields, confirmed)
     row = add(w, draft)
@@ -115,7 +115,7 @@ def take_over(
         vocabulary.ENDED_MEMORANDUM, row.valid_until
     )
     steps = lifecycle.path("memorandum", row.status, status)
-    ids = sorted(clock.new_id() for _ in steps)  # ids of one millisecond are in no order, and the steps are
+    ids = sorted(clock.new_id() for _ in steps)  # ids of one instant may be in any order, but the steps have one
     for to, step_id in zip(steps, ids, strict=True):
         on = min(days.get(to) or today, today)
         _add_step(w, row, to, on, "taken over from elsewhere", step_id=step_id)
@@ -131,7 +131,7 @@ def take_over(
 async def change(
     w: Work, row: tables.Memorandum, changes: Mapping[str, Any], confirmed: Collection[ConfirmedSpan] | None = None
 ) -> MemorandumView:
-    """Change what the memorandum says (its columns, and `areas`); its parties are what was signed. For admins.
+    """Change the memorandum's columns and `areas`; its parties never change, as they have signed. For admins.
 
     Texts are checked unless `confirmed` is None: those of a file, which the operator has looked at.
     """
@@ -226,7 +226,7 @@ def _add_step(
 
 
 async def _members(w: Work, networks: Collection[UUID], today: date) -> list[UUID]:
-    """Name who belongs to these networks today: their memorandum is theirs too."""
+    """Name the institutions that belong to these networks today: a network's memorandum is theirs too."""
     membership = tables.Membership
     statement = sa.select(col(membership.institution_id)).where(
         col(membership.network_id).in_(networks),
@@ -237,7 +237,7 @@ async def _members(w: Work, networks: Collection[UUID], today: date) -> list[UUI
 
 
 async def expire(w: Work, memorandum_id: UUID) -> None:
-    """Let a memorandum end on the first day it no longer holds, in its programme's zone; not before, not twice."""
+    """Expire an active memorandum whose `valid_until` has come in its programme's zone; otherwise change nothing."""
     query = (
         sa.select(tables.Memorandum).where(col(tables.Memorandum.id) == memorandum_id).with_for_update(key_share=True)
     )
@@ -258,17 +258,17 @@ async def page(
     institution_id: UUID | None = None,
 ) -> list[MemorandumView]:
     """Give the memoranda that the actor sees, oldest first; one more than `limit` if others follow."""
-    seen = [access.memoranda_seen(w.actor)]
+    conditions = [access.memoranda_seen(w.actor)]
     if status is not None:
-        seen.append(col(tables.Memorandum.status) == status)
+        conditions.append(col(tables.Memorandum.status) == status)
     if programme_id is not None:
-        seen.append(col(tables.Memorandum.programme_id) == programme_id)
+        conditions.append(col(tables.Memorandum.programme_id) == programme_id)
     if institution_id is not None:
         parties = sa.select(col(tables.MemorandumParty.memorandum_id)).where(
             col(tables.MemorandumParty.institution_id) == institution_id
         )
-        seen.append(col(tables.Memorandum.id).in_(parties))
-    return await views(w, await paging.rows(w, tables.Memorandum, sa.and_(*seen), after=after, limit=limit))
+        conditions.append(col(tables.Memorandum.id).in_(parties))
+    return await views(w, await paging.rows(w, tables.Memorandum, sa.and_(*conditions), after=after, limit=limit))
 
 
 async def views(w: Work, rows: Sequence[tables.Memorandum]) -> list[MemorandumView]:
@@ -277,24 +277,24 @@ async def views(w: Work, rows: Sequence[tables.Memorandum]) -> list[MemorandumVi
     parties: dict[UUID, list[Party]] = {row_id: [] for row_id in ids}
     areas: dict[UUID, list[str]] = {row_id: [] for row_id in ids}
     party, area = tables.MemorandumParty, tables.MemorandumArea
-    for found in (
+    for row in (
         await w.sql(
             sa.select(party)
             .where(col(party.memorandum_id).in_(ids))
             .order_by(col(party.side).desc(), col(party.institution_id))
         )
     ).scalars():
-        parties[found.memorandum_id].append(Party(found.institution_id, found.side))
-    for found in (
+        parties[row.memorandum_id].append(Party(row.institution_id, row.side))
+    for row in (
         await w.sql(sa.select(area).where(col(area.memorandum_id).in_(ids)).order_by(col(area.specialty_code)))
     ).scalars():
-        areas[found.memorandum_id].append(found.specialty_code)
+        areas[row.memorandum_id].append(row.specialty_code)
     left = {row.id: await agreements.minutes_left(w, row, w.now) for row in rows}
     return [MemorandumView(row, tuple(parties[row.id]), tuple(areas[row.id]), left[row.id]) for row in rows]
 
 
 async def transitions(w: Work, memorandum_id: UUID) -> list[tables.MemorandumTransition]:
-    """Give the steps of the memorandum's life, first one first."""
+    """Give the steps of the memorandum's life, oldest first."""
     kind = tables.MemorandumTransition
     rows = await w.sql(sa.select(kind).where(col(kind.memorandum_id) == memorandum_id).order_by(col(kind.id)))
     return list(rows.scalars())
@@ -311,23 +311,25 @@ def _check_parties(draft: Draft) -> None:
 
 
 async def _check_known(w: Work, draft: Draft) -> None:
-    wanted = [party.institution_id for party in draft.parties]
-    known = set(
-        (await w.sql(sa.select(col(tables.Institution.id)).where(col(tables.Institution.id).in_(wanted)))).scalars()
+    institution_ids = [party.institution_id for party in draft.parties]
+    existing = set(
+        (
+            await w.sql(sa.select(col(tables.Institution.id)).where(col(tables.Institution.id).in_(institution_ids)))
+        ).scalars()
     )
-    for place, institution_id in enumerate(wanted):
-        if institution_id not in known:
+    for place, institution_id in enumerate(institution_ids):
+        if institution_id not in existing:
             raise errors.Invalid(f"/parties/{place}/institution_id", "no such institution")
     await _check_areas(w, draft.fields.get("areas", ()))
 
 
 async def _check_areas(w: Work, areas: Iterable[str]) -> None:
-    wanted = list(areas)
-    known = set(
-        (await w.sql(sa.select(col(tables.Specialty.code)).where(col(tables.Specialty.code).in_(wanted)))).scalars()
+    codes = list(areas)
+    existing = set(
+        (await w.sql(sa.select(col(tables.Specialty.code)).where(col(tables.Specialty.code).in_(codes)))).scalars()
     )
-    for place, code in enumerate(wanted):
-        if code not in known:
+    for place, code in enumerate(codes):
+        if code not in existing:
             raise errors.Invalid(f"/areas/{place}", "no such specialty")
 
 

@@ -23,7 +23,7 @@ from service.rules import chain
 
 @dataclass(frozen=True, slots=True)
 class SealedEntry:
-    """An entry with the facts that it must seal, as they are stored now; None when the row is gone."""
+    """An entry with the facts that it must seal, as they are stored now; None when their row is missing."""
 
     entry: tables.LogEntry
     facts: dict[str, Any] | None
@@ -86,7 +86,7 @@ def facts_of_activity(
         "specialties": sorted(specialties),
         "institutions": [
             {"institution_id": str(place), "direction": direction}
-            for place, direction in sorted(institutions, key=lambda found: (found[1], str(found[0])))
+            for place, direction in sorted(institutions, key=lambda item: (item[1], str(item[0])))
         ],
         "source_sha256": row.source and hashlib.sha256(row.source.encode()).hexdigest(),
     }
@@ -163,18 +163,18 @@ async def verification(w: Work, memorandum_id: UUID) -> chain.Verification:
 
 
 async def verify(w: Work, memorandum_id: UUID, anchor: chain.Head | None = None) -> chain.Verification:
-    """As `verification`, for the operator: no visibility asked. What was anchored must be there still."""
+    """As `verification`, for the operator: visibility is not checked. An anchored entry must still be in the chain."""
     end = await _end(w, memorandum_id)
     while True:  # entries and head are two statements: an entry that is logged between them is no tampering
-        links, before = await links_of(w, memorandum_id), end
+        links, previous_end = await links_of(w, memorandum_id), end
         end = await _end(w, memorandum_id)
-        if end == before:
+        if end == previous_end:
             break
-    found = chain.verify(plain(links), end=end, anchor=anchor)
-    stray = (await w.sql(_STRAY, {"id": memorandum_id})).scalars().first() if found.ok else None
+    result = chain.verify(plain(links), end=end, anchor=anchor)
+    stray = (await w.sql(_STRAY, {"id": memorandum_id})).scalars().first() if result.ok else None
     if stray is not None:
-        return chain.Verification(ok=False, entries=found.entries, head=found.head, first_broken=str(stray))
-    return found
+        return chain.Verification(ok=False, entries=result.entries, head=result.head, first_broken=str(stray))
+    return result
 
 
 async def _end(w: Work, memorandum_id: UUID) -> chain.Head:
@@ -183,10 +183,10 @@ async def _end(w: Work, memorandum_id: UUID) -> chain.Head:
 
 
 def plain(links: Sequence[SealedEntry]) -> list[chain.Entry]:
-    """Give the chain as values to follow.
+    """Give the chain as the values that `chain.verify` reads.
 
-    A row gives no facts, and so breaks the chain, if its mark `is_corrected` is not what the entries say: somebody who
-    sets it by hand would hide the row from the reports.
+    A row whose mark `is_corrected` differs from the entries has no facts here, and so breaks the chain: somebody who
+    sets the mark by hand would hide the row from the reports.
     """
     corrected = {link.entry.corrects for link in links if link.entry.corrects}
     return [
@@ -252,12 +252,12 @@ def _link(
 
 async def verify_all(w: Work, anchors: Sequence[Anchor] = ()) -> dict[UUID, chain.Verification]:
     """Verify every chain there is, and every one that was anchored."""
-    anchored: Mapping[UUID, chain.Head] = {each.memorandum_id: each.head for each in anchors}
-    there = set((await w.sql(sa.text("SELECT memorandum_id FROM log_head"))).scalars())
-    return {id_: await verify(w, id_, anchored.get(id_)) for id_ in sorted(there | anchored.keys())}
+    anchored: Mapping[UUID, chain.Head] = {anchor.memorandum_id: anchor.head for anchor in anchors}
+    memorandum_ids = set((await w.sql(sa.text("SELECT memorandum_id FROM log_head"))).scalars())
+    return {id_: await verify(w, id_, anchored.get(id_)) for id_ in sorted(memorandum_ids | anchored.keys())}
 
 
 async def anchors(w: Work) -> list[Anchor]:
-    """Give where every chain ends now, to be kept where whoever runs the database cannot write."""
+    """Give where every chain ends now, to be stored where the database's operators cannot write."""
     rows = (await w.sql(sa.select(tables.LogHead).order_by(col(tables.LogHead.memorandum_id)))).scalars()
     return [Anchor(row.memorandum_id, chain.Head(row.position, row.hash)) for row in rows]

@@ -61,15 +61,15 @@ async def change_programme(w: Work, row: tables.Programme, changes: Mapping[str,
 
 async def specialties(w: Work, *, after: str | None, limit: int) -> list[SpecialtyView]:
     """Give the specialties in the order of their codes."""
-    found = await paging.rows(w, tables.Specialty, sa.true(), after=after, limit=limit, key="code")
+    rows = await paging.rows(w, tables.Specialty, sa.true(), after=after, limit=limit, key="code")
     parent = tables.SpecialtyParent
-    codes = [row.code for row in found]
-    also: dict[str, list[str]] = {code: [] for code in codes}
+    codes = [row.code for row in rows]
+    also_parents: dict[str, list[str]] = {code: [] for code in codes}
     for row in (
         await w.sql(sa.select(parent).where(col(parent.code).in_(codes)).order_by(col(parent.also_parent_code)))
     ).scalars():
-        also[row.code].append(row.also_parent_code)
-    return [SpecialtyView(row, tuple(also[row.code])) for row in found]
+        also_parents[row.code].append(row.also_parent_code)
+    return [SpecialtyView(row, tuple(also_parents[row.code])) for row in rows]
 
 
 async def create_specialty(w: Work, fields: Mapping[str, Any], also_parents: Sequence[str]) -> SpecialtyView:
@@ -79,7 +79,9 @@ async def create_specialty(w: Work, fields: Mapping[str, Any], also_parents: Seq
     if await w.find(tables.Specialty, row.code):
         msg = "A specialty has this code."
         raise errors.Exists(msg)
-    parents = {"/parent": row.parent_code} | {f"/also_parents/{n}": code for n, code in enumerate(also_parents)}
+    parents = {"/parent": row.parent_code} | {
+        f"/also_parents/{number}": code for number, code in enumerate(also_parents)
+    }
     for pointer, code in parents.items():
         if code is not None and await w.find(tables.Specialty, code) is None:
             raise errors.Invalid(pointer, "no such specialty")

@@ -42,12 +42,12 @@ Json = Mapping[str, Any]
 @cache
 def published() -> Json:
     """Give the published facts, as they lie beside this module."""
-    found: Json = json.loads(_data("facts.json"))
-    return found
+    facts: Json = json.loads(_data("facts.json"))
+    return facts
 
 
 async def load(w: Work) -> None:
-    """Have the specialties and the published facts in the database; repeating it changes nothing."""
+    """Add the specialties and the published facts that are missing; repeating it changes nothing."""
     await w.sql(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
     await _load_specialties(w)
     facts = published()
@@ -55,22 +55,22 @@ async def load(w: Work) -> None:
     by_source = {source: programmes[row["code"]] for row in facts["programmes"] for source in row["sources"]}
     institutions = await _load_all(w, tables.Institution, facts["institutions"], "id", _institution)
     countries = {row["id"]: row["country"] for row in facts["institutions"]}
-    known = await _codes(w, tables.Memorandum)
+    memorandum_codes = await _codes(w, tables.Memorandum)
     for row in facts["memoranda"]:
-        if row["id"] not in known:
+        if row["id"] not in memorandum_codes:
             _add_memorandum(w, row, by_source[row["source"]], institutions, countries, facts["programmes"])
     await w.flush()
-    memoranda_ = await _codes(w, tables.Memorandum)
-    done = await _codes(w, tables.Activity)
+    memorandum_ids = await _codes(w, tables.Memorandum)
+    activity_codes = await _codes(w, tables.Activity)
     for row in facts["activities"]:
-        if row["id"] not in done:
-            await _add_activity(w, row, by_source[row["source"]], memoranda_, institutions)
+        if row["id"] not in activity_codes:
+            await _add_activity(w, row, by_source[row["source"]], memorandum_ids, institutions)
     await _load_milestones(w, facts, by_source)
     await _load_statistics(w, facts, by_source)
 
 
 async def load_demo(w: Work) -> None:
-    """Have the demo's people, and the two memoranda that they work under, active; repeating it changes nothing.
+    """Add the demo's people, and activate the two memoranda that they work under; repeating it changes nothing.
 
     `load` comes first. The activation is marked `demo`: no source states it.
     """
@@ -90,23 +90,23 @@ async def load_demo(w: Work) -> None:
 
 
 async def make_admin(w: Work, email: str) -> None:
-    """Let the person with this address, known or new, be an admin of every programme; raises Invalid for no address."""
+    """Make the person with this address, known or new, an admin of every programme; raises Invalid for no address."""
     try:
         email = email_addresses.normal_form(email)
     except ValueError as fault:
         raise errors.Invalid("/email", f"{email!r} {fault}") from None
-    found = await w.sql(sa.select(tables.Person).where(sa.func.lower(col(tables.Person.email)) == email.lower()))
-    person = found.scalar_one_or_none()
+    result = await w.sql(sa.select(tables.Person).where(sa.func.lower(col(tables.Person.email)) == email.lower()))
+    person = result.scalar_one_or_none()
     if person is None:
         admin = demo_people.DemoPerson(email=email, name=email.partition("@")[0], role="programme_admin")
         demo_people.add(w, admin, {}, await _codes(w, tables.Programme))
         return
-    held = await w.sql(
+    granted = await w.sql(
         sa.select(col(tables.RoleGrant.programme_id)).where(
             col(tables.RoleGrant.person_id) == person.id, col(tables.RoleGrant.role) == "programme_admin"
         )
     )
-    missing = set((await _codes(w, tables.Programme)).values()) - set(held.scalars())
+    missing = set((await _codes(w, tables.Programme)).values()) - set(granted.scalars())
     w.add(
         *(
             tables.RoleGrant(
@@ -135,18 +135,18 @@ async def _load_all(
     kind: Any,  # noqa: ANN401 - as above
     rows: Sequence[Json],
     key: str,
-    made: Callable[[Work, Json], Any],
+    make: Callable[[Work, Json], Any],
 ) -> dict[str, UUID]:
-    known = await _codes(w, kind)
-    w.add(*(made(w, row) for row in rows if row[key] not in known))
+    codes = await _codes(w, kind)
+    w.add(*(make(w, row) for row in rows if row[key] not in codes))
     await w.flush()
     return await _codes(w, kind)
 
 
 async def _load_specialties(w: Work) -> None:
     rows = list(csv.DictReader(_data("specialties.csv").splitlines()))
-    known = set((await w.sql(sa.select(col(tables.Specialty.code)))).scalars())
-    new = [row for row in rows if row["code"] not in known]
+    codes = set((await w.sql(sa.select(col(tables.Specialty.code)))).scalars())
+    new = [row for row in rows if row["code"] not in codes]
     for row in sorted(new, key=lambda row: int(row["level"])):  # parents first
         w.add(
             tables.Specialty(
@@ -205,8 +205,8 @@ def _add_memorandum(
     countries: Mapping[str, str],
     programmes: Sequence[Json],
 ) -> None:
-    """Keep what was published; the side that asks is the one in the programme's country."""
-    home = next(found["country"] for found in programmes if row["source"] in found["sources"])
+    """Add a published memorandum; its requesting side is the one in the programme's country."""
+    home_country = next(programme["country"] for programme in programmes if row["source"] in programme["sources"])
     is_signed = row["status"] == "signed"
     signed_on = row["signed_date"] or row["signed_by"]
     notes = [row["note"]] if is_signed else [row["note"], f"Published as {row['status']}, by {signed_on}."]
@@ -228,23 +228,23 @@ def _add_memorandum(
         tables.LogHead(memorandum_id=memorandum_id, position=0, hash=chain.GENESIS),
     )
     for code in row["parties"]:
-        side: vocabulary.Side = "requesting" if countries[code] == home else "partner"
+        side: vocabulary.Side = "requesting" if countries[code] == home_country else "partner"
         w.add(tables.MemorandumParty(memorandum_id=memorandum_id, institution_id=institutions[code], side=side))
     w.add(*(tables.MemorandumArea(memorandum_id=memorandum_id, specialty_code=code) for code in row["areas"]))
 
 
 async def _add_activity(
-    w: Work, row: Json, programme_id: UUID, memoranda_: Mapping[str, UUID], institutions: Mapping[str, UUID]
+    w: Work, row: Json, programme_id: UUID, memorandum_ids: Mapping[str, UUID], institutions: Mapping[str, UUID]
 ) -> None:
-    """Keep what was published; what names a memorandum is an entry of its chain."""
+    """Add a published activity; one that names a memorandum is an entry of its chain."""
     kind = KIND_OF_ACTIVITY.get(row["kind"], row["kind"])
     is_known = kind in vocabulary.ACTIVITY_KINDS
     activity_id = clock.new_id()
-    made = tables.Activity(
+    activity = tables.Activity(
         id=activity_id,
         code=row["id"],
         programme_id=programme_id,
-        memorandum_id=memoranda_[row["memorandum"]] if row["memorandum"] else None,
+        memorandum_id=memorandum_ids[row["memorandum"]] if row["memorandum"] else None,
         kind=kind if is_known else "other",
         published_kind=row["kind"] if not is_known or kind != row["kind"] else None,
         period=row["period"],
@@ -262,20 +262,20 @@ async def _add_activity(
         for direction in vocabulary.DIRECTIONS
         for code in row[f"{direction}_institutions"]
     ]
-    await activities.add(w, made, row["specialties"], places)
+    await activities.add(w, activity, row["specialties"], places)
 
 
 async def _load_statistics(w: Work, facts: Json, by_source: Mapping[str, UUID]) -> None:
-    """Keep the published counts with their operators, each with who said so."""
+    """Add the published counts with their operators, each with its source."""
     rows = await w.sql(
         sa.select(
             col(tables.Statistic.programme_id), col(tables.Statistic.key), sa.func.coalesce(tables.Statistic.as_of, "")
         )
     )
-    there = {tuple(row) for row in rows}
+    existing = {tuple(row) for row in rows}
     for row in facts["statistics"]:
         programme_id = by_source[row["source"]]
-        if (programme_id, row["key"], row["as_of"] or "") not in there:
+        if (programme_id, row["key"], row["as_of"] or "") not in existing:
             w.add(
                 tables.Statistic(
                     id=clock.new_id(),
@@ -291,24 +291,24 @@ async def _load_statistics(w: Work, facts: Json, by_source: Mapping[str, UUID]) 
 
 
 def _citation(facts: Json, sources: Sequence[str]) -> str:
-    """Name the publications: who, what, when, as far as they say it."""
-    known = {row["id"]: row for row in facts["sources"]}
+    """Name the publications: publisher, title, date, as far as they state them."""
+    publications = {row["id"]: row for row in facts["sources"]}
     return "; ".join(
         ", ".join(
             filter(
                 None, (row["publisher"] or row["attribution"], row["title"], row["published"] and row["published"][:10])
             )
         )
-        for row in (known[source] for source in sources)
+        for row in (publications[source] for source in sources)
     )
 
 
 async def _load_milestones(w: Work, facts: Json, by_source: Mapping[str, UUID]) -> None:
-    known = await w.sql(sa.select(col(tables.Milestone.programme_id), col(tables.Milestone.on_text)))
-    there = {tuple(row) for row in known}
+    rows = await w.sql(sa.select(col(tables.Milestone.programme_id), col(tables.Milestone.on_text)))
+    existing = {tuple(row) for row in rows}
     for row in facts["programme_milestones"]:
         programme_id = by_source[row["sources"][0]]
-        if (programme_id, row["date"]) not in there:
+        if (programme_id, row["date"]) not in existing:
             w.add(
                 tables.Milestone(
                     id=clock.new_id(),

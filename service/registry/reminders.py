@@ -29,7 +29,7 @@ WHAT_TO_DO: Mapping[vocabulary.IdleReason, str] = {
     "offers_declined": "Mentors were asked and declined: compare their specialties with what is asked.",
     "asked_elsewhere": "Its requesting side asks, but under other memoranda: compare areas and languages.",
 }
-"""Why nothing happens under a memorandum, and what helps; in the order in which it is to be dealt with."""
+"""Why nothing happens under a memorandum, and what helps; the reasons in the order in which to deal with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +83,15 @@ async def idle(w: Work, programme_id: UUID, days: int = IDLE_DAYS) -> list[Idle]
     programme = await access.visible_programme(w, programme_id)
     access.requires_admin(w, programme_id)
     today = availability.local_date(w.now, programme.zone)
-    bound = {"id": programme_id, "now": w.now, "since": w.now - timedelta(days=days), "today": today}
-    found = []
-    for row in (await w.sql(_IDLE, bound)).all():
+    values = {"id": programme_id, "now": w.now, "since": w.now - timedelta(days=days), "today": today}
+    idle_memoranda = []
+    for row in (await w.sql(_IDLE, values)).all():
         memorandum = await w.read(tables.Memorandum, row.id)
         left = await agreements.minutes_left(w, memorandum, w.now)
         is_in_force = (row.valid_from is None or row.valid_from <= today) and (
             row.valid_until is None or row.valid_until > today
         )
-        holds = {
+        applies = {
             "not_in_force": not is_in_force,
             "budget_spent": left is not None and left <= 0,
             "no_mentors": not row.mentors,
@@ -106,29 +106,31 @@ async def idle(w: Work, programme_id: UUID, days: int = IDLE_DAYS) -> list[Idle]
         began = availability.day_start(row.valid_from, programme.zone) if row.valid_from else row.created_at
         idle_days = max(0, (w.now - (row.last_at or began)) // timedelta(days=1))
         if idle_days >= days:
-            found.append(Idle(row.id, row.last_at, idle_days, tuple(name for name in WHAT_TO_DO if holds[name])))
-    return found
+            idle_memoranda.append(
+                Idle(row.id, row.last_at, idle_days, tuple(name for name in WHAT_TO_DO if applies[name]))
+            )
+    return idle_memoranda
 
 
 async def remind_of_end(w: Work, memorandum_id: UUID) -> None:
-    """Both sides' coordinators and the admins know that the memorandum ends soon; once for each of policy's days.
+    """Mail both sides' coordinators and the admins that the memorandum ends soon; once for each of the policy's days.
 
-    Nobody is told of one that another one renews.
+    Nobody is told of a memorandum that another one renews.
     """
     row, programme = await _locked(w, memorandum_id)
     if row.status != "active" or row.valid_until is None or row.renewed_by:
         return
-    left = (row.valid_until - availability.local_date(w.now, programme.zone)).days
-    due = [days for days in policy.from_overrides(programme.policy).end_reminder_days if left <= days]
-    if left <= 0 or not due or (row.end_told_days is not None and row.end_told_days <= min(due)):
+    days_left = (row.valid_until - availability.local_date(w.now, programme.zone)).days
+    due_days = [days for days in policy.from_overrides(programme.policy).end_reminder_days if days_left <= days]
+    if days_left <= 0 or not due_days or (row.end_told_days is not None and row.end_told_days <= min(due_days)):
         return
-    row.end_told_days = min(due)
+    row.end_told_days = min(due_days)
     ends_at = events.instant(availability.day_start(row.valid_until, programme.zone))
     await _tell(w, "memorandum_ending", row, expires_at=ends_at)
 
 
 async def watch_budget(w: Work, memorandum_id: UUID) -> None:
-    """An event tells of a budget that is nearly spent, and a mail to both sides and the admins; once a period."""
+    """Record an event of a budget that is nearly spent, and mail both sides and the admins; once a period."""
     row, programme = await _locked(w, memorandum_id)
     row.budget_seen_at = w.now
     left = await agreements.minutes_left(w, row, w.now)
@@ -166,6 +168,9 @@ async def _tell(w: Work, template: str, row: tables.Memorandum, **values: object
         .where(col(grant.programme_id) == row.programme_id, col(grant.role) == "programme_admin")
         .where(col(person.state) == "active")
     )
-    told = {each.id: each for each in (*await notices.coordinators(w, await _parties(w, row.id)), *admins.scalars())}
-    for each in told.values():
-        await deliveries.mail(w, template=template, person=each, values={"memorandum_id": str(row.id), **values})
+    receivers = {
+        receiver.id: receiver
+        for receiver in (*await notices.coordinators(w, await _parties(w, row.id)), *admins.scalars())
+    }
+    for receiver in receivers.values():
+        await deliveries.mail(w, template=template, person=receiver, values={"memorandum_id": str(row.id), **values})

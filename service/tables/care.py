@@ -158,8 +158,8 @@ class Offer(Versioned, table=True):
 class Appointment(Versioned, table=True):
     """One agreed or held time; its id never changes, and is the stem of the calendar UID. `note` is case text.
 
-    `told_end_id` is the step by which its memorandum ended that the coordinators were told of: another step, or another
-    memorandum, is told of anew.
+    `told_end_id` is the step that ended its memorandum, once the coordinators were told of it: they are told anew of
+    another step or another memorandum.
     """
 
     id: UUID = Field(primary_key=True)
@@ -224,7 +224,7 @@ class Participant(SQLModel, table=True):
 
 
 class Seat(SQLModel, table=True):
-    """A person is occupied: [start, end + that person's own buffer). Released means deleted.
+    """A time in which a person is occupied: [start, end + that person's own buffer). Releasing it deletes the row.
 
     The exclusion constraint is the proof that nobody is booked twice, whatever the code does (invariant B1).
     """

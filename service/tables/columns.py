@@ -20,13 +20,13 @@ SQLModel.metadata.naming_convention = NAMING
 
 
 def one_of(column: str, *values: str) -> CheckConstraint:
-    """Allow these values (and NULL where the column allows it)."""
-    listed = ", ".join(f"'{value}'" for value in values)
-    return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
+    """A CHECK that allows these values only (and NULL where the column allows it)."""
+    allowed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({allowed})", name=f"{column}_known")
 
 
 def check(name: str, rule: str) -> CheckConstraint:
-    """Hold a rule, by name."""
+    """A CHECK constraint with this name."""
     return CheckConstraint(rule, name=name)
 
 
@@ -37,7 +37,7 @@ def index(
     unique: bool = False,
     using: str = "btree",
 ) -> Index:
-    """Index columns or expressions, for the rows of `where` only if it is given."""
+    """An index of columns or expressions; if `where` is given, of its rows only."""
     condition = text(where) if where else None
     return Index(
         name,
@@ -105,7 +105,7 @@ def wall_time(*, nullable: bool = False) -> Any:  # noqa: ANN401
 
 
 class Versioned(SQLModel):
-    """A row that the outside can name: its id, its version, when it was made."""
+    """A row that the API or an event can name: its version, and when it was made."""
 
     version: int = Field(default=1, sa_column_kwargs={"server_default": text("1")})
     created_at: datetime

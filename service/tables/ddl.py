@@ -50,9 +50,9 @@ _MARKED: dict[str, tuple[str | None, list[str]]] = {
 
 
 def _marking(table: str) -> tuple[str, ...]:
-    named, instants = _MARKED[table]
-    found = "\n        UNION ALL ".join(instants)
-    insert = f"INSERT INTO report_mark (programme_id, at)\n        {found}"
+    counted, instants = _MARKED[table]
+    selects = "\n        UNION ALL ".join(instants)
+    insert = f"INSERT INTO report_mark (programme_id, at)\n        {selects}"
     function = (
         f"CREATE FUNCTION mark_{table}() RETURNS trigger LANGUAGE plpgsql AS $$\n"
         "BEGIN\n"
@@ -61,7 +61,7 @@ def _marking(table: str) -> tuple[str, ...]:
         "    RETURN NULL;\n"
         "END\n$$"
     )
-    columns = f" OF {named}" if named else ""
+    columns = f" OF {counted}" if counted else ""
     trigger = (
         f"CREATE TRIGGER tg_{table}_marks AFTER INSERT OR DELETE OR UPDATE{columns} ON {table}"
         f" FOR EACH ROW EXECUTE FUNCTION mark_{table}()"
@@ -86,10 +86,10 @@ $$""",
 CREATE TRIGGER tg_report_mark_taken AFTER DELETE ON report_mark REFERENCING OLD TABLE AS taken
 FOR EACH STATEMENT EXECUTE FUNCTION void_marked_rollups()""",
 )
-"""A mark that is taken takes with it whatever was counted before it, by programs of any version. Marks are taken a week
-at a time, so what lies between the first and the last of them is what they mark."""
+"""Deleting marks deletes the rollups of their instants too, which programs of any version have counted. Marks are
+deleted a week at a time, so every rollup between the first and the last of them counts as marked."""
 
-_OF_A_PERSON = "SELECT person_id FROM changed"  # a mentor or not: who becomes one at this moment is not seen yet
+_OF_A_PERSON = "SELECT person_id FROM changed"  # mentor or not: one who becomes a mentor now is not visible yet
 _OF_THE_REGISTRY = "SELECT CAST('00000000-0000-0000-0000-000000000000' AS uuid) FROM changed"
 _ALWAYS = ("INSERT", "UPDATE", "DELETE")
 _CONCERNED: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -115,8 +115,8 @@ _CONCERNED: dict[str, tuple[str, tuple[str, ...]]] = {
     "memorandum_party": (_OF_THE_REGISTRY, _ALWAYS),
     "memorandum_area": (_OF_THE_REGISTRY, _ALWAYS),
 }
-"""Whom a statement concerns that wrote the rows `changed`: mentors and their institutions (`roster`), or the registry
-as a whole (`candidates`)."""
+"""Whom a statement that wrote the rows `changed` concerns: mentors and their institutions (`mentor_cache`), or the
+registry as a whole (`candidates`)."""
 
 
 def _concerning(table: str) -> list[str]:
@@ -148,5 +148,5 @@ AFTER = (
     *_VOID_ROLLUPS,
     *(statement for table in _CONCERNED for statement in _concerning(table)),
 )
-"""Rows of append-only tables are never changed, by a bug or by hand, but audit rows end with their retention; whatever
-reports count, or a ranking reads of mentors and of the registry, leaves a mark."""
+"""Triggers: rows of append-only tables never change, by a bug or by hand, but audit rows end with their retention; a
+change of what reports count, or of what a ranking reads of mentors and the registry, leaves a mark."""

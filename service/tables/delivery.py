@@ -43,7 +43,7 @@ class Event(SQLModel, table=True):
 
 
 class WebhookEndpoint(Versioned, table=True):
-    """An address at a partner that is told of events: all those it may see, or the `types` and `memoranda` named."""
+    """A partner's address that events are sent to: all that it may see, or the `types` and `memoranda` named."""
 
     __tablename__ = "webhook_endpoint"
     id: UUID = Field(primary_key=True)
@@ -57,7 +57,7 @@ class WebhookEndpoint(Versioned, table=True):
     created_by: UUID | None = Field(default=None, foreign_key="person.id")
     deleted_at: datetime | None = None
     failing_since: datetime | None = None  # the first failure after the last success
-    warned_percent: int = 0  # of the time after which it is disabled; the coordinators were told at this much
+    warned_percent: int = 0  # of the time after which it is disabled: when the coordinators were last warned
     counted_from: datetime | None = None  # the circuit breaker's window: attempts and failures since then
     counted: int = 0
     counted_failed: int = 0
@@ -72,7 +72,7 @@ class WebhookEndpoint(Versioned, table=True):
 
 
 class WebhookSecret(SQLModel, table=True):
-    """What an endpoint's deliveries are signed with; one that was replaced signs too, until it expires."""
+    """A secret that signs an endpoint's deliveries; one that was replaced signs too, until it expires."""
 
     __tablename__ = "webhook_secret"
     id: UUID = Field(primary_key=True)
@@ -99,7 +99,7 @@ class Delivery(SQLModel, table=True):
     endpoint_id: UUID | None = Field(default=None, foreign_key="webhook_endpoint.id")
     person_id: UUID | None = Field(default=None, foreign_key="person.id", index=True)
     appointment_id: UUID | None = Field(default=None, foreign_key="appointment.id", index=True)
-    sequence: int | None = None  # the appointment's when it was recorded: what is overtaken is dropped
+    sequence: int | None = None  # the appointment's when it was recorded: a newer one makes the mail obsolete
     payload: dict[str, Any] = json_object()
     body: str | None = None
     state: str = "pending"

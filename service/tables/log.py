@@ -201,7 +201,7 @@ class Milestone(SQLModel, table=True):
 
 
 class ReportRollup(SQLModel, table=True):
-    """What was counted of a programme in a stretch of its past, by programs of this digest. See `rollups`."""
+    """The counts of a stretch of a programme's past, by programs of this digest. See `rollups`."""
 
     __tablename__ = "report_rollup"
     programme_id: UUID = Field(primary_key=True, foreign_key="programme.id")
@@ -217,7 +217,7 @@ class ReportRollup(SQLModel, table=True):
 
 
 class ReportPiece(SQLModel, table=True):
-    """What release 0.1 has instead of rollups, for while it runs beside this one, which only voids it by a trigger.
+    """Release 0.1's rollups, for while it runs beside this one; this release only deletes them, by a trigger.
 
     To be dropped by the version after 0.2 (decision 0025).
     """
@@ -235,7 +235,7 @@ class ReportPiece(SQLModel, table=True):
 
 
 class ReportMark(SQLModel, table=True):
-    """Something that reports count, at this instant of a programme's, has changed; written by triggers."""
+    """A change of something that reports count at this instant in a programme; written by triggers."""
 
     __tablename__ = "report_mark"
     id: int | None = Field(default=None, primary_key=True, sa_type=BigInteger)

@@ -15,8 +15,8 @@ from service.tables.columns import Versioned, check, index, one_of, texts, wall_
 class Person(Versioned, table=True):
     """Somebody who signs in; occupied for `buffer_minutes` after each of their appointments.
 
-    Of kind `system`: who stands for a client where a person is named. It is never mailed and never signs in by a link.
-    Whom a system registered is vouched for by nobody, and does not sign in, until a person verifies or grants them.
+    A row of kind `system` stands for a client where a person is named. It is never mailed and never signs in by a link.
+    A person whom a system registered is not vouched for, and cannot sign in, until a person verifies or grants them.
     """
 
     id: UUID = Field(primary_key=True)
@@ -157,10 +157,10 @@ class AvailabilityException(SQLModel, table=True):
 
 
 class RankingMark(SQLModel, table=True):
-    """Something that a ranking reads has changed, of a mentor, of their institution or of the registry (the nil UUID).
+    """A change of something that a ranking reads of a mentor, of their institution or of the registry (the nil UUID).
 
-    Written by triggers, for people who are no mentors as well. What all marks of a subject come to is the exclusive or
-    of their values: it says which changes a reader sees.
+    Written by triggers, for people who are no mentors as well. The exclusive or of the values of a subject's marks says
+    which of its changes a reader sees.
     """
 
     __tablename__ = "ranking_mark"
@@ -216,7 +216,7 @@ class RefreshToken(SQLModel, table=True):
 
 
 class RevokedToken(SQLModel, table=True):
-    """An access token taken back before its time."""
+    """An access token that was revoked before it expired."""
 
     __tablename__ = "revoked_token"
     jti: UUID = Field(primary_key=True)

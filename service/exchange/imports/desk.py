@@ -1,4 +1,4 @@
-"""What is there already, by the names that files use, and the faults of a file as they are found."""
+"""What the database holds, by the names that files use, and the faults of a file as they are found."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ _COLUMNS = {
     "budget": "budget_minutes",
     "people": "people_count",
 }
-"""Where a verb's fault stands in a file, if not in the column of that name."""
+"""The file's column of a verb's fault, where its name is another."""
 _NAMED = {
     "programme": "SELECT code AS name, id FROM programme UNION ALL SELECT CAST(id AS text), id FROM programme",
     "institution": "SELECT code AS name, id FROM institution WHERE code IS NOT NULL"
@@ -52,7 +52,7 @@ class FileRow:
 
 
 class FileRefused(Exception):
-    """Nothing was taken in; `faults` says why, in the order of the rows."""
+    """Nothing was imported; `faults` says why, in the order of the rows."""
 
     def __init__(self, faults: Sequence[CellFault]) -> None:
         """Keep every fault once."""
@@ -62,7 +62,7 @@ class FileRefused(Exception):
 
 @dataclass(slots=True)
 class Desk:
-    """Where a file is taken in: the transaction, the names of what is there, the faults so far."""
+    """The state of an import: the transaction, the names of what the database holds, the faults so far."""
 
     w: Work
     names: Mapping[str, Mapping[str, Any]]
@@ -73,7 +73,7 @@ class Desk:
 
     @classmethod
     async def opened(cls, w: Work, *, is_confirmed: bool = False) -> "Desk":
-        """Know what is there now."""
+        """Load what the database holds now."""
         names = {kind: {row.name: row.id for row in await w.sql(sa.text(query))} for kind, query in _NAMED.items()}
         zones = {row.id: row.zone for row in await w.sql(sa.text("SELECT id, zone FROM programme"))}
         codes = {row.id: row.code for row in await w.sql(sa.text(_CODES))}
@@ -81,49 +81,49 @@ class Desk:
 
     @property
     def confirmed(self) -> Collection[ConfirmedSpan] | None:
-        """Say to a verb which findings in its texts are false alarms: none is known, or None for all of them."""
+        """The false alarms to confirm to a verb: none of them, or None for all."""
         return None if self.is_confirmed else ()
 
     def by_code(self, row: FileRow) -> FileRow:
-        """Give the row as an export writes it: what has a code is named by it."""
+        """Give the row as an export writes it: references by code, where there is one."""
         coded: dict[str, Any] = {}
         for column in _REFERENCES & row.values.keys():
             value = row.values[column]
             if isinstance(value, str):
                 coded[column] = self._coded(value)
             elif value is not None:
-                coded[column] = [self._coded(one) for one in value]
+                coded[column] = [self._coded(name) for name in value]
         return replace(row, values={**row.values, **coded})
 
     def _coded(self, text: str) -> str:
-        """Name by code what the text names, be it alone or the place of a role."""
+        """Give the text with its id, alone or as the place of a role, replaced by the code."""
         role, at, place = text.rpartition("@")
         name, slash, department = place.partition("/")
         return f"{role}{at}{self.codes.get(name, name)}{slash}{department}"
 
     def refuse(self, row: FileRow, column: str, reason: str) -> None:
-        """Remember what is wrong with the row; nothing of the file will stay."""
+        """Add a fault of the row; nothing of the file will be stored."""
         self.faults.append(CellFault(row.row, column, reason))
 
     def refuse_error(self, row: FileRow, error: errors.DomainError) -> None:
-        """Remember what a verb found wrong with the row."""
-        found: Any = error.members.get("errors")
-        for one in found or [{"pointer": "", "detail": error.detail or error.title()}]:
-            column = one["pointer"].removeprefix("/").partition("/")[0]
-            self.refuse(row, _COLUMNS.get(column, column), one["detail"])
+        """Add the faults that a verb found in the row."""
+        faults: Any = error.members.get("errors")
+        for fault in faults or [{"pointer": "", "detail": error.detail or error.title()}]:
+            column = fault["pointer"].removeprefix("/").partition("/")[0]
+            self.refuse(row, _COLUMNS.get(column, column), fault["detail"])
 
     def find(self, row: FileRow, column: str, kind: str, name: str | None = None) -> Any:  # noqa: ANN401 - an id or a code
-        """Give what the column names (or the item of it that is given); None, and a fault, if it is not there."""
-        wanted = row.values[column] if name is None else name
-        found = self.names[kind].get(wanted.lower() if kind == "person" else wanted)
-        if found is None:
+        """Give the id of what the column (or `name`, an item of it) names; None, and a fault, if it does not exist."""
+        key = row.values[column] if name is None else name
+        target = self.names[kind].get(key.lower() if kind == "person" else key)
+        if target is None:
             self.refuse(row, column, f"names a {kind} that is not there")
-        return found
+        return target
 
     def find_all(self, row: FileRow, column: str, kind: str) -> list[Any]:
-        """Give everything that the row names in the column, as far as it is there."""
-        found = [self.find(row, column, kind, name) for name in row.values[column]]
-        return [one for one in found if one is not None]
+        """Give the ids of everything that the row names in the column, with a fault for each that does not exist."""
+        targets = [self.find(row, column, kind, name) for name in row.values[column]]
+        return [target for target in targets if target is not None]
 
     def today(self, programme_id: UUID) -> date:
         """Tell the date in the programme's zone."""

@@ -11,7 +11,7 @@ from service.kernel.work import Work
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """The parties of each memorandum by side, the networks of each institution, what the memorandum is."""
+    """The programme, kind, draft status and parties by side of each memorandum; the networks of each institution."""
 
     programme: Mapping[UUID, UUID]
     kinds: Mapping[UUID, str]
@@ -21,8 +21,8 @@ class Links:
 
     @classmethod
     async def loaded(cls, w: Work) -> "Links":
-        """Know what is there now."""
-        agreed = (await w.sql(sa.text("SELECT id, programme_id, kind, status FROM memorandum"))).all()
+        """Load what the database holds now."""
+        memoranda = (await w.sql(sa.text("SELECT id, programme_id, kind, status FROM memorandum"))).all()
         sides: dict[tuple[UUID, str], set[UUID]] = {}
         for row in await w.sql(sa.text("SELECT memorandum_id, side, institution_id FROM memorandum_party")):
             sides.setdefault((row.memorandum_id, row.side), set()).add(row.institution_id)
@@ -30,28 +30,28 @@ class Links:
         for row in await w.sql(sa.text("SELECT institution_id, network_id FROM membership")):
             networks.setdefault(row.institution_id, set()).add(row.network_id)
         return cls(
-            {row.id: row.programme_id for row in agreed},
-            {row.id: row.kind for row in agreed},
-            frozenset(row.id for row in agreed if row.status == "draft"),
-            {key: frozenset(found) for key, found in sides.items()},
-            {key: frozenset(found) for key, found in networks.items()},
+            {row.id: row.programme_id for row in memoranda},
+            {row.id: row.kind for row in memoranda},
+            frozenset(row.id for row in memoranda if row.status == "draft"),
+            {key: frozenset(institutions) for key, institutions in sides.items()},
+            {key: frozenset(institutions) for key, institutions in networks.items()},
         )
 
     def route(self, memorandum_id: UUID, asking: UUID, answering: UUID) -> str | None:
-        """Tell how the memorandum links the two, at whatever time; None when it does not, or is not signed."""
+        """Tell how the memorandum links the two, at any time; None when it does not, or is a draft."""
         if memorandum_id in self.drafts:
             return None
-        ways = [
+        are_parties = [
             asking in self.sides[memorandum_id, "requesting"],
             answering in self.sides[memorandum_id, "partner"],
         ]
-        if all(ways):
+        if all(are_parties):
             return "direct"
-        reached = [
+        are_reached = [
             bool(self._with_networks(asking) & self.sides[memorandum_id, "requesting"]),
             bool(self._with_networks(answering) & self.sides[memorandum_id, "partner"]),
         ]
-        if not all(reached):
+        if not all(are_reached):
             return None
         return "umbrella" if self.kinds[memorandum_id] == "umbrella" else "network"
 

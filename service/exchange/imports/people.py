@@ -20,7 +20,7 @@ _OF_PROFILE = ("sessions_per_week", "offers_per_week", "notice_minutes", "treats
 
 
 async def add_people(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> None:
-    """Have the people; nobody is told, and mentors are unverified until a file of mentors, or somebody, says so."""
+    """Add the people; nobody is mailed, and mentors are unverified until a file of mentors or a person says so."""
     for row in rows:
         grants = _grants(desk, row)
         fields = {name: row.values[name] for name in _OF_PERSON}
@@ -28,28 +28,28 @@ async def add_people(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> None:
         tell(1)
 
 
-async def change_person(desk: Desk, row: FileRow, found: Mapping[str, Any], differing: frozenset[str]) -> None:
-    """Let the person be as the row says; who was erased stays erased, whatever an older file knows."""
-    if found["email"].endswith(people.ERASED):
+async def change_person(desk: Desk, row: FileRow, existing: Mapping[str, Any], differing: frozenset[str]) -> None:
+    """Change the person to what the row says; an erased person stays erased, whatever an older file says."""
+    if existing["email"].endswith(people.ERASED):
         desk.refuse(row, "id", "names somebody who was erased")
         return
-    there = await desk.w.read(tables.Person, found["id"])
+    person = await desk.w.read(tables.Person, existing["id"])
     grants = _grants(desk, row) if "roles" in differing else None
-    await people.change(desk.w, there, {name: row.values[name] for name in differing - {"roles"}}, grants)
+    await people.change(desk.w, person, {name: row.values[name] for name in differing - {"roles"}}, grants)
 
 
 async def add_mentors(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> None:
-    """A profile comes with the role of a mentor: a mentor without one is nobody's."""
+    """Refuse the rows: a profile comes with the role of a mentor, so a new one names a person without that role."""
     for row in rows:
         if desk.find(row, "email", "person"):
             desk.refuse(row, "email", "names a person without the role of a mentor")
         tell(1)
 
 
-async def change_mentor(desk: Desk, row: FileRow, found: Mapping[str, Any], differing: frozenset[str]) -> None:
-    """Let the mentor offer what the row says; hours and profile are changed each as a whole."""
+async def change_mentor(desk: Desk, row: FileRow, existing: Mapping[str, Any], differing: frozenset[str]) -> None:
+    """Change the mentor to what the row says; hours and profile are each changed as a whole."""
     profile = await desk.w.read(tables.MentorProfile, desk.names["person"][row.values["email"].lower()])
-    values = dict(found) | {name: row.values[name] for name in row.given}
+    values = dict(existing) | {name: row.values[name] for name in row.given}
     if "institution" in differing:
         await _move(desk, row, profile)
     if "verified_until" in differing:
@@ -74,7 +74,7 @@ async def change_mentor(desk: Desk, row: FileRow, found: Mapping[str, Any], diff
 
 
 async def _move(desk: Desk, row: FileRow, profile: tables.MentorProfile) -> None:
-    """Let the mentor offer from another of their institutions; unless the file says so, they are not verified there."""
+    """Move the mentor to another of their institutions, unverified there unless the file says so."""
     place_id = desk.find(row, "institution", "institution")
     grants = sa.select(col(tables.RoleGrant.institution_id)).where(
         col(tables.RoleGrant.person_id) == profile.person_id, col(tables.RoleGrant.role) == "mentor"
@@ -92,7 +92,7 @@ async def _move(desk: Desk, row: FileRow, profile: tables.MentorProfile) -> None
 
 def _grants(desk: Desk, row: FileRow) -> list[Grant]:
     """Read roles as they are written: `clinician@code-of-institution`, `…/department`, `programme_admin@code`."""
-    found = []
+    grants = []
     for text in row.values["roles"]:
         role, _, place = text.partition("@")
         name, _, department = place.partition("/")
@@ -102,12 +102,12 @@ def _grants(desk: Desk, row: FileRow) -> list[Grant]:
         kind = "programme" if role == "programme_admin" else "institution"
         place_id = desk.find(row, "roles", kind, name)
         if place_id is not None:
-            where = {f"{kind}_id": place_id}
-            found.append(Grant(role, department=department or None, **where))
-    if len({(grant.role, grant.institution_id, grant.programme_id) for grant in found}) < len(found):
+            place_field = {f"{kind}_id": place_id}
+            grants.append(Grant(role, department=department or None, **place_field))
+    if len({(grant.role, grant.institution_id, grant.programme_id) for grant in grants}) < len(grants):
         desk.refuse(row, "roles", "one role at one place is there twice")
         return []
-    return found
+    return grants
 
 
 def _hours(values: Mapping[str, Any]) -> Hours:

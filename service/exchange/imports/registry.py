@@ -16,7 +16,7 @@ Tell = Callable[[int], None]
 
 
 async def add_programmes(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> None:
-    """Have the programmes."""
+    """Add the programmes."""
     for row in rows:
         try:
             await programmes.create_programme(desk.w, _with_id(row, dict(row.values)))
@@ -25,22 +25,22 @@ async def add_programmes(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> Non
         tell(1)
 
 
-async def change_programme(desk: Desk, row: FileRow, found: Mapping[str, Any], differing: frozenset[str]) -> None:
-    """Let the programme say what the row says."""
-    there = await desk.w.read(tables.Programme, found["id"])
-    await programmes.change_programme(desk.w, there, {name: row.values[name] for name in differing})
+async def change_programme(desk: Desk, row: FileRow, existing: Mapping[str, Any], differing: frozenset[str]) -> None:
+    """Change the programme to what the row says."""
+    programme = await desk.w.read(tables.Programme, existing["id"])
+    await programmes.change_programme(desk.w, programme, {name: row.values[name] for name in differing})
 
 
 async def add_specialties(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> None:
-    """Have the specialties, each after its parents, wherever these stand in the file."""
-    known = set(desk.names["specialty"])
+    """Add the specialties, each after its parents, wherever these are in the file."""
+    codes = set(desk.names["specialty"])
     waiting = list(rows)
     while waiting:
-        ready = [row for row in waiting if known.issuperset(_parents(row))] or waiting
+        ready = [row for row in waiting if codes.issuperset(_parents(row))] or waiting
         waiting = [row for row in waiting if row not in ready]
         for row in ready:
             await _add_specialty(desk, row)
-            known.add(row.values["code"])
+            codes.add(row.values["code"])
             tell(1)
 
 
@@ -59,7 +59,7 @@ def _parents(row: FileRow) -> set[str]:
 
 
 async def add_institutions(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> None:
-    """Have the institutions."""
+    """Add the institutions."""
     for row in rows:
         try:
             await institutions.create_institution(desk.w, _with_id(row, _institution(row.values)), desk.confirmed)
@@ -68,15 +68,15 @@ async def add_institutions(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> N
         tell(1)
 
 
-async def change_institution(desk: Desk, row: FileRow, found: Mapping[str, Any], differing: frozenset[str]) -> None:
-    """Let the institution say what the row says."""
-    there = await desk.w.read(tables.Institution, found["id"])
+async def change_institution(desk: Desk, row: FileRow, existing: Mapping[str, Any], differing: frozenset[str]) -> None:
+    """Change the institution to what the row says."""
+    institution = await desk.w.read(tables.Institution, existing["id"])
     changes = _institution({name: row.values[name] for name in differing})
-    await institutions.change_institution(desk.w, there, changes, desk.confirmed)
+    await institutions.change_institution(desk.w, institution, changes, desk.confirmed)
 
 
 async def add_memberships(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> None:
-    """Have the memberships."""
+    """Add the memberships."""
     for row in rows:
         institution_id = desk.find(row, "institution", "institution")
         network_id = desk.find(row, "network", "institution")
@@ -90,34 +90,34 @@ async def add_memberships(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> No
         tell(1)
 
 
-async def end_membership(desk: Desk, row: FileRow, found: Mapping[str, Any], _differing: frozenset[str]) -> None:
+async def end_membership(desk: Desk, row: FileRow, existing: Mapping[str, Any], _differing: frozenset[str]) -> None:
     """End the membership on the day of the row."""
     if row.values["until"] is None:
         desk.refuse(row, "until", "has ended: a new time in the network is a row of its own")
         return
-    member = await desk.w.read(tables.Institution, desk.names["institution"][found["institution"]])
-    await institutions.leave(desk.w, member, found["id"], row.values["until"])
+    member = await desk.w.read(tables.Institution, desk.names["institution"][existing["institution"]])
+    await institutions.leave(desk.w, member, existing["id"], row.values["until"])
 
 
 async def add_memoranda(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> None:
-    """Have the memoranda as they stand; one that renews another may stand anywhere in the file."""
-    made: list[tuple[FileRow, tables.Memorandum]] = []
+    """Add the memoranda with their status; one that renews another may be anywhere in the file."""
+    added: list[tuple[FileRow, tables.Memorandum]] = []
     names = dict(desk.names["memorandum"])
     for row in rows:
         memorandum = _add_memorandum(desk, row)
         if memorandum is not None:
-            made.append((row, memorandum))
+            added.append((row, memorandum))
             names |= {str(memorandum.id): memorandum.id}
             names |= {memorandum.code: memorandum.id} if memorandum.code else {}
         tell(1)
-    renewed = [(row, memorandum) for row, memorandum in made if row.values["renewed_by"] is not None]
+    renewed = [(row, memorandum) for row, memorandum in added if row.values["renewed_by"] is not None]
     for row, memorandum in renewed:
         newer = names.get(row.values["renewed_by"])
         if newer is None:
             desk.refuse(row, "renewed_by", "names a memorandum that is not there")
         elif not desk.faults:
-            change = sa.update(tables.Memorandum).where(col(tables.Memorandum.id) == memorandum.id)
-            await desk.w.sql(change.values(renewed_by=newer))
+            statement = sa.update(tables.Memorandum).where(col(tables.Memorandum.id) == memorandum.id)
+            await desk.w.sql(statement.values(renewed_by=newer))
 
 
 def _add_memorandum(desk: Desk, row: FileRow) -> tables.Memorandum | None:
@@ -144,17 +144,17 @@ def _add_memorandum(desk: Desk, row: FileRow) -> tables.Memorandum | None:
         return None
 
 
-async def change_memorandum(desk: Desk, row: FileRow, found: Mapping[str, Any], differing: frozenset[str]) -> None:
-    """Let the memorandum say what the row says; another status is the steps that lead there, as of today."""
-    there = await desk.w.read(tables.Memorandum, found["id"])
+async def change_memorandum(desk: Desk, row: FileRow, existing: Mapping[str, Any], differing: frozenset[str]) -> None:
+    """Change the memorandum to what the row says; a new status is reached by the steps to it, as of today."""
+    memorandum = await desk.w.read(tables.Memorandum, existing["id"])
     if "status" in differing:
         try:
-            steps = lifecycle.path("memorandum", there.status, row.values["status"])
+            steps = lifecycle.path("memorandum", memorandum.status, row.values["status"])
         except lifecycle.IllegalTransition:
-            desk.refuse(row, "status", f"does not follow from {there.status}")
+            desk.refuse(row, "status", f"does not follow from {memorandum.status}")
             return
         for to in steps:
-            await memoranda.transition(desk.w, there, to, desk.today(there.programme_id), "by a file")
+            await memoranda.transition(desk.w, memorandum, to, desk.today(memorandum.programme_id), "by a file")
     changes = _memorandum({name: row.values[name] for name in differing | {"signed_date", "signed_precision"}})
     if "areas" in differing:
         changes["areas"] = desk.find_all(row, "areas", "specialty")
@@ -164,24 +164,24 @@ async def change_memorandum(desk: Desk, row: FileRow, found: Mapping[str, Any], 
     if "signed_date" not in row.given and "signed_precision" not in row.given:
         changes = {name: value for name, value in changes.items() if not name.startswith("signed_")}
     if changes:
-        await memoranda.change(desk.w, there, changes, desk.confirmed)
+        await memoranda.change(desk.w, memorandum, changes, desk.confirmed)
 
 
 def _memorandum(values: Mapping[str, Any]) -> dict[str, Any]:
     """Give the columns of the table; references are looked up elsewhere."""
-    kept = ("code", "valid_from", "valid_until", "activities", "budget_minutes", "budget_per", "source", "note")
-    found = {name: values[name] for name in kept if name in values}
-    found |= {"signed_on": values["signed_date"], "signed_precision": values["signed_precision"]}
-    return found
+    columns = ("code", "valid_from", "valid_until", "activities", "budget_minutes", "budget_per", "source", "note")
+    fields = {name: values[name] for name in columns if name in values}
+    fields |= {"signed_on": values["signed_date"], "signed_precision": values["signed_precision"]}
+    return fields
 
 
 def _institution(values: Mapping[str, Any]) -> dict[str, Any]:
-    found = {name: value for name, value in values.items() if name != "id"}
-    if "working_weekdays" in found:
-        found["working_weekdays"] = sorted({vocabulary.WEEKDAYS.index(day) for day in found["working_weekdays"]})
-    return found
+    fields = {name: value for name, value in values.items() if name != "id"}
+    if "working_weekdays" in fields:
+        fields["working_weekdays"] = sorted({vocabulary.WEEKDAYS.index(day) for day in fields["working_weekdays"]})
+    return fields
 
 
 def _with_id(row: FileRow, fields: dict[str, Any]) -> dict[str, Any]:
-    """Let what is new have the id that the file says, if it says one."""
+    """Give the fields with the id of the file, or without an id if the file has none."""
     return fields | {"id": row.values["id"]} if row.values["id"] else {k: v for k, v in fields.items() if k != "id"}
