@@ -81,7 +81,7 @@ class _Exchange:
 
     @property
     def route(self) -> str:
-        """The template of the route that answered; the path itself is nobody's business."""
+        """The template of the route that answered; never the path, which may hold a token."""
         return getattr(self._scope.get("route"), "path", None) or "unknown"
 
     async def send(self, message: Message) -> None:

@@ -59,7 +59,7 @@ class ForeignForm(errors.Forbidden):
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One request of one person, known or not."""
+    """One request of one person, signed in or not."""
 
     request: Request
     world: World
