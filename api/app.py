@@ -1,4 +1,4 @@
-"""The application: routers put together, nothing decided."""
+"""The application: puts the routers together and decides nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -100,9 +100,9 @@ def serving_only() -> FastAPI:
 
 @asynccontextmanager
 async def _with_world(app: FastAPI) -> AsyncIterator[None]:
-    told = settings.load()
-    logs.configure(told.log_level)
-    async with worlds.opened(told) as app.state.world:
+    loaded_settings = settings.load()
+    logs.configure(loaded_settings.log_level)
+    async with worlds.opened(loaded_settings) as app.state.world:
         yield
 
 

@@ -1,4 +1,4 @@
-"""The one client for addresses that others name (webhooks, key sets): it finds no way into the inside (invariant W5).
+"""The one client for addresses that others name (webhooks, key sets): it reaches no internal network (invariant W5).
 
 The check is made on the address that is connected to, at every connection: a name is looked up once, refused whole if
 any of its addresses is inside, and the socket goes to what was checked. Redirects are not followed, the environment's
@@ -27,7 +27,7 @@ Refused = ssrfguard.SSRFGuardError
 
 
 class TooLarge(httpx.ReadError):
-    """More came than was wanted: what follows is not read."""
+    """More came than the caller allows; the rest is not read."""
 
 
 _USER_AGENT = "pobratym"
@@ -71,7 +71,7 @@ def client(settings: Settings) -> httpx.AsyncClient:
 
 
 def check(settings: Settings, url: str) -> None:
-    """Go on only if the address may be called as it is written; a name is looked up at each call. Raises Refused."""
+    """Pass an address that may be called as it is written; a name is looked up at each call. Raises Refused."""
     try:
         parsed = httpx.URL(url)
         host = parsed.host  # read here: httpx decodes a name's A-labels (xn--) only now, and refuses bad ones
@@ -96,12 +96,12 @@ _left: contextvars.ContextVar[list[int] | None] = contextvars.ContextVar("bytes_
 
 
 class _Rules:
-    """Which policy is whose: that for everybody, or that for what a setting lets through."""
+    """Chooses the policy for an address: the strict one, or an open one for what the setting lets through."""
 
     def __init__(self, allowed: Iterable[str]) -> None:
         networks = [_network(text) for text in allowed]
         self._networks = [network for network in networks if network]
-        self._hosts = frozenset(text.lower() for text, found in zip(allowed, networks, strict=True) if not found)
+        self._hosts = frozenset(text.lower() for text, network in zip(allowed, networks, strict=True) if not network)
         self.strict = ssrfguard.Policy(
             allowed_schemes=frozenset({"https"}),
             allowed_ports=frozenset({_HTTPS}),
@@ -122,7 +122,7 @@ class _Rules:
 
 
 class _Guard(httpx.AsyncBaseTransport):
-    """Sends each request under the rules for everybody, or under those for what a setting lets through."""
+    """Sends each request under the strict policy, or under an open one for what the setting lets through."""
 
     def __init__(self, allowed: Iterable[str]) -> None:
         self._rules = _Rules(allowed)
@@ -164,10 +164,10 @@ class _Counting(httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - as the base
         content = await self._stream.read(max_bytes, timeout)
-        left = _left.get()
-        if left is not None:
-            left[0] -= len(content)
-            if left[0] < 0:
+        remaining = _left.get()
+        if remaining is not None:
+            remaining[0] -= len(content)
+            if remaining[0] < 0:
                 raise TooLarge("more came than was wanted")
         return content
 
@@ -221,9 +221,9 @@ def _table() -> ssrfguard.AddressTable:
         )
         for text in networks
     ]
-    known = {block.network for block in ours}
+    our_networks = {block.network for block in ours}
     theirs = (block for block in ssrfguard.DEFAULT_DENIED.blocks if block.reach is ssrfguard.Reach.DENIED)
-    return ssrfguard.AddressTable((*ours, *(block for block in theirs if block.network not in known)))
+    return ssrfguard.AddressTable((*ours, *(block for block in theirs if block.network not in our_networks)))
 
 
 _TABLE = _table()

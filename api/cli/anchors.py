@@ -31,23 +31,21 @@ class Anchor(shapes.Shape):
     heads: list[Head]
 
 
-def written(heads: Sequence[memorandum_log.Anchor], at: datetime) -> str:
+def written(ends: Sequence[memorandum_log.Anchor], at: datetime) -> str:
     """Give the file's text."""
-    made = Anchor(
+    anchor = Anchor(
         kind="pobratym log anchor",
         made_at=at,
-        heads=[
-            Head(memorandum_id=each.memorandum_id, position=each.head.position, hash=each.head.hash) for each in heads
-        ],
+        heads=[Head(memorandum_id=end.memorandum_id, position=end.head.position, hash=end.head.hash) for end in ends],
     )
-    return made.model_dump_json(indent=1)
+    return anchor.model_dump_json(indent=1)
 
 
 def read(text: bytes) -> list[memorandum_log.Anchor]:
-    """Give the heads that the file tells of; raises NoAnchor."""
+    """Give the heads in the file; raises NoAnchor."""
     try:
-        made = Anchor.model_validate_json(text)
+        anchor = Anchor.model_validate_json(text)
     except ValidationError:
         msg = "This file is not what `pobratym log anchor` writes."
         raise NoAnchor(msg) from None
-    return [memorandum_log.Anchor(each.memorandum_id, chain.Head(each.position, each.hash)) for each in made.heads]
+    return [memorandum_log.Anchor(head.memorandum_id, chain.Head(head.position, head.hash)) for head in anchor.heads]

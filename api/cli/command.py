@@ -1,6 +1,6 @@
 """What every command shares: its settings, one unit of work, and how it stops.
 
-Everything heavy is imported by the command that needs it, here too: `pobratym --help` waits for nothing.
+Everything heavy is imported inside the function that needs it, here too, so that `pobratym --help` is quick.
 """
 
 import asyncio
@@ -25,25 +25,25 @@ class Stop(Exception):
 
 
 def read_settings(log_level: str | None = None) -> settings.Settings:
-    """Read the settings and send the logs where they belong; warns of what is for development only."""
-    told = settings.load()
-    logs.configure(log_level or told.log_level)
-    if told.outbound_allow:
+    """Read the settings and configure logging; warns of settings that are for development only."""
+    loaded_settings = settings.load()
+    logs.configure(log_level or loaded_settings.log_level)
+    if loaded_settings.outbound_allow:
         print("POBRATYM_OUTBOUND_ALLOW is set: the outbound guard is open to these hosts.", file=sys.stderr)
-    return told
+    return loaded_settings
 
 
 def in_work(act: Callable[["World", "Work"], Awaitable[T]]) -> T:
-    """Do `act` in one unit of work of the operator's, without the noise of the logs."""
+    """Do `act` in one unit of work for the operator; only errors are logged."""
     from integrations.runtime import world  # noqa: PLC0415
     from service.kernel import actor  # noqa: PLC0415
 
-    told = read_settings(log_level="error")
+    loaded_settings = read_settings(log_level="error")
 
     async def run() -> T:
-        timeout = told.job_statement_timeout_ms
+        timeout = loaded_settings.job_statement_timeout_ms
         async with (
-            world.opened(told, purpose="command", statement_timeout_ms=timeout) as opened,
+            world.opened(loaded_settings, purpose="command", statement_timeout_ms=timeout) as opened,
             opened.database.work(actor.TIMER) as w,
         ):
             return await act(opened, w)

@@ -1,7 +1,7 @@
 """`pobratym demo`: the published registry, demo people, and one consultation walked from request to report over HTTP.
 
-The walk happens a few days ago on the manual clock (invariant T5), so that everything it leaves lies in the past. It
-calls the API as its users do: signs in by the links in the mails, reads the invite from the mail that was sent.
+The manual clock (invariant T5) puts the walk a few days back, so that everything it leaves lies in the past. It calls
+the API as its users do: it signs in by the links in the mails, and reads the invite from the mail that was sent.
 """
 
 import asyncio
@@ -38,14 +38,14 @@ _console = Console(highlight=False, soft_wrap=True)
 
 
 class StepFailed(Exception):
-    """A step of the walk did not hold; the message says which and why."""
+    """A step of the walk failed; the message says which and why."""
 
 
 async def run(settings: Settings, *, port: int, once: bool, data_only: bool) -> None:
     """Load the demo's data, walk, then serve until stopped; with `once` end after the walk.
 
     The data alone may go into a database that is named, at the system's time; the walk needs the manual clock, which
-    such a database must never know. Raises BadSettings then, and StepFailed when a step did not hold.
+    such a database must never have: it raises BadSettings. Raises StepFailed when a step failed.
     """
     if not (settings.is_embedded or data_only):
         raise BadSettings([NAMED])
@@ -54,10 +54,10 @@ async def run(settings: Settings, *, port: int, once: bool, data_only: bool) -> 
     changes = {"clock": clock_of, "smtp_url": None, "base_url": f"http://127.0.0.1:{port}"}
     if settings.room_url is None:
         changes["room_url"] = "https://rooms.example/{appointment_id}"
-    told = settings.model_copy(update=changes)
+    demo_settings = settings.model_copy(update=changes)
     if not (once or data_only):
-        remember_address(told, port)
-    async with opened(told) as world:
+        remember_address(demo_settings, port)
+    async with opened(demo_settings) as world:
         emails = await load(world)
         if data_only:
             return
@@ -71,7 +71,7 @@ async def run(settings: Settings, *, port: int, once: bool, data_only: bool) -> 
 
 
 async def load(world: World) -> list[str]:
-    """Have the published facts and the demo people; gives the people's addresses. Safe to repeat."""
+    """Load the published facts and the demo people; gives the people's addresses. Safe to repeat."""
     async with world.database.work(actor.TIMER) as w:
         await published_facts.load(w)
         await published_facts.load_demo(w)
@@ -89,7 +89,7 @@ def _free_port() -> int:
 
 @contextlib.asynccontextmanager
 async def _serving(world: World, port: int) -> AsyncIterator[asyncio.Task[None]]:
-    """Have API, pages and worker run in this process until the block ends; gives the server, which a signal ends."""
+    """Run API, pages and worker in this process until the block ends; gives the server task, which a signal ends."""
     server = uvicorn.Server(
         uvicorn.Config(app.create(world), host="127.0.0.1", port=port, log_level="warning", access_log=False)
     )
@@ -121,56 +121,56 @@ class Walk:
         """Do every step; the clock is the system's again afterwards, whatever happened."""
         try:
             await self._set_clock(_some_days_ago(clock.wall()))
-            for who in (CLINICIAN, COORDINATOR, MENTOR, STRANGER):
-                await self._sign_in(who)
-            asked = await self._request()
-            offer = await self._offer(asked)
-            booked = await self._accept(offer)
-            await self._invite(booked)
-            await self._nobody_else(asked, booked)
-            session = await self._meet(booked)
+            for address in (CLINICIAN, COORDINATOR, MENTOR, STRANGER):
+                await self._sign_in(address)
+            consultation = await self._request()
+            offer = await self._offer(consultation)
+            appointment = await self._accept(offer)
+            await self._invite(appointment)
+            await self._nobody_else(consultation, appointment)
+            session = await self._meet(appointment)
             await self._report(session)
         finally:
             await self._set_clock(None)
         self._say("Every step held. The clock is the system's again.")
 
-    def _say(self, text: str, shown: object = None) -> None:
+    def _say(self, text: str, details: object = None) -> None:
         self._step += 1
         _console.print(f"\n[bold]{self._step}. {text}[/bold]")
-        if shown is not None:
-            text = shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False, indent=2)
+        if details is not None:
+            text = details if isinstance(details, str) else json.dumps(details, ensure_ascii=False, indent=2)
             _console.print(text, markup=False)
 
     async def _set_clock(self, now: datetime | None) -> None:
         body = {"now": now and now.strftime("%Y-%m-%dT%H:%M:%SZ")}
         _hold("the clock is set", (await self._client.put("/demo/clock", json=body)).status_code < 300)  # noqa: PLR2004
 
-    async def _call(self, who: str, method: str, path: str, status: int, body: object = None) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {self._tokens[who]}"}
+    async def _call(self, address: str, method: str, path: str, status: int, body: object = None) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self._tokens[address]}"}
         answer = await self._client.request(method, path, json=body, headers=headers)
         _hold(f"{method} {path} answers {status}", answer.status_code == status, answer.text)
         return answer
 
-    async def _mail(self, to: str, is_wanted: Callable[[EmailMessage], bool], since: float = 0.0) -> EmailMessage:
+    async def _mail(self, address: str, is_wanted: Callable[[EmailMessage], bool], since: float = 0.0) -> EmailMessage:
         """Wait for the newest mail to this person that is wanted: a worker has to send it first."""
         folder = self._world.settings.data_dir / "mail" / "new"
         async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 for path in await asyncio.to_thread(_newest_first, folder, since):
                     message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
-                    if to in str(message["To"]) and is_wanted(message):
+                    if address in str(message["To"]) and is_wanted(message):
                         return message
                 await asyncio.sleep(0.1)
 
-    async def _sign_in(self, who: str) -> None:
+    async def _sign_in(self, address: str) -> None:
         asked_at = clock.wall().timestamp()
-        await self._client.post("/v1/auth/sign-in-links", json={"email": who})
-        message = await self._mail(who, lambda found: _sign_in_token(found) is not None, asked_at)
+        await self._client.post("/v1/auth/sign-in-links", json={"email": address})
+        message = await self._mail(address, lambda mail: _sign_in_token(mail) is not None, asked_at)
         token = _sign_in_token(message)
         answer = await self._client.post("/v1/auth/tokens", json={"link_token": token})
-        _hold(f"{who} signs in by the mailed link", answer.is_success, answer.text)
-        self._tokens[who] = answer.json()["access_token"]
-        if who == STRANGER:
+        _hold(f"{address} signs in by the mailed link", answer.is_success, answer.text)
+        self._tokens[address] = answer.json()["access_token"]
+        if address == STRANGER:
             self._say("Four people sign in by the links in their mails", list(self._tokens))
 
     async def _request(self) -> dict[str, Any]:
@@ -184,66 +184,71 @@ class Walk:
             "duration_minutes": 30,
             "consent": {"scope": "general", "given_on": self._world.clock.now().date().isoformat()},
         }
-        asked: dict[str, Any] = (await self._call(CLINICIAN, "POST", "/v1/consultations", 201, body)).json()
-        _hold("the request is out to a mentor", asked["state"] == "offered")
-        shown = {name: asked[name] for name in ("id", "state", "priority", "specialty", "answer_due_at")}
-        self._say("A clinician in Chernihiv files a request; the first wave goes out by itself", shown)
-        ranked = (await self._call(COORDINATOR, "GET", f"/v1/consultations/{asked['id']}/candidates", 200)).json()
-        self._say("Her coordinator sees who may answer, with every term, and why others may not", _ranking(ranked))
-        return asked
+        consultation: dict[str, Any] = (await self._call(CLINICIAN, "POST", "/v1/consultations", 201, body)).json()
+        _hold("the request is out to a mentor", consultation["state"] == "offered")
+        summary = {name: consultation[name] for name in ("id", "state", "priority", "specialty", "answer_due_at")}
+        self._say("A clinician in Chernihiv files a request; the first wave goes out by itself", summary)
+        ranking = (
+            await self._call(COORDINATOR, "GET", f"/v1/consultations/{consultation['id']}/candidates", 200)
+        ).json()
+        self._say("Her coordinator sees who may answer, with every term, and why others may not", _ranking(ranking))
+        return consultation
 
-    async def _offer(self, asked: dict[str, Any]) -> dict[str, Any]:
+    async def _offer(self, consultation: dict[str, Any]) -> dict[str, Any]:
         offers = (await self._call(MENTOR, "GET", "/v1/offers?state=pending&limit=200", 200)).json()["items"]
-        mine = [offer for offer in offers if offer["consultation_id"] == asked["id"]]
+        mine = [offer for offer in offers if offer["consultation_id"] == consultation["id"]]
         _hold("the mentor in Lille was asked", len(mine) == 1)
-        message = await self._mail(MENTOR, lambda found: asked["id"] in _text(found))
+        message = await self._mail(MENTOR, lambda mail: consultation["id"] in _text(mail))
         _hold("the mail holds no case text", "29 weeks" not in message.as_string())
         self._say("The mentor in Lille is asked by mail, in both local times, without any case text", _text(message))
         return dict(mine[0])
 
     async def _accept(self, offer: dict[str, Any]) -> dict[str, Any]:
         body = {"starts_at": offer["starts"][0]}
-        booked: dict[str, Any] = (
+        appointment: dict[str, Any] = (
             await self._call(MENTOR, "POST", f"/v1/offers/{offer['id']}/accept", 200, body)
         ).json()
-        again = (await self._call(MENTOR, "POST", f"/v1/offers/{offer['id']}/accept", 200, body)).json()
-        _hold("booked, and the second click changes nothing", booked["status"] == "booked" and again == booked)
-        self._say("The mentor accepts (twice: a double click is one booking)", booked)
-        return booked
+        repeated = (await self._call(MENTOR, "POST", f"/v1/offers/{offer['id']}/accept", 200, body)).json()
+        _hold(
+            "booked, and the second click changes nothing",
+            appointment["status"] == "booked" and repeated == appointment,
+        )
+        self._say("The mentor accepts (twice: a double click is one booking)", appointment)
+        return appointment
 
-    async def _invite(self, booked: dict[str, Any]) -> None:
-        for who in (CLINICIAN, MENTOR):
-            message = await self._mail(who, lambda found: f"UID:{booked['id']}@" in _calendar(found))
-            _hold(f"{who} has the invite", "METHOD:REQUEST" in _calendar(message))
+    async def _invite(self, appointment: dict[str, Any]) -> None:
+        for address in (CLINICIAN, MENTOR):
+            message = await self._mail(address, lambda mail: f"UID:{appointment['id']}@" in _calendar(mail))
+            _hold(f"{address} has the invite", "METHOD:REQUEST" in _calendar(message))
         self._say("Both sides have an invite; the mentor's calendar reads", _calendar(message))
 
-    async def _nobody_else(self, asked: dict[str, Any], booked: dict[str, Any]) -> None:
-        for path in (f"/v1/consultations/{asked['id']}", f"/v1/appointments/{booked['id']}"):
+    async def _nobody_else(self, consultation: dict[str, Any], appointment: dict[str, Any]) -> None:
+        for path in (f"/v1/consultations/{consultation['id']}", f"/v1/appointments/{appointment['id']}"):
             await self._call(STRANGER, "GET", path, 404)
         self._say("A mentor of another hospital gets 404 for both, as if they did not exist")
 
-    async def _meet(self, booked: dict[str, Any]) -> dict[str, Any]:
-        start = datetime.fromisoformat(booked["starts_at"])
-        await self._call(MENTOR, "GET", f"/v1/appointments/{booked['id']}/join", 409)
+    async def _meet(self, appointment: dict[str, Any]) -> dict[str, Any]:
+        start = datetime.fromisoformat(appointment["starts_at"])
+        await self._call(MENTOR, "GET", f"/v1/appointments/{appointment['id']}/join", 409)
         await self._set_clock(start - timedelta(minutes=5))
         await self._sign_in(MENTOR)
-        room = await self._call(MENTOR, "GET", f"/v1/appointments/{booked['id']}/join", 303)
+        room = await self._call(MENTOR, "GET", f"/v1/appointments/{appointment['id']}/join", 303)
         await self._set_clock(start + timedelta(minutes=40))
-        for who in (MENTOR, CLINICIAN, COORDINATOR):
-            await self._sign_in(who)
+        for address in (MENTOR, CLINICIAN, COORDINATOR):
+            await self._sign_in(address)
         body = {
             "started_at": (start + timedelta(minutes=1)).isoformat(),
             "ended_at": (start + timedelta(minutes=29)).isoformat(),
             "outcome": "plan_changed",
             "conclusion": "Feeds paused for a day, then restarted slowly; control on day 14.",
         }
-        path = f"/v1/appointments/{booked['id']}/session"
+        path = f"/v1/appointments/{appointment['id']}/session"
         session: dict[str, Any] = (await self._call(MENTOR, "POST", path, 201, body)).json()
         await self._call(CLINICIAN, "POST", path, 409, body)
         answer = {"is_useful": True, "patient_outcome": "better"}
         await self._call(CLINICIAN, "POST", f"/v1/sessions/{session['id']}/feedback", 201, answer)
-        shown = {name: session[name] for name in ("id", "minutes", "outcome", "route", "memorandum_id")}
-        self._say(f"They meet at {room.headers['location']}, and log the session", shown)
+        summary = {name: session[name] for name in ("id", "minutes", "outcome", "route", "memorandum_id")}
+        self._say(f"They meet at {room.headers['location']}, and log the session", summary)
         return session
 
     async def _report(self, session: dict[str, Any]) -> None:
@@ -255,8 +260,8 @@ class Walk:
         self._say("The memorandum's log holds the session; its chain of hashes verifies", verified)
         report = (await self._call(COORDINATOR, "GET", f"{memorandum}/report", 200)).json()
         figures = [f"{figure['name']:34} {figure['value']} {figure['unit']}" for figure in report["figures"]]
-        counted = {figure["name"]: figure["value"] for figure in report["figures"]}
-        _hold("the report counts the session", counted["sessions"] >= 1)
+        values = {figure["name"]: figure["value"] for figure in report["figures"]}
+        _hold("the report counts the session", values["sessions"] >= 1)
         self._say("The memorandum's report counts it", "\n".join(figures))
 
 
@@ -277,13 +282,13 @@ def _some_days_ago(now: datetime) -> datetime:
 def _newest_first(folder: Path, since: float) -> list[Path]:
     if not folder.exists():
         return []
-    written = sorted(((path.stat().st_mtime, path) for path in folder.iterdir()), reverse=True)
-    return [path for at, path in written if at >= since]
+    mails = sorted(((path.stat().st_mtime, path) for path in folder.iterdir()), reverse=True)
+    return [path for written_at, path in mails if written_at >= since]
 
 
 def _sign_in_token(message: EmailMessage) -> str | None:
-    found = re.search(r"/sign-in/([\w-]+)", _text(message))
-    return found and found.group(1)
+    link = re.search(r"/sign-in/([\w-]+)", _text(message))
+    return link and link.group(1)
 
 
 def _text(message: EmailMessage) -> str:
@@ -296,9 +301,11 @@ def _calendar(message: EmailMessage) -> str:
     return parts[0].get_payload(decode=True).decode() if parts else ""  # type: ignore[union-attr]
 
 
-def _ranking(ranked: dict[str, Any]) -> str:
-    lines = [f"{found['score']:6.2f}  {found['mentor']}  {found['terms']}" for found in ranked["candidates"]]
-    lines += [f"   out  {found['mentor']}  {', '.join(found['reasons'])}" for found in ranked["excluded"]]
+def _ranking(ranking: dict[str, Any]) -> str:
+    lines = [
+        f"{candidate['score']:6.2f}  {candidate['mentor']}  {candidate['terms']}" for candidate in ranking["candidates"]
+    ]
+    lines += [f"   out  {candidate['mentor']}  {', '.join(candidate['reasons'])}" for candidate in ranking["excluded"]]
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""The commands that take files in and give them out."""
+"""The commands that import and export files."""
 
 import contextlib
 import dataclasses
@@ -28,7 +28,7 @@ person = typer.Typer(no_args_is_help=True, help="What is kept about one person."
 
 
 class _Rehearsed(Exception):
-    """Everything went well, and nothing of it stays."""
+    """The dry run succeeded; raised to roll its transaction back."""
 
 
 def import_(
@@ -48,10 +48,10 @@ def import_(
     if kind not in record_tables.SHAPES:
         msg = f"There are these kinds: {', '.join(record_tables.SHAPES)}."
         raise command.Stop(msg)
-    held = file.read_bytes()
-    digest = hashlib.sha256(held).hexdigest()
+    content = file.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
     try:
-        text = held.decode("utf-8")
+        text = content.decode("utf-8")
     except UnicodeDecodeError:
         msg = f"{file} is not in UTF-8: save it as CSV UTF-8."
         raise command.Stop(msg) from None
@@ -63,8 +63,8 @@ def import_(
     if as_json:
         print(json.dumps({"kind": kind, "dry_run": dry_run, **dataclasses.asdict(outcome)}))
         return
-    did = "would be" if dry_run else "were"
-    print(f"{outcome.added} {kind} {did} added, {outcome.changed} changed; {outcome.same} are as the file says.")
+    auxiliary = "would be" if dry_run else "were"
+    print(f"{outcome.added} {kind} {auxiliary} added, {outcome.changed} changed; {outcome.same} are as the file says.")
 
 
 def export(
@@ -81,21 +81,21 @@ def export(
     counts: dict[str, int] = {}
 
     async def write(_: "World", w: "Work") -> None:
-        found = await exports.programme_id(w, programme) if programme else None
-        if programme and found is None:
+        programme_id = await exports.programme_id(w, programme) if programme else None
+        if programme and programme_id is None:
             msg = "No programme has this code."
             raise command.Stop(msg)
-        with _bar("export", len(exports.KINDS) + len(exports.RECORDS)) as tell:
+        with _bar("export", len(exports.KINDS) + len(exports.RECORDS)) as advance:
             for kind in exports.KINDS:
-                rows = await exports.rows(w, kind, found)
+                rows = await exports.rows(w, kind, programme_id)
                 _write(folder / f"{kind}.csv", record_tables.written(kind, rows))
                 counts[kind] = len(rows)
-                tell(1)
+                advance(1)
             for kind in exports.RECORDS:
-                rows = await exports.records(w, kind, found)
+                rows = await exports.records(w, kind, programme_id)
                 _write(folder / "read-only" / f"{kind}.csv", record_tables.written_only(rows))
                 counts[kind] = len(rows)
-                tell(1)
+                advance(1)
 
     command.in_work(write)
     if as_json:
@@ -105,24 +105,24 @@ def export(
         print(f"{count:>8} {kind}")
 
 
-def _loaded(kind: str, found: "record_tables.Read", digest: str, *, dry_run: bool, is_confirmed: bool) -> "Outcome":
-    """Take the rows in, in one transaction that a rehearsal takes back; raises Refused."""
+def _loaded(kind: str, table: "record_tables.Read", digest: str, *, dry_run: bool, is_confirmed: bool) -> "Outcome":
+    """Load the rows in one transaction, rolled back for a dry run; raises FileRefused."""
     from service.exchange import imports  # noqa: PLC0415
 
-    if found.faults:
-        raise imports.FileRefused(found.faults)
-    rows = found.rows
-    made: list[Outcome] = []
+    if table.faults:
+        raise imports.FileRefused(table.faults)
+    rows = table.rows
+    outcomes: list[Outcome] = []
 
     async def load(_: "World", w: "Work") -> None:
-        with _bar(kind, len(rows)) as tell:
-            made.append(await imports.load(w, kind, rows, tell, digest, is_confirmed=is_confirmed))
+        with _bar(kind, len(rows)) as advance:
+            outcomes.append(await imports.load(w, kind, rows, advance, digest, is_confirmed=is_confirmed))
         if dry_run:
             raise _Rehearsed
 
     with contextlib.suppress(_Rehearsed):
         command.in_work(load)
-    return made[0]
+    return outcomes[0]
 
 
 def _complain(file: Path, faults: "Sequence[CellFault]", *, as_json: bool) -> None:
@@ -137,12 +137,12 @@ def _complain(file: Path, faults: "Sequence[CellFault]", *, as_json: bool) -> No
 
 @contextlib.contextmanager
 def _bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show on the terminal how far it is; give what moves it on."""
+    """Show the progress on the terminal; gives the function that advances it."""
     from rich import console, progress  # noqa: PLC0415
 
-    shown = console.Console(stderr=True)
+    terminal = console.Console(stderr=True)
     columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), progress.MofNCompleteColumn())
-    with progress.Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as bar:
+    with progress.Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
         task = bar.add_task(title, total=total)
         yield lambda steps: bar.advance(task, steps)
 
@@ -176,13 +176,13 @@ def export_person(
     from service.people import privacy  # noqa: PLC0415
 
     try:
-        found = command.in_work(lambda _, w: privacy.dossier(w, email))
+        dossier = command.in_work(lambda _, w: privacy.dossier(w, email))
     except errors.NotFound:
         raise command.Stop(_NOBODY) from None
     try:
         with file.open("x", encoding="utf-8") as out:
             file.chmod(0o600)
-            json.dump(found, out, ensure_ascii=False, indent=1, default=str)
+            json.dump(dossier, out, ensure_ascii=False, indent=1, default=str)
     except OSError as error:
         msg = f"{file}: {error.strerror}"
         raise command.Stop(msg) from None

@@ -38,7 +38,7 @@ class Listener:
     def __init__(self, store: Path, secret: str | None, console: Console) -> None:
         """Keep arrivals in `store`; without a secret everything is taken and called unverified."""
         self._store, self._secret, self._console = store, secret, console
-        self._seen: set[str] = set()
+        self._shown_ids: set[str] = set()
 
     async def app(self, scope: Message, receive: Any, send: Any) -> None:  # noqa: ANN401 - as ASGI has it
         """Answer one request: 204 for what is taken, 400 for what is not signed with the secret."""
@@ -66,20 +66,20 @@ class Listener:
             return 400
         return 204
 
-    def keep(self, event_id: str, event: Mapping[str, Any], how: str) -> None:
+    def keep(self, event_id: str, event: Mapping[str, Any], origin: str) -> None:
         """Show an event and add it to the file, unless it came before."""
         data = event["data"]
-        again = " (again)" if event_id in self._seen else ""
-        line = f"{event['timestamp']}  {event['type']:<32} {data.get('state') or '':<12} {data['id']}  {how}{again}"
+        mark = " (again)" if event_id in self._shown_ids else ""
+        line = f"{event['timestamp']}  {event['type']:<32} {data.get('state') or '':<12} {data['id']}  {origin}{mark}"
         self._console.print(escape(line), highlight=False, soft_wrap=True)
-        if not again:
-            self._seen.add(event_id)
+        if not mark:
+            self._shown_ids.add(event_id)
             with self._store.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"id": event_id, **event, "how": how}, ensure_ascii=False) + "\n")
+                file.write(json.dumps({"id": event_id, **event, "how": origin}, ensure_ascii=False) + "\n")
 
-    def complain(self, said: str) -> None:
+    def complain(self, message: str) -> None:
         """Show what went wrong."""
-        self._console.print(said, style="red", markup=False, highlight=False, soft_wrap=True)
+        self._console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
 
     async def ask(self, client: httpx.AsyncClient, cursor: str | None = None) -> str:
         """Show and keep the events behind the cursor; gives the next cursor."""
@@ -99,7 +99,7 @@ async def run(listener: Listener, host: str, port: int, source: str | None, toke
 
     config = uvicorn.Config(
         listener.app, host=host, port=port, interface="asgi3", log_config=None, lifespan="off", server_header=False
-    )  # a bound method is not known for what it is
+    )  # uvicorn would not recognise a bound method as ASGI 3
     async with asyncio.TaskGroup() as tasks:
         asking = tasks.create_task(_ask_again(listener, source, token)) if source else None
         await uvicorn.Server(config).serve()
@@ -114,6 +114,6 @@ async def _ask_again(listener: Listener, source: str, token: str | None) -> None
         while True:
             try:
                 cursor = await listener.ask(client, cursor)
-            except httpx.HTTPError as error:  # it may be starting anew; a token ends after some minutes
+            except httpx.HTTPError as error:  # the source may be restarting; a token ends after some minutes
                 listener.complain(f"{source} gave no events: {str(error).partition(chr(10))[0]}")
             await asyncio.sleep(_POLL_SECONDS)

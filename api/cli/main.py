@@ -27,7 +27,7 @@ commands.add_typer(files.person, name="person")
 
 
 def main() -> None:
-    """Run the command that was typed; a fault of ours to foresee is a sentence, never a traceback."""
+    """Run the command that was typed; an error that we foresee is printed as a sentence, never as a traceback."""
     from integrations.runtime import database_faults, postgres  # noqa: PLC0415
     from integrations.runtime.world import NotMigrated  # noqa: PLC0415
     from service.kernel import crypto, errors  # noqa: PLC0415
@@ -61,19 +61,19 @@ def serve(
 
     from integrations.runtime import postgres, world  # noqa: PLC0415
 
-    told = command.read_settings()
+    loaded_settings = command.read_settings()
     _leave_on_sigterm()
     with contextlib.ExitStack() as stack:
-        if told.is_embedded:  # held here, so that it outlives each of the processes
-            stack.enter_context(postgres.running(told.data_dir))
-        settings.remember_address(told, port)
-        asyncio.run(_seen(world.opened(told)))
+        if loaded_settings.is_embedded:  # held here, so that it outlives each of the processes
+            stack.enter_context(postgres.running(loaded_settings.data_dir))
+        settings.remember_address(loaded_settings, port)
+        asyncio.run(_try_to_open(world.opened(loaded_settings)))
         uvicorn.run(
             "api.app:serving" if worker else "api.app:serving_only",
             factory=True,
             host=host,
             port=port,
-            workers=workers or told.workers,
+            workers=workers or loaded_settings.workers,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -89,12 +89,12 @@ def worker() -> None:
     from integrations.runtime import worker as jobs  # noqa: PLC0415
     from integrations.runtime import world  # noqa: PLC0415
 
-    told = command.read_settings()
+    loaded_settings = command.read_settings()
 
     async def work() -> None:
-        stop = _stopped()  # before there is a database to leave running
-        timeout = told.job_statement_timeout_ms
-        async with world.opened(told, purpose="worker", statement_timeout_ms=timeout) as opened:
+        stop = _stopped()  # before a database starts, which a signal would leave running
+        timeout = loaded_settings.job_statement_timeout_ms
+        async with world.opened(loaded_settings, purpose="worker", statement_timeout_ms=timeout) as opened:
             await jobs.run(opened, stop)
 
     uvloop.run(work())
@@ -110,11 +110,13 @@ def migrate(
     from integrations.runtime import database_faults, world  # noqa: PLC0415
     from integrations.runtime import migrate as migrations  # noqa: PLC0415
 
-    told = command.read_settings(log_level="warning")
+    loaded_settings = command.read_settings(log_level="warning")
 
     async def upgrade() -> None:
         hour = 3_600_000
-        async with world.opened(told, purpose="migrate", statement_timeout_ms=hour, migrating=False) as opened:
+        async with world.opened(
+            loaded_settings, purpose="migrate", statement_timeout_ms=hour, migrating=False
+        ) as opened:
             with database_faults.telling():
                 patience = migrations.PATIENCE_SECONDS if wait is None else wait
                 await migrations.upgrade(opened.engine, patience)
@@ -164,10 +166,10 @@ def demo(
     """Walk one consultation from request to report over HTTP, then serve."""
     from api.cli import demo as walk  # noqa: PLC0415
 
-    told = command.read_settings(log_level="warning")
+    loaded_settings = command.read_settings(log_level="warning")
     _leave_on_sigterm()
     try:
-        asyncio.run(walk.run(told, port=port, once=once, data_only=data_only))
+        asyncio.run(walk.run(loaded_settings, port=port, once=once, data_only=data_only))
     except walk.StepFailed as error:
         raise command.Stop(str(error)) from None
 
@@ -207,14 +209,14 @@ def doctor(
     """Tell what is wrong, and how to mend it."""
     from integrations.runtime import doctor as doctors  # noqa: PLC0415
 
-    found = asyncio.run(doctors.examine(command.read_settings(log_level="error"), with_reports=reports))
+    findings = asyncio.run(doctors.examine(command.read_settings(log_level="error"), with_reports=reports))
     if as_json:
-        print(json.dumps([dataclasses.asdict(finding) for finding in found], ensure_ascii=False))
-    for finding in () if as_json else found:
+        print(json.dumps([dataclasses.asdict(finding) for finding in findings], ensure_ascii=False))
+    for finding in () if as_json else findings:
         print(f"{'well ' if finding.is_well else 'ILL  '} {finding.subject}: {finding.detail}")
         if not finding.is_well:
             print(f"      {finding.mend}")
-    raise typer.Exit(0 if all(finding.is_well for finding in found) else 1)
+    raise typer.Exit(0 if all(finding.is_well for finding in findings) else 1)
 
 
 @log.command()
@@ -231,20 +233,20 @@ def verify(
     from service.registry import memorandum_log  # noqa: PLC0415
 
     try:
-        known = anchors.read(anchor.read_bytes()) if anchor else []
+        anchored = anchors.read(anchor.read_bytes()) if anchor else []
     except anchors.NoAnchor as error:
         raise command.Stop(str(error)) from None
-    found = command.in_work(lambda _, w: memorandum_log.verify_all(w, known))
+    verifications = command.in_work(lambda _, w: memorandum_log.verify_all(w, anchored))
     lines = [
-        {"memorandum_id": str(id_), "ok": one.ok, "entries": one.entries, "first_broken": one.first_broken}
-        for id_, one in found.items()
+        {"memorandum_id": str(id_), "ok": result.ok, "entries": result.entries, "first_broken": result.first_broken}
+        for id_, result in verifications.items()
     ]
     if as_json:
         print(json.dumps(lines, default=str))
     for line in () if as_json else lines:
         state = "holds" if line["ok"] else f"BROKEN at {line['first_broken']}"
         print(f"{line['memorandum_id']}: {line['entries']} entries, {state}")
-    raise typer.Exit(0 if all(one.ok for one in found.values()) else 1)
+    raise typer.Exit(0 if all(result.ok for result in verifications.values()) else 1)
 
 
 @log.command("anchor")
@@ -271,8 +273,8 @@ def write_anchor(
     print(f"{out} tells where every log ends now.")
 
 
-async def _seen(world: "contextlib.AbstractAsyncContextManager[World]") -> None:
-    """See that the world opens: what keeps it shut is then a sentence, not a failed start of a server."""
+async def _try_to_open(world: "contextlib.AbstractAsyncContextManager[World]") -> None:
+    """Open the world once, so that what prevents it is printed as a sentence, not as a failed start of a server."""
     async with world:
         pass
 
@@ -289,8 +291,8 @@ def _stopped() -> asyncio.Event:
     import signal  # noqa: PLC0415
 
     stop = asyncio.Event()
-    for sent in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(sent, stop.set)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
 
 

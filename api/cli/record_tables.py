@@ -1,8 +1,8 @@
-"""The tables that can be taken in and given out: their columns are fields of the API's, checked as bodies are.
+"""The tables of imports and exports: their columns are fields of the API, checked as its bodies are.
 
-References stand in the words people know: institutions, memoranda and programmes by code (by id where they have none),
-people by address. Lists are separated by semicolons. An empty cell says that nothing is known. `id` may be left out:
-what is new then gets one; with it, what moves from one installation to another keeps its id.
+References are what people know: institutions, memoranda and programmes by code (by id where they have none), people by
+address. Lists are separated by semicolons. An empty cell means unknown. `id` may be left out: a new record then
+gets one; with it, a record that moves from one installation to another keeps its id.
 """
 
 import functools
@@ -195,12 +195,12 @@ SHAPES: Mapping[str, type[shapes.Shape]] = {
     "sessions": SessionRow,
     "activities": ActivityRow,
 }
-"""Every table that can be taken in, in an order in which each finds what it refers to."""
+"""Every table that can be imported; each comes after the tables it refers to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A table as it was understood."""
+    """A parsed table."""
 
     rows: list[FileRow]
     faults: list[CellFault]
@@ -208,40 +208,40 @@ class Read:
 
 @functools.cache
 def columns(kind: str) -> Mapping[str, frozenset[str]]:
-    """Give the columns of a table, with the JSON types of what stands in each."""
+    """Give the columns of a table, with the JSON types of the values in each."""
     properties = SHAPES[kind].model_json_schema()["properties"]
     return {
-        name: frozenset(one.get("type", "string") for one in found.get("anyOf", [found]))
-        for name, found in properties.items()
+        name: frozenset(variant.get("type", "string") for variant in schema.get("anyOf", [schema]))
+        for name, schema in properties.items()
     }
 
 
 def read(kind: str, text: str) -> Read:
-    """Understand a table: each row's values as the API has them, or what is wrong with it."""
-    shape, found = SHAPES[kind], columns(kind)
+    """Parse a table: each row's values as the API has them, or what is wrong with it."""
+    shape, column_types = SHAPES[kind], columns(kind)
     needed = [field.alias or name for name, field in shape.model_fields.items() if field.is_required()]
-    lines, faults = csv_tables.read(text, found, needed)
+    lines, faults = csv_tables.read(text, column_types, needed)
     rows = []
     for line in lines:
-        typed, wrong = _typed(line, found)
+        typed, cell_faults = _typed(line, column_types)
         try:
             values = shape.model_validate(typed).model_dump(by_alias=True)
         except ValidationError as error:
-            known = {fault.column for fault in wrong}
-            wrong += [fault for fault in _faults(line.row, error) if fault.column not in known]
-        faults += wrong
-        if not wrong:
+            faulty_columns = {fault.column for fault in cell_faults}
+            cell_faults += [fault for fault in _faults(line.row, error) if fault.column not in faulty_columns]
+        faults += cell_faults
+        if not cell_faults:
             rows.append(FileRow(line.row, values, frozenset(line.cells)))
     return Read(rows, faults)
 
 
 def _faults(row: int, error: ValidationError) -> list[CellFault]:
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    return [CellFault(row, str(fault["loc"][0]), problems.sentence(fault)) for fault in found]
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    return [CellFault(row, str(detail["loc"][0]), problems.sentence(detail)) for detail in details]
 
 
 def written(kind: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Write a table of this kind, as `read` understands it."""
+    """Write a table of this kind, as `read` parses it."""
     names = list(columns(kind))
     return csv_tables.written(names, ([_cell(row[name]) for name in names] for row in rows))
 
@@ -252,12 +252,14 @@ def written_only(rows: Sequence[Mapping[str, Any]]) -> str:
     return csv_tables.written(names, ([_cell(row[name]) for name in names] for row in rows))
 
 
-def _typed(line: csv_tables.TableRow, found: Mapping[str, frozenset[str]]) -> tuple[dict[str, Any], list[CellFault]]:
-    """Give what the cells say, of the type that the column has; an empty cell says nothing."""
+def _typed(
+    line: csv_tables.TableRow, column_types: Mapping[str, frozenset[str]]
+) -> tuple[dict[str, Any], list[CellFault]]:
+    """Give the values of the cells, of their columns' types; an empty cell gives none."""
     typed: dict[str, Any] = {}
     faults = []
     for name, cell in line.cells.items():
-        text, types = cell.strip(), found[name]
+        text, types = cell.strip(), column_types[name]
         if not text:
             continue
         typed[name] = cell

@@ -30,7 +30,7 @@ _A: "Mapping[vocabulary.ReportKind, str]" = {
 
 def _command(kind: vocabulary.ReportKind) -> None:
     @report.command(kind, help=f"Print the figures of {_A[kind]}, or write them as a file.")
-    def of_subject(  # noqa: PLR0913 - what may be said
+    def of_subject(  # noqa: PLR0913 - the options of the command
         subject: Annotated[str, typer.Argument(metavar="ID", help="Its id or its code.")],
         from_: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day.")] = None,
         until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The first day not counted.")] = None,
@@ -41,13 +41,13 @@ def _command(kind: vocabulary.ReportKind) -> None:
         *,
         as_json: command.AsJson = False,
     ) -> None:
-        asked: Form = "json" if as_json else form
-        if asked in _FILES_ONLY and out is None:
-            msg = f"{asked} is no text for a terminal: name a file by -o."
+        output_form: Form = "json" if as_json else form
+        if output_form in _FILES_ONLY and out is None:
+            msg = f"{output_form} is no text for a terminal: name a file by -o."
             raise command.Stop(msg)
         days = from_ and from_.date(), until and until.date()
-        made, write = _read(kind, subject, (*days, zone), asked, lang)
-        _give(made, write, asked, out)
+        report, write = _read(kind, subject, (*days, zone), output_form, lang)
+        _give(report, write, output_form, out)
 
 
 for _kind in _A:
@@ -57,7 +57,7 @@ for _kind in _A:
 def _read(
     kind: vocabulary.ReportKind, subject: str, period: "Wanted", form: Form, lang: str
 ) -> "tuple[Report, Callable[[], BinaryIO] | None]":
-    """Give the report, and what writes it as a file if it is one; files and JSON have the period before and months."""
+    """Give the report, and for a file form what writes it; JSON and files have the period before and months too."""
     from api.edge import report_forms  # noqa: PLC0415
     from service.kernel import access, errors  # noqa: PLC0415
     from service.reporting import reports  # noqa: PLC0415
@@ -68,12 +68,14 @@ def _read(
 
     async def read(_: "World", w: "Work") -> "tuple[Report, Callable[[], BinaryIO] | None]":
         from_on, until_on, zone = period
-        told = availability.canonical_zone(zone) if zone else None
+        canonical_zone = availability.canonical_zone(zone) if zone else None
         subject_id = await access.id_of(w, kind, subject)
-        made = await makers[kind](w, subject_id, from_on, until_on, told, compare=is_whole, by_month=is_whole)
+        report = await makers[kind](
+            w, subject_id, from_on, until_on, canonical_zone, compare=is_whole, by_month=is_whole
+        )
         if form == "table" or form == "json":  # noqa: PLR1714 - so that the types see it
-            return made, None
-        return made, await report_forms.writer(w, made, form, lang)
+            return report, None
+        return report, await report_forms.writer(w, report, form, lang)
 
     try:
         return command.in_work(read)
@@ -84,14 +86,14 @@ def _read(
         raise command.Stop(str(error)) from None
 
 
-def _give(made: "Report", write: "Callable[[], BinaryIO] | None", form: Form, out: Path | None) -> None:
+def _give(report: "Report", write: "Callable[[], BinaryIO] | None", form: Form, out: Path | None) -> None:
     from api.edge import report_forms  # noqa: PLC0415
 
     if write is not None:
         with write() as file:
             content = file.read()
     else:
-        text = report_forms.shown(made).model_dump_json(by_alias=True) if form == "json" else _table(made)
+        text = report_forms.shown(report).model_dump_json(by_alias=True) if form == "json" else _table(report)
         content = f"{text}\n".encode()
     if out is None:
         sys.stdout.buffer.write(content)
@@ -104,9 +106,9 @@ def _give(made: "Report", write: "Callable[[], BinaryIO] | None", form: Form, ou
         raise command.Stop(msg) from None
 
 
-def _table(made: "Report") -> str:
-    lines = [f"{made.kind} {made.subject_id}, {made.from_on} until {made.until_on} in {made.zone}"]
-    for figure in made.figures:
+def _table(report: "Report") -> str:
+    lines = [f"{report.kind} {report.subject_id}, {report.from_on} until {report.until_on} in {report.zone}"]
+    for figure in report.figures:
         lines.append(f"  {figure.name:<34}{_short(figure.value):>12} {figure.unit}")
         lines += [f"    {part.key:<32}{_short(part.value):>12}" for part in figure.parts]
     return "\n".join(lines)

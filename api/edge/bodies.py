@@ -30,7 +30,7 @@ def _without_default(schema: dict[str, Any]) -> None:
 
 
 def must_be_outside(world: World, pointer: str, url: str) -> None:
-    """Go on only if we may call this address; raises Invalid."""
+    """Pass an address that we may call; raises Invalid."""
     try:
         outbound_http.check(world.settings, url)
     except outbound_http.Refused:

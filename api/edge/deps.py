@@ -1,6 +1,6 @@
 """What handlers ask for: the caller's unit of work, the version they expect, the page they want.
 
-All of it is `async`, although nothing waits: FastAPI sends a plain function to another thread and back.
+All of it is `async`, although nothing waits: FastAPI would run a plain function in another thread.
 """
 
 import base64
@@ -43,7 +43,7 @@ async def anyone(request: Request) -> Work:
 async def signed_in(
     request: Request, _token: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None
 ) -> Work:
-    """Give the request's unit of work; raises Unauthenticated when nobody known calls."""
+    """Give the request's unit of work; raises Unauthenticated when the caller is not signed in."""
     w: Work = request.state.work
     if w.actor.person_id is None:
         raise getattr(request.state, "refusal", None) or errors.Unauthenticated
@@ -58,9 +58,9 @@ async def reading(
 
 
 async def world(request: Request) -> World:
-    """Give what the process holds."""
-    found: World = request.app.state.world
-    return found
+    """Give the world of the process."""
+    current: World = request.app.state.world
+    return current
 
 
 W = Annotated[Work, Depends(signed_in)]
@@ -98,7 +98,7 @@ def tag(version: int) -> str:
 
 
 def etag(response: Response, version: int) -> None:
-    """Let the answer carry its version."""
+    """Set the answer's ETag to the version."""
     response.headers["ETag"] = tag(version)
 
 
@@ -148,7 +148,7 @@ def _read(kind: TypeAdapter[T], value: object) -> T:
 
 
 def cursor(*key: object) -> str:
-    """Write where a page ended, as something nobody should read."""
+    """Give the opaque cursor of where a page ended."""
     values = [value if isinstance(value, int) else _written(value) for value in key]
     return base64.urlsafe_b64encode(json.dumps(values, separators=(",", ":")).encode()).decode().rstrip("=")
 

@@ -1,6 +1,6 @@
 """What each type of event looks like, as JSON Schema: for receivers that check what comes, and for the description.
 
-A type's schema only ever gets wider: a field may be added, and none that is always there is ever left out.
+A type's schema only ever gets wider: a field may be added, and a required one is never left out.
 """
 
 from typing import Any
@@ -56,8 +56,8 @@ _SUBJECTS: dict[str, tuple[tuple[str, ...] | None, dict[str, Any], tuple[str, ..
 
 def of(type_: str) -> dict[str, Any]:
     """Give the JSON Schema (2020-12) of this type's body."""
-    states, fields, always = _SUBJECTS[type_.partition(".")[0]]
-    known = _COMMON | fields | ({"state": {"enum": list(states)}} if states else {})
+    states, fields, required = _SUBJECTS[type_.partition(".")[0]]
+    properties = _COMMON | fields | ({"state": {"enum": list(states)}} if states else {})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"{router.prefix}/{type_}.json",
@@ -66,7 +66,11 @@ def of(type_: str) -> dict[str, Any]:
         "properties": {
             "type": {"const": type_},
             "timestamp": _INSTANT | {"description": "When it happened."},
-            "data": {"type": "object", "properties": known, "required": ["id", "version", "state", "links", *always]},
+            "data": {
+                "type": "object",
+                "properties": properties,
+                "required": ["id", "version", "state", "links", *required],
+            },
         },
         "required": ["type", "timestamp", "data"],
     }
@@ -75,8 +79,8 @@ def of(type_: str) -> dict[str, Any]:
 def described() -> dict[str, Any]:
     """Give the OpenAPI document's section of webhooks: one POST by us for each type."""
     headers = [
-        {"name": name, "in": "header", "required": True, "schema": {"type": "string"}, "description": told}
-        for name, told in (
+        {"name": name, "in": "header", "required": True, "schema": {"type": "string"}, "description": description}
+        for name, description in (
             ("webhook-id", "The event, the same on every attempt: what you have handled, handle no more."),
             ("webhook-timestamp", "Seconds since 1970 of this attempt."),
             ("webhook-signature", "Signatures of `id.timestamp.body`, separated by spaces (Standard Webhooks 1.0)."),

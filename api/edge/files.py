@@ -1,7 +1,7 @@
 """Answers in other forms than JSON: which form is wanted, and files that are made after the transaction.
 
-`Accept` is read as RFC 9110 has it: the highest weight wins, then the range that names most, then JSON. Where nothing
-that is offered will do, the answer is 406.
+`Accept` is read as RFC 9110 has it: the highest weight wins, then the most specific range, then JSON. Where no
+offered form is accepted, the answer is 406.
 """
 
 import asyncio
@@ -29,18 +29,18 @@ _CHUNK = 65_536
 
 
 class Offered:
-    """A dependency that gives the form that the caller wants most of those that the route offers."""
+    """A dependency that gives the form that the caller prefers among those that the route offers."""
 
     def __init__(self, *forms: vocabulary.ResponseForm) -> None:
         """Offer JSON and these forms."""
         self.forms: tuple[vocabulary.ResponseForm, ...] = ("json", *forms)
 
     def __call__(self, request: Request) -> vocabulary.ResponseForm:
-        """Give the form; answers 406 when none will do."""
-        found = wanted(",".join(request.headers.getlist("accept")), self.forms)
-        if found is None:
+        """Give the form; answers 406 when none is accepted."""
+        form = wanted(",".join(request.headers.getlist("accept")), self.forms)
+        if form is None:
             raise HTTPException(406, headers=VARY)
-        return found
+        return form
 
     def described(self) -> dict[int | str, dict[str, Any]]:
         """Describe the forms beside JSON: `responses=offered.described()`."""
@@ -70,15 +70,15 @@ class Later(Response):
 
 
 def wanted(accept: str, forms: tuple[vocabulary.ResponseForm, ...]) -> vocabulary.ResponseForm | None:
-    """Choose among the forms by an `Accept` header; without one the first. What is no media range is passed over."""
+    """Choose among the forms by an `Accept` header; without one the first. What is no media range is ignored."""
     if not accept.strip():
         return forms[0]
     ranges = []
     for part in accept.split(","):
-        found = _RANGE.fullmatch(part)
-        if found:
-            weight = _WEIGHT.search(found[3] or "")
-            ranges.append((found[1].lower(), found[2].lower(), float(weight[1]) if weight else 1.0))
+        media_range = _RANGE.fullmatch(part)
+        if media_range:
+            weight = _WEIGHT.search(media_range[3] or "")
+            ranges.append((media_range[1].lower(), media_range[2].lower(), float(weight[1]) if weight else 1.0))
     best: vocabulary.ResponseForm | None = None
     highest = (0.0, -1)
     for form in forms:
@@ -88,7 +88,7 @@ def wanted(accept: str, forms: tuple[vocabulary.ResponseForm, ...]) -> vocabular
             for first, second, weight in ranges
             if first in ("*", kind) and second in ("*", subkind)
         ]
-        exactness, weight_of = max(matching, default=(-1, 0.0))
-        if weight_of > 0 and (weight_of, exactness) > highest:
-            best, highest = form, (weight_of, exactness)
+        exactness, form_weight = max(matching, default=(-1, 0.0))
+        if form_weight > 0 and (form_weight, exactness) > highest:
+            best, highest = form, (form_weight, exactness)
     return best

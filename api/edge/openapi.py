@@ -75,21 +75,21 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         answers.pop("422")
     parameters = operation.setdefault("parameters", [])
     kinds = {parameter["in"] for parameter in parameters}
-    is_known_only = bool(operation.get("security"))
+    needs_sign_in = bool(operation.get("security"))
     if "requestBody" in operation:
         problems.add_common(operation, "too-large")
     if "application/json" in operation.get("requestBody", {}).get("content", {}):
         problems.add_common(operation, "malformed-json", "unsupported-media-type", "invalid")
     if kinds & {"query", "header"}:
         problems.add_common(operation, "invalid")
-    if "path" in kinds or ("requestBody" in operation and is_known_only):  # an id in the body is looked up as well
+    if "path" in kinds or ("requestBody" in operation and needs_sign_in):  # an id in the body is looked up as well
         problems.add_common(operation, "not-found")
-    if is_known_only:
+    if needs_sign_in:
         problems.add_common(operation, "unauthenticated", "insufficient-scope")
         _let_systems_in(operation, scopes.needed(method, path))
     if any(parameter["name"] == "If-Match" for parameter in parameters):
         problems.add_common(operation, "precondition-required", "stale-version")
-    if method == "post" and is_known_only and not path.startswith(transactional.SIGN_IN_PATHS):
+    if method == "post" and needs_sign_in and not path.startswith(transactional.SIGN_IN_PATHS):
         parameters.append(_KEY_PARAMETER)
         problems.add_common(operation, "invalid", "idempotency-key-reused")
     if path.startswith(("/v1", "/oauth2", "/fhir")):
@@ -110,10 +110,10 @@ def _show_example(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
     """Put the example of a body's shape where every reader looks for it."""
     for content in operation.get("requestBody", {}).get("content", {}).values():
         schema = content["schema"]
-        told = schema.get("anyOf", [schema])[0]  # a body that may be left out is this or null
-        found = schemas.get(told.get("$ref", "").rpartition("/")[2], {}).get("examples")
-        if found and "examples" not in content:
-            content.setdefault("example", found[0])
+        body_schema = schema.get("anyOf", [schema])[0]  # a body that may be left out is this or null
+        examples = schemas.get(body_schema.get("$ref", "").rpartition("/")[2], {}).get("examples")
+        if examples and "examples" not in content:
+            content.setdefault("example", examples[0])
 
 
 def _is_default(answer: dict[str, Any] | None) -> bool:

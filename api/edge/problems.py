@@ -42,7 +42,7 @@ _EDGE: dict[str, tuple[int, str]] = {
     "unsupported-media-type": (415, "The body has another form than this address reads"),
     "internal": (500, "We failed, and have a record of it; nothing was done"),
 }
-"""What goes wrong before the domain hears of it."""
+"""Problems that arise before the domain is called, by name: status and title."""
 _BY_STATUS = {status: name for name, (status, _) in reversed(_EDGE.items())}
 
 
@@ -78,12 +78,12 @@ def catalogue() -> dict[str, tuple[int, str]]:
     return {name_of(kind): (status_of(kind), kind.title()) for kind in kinds()} | _EDGE
 
 
-def of(*found: type[errors.DomainError]) -> dict[int | str, dict[str, Any]]:
+def of(*error_types: type[errors.DomainError]) -> dict[int | str, dict[str, Any]]:
     """Document these as answers of a route: `responses=problems.of(errors.OfferClosed)`."""
     answers: dict[int | str, dict[str, Any]] = {}
-    for kind in found:
-        answer = answers.setdefault(status_of(kind), _documented(status_of(kind)))
-        _add_example(answer, name_of(kind))
+    for error_type in error_types:
+        answer = answers.setdefault(status_of(error_type), _documented(status_of(error_type)))
+        _add_example(answer, name_of(error_type))
     return answers
 
 
@@ -174,7 +174,7 @@ def _lacking(scope: str | None) -> str:
 
 
 async def _validation(request: Request, error: Exception) -> Response:
-    """Point at what is wrong, never repeating it; an address that no id can have is not there."""
+    """Give pointers to the faults, never the input; a path with a malformed id is answered 404."""
     if not isinstance(error, RequestValidationError):
         raise error
     faults = error.errors()
@@ -189,8 +189,8 @@ async def _validation(request: Request, error: Exception) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    found = {404: "not-found", 401: "unauthenticated", 403: "forbidden"}.get(error.status_code)
-    name = found or _BY_STATUS.get(error.status_code, "bad-request")
+    domain_name = {404: "not-found", 401: "unauthenticated", 403: "forbidden"}.get(error.status_code)
+    name = domain_name or _BY_STATUS.get(error.status_code, "bad-request")
     return answer(_request_id(request), name, None, error.headers)
 
 
@@ -227,5 +227,5 @@ def _documented(status: int) -> dict[str, Any]:
 def _add_example(answer_: dict[str, Any], name: str) -> None:
     faults = [{"pointer": "/field", "detail": "must not be empty"}] if name == "invalid" else None
     value = document(name, "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11", errors=faults)
-    shown = {key: part for key, part in value.items() if part is not None}
-    answer_["content"][MEDIA_TYPE].setdefault("examples", {})[name] = {"value": shown}
+    members = {key: part for key, part in value.items() if part is not None}
+    answer_["content"][MEDIA_TYPE].setdefault("examples", {})[name] = {"value": members}

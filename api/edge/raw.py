@@ -72,8 +72,8 @@ class _Exchange:
     """One request and its answer."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        given = Headers(scope=scope).get("x-request-id", "")
-        self.request_id = given if _OURS_TO_KEEP.fullmatch(given) else str(clock.new_id())
+        client_request_id = Headers(scope=scope).get("x-request-id", "")
+        self.request_id = client_request_id if _OURS_TO_KEEP.fullmatch(client_request_id) else str(clock.new_id())
         scope.setdefault("state", {})["request_id"] = self.request_id
         self.status = 0
         self._scope, self._send, self._began = scope, send, clock.monotonic()
@@ -81,7 +81,7 @@ class _Exchange:
 
     @property
     def route(self) -> str:
-        """The template of the route that answered; the path itself is nobody's business."""
+        """The template of the route that answered; never the path, which may hold a token."""
         return getattr(self._scope.get("route"), "path", None) or "unknown"
 
     async def send(self, message: Message) -> None:
@@ -129,13 +129,13 @@ async def _read(scope: Scope, receive: Receive) -> bytes | Response:
 
 def _replay(body: bytes, receive: Receive) -> Receive:
     """Give the body again, then whatever the client does next."""
-    given = False
+    is_replayed = False
 
     async def again() -> Message:
-        nonlocal given
-        if given:
+        nonlocal is_replayed
+        if is_replayed:
             return await receive()
-        given = True
+        is_replayed = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     return again
@@ -157,21 +157,21 @@ def check(body: bytes) -> None:
     _check_depth(text)
     keys = 0
 
-    def without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         nonlocal keys
         keys += len(pairs)
-        found = dict(pairs)
-        if len(found) != len(pairs):
+        members = dict(pairs)
+        if len(members) != len(pairs):
             msg = "A name stands twice in one object."
             raise problems.BadBody(msg)
         if keys > MOST_KEYS:
             msg = f"There are more than {MOST_KEYS} names."
             raise problems.BadBody(msg)
-        return found
+        return members
 
     try:
         value = json.loads(
-            text, object_pairs_hook=without_twins, parse_constant=_number, parse_int=_integer, parse_float=_number
+            text, object_pairs_hook=without_duplicates, parse_constant=_number, parse_int=_integer, parse_float=_number
         )
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode("utf-8")

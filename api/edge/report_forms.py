@@ -1,4 +1,4 @@
-"""A report in the forms in which it leaves the building: its JSON, and what writes it as a file."""
+"""A report in the forms in which it is sent: its JSON, and what writes it as a file."""
 
 from collections.abc import Callable
 from typing import Annotated, BinaryIO
@@ -121,23 +121,23 @@ class Report(shapes.Shape):
     months: Annotated[list[Month] | None, Field(description="With `?by=month`.")]
 
 
-def shown(made: reports.Report) -> Report:
+def shown(report: reports.Report) -> Report:
     """Give the report as it goes over the wire."""
-    place = {"memorandum": "memoranda", "programme": "programmes", "institution": "institutions"}[made.kind]
-    period = urlencode({"from": made.from_on, "until": made.until_on, "zone": made.zone})
-    rows_at = f"/v1/{place}/{made.subject_id}/report/rows?of={{}}&{period}"
+    place = {"memorandum": "memoranda", "programme": "programmes", "institution": "institutions"}[report.kind]
+    period = urlencode({"from": report.from_on, "until": report.until_on, "zone": report.zone})
+    rows_at = f"/v1/{place}/{report.subject_id}/report/rows?of={{}}&{period}"
     return Report.model_validate(
         {
-            "kind": made.kind,
-            "id": made.subject_id,
-            "from": made.from_on,
-            "until": made.until_on,
-            "zone": made.zone,
-            "made_at": made.made_at,
-            "idle_since": made.idle_since,
-            "previous": made.previous and {"from": made.previous[0], "until": made.previous[1]},
-            "figures": [_figure(each, rows_at) for each in made.figures],
-            "months": None if made.months is None else [_month(each) for each in made.months],
+            "kind": report.kind,
+            "id": report.subject_id,
+            "from": report.from_on,
+            "until": report.until_on,
+            "zone": report.zone,
+            "made_at": report.made_at,
+            "idle_since": report.idle_since,
+            "previous": report.previous and {"from": report.previous[0], "until": report.previous[1]},
+            "figures": [_figure(figure, rows_at) for figure in report.figures],
+            "months": None if report.months is None else [_month(month) for month in report.months],
         }
     )
 
@@ -168,13 +168,15 @@ def _figure(figure: figures.Figure, rows_at: str) -> Figure:
             )
             for part in figure.parts
         ],
-        published=[Published.model_validate(each, from_attributes=True) for each in figure.published],
+        published=[Published.model_validate(published, from_attributes=True) for published in figure.published],
     )
 
 
-async def writer(w: Work, made: reports.Report, form: vocabulary.FileForm, lang: str | None) -> Callable[[], BinaryIO]:
-    """Give what writes the report as a file, with everything read that it needs."""
+async def writer(
+    w: Work, report: reports.Report, form: vocabulary.FileForm, lang: str | None
+) -> Callable[[], BinaryIO]:
+    """Give the function that writes the report as a file; everything it needs is read by now."""
     if form == "pdf":
-        titles = await reports.titles(w, made)
-        return lambda: report_pages.document(made, titles, lang or titles.locale or vocabulary.LOCALES[0])
-    return (lambda: report_tables.text(made)) if form == "csv" else (lambda: report_tables.workbook(made))
+        titles = await reports.titles(w, report)
+        return lambda: report_pages.document(report, titles, lang or titles.locale or vocabulary.LOCALES[0])
+    return (lambda: report_tables.text(report)) if form == "csv" else (lambda: report_tables.workbook(report))

@@ -72,14 +72,14 @@ def _instant(value: object) -> object:
         msg = "must be an RFC 3339 instant with an offset, such as 2026-11-21T15:00:00Z"
         raise ValueError(msg)
     try:
-        read = datetime.fromisoformat(value.upper()).astimezone(UTC)
+        parsed = datetime.fromisoformat(value.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         msg = "there is no such instant"
         raise ValueError(msg) from None
-    if not FIRST <= read < LAST:
+    if not FIRST <= parsed < LAST:
         msg = "must lie between the years 2000 and 2199"
         raise ValueError(msg)
-    return read
+    return parsed
 
 
 def _wall(value: object) -> object:
@@ -89,14 +89,14 @@ def _wall(value: object) -> object:
         msg = "must be a wall-clock time without an offset, such as 2026-11-21T15:00"
         raise ValueError(msg)
     try:
-        read = datetime.fromisoformat(value)
+        parsed = datetime.fromisoformat(value)
     except ValueError:
         msg = "there is no such time"
         raise ValueError(msg) from None
-    if not FIRST <= read.replace(tzinfo=UTC) < LAST:
+    if not FIRST <= parsed.replace(tzinfo=UTC) < LAST:
         msg = "must lie between the years 2000 and 2199"
         raise ValueError(msg)
-    return read
+    return parsed
 
 
 def _day(value: object) -> object:
@@ -106,14 +106,14 @@ def _day(value: object) -> object:
         msg = "must be a date such as 2026-11-21"
         raise ValueError(msg)
     try:
-        read = date.fromisoformat(value)
+        parsed = date.fromisoformat(value)
     except ValueError:
         msg = "there is no such date"
         raise ValueError(msg) from None
-    if not FIRST.date() <= read < LAST.date():
+    if not FIRST.date() <= parsed < LAST.date():
         msg = "must lie between the years 2000 and 2199"
         raise ValueError(msg)
-    return read
+    return parsed
 
 
 def _id(value: object) -> object:

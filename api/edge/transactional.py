@@ -1,6 +1,6 @@
 """One request is one transaction, committed before the answer is sent (invariant E1).
 
-who calls, and may they call now   outside the transaction, so that a call counts even when it fails
+who calls, and may they call now   outside the transaction, so that a failed call is counted too
 the handler                        one unit of work: rolled back if the handler raises, committed if it returns
                                    (a handler that only reads, `deps.R`, has no transaction)
 the stored answer                  of a POST with an Idempotency-Key, in the handler's transaction
@@ -33,8 +33,10 @@ class Transactional(APIRoute):
         """Put the transaction around the handler."""
         handler = super().get_route_handler()
         hidden = shapes.shown_once(self.response_model)
-        is_reading = any(each.call is deps.reading for each in self.dependant.dependencies)
-        is_for_known = is_reading or any(each.call is deps.signed_in for each in self.dependant.dependencies)
+        is_reading = any(dependency.call is deps.reading for dependency in self.dependant.dependencies)
+        needs_sign_in = is_reading or any(
+            dependency.call is deps.signed_in for dependency in self.dependant.dependencies
+        )
         reads_json = self.body_field is not None and "Form" not in type(self.body_field.field_info).__name__
 
         async def transactional(request: Request) -> Response:
@@ -46,7 +48,7 @@ class Transactional(APIRoute):
             async def admit() -> actors.Actor | Response:
                 async with world.database.apart(request.state.request_id) as w:
                     actor = await admitted(w, request)
-                    if is_for_known:  # before a stored answer is given again
+                    if needs_sign_in:  # before a stored answer is given again
                         scopes.check(actor, scopes.needed(request.method, self.path))
                     if not is_reading:
                         return actor
@@ -69,7 +71,7 @@ class Transactional(APIRoute):
 
 
 async def admitted(w: work.Work, request: Request) -> actors.Actor:
-    """Tell who calls, and count the call. A bad token makes the caller a stranger, whom most handlers refuse."""
+    """Give the caller, and count the call. With a bad token the caller is a stranger, whom most handlers refuse."""
     world: World = request.app.state.world
     is_sign_in = request.url.path.startswith(SIGN_IN_PATHS)
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -93,7 +95,7 @@ def _bucket(request: Request, actor: actors.Actor, *, is_sign_in: bool) -> str:
 
 
 def _idempotency(request: Request, actor: actors.Actor, body: bytes) -> idempotency.Request | None:
-    """Tell under what the answer is to be stored, if it is; raises Invalid for a key that is none."""
+    """Give the key to store the answer under, if the request has one; raises Invalid for a malformed key."""
     path = request.url.path
     if request.method != "POST" or path.startswith(SIGN_IN_PATHS) or actor.person_id is None:
         return None
@@ -112,16 +114,18 @@ async def _once(
     w: work.Work, key: idempotency.Request, handler: Handler, request: Request, hidden: frozenset[str]
 ) -> Response:
     """Give the stored answer, or the handler's, stored if it is a success."""
-    found = await idempotency.begin(w, key)
-    if isinstance(found, idempotency.StoredAnswer):
-        return Response(found.body, found.status, {**found.headers, "Idempotency-Replayed": "true"})
+    answer_or_id = await idempotency.begin(w, key)
+    if isinstance(answer_or_id, idempotency.StoredAnswer):
+        return Response(
+            answer_or_id.body, answer_or_id.status, {**answer_or_id.headers, "Idempotency-Replayed": "true"}
+        )
     response = await handler(request)
     if response.status_code // 100 == 2:  # noqa: PLR2004 - success, as HTTP has it
-        kept = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+        headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
         body = _without_secrets(bytes(response.body).decode(), hidden)
-        await idempotency.finish(w, found, idempotency.StoredAnswer(response.status_code, kept, body))
+        await idempotency.finish(w, answer_or_id, idempotency.StoredAnswer(response.status_code, headers, body))
     else:
-        await idempotency.drop(w, found)
+        await idempotency.drop(w, answer_or_id)
     return response
 
 

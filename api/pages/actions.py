@@ -1,4 +1,4 @@
-"""Links in mails. Looking at one shows what its button does, and changes nothing; pressing it does it, once.
+"""Links in mails. Opening one shows what its button does, and changes nothing; pressing the button does it, once.
 
 200: can be done, or was done (the result, however often one looks or presses). 404: not a link of ours. 410: over,
 or no longer needed. A press that fails has the status of its problem, and can be tried again.
@@ -28,7 +28,7 @@ TIMES = ("time_1", "time_2", "time_3")
 
 @dataclass(frozen=True, slots=True)
 class _Pressed:
-    """What the form said, read before anything is done."""
+    """The values of the form, read before anything is done."""
 
     starts: tuple[datetime, ...] = ()
     reason: str = ""
@@ -40,20 +40,20 @@ Verb = Callable[[Work, tables.Link, UUID, _Pressed], Awaitable[object]]
 _VERBS: dict[vocabulary.LinkPurpose, Verb] = {
     "offer.accept": lambda w, link, subject, _: answers.accept(w, subject, link.starts_at),
     "offer.accept_written": lambda w, _, subject, __: answers.accept(w, subject, None),
-    "offer.decline": lambda w, _, subject, said: answers.decline(w, subject, said.reason),
-    "offer.counter": lambda w, _, subject, said: answers.counter(w, subject, said.starts),
+    "offer.decline": lambda w, _, subject, pressed: answers.decline(w, subject, pressed.reason),
+    "offer.counter": lambda w, _, subject, pressed: answers.counter(w, subject, pressed.starts),
     "counter.accept": lambda w, link, subject, _: answers.accept_counter(w, subject, _start(link)),
     "counter.decline": lambda w, _, subject, __: answers.decline_counter(w, subject),
     "move.accept": lambda w, link, subject, _: appointments.agree(w, subject, _start(link)),
     "move.decline": lambda w, link, subject, _: appointments.decline_move(w, subject, _start(link)),
-    "feedback": lambda w, _, subject, said: sessions.give_feedback(
-        w, subject, is_useful=said.is_useful, patient_outcome=said.outcome, note=None
+    "feedback": lambda w, _, subject, pressed: sessions.give_feedback(
+        w, subject, is_useful=pressed.is_useful, patient_outcome=pressed.outcome, note=None
     ),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _OpenedLink:
     """A link, its holder's visit, and what the link stands for now."""
 
     visit: frame.Visit
@@ -64,30 +64,30 @@ class _Held:
 @router.get("/a/{token}")
 async def look(visit: frame.Anybody, token: str) -> Response:
     """Show what the button does, or what came of it."""
-    held = await _held(visit, token)
-    return _page(held) if isinstance(held, _Held) else held
+    opened = await _opened(visit, token)
+    return _page(opened) if isinstance(opened, _OpenedLink) else opened
 
 
 @router.post("/a/{token}")
 async def press(visit: frame.Anybody, token: str) -> Response:
     """Do it, once, and show what came of it; pressed again, it shows the same."""
-    held = await _held(visit, token)
-    if not isinstance(held, _Held) or _is_over(held):
-        return _page(held) if isinstance(held, _Held) else held
-    if held.act.state == "done":
+    opened = await _opened(visit, token)
+    if not isinstance(opened, _OpenedLink) or _is_over(opened):
+        return _page(opened) if isinstance(opened, _OpenedLink) else opened
+    if opened.act.state == "done":
         return frame.see(visit.request.url.path)
     form = await fields.sent(visit.request)
-    pressed = _read(held, form)
+    pressed = _read(opened, form)
     if form.faults:
-        return _page(held, 422, form)
+        return _page(opened, 422, form)
     try:
-        await held.visit.do(lambda w: _do(w, held.link, pressed))
+        await opened.visit.do(lambda w: _do(w, opened.link, pressed))
     except errors.TimeNotBookable as error:
         form.faults[TIMES[0]] = str(error)
-        return _page(held, 422, form)
+        return _page(opened, 422, form)
     except errors.DomainError as error:
-        said = frame.problem_words(held.visit.words, error)
-        return _page(held, problems.status_of(type(error)), form, said)
+        problem = frame.problem_words(opened.visit.words, error)
+        return _page(opened, problems.status_of(type(error)), form, problem)
     return frame.see(visit.request.url.path)
 
 
@@ -96,36 +96,36 @@ async def _do(w: Work, link: tables.Link, pressed: _Pressed) -> None:
         await _VERBS[link.purpose](w, link, link.subject_id or link.id, pressed)
 
 
-async def _held(visit: frame.Visit, token: str) -> _Held | Response:
+async def _opened(visit: frame.Visit, token: str) -> _OpenedLink | Response:
     try:
         link = await visit.do(lambda w: action_links.read(w, token, *_VERBS))
         holder = await visit.do(lambda w: action_links.holder(w, link))
-        theirs = await visit.acting_as(holder, by_link=True)
-        return _Held(theirs, link, await theirs.do(lambda w: page_views.behind(w, link)))
+        holder_visit = await visit.acting_as(holder, by_link=True)
+        return _OpenedLink(holder_visit, link, await holder_visit.do(lambda w: page_views.behind(w, link)))
     except (errors.LinkInvalid, errors.NotFound):
-        said = visit.words.table["link_unknown"]
-        return visit.show("message.html", 404, title=said["title"], text=said["text"])
+        texts = visit.words.table["link_unknown"]
+        return visit.show("message.html", 404, title=texts["title"], text=texts["text"])
 
 
-def _is_over(held: _Held) -> bool:
-    is_late = held.link.expires_at <= held.visit.world.clock.now()
-    return held.act.state == "gone" or (is_late and held.act.state != "done")
+def _is_over(opened: _OpenedLink) -> bool:
+    is_late = opened.link.expires_at <= opened.visit.world.clock.now()
+    return opened.act.state == "gone" or (is_late and opened.act.state != "done")
 
 
 def _page(
-    held: _Held, status: int = 200, form: fields.Fields | None = None, problem: dict[str, str] | None = None
+    opened: _OpenedLink, status: int = 200, form: fields.Fields | None = None, problem: dict[str, str] | None = None
 ) -> Response:
-    visit, link = held.visit, held.link
-    if _is_over(held):
-        said = visit.words.table["link_over"]
-        return visit.show("message.html", 410, title=said["title"], text=said["text"])
-    said = visit.words.table[f"acts.{link.purpose}"]
+    visit, link = opened.visit, opened.link
+    if _is_over(opened):
+        texts = visit.words.table["link_over"]
+        return visit.show("message.html", 410, title=texts["title"], text=texts["text"])
+    texts = visit.words.table[f"acts.{link.purpose}"]
     return visit.show(
         "action.html",
         status,
-        act=held.act,
+        act=opened.act,
         link=link,
-        said=said,
+        said=texts,
         form=form or fields.Fields([]),
         problem=problem,
         reasons=vocabulary.DECLINE_REASONS,
@@ -134,12 +134,12 @@ def _page(
     )
 
 
-def _read(held: _Held, form: fields.Fields) -> _Pressed:
-    if held.link.purpose == "offer.decline":
+def _read(opened: _OpenedLink, form: fields.Fields) -> _Pressed:
+    if opened.link.purpose == "offer.decline":
         return _Pressed(reason=form.one_of("reason", vocabulary.DECLINE_REASONS))
-    if held.link.purpose == "offer.counter":
-        return _Pressed(starts=proposed(form, held.visit.zone))
-    if held.link.purpose == "feedback":
+    if opened.link.purpose == "offer.counter":
+        return _Pressed(starts=proposed(form, opened.visit.zone))
+    if opened.link.purpose == "feedback":
         useful = form.one_of("useful", ("yes", "no"))
         return _Pressed(
             is_useful=useful == "yes", outcome=form.one_of("outcome", vocabulary.PATIENT_OUTCOMES, needed=False) or None
@@ -167,29 +167,29 @@ async def join(visit: frame.Anybody, token: str) -> Response:
     """Send the person to the room, from ten minutes before until an hour after; else say when it opens."""
     try:
         link = await visit.do(lambda w: action_links.read(w, token, JOIN))
-        theirs = await visit.acting_as(await visit.do(lambda w: action_links.holder(w, link)), by_link=True)
+        holder_visit = await visit.acting_as(await visit.do(lambda w: action_links.holder(w, link)), by_link=True)
     except errors.LinkInvalid:
-        said = visit.words.table["link_unknown"]
-        return visit.show("message.html", 404, title=said["title"], text=said["text"])
+        texts = visit.words.table["link_unknown"]
+        return visit.show("message.html", 404, title=texts["title"], text=texts["text"])
     if link.expires_at <= visit.world.clock.now():
-        said = theirs.words.table["join_over"]
-        return theirs.show("message.html", 410, title=said["title"], text=said["text"])
-    return await enter(theirs, link.subject_id or link.id)
+        texts = holder_visit.words.table["join_over"]
+        return holder_visit.show("message.html", 410, title=texts["title"], text=texts["text"])
+    return await enter(holder_visit, link.subject_id or link.id)
 
 
 async def enter(visit: frame.Visit, appointment_id: UUID) -> Response:
     """Send the visitor to the appointment's room if it is open, else say why not."""
-    said = visit.words.table
+    texts = visit.words.table
     try:
         await visit.do(lambda w: appointments.room(w, appointment_id))
     except errors.JoinNotOpen as error:
         row = (await visit.do(lambda w: appointments.read(w, appointment_id))).row
         opens_at = datetime.fromisoformat(str(error.members["opens_at"]))
         if row.status == "cancelled" or opens_at <= visit.world.clock.now():
-            return visit.show("message.html", 409, title=said["join_over"]["title"], text=said["join_over"]["text"])
-        when = said["join_early"]["text"].format(when=visit.words.moment(opens_at, visit.zone))
-        return visit.show("message.html", 409, title=said["join_early"]["title"], text=when)
+            return visit.show("message.html", 409, title=texts["join_over"]["title"], text=texts["join_over"]["text"])
+        opening = texts["join_early"]["text"].format(when=visit.words.moment(opens_at, visit.zone))
+        return visit.show("message.html", 409, title=texts["join_early"]["title"], text=opening)
     address = video.room_address(visit.world.settings, appointment_id)
     if address is None:
-        return visit.show("message.html", title=said["no_room"]["title"], text=said["no_room"]["text"])
+        return visit.show("message.html", title=texts["no_room"]["title"], text=texts["no_room"]["text"])
     return frame.see(address)

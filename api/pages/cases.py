@@ -40,8 +40,8 @@ async def consent(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     scope = form.one_of("consent", vocabulary.CONSENT_SCOPES)
     choices = await visit.do(page_views.choices)
     countries = form.some_of("countries", choices.countries, needed=scope == "countries")
-    given = consultations.ConsentGiven(scope, form.day("given_on") or visit.today, countries)
-    return await _try(visit, "consent", form, id, lambda w: consultations.consent(w, id, given))
+    consent_given = consultations.ConsentGiven(scope, form.day("given_on") or visit.today, countries)
+    return await _try(visit, "consent", form, id, lambda w: consultations.consent(w, id, consent_given))
 
 
 @router.post("/consultations/{id}/advice")
@@ -93,7 +93,7 @@ async def accept_counter(visit: frame.Known, id: shapes.Id) -> Response:  # noqa
 
 @router.post("/offers/{id}/counter/decline")
 async def decline_counter(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
-    """Want none of the mentor's times."""
+    """Decline all of the mentor's times."""
     form = await fields.sent(visit.request)
     case_id = await _consultation_of(visit, id)
     return await _try(visit, f"counter-{id}", form, case_id, lambda w: answers.decline_counter(w, id))
@@ -113,8 +113,8 @@ async def move(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     """Move the appointment, or propose it to the other side; or take the time that the other side proposed."""
     form = await fields.sent(visit.request)
     is_proposed = bool(form.typed("starts_at"))
-    wanted = form.instant("starts_at") if is_proposed else form.local("local", visit.zone, needed=True)
-    starts_at = wanted or visit.world.clock.now()
+    chosen_at = form.instant("starts_at") if is_proposed else form.local("local", visit.zone, needed=True)
+    starts_at = chosen_at or visit.world.clock.now()
     case_id = await _consultation_at(visit, id)
     verb = appointments.agree if is_proposed else appointments.move
     return await _try(visit, "move", form, case_id, lambda w: verb(w, id, starts_at))
@@ -124,9 +124,9 @@ async def move(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
 async def decline_move(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     """Leave the appointment where it is."""
     form = await fields.sent(visit.request)
-    declined = form.instant("starts_at") or visit.world.clock.now()
+    declined_at = form.instant("starts_at") or visit.world.clock.now()
     case_id = await _consultation_at(visit, id)
-    return await _try(visit, "move", form, case_id, lambda w: appointments.decline_move(w, id, declined))
+    return await _try(visit, "move", form, case_id, lambda w: appointments.decline_move(w, id, declined_at))
 
 
 @router.post("/appointments/{id}/session")
@@ -134,7 +134,7 @@ async def log_session(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A
     """Log what happened, in the visitor's own wall times."""
     form = await fields.sent(visit.request)
     now = visit.world.clock.now()
-    happened = sessions.SessionEntry(
+    entry = sessions.SessionEntry(
         started_at=form.local("started_at", visit.zone, needed=True) or now,
         ended_at=form.local("ended_at", visit.zone, needed=True) or now,
         outcome=form.one_of("outcome", vocabulary.SESSION_OUTCOMES),
@@ -142,7 +142,7 @@ async def log_session(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A
         confirmed_spans=form.confirmed(),
     )
     case_id = await _consultation_at(visit, id)
-    return await _try(visit, "session", form, case_id, lambda w: sessions.log(w, id, happened))
+    return await _try(visit, "session", form, case_id, lambda w: sessions.log(w, id, entry))
 
 
 @router.get("/appointments/{id}/join")
@@ -190,18 +190,18 @@ async def _attempt(
     except errors.PersonalDataFound as error:
         return await again(fields.named(name, form, error), 422)
     except errors.Invalid as error:
-        listed = error.members["errors"]
-        for fault in listed if isinstance(listed, list) else []:
+        faults = error.members["errors"]
+        for fault in faults if isinstance(faults, list) else []:
             form.faults[_field(name, fault["pointer"])] = fault["detail"]
         return await again(fields.Tried(name, form), 422)
     except errors.DomainError as error:
-        said = frame.problem_words(visit.words, error)
-        return await again(fields.Tried(name, form, said), problems.status_of(type(error)))
+        problem = frame.problem_words(visit.words, error)
+        return await again(fields.Tried(name, form, problem), problems.status_of(type(error)))
     return frame.see(path)
 
 
 def _field(name: str, pointer: str) -> str:
-    """Name the form's field for what a verb calls it."""
+    """Give the form's field for the pointer of a verb's fault."""
     renamed = {("move", "/starts_at"): "local", ("counter", "/starts"): actions.TIMES[0]}
     return renamed.get((name, pointer), pointer.removeprefix("/"))
 
@@ -243,22 +243,22 @@ async def _case(
 
 
 async def _offer(visit: frame.Visit, offer_id: UUID, tried: fields.Tried | None = None, status: int = 200) -> Response:
-    asked, case = await visit.do(lambda w: page_views.asked(w, offer_id))
-    offer = asked.offer
+    card, case = await visit.do(lambda w: page_views.asked(w, offer_id))
+    offer = card.offer
     is_mine = visit.person is not None and offer.mentor_id == visit.person.id
     may_answer = is_mine or offer.institution_id in visit.actor.institutions("coordinator")
     now: datetime = visit.world.clock.now()
     return visit.show(
         "offer.html",
         status,
-        asked=asked,
+        asked=card,
         offer=offer,
         is_mine=is_mine,
         case=case,
         tried=tried or fields.Tried("", fields.Fields([])),
         may_answer=may_answer and offer.state == "pending" and offer.answer_by > now,
         may_decline=may_answer and (offer.state == "countered" or (offer.state == "pending" and offer.answer_by > now)),
-        zones=(visit.zone, asked.mentor.zone, asked.clinician.zone),
+        zones=(visit.zone, card.mentor.zone, card.clinician.zone),
         reasons=vocabulary.DECLINE_REASONS,
         times=actions.TIMES,
     )

@@ -11,8 +11,8 @@ router = APIRouter(route_class=frame.PageRoute)
 @router.get("/certificates/{code}")
 async def confirm(visit: frame.Anybody, code: str) -> Response:
     """Say whether the certificate is ours, whether it still stands, and what it is about; no name is shown."""
-    found = await visit.do(lambda w: certificates.confirmed(w, code[:100]))
-    if found is None:
-        said = visit.words.table["certificate"]
-        return visit.show("message.html", 404, title=said["unknown_title"], text=said["unknown"])
-    return visit.show("certificate.html", found=found)
+    certificate = await visit.do(lambda w: certificates.confirmed(w, code[:100]))
+    if certificate is None:
+        texts = visit.words.table["certificate"]
+        return visit.show("message.html", 404, title=texts["unknown_title"], text=texts["unknown"])
+    return visit.show("certificate.html", found=certificate)

@@ -74,7 +74,7 @@ async def sign_in(visit: frame.Anybody, token: str) -> Response:
 
 @router.post("/sign-out")
 async def sign_out(visit: frame.Anybody) -> Response:
-    """The visit is over, on the server too."""
+    """End the visit, on the server too."""
     name = frame.cookie_name(visit.world)
     token = visit.request.cookies.get(name)
     if token:
@@ -90,9 +90,9 @@ def _state(visit: frame.Visit, link: tables.Link) -> Response | None:
     return _over(visit, "expired", 410) if link.expires_at <= visit.world.clock.now() else None
 
 
-def _over(visit: frame.Visit, how: str, status: int) -> Response:
-    said = visit.words.table["sign_in_over"]
-    return visit.show("message.html", status, title=said["title"], text=said[how])
+def _over(visit: frame.Visit, reason: str, status: int) -> Response:
+    texts = visit.words.table["sign_in_over"]
+    return visit.show("message.html", status, title=texts["title"], text=texts[reason])
 
 
 def _wanted(visit: frame.Visit) -> str:

@@ -35,7 +35,7 @@ class Fields:
     """The values by name, as typed, and the faults found while reading them: words of the catalogue's `faults`."""
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
-        """Keep the pairs as they will be stored: line ends as everywhere else, not as browsers send them, and NFC."""
+        """Keep the pairs as they will be stored: in NFC, with LF where browsers send CRLF."""
         self.values: dict[str, list[str]] = {}
         for name, value in pairs:
             text = unicodedata.normalize("NFC", value.replace("\r\n", "\n")).strip()
@@ -100,7 +100,7 @@ class Fields:
         return self._read(name, _id, "choose", needed=False)
 
     def local(self, name: str, zone: str, *, needed: bool = False) -> datetime | None:
-        """Read a wall time in the zone; one that its clock never shows is refused, the first of two is meant."""
+        """Read a wall time in the zone; a time that its clock skips is refused, a repeated one means the first."""
         wall = self._read(name, _wall, "bad_time", needed=needed)
         if wall is None:
             return None
@@ -146,20 +146,20 @@ class Tried:
 
 
 def named(name: str, form: Fields, error: errors.PersonalDataFound) -> Tried:
-    """Show the form again with what seems to name somebody marked; ticked once, it goes through."""
-    found = error.members["spans"]
-    listed = found if isinstance(found, list) else []
+    """Give the form to show again, what seems to name somebody marked; ticking the places once confirms them."""
+    reported = error.members["spans"]
+    listed = reported if isinstance(reported, list) else []
     spans = [(str(span["field"]), int(span["start"]), int(span["end"])) for span in listed]
-    shown = []
+    marks = []
     for field in dict.fromkeys(field for field, _, _ in spans):
-        listed_in, _, number = field.partition("/")  # of a list, an item is named
-        text, parts, at = form.items(listed_in)[int(number)] if number else form.typed(field), [], 0
-        for start, end in sorted((start, end) for where, start, end in spans if where == field):
+        list_name, _, number = field.partition("/")  # `tags/0` is the first item of a list
+        text, parts, at = form.items(list_name)[int(number)] if number else form.typed(field), [], 0
+        for start, end in sorted((start, end) for span_field, start, end in spans if span_field == field):
             parts += [(text[at:start], False), (text[max(at, start) : end], True)]
             at = max(at, end)
-        shown.append((field, [*parts, (text[at:], False)]))
-    before = [f"{span.field}:{span.start}:{span.end}" for span in form.confirmed()]
-    return Tried(name, form, None, shown, [f"{field}:{start}:{end}" for field, start, end in spans], before)
+        marks.append((field, [*parts, (text[at:], False)]))
+    confirmed = [f"{span.field}:{span.start}:{span.end}" for span in form.confirmed()]
+    return Tried(name, form, None, marks, [f"{field}:{start}:{end}" for field, start, end in spans], confirmed)
 
 
 async def sent(request: Request) -> Fields:

@@ -59,7 +59,7 @@ class ForeignForm(errors.Forbidden):
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One request of one person, known or not."""
+    """One request of one person, signed in or not."""
 
     request: Request
     world: World
@@ -78,13 +78,13 @@ class Visit:
         return await work.retrying(attempt)
 
     async def acting_as(self, actor: actors.Actor, *, by_link: bool = False) -> "Visit":
-        """Give the same request as another person's, in their language.
+        """Give this visit as another person's, in their language.
 
-        By a link nobody is signed in, and mails are forwarded: such a page does not name the holder.
+        A link signs nobody in, and mails are forwarded: a page opened by a link does not name its holder.
         """
-        known = dataclasses.replace(self, actor=actor)
-        person = await known.do(page_views.me)
-        return dataclasses.replace(known, person=person, words=words.of(person.locale), by_link=by_link)
+        switched = dataclasses.replace(self, actor=actor)
+        person = await switched.do(page_views.me)
+        return dataclasses.replace(switched, person=person, words=words.of(person.locale), by_link=by_link)
 
     @property
     def zone(self) -> str:
@@ -115,20 +115,20 @@ class Visit:
 
     def problem(self, error: errors.DomainError) -> HTMLResponse:
         """Give the page of an error: what it means, and what to do."""
-        said = problem_words(self.words, error)
-        return self.show("message.html", problems.status_of(type(error)), title=said["title"], text=said["advice"])
+        texts = problem_words(self.words, error)
+        return self.show("message.html", problems.status_of(type(error)), title=texts["title"], text=texts["advice"])
 
 
-def problem_words(found: Words, error: errors.DomainError) -> dict[str, str]:
-    """Word an error, with the rules of the gate if it names some; an unknown one by its kind."""
+def problem_words(catalogue: Words, error: errors.DomainError) -> dict[str, str]:
+    """Give an error's title and advice, with the gate's reasons if it names some; an unknown error has its parent's."""
     kinds = [problems.name_of(kind) for kind in type(error).__mro__ if issubclass(kind, errors.DomainError)]
-    wordings = (found.problem(kind) for kind in kinds)
-    said = dict(next((words for words in wordings if words), found.table["problems.other"]))
+    wordings = (catalogue.problem(kind) for kind in kinds)
+    texts = dict(next((words for words in wordings if words), catalogue.table["problems.other"]))
     reasons = error.members.get("reasons")
     if isinstance(reasons, list):
-        worded = found.table["reasons"]
-        said["advice"] += " " + "; ".join(worded.get(reason, reason) for reason in reasons) + "."
-    return said
+        rules = catalogue.table["reasons"]
+        texts["advice"] += " " + "; ".join(rules.get(reason, reason) for reason in reasons) + "."
+    return texts
 
 
 def see(path: str) -> RedirectResponse:
@@ -137,7 +137,7 @@ def see(path: str) -> RedirectResponse:
 
 
 def cookie_name(world: World) -> str:
-    """Name the cookie of the visit; browsers let nobody else set one with the prefix."""
+    """Give the name of the session's cookie; browsers let no other host set one with the prefix `__Host-`."""
     return "__Host-session" if is_secure(world) else "session"
 
 
@@ -147,18 +147,18 @@ def is_secure(world: World) -> bool:
 
 
 async def visit(request: Request) -> Visit:
-    """Give the visit of whoever looks; a cookie that proves nothing makes a stranger."""
+    """Give the visitor's visit; that of a stranger without a valid cookie."""
     world: World = request.app.state.world
-    found = words.of(words.wanted(request.headers.get("accept-language", "")))
-    looking = Visit(request, world, actors.STRANGER, None, found)
-    request.state.visit = looking
+    catalogue = words.of(words.wanted(request.headers.get("accept-language", "")))
+    current = Visit(request, world, actors.STRANGER, None, catalogue)
+    request.state.visit = current
     if request.method == "POST":
         _refuse_foreign(request, world)
-    actor = await looking.do(lambda w: _admitted(w, request, world))
+    actor = await current.do(lambda w: _admitted(w, request, world))
     if actor.person_id is not None:
-        looking = await looking.acting_as(actor)
-        request.state.visit = looking
-    return looking
+        current = await current.acting_as(actor)
+        request.state.visit = current
+    return current
 
 
 async def _admitted(w: Work, request: Request, world: World) -> actors.Actor:
@@ -205,11 +205,11 @@ def _host_of(origin: str) -> str | None:
         return None
 
 
-async def known(looking: Annotated[Visit, Depends(visit)]) -> Visit:
+async def known(current: Annotated[Visit, Depends(visit)]) -> Visit:
     """Give the visit of somebody signed in; raises Unauthenticated."""
-    if looking.person is None:
+    if current.person is None:
         raise errors.Unauthenticated
-    return looking
+    return current
 
 
 Anybody = Annotated[Visit, Depends(visit)]
@@ -220,7 +220,7 @@ class PageRoute(APIRoute):
     """A route whose errors are pages."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Put words around errors."""
+        """Turn errors into pages."""
         handler = super().get_route_handler()
 
         async def paged(request: Request) -> Response:
@@ -231,7 +231,7 @@ class PageRoute(APIRoute):
             except errors.DomainError as error:
                 return _on_page(request, error)
             except RequestValidationError:
-                return _on_page(request, errors.NotFound())  # only paths are declared, and no id looks like this one
+                return _on_page(request, errors.NotFound())  # only path parameters are declared, and this is no id
             except (problems.BadBody, problems.UnsupportedMediaType):
                 return _on_page(request, errors.Invalid("", "the form cannot be read"))
 
@@ -239,27 +239,27 @@ class PageRoute(APIRoute):
 
 
 def _on_page(request: Request, error: errors.DomainError) -> Response:
-    looking: Visit | None = getattr(request.state, "visit", None)
-    if looking is None:
+    current: Visit | None = getattr(request.state, "visit", None)
+    if current is None:
         raise error
-    answer = looking.problem(error)
+    answer = current.problem(error)
     if isinstance(error, errors.TooManyRequests | errors.Unavailable):
         answer.headers["Retry-After"] = str(error.retry_after_seconds)
     return answer
 
 
 def _sign_in_first(request: Request, error: errors.Unauthenticated) -> Response:
-    """Ask who it is, and remember for a quarter of an hour where they wanted to go."""
-    looking: Visit | None = getattr(request.state, "visit", None)
-    if looking is None:
+    """Show the sign-in page; a cookie keeps the wanted address for 15 minutes."""
+    current: Visit | None = getattr(request.state, "visit", None)
+    if current is None:
         raise error
-    answer = looking.show("welcome.html", 401, is_wanted=True, is_sent=False, email="", fault=None)
+    answer = current.show("welcome.html", 401, is_wanted=True, is_sent=False, email="", fault=None)
     if request.method == "GET":
-        wanted = base64.urlsafe_b64encode(request.url.path.encode()).decode()
-        keep(answer, looking.world, "wanted", wanted, 900)
+        encoded_path = base64.urlsafe_b64encode(request.url.path.encode()).decode()
+        keep(answer, current.world, "wanted", encoded_path, 900)
     return answer
 
 
 def keep(answer: Response, world: World, name: str, value: str, seconds: int) -> None:
-    """Set a cookie that scripts and other sites do not get; for 0 seconds it is taken back."""
+    """Set a cookie that scripts and other sites do not get; 0 seconds delete it."""
     answer.set_cookie(name, value, max_age=seconds, path="/", secure=is_secure(world), httponly=True, samesite="lax")

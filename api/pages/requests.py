@@ -1,4 +1,4 @@
-"""Filing a request: one form, that a phone can fill, errors beside the fields."""
+"""Filing a request: one form that can be filled on a phone, errors beside the fields."""
 
 import hashlib
 import re
@@ -25,10 +25,10 @@ _POINTER = re.compile(r"/windows/(\d)/(from|until)")
 
 @router.get("/consultations/new")
 async def form_page(visit: frame.Known) -> Response:
-    """Show the empty form, to who has somebody to file for."""
+    """Show the empty form to whoever may file for somebody."""
     if not await visit.do(consultations.may_file):
-        said = visit.words.table["nobody_to_file_for"]
-        return visit.show("message.html", 403, title=said["title"], text=said["text"])
+        texts = visit.words.table["nobody_to_file_for"]
+        return visit.show("message.html", 403, title=texts["title"], text=texts["text"])
     usual = [("priority", "routine"), ("mode", "either"), ("age_band", "adult"), ("duration", "30")]
     return await _page(visit, fields.Tried("new", fields.Fields([*usual, ("given_on", visit.today.isoformat())])))
 
@@ -56,18 +56,18 @@ async def file(visit: frame.Known) -> Response:
         _point(form, error)
         return await _page(visit, fields.Tried("new", form), 422)
     except (errors.Forbidden, errors.Conflict, errors.IdempotencyKeyReused) as error:
-        said = frame.problem_words(visit.words, error)
-        return await _page(visit, fields.Tried("new", form, said), problems.status_of(type(error)))
+        problem = frame.problem_words(visit.words, error)
+        return await _page(visit, fields.Tried("new", form, problem), problems.status_of(type(error)))
 
 
 async def _file_once(w: Work, key: idempotency.Request, wish: consultations.NewRequest) -> str:
-    """Give the address of the request, filed by this form or by its twin before."""
-    found = await idempotency.begin(w, key)
-    if isinstance(found, idempotency.StoredAnswer):
-        return found.headers["location"]
+    """File the request once; gives its address, also when the same form was sent before."""
+    answer_or_id = await idempotency.begin(w, key)
+    if isinstance(answer_or_id, idempotency.StoredAnswer):
+        return answer_or_id.headers["location"]
     row = await consultations.request(w, wish)
     path = f"/consultations/{row.id}"
-    await idempotency.finish(w, found, idempotency.StoredAnswer(303, {"location": path}, ""))
+    await idempotency.finish(w, answer_or_id, idempotency.StoredAnswer(303, {"location": path}, ""))
     return path
 
 
@@ -94,14 +94,14 @@ def _wish(visit: frame.Visit, form: fields.Fields, choices: page_views.Choices) 
 
 
 def _windows(visit: frame.Visit, form: fields.Fields) -> tuple[tuple[datetime, datetime], ...]:
-    found = []
+    windows = []
     for number in WINDOWS:
         start, end = f"from_{number}", f"until_{number}"
         if form.typed(start) or form.typed(end):
             bounds = form.local(start, visit.zone, needed=True), form.local(end, visit.zone, needed=True)
             if bounds[0] and bounds[1]:
-                found.append((bounds[0], bounds[1]))
-    return tuple(found)
+                windows.append((bounds[0], bounds[1]))
+    return tuple(windows)
 
 
 def _tags(form: fields.Fields) -> tuple[str, ...]:
@@ -121,13 +121,13 @@ def _consent(form: fields.Fields, choices: page_views.Choices) -> consultations.
 
 
 def _point(form: fields.Fields, error: errors.Invalid) -> None:
-    """Put what a verb found beside the field it found it in."""
-    listed = error.members["errors"]
-    for fault in listed if isinstance(listed, list) else []:
+    """Put each fault that a verb found beside its field."""
+    faults = error.members["errors"]
+    for fault in faults if isinstance(faults, list) else []:
         window = _POINTER.fullmatch(fault["pointer"])
         if window:
-            given = [number for number in WINDOWS if form.typed(f"from_{number}")]
-            name = f"{window[2]}_{given[int(window[1])]}"
+            filled = [number for number in WINDOWS if form.typed(f"from_{number}")]
+            name = f"{window[2]}_{filled[int(window[1])]}"
         else:
             name = fault["pointer"].removeprefix("/")
         form.faults[name] = fault["detail"]

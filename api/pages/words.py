@@ -30,7 +30,7 @@ class Words:
         return self.table.get(f"problems.{name}")
 
     def fault(self, detail: str) -> str:
-        """Word what a verb finds wrong with a field; what the catalogue does not know is worded in general."""
+        """Word what a verb finds wrong with a field; a fault that the catalogue lacks gets a general sentence."""
         faults = self.table["faults"]
         return faults.get(detail) or (detail if self.locale == catalogues.FALLBACK else faults["other"])
 
@@ -71,13 +71,13 @@ class Words:
 
     def both(self, at: datetime, zones: Iterable[str]) -> str:
         """Word the instant by every clock, the first one in full; the date again only where it differs."""
-        first, *others = dict.fromkeys(zones)
-        day = availability.to_wall(at, first).date()
-        rest = [
+        first_zone, *other_zones = dict.fromkeys(zones)
+        day = availability.to_wall(at, first_zone).date()
+        other_times = [
             self.clock(at, zone) if availability.to_wall(at, zone).date() == day else self.moment(at, zone)
-            for zone in others
+            for zone in other_zones
         ]
-        return " = ".join([self.moment(at, first), *rest])
+        return " = ".join([self.moment(at, first_zone), *other_times])
 
     def _place(self, zone: str) -> str:
         return self.table["zones"].get(zone) or dates.get_timezone_location(zone, self.formats, return_city=True)
@@ -92,7 +92,7 @@ def of(locale: str) -> Words:
 
 
 def wanted(accept_language: str) -> str:
-    """Give the first language of the header that there are pages in; English if there is none."""
+    """Give the first language of the header that the pages have; English if they have none of them."""
     ranges = []
     for place, item in enumerate(accept_language.split(",")[:20]):
         tag, _, weight = item.strip().partition(";q=")

@@ -109,7 +109,7 @@ async def of_memorandum(w: deps.W, id: shapes.Id, page: deps.Paging) -> shapes.L
 @router.post("/v1/memoranda/{id}/activities", status_code=201, responses=_WRITTEN)
 async def log(w: deps.W, id: shapes.Id, body: NewActivity, response: Response) -> Activity:  # noqa: A002
     """Log an activity of a memorandum, in its chain. For coordinators of its parties and the programme's admins."""
-    return _created(response, await activities.log(w, id, _done(body)))
+    return _created(response, await activities.log(w, id, _entry(body)))
 
 
 @router.get("/v1/programmes/{id}/activities")
@@ -121,7 +121,7 @@ async def of_programme(w: deps.W, id: shapes.Id, page: deps.Paging) -> shapes.Li
 @router.post("/v1/programmes/{id}/activities", status_code=201, responses=_WRITTEN)
 async def log_of_programme(w: deps.W, id: shapes.Id, body: NewActivity, response: Response) -> Activity:  # noqa: A002
     """Log an activity that names no memorandum. For the programme's admins."""
-    return _created(response, await activities.log_of_programme(w, id, _done(body)))
+    return _created(response, await activities.log_of_programme(w, id, _entry(body)))
 
 
 @router.get("/v1/activities/{activity_id}")
@@ -137,10 +137,10 @@ async def one(w: deps.W, activity_id: shapes.Id) -> Activity:
 )
 async def correct(w: deps.W, activity_id: shapes.Id, body: NewActivity, response: Response) -> Activity:
     """Correct an activity by a whole new one that names it; the old one stays. By its author or who may log here."""
-    return _created(response, await activities.correct(w, activity_id, _done(body)))
+    return _created(response, await activities.correct(w, activity_id, _entry(body)))
 
 
-def _done(body: NewActivity) -> activities.ActivityEntry:
+def _entry(body: NewActivity) -> activities.ActivityEntry:
     return activities.ActivityEntry(
         kind=body.kind,
         on=body.on,

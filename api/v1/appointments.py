@@ -92,10 +92,13 @@ def appointment_out(
         note=note,
         participants=[
             ParticipantOut(
-                **{name: getattr(found, name) for name in ("person_id", "institution_id", "role", "status", "zone")},
-                local=found.wall,
+                **{
+                    name: getattr(participant, name)
+                    for name in ("person_id", "institution_id", "role", "status", "zone")
+                },
+                local=participant.wall,
             )
-            for found in view.participants
+            for participant in view.participants
         ],
     )
 
@@ -114,8 +117,8 @@ async def page(
     until: Annotated[shapes.Instant | None, Query()] = None,
 ) -> shapes.Listing[AppointmentOut]:
     """List the appointments you see by their start, in [from, until)."""
-    found = await appointments.page(w, after=paging.after_at(), limit=paging.limit, from_at=from_, until_at=until)
-    items, following = paging.cut(found, lambda view: (view.row.starts_at, view.row.id))
+    views = await appointments.page(w, after=paging.after_at(), limit=paging.limit, from_at=from_, until_at=until)
+    items, following = paging.cut(views, lambda view: (view.row.starts_at, view.row.id))
     return shapes.Listing(items=[appointment_out(view) for view in items], next=following)
 
 
@@ -132,11 +135,13 @@ async def read(appointment_id: shapes.Id, w: deps.W, response: Response) -> Appo
 )
 async def invite(appointment_id: shapes.Id, w: deps.W, world: deps.TheWorld) -> Response:
     """Give the present invitation of one who takes part, as an iCalendar object."""
-    found = await appointments.invitation(w, appointment_id)
-    token = found.join and world.keys.link_token(found.join.id, found.join.purpose)
+    invitation = await appointments.invitation(w, appointment_id)
+    token = invitation.join and world.keys.link_token(invitation.join.id, invitation.join.purpose)
     links = {"join": f"{world.settings.base_url}/j/{token}"} if token else {}
-    body = mail_delivery.invite(world.settings, found.calendar, found.values, found.locale, found.people, links)
-    kind = f"text/calendar; charset=utf-8; method={found.calendar['method']}; component=VEVENT"
+    body = mail_delivery.invite(
+        world.settings, invitation.calendar, invitation.values, invitation.locale, invitation.people, links
+    )
+    kind = f"text/calendar; charset=utf-8; method={invitation.calendar['method']}; component=VEVENT"
     return Response(body, media_type=kind, headers={"Content-Disposition": 'attachment; filename="invite.ics"'})
 
 

@@ -66,12 +66,12 @@ async def of_session(
     session_id: shapes.Id, request: Request, w: deps.W, world: deps.TheWorld, locale: vocabulary.Locale | None = None
 ) -> Certificate | Response:
     """Have your own certificate of a session that you took part in; on paper with `Accept: application/pdf`."""
-    found = await certificates.of_session(w, session_id)
-    shown = _shown(found, world.settings.base_url)
+    certificate = await certificates.of_session(w, session_id)
+    answer = _shown(certificate, world.settings.base_url)
     if not _wants_paper(request):
-        return shown
+        return answer
     language = locale or (await people.own(w)).row.locale
-    return Response(await asyncio.to_thread(papers.one, found, language, shown.confirmed_at), media_type=PDF)
+    return Response(await asyncio.to_thread(papers.one, certificate, language, answer.confirmed_at), media_type=PDF)
 
 
 @router.get("/v1/me/certificates", responses=_ON_PAPER, response_model=shapes.Listing[Certificate])
@@ -84,13 +84,17 @@ async def of_period(
     locale: vocabulary.Locale | None = None,
 ) -> shapes.Listing[Certificate] | Response:
     """List what you took part in, 500 sessions at most; on paper, with the sum, with `Accept: application/pdf`."""
-    found = await certificates.of_period(w, from_, until)
+    own_certificates = await certificates.of_period(w, from_, until)
     base = world.settings.base_url
     if not _wants_paper(request):
-        return shapes.Listing[Certificate](items=[_shown(one, base) for one in found], next=None)
+        return shapes.Listing[Certificate](
+            items=[_shown(certificate, base) for certificate in own_certificates], next=None
+        )
     me = (await people.own(w)).row
     language, period = locale or me.locale, (from_.isoformat(), until.isoformat())
-    paper = await asyncio.to_thread(papers.many, found, language, me.display_name, period, f"{base}/certificates/…")
+    paper = await asyncio.to_thread(
+        papers.many, own_certificates, language, me.display_name, period, f"{base}/certificates/…"
+    )
     return Response(paper, media_type=PDF)
 
 
@@ -98,13 +102,15 @@ def _wants_paper(request: Request) -> bool:
     return PDF in request.headers.get("accept", "")
 
 
-def _shown(found: certificates.Certificate, base_url: str) -> Certificate:
-    fields = {name: getattr(found, name) for name in ("session_id", "name", "role", "on", "mode", "minutes", "code")}
+def _shown(certificate: certificates.Certificate, base_url: str) -> Certificate:
+    fields = {
+        name: getattr(certificate, name) for name in ("session_id", "name", "role", "on", "mode", "minutes", "code")
+    }
     return Certificate.model_validate(
         fields
         | {
-            "topic": Both(en=found.topic[0], uk=found.topic[1]),
-            "programme": Both(en=found.programme[0], uk=found.programme[1]),
-            "confirmed_at": f"{base_url}/certificates/{found.code}",
+            "topic": Both(en=certificate.topic[0], uk=certificate.topic[1]),
+            "programme": Both(en=certificate.programme[0], uk=certificate.programme[1]),
+            "confirmed_at": f"{base_url}/certificates/{certificate.code}",
         }
     )

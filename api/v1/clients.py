@@ -118,7 +118,7 @@ async def register(body: NewClient, w: deps.W, world: deps.TheWorld, response: R
     """Register a partner system of your institution. Its secret is in this answer and nowhere else."""
     if body.jwks_uri is not None:
         bodies.must_be_outside(world, "/jwks_uri", body.jwks_uri)
-    wanted = clients.Registration(
+    registration = clients.Registration(
         institution_id=body.institution_id,
         name=body.client_name,
         scopes=tuple(body.scope.split(" ")),
@@ -126,7 +126,7 @@ async def register(body: NewClient, w: deps.W, world: deps.TheWorld, response: R
         jwks=_keys(body.jwks),
         jwks_uri=body.jwks_uri,
     )
-    view, secret = await clients.register(w, wanted)
+    view, secret = await clients.register(w, registration)
     response.headers["Location"] = f"/v1/clients/{view.row.id}"
     return _with_secret(response, view, secret)
 
@@ -184,7 +184,7 @@ async def rotate(client_id: shapes.Id, body: Rotation, w: deps.W, response: Resp
 
 
 def _keys(jwks: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Give what we use of the set, each key checked; raises Invalid."""
+    """Give the checked keys of the set, with the members that we use; raises Invalid."""
     if jwks is None:
         return None
     try:

@@ -221,8 +221,8 @@ def consultation_out(view: consultations.ConsultationView) -> ConsultationOut:
     )
 
 
-def _consent(given: ConsentIn) -> consultations.ConsentGiven:
-    return consultations.ConsentGiven(given.scope, given.given_on, tuple(given.countries))
+def _consent(body: ConsentIn) -> consultations.ConsentGiven:
+    return consultations.ConsentGiven(body.scope, body.given_on, tuple(body.countries))
 
 
 def _wish(body: ConsultationIn) -> consultations.NewRequest:
@@ -264,10 +264,10 @@ async def page(
     specialty: Annotated[shapes.Code | None, Query()] = None,
 ) -> shapes.Listing[ConsultationOut]:
     """List the consultations you see, oldest first, without case text."""
-    found = await consultations.page(
+    views = await consultations.page(
         w, after=paging.after_id(), limit=paging.limit, state=state, priority=priority, specialty=specialty
     )
-    items, following = paging.cut(found, lambda view: (view.row.id,))
+    items, following = paging.cut(views, lambda view: (view.row.id,))
     return shapes.Listing(items=[consultation_out(view) for view in items], next=following)
 
 
@@ -295,24 +295,24 @@ async def _answered(w: deps.W, row: tables.Consultation, response: Response) -> 
 )
 async def candidates(consultation_id: shapes.Id, w: deps.R) -> Response:
     """Rank who may and can answer, with every term; name who may not, with every reason."""
-    ranking, asked = await consultations.candidates_of(w, consultation_id)
+    ranking, case = await consultations.candidates_of(w, consultation_id)
     # Written as it is: a model of each of a thousand mentors took half of the answer's time.
     answer: dict[str, object] = {
         "weights": dict(ranking.weights),
-        "candidates": [_candidate(found, asked.zone) for found in ranking.candidates],
+        "candidates": [_candidate(candidate, case.zone) for candidate in ranking.candidates],
         "excluded": [{"mentor": mentor.person_id, "reasons": reasons} for mentor, reasons in ranking.excluded],
     }
     return Response(orjson.dumps(answer, default=str), media_type="application/json")  # str: the driver's own UUIDs
 
 
-def _candidate(found: ranking.Candidate, requester_zone: str) -> dict[str, object]:
+def _candidate(candidate: ranking.Candidate, requester_zone: str) -> dict[str, object]:
     return {
-        "mentor": found.mentor.person_id,
-        "score": found.score,
-        "terms": found.terms,
-        "memorandum": found.link.memorandum_id,
-        "route": found.link.route,
-        "slots": [_slot(start, requester_zone, found.mentor.zone) for start in found.starts],
+        "mentor": candidate.mentor.person_id,
+        "score": candidate.score,
+        "terms": candidate.terms,
+        "memorandum": candidate.link.memorandum_id,
+        "route": candidate.link.route,
+        "slots": [_slot(start, requester_zone, candidate.mentor.zone) for start in candidate.starts],
     }
 
 
@@ -406,8 +406,8 @@ async def give_advice(consultation_id: shapes.Id, body: AdviceIn, w: deps.W) -> 
 async def read_advice(consultation_id: shapes.Id, w: deps.W) -> AdviceOut:
     """Read the written answer: the people of the case; each reading is remembered."""
     await access.visible_consultation(w, consultation_id)
-    found = await advice.read(w, consultation_id)
-    if found is None:
+    row_and_text = await advice.read(w, consultation_id)
+    if row_and_text is None:
         raise errors.NotFound
-    row, text = found
+    row, text = row_and_text
     return AdviceOut(text=text, **row.model_dump(include=set(AdviceOut.model_fields) - {"text"}))

@@ -1,4 +1,4 @@
-"""The caller's events in one order without gaps: what the webhooks say, for whoever rather asks."""
+"""The caller's events in one order without gaps: the content of the webhooks, for callers that would rather ask."""
 
 from typing import Annotated, Any
 
@@ -58,13 +58,13 @@ async def listed(
 
     Remember `cursor` and ask with it again: nothing is left out, and nothing comes twice.
     """
-    wanted = types.split(",") if types else []
-    unknown = [type_ for type_ in wanted if type_ not in vocabulary.EVENT_TYPES]
+    type_names = types.split(",") if types else []
+    unknown = [type_ for type_ in type_names if type_ not in vocabulary.EVENT_TYPES]
     if unknown:
         raise errors.Invalid("/query/types", "no event has this type")
     after = page.after_number() or 0
     rows, following = page.cut(
-        await events.feed(w, after=after, limit=page.limit, types=wanted, memorandum_id=memorandum),
+        await events.feed(w, after=after, limit=page.limit, types=type_names, memorandum_id=memorandum),
         lambda row: (row.position,),
     )
     items = [Event.model_validate({"id": row.id, **events.read(row.body)}) for row in rows]

@@ -52,11 +52,11 @@ async def ready(world: deps.TheWorld) -> Response:
 async def figures(request: Request, world: deps.TheWorld) -> Response:
     """Give the figures for Prometheus, to the machine itself or with the token of the settings."""
     token = world.settings.metrics_token
-    given = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
-    if not (token and hmac.compare_digest(given, token.get_secret_value().encode())) and not is_local(request):
+    sent_token = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
+    if not (token and hmac.compare_digest(sent_token, token.get_secret_value().encode())) and not is_local(request):
         raise errors.LocalOnly
-    found = await health.backlog(world)
-    body, media_type = metrics.shown(found.deliveries, found.oldest_due_seconds)
+    backlog = await health.backlog(world)
+    body, media_type = metrics.shown(backlog.deliveries, backlog.oldest_due_seconds)
     return Response(body, media_type=media_type)
 
 

@@ -126,8 +126,8 @@ async def memberships(institution_id: shapes.Id, w: deps.R, page: deps.Paging) -
 @router.post("/v1/institutions/{institution_id}/memberships", status_code=201, responses=problems.of(errors.Forbidden))
 async def join(institution_id: shapes.Id, body: NewMembership, w: deps.W) -> Membership:
     """Let the institution belong to a network; for admins."""
-    found = await access.visible_institution(w, institution_id)
-    return _membership(await registry.join(w, found, body.network_id, body.from_, body.until))
+    row = await access.visible_institution(w, institution_id)
+    return _membership(await registry.join(w, row, body.network_id, body.from_, body.until))
 
 
 @router.post(
@@ -135,8 +135,8 @@ async def join(institution_id: shapes.Id, body: NewMembership, w: deps.W) -> Mem
 )
 async def leave(institution_id: shapes.Id, membership_id: shapes.Id, body: MembershipEnd, w: deps.W) -> Membership:
     """End a membership; for admins."""
-    found = await access.visible_institution(w, institution_id)
-    return _membership(await registry.leave(w, found, membership_id, body.until))
+    row = await access.visible_institution(w, institution_id)
+    return _membership(await registry.leave(w, row, membership_id, body.until))
 
 
 def _answered_institution(response: Response, row: tables.Institution) -> Institution:

@@ -69,11 +69,11 @@ class Choice:
         lang: Annotated[vocabulary.Locale | None, Query(description="Of heads and names; else the caller's.")] = None,
     ) -> None:
         """Take the query's parameters; raises Invalid for a column that is not known."""
-        named = tuple(name.strip() for name in columns.split(",")) if columns is not None else None
-        fault = named and rules.unknown(named)
+        names = tuple(name.strip() for name in columns.split(",")) if columns is not None else None
+        fault = names and rules.unknown(names)
         if fault:
             raise errors.Invalid("/query/columns", fault)
-        self.columns = named or world.settings.journal_columns
+        self.columns = names or world.settings.journal_columns
         self.lang = lang
 
 
@@ -96,20 +96,20 @@ async def of_institution(
     Without dates, this year's. A row has no case text and no patient. CSV and XLSX hold the whole period, with words
     instead of codes and times by the clock of `zone`.
     """
-    found = await journal.read(w, id, *period.wanted)
+    institution_journal = await journal.read(w, id, *period.wanted)
     if form != "json":
-        return await _file(w, found, choice, form)
+        return await _file(w, institution_journal, choice, form)
     response.headers.update(files.VARY)
-    read = await journal.rows(w, found, after=page.after_at(), limit=page.limit)
-    items, following = page.cut(read, lambda row: (row["started_at"], row["session_id"]))
-    lang = choice.lang or found.locale or vocabulary.LOCALES[0]
+    rows = await journal.rows(w, institution_journal, after=page.after_at(), limit=page.limit)
+    items, following = page.cut(rows, lambda row: (row["started_at"], row["session_id"]))
+    lang = choice.lang or institution_journal.locale or vocabulary.LOCALES[0]
     heads = journal_tables.head(choice.columns, lang)
     return Journal.model_validate(
         {
-            "institution_id": found.institution.id,
-            "from": found.from_on,
-            "until": found.until_on,
-            "zone": found.zone,
+            "institution_id": institution_journal.institution.id,
+            "from": institution_journal.from_on,
+            "until": institution_journal.until_on,
+            "zone": institution_journal.zone,
             "columns": [Column(name=name, head=head) for name, head in zip(choice.columns, heads, strict=True)],
             "items": [{name: _value(row, name, lang) for name in choice.columns} for row in items],
             "next": following,
@@ -117,20 +117,24 @@ async def of_institution(
     )
 
 
-async def _file(w: deps.W, found: journal.Journal, choice: Choice, form: vocabulary.ResponseForm) -> files.Later:
-    """Write the whole period, a piece at a time, so that no journal is too long."""
-    lang = choice.lang or found.locale or vocabulary.LOCALES[0]
+async def _file(
+    w: deps.W, institution_journal: journal.Journal, choice: Choice, form: vocabulary.ResponseForm
+) -> files.Later:
+    """Write the whole period, a piece at a time, so that a journal of any length can be written."""
+    lang = choice.lang or institution_journal.locale or vocabulary.LOCALES[0]
     table: spreadsheets.Table = spreadsheets.Csv() if form == "csv" else spreadsheets.Xlsx(w.now)
     widths = [_WIDTHS.get(name, _USUAL_WIDTH) for name in choice.columns]
     table.sheet("003", journal_tables.head(choice.columns, lang), widths)
     after: journal.After | None = None
     while True:
-        read = await journal.rows(w, found, after=after, limit=_PIECE)
-        rows = journal_tables.rows(read[:_PIECE], choice.columns, lang, found.zone)
+        entries = await journal.rows(w, institution_journal, after=after, limit=_PIECE)
+        rows = journal_tables.rows(entries[:_PIECE], choice.columns, lang, institution_journal.zone)
         await asyncio.to_thread(table.add, rows)
-        if len(read) <= _PIECE:
-            return files.Later(table.finish, form, f"journal-{found.from_on}-{found.until_on}")
-        after = read[_PIECE - 1]["started_at"], read[_PIECE - 1]["session_id"]
+        if len(entries) <= _PIECE:
+            return files.Later(
+                table.finish, form, f"journal-{institution_journal.from_on}-{institution_journal.until_on}"
+            )
+        after = entries[_PIECE - 1]["started_at"], entries[_PIECE - 1]["session_id"]
 
 
 def _value(row: journal.Row, name: str, lang: str) -> str | int | None:

@@ -146,8 +146,8 @@ async def log(w: deps.W, id: shapes.Id, page: deps.Paging) -> shapes.Listing[Log
 @router.get("/verification", responses=problems.of(errors.Forbidden))
 async def verification(w: deps.W, id: shapes.Id) -> Verification:  # noqa: A002
     """Follow the whole chain, over the facts as they are stored now."""
-    found = await memorandum_log.verification(w, id)
-    return Verification(ok=found.ok, entries=found.entries, head=found.head, first_broken=found.first_broken)
+    result = await memorandum_log.verification(w, id)
+    return Verification(ok=result.ok, entries=result.entries, head=result.head, first_broken=result.first_broken)
 
 
 def _shown(link: memorandum_log.SealedEntry) -> LogEntry:

@@ -228,7 +228,7 @@ async def change(
 async def steps(memorandum_id: shapes.Id, w: deps.R) -> shapes.Listing[StepTaken]:
     """List the steps of the memorandum's life."""
     await access.visible_memorandum(w, memorandum_id)
-    found = [
+    items = [
         StepTaken.model_validate(
             {
                 "from": row.from_status,
@@ -240,7 +240,7 @@ async def steps(memorandum_id: shapes.Id, w: deps.R) -> shapes.Listing[StepTaken
         )
         for row in await memoranda.transitions(w, memorandum_id)
     ]
-    return shapes.Listing[StepTaken](items=found, next=None)
+    return shapes.Listing[StepTaken](items=items, next=None)
 
 
 @router.post(
@@ -265,20 +265,20 @@ async def idle(
     days: Annotated[int, Query(ge=1, le=3_660, description="For how long nothing was logged.")] = reminders.IDLE_DAYS,
 ) -> shapes.Listing[Idle]:
     """List the active memoranda under which nothing was logged for so many days, why, and what to do. For admins."""
-    found = [
+    items = [
         Idle(
-            memorandum_id=each.memorandum_id,
-            last_at=each.last_at,
-            idle_days=each.idle_days,
-            reasons=[Reason(code=code, what_to_do=reminders.WHAT_TO_DO[code]) for code in each.reasons],
+            memorandum_id=memorandum.memorandum_id,
+            last_at=memorandum.last_at,
+            idle_days=memorandum.idle_days,
+            reasons=[Reason(code=code, what_to_do=reminders.WHAT_TO_DO[code]) for code in memorandum.reasons],
         )
-        for each in await reminders.idle(w, programme_id, days)
+        for memorandum in await reminders.idle(w, programme_id, days)
     ]
-    return shapes.Listing[Idle](items=found, next=None)
+    return shapes.Listing[Idle](items=items, next=None)
 
 
 def _columns(fields: dict[str, Any]) -> dict[str, Any]:
-    """Give what the body says in the words of the table."""
+    """Give the body's fields as columns of the table."""
     if "signed" in fields:
         signed = fields.pop("signed")
         fields |= {"signed_on": signed["date"], "signed_precision": signed["precision"]}

@@ -151,10 +151,10 @@ async def listed(
     language: shapes.Language | None = None,
 ) -> shapes.Listing[Mentor]:
     """List the mentors of your own side, and those whom an active memorandum links with your institution."""
-    found = await mentors.page(
+    profiles = await mentors.page(
         w, after=page.after_id(), limit=page.limit, specialty=specialty, country=country, language=language
     )
-    items, following = page.cut(found, lambda mentor: (mentor.row.person_id,))
+    items, following = page.cut(profiles, lambda mentor: (mentor.row.person_id,))
     return shapes.Listing[Mentor](items=[_mentor(mentor) for mentor in items], next=following)
 
 
@@ -230,35 +230,35 @@ async def slots(
     """List when a routine session with the mentor can start, on a grid of 15 minutes; 60 days at a time at most."""
     row = await access.visible_mentor(w, mentor_id)
     after = page.after_number()
-    found = await mentors.slots(w, row, (from_, until), minutes)
-    found = [slot for slot in found if after is None or _seconds(slot.starts_at) > after]
-    items, following = page.cut(found[: page.limit + 1], lambda slot: (_seconds(slot.starts_at),))
+    bookable = await mentors.slots(w, row, (from_, until), minutes)
+    bookable = [slot for slot in bookable if after is None or _seconds(slot.starts_at) > after]
+    items, following = page.cut(bookable[: page.limit + 1], lambda slot: (_seconds(slot.starts_at),))
     return shapes.Listing[Slot](
         items=[Slot.model_validate(slot, from_attributes=True) for slot in items], next=following
     )
 
 
-def _mentor(found: mentors.Profile) -> Mentor:
+def _mentor(profile: mentors.Profile) -> Mentor:
     return Mentor(
-        id=found.row.person_id,
-        display_name=found.person.display_name,
-        institution_id=found.row.institution_id,
-        country=found.institution.country,
-        zone=found.person.zone,
-        verified_until=found.row.verified_until,
-        profile=_profile(found),
+        id=profile.row.person_id,
+        display_name=profile.person.display_name,
+        institution_id=profile.row.institution_id,
+        country=profile.institution.country,
+        zone=profile.person.zone,
+        verified_until=profile.row.verified_until,
+        profile=_profile(profile),
     )
 
 
-def _profile(found: mentors.Profile) -> Profile:
-    row = found.row
+def _profile(profile: mentors.Profile) -> Profile:
+    row = profile.row
     return Profile.model_validate(
         {
-            "specialties": list(found.specialties),
-            "languages": [{"code": code, "level": level} for code, level in found.languages.items()],
+            "specialties": list(profile.specialties),
+            "languages": [{"code": code, "level": level} for code, level in profile.languages.items()],
             "caps": {"sessions_per_week": row.sessions_per_week, "offers_per_week": row.offers_per_week},
             "notice_minutes": row.notice_minutes,
-            "buffer_minutes": found.person.buffer_minutes,
+            "buffer_minutes": profile.person.buffer_minutes,
             "treats_children": row.treats_children,
             "opt_ins": row.opt_ins,
             "tags": row.tags,
@@ -270,20 +270,20 @@ def _profile(found: mentors.Profile) -> Profile:
     )
 
 
-def _availability(found: Hours) -> Availability:
+def _availability(hours: Hours) -> Availability:
     return Availability.model_validate(
         {
-            "zone": found.zone,
+            "zone": hours.zone,
             "weekly": [
                 {
                     "day": vocabulary.WEEKDAYS[day.weekday],
                     "from": _clock(day.from_minute),
                     "until": _clock(day.until_minute),
                 }
-                for day in found.weekly
+                for day in hours.weekly
             ],
             "exceptions": [
-                {"from": dated.from_wall, "until": dated.until_wall, "kind": dated.kind} for dated in found.exceptions
+                {"from": dated.from_wall, "until": dated.until_wall, "kind": dated.kind} for dated in hours.exceptions
             ],
         }
     )
@@ -291,8 +291,8 @@ def _availability(found: Hours) -> Availability:
 
 def _hours(body: Availability) -> Hours:
     weekly = [Weekly(vocabulary.WEEKDAYS.index(day.day), _minute(day.from_), _minute(day.until)) for day in body.weekly]
-    dated = [DatedHours(found.kind, found.from_, found.until) for found in body.exceptions]
-    return Hours(body.zone, tuple(weekly), tuple(dated))
+    exceptions = [DatedHours(exception.kind, exception.from_, exception.until) for exception in body.exceptions]
+    return Hours(body.zone, tuple(weekly), tuple(exceptions))
 
 
 def _minute(clock: str) -> int:

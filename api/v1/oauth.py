@@ -126,23 +126,23 @@ def _refusal(refused: client_credentials.TokenRefused) -> Response:
 
 
 def _wish(request: Request, body: bytes) -> client_credentials.TokenRequest:
-    """Read what is asked for; raises Refused."""
+    """Read the token request; raises TokenRefused."""
     form = _form(request, body)
     if "grant_type" not in form:
         raise _bad("grant_type is missing.")
     if form["grant_type"] != "client_credentials":
         raise client_credentials.TokenRefused("unsupported_grant_type", "Only client_credentials is offered.")
     scopes = tuple(form["scope"].split(" ")) if form.get("scope") else None
-    named = _id(form["client_id"]) if "client_id" in form else None
+    form_client_id = _id(form["client_id"]) if "client_id" in form else None
     proofs = request.headers.getlist("authorization")
     if "client_assertion" in form or "client_assertion_type" in form:
         if proofs:
             raise _bad("A client proves itself in one way, not in two.")
         if form.get("client_assertion_type") != ASSERTION_TYPE or not form.get("client_assertion"):
             raise _bad("client_assertion and its client_assertion_type belong together.")
-        return client_credentials.TokenRequest(named, None, form["client_assertion"], scopes)
+        return client_credentials.TokenRequest(form_client_id, None, form["client_assertion"], scopes)
     client_id, secret = _basic(proofs[0]) if len(proofs) == 1 else (None, None)
-    if "client_id" in form and named != client_id:
+    if "client_id" in form and form_client_id != client_id:
         client_id = None
     return client_credentials.TokenRequest(client_id, secret, None, scopes)
 

@@ -110,8 +110,8 @@ async def shown(w: deps.W, offer_id: shapes.Id, response: Response) -> OfferOut:
 @router.get("/v1/offers")
 async def page(w: deps.R, paging: deps.Paging, state: vocabulary.OfferState | None = None) -> shapes.Listing[OfferOut]:
     """List the offers you see, oldest first: a mentor's inbox is `?state=pending`."""
-    found = await offers.page(w, after=paging.after_id(), limit=paging.limit, state=state)
-    items, following = paging.cut(found, lambda view: (view.row.id,))
+    views = await offers.page(w, after=paging.after_id(), limit=paging.limit, state=state)
+    items, following = paging.cut(views, lambda view: (view.row.id,))
     return shapes.Listing(items=[offer_out(view) for view in items], next=following)
 
 

@@ -1,4 +1,4 @@
-"""People and their roles; who lets mentors be asked."""
+"""People, their roles, and the verification that lets offers reach a mentor."""
 
 from datetime import datetime, time, timedelta
 from typing import Annotated

@@ -107,12 +107,12 @@ async def _answer(
     response: Response,
 ) -> report_forms.Report | Response:
     """Give the report in the form that is wanted: the JSON now, a file once the transaction is over."""
-    made = await make(w, subject_id, *period.wanted, compare=beside.compare, by_month=beside.by_month)
+    report = await make(w, subject_id, *period.wanted, compare=beside.compare, by_month=beside.by_month)
     if beside.form == "json":
         response.headers.update(files.VARY)
-        return report_forms.shown(made)
-    write = await report_forms.writer(w, made, beside.form, beside.lang)
-    return files.Later(write, beside.form, f"{made.kind}-report-{made.from_on}-{made.until_on}")
+        return report_forms.shown(report)
+    write = await report_forms.writer(w, report, beside.form, beside.lang)
+    return files.Later(write, beside.form, f"{report.kind}-report-{report.from_on}-{report.until_on}")
 
 
 @router.get("/v1/memoranda/{id}/report/rows", responses=_REFUSED)
@@ -154,10 +154,10 @@ async def rows_of_institution(
 async def _rows(
     w: deps.W, kind: str, subject_id: UUID, of: str, period: Period, page: deps.Page
 ) -> shapes.Listing[Row]:
-    found = await reports.rows(w, kind, subject_id, period.wanted, of, after=page.after_id(), limit=page.limit)
-    items, following = page.cut(found, lambda row: (row["id"],))
-    shown = [Row(id=row["id"], facts={key: _fact(row[key]) for key in row if key != "id"}) for row in items]
-    return shapes.Listing[Row](items=shown, next=following)
+    rows = await reports.rows(w, kind, subject_id, period.wanted, of, after=page.after_id(), limit=page.limit)
+    items, following = page.cut(rows, lambda row: (row["id"],))
+    row_shapes = [Row(id=row["id"], facts={key: _fact(row[key]) for key in row if key != "id"}) for row in items]
+    return shapes.Listing[Row](items=row_shapes, next=following)
 
 
 def _fact(value: object) -> str | int | float | bool | None:

@@ -82,7 +82,7 @@ class FeedbackOut(shapes.Shape):
     given_at: shapes.Instant
 
 
-def _happened(body: SessionIn) -> sessions.SessionEntry:
+def _entry(body: SessionIn) -> sessions.SessionEntry:
     return sessions.SessionEntry(
         started_at=body.started_at,
         ended_at=body.ended_at,
@@ -113,7 +113,7 @@ async def _shown(w: deps.W, row: tables.Session) -> SessionOut:
 )
 async def log(appointment_id: shapes.Id, body: SessionIn, w: deps.W, response: Response) -> SessionOut:
     """Log what happened, by either side; the appointment is fulfilled, the consultation completed."""
-    row = await sessions.log(w, appointment_id, _happened(body))
+    row = await sessions.log(w, appointment_id, _entry(body))
     response.headers["Location"] = f"/v1/sessions/{row.id}"
     return await _shown(w, row)
 
@@ -131,7 +131,7 @@ async def read(session_id: shapes.Id, w: deps.W) -> SessionOut:
 )
 async def correct(session_id: shapes.Id, body: SessionIn, w: deps.W, response: Response) -> SessionOut:
     """Correct an entry by a new one that names it; the old one stays. By its author or a coordinator."""
-    row = await sessions.correct(w, session_id, _happened(body))
+    row = await sessions.correct(w, session_id, _entry(body))
     response.headers["Location"] = f"/v1/sessions/{row.id}"
     return await _shown(w, row)
 
@@ -157,8 +157,8 @@ async def feedback(session_id: shapes.Id, body: FeedbackIn, w: deps.W) -> Feedba
 @router.get("/v1/sessions/{session_id}/feedback")
 async def read_feedback(session_id: shapes.Id, w: deps.W) -> shapes.Listing[FeedbackOut]:
     """Read both sides' answers; the people of the case read their notes, and each reading is remembered."""
-    found = await sessions.read_feedback(w, session_id)
-    return shapes.Listing(items=[_feedback_out(row, note) for row, note in found], next=None)
+    answers = await sessions.read_feedback(w, session_id)
+    return shapes.Listing(items=[_feedback_out(row, note) for row, note in answers], next=None)
 
 
 def _feedback_out(row: tables.Feedback, note: str | None) -> FeedbackOut:

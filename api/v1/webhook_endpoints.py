@@ -1,4 +1,4 @@
-"""Endpoints of partners: where events are sent, which, how it fared; and sending again what was missed."""
+"""Endpoints of partners: where events are sent, which ones, how deliveries fared; and sending again what was missed."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -181,10 +181,10 @@ async def register(body: NewEndpoint, w: deps.W, world: deps.TheWorld, response:
     """Have events sent to an address from now on: https on port 443, and not into anybody's inside."""
     bodies.must_be_outside(world, "/url", body.url)
     fields = body.model_dump(exclude={"institution_id"})
-    made = await subscriptions.register(w, fields, body.institution_id)
-    response.headers["Location"] = f"{router.prefix}/{made.row.id}"
-    deps.etag(response, made.row.version)
-    return MadeEndpoint(**_shown(made.row, made.public_key).model_dump(), secret=made.secret)
+    new_endpoint = await subscriptions.register(w, fields, body.institution_id)
+    response.headers["Location"] = f"{router.prefix}/{new_endpoint.row.id}"
+    deps.etag(response, new_endpoint.row.version)
+    return MadeEndpoint(**_shown(new_endpoint.row, new_endpoint.public_key).model_dump(), secret=new_endpoint.secret)
 
 
 @router.get("/{endpoint_id}")
@@ -222,16 +222,16 @@ async def delete(endpoint_id: shapes.Id, w: deps.W) -> None:
 async def rotate(endpoint_id: shapes.Id, w: deps.W, body: RotationWish | None = None) -> Rotated:
     """Sign with a new secret; the earlier ones sign too for a while, so that nothing is refused meanwhile."""
     row = await access.visible_webhook_endpoint(w, endpoint_id, lock=True)
-    made, until = await subscriptions.rotate(w, row, timedelta(hours=(body or RotationWish()).overlap_hours))
-    return Rotated(secret=made.secret, public_key=made.public_key, previous_until=until)
+    new_key, until = await subscriptions.rotate(w, row, timedelta(hours=(body or RotationWish()).overlap_hours))
+    return Rotated(secret=new_key.secret, public_key=new_key.public_key, previous_until=until)
 
 
 @router.post("/{endpoint_id}/test", status_code=202, responses=problems.of(errors.Conflict))
 async def test(endpoint_id: shapes.Id, w: deps.W) -> Delivery:
     """Have a `webhook_endpoint.test` sent to this endpoint; its delivery log tells how it fared."""
     row = await access.visible_webhook_endpoint(w, endpoint_id)
-    made = await subscriptions.test(w, row)
-    return _delivery(subscriptions.Sent(made, subscriptions.TEST_EVENT, ()))
+    delivery = await subscriptions.test(w, row)
+    return _delivery(subscriptions.Sent(delivery, subscriptions.TEST_EVENT, ()))
 
 
 @router.get("/{endpoint_id}/deliveries")
@@ -244,8 +244,8 @@ async def deliveries(
     """List what was sent there, newest first, each with its newest 50 attempts."""
     row = await access.visible_webhook_endpoint(w, endpoint_id)
     log = await subscriptions.log(w, row, page.after_id(), page.limit, state)
-    found, following = page.cut(log, lambda sent: (sent.row.id,))
-    return shapes.Listing[Delivery](items=[_delivery(sent) for sent in found], next=following)
+    items, following = page.cut(log, lambda delivery: (delivery.row.id,))
+    return shapes.Listing[Delivery](items=[_delivery(delivery) for delivery in items], next=following)
 
 
 @router.post("/deliveries/{delivery_id}/resend", status_code=202, responses=problems.of(errors.Conflict))
@@ -283,27 +283,27 @@ def _shown(row: tables.WebhookEndpoint, public_key: str | None) -> Endpoint:
     )
 
 
-def _delivery(sent: subscriptions.Sent) -> Delivery:
-    row = sent.row
+def _delivery(delivery: subscriptions.Sent) -> Delivery:
+    row = delivery.row
     return Delivery(
         id=row.id,
         endpoint_id=row.endpoint_id,  # type: ignore[arg-type]  # a webhook has one
         webhook_id=row.event_id or row.id,
-        type=sent.type,
+        type=delivery.type,
         state=row.state,  # type: ignore[arg-type]  # as above
         created_at=row.created_at,
         next_attempt_at=row.next_attempt_at,
         attempts=[
             Attempt(
-                attempt=tried.attempt,
-                at=tried.at,
-                duration_ms=tried.duration_ms,
-                outcome=tried.outcome,
-                status=tried.status,
-                error=tried.error,
-                response=tried.response,
-                next_attempt_at=tried.next_attempt_at,
+                attempt=attempt.attempt,
+                at=attempt.at,
+                duration_ms=attempt.duration_ms,
+                outcome=attempt.outcome,
+                status=attempt.status,
+                error=attempt.error,
+                response=attempt.response,
+                next_attempt_at=attempt.next_attempt_at,
             )
-            for tried in sent.attempts
+            for attempt in delivery.attempts
         ],
     )

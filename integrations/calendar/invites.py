@@ -117,9 +117,9 @@ def _link(url: str) -> Iterator[str]:
 
 
 def _answer_asked(attendee: Attendee, method: str) -> dict[str, str]:
-    who = {"CN": plain_text.line(attendee.name), "CUTYPE": "INDIVIDUAL", "LANGUAGE": attendee.language}
-    who |= {"PARTSTAT": attendee.partstat, "ROLE": attendee.role}
-    return who | {"RSVP": "TRUE"} if method == "REQUEST" else who
+    parameters = {"CN": plain_text.line(attendee.name), "CUTYPE": "INDIVIDUAL", "LANGUAGE": attendee.language}
+    parameters |= {"PARTSTAT": attendee.partstat, "ROLE": attendee.role}
+    return parameters | {"RSVP": "TRUE"} if method == "REQUEST" else parameters
 
 
 def _address(name: str, address: str, parameters: dict[str, str]) -> str:

@@ -43,7 +43,7 @@ class Catalogue:
         return plural.forms[plural.form_of(number)]
 
     def name(self, names: Mapping[str, str]) -> str:
-        """Give what has a name of its own in some languages only, such as a specialty: in English if not in this one.
+        """Give the name in this language, else in English, of what is named in some languages only (specialties).
 
         Names are data. The registry has them in Ukrainian and in English, whatever languages there are catalogues of.
         """
@@ -58,16 +58,16 @@ def of(locale: str) -> Catalogue:
     from babel.messages import pofile  # noqa: PLC0415 - many commands say nothing to people, and need no parser
 
     with (FOLDER / f"{locale}.po").open("rb") as file:
-        written = pofile.read_po(file, abort_invalid=True)
+        po_catalogue = pofile.read_po(file, abort_invalid=True)
     english = None if locale == FALLBACK else of(FALLBACK)
     contexts = {name: dict(words) for name, words in english.contexts.items()} if english else {}
     plurals = dict(english.plurals) if english else {}
-    form_of = gettext.c2py(written.plural_expr)
-    for message in written:
+    form_of = gettext.c2py(po_catalogue.plural_expr)
+    for message in po_catalogue:
         if message.context is None or message.fuzzy or not message.string or not all(message.string):
             continue  # the head, and what nobody has worded yet
         if isinstance(message.id, str):
             contexts.setdefault(message.context, {})[message.id] = str(message.string)
         else:
             plurals[message.context, message.id[0]] = Plural(tuple(message.string), form_of)
-    return Catalogue(locale, str(written.locale), contexts, plurals)
+    return Catalogue(locale, str(po_catalogue.locale), contexts, plurals)

@@ -54,15 +54,15 @@ def many(certificates: Sequence[Certificate], locale: str, name: str, period: tu
     rows = [[words[key] for key in ("day", "topic", "role", "duration", "code")]]
     rows += [
         [
-            dates.format_date(found.on, "short", catalogue.formats),
-            f"{_in(catalogue, found.topic)} ({catalogue['certificate.modes'][found.mode]})",
-            catalogue["certificate.roles"][found.role],
-            _hours(found.minutes, catalogue),
-            f"{found.code[:_HALF]}\n{found.code[_HALF:]}",
+            dates.format_date(certificate.on, "short", catalogue.formats),
+            f"{_in(catalogue, certificate.topic)} ({catalogue['certificate.modes'][certificate.mode]})",
+            catalogue["certificate.roles"][certificate.role],
+            _hours(certificate.minutes, catalogue),
+            f"{certificate.code[:_HALF]}\n{certificate.code[_HALF:]}",
         ]
-        for found in certificates
+        for certificate in certificates
     ]
-    count, whole = len(certificates), _hours(sum(found.minutes for found in certificates), catalogue)
+    count, whole = len(certificates), _hours(sum(certificate.minutes for certificate in certificates), catalogue)
     story = [
         pdf.words(words["list_title"], pdf.TITLE),
         pdf.words(name, pdf.LARGE),
@@ -77,10 +77,10 @@ def many(certificates: Sequence[Certificate], locale: str, name: str, period: tu
 
 
 def _square(address: str) -> shapes.Drawing:
-    drawn = qr.QrCodeWidget(address, barWidth=_QR, barHeight=_QR, barBorder=0)
-    held = shapes.Drawing(_QR, _QR)
-    held.add(drawn)
-    return held
+    code = qr.QrCodeWidget(address, barWidth=_QR, barHeight=_QR, barBorder=0)
+    drawing = shapes.Drawing(_QR, _QR)
+    drawing.add(code)
+    return drawing
 
 
 def _hours(minutes: int, catalogue: Catalogue) -> str:
@@ -88,6 +88,6 @@ def _hours(minutes: int, catalogue: Catalogue) -> str:
     return catalogue["certificate"]["hours"].format(hours=hours, minutes=minutes)
 
 
-def _in(catalogue: Catalogue, both: tuple[str, str]) -> str:
-    english, ukrainian = both
+def _in(catalogue: Catalogue, names: tuple[str, str]) -> str:
+    english, ukrainian = names
     return catalogue.name({"en": english, "uk": ukrainian})

@@ -55,25 +55,25 @@ class Columns(Flowable):
     def draw(self) -> None:
         """Draw the bars."""
         canvas, count = self.canv, len(self._stacks)
-        most = max((each.lower + each.upper for each in self._stacks), default=0) or 1
+        most = max((stack.lower + stack.upper for stack in self._stacks), default=0) or 1
         room, scale = self.width / max(count, 1), (self.height - _FOOT - _TOP) / most
         every = max(1, -int(-_BETWEEN_LABELS // room))
         canvas.setStrokeColor(pdf.RULE)
         canvas.line(0, _FOOT, self.width, _FOOT)
         canvas.setFont(pdf.PLAIN, _LABEL)
         bar = min(room * 0.7, 40)
-        for place, each in enumerate(self._stacks):
+        for place, stack in enumerate(self._stacks):
             middle = room * (place + 0.5)
-            for shade, base, size in ((pdf.ACCENT, 0.0, each.lower), (LIGHT, each.lower, each.upper)):
+            for shade, base, size in ((pdf.ACCENT, 0.0, stack.lower), (LIGHT, stack.lower, stack.upper)):
                 canvas.setFillColor(shade)
                 canvas.rect(middle - bar / 2, _FOOT + base * scale, bar, size * scale, stroke=0, fill=1)
             canvas.setFillColor(pdf.INK)
-            total = each.lower + each.upper
+            total = stack.lower + stack.upper
             if total:
                 canvas.drawCentredString(middle, _FOOT + total * scale + 2.5, f"{total:.0f}")
             if place % every == 0:
                 canvas.setFillColor(pdf.MUTED)
-                canvas.drawCentredString(middle, 4, each.label)
+                canvas.drawCentredString(middle, 4, stack.label)
 
 
 class _Bar(Flowable):
@@ -100,7 +100,10 @@ def beside(lines: Sequence[NamedBar], widths: tuple[float, float, float] = (34, 
     """Give bars beside their names; `widths` are the shares of name, bar and number."""
     shares = [pdf.WIDTH * share / sum(widths) for share in widths]
     most = max(line.end for line in lines) or 1
-    rows = [[pdf.words(x.label, pdf.CELL), _Bar(x, most, shares[1] - 12), pdf.words(x.said, pdf.CELL)] for x in lines]
+    rows = [
+        [pdf.words(line.label, pdf.CELL), _Bar(line, most, shares[1] - 12), pdf.words(line.said, pdf.CELL)]
+        for line in lines
+    ]
     style = [
         ("VALIGN", (0, 0), (-1, -1), "MIDDLE"),
         ("LEFTPADDING", (0, 0), (0, -1), 0),

@@ -24,9 +24,9 @@ def head(columns: Sequence[str], locale: str) -> list[str]:
     return [catalogues.of(locale)["journal.columns"][name] for name in columns]
 
 
-def rows(found: Iterable[dict[str, Any]], columns: Sequence[str], locale: str, zone: str) -> list[list[Cell]]:
+def rows(journal_rows: Iterable[dict[str, Any]], columns: Sequence[str], locale: str, zone: str) -> list[list[Cell]]:
     """Give the rows of `service.reporting.journal` as cells."""
-    return [[_cell(row, name, locale, zone) for name in columns] for row in found]
+    return [[_cell(row, name, locale, zone) for name in columns] for row in journal_rows]
 
 
 def named(row: dict[str, Any], column: str, locale: str) -> str | None:

@@ -71,7 +71,7 @@ def table(
 
     The first row is repeated on every page unless `has_head` is False.
     """
-    shown = [
+    paragraphs = [
         [
             cell if isinstance(cell, Flowable) else words(cell, _cell_style(row, place, numeric, has_head=has_head))
             for place, cell in enumerate(cells)
@@ -90,7 +90,7 @@ def table(
     if has_head:
         lines.append(("BACKGROUND", (0, 0), (-1, 0), SHADE))
     return Table(
-        shown,
+        paragraphs,
         colWidths=[WIDTH * share / whole for share in widths],
         repeatRows=1 if has_head else 0,
         hAlign="LEFT",
@@ -101,9 +101,9 @@ def table(
 def render(story: Sequence[Flowable], about: About) -> bytes:
     """Lay the story out on A4 pages; the same story and words about it give the same bytes."""
     _have_fonts()
-    held = io.BytesIO()
+    buffer = io.BytesIO()
     document = SimpleDocTemplate(
-        held,
+        buffer,
         pagesize=PAGE,
         leftMargin=MARGIN,
         rightMargin=MARGIN,
@@ -123,7 +123,7 @@ def render(story: Sequence[Flowable], about: About) -> bytes:
         canvas.drawRightString(PAGE[0] - MARGIN, 12 * MM, str(canvas.getPageNumber()))
 
     document.build(list(story), onFirstPage=foot, onLaterPages=foot)
-    return held.getvalue()
+    return buffer.getvalue()
 
 
 @functools.cache

@@ -72,19 +72,19 @@ def _fitted(story: Sequence[Flowable]) -> KeepInFrame:
 
 
 def _first(report: Report, name: str, title: str, words: Catalogue) -> list[Flowable]:
-    told = {each.name: each for each in report.figures}
-    shown = [told[key] for key in _SHOWN if key in told]
+    figures = {figure.name: figure for figure in report.figures}
+    listed = [figures[key] for key in _SHOWN if key in figures]
     general, head = words["report"], words["report.head"]
     period = general["period"].format_map(_days(report.from_on, report.until_on, words) | {"zone": report.zone})
     before = [general["before"].format_map(_days(*report.previous, words))] if report.previous else []
     sources: dict[str, list[str]] = {}
     rows = [[head["figure"], head["now"], head["before"], head["change"], head["published"]]]
-    rows += [_row(each, words, sources) for each in shown]
+    rows += [_row(figure, words, sources) for figure in listed]
     return [
         pdf.words(title, pdf.HEADING),
         pdf.words(name, pdf.TITLE if len(name) <= _LONG_NAME else pdf.LARGE),
         pdf.words(", ".join([period, *before])),
-        _tiles([told[key] for key in _TILES], words),
+        _tiles([figures[key] for key in _TILES], words),
         Spacer(1, 3 * pdf.MM),
         pdf.table(rows, [40, 15, 15, 15, 20], numeric=[1, 2, 3]),
         *([pdf.words(general["sources"], pdf.HEADING)] if sources else []),
@@ -97,13 +97,13 @@ def _first(report: Report, name: str, title: str, words: Catalogue) -> list[Flow
     ]
 
 
-def _tiles(shown: Sequence[Figure], words: Catalogue) -> Table:
+def _tiles(figures: Sequence[Figure], words: Catalogue) -> Table:
     cells = [
         [
-            pdf.words(_value(each, each.value, words), pdf.LARGE),
-            pdf.words(words["report.figures"][each.name], pdf.SMALL),
+            pdf.words(_value(figure, figure.value, words), pdf.LARGE),
+            pdf.words(words["report.figures"][figure.name], pdf.SMALL),
         ]
-        for each in shown
+        for figure in figures
     ]
     style = [("VALIGN", (0, 0), (-1, -1), "TOP"), ("BACKGROUND", (0, 0), (-1, -1), pdf.SHADE)]
     return Table([cells], colWidths=[pdf.WIDTH / len(cells)] * len(cells), hAlign="LEFT", style=style)
@@ -111,13 +111,13 @@ def _tiles(shown: Sequence[Figure], words: Catalogue) -> Table:
 
 def _row(figure: Figure, words: Catalogue, sources: dict[str, list[str]]) -> list[str]:
     published = []
-    for each in figure.published:
-        source, note = plain_text.line(each.source, _LONGEST), plain_text.line(_note(each, words), _LONGEST)
+    for entry in figure.published:
+        source, note = plain_text.line(entry.source, _LONGEST), plain_text.line(_note(entry, words), _LONGEST)
         notes = sources.setdefault(source, [])
         if note not in notes:
             notes.append(note)
         place = list(sources).index(source) + 1
-        published.append(f"{_SIGNS[each.op]}{_value(figure, each.value, words)} [{place}]")
+        published.append(f"{_SIGNS[entry.op]}{_value(figure, entry.value, words)} [{place}]")
     now, before = (_value(figure, value, words) for value in (figure.value, figure.previous))
     return [words["report.figures"][figure.name], now, before, _change(figure, words), "\n".join(published)]
 
@@ -135,8 +135,8 @@ def _value(figure: Figure, value: float | None, words: Catalogue) -> str:
         return _NOTHING
     if figure.unit == "share":
         return _percent(value, words)
-    said = _number(value, words)
-    return words["report.units"].get(figure.unit, "{value}").format(value=said)
+    number = _number(value, words)
+    return words["report.units"].get(figure.unit, "{value}").format(value=number)
 
 
 def _change(figure: Figure, words: Catalogue) -> str:
@@ -160,33 +160,35 @@ def _percent(value: float, words: Catalogue) -> str:
 
 
 def _days(from_on: date, until_on: date, words: Catalogue) -> dict[str, str]:
-    last = until_on - timedelta(days=1)
-    told = {"from": from_on, "until": last}
-    return {name: dates.format_date(day, "long", words.formats) for name, day in told.items()}
+    last_on = until_on - timedelta(days=1)
+    days = {"from": from_on, "until": last_on}
+    return {name: dates.format_date(day, "long", words.formats) for name, day in days.items()}
 
 
 def _second(report: Report, titles: Titles, words: Catalogue) -> list[Flowable]:
-    told = {each.name: each for each in report.figures}
-    said = words["report.charts"]
+    figures = {figure.name: figure for figure in report.figures}
+    texts = words["report.charts"]
     kind, stacks = _stacks(report.months or ())
-    names = {code: words.name(name) for code, name in titles.specialties.items()}
+    specialty_names = {code: words.name(name) for code, name in titles.specialties.items()}
     countries = Locale.parse(words.formats).territories
-    lands = {part.key: countries.get(part.key, said["unknown"]) for part in told["partner_countries"].parts}
-    answer = [_spread(part, told["hours_to_answer"], words) for part in told["hours_to_answer"].parts if part.rows]
+    country_names = {part.key: countries.get(part.key, texts["unknown"]) for part in figures["partner_countries"].parts}
+    answer = [
+        _spread(part, figures["hours_to_answer"], words) for part in figures["hours_to_answer"].parts if part.rows
+    ]
     return [
-        pdf.words(said[kind], pdf.HEADING),
+        pdf.words(texts[kind], pdf.HEADING),
         *_over_time(stacks, words),
-        *_chart(said["answer"], answer, words, (20, 38, 42)),
-        *_chart(said["areas"], _most(told["areas"], names, _MOST_AREAS, words), words),
-        *_chart(said["countries"], _most(told["partner_countries"], lands, _MOST_COUNTRIES, words), words),
+        *_chart(texts["answer"], answer, words, (20, 38, 42)),
+        *_chart(texts["areas"], _most(figures["areas"], specialty_names, _MOST_AREAS, words), words),
+        *_chart(texts["countries"], _most(figures["partner_countries"], country_names, _MOST_COUNTRIES, words), words),
     ]
 
 
 def _over_time(stacks: Sequence[charts.Stack], words: Catalogue) -> list[Flowable]:
-    if not any(each.lower or each.upper for each in stacks):
+    if not any(stack.lower or stack.upper for stack in stacks):
         return [pdf.words(words["report"]["nothing"])]
-    said = words["report.charts"]
-    return [charts.legend((said["live"], pdf.ACCENT), (said["written"], charts.LIGHT)), charts.Columns(stacks)]
+    texts = words["report.charts"]
+    return [charts.legend((texts["live"], pdf.ACCENT), (texts["written"], charts.LIGHT)), charts.Columns(stacks)]
 
 
 def _chart(
@@ -201,11 +203,11 @@ def _chart(
 def _stacks(months: Sequence[Month]) -> tuple[str, list[charts.Stack]]:
     """Give the bars over time: months, or quarters or years of a period that has too many of them."""
     kinds = ("months", "quarters", "years")
-    kind = next((kind for kind in kinds if len({_label(kind, each) for each in months}) <= _MOST_BARS), kinds[-1])
-    groups = [(label, list(each)) for label, each in itertools.groupby(months, lambda month: _label(kind, month))]
+    kind = next((kind for kind in kinds if len({_label(kind, month) for month in months}) <= _MOST_BARS), kinds[-1])
+    groups = [(label, list(group)) for label, group in itertools.groupby(months, lambda month: _label(kind, month))]
     return kind, [
-        charts.Stack(label, sum(month.sessions for month in each), sum(month.written_advices for month in each))
-        for label, each in groups[-_MOST_BARS:]
+        charts.Stack(label, sum(month.sessions for month in group), sum(month.written_advices for month in group))
+        for label, group in groups[-_MOST_BARS:]
     ]
 
 
@@ -218,10 +220,10 @@ def _label(kind: str, month: Month) -> str:
 
 def _spread(part: Part, figure: Figure, words: Catalogue) -> charts.NamedBar:
     lower, median, upper = (value or 0.0 for value in (part.lower_quartile, part.value, part.upper_quartile))
-    said = words["report.charts"]["spread"].format(
+    text = words["report.charts"]["spread"].format(
         median=_value(figure, median, words), lower=_number(lower, words), upper=_number(upper, words), rows=part.rows
     )
-    return charts.NamedBar(words["report.priorities"].get(part.key, part.key), upper, said, lower, median)
+    return charts.NamedBar(words["report.priorities"].get(part.key, part.key), upper, text, lower, median)
 
 
 def _most(figure: Figure, names: Mapping[str, str], count: int, words: Catalogue) -> list[charts.NamedBar]:
@@ -233,9 +235,9 @@ def _most(figure: Figure, names: Mapping[str, str], count: int, words: Catalogue
         )
         for part in ordered[:count]
     ]
-    others = ordered[count:]
-    if others:  # without a bar: it would outgrow those that are shown
-        rest = _number(sum(part.value or 0 for part in others), words)
-        label = words.counted("report.charts", "others", len(others)).format(count=len(others))
-        lines.append(charts.NamedBar(label, 0, rest))
+    other_parts = ordered[count:]
+    if other_parts:  # without a bar: it would outgrow those that are shown
+        other_sum = _number(sum(part.value or 0 for part in other_parts), words)
+        label = words.counted("report.charts", "others", len(other_parts)).format(count=len(other_parts))
+        lines.append(charts.NamedBar(label, 0, other_sum))
     return lines

@@ -28,7 +28,12 @@ def workbook(report: Report) -> BinaryIO:
     _sheet(book, "Report", ("what", "value"), about)
     _sheet(book, "Figures", _FIGURE, _figures(report))
     _sheet(book, "Parts", _PART, _parts(report))
-    _sheet(book, "Definitions", _DEFINITION, ((f.name, f.unit, f.definition, f.of) for f in report.figures))
+    _sheet(
+        book,
+        "Definitions",
+        _DEFINITION,
+        ((figure.name, figure.unit, figure.definition, figure.of) for figure in report.figures),
+    )
     _sheet(book, "Published", _PUBLISHED, _published(report))
     if report.months is not None:
         _sheet(book, "Months", _MONTH, _months(report))
@@ -40,20 +45,20 @@ def text(report: Report) -> BinaryIO:
     table = spreadsheets.Csv()
     table.sheet("", _LONG)
     about = dict(zip(_ABOUT, _about(report), strict=True))
-    definitions = {each.name: {"unit": each.unit, "definition": each.definition} for each in report.figures}
+    definitions = {figure.name: {"unit": figure.unit, "definition": figure.definition} for figure in report.figures}
     records = [
         *(("figure", _FIGURE, row) for row in _figures(report)),
         *(("part", _PART, row) for row in _parts(report)),
         *(("published", _PUBLISHED, row) for row in _published(report)),
     ]
     for record, head, row in records:
-        found = dict(zip(head, row, strict=True))
-        told = {"record": record, **definitions[str(found["figure"])], **found, **about}
-        table.add([[told.get(name) for name in _LONG]])
+        values_by_name = dict(zip(head, row, strict=True))
+        cells = {"record": record, **definitions[str(values_by_name["figure"])], **values_by_name, **about}
+        table.add([[cells.get(name) for name in _LONG]])
     for month, *values in _months(report):
         for name, value in zip(_MONTH[1:], values, strict=True):
-            told = {"record": "month", "figure": name, "key": month, "value": value, **about}
-            table.add([[told.get(column) for column in _LONG]])
+            cells = {"record": "month", "figure": name, "key": month, "value": value, **about}
+            table.add([[cells.get(column) for column in _LONG]])
     return table.finish()
 
 
@@ -68,20 +73,20 @@ def _about(report: Report) -> list[Cell]:
 
 
 def _figures(report: Report) -> Iterator[Sequence[Cell]]:
-    for each in report.figures:
-        yield each.name, each.value, each.unit, each.rows, each.numerator, each.denominator, each.previous
+    for figure in report.figures:
+        yield figure.name, figure.value, figure.unit, figure.rows, figure.numerator, figure.denominator, figure.previous
 
 
 def _parts(report: Report) -> Iterator[Sequence[Cell]]:
-    for each in report.figures:
-        for part in each.parts:
-            yield each.name, part.key, part.value, part.rows, part.lower_quartile, part.upper_quartile
+    for figure in report.figures:
+        for part in figure.parts:
+            yield figure.name, part.key, part.value, part.rows, part.lower_quartile, part.upper_quartile
 
 
 def _published(report: Report) -> Iterator[Sequence[Cell]]:
-    for each in report.figures:
-        for told in each.published:
-            yield each.name, told.op, told.value, told.note, told.source
+    for figure in report.figures:
+        for published in figure.published:
+            yield figure.name, published.op, published.value, published.note, published.source
 
 
 def _months(report: Report) -> Iterator[Sequence[Cell]]:

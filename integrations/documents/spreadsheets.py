@@ -1,7 +1,8 @@
-"""Tables as CSV and XLSX, a row at a time and in constant memory; no cell is ever run by what opens them.
+"""Tables as CSV and XLSX, a row at a time and in constant memory; no cell is ever run by the program that opens them.
 
 CSV is UTF-8 with a byte-order mark (spreadsheets take it for something else without), RFC 4180. In XLSX numbers, days
-and times are typed; a time is a wall time, since the format knows no zone. Text goes through `plain.cell` in both.
+and times are typed; a time is a wall time, since the format knows no zone. Text goes through `plain_text.cell` in
+both.
 """
 
 import csv
@@ -52,10 +53,10 @@ class Csv:
         self.add([head])
 
     def add(self, rows: Iterable[Sequence[Cell]]) -> None:
-        """Write rows; what is not there is an empty cell."""
-        held = io.StringIO(newline="")
-        csv.writer(held, lineterminator="\r\n").writerows([_written(cell) for cell in row] for row in rows)
-        self._file.write(held.getvalue().encode())
+        """Write rows; None is an empty cell."""
+        buffer = io.StringIO(newline="")
+        csv.writer(buffer, lineterminator="\r\n").writerows([_written(cell) for cell in row] for row in rows)
+        self._file.write(buffer.getvalue().encode())
 
     def finish(self) -> BinaryIO:
         """Give the file."""

@@ -1,4 +1,4 @@
-"""Access tokens of ours: made for people and systems, and turned back into who is calling.
+"""Our access tokens: made for people and systems, and turned back into the actor who is calling.
 
 The keys lie in the database (`service.people.logins`); this process keeps them for a minute at most, so that a retired
 key is forgotten everywhere soon. What a person may do is never in a token, but a system's names its scopes, which can
@@ -22,7 +22,7 @@ _MOST_PROVED = 5_000
 
 
 class AccessTokens:
-    """The keys this process knows at the moment, and whose tokens they are."""
+    """Makes and reads access tokens with the keys that this process holds at the moment."""
 
     def __init__(self, issuer: str) -> None:
         """Sign as `issuer`, the address of this installation."""
@@ -37,7 +37,7 @@ class AccessTokens:
         """Give an access token of the person, and the seconds it lives; a system's is bound to scopes (RFC 9068)."""
         await self._refresh(w)
         keys = self._keys
-        if keys is None:  # the first ever are remembered once they are committed
+        if keys is None:  # the first keys ever are cached only once they are committed
             keys = await logins.make_signing_key(w)
         issued = int(w.now.timestamp())
         seconds = int(jwt.LIFE.total_seconds())
@@ -63,7 +63,7 @@ class AccessTokens:
         return await logins.caller(w, person_id, token_id, claims.scopes)
 
     async def revoke(self, w: Work, token: str) -> None:
-        """Let the access token prove nothing from now on; one that proves nothing already is left alone."""
+        """Revoke the access token from now on; one that is not valid is left alone."""
         try:
             claims = await self._verified(w, token)
             token_id = UUID(claims.token_id)
@@ -78,9 +78,9 @@ class AccessTokens:
         return token
 
     async def _verified(self, w: Work, token: str) -> jwt.Claims:
-        """Tell what the token proves now; its signature is worked out once as long as the same keys are known."""
+        """Give the claims of a valid token; its signature is checked once for as long as the keys stay the same."""
         try:
-            await self._refresh(w, wanted=None if token in self._proved else jwt.key_id(token))
+            await self._refresh(w, key_id=None if token in self._proved else jwt.key_id(token))
             payload = self._proved.get(token)
             if payload is None:
                 payload = jwt.signed(token, self._keys.public if self._keys else {})
@@ -91,12 +91,12 @@ class AccessTokens:
         except jwt.InvalidToken:
             raise errors.Unauthenticated from None
 
-    async def _refresh(self, w: Work, wanted: str | None = None) -> None:
+    async def _refresh(self, w: Work, key_id: str | None = None) -> None:
         age = clock.monotonic() - self._read_at
-        is_known = self._keys is not None and (wanted is None or wanted in self._keys.public)
+        is_known = self._keys is not None and (key_id is None or key_id in self._keys.public)
         if is_known and age < _KEPT_SECONDS:
             return
-        if wanted is not None and self._keys is not None and age < _NOT_SOONER_SECONDS:
+        if key_id is not None and self._keys is not None and age < _NOT_SOONER_SECONDS:
             return  # a stranger's kid must not cost a query each time
         self._keys = await logins.signing_keys(w)
         self._proved.clear()

@@ -1,7 +1,7 @@
 """Client credentials (RFC 6749 §4.4): a partner system proves who it is and gets an access token bound to scopes.
 
 It proves it by a secret, or by an assertion signed with its private key (RFC 7523, as SMART Backend Services has it).
-Every failed proof is the same refusal: which part of it was wrong is nobody's business.
+Every failed proof gets the same refusal, which does not tell what part of it was wrong.
 """
 
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ def audience(base_url: str) -> str:
 
 
 async def grant(world: World, request_id: str, wish: TokenRequest) -> TokenGrant:
-    """Give a token to the client that proves itself; raises Refused.
+    """Give a token to the client that proves itself; raises TokenRefused.
 
     A key set is fetched before the transaction begins, never inside it.
     """
@@ -69,7 +69,7 @@ async def grant(world: World, request_id: str, wish: TokenRequest) -> TokenGrant
             row = await clients.find(w, client_id) if client_id else None
             if row is None or not await _is_proved(w, world, row, wish):
                 raise _unproved()
-            scopes = _wanted(row.scopes, wish.scopes)
+            scopes = _granted_scopes(row.scopes, wish.scopes)
             await clients.let_in(w, row, scopes)
             token, seconds = await world.tokens.issue(w, row.id, clock.new_id(), scopes)
             return TokenGrant(token, seconds, scopes)
@@ -102,13 +102,13 @@ def _claimed(assertion: str) -> tuple[UUID, str]:
         raise _unproved() from None
 
 
-def _wanted(registered: Sequence[str], asked: tuple[str, ...] | None) -> tuple[str, ...]:
-    """Give what is asked for, all that is registered when nothing is; never wider."""
-    if asked is None:
+def _granted_scopes(registered: Sequence[str], requested: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Give the requested scopes, or all registered ones when none are requested; raises TokenRefused for others."""
+    if requested is None:
         return tuple(registered)
-    if not asked or not set(asked) <= set(registered):
+    if not requested or not set(requested) <= set(registered):
         raise TokenRefused("invalid_scope", "A scope is asked for that the client does not have.")
-    return tuple(sorted(set(asked)))
+    return tuple(sorted(set(requested)))
 
 
 def _unproved() -> TokenRefused:

@@ -69,10 +69,10 @@ def sign(claims: Mapping[str, object], key_id: str, private_pem: str, typ: str =
 
 
 def signed(token: str, keys: Mapping[str, Mapping[str, Any]], typ: str = ACCESS) -> Mapping[str, Any]:
-    """Give what the token says, when one of the keys signed it; any fault at all raises InvalidToken.
+    """Give the payload of a token that one of the keys signed; any fault at all raises InvalidToken.
 
     `keys` are public JWKs by `kid`, all for ES256; `jku`, `x5u`, `x5c` and `jwk` of the token's header are not read.
-    Whether it holds, and still does, is for `holding` to tell.
+    Audience, issuer and times are checked by `holding`.
     """
     return _proved(token, {name: Key(jwk, _ALGORITHM) for name, jwk in keys.items()}, (typ,))
 
@@ -169,7 +169,7 @@ def _object(raw: bytes) -> dict[str, Any]:
     if raw.count(b"{") + raw.count(b"[") > _MOST_BRACKETS:  # a parser's own bound is another in each version of Python
         _refuse("nested too deep")
     value = json.loads(
-        raw.decode("utf-8"), object_pairs_hook=_without_twins, parse_constant=_refuse, parse_float=_refuse
+        raw.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_refuse, parse_float=_refuse
     )
     if not isinstance(value, dict):
         _refuse("not an object")
@@ -177,11 +177,11 @@ def _object(raw: bytes) -> dict[str, Any]:
     return value
 
 
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
         _refuse("a name is there twice")
-    return found
+    return members
 
 
 def _key(header: Mapping[str, Any], keys: Mapping[str, Key], types: Collection[str | None]) -> Key:

@@ -55,7 +55,7 @@ class BadKeySet(Exception):
 
 
 def checked(jwks: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a set of which every key is one that we use, with what we use of it; raises BadKeySet."""
+    """Give the set with only the members that we use; raises BadKeySet unless we can use every key."""
     entries = _entries(jwks, at_least=1)
     keys: dict[str, jwt.Key] = {}
     for place, entry in enumerate(entries):
@@ -70,9 +70,9 @@ def checked(jwks: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def usable(jwks: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what we can use of a set that may hold other keys as well (RFC 7517 §5), or none; raises BadKeySet.
+    """Give the keys that we can use of a set that may hold others too (RFC 7517 §5), or none; raises BadKeySet.
 
-    An empty set is one: a partner that withdrew its only key has none that proves it.
+    An empty set is valid: a partner that withdrew its only key has none that proves it.
     """
     keys: dict[str, jwt.Key] = {}
     for entry in _entries(jwks, at_least=0):
@@ -86,16 +86,16 @@ def usable(jwks: Mapping[str, Any]) -> dict[str, Any]:
 
 def keys_of(row: tables.Client, at: datetime) -> dict[str, jwt.Key]:
     """Give the keys that prove the client at an instant of the system's clock, by their names."""
-    found = row.jwks
+    key_set = row.jwks
     if row.jwks_uri is not None and row.jwks_fetched_at is not None and row.jwks_fetched_at > at - STALE:
-        found = row.jwks_fetched
-    return dict(map(_key, found["keys"])) if found else {}
+        key_set = row.jwks_fetched
+    return dict(map(_key, key_set["keys"])) if key_set else {}
 
 
 async def refresh(world: World, client_id: UUID, key_id: str) -> None:
-    """The key is among the client's if its address gives it; nothing happens when it is known, or was asked just now.
+    """Fetch the client's key set if it is old or lacks the key; nothing happens if it was asked for just now.
 
-    Whoever comes while this process is fetching waits for what comes of it.
+    Other callers in this process wait while it is fetched.
     """
     async with _waiting.setdefault(client_id, asyncio.Lock()):
         at = clock.wall()
@@ -107,11 +107,11 @@ async def refresh(world: World, client_id: UUID, key_id: str) -> None:
             if not await clients.may_ask_for_keys(w, client_id, at):
                 return
         try:
-            found = usable(await _fetched(world.outbound, url))
+            key_set = usable(await _fetched(world.outbound, url))
         except (BadKeySet, outbound_http.Refused, httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError, ValueError):
             return  # what is known stays in force until it is stale
         async with world.database.work(actor.STRANGER) as w:
-            await clients.keep_keys(w, client_id, url, found, at)
+            await clients.keep_keys(w, client_id, url, key_set, at)
 
 
 def _needs(row: tables.Client, key_id: str, at: datetime) -> bool:
@@ -132,12 +132,12 @@ async def _fetched(client: httpx.AsyncClient, url: str) -> Mapping[str, Any]:
             if len(body) > _MOST_BYTES:
                 raise BadKeySet("", "is too large")
     try:
-        found = json.loads(body)
+        key_set = json.loads(body)
     except RecursionError:
         raise BadKeySet("", "is nested too deep") from None
-    if not isinstance(found, dict):
+    if not isinstance(key_set, dict):
         raise BadKeySet("", "is no object")
-    return found
+    return key_set
 
 
 def _entries(jwks: Mapping[str, Any], *, at_least: int) -> list[Mapping[str, Any]]:
@@ -164,10 +164,10 @@ def _key(entry: Mapping[str, Any]) -> tuple[str, jwt.Key]:
 
 
 def _curve_key(entry: Mapping[str, Any]) -> jwt.Key:
-    known = _CURVES.get(str(entry.get("crv")))
-    if known is None:
+    parameters = _CURVES.get(str(entry.get("crv")))
+    if parameters is None:
         raise ValueError("must be on the curve P-256 or P-384")
-    curve, size, algorithm = known
+    curve, size, algorithm = parameters
     if entry.get("alg", algorithm) != algorithm:
         raise ValueError(f"is for {algorithm} by its curve")
     x, y = (_number(entry, name, size) for name in ("x", "y"))

@@ -1,6 +1,6 @@
 """The words of a mail: one structured content a kind of letter, shown as plain text and as HTML.
 
-What may be said is what the catalogues can say: specialty, priority, times, codes, counts, ids and links. No key holds
+A letter can say only what the catalogues can: specialty, priority, times, codes, counts, ids and links. No key holds
 a free text, so no case text can leave this way. Times are worded in each side's own zone.
 """
 
@@ -69,7 +69,7 @@ def write(template: str, locale: str, name: str, values: Mapping[str, Any], link
     catalogues lack, ValueError for a missing value that the letter needs and for a link that is not plain http(s).
     """
     words = _words(locale)
-    said = words["mail"]
+    texts = words["mail"]
     letter = _known(words.contexts, f"letter.{template}", "letter")
     worded = _worded(values, words)
     try:
@@ -82,11 +82,11 @@ def write(template: str, locale: str, name: str, values: Mapping[str, Any], link
     content = {
         "locale": locale,
         "subject": subject,
-        "greeting": said["greeting"].format(name=reader) if reader else said["greeting_without_name"],
-        "paragraphs": [said["emergency"], *paragraphs] if _is_stat(values) else paragraphs,
+        "greeting": texts["greeting"].format(name=reader) if reader else texts["greeting_without_name"],
+        "paragraphs": [texts["emergency"], *paragraphs] if _is_stat(values) else paragraphs,
         "facts": list(_facts(values, words)),
         "buttons": _buttons(values, links, words),
-        "closing": said["closing"],
+        "closing": texts["closing"],
     }
     text, html = (_PAGES.get_template(f"base.{form}").render(content) for form in ("txt", "html"))
     return Letter(subject, text, html)
@@ -95,10 +95,10 @@ def write(template: str, locale: str, name: str, values: Mapping[str, Any], link
 def event_text(locale: str, values: Mapping[str, Any], links: Mapping[str, str]) -> EventText:
     """The appointment is described for a calendar: the facts as they are now, and links that only open a page."""
     words = _words(locale)
-    shown = {name: url for name, url in links.items() if name in _LINKS_OF_EVENT}
-    rows = [*_facts({**values, "previous_starts_at": None}, words), *_buttons(values, shown, words)]
-    first = [words["mail"]["emergency"]] if _is_stat(values) else []
-    description = "\n".join([*first, *(f"{label}: {value}" for label, value in rows)])
+    event_links = {name: url for name, url in links.items() if name in _LINKS_OF_EVENT}
+    rows = [*_facts({**values, "previous_starts_at": None}, words), *_buttons(values, event_links, words)]
+    emergency = [words["mail"]["emergency"]] if _is_stat(values) else []
+    description = "\n".join([*emergency, *(f"{label}: {value}" for label, value in rows)])
     return EventText(words["mail"]["event"].format_map(_worded(values, words)), description)
 
 
@@ -120,13 +120,13 @@ def _is_stat(values: Mapping[str, Any]) -> bool:
     return values.get("priority") == "stat"
 
 
-def _paragraphs(written: list[str], values: Mapping[str, Any], words: Catalogue) -> list[str]:
-    """What the letter says, with how many were asked after its first paragraph, if that is known."""
+def _paragraphs(paragraphs: list[str], values: Mapping[str, Any], words: Catalogue) -> list[str]:
+    """Give the paragraphs; if it is known how many were asked, a sentence says so after the first."""
     if "asked" not in values:
-        return written
+        return paragraphs
     number = sum(values["asked"].values())
     sentence = words.counted("mail", "asked", number) if number else words["mail"]["asked_none"]
-    return [written[0], sentence.format(number=number), *written[1:]]
+    return [paragraphs[0], sentence.format(number=number), *paragraphs[1:]]
 
 
 def _worded(values: Mapping[str, Any], words: Catalogue) -> dict[str, str]:

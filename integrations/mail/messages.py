@@ -202,31 +202,31 @@ class SmtpOutbox:
         self._idle: dict[aiosmtplib.SMTP, asyncio.Task[None]] = {}
 
     async def send(self, message: bytes, recipient: str) -> outcomes.Outcome:
-        """The server has the message, or it is known why not.
+        """Hand the message to the server; gives the outcome.
 
         At most 15 s in all: a client's own timeouts are per read. What the server says of this mail decides, 4xx for
         later and 5xx for never; a fault of the line, of the server or of our login is not the mail's, and is tried
         again. Raises ValueError for a recipient that is not an address.
         """
-        to = _address(recipient)
+        address = _address(recipient)
         used: list[aiosmtplib.SMTP] = []
         try:
             async with asyncio.timeout(_DEADLINE_SECONDS):
                 client = await self._begun(_sender(message), used)
-                await client.rcpt(to)
-                taken = await client.data(message)
+                await client.rcpt(address)
+                response = await client.data(message)
         except (aiosmtplib.SMTPSenderRefused, aiosmtplib.SMTPRecipientRefused, aiosmtplib.SMTPDataError) as refusal:
-            said = f"{refusal.code} {_without_addresses(refusal.message)}"
+            answer = f"{refusal.code} {_without_addresses(refusal.message)}"
             if refusal.code <= _LAST_TEMPORARY_CODE:
-                return outcomes.Retry(None, said)
+                return outcomes.Retry(None, answer)
             is_ours = isinstance(refusal, aiosmtplib.SMTPSenderRefused) or refusal.message.startswith(_POLICY)
-            return outcomes.Unsendable(said) if is_ours else outcomes.Refused(said)
+            return outcomes.Unsendable(answer) if is_ours else outcomes.Refused(answer)
         except (aiosmtplib.SMTPException, OSError) as fault:
             return outcomes.Retry(None, f"{type(fault).__name__}: {_without_addresses(str(fault))}")
         else:
             used.remove(client)
             self._idle[client] = asyncio.create_task(self._retire(client))
-            return outcomes.Delivered(taken.code)
+            return outcomes.Delivered(response.code)
         finally:
             for broken in used:
                 await _leave(broken)
@@ -268,9 +268,9 @@ def _sender(message: bytes) -> str:
     return utils.parseaddr(headers["From"])[1]
 
 
-def _without_addresses(said: str) -> str:
+def _without_addresses(text: str) -> str:
     """The server's words as they may be kept: it often quotes the recipient."""
-    return re.sub(r"\S+@\S+", "<address>", plain_text.line(said))
+    return re.sub(r"\S+@\S+", "<address>", plain_text.line(text))
 
 
 def _client(url: str) -> aiosmtplib.SMTP:

@@ -27,9 +27,9 @@ class Unusable(Exception):
 
 @contextmanager
 def telling() -> Iterator[None]:
-    """Let what a database answers to its first calls, or that it does not, be Unusable.
+    """Raise Unusable when a database does not answer the calls of the block, or refuses them.
 
-    Of the driver's error only the kind is told: its words may hold the address and the password.
+    Only the kind of the driver's error is told: its words may hold the address and the password.
     """
     try:
         yield
@@ -38,7 +38,7 @@ def telling() -> Iterator[None]:
         raise Unusable(msg) from error
     except DBAPIError as error:
         state = getattr(error.orig, "sqlstate", None) or ""
-        advice = next((told for begin, told in _ADVICE.items() if state.startswith(begin)), None)
+        advice = next((text for prefix, text in _ADVICE.items() if state.startswith(prefix)), None)
         if advice is None:
             raise
         kind = type(getattr(error.orig, "__cause__", None) or error.orig).__name__

@@ -33,31 +33,31 @@ class Finding:
 
 
 async def examine(settings: Settings, *, with_reports: bool = False) -> list[Finding]:
-    """Look at everything, whatever is wrong with the rest; also count the past anew that reports are made of, if asked.
+    """Look at every part, whatever is wrong with the others; `with_reports` also counts the kept rollups anew.
 
-    That takes as long as a report of everything did if nothing was kept, twice.
+    That takes twice as long as a report of everything without rollups.
     """
-    found = [_zones(), _mail(settings)]
+    findings = [_zones(), _mail(settings)]
     if settings.outbound_allow:
         detail = f"{len(settings.outbound_allow)} hosts or networks bypass the outbound guard"
-        found.append(Finding("outbound", is_well=False, detail=detail, mend="Unset POBRATYM_OUTBOUND_ALLOW."))
+        findings.append(Finding("outbound", is_well=False, detail=detail, mend="Unset POBRATYM_OUTBOUND_ALLOW."))
     try:
         async with AsyncExitStack() as stack:
             timeout = settings.job_statement_timeout_ms if with_reports else None
             opening = opened(settings, purpose="doctor", statement_timeout_ms=timeout, migrating=False)
             world = await stack.enter_async_context(opening)
-            found += [finding async for finding in database(world)]
+            findings += [finding async for finding in database(world)]
             if with_reports and migrate.serves(await migrate.present(world.engine)):
-                found.append(await reports(world))
+                findings.append(await reports(world))
     except (postgres.CannotStart, SQLAlchemyError, OSError, errors.Unavailable) as error:
         mend = "Is the server running, and the address right?"
         if isinstance(error, postgres.CannotStart):
             mend = "Read the log that the message names, and see that the disk is not full."
-        found.append(Finding("database", is_well=False, detail=_said(error), mend=mend))
-    return found
+        findings.append(Finding("database", is_well=False, detail=_wording(error), mend=mend))
+    return findings
 
 
-def _said(error: Exception) -> str:
+def _wording(error: Exception) -> str:
     """Give our own words, but only the kind of a driver's error: its words may hold the address and password."""
     return str(error) if isinstance(error, postgres.CannotStart) else type(error).__name__
 
@@ -103,28 +103,30 @@ async def database(world: World) -> AsyncIterator[Finding]:
 
 
 async def _keys(world: World) -> Finding:
-    """See whether what was sealed opens: the signing key stands for it, and the secrets of webhooks for themselves."""
+    """See whether what was sealed opens: the signing keys, which stand for the rest, and each secret of a webhook."""
     mend = "Add the key that was used before to POBRATYM_SECRET_KEYS, behind the new one."
     try:
         async with world.database.work(actor.TIMER) as w:
-            found = await logins.signing_keys(w)
+            signing_keys = await logins.signing_keys(w)
             silent = await webhooks.unreadable(w)
     except crypto.CannotDecrypt:
         return Finding("keys", is_well=False, detail="the secret keys do not open what is stored", mend=mend)
     if silent:
         detail = f"no secret of {silent} webhook endpoints opens: they are sent nothing"
         return Finding("keys", is_well=False, detail=detail, mend=f"{mend} Or rotate those secrets.")
-    return Finding("keys", is_well=True, detail="they open what is stored" if found else "nothing is sealed yet")
+    return Finding("keys", is_well=True, detail="they open what is stored" if signing_keys else "nothing is sealed yet")
 
 
 async def reports(world: World) -> Finding:
-    """See whether what is kept of each programme's past is what its rows say."""
-    compared = await rollups.compare(world.database)
-    kept = sum(each.rollups for each in compared)
-    differing = [each for each in compared if each.differing]
+    """See whether the rollups of each programme's past are what its rows say."""
+    comparisons = await rollups.compare(world.database)
+    rollup_count = sum(comparison.rollups for comparison in comparisons)
+    differing = [comparison for comparison in comparisons if comparison.differing]
     if not differing:
-        return Finding("reports", is_well=True, detail=f"{kept} weeks and blocks of weeks are kept as their rows say")
-    spans = "; ".join(f"{each.programme_code}: {_named(each.differing)}" for each in differing)
+        return Finding(
+            "reports", is_well=True, detail=f"{rollup_count} weeks and blocks of weeks are kept as their rows say"
+        )
+    spans = "; ".join(f"{comparison.programme_code}: {_named(comparison.differing)}" for comparison in differing)
     return Finding(
         "reports",
         is_well=False,

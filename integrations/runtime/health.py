@@ -28,15 +28,15 @@ class Backlog:
 
 
 async def faults(world: World) -> list[str]:
-    """Name what keeps this process from its work; nothing when it is ready."""
+    """Give the names of what keeps this process from its work; none when it is ready."""
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):  # a server that hangs answers nothing, not even a refusal
-            found = [] if migrate.serves(await migrate.present(world.engine)) else ["schema_outdated"]
-            if not found and await _oldest_due_seconds(world) > LATE_SECONDS:
-                found.append("deliveries_late")
+            fault_names = [] if migrate.serves(await migrate.present(world.engine)) else ["schema_outdated"]
+            if not fault_names and await _oldest_due_seconds(world) > LATE_SECONDS:
+                fault_names.append("deliveries_late")
     except (SQLAlchemyError, PoolTimeout, OSError, CommandError, errors.DomainError):
         return ["database_unreachable"]
-    return found
+    return fault_names
 
 
 async def backlog(world: World) -> Backlog:

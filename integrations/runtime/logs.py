@@ -85,7 +85,7 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
 
 
 def _hide_foreign_message(_logger: object, _method: str, entry: MutableMapping[str, object]) -> Mapping[str, object]:
-    """A library's words may quote anything: its name and level say enough to look for it."""
+    """Replace a library's message, which may quote anything: its name and level say enough to look for it."""
     if entry.get("logger") not in _TRUSTED:
         entry["event"] = _FOREIGN
     return entry
@@ -93,8 +93,8 @@ def _hide_foreign_message(_logger: object, _method: str, entry: MutableMapping[s
 
 def _name_error(_logger: object, _method: str, entry: MutableMapping[str, object]) -> Mapping[str, object]:
     """Say which error it was and where, never its message."""
-    given = entry.pop("exc_info", None)
-    error = sys.exc_info()[1] if given is True else given[1] if isinstance(given, tuple) else given
+    exc_info = entry.pop("exc_info", None)
+    error = sys.exc_info()[1] if exc_info is True else exc_info[1] if isinstance(exc_info, tuple) else exc_info
     if isinstance(error, BaseException):
         entry["error"] = f"{type(error).__module__}.{type(error).__qualname__}"
         frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]

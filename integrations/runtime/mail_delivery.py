@@ -21,47 +21,47 @@ _PREFIXES = {"sign_in": "sign-in", "join": "j"}
 
 
 async def deliver(world: World, delivery_id: UUID) -> None:
-    """Try the delivery if it is due; whoever claims it first tries it alone."""
+    """Try the delivery if it is due; only the first process to claim it tries it."""
     async with world.database.work(actor.TIMER) as w:
-        claimed = await deliveries.claim(w, delivery_id)
-    if claimed is None:
+        claim = await deliveries.claim(w, delivery_id)
+    if claim is None:
         return
     started_at, stopwatch = world.clock.now(), clock.monotonic()
-    outcome = await _attempt(world, claimed)
+    outcome = await _attempt(world, claim)
     if outcome is None:
-        await world.database.run(actor.TIMER, lambda w: deliveries.leave(w, claimed))
+        await world.database.run(actor.TIMER, lambda w: deliveries.leave(w, claim))
         return
     duration_ms = round((clock.monotonic() - stopwatch) * 1000)
-    await world.database.run(actor.TIMER, lambda w: deliveries.settle(w, claimed, outcome, started_at, duration_ms))
+    await world.database.run(actor.TIMER, lambda w: deliveries.settle(w, claim, outcome, started_at, duration_ms))
 
 
-async def _attempt(world: World, claimed: deliveries.Claim) -> outcomes.Outcome | None:
+async def _attempt(world: World, claim: deliveries.Claim) -> outcomes.Outcome | None:
     """Hand the mail over; None when it is left to a newer worker, because the database has a newer program's schema."""
-    if claimed.recipient is None:
+    if claim.recipient is None:
         return outcomes.Unsendable("the recipient is gone")
     try:
-        message = compose(world, claimed)
+        message = compose(world, claim)
     except letters.Unknown as fault:
         is_newer = migrate.is_newer(await migrate.present(world.engine))
         return None if is_newer else outcomes.Unsendable(f"cannot be composed: {fault}")
     except ValueError as fault:  # a poison row must not stop the others
         return outcomes.Unsendable(f"cannot be composed: {fault}")
-    except (LookupError, TypeError, AttributeError) as fault:  # a payload of another shape: nor come back for ever
+    except (LookupError, TypeError, AttributeError) as fault:  # a payload of another shape must not come back for ever
         return outcomes.Unsendable(f"cannot be composed: {type(fault).__name__}")
-    return await world.outbox.send(message, claimed.recipient[1])
+    return await world.outbox.send(message, claim.recipient[1])
 
 
-def compose(world: World, claimed: deliveries.Claim) -> bytes:
+def compose(world: World, claim: deliveries.Claim) -> bytes:
     """Give the mail's bytes: a pure function of the row, the people's names and addresses, and the keys."""
-    payload, settings = claimed.payload, world.settings
+    payload, settings = claim.payload, world.settings
     links = urls(world, payload)
-    name, address = claimed.recipient or ("", "")
+    name, address = claim.recipient or ("", "")
     sender = messages.Mailbox(*parseaddr(settings.mail_from))
-    invited = payload.get("calendar")
-    ics = invite(settings, invited, payload["values"], payload["locale"], claimed.people, links) if invited else None
+    calendar = payload.get("calendar")
+    ics = invite(settings, calendar, payload["values"], payload["locale"], claim.people, links) if calendar else None
     return messages.compose(
         messages.Mail(
-            message_id=f"{claimed.delivery_id}@{domain(settings)}",
+            message_id=f"{claim.delivery_id}@{domain(settings)}",
             dated=datetime.fromisoformat(payload["dated"]),
             sender=sender,
             reply_to=None,
@@ -70,7 +70,7 @@ def compose(world: World, claimed: deliveries.Claim) -> bytes:
             template=payload["template"],
             values=payload["values"],
             links=links,
-            method=invited["method"] if invited else None,
+            method=calendar["method"] if calendar else None,
         ),
         ics,
     )
@@ -89,7 +89,7 @@ def urls(world: World, payload: Mapping[str, Any]) -> dict[str, str]:
 
 def invite(
     settings: Settings,
-    invited: Mapping[str, Any],
+    calendar: Mapping[str, Any],
     values: Mapping[str, Any],
     locale: str,
     people: Mapping[str, tuple[str, str, str]],
@@ -98,18 +98,18 @@ def invite(
     """Give the iCalendar object for one person, in their language; people are name, address, locale by id."""
     text = letters.event_text(locale, values, links)
     attendees = []
-    for attendee in invited["attendees"]:
+    for attendee in calendar["attendees"]:
         name, address, language = people[attendee["person_id"]]
         attendees.append(invites.Attendee(name, address, language, attendee["partstat"]))
     return invites.render(
         invites.Invite(
-            method=invited["method"],
-            uid=f"{invited['appointment_id']}@{domain(settings)}",
-            sequence=invited["sequence"],
-            dtstamp=datetime.fromisoformat(invited["dtstamp"]),
-            starts_at=datetime.fromisoformat(invited["starts_at"]),
-            ends_at=datetime.fromisoformat(invited["ends_at"]),
-            status=invited["status"],
+            method=calendar["method"],
+            uid=f"{calendar['appointment_id']}@{domain(settings)}",
+            sequence=calendar["sequence"],
+            dtstamp=datetime.fromisoformat(calendar["dtstamp"]),
+            starts_at=datetime.fromisoformat(calendar["starts_at"]),
+            ends_at=datetime.fromisoformat(calendar["ends_at"]),
+            status=calendar["status"],
             summary=text.summary,
             description=text.description,
             url=links.get("join"),

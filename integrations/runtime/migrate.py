@@ -26,9 +26,9 @@ from service.kernel import clock
 FOLDER = Path(__file__).resolve().parents[2] / "migrations"
 PATIENCE_SECONDS = 300.0
 _PAUSE_SECONDS = 0.5  # five times as long as others may have to wait: so they get through what had piled up
-_GIVES_WAY = {"55P03", "40P01"}  # a lock was not to be had; a deadlock
+_GIVES_WAY = {"55P03", "40P01"}  # the lock was not available; a deadlock
 _DATED = re.compile(r"(\d{4}_\d\d_\d\d)_\w+")
-logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells at each look which dialect it speaks
+logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs its dialect at each look
 _log = structlog.get_logger("pobratym.migrate")
 _ONE_AT_A_TIME = 0x706F6272  # "pobr"
 
@@ -38,7 +38,7 @@ class InUse(database_faults.Unusable):
 
 
 async def upgrade(engine: AsyncEngine, patience_seconds: float = PATIENCE_SECONDS, folder: Path = FOLDER) -> None:
-    """The database has the folder's newest schema. Gives way to whoever works; who comes second finds it done.
+    """The database has the folder's newest schema. Gives way to other sessions; a second process finds it done.
 
     Raises InUse when the patience is over; the versions that were reached stay, the next one was not begun.
     """
@@ -60,7 +60,9 @@ async def upgrade(engine: AsyncEngine, patience_seconds: float = PATIENCE_SECOND
 async def present(engine: AsyncEngine) -> str | None:
     """Tell the database's version; None when nothing was ever migrated."""
     async with engine.connect() as connection:
-        return await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
+        return await connection.run_sync(
+            lambda sync_connection: MigrationContext.configure(sync_connection).get_current_revision()
+        )
 
 
 def serves(version: str | None) -> bool:
@@ -79,7 +81,7 @@ def is_newer(version: str | None) -> bool:
 
 @functools.cache
 def head(folder: Path = FOLDER) -> str | None:
-    """Tell the version that this program needs, or another whose versions lie in the folder."""
+    """Give the newest version in the folder: by default, the one that this program needs."""
     return ScriptDirectory.from_config(config(folder)).get_current_head()
 
 
@@ -90,14 +92,14 @@ def _known() -> frozenset[str]:
 
 def config(folder: Path = FOLDER) -> Config:
     """Tell Alembic where the versions are."""
-    found = Config()
-    found.set_main_option("script_location", str(folder).replace("%", "%%"))
-    found.set_main_option("path_separator", "os")
-    return found
+    alembic_config = Config()
+    alembic_config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    alembic_config.set_main_option("path_separator", "os")
+    return alembic_config
 
 
 async def _tried(engine: AsyncEngine, folder: Path) -> bool:
-    """Go as far as nobody is in the way; tells whether that is to the end."""
+    """Migrate until another session is in the way; tells whether the newest version was reached."""
     async with engine.connect() as connection:
         try:
             return await _is_alone(connection) and await connection.run_sync(_upgrade, config(folder))
@@ -115,8 +117,8 @@ async def _is_alone(connection: AsyncConnection) -> bool:
     The lock is tried and not waited for: a session that waits is in a transaction, and CREATE INDEX CONCURRENTLY waits
     for every one of those.
     """
-    asked = await connection.execute(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": _ONE_AT_A_TIME})
-    is_alone = bool(asked.scalar_one())
+    result = await connection.execute(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": _ONE_AT_A_TIME})
+    is_alone = bool(result.scalar_one())
     await connection.commit()
     return is_alone
 

@@ -67,12 +67,12 @@ class Installation:
     user: str | None
 
     def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run one of the programs to its end, keeping what it said; files, because a daemon would keep a pipe open."""
-        with tempfile.TemporaryFile("w+") as said:
-            done = subprocess.run(
+        """Run one of the programs to its end and keep its output, in a file because a daemon would keep a pipe open."""
+        with tempfile.TemporaryFile("w+") as output:
+            process = subprocess.run(
                 [str(self.programs / program), *arguments],
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd="/",
                 env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
@@ -81,13 +81,13 @@ class Installation:
                 group=None if self.user is None else pwd.getpwnam(self.user).pw_gid,
                 extra_groups=None if self.user is None else [],
             )
-            said.seek(0)
-            return subprocess.CompletedProcess(done.args, done.returncode, said.read())
+            output.seek(0)
+            return subprocess.CompletedProcess(process.args, process.returncode, output.read())
 
 
 @contextmanager
 def running(data_dir: Path, *, fast_unsafe: bool = False) -> Iterator[Server]:
-    """Have the data directory's server running, with its database made, until the last user leaves.
+    """Run the data directory's server, with its database made, until the last user leaves.
 
     `fast_unsafe` gives up durability for speed, for data that tests throw away; it counts for whoever starts the
     server. Raises CannotStart. Blocks for as long as a recovery takes.
@@ -113,7 +113,7 @@ def _exclusive(folder: Path) -> Iterator[None]:
 
 
 def _folder(data_dir: Path) -> Path:
-    """Give the folder of everything that is the server's, made if need be."""
+    """Give the folder of the server's files, made if it is missing; raises CannotStart."""
     folder = data_dir / "postgres"
     if _MEANS_SOMETHING_TO_A_SHELL.search(str(folder)):
         msg = f"{str(folder)!r}: the path of the data directory must do without quotes, backslashes and $"
@@ -166,22 +166,22 @@ def initialise(installation: Installation, cluster: Path, *, locale: Sequence[st
     half.mkdir(mode=0o700)
     give(half, installation.user)
     options = ("--auth=trust", "--encoding=UTF8", "--no-instructions", f"--username={SUPERUSER}", *locale)
-    done = installation.run("initdb", "-D", str(half), *options)
-    if done.returncode:
-        raise CannotStart(done.stdout)
+    process = installation.run("initdb", "-D", str(half), *options)
+    if process.returncode:
+        raise CannotStart(process.stdout)
     half.rename(cluster)
 
 
 def start(installation: Installation, cluster: Path, sockets: Path, options: Sequence[str]) -> None:
-    """Have the cluster's server, with our database, accept connections in `sockets` only; raises CannotStart.
+    """Start the cluster's server, with our database; it accepts connections in `sockets` only. Raises CannotStart.
 
-    A server that is there already is found, one that recovers is waited for, the files of a dead one are cleared by
+    A server that already runs is used, one that recovers is waited for, the files of a dead one are cleared by
     PostgreSQL itself.
     """
     _start(installation, cluster, sockets, options)
-    made = installation.run("createdb", "-h", str(sockets), "-U", SUPERUSER, DATABASE)
-    if made.returncode and "already exists" not in made.stdout:
-        raise CannotStart(made.stdout)
+    process = installation.run("createdb", "-h", str(sockets), "-U", SUPERUSER, DATABASE)
+    if process.returncode and "already exists" not in process.stdout:
+        raise CannotStart(process.stdout)
 
 
 def _start(installation: Installation, cluster: Path, sockets: Path, options: Sequence[str]) -> None:
@@ -190,21 +190,21 @@ def _start(installation: Installation, cluster: Path, sockets: Path, options: Se
     arguments = ("-D", str(cluster), "-l", str(server_log), "-o", flags, "-w", "-t", str(_START_SECONDS), "start")
     if _accepts(installation, sockets):
         return
-    said = ""
+    output = ""
     for _ in range(_ATTEMPTS):
         # Fails while the processes of a killed server still let go of its memory, hence more than one attempt.
-        said = installation.run("pg_ctl", *arguments).stdout
+        output = installation.run("pg_ctl", *arguments).stdout
         if _accepts(installation, sockets):
             return
         time.sleep(0.5)
     lines = server_log.read_text(errors="replace").splitlines()[-10:] if server_log.exists() else []
-    raise CannotStart("\n".join([said, *lines, f"The whole log: {server_log}"]))
+    raise CannotStart("\n".join([output, *lines, f"The whole log: {server_log}"]))
 
 
 def stop(installation: Installation, cluster: Path) -> None:
-    """Have the cluster's server stopped, its connections closed."""
-    done = installation.run("pg_ctl", "-D", str(cluster), "-m", "fast", "-w", "-t", "60", "stop")
-    if done.returncode and "PID file" not in done.stdout:
+    """Stop the cluster's server and close its connections."""
+    process = installation.run("pg_ctl", "-D", str(cluster), "-m", "fast", "-w", "-t", "60", "stop")
+    if process.returncode and "PID file" not in process.stdout:
         _log.warning("embedded_database_not_stopped")
 
 
@@ -234,8 +234,8 @@ def _socket_folder(folder: Path, installation: Installation) -> Path:
 def _is_ours(sockets: Path, folder: Path) -> bool:
     """Whether it is still the folder we made: anybody may make one of that name in a shared place."""
     with suppress(FileNotFoundError):
-        found = sockets.lstat()
-        return stat.S_ISDIR(found.st_mode) and found.st_uid == folder.stat().st_uid
+        status = sockets.lstat()
+        return stat.S_ISDIR(status.st_mode) and status.st_uid == folder.stat().st_uid
     return False
 
 
@@ -260,14 +260,14 @@ def _system_user(cluster: Path) -> str:
         return pwd.getpwnam(SYSTEM_USER).pw_name
     command = ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER]
     try:
-        made = subprocess.run(command, capture_output=True, text=True, check=False)
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
         msg = "PostgreSQL refuses to run as root, and there is no useradd: start this as another user."
         raise CannotStart(msg) from error
     try:
         return pwd.getpwnam(SYSTEM_USER).pw_name  # also when another process was quicker
     except KeyError as error:
-        msg = f"PostgreSQL refuses to run as root, and its own user cannot be made: {made.stderr.strip()}"
+        msg = f"PostgreSQL refuses to run as root, and its own user cannot be made: {process.stderr.strip()}"
         raise CannotStart(msg) from error
 
 

@@ -4,7 +4,7 @@
 most likely a typing error, and the default it leaves behind would be silent.
 
 pydantic checks the values; pydantic-settings is not used, since it looks only for names it knows (no typing error would
-be told), and has every `Settings(…)` read the environment: tried, it took the place of one line and asked for more.
+be told), and makes every `Settings(…)` read the environment: tried, it saved one line and needed more.
 """
 
 import base64
@@ -96,14 +96,14 @@ def _room_url(value: str) -> str:
 
 
 def _mail_from(value: str) -> str:
-    named = _NAMED_SENDER.fullmatch(value)
-    name, address = named.groups() if named else ("", value)
+    sender = _NAMED_SENDER.fullmatch(value)
+    name, address = sender.groups() if sender else ("", value)
     try:
         address = email_addresses.normal_form(address)
     except ValueError as fault:
         msg = f"must look like Pobratym <no-reply@pobratym.example>; the address {fault}"
         raise ValueError(msg) from None
-    return f"{name}<{address}>" if named else address
+    return f"{name}<{address}>" if sender else address
 
 
 def _host_or_network(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -170,7 +170,7 @@ _Secret = SecretStr | None
 
 
 class Settings(BaseModel):
-    """What this process was told. Made by `load`, passed in, never read from the environment again."""
+    """The settings of this process. Made by `load`, passed in, never read from the environment again."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -227,17 +227,17 @@ class Settings(BaseModel):
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """Read and check the settings; raises BadSettings with every fault there is. An empty variable is unset."""
-    given = {name.upper(): text for name, text in (os.environ if environ is None else environ).items()}
-    ours = {name.removeprefix(PREFIX): text for name, text in given.items() if name.startswith(PREFIX) and text}
-    known = {name.upper() for name in Settings.model_fields}
-    faults = [f"{PREFIX}{name} is not a setting" for name in sorted(ours.keys() - known)]
+    environment = {name.upper(): text for name, text in (os.environ if environ is None else environ).items()}
+    ours = {name.removeprefix(PREFIX): text for name, text in environment.items() if name.startswith(PREFIX) and text}
+    setting_names = {name.upper() for name in Settings.model_fields}
+    faults = [f"{PREFIX}{name} is not a setting" for name in sorted(ours.keys() - setting_names)]
     if "DATABASE_URL" in ours:
         if "SECRET_KEYS" not in ours:
             faults.append(f"{PREFIX}SECRET_KEYS must be set together with {PREFIX}DATABASE_URL")
         if ours.get("CLOCK") == "manual":
             faults.append(f"{PREFIX}CLOCK=manual is for the embedded database only")
     try:
-        settings = Settings.model_validate({name.lower(): text for name, text in ours.items() if name in known})
+        settings = Settings.model_validate({name.lower(): text for name, text in ours.items() if name in setting_names})
     except ValidationError as error:
         faults += [_fault(str(fault["loc"][0]), fault["msg"]) for fault in error.errors(include_input=False)]
     if faults:
@@ -245,19 +245,19 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     return _at_the_served_address(settings)
 
 
-def remember_address(told: Settings, port: int) -> None:
+def remember_address(settings: Settings, port: int) -> None:
     """Have every process of the data directory use the address of the server that listens on this port.
 
     A token names the address as its issuer, and mails link to it: a command in another terminal must say the same.
-    An address that was set stands; a database named by its address has its settings for all.
+    An address that was set stands. Nothing is remembered where the database is named by its address.
     """
-    if not told.is_embedded or not port:
+    if not settings.is_embedded or not port:
         return
-    is_set = "base_url" in told.model_fields_set
-    make_data_dir(told.data_dir)
-    beside = told.address_path.with_suffix(f".{os.getpid()}")
-    beside.write_text(told.base_url if is_set else f"http://127.0.0.1:{port}")
-    beside.replace(told.address_path)
+    is_set = "base_url" in settings.model_fields_set
+    make_data_dir(settings.data_dir)
+    unfinished = settings.address_path.with_suffix(f".{os.getpid()}")
+    unfinished.write_text(settings.base_url if is_set else f"http://127.0.0.1:{port}")
+    unfinished.replace(settings.address_path)
 
 
 def _at_the_served_address(settings: Settings) -> Settings:
@@ -271,7 +271,7 @@ def _at_the_served_address(settings: Settings) -> Settings:
 
 
 def make_data_dir(path: Path) -> None:
-    """Have the data directory; nobody else reads it, and for root the embedded server's own user passes through."""
+    """Make the data directory if missing; nobody else reads it; for root, the embedded server's user passes through."""
     path.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
 
 
@@ -284,14 +284,14 @@ def _read_or_make(path: Path) -> str:
         return path.read_text().strip()
     except FileNotFoundError:
         make_data_dir(path.parent)
-    made = path.with_name(f"{path.name}.{os.getpid()}")
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
     encoded = base64.urlsafe_b64encode(clock.random_bytes(KEY_BYTES)).decode().rstrip("=")
-    with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(f"k1:{encoded}\n")
     try:
-        path.hardlink_to(made)
+        path.hardlink_to(unfinished)
     except FileExistsError:
         pass  # another process was quicker: its keys are the keys
     finally:
-        made.unlink()
+        unfinished.unlink()
     return path.read_text().strip()

@@ -85,9 +85,9 @@ class Lanes:
 
     async def _settle(self, lot: lots.Lot, attempts: list[lots.Attempt], w: Work) -> None:
         """Settle what was tried and give back the rest."""
-        done = {attempt.parcel.delivery_id for attempt in attempts}
+        tried_ids = {attempt.parcel.delivery_id for attempt in attempts}
         await lots.settle(w, lot, attempts)
-        await lots.release(w, [parcel for parcel in lot.parcels if parcel.delivery_id not in done])
+        await lots.release(w, [parcel for parcel in lot.parcels if parcel.delivery_id not in tried_ids])
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -96,7 +96,7 @@ class Lanes:
 
     async def _sent(self, lot: lots.Lot, width: int) -> list[lots.Attempt]:
         """Send the lot, `width` calls at a time; what cannot be begun in time is left out."""
-        waiting, found = iter(lot.parcels), list[lots.Attempt]()
+        waiting, attempts = iter(lot.parcels), list[lots.Attempt]()
         begin_until = clock.monotonic() + BEGIN_SECONDS
 
         async def some() -> None:
@@ -107,12 +107,12 @@ class Lanes:
                     parcel = next(waiting, None)
                     if parcel is None:
                         return
-                    found.append(await self._tried(lot, parcel))
+                    attempts.append(await self._tried(lot, parcel))
 
         async with asyncio.TaskGroup() as tasks:
             for _ in range(min(width, len(lot.parcels))):
                 tasks.create_task(some())
-        return found
+        return attempts
 
     async def _tried(self, lot: lots.Lot, parcel: lots.Parcel) -> lots.Attempt:
         began_at, stopwatch = self._world.clock.now(), clock.monotonic()
@@ -149,8 +149,8 @@ class Lanes:
 
 
 def _after(pace: receiver.SendingPace, attempts: Sequence[lots.Attempt], seconds: float) -> receiver.SendingPace:
-    delivered = (each.outcome for each in attempts if isinstance(each.outcome, outcomes.Delivered))
-    slowest = max((each.duration_ms for each in attempts), default=0) / 1000
+    delivered = (attempt.outcome for attempt in attempts if isinstance(attempt.outcome, outcomes.Delivered))
+    slowest = max((attempt.duration_ms for attempt in attempts), default=0) / 1000
     return pace.after(seconds, slowest_seconds=slowest, is_whole=all(outcome.is_whole for outcome in delivered))
 
 
@@ -158,7 +158,7 @@ async def run(world: World, stop: asyncio.Event) -> None:
     """Send webhooks until `stop` is set or the connection that listens is gone; raises ConnectionError for that."""
     pause = SIMULATED_POLL_SECONDS if world.settings.clock == "manual" else POLL_SECONDS
     async with _lanes(world) as lanes, _listening(world) as connection:
-        await connection.add_listener(fanout.CHANNEL, lambda *heard: lanes.wake(UUID(str(heard[-1]))))
+        await connection.add_listener(fanout.CHANNEL, lambda *notice: lanes.wake(UUID(str(notice[-1]))))
         while not stop.is_set():
             if connection.is_closed():
                 raise ConnectionError("the listening connection is closed")

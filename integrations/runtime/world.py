@@ -27,7 +27,7 @@ _USED = "pobratym_used_at"
 
 
 class Outbox(Protocol):
-    """Whoever takes mail."""
+    """Where mail is handed over."""
 
     async def send(self, message: bytes, recipient: str) -> outcomes.Outcome:
         """Hand the message over for one recipient."""
@@ -56,7 +56,7 @@ class NotMigrated(Exception):
 async def opened(
     settings: Settings, *, purpose: str = "api", statement_timeout_ms: int | None = None, migrating: bool = True
 ) -> AsyncIterator[World]:
-    """Have the world until the block ends; the embedded database is started, and brought to this program's schema.
+    """Give the world until the block ends; the embedded database is started, and brought to this program's schema.
 
     A database named by its address is never migrated from here: raises NotMigrated when its schema is older.
     Raises postgres.CannotStart, database_faults.Unusable.
@@ -118,7 +118,7 @@ def _note_use(_connection: object, record: ConnectionPoolEntry) -> None:
 
 
 def _must_live(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:  # noqa: ANN401 - the driver's
-    """Take another connection for one that is gone: asked only after a while, as asking costs three round trips."""
+    """Replace a connection that is gone; it is pinged only after a second unused, as a ping costs three round trips."""
     if connection.driver_connection.is_closed():
         raise sa.exc.DisconnectionError
     if clock.monotonic() - record.info[_USED] >= _TRUSTED_SECONDS:

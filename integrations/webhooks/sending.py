@@ -1,4 +1,4 @@
-"""One webhook to one address: signed as Standard Webhooks 1.0 has it, posted, and what came of it as a value.
+"""One webhook to one address: signed as Standard Webhooks 1.0 has it, posted, and the outcome as a value.
 
 What is signed is what is sent. The timestamp is that of the attempt, by the wall clock, because the receiver compares
 it with theirs; the id is the event's, on every attempt the same. A total deadline and a cap on raw bytes are ours: the
@@ -45,8 +45,12 @@ def is_genuine(secret: str, headers: Mapping[str, str], content: bytes, now: dat
     key = base64.b64encode(base64.b64decode(secret.removeprefix("whsec_"))).decode()
     at = datetime.fromtimestamp(int(stamp), UTC)
     _, _, ours = headers_of(message_id, content, at, "v1", [key])["webhook-signature"].partition(",")
-    given = [one.removeprefix("v1,") for one in headers.get("webhook-signature", "").split() if one[:3] == "v1,"]
-    return any(hmac.compare_digest(ours.encode(), one.encode()) for one in given)
+    signatures = [
+        signature.removeprefix("v1,")
+        for signature in headers.get("webhook-signature", "").split()
+        if signature[:3] == "v1,"
+    ]
+    return any(hmac.compare_digest(ours.encode(), signature.encode()) for signature in signatures)
 
 
 def _signed(signature: str, secret: str, content: bytes) -> bytes:
@@ -66,14 +70,14 @@ async def post(
     secrets: Sequence[str],
     deadline_seconds: float = DEADLINE_SECONDS,
 ) -> outcomes.Outcome:
-    """The receiver has the webhook, or it is known why not: whatever it does, within the deadline."""
+    """Post the webhook; gives the outcome within the deadline, whatever the receiver does."""
     content = body.encode()
-    sent = _OURS | headers_of(message_id, content, clock.wall(), signature, secrets)
+    headers = _OURS | headers_of(message_id, content, clock.wall(), signature, secrets)
     try:
         with outbound_http.at_most(_MOST_BYTES):
             async with (
                 asyncio.timeout(deadline_seconds),
-                client.stream("POST", url, content=content, headers=sent) as answer,
+                client.stream("POST", url, content=content, headers=headers) as answer,
             ):
                 return _outcome(answer, *await _beginning(answer))
     except (TimeoutError, httpx.TimeoutException):
@@ -84,18 +88,18 @@ async def post(
         return outcomes.Retry(None, _name(fault))
 
 
-def _outcome(answer: httpx.Response, said: str, is_whole: bool) -> outcomes.Outcome:  # noqa: FBT001 - what was read
+def _outcome(answer: httpx.Response, text: str, is_whole: bool) -> outcomes.Outcome:  # noqa: FBT001 - what was read
     status = answer.status_code
     if answer.is_success:
-        return outcomes.Delivered(status, said, is_whole)
+        return outcomes.Delivered(status, text, is_whole)
     if status == _GONE:
-        return outcomes.Gone("gone", status, said)
+        return outcomes.Gone("gone", status, text)
     error = "redirect" if answer.is_redirect or status // 100 == 3 else "status"  # noqa: PLR2004 - HTTP's own
-    return outcomes.Retry(_retry_after(answer), error, status, said)
+    return outcomes.Retry(_retry_after(answer), error, status, text)
 
 
 async def _beginning(answer: httpx.Response) -> tuple[str, bool]:
-    """Keep the first of the answer as text that steers nothing, and whether all of it came.
+    """Give the beginning of the answer, as text that steers nothing, and whether the whole answer came.
 
     The status counts, wherever the rest breaks off.
     """
@@ -108,12 +112,12 @@ async def _beginning(answer: httpx.Response) -> tuple[str, bool]:
 
 
 def _retry_after(answer: httpx.Response) -> int | None:
-    """Read how long the receiver wants to be left alone, in seconds or as a date; what is neither says nothing."""
-    said = answer.headers.get("retry-after", "").strip()
-    if said.isascii() and said.isdigit():
-        return int(said[:9])
+    """Read how long the receiver wants to be left alone, in seconds or as a date; None if it is neither."""
+    value = answer.headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        return int(value[:9])
     try:
-        at = parsedate_to_datetime(said)
+        at = parsedate_to_datetime(value)
         wait = at.replace(tzinfo=at.tzinfo or UTC) - clock.wall()
     except (ValueError, OverflowError):
         return None
