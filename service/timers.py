@@ -17,7 +17,7 @@ from service.care import advice, appointments, consultations, offers
 from service.kernel import actor, clock, errors
 from service.kernel.work import Database, Work
 from service.outbox import deliveries, subscriptions
-from service.registry import memoranda, reminders
+from service.registry import memoranda, memorandum_reminders
 from service.reporting import rollups
 from service.rules import policy
 from service.rules.time import availability
@@ -78,13 +78,13 @@ TIMERS = (
         " FROM jsonb_array_elements_text(coalesce(p.policy->'end_reminder_days', CAST(:end_days AS jsonb))) AS days"
         " WHERE m.valid_until - CAST(:today AS date) <= CAST(days AS int)"
         " AND (m.end_told_days IS NULL OR CAST(days AS int) < m.end_told_days))",
-        reminders.remind_of_end,
+        memorandum_reminders.remind_of_end,
     ),
     Timer(
         "budget",
         "SELECT id FROM memorandum WHERE status = 'active' AND budget_minutes IS NOT NULL"
         " AND (budget_seen_at IS NULL OR budget_seen_at <= :hour_ago)",
-        reminders.watch_budget,
+        memorandum_reminders.watch_budget,
     ),
     Timer(
         "memorandum_ended",

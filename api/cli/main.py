@@ -117,7 +117,7 @@ def migrate(
         async with world.opened(
             loaded_settings, purpose="migrate", statement_timeout_ms=hour, migrating=False
         ) as opened:
-            with database_faults.telling():
+            with database_faults.explained():
                 patience = migrations.PATIENCE_SECONDS if wait is None else wait
                 await migrations.upgrade(opened.engine, patience)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from integrations.runtime.world import World
     from service.kernel.work import Work
-    from service.reporting.reports import Report, Wanted
+    from service.reporting.reports import PeriodWish, Report
 
 Form = Literal["table", vocabulary.ResponseForm]
 _FILES_ONLY = ("xlsx", "pdf")
@@ -55,7 +55,7 @@ for _kind in _A:
 
 
 def _read(
-    kind: vocabulary.ReportKind, subject: str, period: "Wanted", form: Form, lang: str
+    kind: vocabulary.ReportKind, subject: str, period: "PeriodWish", form: Form, lang: str
 ) -> "tuple[Report, Callable[[], BinaryIO] | None]":
     """Give the report, and for a file form what writes it; JSON and files have the period before and months too."""
     from api.edge import report_forms  # noqa: PLC0415

@@ -243,7 +243,7 @@ async def _case(
 
 
 async def _offer(visit: frame.Visit, offer_id: UUID, tried: fields.Tried | None = None, status: int = 200) -> Response:
-    card, case = await visit.do(lambda w: page_views.asked(w, offer_id))
+    card, case = await visit.do(lambda w: page_views.offer_page(w, offer_id))
     offer = card.offer
     is_mine = visit.person is not None and offer.mentor_id == visit.person.id
     may_answer = is_mine or offer.institution_id in visit.actor.institutions("coordinator")

@@ -60,7 +60,7 @@ class MoveIn(shapes.Shape):
     starts_at: shapes.Instant
 
 
-class CancelIn(shapes.Shape):
+class AppointmentCancelIn(shapes.Shape):
     """Why it is called off; a note is case text."""
 
     model_config = bodies.like({"reason": "power"})
@@ -159,7 +159,7 @@ async def reschedule(appointment_id: shapes.Id, body: MoveIn, w: deps.W, respons
 
 
 @router.post("/v1/appointments/{appointment_id}/cancel", responses=problems.of(*_OVER, errors.PersonalDataFound))
-async def cancel(appointment_id: shapes.Id, body: CancelIn, w: deps.W, response: Response) -> AppointmentOut:
+async def cancel(appointment_id: shapes.Id, body: AppointmentCancelIn, w: deps.W, response: Response) -> AppointmentOut:
     """Call it off: the time is free at once. By the mentor's side the consultation is open again, else it ends."""
     await appointments.cancel(w, appointment_id, body.reason, body.note, shapes.confirmed(body.confirmed_spans))
     return await _shown(w, appointment_id, response)

@@ -104,7 +104,7 @@ class ConsultationOut(shapes.Shape):
     version: int
 
 
-class CancelIn(shapes.Shape):
+class ConsultationCancelIn(shapes.Shape):
     """Why the request is withdrawn; a note is case text."""
 
     model_config = bodies.like({"reason": "resolved_locally"})
@@ -369,7 +369,9 @@ async def hold(consultation_id: shapes.Id, body: HoldIn, w: deps.W, response: Re
     "/v1/consultations/{consultation_id}/cancel",
     responses=problems.of(errors.Forbidden, errors.IllegalTransition, errors.PersonalDataFound),
 )
-async def cancel(consultation_id: shapes.Id, body: CancelIn, w: deps.W, response: Response) -> ConsultationOut:
+async def cancel(
+    consultation_id: shapes.Id, body: ConsultationCancelIn, w: deps.W, response: Response
+) -> ConsultationOut:
     """Withdraw the request: open offers are closed, a booked or held time is free at once."""
     await consultations.cancel(w, consultation_id, body.reason, body.note, shapes.confirmed(body.confirmed_spans))
     return await _shown(w, consultation_id, response)

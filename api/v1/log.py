@@ -121,7 +121,7 @@ class LogEntry(shapes.Shape):
     hash: str
 
 
-class Verification(shapes.Shape):
+class LogVerification(shapes.Shape):
     """Whether the chain holds: how many entries do, the last good hash, and the first entry that does not.
 
     `first_broken` is an entry's id, `head` when the end of the chain is missing, or the id of a session or an activity
@@ -144,10 +144,10 @@ async def log(w: deps.W, id: shapes.Id, page: deps.Paging) -> shapes.Listing[Log
 
 
 @router.get("/verification", responses=problems.of(errors.Forbidden))
-async def verification(w: deps.W, id: shapes.Id) -> Verification:  # noqa: A002
+async def verification(w: deps.W, id: shapes.Id) -> LogVerification:  # noqa: A002
     """Follow the whole chain, over the facts as they are stored now."""
     result = await memorandum_log.verification(w, id)
-    return Verification(ok=result.ok, entries=result.entries, head=result.head, first_broken=result.first_broken)
+    return LogVerification(ok=result.ok, entries=result.entries, head=result.head, first_broken=result.first_broken)
 
 
 def _shown(link: memorandum_log.SealedEntry) -> LogEntry:

@@ -9,7 +9,7 @@ from api.edge import bodies, deps, problems, shapes
 from api.edge.transactional import Transactional
 from service import vocabulary
 from service.kernel import access, errors
-from service.registry import memoranda, reminders
+from service.registry import memoranda, memorandum_reminders
 
 router = APIRouter(tags=["memoranda"], route_class=Transactional)
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
@@ -262,7 +262,9 @@ async def step(memorandum_id: shapes.Id, body: Step, w: deps.W, response: Respon
 async def idle(
     programme_id: shapes.Id,
     w: deps.W,
-    days: Annotated[int, Query(ge=1, le=3_660, description="For how long nothing was logged.")] = reminders.IDLE_DAYS,
+    days: Annotated[
+        int, Query(ge=1, le=3_660, description="For how long nothing was logged.")
+    ] = memorandum_reminders.IDLE_DAYS,
 ) -> shapes.Listing[Idle]:
     """List the active memoranda under which nothing was logged for so many days, why, and what to do. For admins."""
     items = [
@@ -270,9 +272,11 @@ async def idle(
             memorandum_id=memorandum.memorandum_id,
             last_at=memorandum.last_at,
             idle_days=memorandum.idle_days,
-            reasons=[Reason(code=code, what_to_do=reminders.WHAT_TO_DO[code]) for code in memorandum.reasons],
+            reasons=[
+                Reason(code=code, what_to_do=memorandum_reminders.WHAT_TO_DO[code]) for code in memorandum.reasons
+            ],
         )
-        for memorandum in await reminders.idle(w, programme_id, days)
+        for memorandum in await memorandum_reminders.idle(w, programme_id, days)
     ]
     return shapes.Listing[Idle](items=items, next=None)
 

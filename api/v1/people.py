@@ -88,7 +88,7 @@ class VerificationWish(shapes.Shape):
     until: shapes.Instant | shapes.Day
 
 
-class Verification(shapes.Shape):
+class MentorVerification(shapes.Shape):
     """Until when offers reach the mentor, and who saw to it."""
 
     model_config = bodies.like(
@@ -143,7 +143,7 @@ async def change(
 
 
 @router.post("/v1/people/{person_id}/verification", responses=problems.of(errors.Forbidden, errors.Conflict))
-async def verify(person_id: shapes.Id, body: VerificationWish, w: deps.W) -> Verification:
+async def verify(person_id: shapes.Id, body: VerificationWish, w: deps.W) -> MentorVerification:
     """Let offers reach a mentor until an instant; a past one takes that back. Nobody verifies themself."""
     person = await access.visible_person(w, person_id)
     until = body.until
@@ -152,7 +152,7 @@ async def verify(person_id: shapes.Id, body: VerificationWish, w: deps.W) -> Ver
             datetime.combine(until + timedelta(days=1), time.min), person.zone, strict=False
         )
     profile = await people.verify(w, person_id, until)
-    return Verification(person_id=person_id, verified_until=until, verified_by=profile.verified_by)
+    return MentorVerification(person_id=person_id, verified_until=until, verified_by=profile.verified_by)
 
 
 def roles_of(view: people.PersonView) -> list[Role]:

@@ -231,7 +231,7 @@ async def test(endpoint_id: shapes.Id, w: deps.W) -> Delivery:
     """Have a `webhook_endpoint.test` sent to this endpoint; its delivery log tells how it fared."""
     row = await access.visible_webhook_endpoint(w, endpoint_id)
     delivery = await subscriptions.test(w, row)
-    return _delivery(subscriptions.Sent(delivery, subscriptions.TEST_EVENT, ()))
+    return _delivery(subscriptions.DeliveryWithAttempts(delivery, subscriptions.TEST_EVENT, ()))
 
 
 @router.get("/{endpoint_id}/deliveries")
@@ -283,7 +283,7 @@ def _shown(row: tables.WebhookEndpoint, public_key: str | None) -> Endpoint:
     )
 
 
-def _delivery(delivery: subscriptions.Sent) -> Delivery:
+def _delivery(delivery: subscriptions.DeliveryWithAttempts) -> Delivery:
     row = delivery.row
     return Delivery(
         id=row.id,

@@ -26,7 +26,7 @@ class Unusable(Exception):
 
 
 @contextmanager
-def telling() -> Iterator[None]:
+def explained() -> Iterator[None]:
     """Raise Unusable when a database does not answer the calls of the block, or refuses them.
 
     Only the kind of the driver's error is told: its words may hold the address and the password.

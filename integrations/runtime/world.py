@@ -67,7 +67,7 @@ async def opened(
         stack.push_async_callback(engine.dispose)
         outbound = await stack.enter_async_context(outbound_http.client(settings))
         if migrating:
-            with database_faults.telling():
+            with database_faults.explained():
                 await _have_schema(settings, engine)
         keys = crypto.Keys(settings.keys())
         time = clock.ManualClock(settings.clock_offset_path) if settings.clock == "manual" else clock.SystemClock()

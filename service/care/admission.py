@@ -97,7 +97,9 @@ async def admit_with_budget(
 async def _with_minutes_as_of_now(case: CaseFile, facts: GateFacts, start: datetime | None) -> GateFacts:
     own = case.maybe_appointment.id if case.maybe_appointment else None
     institution_id = facts.mentor.institution_id
-    links = await candidates.links(case.w, case.consultation, {institution_id}, but_appointment=own, at=start)
+    links = await candidates.memorandum_links(
+        case.w, case.consultation, {institution_id}, but_appointment=own, at=start
+    )
     return replace(facts, mentor=facts.mentor._replace(links=links.get(institution_id, ())))
 
 

@@ -154,7 +154,7 @@ async def mentors(
     """
     cached_mentors = await mentor_cache.facts(w, people, but_appointment=but_appointment)
     institutions = {cached.institution_id for cached in cached_mentors.values()}
-    links_by_institution = await links(w, consultation, institutions, but_appointment=but_appointment, at=at)
+    links_by_institution = await memorandum_links(w, consultation, institutions, but_appointment=but_appointment, at=at)
     same_case = _same_case(consultation)
     return [
         mentor_cache.mentor(cached, links_by_institution.get(cached.institution_id, ()), w.now, same_case)
@@ -163,7 +163,7 @@ async def mentors(
     ]
 
 
-async def links(
+async def memorandum_links(
     w: Work,
     consultation: tables.Consultation,
     institutions: Collection[UUID],

@@ -30,7 +30,7 @@ _SECRET_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class EndpointWithKey:
     """An endpoint and its new key: the `secret` to verify with (`whsec_…`), or our `public_key` (`whpk_…`)."""
 
     row: tables.WebhookEndpoint
@@ -39,7 +39,7 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class DeliveryWithAttempts:
     """A delivery with its newest attempts, oldest first."""
 
     row: tables.Delivery
@@ -54,7 +54,7 @@ async def page(w: Work, after: UUID | None, limit: int) -> list[tables.WebhookEn
     return await paging.rows(w, tables.WebhookEndpoint, visible, after=after, limit=limit)
 
 
-async def register(w: Work, fields: Mapping[str, Any], institution_id: UUID | None) -> Made:
+async def register(w: Work, fields: Mapping[str, Any], institution_id: UUID | None) -> EndpointWithKey:
     """Send events to an address from now on; raises Invalid, NotFound for a memorandum that is not theirs, Exists."""
     owner_id = _institution(w, institution_id)
     await _check(w, fields)
@@ -70,7 +70,7 @@ async def register(w: Work, fields: Mapping[str, Any], institution_id: UUID | No
     w.add(row)
     secret, public_key = _new_key(w, row)
     audit.record(w, "created", "webhook_endpoint", row.id)
-    return Made(row, secret, public_key)
+    return EndpointWithKey(row, secret, public_key)
 
 
 async def change(w: Work, row: tables.WebhookEndpoint, changes: Mapping[str, Any]) -> None:
@@ -116,7 +116,7 @@ async def delete(w: Work, row: tables.WebhookEndpoint) -> None:
     audit.record(w, "deleted", "webhook_endpoint", row.id)
 
 
-async def rotate(w: Work, row: tables.WebhookEndpoint, overlap: timedelta) -> tuple[Made, datetime]:
+async def rotate(w: Work, row: tables.WebhookEndpoint, overlap: timedelta) -> tuple[EndpointWithKey, datetime]:
     """Sign with a new key, and with the old ones too until the overlap (0 to 7 days) is over; gives when that is.
 
     No old key signs for longer, whatever an earlier overlap was. Raises Conflict when there would be more than ten.
@@ -128,7 +128,7 @@ async def rotate(w: Work, row: tables.WebhookEndpoint, overlap: timedelta) -> tu
     await w.sql(sa.delete(secret).where(of_endpoint, col(secret.expires_at) <= w.now))
     if (await w.sql(sa.select(sa.func.count()).where(of_endpoint))).scalar_one() > MOST_OLD_SECRETS:
         raise errors.Conflict(f"{MOST_OLD_SECRETS} earlier secrets are still valid: wait until one has expired.")
-    endpoint_key = Made(row, *_new_key(w, row))
+    endpoint_key = EndpointWithKey(row, *_new_key(w, row))
     w.touch(row)
     audit.record(w, "rotated", "webhook_endpoint", row.id)
     return endpoint_key, until
@@ -155,7 +155,7 @@ async def test(w: Work, row: tables.WebhookEndpoint) -> tables.Delivery:
 
 async def log(
     w: Work, row: tables.WebhookEndpoint, before: UUID | None, limit: int, state: str | None = None
-) -> list[Sent]:
+) -> list[DeliveryWithAttempts]:
     """Give the endpoint's deliveries with their newest attempts, newest first; at most one more than `limit`."""
     delivery = tables.Delivery
     statement = sa.select(delivery).where(col(delivery.endpoint_id) == row.id, col(delivery.kind) == "webhook")
@@ -167,7 +167,7 @@ async def log(
     return await _with_attempts(w, rows)
 
 
-async def resend(w: Work, delivery_id: UUID) -> Sent:
+async def resend(w: Work, delivery_id: UUID) -> DeliveryWithAttempts:
     """Send one delivery again under its id, with a new schedule of retries; raises NotFound, Conflict."""
     statement = sa.select(tables.Delivery).where(col(tables.Delivery.id) == delivery_id).with_for_update()
     row: tables.Delivery | None = (await w.sql(statement)).scalar_one_or_none()
@@ -252,7 +252,7 @@ def _key(institution_id: UUID) -> int:
     return int.from_bytes(institution_id.bytes[8:], signed=True)
 
 
-async def _with_attempts(w: Work, rows: Sequence[tables.Delivery]) -> list[Sent]:
+async def _with_attempts(w: Work, rows: Sequence[tables.Delivery]) -> list[DeliveryWithAttempts]:
     """Give the deliveries with their newest attempts only: each resending may add ten more, without a limit."""
     attempt_table, delivery_table = tables.DeliveryAttempt, tables.Delivery
     newest = (
@@ -273,4 +273,4 @@ async def _with_attempts(w: Work, rows: Sequence[tables.Delivery]) -> list[Sent]
     attempts: dict[UUID, list[tables.DeliveryAttempt]] = {row.id: [] for row in rows}
     for attempt in (await w.sql(statement)).scalars():
         attempts[attempt.delivery_id].append(attempt)
-    return [Sent(row, events.read(row.body or "")["type"], tuple(attempts[row.id])) for row in rows]
+    return [DeliveryWithAttempts(row, events.read(row.body or "")["type"], tuple(attempts[row.id])) for row in rows]

@@ -8,6 +8,6 @@ Others call
     agreements       `agreed`: which memoranda link two institutions, with the minutes left; `lock_budget`
     activities       what a memorandum brings besides consultations: `log`, `correct`
     memorandum_log   `append`: an entry of a chain; `entries`, `verification`, `anchors` for its readers
-    reminders        before an end or a spent budget, for the sweep; `idle` memoranda
+    memorandum_reminders  before an end or a spent budget, for the sweep; `idle` memoranda
     published_facts  `load`, for the first start and the demo
 """

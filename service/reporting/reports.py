@@ -59,7 +59,7 @@ class Titles:
     locale: str | None
 
 
-Wanted = tuple[date | None, date | None, str | None]
+PeriodWish = tuple[date | None, date | None, str | None]
 """First day, first day not counted, zone, as far as they are asked for."""
 
 
@@ -178,7 +178,7 @@ async def _subject(w: Work, report: Report) -> dict[str, str]:
 
 
 async def rows(
-    w: Work, kind: str, subject_id: UUID, period: Wanted, of: str, *, after: UUID | None, limit: int
+    w: Work, kind: str, subject_id: UUID, period: PeriodWish, of: str, *, after: UUID | None, limit: int
 ) -> list[dict[str, Any]]:
     """Give the rows that a report (of a `memorandum`, `programme` or `institution`) counts, to its readers."""
     if kind == count_queries.MEMORANDUM.kind:
@@ -191,7 +191,7 @@ async def rows(
     return await report_rows.rows(w, request.scope, request.subject, of, during, days, after=after, limit=limit)
 
 
-async def _of_memorandum(w: Work, memorandum_id: UUID, period: Wanted) -> tuple[tables.Memorandum, _Request]:
+async def _of_memorandum(w: Work, memorandum_id: UUID, period: PeriodWish) -> tuple[tables.Memorandum, _Request]:
     row = await access.visible_memorandum(w, memorandum_id)
     await access.requires_reader(w, memorandum_id, *vocabulary.OVERSEEING_ROLES)
     programme = await w.read(tables.Programme, row.programme_id)
@@ -199,7 +199,7 @@ async def _of_memorandum(w: Work, memorandum_id: UUID, period: Wanted) -> tuple[
     return row, _Request(count_queries.MEMORANDUM, subject, row.created_at, *period[:2], period[2] or programme.zone)
 
 
-async def _of_programme(w: Work, programme_id: UUID, period: Wanted) -> _Request:
+async def _of_programme(w: Work, programme_id: UUID, period: PeriodWish) -> _Request:
     row = await access.visible_programme(w, programme_id)
     access.requires_admin(w, row.id)
     return _Request(
@@ -207,7 +207,7 @@ async def _of_programme(w: Work, programme_id: UUID, period: Wanted) -> _Request
     )
 
 
-async def _of_institution(w: Work, institution_id: UUID, period: Wanted) -> _Request:
+async def _of_institution(w: Work, institution_id: UUID, period: PeriodWish) -> _Request:
     row = await access.visible_institution(w, institution_id)
     programmes: frozenset[UUID] | None = None
     if row.id not in w.actor.institutions("coordinator", "partner_system") and not w.actor.is_timer:

@@ -2,5 +2,5 @@
 
 Others call
 
-    page_views  the values of one page: `home`, `case`, `asked`, `choices`
+    page_views  the values of one page: `home`, `case`, `offer_page`, `choices`
 """

@@ -294,7 +294,7 @@ async def _institutions(w: Work, ids: Collection[UUID]) -> dict[UUID, tables.Ins
     return {row.id: row for row in rows.scalars()}
 
 
-async def asked(w: Work, offer_id: UUID) -> tuple[OfferCard, CasePage | None]:
+async def offer_page(w: Work, offer_id: UUID) -> tuple[OfferCard, CasePage | None]:
     """Give the offer with its case; without it to the mentor's coordinator, who answers and sees no consultation."""
     offer = await access.visible_offer(w, offer_id)
     try:

@@ -13,7 +13,7 @@ from integrations.runtime.world import World
 from service import tables, timers
 from service.kernel import actor, clock
 from service.kernel.work import Work
-from service.registry import agreements, memoranda, reminders
+from service.registry import agreements, memoranda, memorandum_reminders
 from service.rules import policy
 from world import MONDAY, TestClock
 
@@ -133,7 +133,7 @@ async def test_a_budget_that_is_nearly_spent_is_told_once_a_period(world: World,
 
 
 async def reasons(w: Work, memorandum: tables.Memorandum) -> tuple[str, ...] | None:
-    found = {each.memorandum_id: each.reasons for each in await reminders.idle(w, memorandum.programme_id)}
+    found = {each.memorandum_id: each.reasons for each in await memorandum_reminders.idle(w, memorandum.programme_id)}
     return found.get(memorandum.id)
 
 
@@ -170,9 +170,9 @@ async def test_a_memorandum_is_idle_from_the_ninetieth_day_on_and_a_new_one_is_n
     asking, partner = await build.institution(w), await build.partner(w)
     used, new = await build.memorandum(w, asking, partner), await build.memorandum(w, asking, partner, valid_from=TODAY)
     await logged(w, used, 20, ago=timedelta(days=90))
-    found = await reminders.idle(w, used.programme_id)
+    found = await memorandum_reminders.idle(w, used.programme_id)
     assert [(each.memorandum_id, each.idle_days) for each in found] == [(used.id, 90)]
-    assert new.id not in {each.memorandum_id for each in await reminders.idle(w, used.programme_id, 89)}
+    assert new.id not in {each.memorandum_id for each in await memorandum_reminders.idle(w, used.programme_id, 89)}
 
 
 async def test_what_to_do_goes_with_every_reason(world: World, client: httpx.AsyncClient) -> None:
