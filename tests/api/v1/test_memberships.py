@@ -1,6 +1,7 @@
 """A hospital reads and writes under a network's memoranda while it belongs to the network, by the programme's days."""
 
 from datetime import UTC, date, datetime
+from uuid import UUID
 
 import httpx
 import pytest
@@ -117,7 +118,7 @@ async def test_what_becomes_of_a_memorandum_is_told_to_its_members_of_the_day(sc
 async def test_who_has_left_reads_their_own_sessions_still(scene: Network) -> None:
     async with scene.world.database.work(actor.TIMER) as w:
         clinician = await build.clinician(w, scene.hospital)
-        agreed = await w.read(tables.Memorandum, scene.path.rpartition("/")[2])
+        agreed = await w.read(tables.Memorandum, UUID(scene.path.rpartition("/")[2]))
         asked = await build.consultation(w, clinician, scene.hospital, state="scheduled")
         booked = await build.appointment(w, asked, scene.people["mentor"], agreed)
     await scene.joins(date(2024, 1, 1), date(2025, 1, 1))
