@@ -126,6 +126,38 @@ async def test_with_nobody_left_to_ask_the_coordinator_hears_why(scene: Scene, p
     assert await scene.state() == flow.State("unmatched", None, {}, [])
 
 
+async def offers_sent(scene: Scene) -> int:
+    return len((await scene.get("coordinator", "/v1/offers"))["items"])
+
+
+@pytest.mark.parametrize(
+    ("priority", "wave"),
+    [
+        ("routine", timedelta(hours=24)),
+        ("urgent", timedelta(hours=4)),
+        ("asap", timedelta(hours=1)),
+        ("stat", timedelta(minutes=10)),
+    ],
+)
+@pytest.mark.parametrize("looks_in_vain", [0, 1])
+async def test_with_nobody_left_it_is_looked_again_once_a_wave(
+    scene: Scene, priority: str, wave: timedelta, looks_in_vain: int
+) -> None:
+    await flow.nobody(scene)
+    await scene.request(priority=priority)
+    for _ in range(looks_in_vain):
+        scene.clock.set(scene.clock.now() + wave)
+        await scene.sweep()
+    await scene.rows("UPDATE mentor_profile SET verified_until = '2028-01-01' RETURNING 1")
+    scene.clock.set(scene.clock.now() + wave - timedelta(seconds=1))
+    await scene.sweep()
+    offers_too_early = await offers_sent(scene)
+    scene.clock.forward(seconds=1)
+    await scene.sweep()
+    assert offers_too_early == 0
+    assert await offers_sent(scene) > 0
+
+
 async def told_coordinator(scene: Scene) -> dict[str, int]:
     (told,) = await scene.rows("SELECT payload FROM delivery WHERE payload->>'template' = 'unmatched'")
     return dict(told.payload["values"]["asked"])
