@@ -386,6 +386,8 @@ def test_one_of_the_proposals_can_be_taken_until_the_offer_ends() -> None:
     assert answerable(halves, NOW + 10 * QUARTER) == tuple(halves)
     afternoon = [NOW + timedelta(hours=n) for n in (3, 4, 5)]
     assert answerable(afternoon, NOW + timedelta(hours=4, minutes=30)) == (afternoon[2],)
+    assert answerable(afternoon, afternoon[1]) == (afternoon[1],)
+    assert answerable([halves[0], *afternoon], afternoon[1]) == (halves[0], afternoon[1])
 
 
 def test_where_every_time_is_too_soon_the_soonest_are_proposed() -> None:

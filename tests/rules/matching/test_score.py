@@ -62,6 +62,12 @@ def test_an_hour_is_as_civil_as_for_the_worse_off_side(hour: int, value: float) 
     assert score.civil_hours(at, "Europe/Kyiv", "America/Toronto") <= value
 
 
+@pytest.mark.parametrize(("hour", "is_civil"), [(5, False), (6, True), (16, True), (17, False)])
+def test_reports_count_as_civil_what_begins_from_8_to_19_on_the_persons_clock(hour: int, is_civil: bool) -> None:
+    assert score.is_civil(utc(2026, 11, 17, hour), "Europe/Kyiv") is is_civil
+    assert score.is_civil(utc(2026, 11, 17, hour, 59), "Europe/Kyiv") is is_civil
+
+
 @pytest.mark.parametrize(
     ("asked", "spoken", "is_live", "value"),
     [

@@ -153,6 +153,13 @@ def test_a_day_of_working_time_skips_the_days_of_rest(start: datetime, weekdays:
     assert availability.add_working_time(start, timedelta(days=1), "Europe/Paris", weekdays) == end
 
 
+def test_working_time_that_ends_with_a_day_ends_before_the_days_of_rest() -> None:
+    friday_noon, midnight = utc(2026, 11, 20, 11), utc(2026, 11, 20, 23)
+    assert (
+        availability.add_working_time(friday_noon, midnight - friday_noon, "Europe/Paris", {0, 1, 2, 3, 4}) == midnight
+    )
+
+
 @pytest.mark.slow
 @PROPERTY
 @given(calendars())
