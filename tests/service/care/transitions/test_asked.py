@@ -158,6 +158,67 @@ async def test_with_nobody_left_it_is_looked_again_once_a_wave(
     assert await offers_sent(scene) > 0
 
 
+async def alerts(scene: Scene) -> list[str]:
+    """Let the timers act, and give who was alerted since the last look."""
+    await scene.sweep()
+    return [reader for template, reader in (await scene.change()).mails if template == "alert"]
+
+
+@pytest.mark.parametrize(
+    ("priority", "after"),
+    [
+        ("routine", timedelta(days=3)),
+        ("urgent", timedelta(hours=8)),
+        ("asap", timedelta(hours=2)),
+        ("stat", timedelta(0)),
+    ],
+)
+async def test_the_coordinator_is_alerted_once_when_nobody_has_accepted_in_time(
+    scene: Scene, priority: str, after: timedelta
+) -> None:
+    await scene.request(priority=priority)
+    if after:
+        scene.clock.set(scene.clock.now() + after - timedelta(seconds=1))
+        assert await alerts(scene) == []
+        scene.clock.forward(seconds=1)
+    assert await alerts(scene) == ["coordinator"]
+    scene.clock.forward(hours=1)
+    assert await alerts(scene) == []
+
+
+async def accepted(scene: Scene) -> None:
+    await scene.booked()
+
+
+async def advice_promised(scene: Scene) -> None:
+    await scene.request(mode="written")
+    await scene.post("mentor", f"/v1/offers/{(await scene.offer())['id']}/accept")
+
+
+async def withdrawn(scene: Scene) -> None:
+    asked = await scene.request()
+    await scene.post("clinician", f"/v1/consultations/{asked}/cancel", {"reason": "other"})
+
+
+@pytest.mark.parametrize("path", [accepted, advice_promised, withdrawn])
+async def test_nobody_is_alerted_of_what_is_agreed_or_withdrawn(scene: Scene, path: flow.Step) -> None:
+    await path(scene)
+    scene.clock.forward(hours=8)
+    assert await alerts(scene) == []
+
+
+async def test_what_seeks_again_has_its_whole_time_anew_and_its_own_alert(scene: Scene) -> None:
+    booked = await scene.booked()
+    scene.clock.forward(hours=3)
+    await scene.post("mentor", f"/v1/appointments/{booked['id']}/cancel", {"reason": "illness"})
+    case = await scene.get("clinician", f"/v1/consultations/{booked['consultation_id']}")
+    assert case["answer_due_at"] == flow.instant(scene.clock.now() + timedelta(hours=24))
+    scene.clock.set(scene.clock.now() + timedelta(hours=8) - timedelta(seconds=1))
+    assert await alerts(scene) == []
+    scene.clock.forward(seconds=1)
+    assert await alerts(scene) == ["coordinator"]
+
+
 async def told_coordinator(scene: Scene) -> dict[str, int]:
     (told,) = await scene.rows("SELECT payload FROM delivery WHERE payload->>'template' = 'unmatched'")
     return dict(told.payload["values"]["asked"])
