@@ -38,6 +38,11 @@ def test_a_tax_number_is_told_by_its_check_digit() -> None:
     assert found("код 3184710692") == [("3184710692", "long_number")]
 
 
+def test_every_digit_of_a_tax_number_has_its_weight_in_the_check() -> None:
+    assert deidentify.has_check_digit("1111111118")
+    assert [n for n in range(10) if deidentify.has_check_digit(f"123456789{n}")] == [9]
+
+
 def test_the_check_digit_of_a_sum_that_leaves_ten_is_nought() -> None:
     assert deidentify.has_check_digit("2000000110")
 
@@ -64,6 +69,29 @@ def test_a_long_number_is_found(number: str) -> None:
 @pytest.mark.parametrize("around", ["{}", "чоловік, {}, Чернігів", "({})"])
 def test_a_full_date_of_more_than_a_year_ago_may_be_a_birth_date(day: str, around: str) -> None:
     assert found(around.format(day)) == [(day, "birth_date")]
+
+
+@pytest.mark.parametrize(
+    ("day", "is_found"),
+    [("31.12.1899", False), ("01.01.1900", True), ("21.11.2025", True), ("22.11.2025", False)],
+)
+def test_without_the_word_a_birth_date_lies_between_1900_and_a_year_ago(day: str, is_found: bool) -> None:
+    assert found(day) == ([(day, "birth_date")] if is_found else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "is_found"),
+    [
+        ("born" + " " * 26 + "03.11.2026", True),
+        ("born" + " " * 27 + "03.11.2026", False),
+        ("03.11.2026" + " " * 11 + "born", True),
+        ("03.11.2026" + " " * 12 + "born", False),
+        ("born 22.11.2026", True),  # today
+        ("born 23.11.2026", False),
+    ],
+)
+def test_the_word_stands_thirty_characters_before_or_fifteen_after_the_date_at_most(text: str, is_found: bool) -> None:
+    assert bool(found(text)) is is_found
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+import zoneinfo
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -33,6 +34,7 @@ FIVE = timedelta(minutes=5)
 
 def test_the_forced_zone_data_is_the_pinned_one() -> None:
     assert WINDOWS_OF_KYIV["tzdb"] == availability.TZDATA_VERSION
+    assert zoneinfo.TZPATH == ()  # where an operating system's copy would be looked for
 
 
 def test_winnipeg_no_longer_changes_its_clocks_in_2026() -> None:
