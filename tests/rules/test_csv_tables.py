@@ -65,6 +65,10 @@ def test_a_mark_of_order_at_the_beginning_is_no_letter() -> None:
     assert lines("\N{ZERO WIDTH NO-BREAK SPACE}code,name\nx,y") == [{"code": "x", "name": "y"}]
 
 
+def test_an_apostrophe_that_stands_before_a_letter_is_part_of_the_text() -> None:
+    assert lines("code,name\nx,'t Hooft") == [{"code": "x", "name": "'t Hooft"}]
+
+
 def test_semicolons_separate_where_a_spreadsheet_wrote_them() -> None:
     assert lines("code;name\nx;a,b") == [{"code": "x", "name": "a,b"}]
 

@@ -22,6 +22,11 @@ def test_the_breaker_opens_at_seventy_percent_of_at_least_ten(delivered: int, fa
     assert health.broken_until == (minutes(1) if is_open else None)
 
 
+def test_a_success_never_opens_the_breaker() -> None:
+    health = receiver.after(FRESH, NOON, 0, 9)
+    assert receiver.after(health, minutes(1), 1, 0).broken_until is None
+
+
 def test_attempts_of_five_minutes_are_counted_together_and_then_anew() -> None:
     health = receiver.after(FRESH, NOON, 0, 9)
     assert receiver.after(health, minutes(4.9), 0, 1).broken_until is not None

@@ -43,6 +43,7 @@ def test_load_falls_with_booked_sessions_and_with_offers() -> None:
     assert score.load(busy, WEEK) == pytest.approx(0.75 * math.exp(-1))
     assert score.load(mentor(offers_7d=10), WEEK) == pytest.approx(math.exp(-2))
     assert score.load(mentor(sessions_cap=1, sessions_by_week={WEEK: 3}), WEEK) == 0
+    assert score.load(mentor(sessions_cap=1, sessions_by_week={(2026, 48): 3}), WEEK) == 1
 
 
 @pytest.mark.parametrize(("kind", "value"), [("case", 1), ("clinician", 0.6), ("hospital", 0.3), (None, 0)])
@@ -89,7 +90,14 @@ def test_language_takes_the_best_way_to_talk(asked: Case, spoken: dict[str, str]
 
 @pytest.mark.parametrize(
     ("route", "left", "value"),
-    [("direct", None, 1), ("network", None, 0.9), ("umbrella", 60, 0.8), ("direct", 45, 0.75), ("direct", -5, 0)],
+    [
+        ("direct", None, 1),
+        ("network", None, 0.9),
+        ("umbrella", 60, 0.8),
+        ("direct", 600, 1),
+        ("direct", 45, 0.75),
+        ("direct", -5, 0),
+    ],
 )
 def test_a_direct_memorandum_with_hours_left_is_best(route: str, left: int | None, value: float) -> None:
     assert score.memorandum(case(), link(route=route, minutes_left=left)) == value

@@ -217,6 +217,23 @@ def test_hours_up_to_midnight_reach_the_next_days_hours_without_a_gap() -> None:
     assert found == [(utc(2026, 11, 16, 18), utc(2026, 11, 17, 2))]
 
 
+@pytest.mark.parametrize(
+    ("zone", "weekly", "first"),
+    [
+        ("America/Toronto", Weekly(6, 20 * 60, 1440), utc(2026, 11, 16, 1)),  # Sunday evening, Monday in UTC
+        ("Asia/Kathmandu", Weekly(0, 0, 4 * 60), utc(2026, 11, 15, 18, 15)),  # Monday night, Sunday in UTC
+    ],
+)
+@pytest.mark.parametrize("from_hours", [-12, -2, 0])
+@pytest.mark.parametrize("until_hours", [4, 24, 7 * 24 - 1])
+def test_hours_of_one_week_that_lie_in_another_in_utc_are_found_wherever_the_window_begins_and_ends(
+    zone: str, weekly: Weekly, first: datetime, from_hours: int, until_hours: int
+) -> None:
+    window = (first + timedelta(hours=from_hours), first + timedelta(hours=until_hours))
+    found = availability.starts(Hours(zone, (weekly,)), (), window, 60, 0)
+    assert (found[0], found[-1], len(found)) == (first, first + timedelta(hours=3), 13)
+
+
 def test_an_absence_without_an_end_lasts_for_ever() -> None:
     away = DatedHours("away", wall(2026, 11, 17), wall(9999, 12, 31, 23, 59))
     found = availability.free(Hours("America/Toronto", OFFICE, (away,)), (), (utc(2026, 11, 16), utc(2026, 12, 16)))
