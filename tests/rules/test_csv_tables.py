@@ -82,6 +82,10 @@ def test_a_short_row_is_empty_at_its_end() -> None:
     assert lines("code,name\nx") == [{"code": "x", "name": ""}]
 
 
+def test_empty_cells_beyond_the_head_are_passed_over() -> None:
+    assert lines("code,name\nx,y,,") == [{"code": "x", "name": "y"}]
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [

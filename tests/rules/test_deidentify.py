@@ -103,7 +103,10 @@ def test_a_recent_date_is_a_birth_date_when_the_word_is_beside_it(text: str) -> 
     assert found(text) == [("03.11.2026", "birth_date")]
 
 
-@pytest.mark.parametrize(("short", "is_found"), [("12.03.84 р.н.", True), ("12.03.26 р.н.", True), ("12.03.84", False)])
+@pytest.mark.parametrize(
+    ("short", "is_found"),
+    [("12.03.84 р.н.", True), ("12.03.26 р.н.", True), ("29.02.84 р.н.", True), ("12.03.84", False)],
+)
 def test_a_year_of_two_digits_counts_only_beside_the_word(short: str, is_found: bool) -> None:
     assert found(short) == ([(short[:8], "birth_date")] if is_found else [])
 

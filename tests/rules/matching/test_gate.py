@@ -52,7 +52,7 @@ BROKEN = {
     "mentor_paused": [(case(), mentor(hours=Hours("Europe/Paris", OFFICE, (AWAY,))))],
     "no_common_language": [
         (case(), mentor(languages=spoken)) for spoken in ({}, {"en": "A2"}, {"fr": "native"}, {"uk": "C2"})
-    ] + [(case(translation=True), mentor(languages={}))],
+    ] + [(case(translation=True), mentor(languages={})), (case(mode="written"), mentor(languages={}))],
     "no_transfer_basis": [
         (case(), mentor(country="IL")),
         (case(), mentor(country=None)),

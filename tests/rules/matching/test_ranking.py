@@ -150,6 +150,25 @@ def test_a_mentor_who_is_busy_all_the_time_has_no_time_and_another_the_first_tha
     assert [(m.busy, reasons) for m, reasons in ranked.excluded] == [(busy[0].busy, (Refusal.DEADLINE_UNREACHABLE,))]
 
 
+@pytest.mark.parametrize("whose", ["mentor", "clinician"])
+@pytest.mark.parametrize(
+    ("busy_from", "last_before"),
+    [(utc(2026, 11, 17, 10, 40), (10, 0)), (utc(2026, 11, 17, 10, 35), (9, 45)), (utc(2026, 11, 17, 10, 26), (9, 45))],
+)
+@pytest.mark.parametrize(
+    ("busy_until", "first_after"),
+    [(utc(2026, 11, 17, 12), (12, 0)), (utc(2026, 11, 17, 12, 1), (12, 15)), (utc(2026, 11, 17, 11, 55), (12, 0))],
+)
+def test_a_session_ends_with_its_buffer_before_either_side_is_busy_and_begins_after(
+    whose: str, busy_from: datetime, last_before: tuple[int, int], busy_until: datetime, first_after: tuple[int, int]
+) -> None:
+    busy = ((busy_from, busy_until),)
+    asked = case(busy=busy, buffer_minutes=10) if whose == "clinician" else case()
+    starts = ranking.propose(asked, mentor(busy=busy if whose == "mentor" else ()), NOW, BOOK)
+    before, after = utc(2026, 11, 17, *last_before), utc(2026, 11, 17, *first_after)
+    assert starts[starts.index(before) + 1] == after
+
+
 def test_a_written_case_proposes_no_times() -> None:
     assert ranking.propose(case(mode="written"), mentor(), NOW, BOOK) == []
 

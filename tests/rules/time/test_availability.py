@@ -221,6 +221,7 @@ def test_hours_up_to_midnight_reach_the_next_days_hours_without_a_gap() -> None:
     ("zone", "weekly", "first"),
     [
         ("America/Toronto", Weekly(6, 20 * 60, 1440), utc(2026, 11, 16, 1)),  # Sunday evening, Monday in UTC
+        ("America/Toronto", Weekly(6, 20 * 60, 1440), utc(2026, 11, 2, 1)),  # on the day on which its clocks change
         ("Asia/Kathmandu", Weekly(0, 0, 4 * 60), utc(2026, 11, 15, 18, 15)),  # Monday night, Sunday in UTC
     ],
 )
