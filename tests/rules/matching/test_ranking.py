@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -167,6 +168,32 @@ def test_a_session_ends_with_its_buffer_before_either_side_is_busy_and_begins_af
     starts = ranking.propose(asked, mentor(busy=busy if whose == "mentor" else ()), NOW, BOOK)
     before, after = utc(2026, 11, 17, *last_before), utc(2026, 11, 17, *first_after)
     assert starts[starts.index(before) + 1] == after
+
+
+@pytest.mark.parametrize(("busy_minute", "earliest"), [(40, (8, 0)), (39, (9, 0)), (35, (9, 0))])
+def test_the_first_time_leaves_the_buffer_before_what_is_booked(busy_minute: int, earliest: tuple[int, int]) -> None:
+    booked = ((utc(2026, 11, 17, 8, busy_minute), utc(2026, 11, 17, 9)),)
+    assert first(case(), mentor(busy=booked)).earliest == utc(2026, 11, 17, *earliest)
+
+
+def test_the_extra_hours_of_one_mentor_are_nobody_elses() -> None:
+    extra = [DatedHours("extra", wall(2026, 11, day, 10), wall(2026, 11, day, 12)) for day in (21, 22)]
+    asking = [
+        mentor(person_id=person, hours=Hours("Europe/Paris", OFFICE, exceptions))
+        for person, exceptions in zip(PEOPLE, ((extra[0],), (extra[1],), ()), strict=False)
+    ]
+    begins = [utc(2026, 11, 21, 9), utc(2026, 11, 22, 9), utc(2026, 11, 23, 8)]
+    for order in itertools.permutations(asking):
+        ranked = rank(case(), *order, now=utc(2026, 11, 20, 18)).candidates
+        assert {c.mentor.person_id: c.earliest for c in ranked} == dict(zip(PEOPLE, begins, strict=False))
+
+
+def test_no_time_is_proposed_at_which_the_memorandum_ends_even_if_the_answer_is_due_then() -> None:
+    noon = utc(2026, 11, 17, 12)
+    asked, lasting = case(answer_due_at=noon), mentor()
+    assert ranking.propose(asked, lasting, NOW, BOOK)[-1] == noon
+    ending = mentor(links=(link(valid_until=noon),))
+    assert ranking.propose(asked, ending, NOW, BOOK)[-1] == noon - QUARTER
 
 
 def test_a_written_case_proposes_no_times() -> None:
@@ -382,6 +409,23 @@ def test_a_ranking_proposes_what_would_be_picked_from_every_start(zone: str) -> 
     asked = case(answer_due_at=NOW + 14 * DAY)
     starts = ranking.propose(asked, asking, NOW, BOOK)
     assert first(asked, asking).starts == ranking.pick_three(starts, asked.zone, zone)
+
+
+def test_a_later_proposal_is_at_a_civil_hour_up_to_its_last_quarter() -> None:
+    # By the clock in Kyiv: 15:00 is 08:00 in Toronto, and 17:45 the last start that is civil for both.
+    days = [NOW.replace(hour=0) + n * DAY for n in range(15)]
+    busy = tuple((day + timedelta(hours=13, minutes=30), day + timedelta(hours=15, minutes=45)) for day in days)
+    hours = Hours("America/Toronto", tuple(Weekly(day, 8 * 60, 13 * 60) for day in range(7)))
+    asking = mentor(zone="America/Toronto", hours=hours, busy=busy, buffer_minutes=0)
+    _, *later = first(case(answer_due_at=NOW + 14 * DAY), asking).starts
+    assert {(at.hour, at.minute) for at in later} == {(15, 45)}
+
+
+def test_only_a_call_is_scored_by_the_hour_of_the_day() -> None:
+    early = mentor(zone="Europe/Kyiv", hours=Hours("Europe/Kyiv", tuple(Weekly(day, 7 * 60, 480) for day in range(7))))
+    night = mentor(zone="Europe/Kyiv", hours=Hours("Europe/Kyiv", tuple(Weekly(day, 0, 60) for day in range(7))))
+    assert first(case(), early).terms["civil_hours"] == 0.4
+    assert first(case(mode="written"), night).terms["civil_hours"] == 1
 
 
 # Proposals that leave time to answer (decision 0023).

@@ -80,6 +80,7 @@ def test_reports_count_as_civil_what_begins_from_8_to_19_on_the_persons_clock(ho
         (case(interpreter=True), {"en": "B1"}, True, 0.5),
         (case(translation=True), {}, False, 0.3),
         (case(translation=True), {}, True, 0),
+        (case(), {}, False, 0),
         (case(languages=frozenset({"en", "uk"})), {"en": "B1", "uk": "C2"}, True, 1),
         (case(languages=frozenset()), {}, True, 0),
     ],
