@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+import build
 import flow
 from flow import Scene
+from service.kernel import actor
 
 Audited = tuple[str, str, dict[str, Any]]
 
@@ -178,3 +180,20 @@ async def test_when_a_late_counter_is_declined_the_next_mentor_is_looked_for_at_
     await scene.look()
     await scene.sweep()
     assert ("consultation.unmatched", "consultation") in (await scene.change()).events
+
+
+@pytest.mark.parametrize("who", ["mentor", "elsewhere"])
+async def test_what_came_to_nothing_is_told_under_the_memorandum_of_who_had_taken_it(scene: Scene, who: str) -> None:
+    await flow.alone(scene)
+    async with scene.world.database.work(actor.TIMER) as w:
+        vilnius = await build.partner(w)
+        scene.people["elsewhere"] = await build.mentor(w, vilnius)
+        other = await build.memorandum(w, scene.asking, vilnius)
+    memoranda = {"mentor": scene.memorandum.id, "elsewhere": other.id}
+    booked = await scene.booked(who)
+    await scene.post(who, f"/v1/appointments/{booked['id']}/cancel", {"reason": "illness"})
+    told = await scene.rows(
+        "SELECT memorandum_id, institution_ids FROM event WHERE type = 'consultation.opened' ORDER BY id"
+    )
+    assert [row.memorandum_id for row in told] == [None, memoranda[who]]
+    assert set(told[1].institution_ids) == {scene.asking.id, scene.lille.id, vilnius.id}
