@@ -73,6 +73,10 @@ def test_semicolons_separate_where_a_spreadsheet_wrote_them() -> None:
     assert lines("code;name\nx;a,b") == [{"code": "x", "name": "a,b"}]
 
 
+def test_only_the_head_says_what_separates() -> None:
+    assert lines("code,name\nx,a;b;c;d") == [{"code": "x", "name": "a;b;c;d"}]
+
+
 def test_rows_are_counted_as_a_spreadsheet_counts_them() -> None:
     found, _ = csv_tables.read('code,name\n"a\nb",c\n,\nd,e', COLUMNS, ["code"])
     assert [(line.row, line.cells["code"]) for line in found] == [(2, "a\nb"), (4, "d")]

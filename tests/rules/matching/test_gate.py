@@ -108,6 +108,14 @@ def test_without_a_valid_memorandum_its_areas_are_not_judged() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "unfit", [link(areas=frozenset({"ped"})), link(activities=frozenset({"visit"})), link(minutes_left=0)]
+)
+def test_one_memorandum_that_covers_the_case_is_enough_whatever_others_say(unfit: Link) -> None:
+    for links in ((unfit, link()), (link(), unfit)):
+        assert check(asking=mentor(links=links)) == ()
+
+
 def test_two_memoranda_that_only_together_cover_the_case_do_not() -> None:
     apart = (link(areas=frozenset({"ped"})), link(activities=frozenset({"visit"})))
     assert check(asking=mentor(links=apart)) == (Refusal.ACTIVITY_NOT_COVERED,)

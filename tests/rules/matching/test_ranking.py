@@ -411,14 +411,19 @@ def test_a_ranking_proposes_what_would_be_picked_from_every_start(zone: str) -> 
     assert first(asked, asking).starts == ranking.pick_three(starts, asked.zone, zone)
 
 
-def test_a_later_proposal_is_at_a_civil_hour_up_to_its_last_quarter() -> None:
+@pytest.mark.parametrize(("busy_until", "best"), [((15, 45), (15, 45)), ((16, 30), (13, 0))])
+def test_a_later_proposal_is_at_a_civil_hour_up_to_its_last_quarter(
+    busy_until: tuple[int, int], best: tuple[int, int]
+) -> None:
     # By the clock in Kyiv: 15:00 is 08:00 in Toronto, and 17:45 the last start that is civil for both.
-    days = [NOW.replace(hour=0) + n * DAY for n in range(15)]
-    busy = tuple((day + timedelta(hours=13, minutes=30), day + timedelta(hours=15, minutes=45)) for day in days)
+    days = [NOW + n * DAY for n in range(-1, 15)]
+    busy = tuple(
+        (day.replace(hour=13, minute=30), day.replace(hour=busy_until[0], minute=busy_until[1])) for day in days
+    )
     hours = Hours("America/Toronto", tuple(Weekly(day, 8 * 60, 13 * 60) for day in range(7)))
     asking = mentor(zone="America/Toronto", hours=hours, busy=busy, buffer_minutes=0)
     _, *later = first(case(answer_due_at=NOW + 14 * DAY), asking).starts
-    assert {(at.hour, at.minute) for at in later} == {(15, 45)}
+    assert {(at.hour, at.minute) for at in later} == {best}
 
 
 def test_only_a_call_is_scored_by_the_hour_of_the_day() -> None:

@@ -272,6 +272,15 @@ async def test_a_receipt_claims_that_mentors_are_asked_only_if_they_are(scene: S
     assert change.mails == [("receipt_unmatched", "clinician"), ("unmatched", "coordinator")]
 
 
+async def test_who_has_no_time_is_asked_to_write_where_either_will_do(scene: Scene) -> None:
+    await flow.alone(scene)
+    await scene.rows("DELETE FROM weekly_hours RETURNING 1")
+    await scene.request(mode="either")
+    assert ("offer_written", "mentor") in (await scene.change()).mails
+    links = await scene.rows("SELECT purpose FROM link WHERE purpose LIKE 'offer.%' ORDER BY purpose")
+    assert [row.purpose for row in links] == ["offer.accept_written", "offer.decline"]
+
+
 async def stat(scene: Scene, **fields: object) -> str:
     """File a stat request half a minute before a start."""
     await flow.alone(scene)
