@@ -115,7 +115,7 @@ def test_the_greatest_number_is_a_year_of_minutes() -> None:
 
 
 def test_every_weight_can_be_set_and_may_be_nothing() -> None:
-    weights = dict.fromkeys(policy.TERMS, 0) | {"speed": 100}
+    weights = dict.fromkeys(vocabulary.SCORE_TERMS, 0) | {"speed": 100}
     own = policy.from_overrides({"priorities": {"urgent": {"weights": weights}}})
     assert own.pace("urgent").weights == weights
 

@@ -64,7 +64,9 @@ def test_a_total_leaves_its_parts_as_they_were() -> None:
 
 def test_priorities_together_have_the_sum_of_their_counts_and_the_spread_of_all_their_hours() -> None:
     stat = PriorityTally({"filed": 7, "completed": 1}, {"answer": [0.5], "closing": [1.5]})
-    both = counts.of_consultations([PriorityTally({"filed": 2, "expired": 1}, {"answer": [1.0, 5.0], "allocation": [0.25]}), stat])
+    both = counts.of_consultations(
+        [PriorityTally({"filed": 2, "expired": 1}, {"answer": [1.0, 5.0], "allocation": [0.25]}), stat]
+    )
     assert both == ConsultationCounts(
         filed=9,
         completed=1,

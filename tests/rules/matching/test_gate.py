@@ -111,7 +111,7 @@ def test_without_a_valid_memorandum_its_areas_are_not_judged() -> None:
 @pytest.mark.parametrize(
     "unfit", [link(areas=frozenset({"ped"})), link(activities=frozenset({"visit"})), link(minutes_left=0)]
 )
-def test_one_memorandum_that_covers_the_case_is_enough_whatever_others_say(unfit: Link) -> None:
+def test_one_memorandum_that_covers_the_case_is_enough_whatever_others_say(unfit: MemorandumLink) -> None:
     for links in ((unfit, link()), (link(), unfit)):
         assert check(asking=mentor(links=links)) == ()
 
