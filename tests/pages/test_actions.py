@@ -207,6 +207,16 @@ async def test_what_is_agreed_to_is_the_time_that_is_proposed_now_or_nothing(sce
     assert await scene.state() == before
 
 
+async def test_declining_a_proposed_time_twice_is_once(scene: Scene) -> None:
+    appointment = await booked(scene)
+    late = appointment.starts_at.replace(hour=19, minute=0)
+    await scene.act(scene.mentor, appointments.move, appointment.id, late)
+    await scene.act(scene.clinician, appointments.decline_move, appointment.id, late)
+    before = await scene.state()
+    await scene.act(scene.clinician, appointments.decline_move, appointment.id, late)
+    assert await scene.state() == before
+
+
 async def logged(scene: Scene) -> None:
     appointment = await booked(scene)
     scene.clock.set(appointment.ends_at + timedelta(hours=1))
