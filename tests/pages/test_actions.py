@@ -207,13 +207,27 @@ async def test_what_is_agreed_to_is_the_time_that_is_proposed_now_or_nothing(sce
     assert await scene.state() == before
 
 
-async def test_feedback_is_given_once_by_link(scene: Scene, client: httpx.AsyncClient) -> None:
+async def test_declining_a_proposed_time_twice_is_once(scene: Scene) -> None:
+    appointment = await booked(scene)
+    late = appointment.starts_at.replace(hour=19, minute=0)
+    await scene.act(scene.mentor, appointments.move, appointment.id, late)
+    await scene.act(scene.clinician, appointments.decline_move, appointment.id, late)
+    before = await scene.state()
+    await scene.act(scene.clinician, appointments.decline_move, appointment.id, late)
+    assert await scene.state() == before
+
+
+async def logged(scene: Scene) -> None:
     appointment = await booked(scene)
     scene.clock.set(appointment.ends_at + timedelta(hours=1))
     happened = sessions.SessionEntry(
         started_at=appointment.starts_at, ended_at=appointment.ends_at, outcome="advice_given"
     )
     await scene.act(scene.mentor, sessions.log, appointment.id, happened)
+
+
+async def test_feedback_is_given_once_by_link(scene: Scene, client: httpx.AsyncClient) -> None:
+    await logged(scene)
     path, _ = await scene.link("feedback", scene.clinician)
     refused = await client.post(path, data={"outcome": "better"})
     await client.post(path, data={"useful": "yes", "outcome": "better"})
@@ -224,6 +238,21 @@ async def test_feedback_is_given_once_by_link(scene: Scene, client: httpx.AsyncC
         ("requesting", True, "better")
     ]
     assert "Дякуємо за відповідь" in (await client.get(path)).text
+
+
+@pytest.mark.parametrize(("before_its_end", "status"), [(timedelta(seconds=1), 200), (timedelta(0), 410)])
+async def test_both_sides_have_thirty_days_to_give_feedback_by_link(
+    scene: Scene, client: httpx.AsyncClient, before_its_end: timedelta, status: int
+) -> None:
+    await logged(scene)
+    paths = [(await scene.link("feedback", who))[0] for who in (scene.clinician, scene.mentor)]
+    scene.clock.set(scene.clock.now() + timedelta(days=30) - before_its_end)
+    shown = [(await client.get(path)).status_code for path in paths]
+    for path in paths:
+        await client.post(path, data={"useful": "yes"})
+
+    assert shown == [status, status]
+    assert len(await scene.rows("SELECT side FROM feedback")) == (2 if status == 200 else 0)
 
 
 async def test_an_expired_link_is_gone_and_does_nothing(scene: Scene, client: httpx.AsyncClient) -> None:

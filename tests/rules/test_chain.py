@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rules.values import PROPERTY
 from service.rules import chain
-from service.rules.chain import GENESIS, Entry, NotCanonical
+from service.rules.chain import GENESIS, Entry, Head, NotCanonical
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 values = st.recursive(
@@ -117,3 +117,30 @@ def test_a_missing_or_exchanged_entry_breaks_the_chain(
     assert not chain.verify([*made[:at], *made[at + 1 :]]).ok
     made[at], made[at + 1] = made[at + 1], made[at]
     assert not chain.verify(made).ok
+
+
+THREE = entries([{"n": number} for number in range(3)])
+HEADS = [Head(0, GENESIS), *(Head(number, entry.hash) for number, entry in enumerate(THREE, 1))]
+ELSEWHERE = [
+    Head(0, THREE[0].hash),
+    Head(2, THREE[0].hash),
+    Head(3, GENESIS),
+    Head(4, THREE[2].hash),
+]
+
+
+@pytest.mark.parametrize("anchor", HEADS)
+def test_a_chain_passes_through_every_head_that_it_had(anchor: Head) -> None:
+    assert chain.verify(THREE, anchor=anchor, end=HEADS[-1]).ok
+
+
+@pytest.mark.parametrize("anchor", ELSEWHERE)
+def test_a_chain_that_never_had_the_anchored_head_is_broken_at_the_anchor(anchor: Head) -> None:
+    found = chain.verify(THREE, anchor=anchor)
+    assert (found.ok, found.entries, found.head, found.first_broken) == (False, 3, THREE[2].hash, "anchor")
+
+
+@pytest.mark.parametrize("end", [*HEADS[:-1], *ELSEWHERE])
+def test_a_chain_that_ends_elsewhere_is_broken_at_its_head(end: Head) -> None:
+    found = chain.verify(THREE, end=end, anchor=HEADS[1])
+    assert (found.ok, found.entries, found.head, found.first_broken) == (False, 3, THREE[2].hash, "head")

@@ -65,8 +65,16 @@ def test_a_mark_of_order_at_the_beginning_is_no_letter() -> None:
     assert lines("\N{ZERO WIDTH NO-BREAK SPACE}code,name\nx,y") == [{"code": "x", "name": "y"}]
 
 
+def test_an_apostrophe_that_stands_before_a_letter_is_part_of_the_text() -> None:
+    assert lines("code,name\nx,'t Hooft") == [{"code": "x", "name": "'t Hooft"}]
+
+
 def test_semicolons_separate_where_a_spreadsheet_wrote_them() -> None:
     assert lines("code;name\nx;a,b") == [{"code": "x", "name": "a,b"}]
+
+
+def test_only_the_head_says_what_separates() -> None:
+    assert lines("code,name\nx,a;b;c;d") == [{"code": "x", "name": "a;b;c;d"}]
 
 
 def test_rows_are_counted_as_a_spreadsheet_counts_them() -> None:
@@ -76,6 +84,10 @@ def test_rows_are_counted_as_a_spreadsheet_counts_them() -> None:
 
 def test_a_short_row_is_empty_at_its_end() -> None:
     assert lines("code,name\nx") == [{"code": "x", "name": ""}]
+
+
+def test_empty_cells_beyond_the_head_are_passed_over() -> None:
+    assert lines("code,name\nx,y,,") == [{"code": "x", "name": "y"}]
 
 
 @pytest.mark.parametrize(

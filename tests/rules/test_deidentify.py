@@ -38,6 +38,11 @@ def test_a_tax_number_is_told_by_its_check_digit() -> None:
     assert found("код 3184710692") == [("3184710692", "long_number")]
 
 
+def test_every_digit_of_a_tax_number_has_its_weight_in_the_check() -> None:
+    assert deidentify.has_check_digit("1111111118")
+    assert [n for n in range(10) if deidentify.has_check_digit(f"123456789{n}")] == [9]
+
+
 def test_the_check_digit_of_a_sum_that_leaves_ten_is_nought() -> None:
     assert deidentify.has_check_digit("2000000110")
 
@@ -67,6 +72,29 @@ def test_a_full_date_of_more_than_a_year_ago_may_be_a_birth_date(day: str, aroun
 
 
 @pytest.mark.parametrize(
+    ("day", "is_found"),
+    [("31.12.1899", False), ("01.01.1900", True), ("21.11.2025", True), ("22.11.2025", False)],
+)
+def test_without_the_word_a_birth_date_lies_between_1900_and_a_year_ago(day: str, is_found: bool) -> None:
+    assert found(day) == ([(day, "birth_date")] if is_found else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "is_found"),
+    [
+        ("born" + " " * 26 + "03.11.2026", True),
+        ("born" + " " * 27 + "03.11.2026", False),
+        ("03.11.2026" + " " * 11 + "born", True),
+        ("03.11.2026" + " " * 12 + "born", False),
+        ("born 22.11.2026", True),  # today
+        ("born 23.11.2026", False),
+    ],
+)
+def test_the_word_stands_thirty_characters_before_or_fifteen_after_the_date_at_most(text: str, is_found: bool) -> None:
+    assert bool(found(text)) is is_found
+
+
+@pytest.mark.parametrize(
     "text",
     ["народився 03.11.2026", "дата народження: 03.11.2026", "03.11.2026 р.н.", "д.н. 03.11.2026", "DOB 03.11.2026",
      "born on 03.11.2026", "03.11.2026 року народження", "г.р. 03.11.2026"],
@@ -75,7 +103,10 @@ def test_a_recent_date_is_a_birth_date_when_the_word_is_beside_it(text: str) -> 
     assert found(text) == [("03.11.2026", "birth_date")]
 
 
-@pytest.mark.parametrize(("short", "is_found"), [("12.03.84 р.н.", True), ("12.03.26 р.н.", True), ("12.03.84", False)])
+@pytest.mark.parametrize(
+    ("short", "is_found"),
+    [("12.03.84 р.н.", True), ("12.03.26 р.н.", True), ("29.02.84 р.н.", True), ("12.03.84", False)],
+)
 def test_a_year_of_two_digits_counts_only_beside_the_word(short: str, is_found: bool) -> None:
     assert found(short) == ([(short[:8], "birth_date")] if is_found else [])
 

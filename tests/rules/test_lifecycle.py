@@ -21,6 +21,10 @@ EVERY_PAIR = [
 ]
 
 
+def tried(error: IllegalTransition) -> tuple[str, str, str]:
+    return (error.subject, error.from_state, error.to_state)
+
+
 @pytest.mark.parametrize(("subject", "one", "other", "is_legal"), EVERY_PAIR)
 def test_only_what_the_table_holds_is_legal(subject: str, one: str, other: str, is_legal: bool) -> None:
     if is_legal:
@@ -28,7 +32,7 @@ def test_only_what_the_table_holds_is_legal(subject: str, one: str, other: str, 
     else:
         with pytest.raises(IllegalTransition) as caught:
             lifecycle.step(subject, one, other)
-        assert (caught.value.subject, caught.value.from_state, caught.value.to_state) == (subject, one, other)
+        assert tried(caught.value) == (subject, one, other)
 
 
 @pytest.mark.parametrize("subject", lifecycle.TABLES)
@@ -75,6 +79,28 @@ def test_an_unknown_state_leads_nowhere() -> None:
         lifecycle.step("offer", "nonsense", "accepted")
 
 
+@pytest.mark.parametrize(
+    ("subject", "from_state", "to_state", "steps"),
+    [
+        ("memorandum", "draft", "active", "signed active"),
+        ("memorandum", "draft", "suspended", "signed active suspended"),
+        ("memorandum", "suspended", "active", "active"),
+        ("memorandum", "active", "active", ""),
+        ("memorandum", "terminated", "terminated", ""),
+        ("consultation", "draft", "completed", "open scheduled completed"),  # not by way of `offered`
+    ],
+)
+def test_the_path_to_a_state_has_the_fewest_steps(subject: str, from_state: str, to_state: str, steps: str) -> None:
+    assert lifecycle.path(subject, from_state, to_state) == tuple(steps.split())
+
+
+@pytest.mark.parametrize(("from_state", "to_state"), [("active", "draft"), ("expired", "active"), ("odd", "active")])
+def test_where_no_path_leads_the_whole_of_it_is_refused(from_state: str, to_state: str) -> None:
+    with pytest.raises(IllegalTransition) as caught:
+        lifecycle.path("memorandum", from_state, to_state)
+    assert tried(caught.value) == ("memorandum", from_state, to_state)
+
+
 @pytest.mark.parametrize("answer", [lifecycle.accept, lifecycle.decline, lifecycle.counter])
 def test_an_offer_is_answered_until_just_before_its_time_is_over(answer: Answer) -> None:
     answer("pending", LATER, LATER - TICK)
@@ -91,8 +117,9 @@ def test_a_closed_offer_is_not_answered(answer: Answer, state: str) -> None:
 
 
 def test_a_mentor_cannot_accept_their_own_counter() -> None:
-    with pytest.raises(IllegalTransition):
+    with pytest.raises(IllegalTransition) as caught:
         lifecycle.accept("countered", LATER, NOW)
+    assert tried(caught.value) == ("offer", "countered", "accepted")
 
 
 def test_a_mentor_may_take_a_counter_back_at_any_time() -> None:
@@ -105,10 +132,14 @@ def test_a_counter_is_taken_whenever_its_times_allow() -> None:
 
 @pytest.mark.parametrize("state", ["pending", "expired"])
 def test_only_a_counter_is_taken_or_declined_by_the_requesting_side(state: str) -> None:
-    with pytest.raises(IllegalTransition):
+    with pytest.raises(IllegalTransition) as taken:
         lifecycle.accept_counter(state)
-    with pytest.raises(IllegalTransition):
+    with pytest.raises(IllegalTransition) as declined:
         lifecycle.decline_counter(state, LATER, NOW)
+    assert [tried(each.value) for each in (taken, declined)] == [
+        ("offer", state, "accepted"),
+        ("offer", state, "pending"),
+    ]
 
 
 def test_a_declined_counter_is_pending_again_until_the_offers_time() -> None:
@@ -133,8 +164,9 @@ def test_offers_that_wait_are_withdrawn_when_another_is_accepted(state: str, aft
 
 def test_a_hold_confirmed_just_before_its_expiry_wins_and_just_after_loses() -> None:
     assert lifecycle.confirm_hold("pending", LATER, LATER - TICK) == "booked"
-    with pytest.raises(TooLate):
+    with pytest.raises(TooLate) as caught:
         lifecycle.confirm_hold("pending", LATER, LATER)
+    assert (caught.value.subject, caught.value.at) == ("appointment", LATER)
 
 
 def test_a_hold_is_never_both_confirmed_and_expired() -> None:

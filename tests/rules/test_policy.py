@@ -86,6 +86,7 @@ def test_a_programme_has_its_own_numbers_and_leaves_the_others_alone() -> None:
         "priorities": {
             "urgent": {"wave_minutes": 180, "per_wave": 3, "minimum_notice_minutes": 0, "weights": {"load": 10.5}},
             "stat": {"any_hour": False},
+            "routine": {"working_days_only": False, "any_hour": True},
         },
     })  # fmt: skip
     urgent = own.pace("urgent")
@@ -93,7 +94,11 @@ def test_a_programme_has_its_own_numbers_and_leaves_the_others_alone() -> None:
     assert (urgent.wave, urgent.per_wave, urgent.minimum_notice) == (timedelta(hours=3), 3, timedelta(0))
     assert (urgent.weights["load"], urgent.weights["speed"]) == (10.5, 20)
     assert urgent.answer_due == timedelta(hours=24)
-    assert not own.pace("stat").any_hour
+    assert [(own.pace(name).working_days_only, own.pace(name).any_hour) for name in ("routine", "urgent", "stat")] == [
+        (False, True),
+        (False, False),
+        (False, False),
+    ]
     assert own.pace("asap") == DEFAULT.pace("asap")
     assert DEFAULT.pace("stat").any_hour
 
@@ -101,6 +106,23 @@ def test_a_programme_has_its_own_numbers_and_leaves_the_others_alone() -> None:
 def test_the_least_numbers_are_taken() -> None:
     own = policy.from_overrides({"hold_minutes": 1, "priorities": {"asap": {"per_wave": 1, "wave_minutes": 1}}})
     assert (own.hold_minutes, own.pace("asap").per_wave, own.pace("asap").wave) == (1, 1, timedelta(minutes=1))
+
+
+def test_the_greatest_number_is_a_year_of_minutes() -> None:
+    assert policy.from_overrides({"hold_minutes": 366 * 1440}).hold == timedelta(days=366)
+    with pytest.raises(InvalidPolicy, match=r"^hold_minutes: not a number from 1 to 527040$"):
+        policy.from_overrides({"hold_minutes": 366 * 1440 + 1})
+
+
+def test_every_weight_can_be_set_and_may_be_nothing() -> None:
+    weights = dict.fromkeys(vocabulary.SCORE_TERMS, 0) | {"speed": 100}
+    own = policy.from_overrides({"priorities": {"urgent": {"weights": weights}}})
+    assert own.pace("urgent").weights == weights
+
+
+def test_a_programme_is_reminded_of_an_end_on_days_of_its_own() -> None:
+    assert policy.from_overrides({"end_reminder_days": [60, 1]}).end_reminder_days == (60, 1)
+    assert policy.from_overrides({"end_reminder_days": []}).end_reminder_days == ()
 
 
 def test_no_overrides_are_the_default() -> None:
@@ -124,6 +146,7 @@ def test_no_overrides_are_the_default() -> None:
         ({"priorities": {"stat": 5}}, "stat"),
         ({"priorities": {"stat": {"wave": 5}}}, "wave"),
         ({"priorities": {"stat": {"wave_minutes": 0}}}, "wave_minutes"),
+        ({"priorities": {"stat": {"answer_due_minutes": 0}}}, "answer_due_minutes"),
         ({"priorities": {"stat": {"per_wave": 0}}}, "per_wave"),
         ({"priorities": {"stat": {"any_hour": 1}}}, "any_hour"),
         ({"priorities": {"stat": {"weights": {"luck": 1}}}}, "weights"),

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from rules.values import basis
@@ -11,7 +13,7 @@ def test_the_shipped_list_is_the_eea_and_the_named_parties_of_convention_108() -
     assert len(basis().general) == 34
     assert {"FR", "IS", "LI", "NO", "MD", "MK", "GB", "TR"} <= basis().general
     assert basis().general.isdisjoint({"IL", "CA", "US", "UZ", "CH"})
-    assert basis().version
+    assert re.fullmatch(r"\d{4}-\d{2}-\d{2}", basis().version)
 
 
 @pytest.mark.parametrize(

@@ -44,12 +44,73 @@ async def test_a_corrected_hour_is_civil_or_not_by_the_new_one(scene: flow.Scene
     assert [tuple(row) for row in rows] == [(True, True), (False, False)]
 
 
+HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("ended_before_now", "lasted", "fault"),
+    [
+        (timedelta(0), HOUR, None),
+        (timedelta(0), timedelta(0), None),
+        (-SECOND, HOUR, "/ended_at"),
+        (-HOUR - SECOND, HOUR, "/started_at"),
+        (HOUR, timedelta(0), None),
+        (HOUR, -SECOND, "/ended_at"),
+        (HOUR, 12 * HOUR, None),
+        (HOUR, 12 * HOUR + SECOND, "/ended_at"),
+    ],
+)
+async def test_a_session_lies_behind_us_ends_after_its_start_and_lasts_twelve_hours_at_most(
+    scene: flow.Scene, ended_before_now: timedelta, lasted: timedelta, fault: str | None
+) -> None:
+    booked = await scene.booked()
+    scene.clock.forward(days=2)
+    ended_at = scene.clock.now() - ended_before_now
+    body = {
+        "started_at": flow.instant(ended_at - lasted),
+        "ended_at": flow.instant(ended_at),
+        "outcome": "advice_given",
+    }
+    path = f"/v1/appointments/{booked['id']}/session"
+    answer = await scene.post("mentor", path, body, 422 if fault else 201)
+    if fault:
+        assert [each["pointer"] for each in answer["errors"]] == [fault]
+        assert await scene.rows("SELECT 1 FROM session") == []
+    else:
+        assert answer["minutes"] == lasted / timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "minutes"),
+    [(29, 0), (31, 1), (20 * 60 + 29, 20), (20 * 60 + 31, 21), (20 * 60 + 30, 20), (21 * 60 + 30, 22)],
+)
+async def test_minutes_are_rounded_to_the_nearest_and_halves_to_the_even_one(
+    scene: flow.Scene, seconds: int, minutes: int
+) -> None:
+    booked = await scene.booked()
+    scene.clock.set(flow.read_instant(booked["ends_at"]))
+    ended_at = flow.read_instant(booked["starts_at"]) + timedelta(seconds=seconds)
+    body = flow.happened(booked) | {"ended_at": flow.instant(ended_at)}
+    made = await scene.post("mentor", f"/v1/appointments/{booked['id']}/session", body, 201)
+    assert made["minutes"] == minutes
+
+
 async def test_a_session_does_not_begin_before_its_request_was_filed(scene: flow.Scene) -> None:
     booked = await scene.booked()
     scene.clock.set(flow.read_instant(booked["ends_at"]))
     early = moved(flow.happened(booked), -24 * 365)
     refused = await scene.post("mentor", f"/v1/appointments/{booked['id']}/session", early, 422)
     assert refused["errors"][0]["pointer"] == "/started_at"
+
+
+async def test_a_session_may_begin_in_the_second_in_which_its_request_was_filed(scene: flow.Scene) -> None:
+    scene.clock.forward(microseconds=500_000)
+    booked = await scene.booked()
+    opened_at = flow.instant(scene.clock.now())
+    scene.clock.forward(hours=1)
+    body = {"started_at": opened_at, "ended_at": flow.instant(scene.clock.now()), "outcome": "advice_given"}
+    made = await scene.post("mentor", f"/v1/appointments/{booked['id']}/session", body, 201)
+    assert made["started_at"] == opened_at
 
 
 async def test_a_session_stays_under_a_memorandum_that_ended_before_it_was_logged(scene: flow.Scene) -> None:

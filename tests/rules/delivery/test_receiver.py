@@ -22,6 +22,11 @@ def test_the_breaker_opens_at_seventy_percent_of_at_least_ten(delivered: int, fa
     assert health.broken_until == (minutes(1) if is_open else None)
 
 
+def test_a_success_never_opens_the_breaker() -> None:
+    health = receiver.after(FRESH, NOON, 0, 9)
+    assert receiver.after(health, minutes(1), 1, 0).broken_until is None
+
+
 def test_attempts_of_five_minutes_are_counted_together_and_then_anew() -> None:
     health = receiver.after(FRESH, NOON, 0, 9)
     assert receiver.after(health, minutes(4.9), 0, 1).broken_until is not None
@@ -44,6 +49,13 @@ def test_failing_since_is_the_first_failure_until_a_success() -> None:
     assert receiver.after(health, minutes(10), 1, 5).failing_since is None
 
 
+def test_who_has_recovered_and_fails_again_is_warned_from_the_beginning() -> None:
+    warned = receiver.Health(failing_since=NOON, warned_percent=70)
+    failing_again = receiver.after(receiver.after(warned, minutes(1), 1, 0), minutes(2), 0, 1)
+    assert failing_again.warned_percent == 0
+    assert receiver.warning(failing_again, minutes(2) + timedelta(hours=60)) == 50
+
+
 def test_nothing_tried_changes_nothing_of_a_fresh_receiver() -> None:
     health = receiver.after(FRESH, NOON, 0, 0)
     assert (health.failing_since, health.broken_until, health.counted) == (None, None, 0)
@@ -51,9 +63,10 @@ def test_nothing_tried_changes_nothing_of_a_fresh_receiver() -> None:
 
 @pytest.mark.parametrize(
     ("hours", "warned", "due"),
-    [(59, 0, None), (60, 0, 50), (83, 50, None), (84, 50, 70), (108, 70, 90), (119, 90, None), (110, 0, 90)],
-)
-def test_warnings_come_at_half_seven_tenths_and_nine_tenths_of_the_time(hours: int, warned: int, due: int) -> None:
+    [(59.9, 0, None), (60, 0, 50), (83.9, 50, None), (84, 50, 70), (107.9, 70, None), (108, 70, 90), (119, 90, None),
+     (110, 0, 90)],
+)  # fmt: skip
+def test_warnings_come_at_half_seven_tenths_and_nine_tenths_of_the_time(hours: float, warned: int, due: int) -> None:
     health = receiver.Health(failing_since=NOON, warned_percent=warned)
     assert receiver.warning(health, NOON + timedelta(hours=hours)) == due
 

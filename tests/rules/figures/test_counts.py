@@ -1,7 +1,7 @@
 """Tallies of stretches of time add up to the tally of all of them."""
 
 from service.rules.figures import counts
-from service.rules.figures.counts import PriorityTally, Tally
+from service.rules.figures.counts import ConsultationCounts, PriorityTally, Quartiles, Tally
 
 LIVE = ("live", "advice_given", "direct", True, False)
 SPRING = Tally(
@@ -60,3 +60,19 @@ def test_a_total_leaves_its_parts_as_they_were() -> None:
     counts.total([SPRING, SUMMER])
     assert SPRING.consultations["urgent"].hours == {"answer": [1.0, 5.0]}
     assert SPRING.offers == {"sent": 3}
+
+
+def test_priorities_together_have_the_sum_of_their_counts_and_the_spread_of_all_their_hours() -> None:
+    stat = PriorityTally({"filed": 7, "completed": 1}, {"answer": [0.5], "closing": [1.5]})
+    both = counts.of_consultations(
+        [PriorityTally({"filed": 2, "expired": 1}, {"answer": [1.0, 5.0], "allocation": [0.25]}), stat]
+    )
+    assert both == ConsultationCounts(
+        filed=9,
+        completed=1,
+        expired=1,
+        allocation=Quartiles(1, 0.25, 0.25, 0.25),
+        answer=Quartiles(3, 0.75, 1.0, 3.0),
+        closing=Quartiles(1, 1.5, 1.5, 1.5),
+    )
+    assert counts.of_consultations([]) == ConsultationCounts()

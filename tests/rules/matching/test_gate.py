@@ -52,7 +52,7 @@ BROKEN = {
     "mentor_paused": [(case(), mentor(hours=Hours("Europe/Paris", OFFICE, (AWAY,))))],
     "no_common_language": [
         (case(), mentor(languages=spoken)) for spoken in ({}, {"en": "A2"}, {"fr": "native"}, {"uk": "C2"})
-    ] + [(case(translation=True), mentor(languages={}))],
+    ] + [(case(translation=True), mentor(languages={})), (case(mode="written"), mentor(languages={}))],
     "no_transfer_basis": [
         (case(), mentor(country="IL")),
         (case(), mentor(country=None)),
@@ -106,6 +106,14 @@ def test_without_a_valid_memorandum_its_areas_are_not_judged() -> None:
     assert check(asking=mentor(links=(link(status="draft", areas=frozenset({"ped"}), minutes_left=0),))) == (
         Refusal.NO_MEMORANDUM,
     )
+
+
+@pytest.mark.parametrize(
+    "unfit", [link(areas=frozenset({"ped"})), link(activities=frozenset({"visit"})), link(minutes_left=0)]
+)
+def test_one_memorandum_that_covers_the_case_is_enough_whatever_others_say(unfit: MemorandumLink) -> None:
+    for links in ((unfit, link()), (link(), unfit)):
+        assert check(asking=mentor(links=links)) == ()
 
 
 def test_two_memoranda_that_only_together_cover_the_case_do_not() -> None:

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -148,6 +149,51 @@ def test_a_mentor_who_is_busy_all_the_time_has_no_time_and_another_the_first_tha
     ranked = rank(case(), *busy)
     assert [c.earliest for c in ranked.candidates] == [utc(2026, 11, 17, 12)] * 2
     assert [(m.busy, reasons) for m, reasons in ranked.excluded] == [(busy[0].busy, (Refusal.DEADLINE_UNREACHABLE,))]
+
+
+@pytest.mark.parametrize("whose", ["mentor", "clinician"])
+@pytest.mark.parametrize(
+    ("busy_from", "last_before"),
+    [(utc(2026, 11, 17, 10, 40), (10, 0)), (utc(2026, 11, 17, 10, 35), (9, 45)), (utc(2026, 11, 17, 10, 26), (9, 45))],
+)
+@pytest.mark.parametrize(
+    ("busy_until", "first_after"),
+    [(utc(2026, 11, 17, 12), (12, 0)), (utc(2026, 11, 17, 12, 1), (12, 15)), (utc(2026, 11, 17, 11, 55), (12, 0))],
+)
+def test_a_session_ends_with_its_buffer_before_either_side_is_busy_and_begins_after(
+    whose: str, busy_from: datetime, last_before: tuple[int, int], busy_until: datetime, first_after: tuple[int, int]
+) -> None:
+    busy = ((busy_from, busy_until),)
+    asked = case(busy=busy, buffer_minutes=10) if whose == "clinician" else case()
+    starts = ranking.propose(asked, mentor(busy=busy if whose == "mentor" else ()), NOW, BOOK)
+    before, after = utc(2026, 11, 17, *last_before), utc(2026, 11, 17, *first_after)
+    assert starts[starts.index(before) + 1] == after
+
+
+@pytest.mark.parametrize(("busy_minute", "earliest"), [(40, (8, 0)), (39, (9, 0)), (35, (9, 0))])
+def test_the_first_time_leaves_the_buffer_before_what_is_booked(busy_minute: int, earliest: tuple[int, int]) -> None:
+    booked = ((utc(2026, 11, 17, 8, busy_minute), utc(2026, 11, 17, 9)),)
+    assert first(case(), mentor(busy=booked)).earliest == utc(2026, 11, 17, *earliest)
+
+
+def test_the_extra_hours_of_one_mentor_are_nobody_elses() -> None:
+    extra = [DatedHours("extra", wall(2026, 11, day, 10), wall(2026, 11, day, 12)) for day in (21, 22)]
+    asking = [
+        mentor(person_id=person, hours=Hours("Europe/Paris", OFFICE, exceptions))
+        for person, exceptions in zip(PEOPLE, ((extra[0],), (extra[1],), ()), strict=False)
+    ]
+    begins = [utc(2026, 11, 21, 9), utc(2026, 11, 22, 9), utc(2026, 11, 23, 8)]
+    for order in itertools.permutations(asking):
+        ranked = rank(case(), *order, now=utc(2026, 11, 20, 18)).candidates
+        assert {c.mentor.person_id: c.earliest for c in ranked} == dict(zip(PEOPLE, begins, strict=False))
+
+
+def test_no_time_is_proposed_at_which_the_memorandum_ends_even_if_the_answer_is_due_then() -> None:
+    noon = utc(2026, 11, 17, 12)
+    asked, lasting = case(answer_due_at=noon), mentor()
+    assert ranking.propose(asked, lasting, NOW, BOOK)[-1] == noon
+    ending = mentor(links=(link(valid_until=noon),))
+    assert ranking.propose(asked, ending, NOW, BOOK)[-1] == noon - QUARTER
 
 
 def test_a_written_case_proposes_no_times() -> None:
@@ -365,6 +411,28 @@ def test_a_ranking_proposes_what_would_be_picked_from_every_start(zone: str) -> 
     assert first(asked, asking).starts == ranking.pick_three(starts, asked.zone, zone)
 
 
+@pytest.mark.parametrize(("busy_until", "best"), [((15, 45), (15, 45)), ((16, 30), (13, 0))])
+def test_a_later_proposal_is_at_a_civil_hour_up_to_its_last_quarter(
+    busy_until: tuple[int, int], best: tuple[int, int]
+) -> None:
+    # By the clock in Kyiv: 15:00 is 08:00 in Toronto, and 17:45 the last start that is civil for both.
+    days = [NOW + n * DAY for n in range(-1, 15)]
+    busy = tuple(
+        (day.replace(hour=13, minute=30), day.replace(hour=busy_until[0], minute=busy_until[1])) for day in days
+    )
+    hours = Hours("America/Toronto", tuple(Weekly(day, 8 * 60, 13 * 60) for day in range(7)))
+    asking = mentor(zone="America/Toronto", hours=hours, busy=busy, buffer_minutes=0)
+    _, *later = first(case(answer_due_at=NOW + 14 * DAY), asking).starts
+    assert {(at.hour, at.minute) for at in later} == {best}
+
+
+def test_only_a_call_is_scored_by_the_hour_of_the_day() -> None:
+    early = mentor(zone="Europe/Kyiv", hours=Hours("Europe/Kyiv", tuple(Weekly(day, 7 * 60, 480) for day in range(7))))
+    night = mentor(zone="Europe/Kyiv", hours=Hours("Europe/Kyiv", tuple(Weekly(day, 0, 60) for day in range(7))))
+    assert first(case(), early).terms["civil_hours"] == 0.4
+    assert first(case(mode="written"), night).terms["civil_hours"] == 1
+
+
 # Proposals that leave time to answer (decision 0023).
 
 
@@ -386,6 +454,8 @@ def test_one_of_the_proposals_can_be_taken_until_the_offer_ends() -> None:
     assert answerable(halves, NOW + 10 * QUARTER) == tuple(halves)
     afternoon = [NOW + timedelta(hours=n) for n in (3, 4, 5)]
     assert answerable(afternoon, NOW + timedelta(hours=4, minutes=30)) == (afternoon[2],)
+    assert answerable(afternoon, afternoon[1]) == (afternoon[1],)
+    assert answerable([halves[0], *afternoon], afternoon[1]) == (halves[0], afternoon[1])
 
 
 def test_where_every_time_is_too_soon_the_soonest_are_proposed() -> None:

@@ -43,6 +43,7 @@ def test_load_falls_with_booked_sessions_and_with_offers() -> None:
     assert score.load(busy, WEEK) == pytest.approx(0.75 * math.exp(-1))
     assert score.load(mentor(offers_7d=10), WEEK) == pytest.approx(math.exp(-2))
     assert score.load(mentor(sessions_cap=1, sessions_by_week={WEEK: 3}), WEEK) == 0
+    assert score.load(mentor(sessions_cap=1, sessions_by_week={(2026, 48): 3}), WEEK) == 1
 
 
 @pytest.mark.parametrize(("kind", "value"), [("case", 1), ("clinician", 0.6), ("hospital", 0.3), (None, 0)])
@@ -62,6 +63,12 @@ def test_an_hour_is_as_civil_as_for_the_worse_off_side(hour: int, value: float) 
     assert score.civil_hours(at, "Europe/Kyiv", "America/Toronto") <= value
 
 
+@pytest.mark.parametrize(("hour", "is_civil"), [(5, False), (6, True), (16, True), (17, False)])
+def test_reports_count_as_civil_what_begins_from_8_to_19_on_the_persons_clock(hour: int, is_civil: bool) -> None:
+    assert score.is_civil(utc(2026, 11, 17, hour), "Europe/Kyiv") is is_civil
+    assert score.is_civil(utc(2026, 11, 17, hour, 59), "Europe/Kyiv") is is_civil
+
+
 @pytest.mark.parametrize(
     ("asked", "spoken", "is_live", "value"),
     [
@@ -73,6 +80,7 @@ def test_an_hour_is_as_civil_as_for_the_worse_off_side(hour: int, value: float) 
         (case(interpreter=True), {"en": "B1"}, True, 0.5),
         (case(translation=True), {}, False, 0.3),
         (case(translation=True), {}, True, 0),
+        (case(), {}, False, 0),
         (case(languages=frozenset({"en", "uk"})), {"en": "B1", "uk": "C2"}, True, 1),
         (case(languages=frozenset()), {}, True, 0),
     ],
@@ -83,7 +91,14 @@ def test_language_takes_the_best_way_to_talk(asked: Case, spoken: dict[str, str]
 
 @pytest.mark.parametrize(
     ("route", "left", "value"),
-    [("direct", None, 1), ("network", None, 0.9), ("umbrella", 60, 0.8), ("direct", 45, 0.75), ("direct", -5, 0)],
+    [
+        ("direct", None, 1),
+        ("network", None, 0.9),
+        ("umbrella", 60, 0.8),
+        ("direct", 600, 1),
+        ("direct", 45, 0.75),
+        ("direct", -5, 0),
+    ],
 )
 def test_a_direct_memorandum_with_hours_left_is_best(route: str, left: int | None, value: float) -> None:
     assert score.memorandum(case(), link(route=route, minutes_left=left)) == value

@@ -1,4 +1,5 @@
 import json
+import zoneinfo
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -33,6 +34,7 @@ FIVE = timedelta(minutes=5)
 
 def test_the_forced_zone_data_is_the_pinned_one() -> None:
     assert WINDOWS_OF_KYIV["tzdb"] == availability.TZDATA_VERSION
+    assert zoneinfo.TZPATH == ()  # where an operating system's copy would be looked for
 
 
 def test_winnipeg_no_longer_changes_its_clocks_in_2026() -> None:
@@ -153,6 +155,13 @@ def test_a_day_of_working_time_skips_the_days_of_rest(start: datetime, weekdays:
     assert availability.add_working_time(start, timedelta(days=1), "Europe/Paris", weekdays) == end
 
 
+def test_working_time_that_ends_with_a_day_ends_before_the_days_of_rest() -> None:
+    friday_noon, midnight = utc(2026, 11, 20, 11), utc(2026, 11, 20, 23)
+    assert (
+        availability.add_working_time(friday_noon, midnight - friday_noon, "Europe/Paris", {0, 1, 2, 3, 4}) == midnight
+    )
+
+
 @pytest.mark.slow
 @PROPERTY
 @given(calendars())
@@ -206,6 +215,24 @@ def test_hours_up_to_midnight_reach_the_next_days_hours_without_a_gap() -> None:
     night = (Weekly(0, 20 * 60, 1440), Weekly(1, 0, 4 * 60))
     found = availability.free(Hours("Europe/Kyiv", night), (), (utc(2026, 11, 16), utc(2026, 11, 18)))
     assert found == [(utc(2026, 11, 16, 18), utc(2026, 11, 17, 2))]
+
+
+@pytest.mark.parametrize(
+    ("zone", "weekly", "first"),
+    [
+        ("America/Toronto", Weekly(6, 20 * 60, 1440), utc(2026, 11, 16, 1)),  # Sunday evening, Monday in UTC
+        ("America/Toronto", Weekly(6, 20 * 60, 1440), utc(2026, 11, 2, 1)),  # on the day on which its clocks change
+        ("Asia/Kathmandu", Weekly(0, 0, 4 * 60), utc(2026, 11, 15, 18, 15)),  # Monday night, Sunday in UTC
+    ],
+)
+@pytest.mark.parametrize("from_hours", [-12, -2, 0])
+@pytest.mark.parametrize("until_hours", [4, 24, 7 * 24 - 1])
+def test_hours_of_one_week_that_lie_in_another_in_utc_are_found_wherever_the_window_begins_and_ends(
+    zone: str, weekly: Weekly, first: datetime, from_hours: int, until_hours: int
+) -> None:
+    window = (first + timedelta(hours=from_hours), first + timedelta(hours=until_hours))
+    found = availability.starts(Hours(zone, (weekly,)), (), window, 60, 0)
+    assert (found[0], found[-1], len(found)) == (first, first + timedelta(hours=3), 13)
 
 
 def test_an_absence_without_an_end_lasts_for_ever() -> None:

@@ -41,3 +41,23 @@ def test_a_day_a_first_day_or_else_the_last_one_is_when_it_began() -> None:
 )
 def test_the_period_before_has_as_many_whole_months_or_else_days(days: tuple[date, date], before: date) -> None:
     assert periods.previous(*days) == (before, days[0])
+
+
+@pytest.mark.parametrize(
+    ("from_on", "until_on", "firsts"),
+    [
+        (date(2026, 10, 1), date(2026, 11, 1), [date(2026, 10, 1)]),
+        (date(2026, 10, 1), date(2026, 11, 2), [date(2026, 10, 1), date(2026, 11, 1)]),
+        (date(2026, 10, 31), date(2026, 12, 1), [date(2026, 10, 31), date(2026, 11, 1)]),
+        (
+            date(2026, 11, 15),
+            date(2027, 2, 3),
+            [date(2026, 11, 15), date(2026, 12, 1), date(2027, 1, 1), date(2027, 2, 1)],
+        ),
+        (date(2026, 12, 1), date(2027, 1, 1), [date(2026, 12, 1)]),
+    ],
+)
+def test_the_months_of_a_period_begin_on_their_first_day_and_the_first_one_with_it(
+    from_on: date, until_on: date, firsts: list[date]
+) -> None:
+    assert periods.months(from_on, until_on) == firsts

@@ -126,6 +126,99 @@ async def test_with_nobody_left_to_ask_the_coordinator_hears_why(scene: Scene, p
     assert await scene.state() == flow.State("unmatched", None, {}, [])
 
 
+async def offers_sent(scene: Scene) -> int:
+    return len((await scene.get("coordinator", "/v1/offers"))["items"])
+
+
+@pytest.mark.parametrize(
+    ("priority", "wave"),
+    [
+        ("routine", timedelta(hours=24)),
+        ("urgent", timedelta(hours=4)),
+        ("asap", timedelta(hours=1)),
+        ("stat", timedelta(minutes=10)),
+    ],
+)
+@pytest.mark.parametrize("looks_in_vain", [0, 1])
+async def test_with_nobody_left_it_is_looked_again_once_a_wave(
+    scene: Scene, priority: str, wave: timedelta, looks_in_vain: int
+) -> None:
+    await flow.nobody(scene)
+    await scene.request(priority=priority)
+    for _ in range(looks_in_vain):
+        scene.clock.set(scene.clock.now() + wave)
+        await scene.sweep()
+    await scene.rows("UPDATE mentor_profile SET verified_until = '2028-01-01' RETURNING 1")
+    scene.clock.set(scene.clock.now() + wave - timedelta(seconds=1))
+    await scene.sweep()
+    offers_too_early = await offers_sent(scene)
+    scene.clock.forward(seconds=1)
+    await scene.sweep()
+    assert offers_too_early == 0
+    assert await offers_sent(scene) > 0
+
+
+async def alerts(scene: Scene) -> list[str]:
+    """Let the timers act, and give who was alerted since the last look."""
+    await scene.sweep()
+    return [reader for template, reader in (await scene.change()).mails if template == "alert"]
+
+
+@pytest.mark.parametrize(
+    ("priority", "after"),
+    [
+        ("routine", timedelta(days=3)),
+        ("urgent", timedelta(hours=8)),
+        ("asap", timedelta(hours=2)),
+        ("stat", timedelta(0)),
+    ],
+)
+async def test_the_coordinator_is_alerted_once_when_nobody_has_accepted_in_time(
+    scene: Scene, priority: str, after: timedelta
+) -> None:
+    await scene.request(priority=priority)
+    if after:
+        scene.clock.set(scene.clock.now() + after - timedelta(seconds=1))
+        assert await alerts(scene) == []
+        scene.clock.forward(seconds=1)
+    assert await alerts(scene) == ["coordinator"]
+    scene.clock.forward(hours=1)
+    assert await alerts(scene) == []
+
+
+async def accepted(scene: Scene) -> None:
+    await scene.booked()
+
+
+async def advice_promised(scene: Scene) -> None:
+    await scene.request(mode="written")
+    await scene.post("mentor", f"/v1/offers/{(await scene.offer())['id']}/accept")
+
+
+async def withdrawn(scene: Scene) -> None:
+    asked = await scene.request()
+    await scene.post("clinician", f"/v1/consultations/{asked}/cancel", {"reason": "other"})
+
+
+@pytest.mark.parametrize("path", [accepted, advice_promised, withdrawn])
+async def test_nobody_is_alerted_of_what_is_agreed_or_withdrawn(scene: Scene, path: flow.Step) -> None:
+    await path(scene)
+    scene.clock.forward(hours=8)
+    assert await alerts(scene) == []
+
+
+async def test_what_seeks_again_has_its_whole_time_anew_and_its_own_alert(scene: Scene) -> None:
+    booked = await scene.booked()
+    scene.clock.forward(hours=3)
+    await scene.post("mentor", f"/v1/appointments/{booked['id']}/cancel", {"reason": "illness"})
+    case = await scene.get("clinician", f"/v1/consultations/{booked['consultation_id']}")
+    assert case["answer_due_at"] == flow.instant(scene.clock.now() + timedelta(hours=24))
+    scene.clock.set(scene.clock.now() + timedelta(hours=8) - timedelta(seconds=1))
+    assert await alerts(scene) == []
+    scene.clock.forward(seconds=1)
+    assert await alerts(scene) == ["coordinator"]
+
+
 async def told_coordinator(scene: Scene) -> dict[str, int]:
     (told,) = await scene.rows("SELECT payload FROM delivery WHERE payload->>'template' = 'unmatched'")
     return dict(told.payload["values"]["asked"])
@@ -177,6 +270,15 @@ async def test_a_receipt_claims_that_mentors_are_asked_only_if_they_are(scene: S
     await scene.request(languages=["tr"])
     change = await scene.change()
     assert change.mails == [("receipt_unmatched", "clinician"), ("unmatched", "coordinator")]
+
+
+async def test_who_has_no_time_is_asked_to_write_where_either_will_do(scene: Scene) -> None:
+    await flow.alone(scene)
+    await scene.rows("DELETE FROM weekly_hours RETURNING 1")
+    await scene.request(mode="either")
+    assert ("offer_written", "mentor") in (await scene.change()).mails
+    links = await scene.rows("SELECT purpose FROM link WHERE purpose LIKE 'offer.%' ORDER BY purpose")
+    assert [row.purpose for row in links] == ["offer.accept_written", "offer.decline"]
 
 
 async def stat(scene: Scene, **fields: object) -> str:

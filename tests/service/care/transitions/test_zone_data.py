@@ -26,14 +26,14 @@ async def booked_by_older_data(scene: Scene) -> None:
 
 async def test_who_sees_another_hour_than_was_agreed_is_asked_once_and_nothing_moves(scene: Scene) -> None:
     await booked_by_older_data(scene)
-    (before,) = await scene.rows("SELECT starts_at FROM appointment")
+    (before,) = await scene.rows("SELECT starts_at, version FROM appointment")
     await scene.sweep()
     await scene.sweep()
     change = await scene.change()
     assert change.mails == [("zone_data_changed", "clinician"), ("zone_data_changed", "mentor")]
     assert change.events == []
-    (after,) = await scene.rows("SELECT starts_at, status FROM appointment")
-    assert (after.starts_at, after.status) == (before.starts_at, "booked")
+    (after,) = await scene.rows("SELECT starts_at, status, version FROM appointment")
+    assert (after.starts_at, after.status, after.version) == (before.starts_at, "booked", before.version + 1)
     (row,) = await scene.rows("SELECT wall FROM participant WHERE role = 'clinician'")
     assert row.wall == before.starts_at.replace(tzinfo=None) + timedelta(hours=2)
 
