@@ -36,14 +36,17 @@ class GateFacts:
         return ranking.propose(self.asked, self.mentor, self.now, self.book, overrides, is_asking=is_asking)
 
 
-async def facts(case: CaseFile, mentor_id: UUID, *, at: datetime | None = None) -> GateFacts:
-    """Load what the gate needs about this mentor for a time around `at`; raises NotFound if they are no mentor.
+async def facts(
+    case: CaseFile, mentor_id: UUID, *, start: datetime | None = None, minutes_at: datetime | None = None
+) -> GateFacts:
+    """Load what the gate needs about this mentor; raises NotFound if they are no mentor.
 
-    What the case's own appointment occupies counts as free.
+    Both sides' busy time is there beyond `start`. The minutes left are those of the budget period of `minutes_at`, or
+    now. What the case's own appointment occupies counts as free.
     """
     own = case.maybe_appointment.id if case.maybe_appointment else None
-    gate_case = await candidates.case(case.w, case.consultation, but_appointment=own)
-    mentors = await candidates.mentors(case.w, case.consultation, [mentor_id], but_appointment=own, at=at)
+    gate_case = await candidates.case(case.w, case.consultation, but_appointment=own, start=start)
+    mentors = await candidates.mentors(case.w, case.consultation, [mentor_id], but_appointment=own, at=minutes_at)
     if not mentors:
         raise errors.NotFound
     return GateFacts(
@@ -74,9 +77,12 @@ async def admit_with_budget(
 ) -> MemorandumLink:
     """As `admit`, and no other booking can spend the same minutes: a memorandum with a budget is locked, then read.
 
-    The memorandum that was chosen at the offer stays as long as it still holds.
+    A budget is that of the period in which the session starts. The memorandum that was chosen at the offer stays as
+    long as it still holds.
     """
     overrides = [offer.override_rule] if offer.override_rule else []
+    if any(link.minutes_left is not None for link in facts.mentor.links):
+        facts = await _with_minutes_of(case, facts, start)
     locked: UUID | None = None
     while True:
         link = admit(facts, start, overrides, waived=waived)
@@ -91,10 +97,10 @@ async def admit_with_budget(
             return link
         await agreements.lock_budget(case.w, link.memorandum_id)
         locked = link.memorandum_id
-        facts = await _with_minutes_as_of_now(case, facts, start)
+        facts = await _with_minutes_of(case, facts, start)
 
 
-async def _with_minutes_as_of_now(case: CaseFile, facts: GateFacts, start: datetime | None) -> GateFacts:
+async def _with_minutes_of(case: CaseFile, facts: GateFacts, start: datetime | None) -> GateFacts:
     own = case.maybe_appointment.id if case.maybe_appointment else None
     institution_id = facts.mentor.institution_id
     links = await candidates.memorandum_links(

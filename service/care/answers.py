@@ -97,13 +97,13 @@ async def _agree(
 ) -> Accepted:
     """Lock both people, check that both are free (raises SlotTaken), ask the gate, then book and send the mails."""
     await case.lock_people(offer.mentor_id)
-    facts = await admission.facts(case, offer.mentor_id, at=starts_at)
+    facts = await admission.facts(case, offer.mentor_id, start=starts_at)
     if must_be_bookable:
         admission.must_be_bookable(facts, starts_at)
-    admission.must_be_free(facts, starts_at)
     is_held_for_it = case.is_held and _is_of(case, offer) and case.appointment.starts_at == starts_at
     if is_held_for_it:
         bookings.must_still_be_held(case)
+    admission.must_be_free(facts, starts_at)
     link = await admission.admit_with_budget(case, facts, offer, starts_at, waived)
     if case.is_booked:
         (leaving,) = case.mentors

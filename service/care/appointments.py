@@ -72,7 +72,7 @@ async def _move(case: CaseFile, side: str, starts_at: datetime) -> tables.Appoin
         raise errors.TimeNotBookable("/starts_at", "a time is on a whole minute")
     await case.lock_people()
     (mentor,) = case.mentors
-    facts = await admission.facts(case, mentor.person_id, at=starts_at)
+    facts = await admission.facts(case, mentor.person_id, start=starts_at, minutes_at=starts_at)
     offer = case.offer_of(mentor)
     overrides = [offer.override_rule] if offer.override_rule else []
     is_proposed = starts_at in appointment.proposed_starts

@@ -90,15 +90,30 @@ def _tree(text: str) -> specialties.Tree:
     )
 
 
-async def case(w: Work, consultation: tables.Consultation, *, but_appointment: UUID | None = None) -> Case:
-    """Load the consultation as the gate sees it; the seats of `but_appointment` do not count as busy."""
-    (row,) = await w.fetch(_ASKED, _values(w, consultation, but_appointment))
+async def case(
+    w: Work,
+    consultation: tables.Consultation,
+    *,
+    but_appointment: UUID | None = None,
+    start: datetime | None = None,
+) -> Case:
+    """Load the consultation as the gate sees it, with the clinician's busy time beyond `start`.
+
+    The seats of `but_appointment` do not count as busy.
+    """
+    (row,) = await w.fetch(_ASKED, _values(w, consultation, but_appointment, start))
     return _case(w, consultation, row)
 
 
-def _values(w: Work, consultation: tables.Consultation, but_appointment: UUID | None = None) -> dict[str, object]:
-    # A session may begin when the answer is due, if that is not long ago: until then busy time matters.
-    until = max((consultation.answer_due_at or w.now) + timedelta(days=1), w.now)
+def _values(
+    w: Work,
+    consultation: tables.Consultation,
+    but_appointment: UUID | None = None,
+    start: datetime | None = None,
+) -> dict[str, object]:
+    # A session may begin when the answer is due, if that is not long ago, and when both sides agreed: until then busy
+    # time matters.
+    until = max((consultation.answer_due_at or w.now) + timedelta(days=1), w.now, (start or w.now) + timedelta(days=1))
     return {
         "id": consultation.id,
         "clinician": consultation.clinician_id,

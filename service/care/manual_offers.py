@@ -118,7 +118,7 @@ async def hold(w: Work, consultation_id: UUID, mentor_id: UUID, starts_at: datet
     await case.lock_people(mentor_id)
     if case.is_held:
         await bookings.release(case, "hold_expired")
-    facts = await admission.facts(case, mentor_id, at=starts_at)
+    facts = await admission.facts(case, mentor_id, start=starts_at)
     admission.must_be_bookable(facts, starts_at)
     until = min(w.now + facts.book.policy.hold, starts_at)
     offer = await _have_offer(case, mentor_id, starts_at, until)
