@@ -116,6 +116,16 @@ def test_one_memorandum_that_covers_the_case_is_enough_whatever_others_say(unfit
         assert check(asking=mentor(links=links)) == ()
 
 
+def test_a_memorandum_that_names_the_activity_covers_it() -> None:
+    assert check(asking=mentor(links=(link(activities=frozenset({"visit", "teleconsultation"})),))) == ()
+
+
+@pytest.mark.parametrize("age_band", ["neonate", "infant", "child", "adolescent"])
+def test_who_treats_children_may_be_asked_for_a_child(age_band: str) -> None:
+    assert check(case(age_band=age_band), mentor(treats_children=True)) == ()
+    assert check(case(age_band=age_band), mentor()) == (Refusal.NO_PAEDIATRICS,)
+
+
 def test_two_memoranda_that_only_together_cover_the_case_do_not() -> None:
     apart = (link(areas=frozenset({"ped"})), link(activities=frozenset({"visit"})))
     assert check(asking=mentor(links=apart)) == (Refusal.ACTIVITY_NOT_COVERED,)

@@ -188,6 +188,13 @@ def test_the_extra_hours_of_one_mentor_are_nobody_elses() -> None:
         assert {c.mentor.person_id: c.earliest for c in ranked} == dict(zip(PEOPLE, begins, strict=False))
 
 
+@pytest.mark.parametrize("due", [utc(2026, 11, 18, 12), utc(2026, 11, 20, 12)])
+def test_no_time_is_proposed_at_which_the_mentor_is_no_longer_verified(due: datetime) -> None:
+    verified_until = utc(2026, 11, 18, 12)
+    starts = ranking.propose(case(answer_due_at=due), mentor(verified_until=verified_until), NOW, BOOK)
+    assert starts[-1] == verified_until - QUARTER
+
+
 def test_no_time_is_proposed_at_which_the_memorandum_ends_even_if_the_answer_is_due_then() -> None:
     noon = utc(2026, 11, 17, 12)
     asked, lasting = case(answer_due_at=noon), mentor()
@@ -411,7 +418,7 @@ def test_a_ranking_proposes_what_would_be_picked_from_every_start(zone: str) -> 
     assert first(asked, asking).starts == ranking.pick_three(starts, asked.zone, zone)
 
 
-@pytest.mark.parametrize(("busy_until", "best"), [((15, 45), (15, 45)), ((16, 30), (13, 0))])
+@pytest.mark.parametrize(("busy_until", "best"), [((15, 45), (15, 45)), ((16, 0), (13, 0))])
 def test_a_later_proposal_is_at_a_civil_hour_up_to_its_last_quarter(
     busy_until: tuple[int, int], best: tuple[int, int]
 ) -> None:

@@ -181,3 +181,15 @@ async def test_a_time_that_begins_now_is_not_held(scene: Scene) -> None:
     asked, start = await soon(scene, 0)
     body = {"mentor_id": str(scene.people["mentor"].id), "starts_at": start}
     await scene.call("coordinator", "POST", f"/v1/consultations/{asked}/holds", body, status=422)
+
+
+@pytest.mark.parametrize(("before_its_end", "status"), [(timedelta(seconds=1), 200), (timedelta(0), 409)])
+async def test_a_held_time_is_taken_until_the_hold_ends_though_nobody_swept(
+    scene: Scene, before_its_end: timedelta, status: int
+) -> None:
+    held = await flow.held(scene)
+    offer = await scene.offer()
+    scene.clock.set(flow.read_instant(held["held_until"]) - before_its_end)
+    body = {"starts_at": held["starts_at"]}
+    answer = await scene.call("mentor", "POST", f"/v1/offers/{offer['id']}/accept", body, status=status)
+    assert answer.json().get("type") == (None if status == 200 else "/problems/hold-expired")

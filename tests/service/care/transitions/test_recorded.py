@@ -197,3 +197,34 @@ async def test_what_came_to_nothing_is_told_under_the_memorandum_of_who_had_take
     )
     assert [row.memorandum_id for row in told] == [None, memoranda[who]]
     assert set(told[1].institution_ids) == {scene.asking.id, scene.lille.id, vilnius.id}
+
+
+async def test_who_promises_advice_closes_the_other_offers(scene: Scene) -> None:
+    await scene.request(mode="written")
+    await scene.look()
+    await scene.post("mentor", f"/v1/offers/{(await scene.offer())['id']}/accept")
+    assert ("offer.withdrawn", "rival") in (await scene.change()).events
+    assert (await scene.get("rival", "/v1/offers?state=pending"))["items"] == []
+
+
+async def test_who_handed_advice_back_gives_none_while_another_writes_it(scene: Scene) -> None:
+    asked = await scene.request(mode="written")
+    mine = await scene.offer()
+    await scene.post("mentor", f"/v1/offers/{mine['id']}/accept")
+    await scene.post("mentor", f"/v1/offers/{mine['id']}/decline", {"reason": "busy"})
+    body = {"mentor_id": str(scene.people["rival"].id)}
+    theirs = await scene.post("coordinator", f"/v1/consultations/{asked}/offers", body, 201)
+    await scene.post("rival", f"/v1/offers/{theirs['id']}/accept")
+    text = {"text": "Half the dose.", "minutes": 20}
+    await scene.post("mentor", f"/v1/consultations/{asked}/advice", text, 403)
+    await scene.post("rival", f"/v1/consultations/{asked}/advice", text, 201)
+
+
+async def test_an_answer_with_another_time_than_was_proposed_is_a_proposal_and_no_agreement(scene: Scene) -> None:
+    booked = await scene.booked_by_the_mentor()
+    night = flow.read_instant(booked["starts_at"]).replace(hour=1, minute=0) + timedelta(days=1)
+    path = f"/v1/appointments/{booked['id']}/reschedule"
+    await scene.post("mentor", path, {"starts_at": flow.instant(night)})
+    other = flow.instant(night + timedelta(hours=1))
+    answered = await scene.post("clinician", path, {"starts_at": other})
+    assert (answered["starts_at"], answered["proposed_starts"]) == (booked["starts_at"], [other])
