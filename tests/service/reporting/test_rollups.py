@@ -149,7 +149,7 @@ DECISIVE = {
         "    most_in_week: int = 0\n    sessions",
         "    most_in_week: float = 0\n    sessions",
     ),
-    "how it is kept": (ROLLUPS, 'array("i", tallied.', 'array("l", tallied.'),
+    "how it is kept": (ROLLUPS, 'array("i", tally.', 'array("l", tally.'),
     "when a week is settled": (ROLLUPS, "_SETTLED = timedelta(days=1)", "_SETTLED = timedelta(days=2)"),
 }
 
@@ -163,7 +163,7 @@ def test_what_decides_about_the_content_changes_the_digest(
 
 
 def test_comments_layout_and_docstrings_change_no_digest(program: newer.Program) -> None:
-    program.change(QUERIES, "    tallied = counts.Tally()\n", "    # a comment\n\n    tallied = (counts.Tally())\n")
+    program.change(QUERIES, "    totals = counts.Tally()\n", "    # a comment\n\n    totals = (counts.Tally())\n")
     program.change(COUNTS, "What was counted in some stretches of time", "What was counted some time")
     assert digest_of(program) == rollups.DIGEST
 
