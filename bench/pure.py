@@ -13,6 +13,7 @@ from icalendar import Calendar, Event, vCalAddress, vText
 
 from bench.table import Line, at_least, at_most, ms
 from integrations.runtime import mail_delivery, settings
+from service import vocabulary
 from service.rules.time import availability
 from service.rules.time.availability import Hours, Weekly
 from service.rules.time.intervals import Interval
@@ -119,7 +120,7 @@ def invites(rounds: int, told: settings.Settings) -> list[Line]:
     links = {"join": "https://pobratym.example/j/" + "x" * 43}
 
     def both() -> None:
-        for locale in ("uk", "en"):
+        for locale in vocabulary.LOCALES:
             mail_delivery.invite(told, invited, values, locale, people, links)
 
     took = _turns(rounds, [both, _bare_event])

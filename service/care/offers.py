@@ -1,7 +1,7 @@
 """Asking mentors in waves, and what becomes of an offer that nobody answers.
 
 Lock order: consultation, offers, people, memorandum (architecture). Who may be asked and when is decided by
-`rules.gate` and `rules.matching`; this loads, asks them, and writes.
+`rules.matching`; this loads, asks it, and writes.
 """
 
 from collections import Counter
