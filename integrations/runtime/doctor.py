@@ -13,7 +13,7 @@ from integrations.runtime.settings import Settings
 from integrations.runtime.world import World, opened
 from service.kernel import actor, crypto, errors
 from service.outbox import deliveries, webhooks
-from service.people import logins
+from service.people import logins, people
 from service.reporting import rollups
 from service.rules.time import availability
 from service.rules.time.intervals import Interval
@@ -96,6 +96,11 @@ async def database(world: World) -> AsyncIterator[Finding]:
         yield Finding("deliveries", is_well=is_prompt, detail=detail, mend="Run `pobratym worker`.")
         async with world.database.work(actor.TIMER) as w:
             silent = await deliveries.unreachable(w)
+            unmailable = await people.unmailable(w)
+        if unmailable:
+            detail = f"no mail can reach the addresses of {', '.join(map(str, unmailable))}"
+            mend = "Correct them (`PATCH /v1/people/{id}`): an older release took addresses that mail cannot carry."
+            yield Finding("addresses", is_well=False, detail=detail, mend=mend)
         if silent:
             detail = f"no admin or coordinator of {', '.join(silent)} has an address that takes mail"
             mend = "Correct an address (`PATCH /v1/people/{id}`), or name somebody else."

@@ -27,13 +27,13 @@ class GateFacts:
     """One mentor and one case as the gate sees them now."""
 
     now: datetime
-    asked: Case
+    case: Case
     mentor: Mentor
     book: Rulebook
 
     def bookable(self, overrides: Collection[str] = (), *, is_asking: bool = False) -> Sequence[datetime]:
         """Give the starts that both could take."""
-        return ranking.propose(self.asked, self.mentor, self.now, self.book, overrides, is_asking=is_asking)
+        return ranking.propose(self.case, self.mentor, self.now, self.book, overrides, is_asking=is_asking)
 
 
 async def facts(
@@ -44,7 +44,7 @@ async def facts(
     Both sides' busy time is there beyond `start`. The minutes left are those of the budget period of `minutes_at`, or
     now. What the case's own appointment occupies counts as free.
     """
-    own = case.maybe_appointment.id if case.maybe_appointment else None
+    own = case.appointment_id
     gate_case = await candidates.case(case.w, case.consultation, but_appointment=own, start=start)
     mentors = await candidates.mentors(case.w, case.consultation, [mentor_id], but_appointment=own, at=minutes_at)
     if not mentors:
@@ -63,7 +63,7 @@ def admit(
     is_asking: bool = False,
 ) -> MemorandumLink:
     """Give the memorandum the session runs under, or raise GateRefused with every failing rule."""
-    rules = gate.Gate(facts.asked, facts.book, overrides)
+    rules = gate.Gate(facts.case, facts.book, overrides)
     refused = rules.check(facts.mentor, start, facts.now, is_asking=is_asking)
     reasons = [rule.value for rule in refused if rule not in waived]
     link = rules.choose_link(facts.mentor.links, start or facts.now)
@@ -81,30 +81,28 @@ async def admit_with_budget(
     long as it still holds.
     """
     overrides = [offer.override_rule] if offer.override_rule else []
-    if any(link.minutes_left is not None for link in facts.mentor.links):
-        facts = await _with_minutes_of(case, facts, start)
     locked: UUID | None = None
     while True:
+        if any(link.minutes_left is not None for link in facts.mentor.links):
+            facts = await _with_minutes_of(case, facts, start)
         link = admit(facts, start, overrides, waived=waived)
         chosen = [
             candidate
             for candidate in facts.mentor.links
             if candidate.memorandum_id == offer.memorandum_id and candidate.is_valid(start or facts.now)
         ]
-        rules = gate.Gate(facts.asked, facts.book, overrides)
+        rules = gate.Gate(facts.case, facts.book, overrides)
         link = next((candidate for candidate in rules.covering(chosen) if rules.has_budget(candidate)), link)
         if link.minutes_left is None or link.memorandum_id == locked:
             return link
         await agreements.lock_budget(case.w, link.memorandum_id)
         locked = link.memorandum_id
-        facts = await _with_minutes_of(case, facts, start)
 
 
 async def _with_minutes_of(case: CaseFile, facts: GateFacts, start: datetime | None) -> GateFacts:
-    own = case.maybe_appointment.id if case.maybe_appointment else None
     institution_id = facts.mentor.institution_id
     links = await candidates.memorandum_links(
-        case.w, case.consultation, {institution_id}, but_appointment=own, at=start
+        case.w, case.consultation, {institution_id}, but_appointment=case.appointment_id, at=start
     )
     return replace(facts, mentor=facts.mentor._replace(links=links.get(institution_id, ())))
 
@@ -123,8 +121,8 @@ def must_be_bookable(facts: GateFacts, start: datetime) -> None:
 
 
 def _is_taken(facts: GateFacts, start: datetime) -> bool:
-    end = start + timedelta(minutes=facts.asked.minutes)
-    sides = ((facts.asked.busy, facts.asked.buffer_minutes), (facts.mentor.busy, facts.mentor.buffer_minutes))
+    end = start + timedelta(minutes=facts.case.minutes)
+    sides = ((facts.case.busy, facts.case.buffer_minutes), (facts.mentor.busy, facts.mentor.buffer_minutes))
     return any(
         intervals.overlaps((start, end + timedelta(minutes=buffer)), interval)
         for busy, buffer in sides

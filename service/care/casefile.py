@@ -74,6 +74,11 @@ class CaseFile:
         return self.maybe_appointment
 
     @property
+    def appointment_id(self) -> UUID | None:
+        """The appointment's id, if there is one."""
+        return self.maybe_appointment.id if self.maybe_appointment else None
+
+    @property
     def is_held(self) -> bool:
         """Whether a time is held."""
         return self.maybe_appointment is not None and self.maybe_appointment.status == "pending"

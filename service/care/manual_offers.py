@@ -78,9 +78,9 @@ def _candidate(
     """
     bookable = facts.bookable(overrides, is_asking=True)
     answer_by = offers.deadline(
-        case.w, case.consultation.priority, facts.asked.answer_due_at, facts.mentor, facts.book, knows_case=False
+        case.w, case.consultation.priority, facts.case.answer_due_at, facts.mentor, facts.book, knows_case=False
     )
-    proposed = ranking.pick_answerable(bookable, case.w.now, answer_by, facts.asked.zone, facts.mentor.zone)
+    proposed = ranking.pick_answerable(bookable, case.w.now, answer_by, facts.case.zone, facts.mentor.zone)
     chosen = tuple(starts) if starts else proposed
     mode = case.consultation.mode
     is_live = mode != "written" and bool(chosen)
@@ -151,6 +151,6 @@ async def _have_offer(case: CaseFile, mentor_id: UUID, starts_at: datetime, unti
 
 def _why_never(facts: GateFacts, overrides: Collection[str]) -> list[str]:
     """Name why no time can be proposed: the rules that refuse the mentor in a ranking, or that time is too short."""
-    ranked = ranking.rank(facts.asked, [facts.mentor], facts.now, facts.book, limit=0)
+    ranked = ranking.rank(facts.case, [facts.mentor], facts.now, facts.book, limit=0)
     reasons = [rule.value for _, rules in ranked.excluded for rule in rules if rule not in overrides]
     return reasons or [Refusal.DEADLINE_UNREACHABLE.value]

@@ -37,3 +37,12 @@ def as_stored(text: str) -> str:
         return normal_form(text)
     except ValueError:
         return text
+
+
+def is_valid(text: str) -> bool:
+    """Tell whether mail can carry the address."""
+    try:
+        normal_form(text)
+    except ValueError:
+        return False
+    return True

@@ -101,7 +101,7 @@ class Work:
     keys: crypto.Keys
     request_id: str | None = None
     jobs: list[tuple[UUID, int]] = field(default_factory=list)  # deliveries to hand to a worker when this commits
-    told: list[UUID] = field(default_factory=list)  # events whose webhooks become rows when this commits
+    event_ids: list[UUID] = field(default_factory=list)  # events whose webhooks become rows when this commits
 
     pending: list[SQLModel] = field(default_factory=list)  # rows to insert at the next flush
     written: dict[type[SQLModel], list[Mapping[str, object]]] = field(default_factory=dict)  # to insert at the end
@@ -139,9 +139,9 @@ class Work:
             table = sa.inspect(kind).local_table  # given the class, rows with and without a value would go one by one
             for first in range(0, len(written[kind]), _AT_ONCE):
                 await connection.execute(sa.insert(table), written[kind][first : first + _AT_ONCE])
-        await fanout.put(self.session, self.told, self.now)
+        await fanout.put(self.session, self.event_ids, self.now)
         await queue.put(self.session, self.jobs)
-        self.told.clear()
+        self.event_ids.clear()
         self.jobs.clear()
 
     def _needs_transaction(self) -> None:

@@ -102,7 +102,7 @@ def record(  # noqa: PLR0913 - the payload's fields, each by name
         "body": body(type_, w.now, data),
     }
     w.write(tables.Event, values)
-    w.told.append(row_id)
+    w.event_ids.append(row_id)
     return Recorded(row_id)
 
 

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from service import tables, vocabulary
-from service.kernel import access, audit, clock, errors, paging
+from service.kernel import access, audit, clock, email_addresses, errors, paging
 from service.kernel.actor import Grant
 from service.kernel.work import Work
 from service.people import logins
@@ -83,6 +83,12 @@ def add(w: Work, fields: Mapping[str, Any], grants: Collection[Grant]) -> tables
     _add_profile(w, row, _mentoring(grants))
     audit.record(w, "created", "person", row.id)
     return row
+
+
+async def unmailable(w: Work) -> list[UUID]:
+    """Give the active people whose address mail cannot carry: an older release took it."""
+    rows = await w.sql(sa.text("SELECT id, email FROM person WHERE state = 'active' AND kind = 'person' ORDER BY id"))
+    return [row.id for row in rows if not email_addresses.is_valid(row.email)]
 
 
 async def change(

@@ -129,6 +129,16 @@ async def test_a_place_where_nobody_takes_mail_is_named_to_the_operator(scene: f
     assert place in told.detail
 
 
+async def test_an_operator_reads_who_has_an_address_that_mail_cannot_carry(scene: flow.Scene) -> None:
+    """An older release took such addresses, and said nothing."""
+    clinician, mentor = scene.people["clinician"], scene.people["mentor"]
+    await scene.rows("UPDATE person SET email = 'koval..x@hospital.ua' WHERE id = :id", id=clinician.id)
+    (finding,) = [finding async for finding in doctor.database(scene.world) if not finding.is_well]
+    assert finding.subject == "addresses"
+    assert str(clinician.id) in finding.detail
+    assert str(mentor.id) not in finding.detail
+
+
 async def test_an_address_that_takes_mail_again_is_marked_no_more(scene: flow.Scene) -> None:
     scene.world.outbox = Refusing(scene.people["clinician"].email)
     await scene.request()
