@@ -17,7 +17,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from integrations import outbound_http
 from integrations.identity import access_tokens
-from integrations.mail import messages
+from integrations.mail import maildir, smtp
 from integrations.runtime import database_faults, migrate, postgres
 from integrations.runtime.settings import Settings
 from service.kernel import clock, crypto, outcomes, work
@@ -74,17 +74,17 @@ async def opened(
         deadline = (settings.pool_timeout_ms + 2 * settings.statement_timeout_ms) / 1000 if purpose == "api" else None
         database = work.Database(engine, time, keys, deadline)
         outbox = outbox_of(settings)
-        if isinstance(outbox, messages.SmtpOutbox):
+        if isinstance(outbox, smtp.SmtpOutbox):
             stack.push_async_callback(outbox.aclose)
         issuer = access_tokens.AccessTokens(settings.base_url)
         yield World(settings, time, keys, engine, database, outbox, issuer, outbound)
 
 
-def outbox_of(settings: Settings) -> messages.SmtpOutbox | messages.MaildirOutbox:
+def outbox_of(settings: Settings) -> smtp.SmtpOutbox | maildir.MaildirOutbox:
     """Send by SMTP where a server is named, else into a Maildir under the data directory."""
     if settings.smtp_url is not None:
-        return messages.SmtpOutbox(settings.smtp_url.get_secret_value())
-    return messages.MaildirOutbox(settings.data_dir / "mail")
+        return smtp.SmtpOutbox(settings.smtp_url.get_secret_value())
+    return maildir.MaildirOutbox(settings.data_dir / "mail")
 
 
 def engine_of(settings: Settings, url: URL, *, purpose: str, statement_timeout_ms: int | None = None) -> AsyncEngine:

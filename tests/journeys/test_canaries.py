@@ -19,7 +19,7 @@ import flow
 import letterbox
 import world as simulated
 from flow import Scene
-from integrations.mail import messages
+from integrations.mail import maildir
 from integrations.runtime import logs, mail_delivery
 from integrations.runtime.world import World
 
@@ -65,7 +65,7 @@ def lines() -> Iterator[io.StringIO]:
 @pytest.fixture
 async def scene(world: World, test_clock: simulated.TestClock, client: httpx.AsyncClient, tmp_path: Path) -> Scene:
     settings = world.settings.model_copy(update={"data_dir": tmp_path})
-    own = dataclasses.replace(world, settings=settings, outbox=messages.MaildirOutbox(settings.mail_dir))
+    own = dataclasses.replace(world, settings=settings, outbox=maildir.MaildirOutbox(settings.mail_dir))
     made = Scene(own, test_clock, client)
     await made.set_up()
     return made

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 import flow
 import postoffice
-from integrations.mail import messages
+from integrations.mail import maildir
 from integrations.runtime import doctor, health, migrate, settings, worker
 from integrations.runtime import world as worlds
 from integrations.runtime.world import World
@@ -32,7 +32,7 @@ STRANGE = ("2020_01_01_add_mood", "1975ea83b712", "2099_01_01", "")
 def own(world: World, tmp_path: Path) -> World:
     """The test's world with a Maildir of its own."""
     told = world.settings.model_copy(update={"data_dir": tmp_path})
-    return dataclasses.replace(world, settings=told, outbox=messages.MaildirOutbox(told.mail_dir))
+    return dataclasses.replace(world, settings=told, outbox=maildir.MaildirOutbox(told.mail_dir))
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from aiosmtpd import smtp
+from aiosmtpd import smtp as aiosmtpd
 
 import letterbox
 import postoffice
-from integrations.mail import messages
+from integrations.mail import maildir, smtp
 from service.kernel import outcomes
 
 
@@ -37,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
 
 async def sent(url: str, message: bytes | None = None) -> outcomes.Outcome:
     """Send one mail, and leave nothing open."""
-    async with contextlib.aclosing(messages.SmtpOutbox(url)) as outbox:
+    async with contextlib.aclosing(smtp.SmtpOutbox(url)) as outbox:
         return await outbox.send(message or letterbox.written(), letterbox.CLINICIAN)
 
 
@@ -59,12 +59,17 @@ class Handler:
         self.taken: list[bytes | str | None] = []
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
-        self, _server: smtp.SMTP, _session: smtp.Session, envelope: smtp.Envelope, address: str, _options: list[str]
+        self,
+        _server: aiosmtpd.SMTP,
+        _session: aiosmtpd.Session,
+        envelope: aiosmtpd.Envelope,
+        address: str,
+        _options: list[str],
     ) -> str:
         envelope.rcpt_tos.append(address)
         return self.at_rcpt
 
-    async def handle_DATA(self, _server: smtp.SMTP, _session: smtp.Session, envelope: smtp.Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, _server: aiosmtpd.SMTP, _session: aiosmtpd.Session, envelope: aiosmtpd.Envelope) -> str:  # noqa: N802
         self.taken.append(envelope.content)
         return self.after_data
 
@@ -79,7 +84,7 @@ async def serving(protocol: Callable[[], asyncio.BaseProtocol]) -> AsyncIterator
 
 
 async def sent_to(handler: Handler) -> outcomes.Outcome:
-    async with serving(lambda: smtp.SMTP(handler)) as url:
+    async with serving(lambda: aiosmtpd.SMTP(handler)) as url:
         return await sent(url)
 
 
@@ -147,7 +152,7 @@ class Hanging(asyncio.Protocol):
 
 @pytest.mark.parametrize("silent_at", ["greeting", "EHLO", "MAIL", "RCPT", "DATA", "text"])
 async def test_a_server_that_hangs_is_tried_again(silent_at: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(messages, "_DEADLINE_SECONDS", 0.3)
+    monkeypatch.setattr(smtp, "_DEADLINE_SECONDS", 0.3)
     async with serving(lambda: Hanging(silent_at.encode())) as url:
         outcome = await sent(url)
     assert isinstance(outcome, outcomes.Retry)
@@ -161,18 +166,18 @@ async def test_a_server_that_hangs_at_the_goodbye_has_the_mail() -> None:
 
 async def test_a_server_without_starttls_gets_nothing_when_it_is_required() -> None:
     handler = Handler()
-    async with serving(lambda: smtp.SMTP(handler)) as url:
+    async with serving(lambda: aiosmtpd.SMTP(handler)) as url:
         outcome = await sent(url.replace("smtp:", "smtp+starttls:"))
     assert isinstance(outcome, outcomes.Retry)
     assert handler.taken == []
 
 
 async def test_a_wrong_password_is_our_fault_and_is_tried_again() -> None:
-    def refusing(*_arguments: object) -> smtp.AuthResult:
-        return smtp.AuthResult(success=False, handled=False)
+    def refusing(*_arguments: object) -> aiosmtpd.AuthResult:
+        return aiosmtpd.AuthResult(success=False, handled=False)
 
-    def protocol() -> smtp.SMTP:
-        return smtp.SMTP(Handler(), authenticator=refusing, auth_require_tls=False)
+    def protocol() -> aiosmtpd.SMTP:
+        return aiosmtpd.SMTP(Handler(), authenticator=refusing, auth_require_tls=False)
 
     async with serving(protocol) as url:
         outcome = await sent(url.replace("//", "//us%40x:wrong@"))
@@ -188,10 +193,10 @@ class Lines:
 
     def __init__(self, handler: Handler) -> None:
         self.handler = handler
-        self.opened: list[smtp.SMTP] = []
+        self.opened: list[aiosmtpd.SMTP] = []
 
-    def __call__(self) -> smtp.SMTP:
-        self.opened.append(smtp.SMTP(self.handler))
+    def __call__(self) -> aiosmtpd.SMTP:
+        self.opened.append(aiosmtpd.SMTP(self.handler))
         return self.opened[-1]
 
     def are_closed(self) -> bool:
@@ -206,7 +211,7 @@ class Lines:
 async def two_sent(lines: Lines, between: Callable[[], object]) -> list[outcomes.Outcome]:
     """Send two mails by one outbox, and do something in between."""
     said = []
-    async with serving(lines) as url, contextlib.aclosing(messages.SmtpOutbox(url)) as outbox:
+    async with serving(lines) as url, contextlib.aclosing(smtp.SmtpOutbox(url)) as outbox:
         for _ in range(2):
             said.append(await outbox.send(letterbox.written(), letterbox.CLINICIAN))
             between()
@@ -229,7 +234,12 @@ async def test_a_connection_that_the_server_gave_up_is_replaced_and_the_mail_goe
 async def test_a_server_that_wants_no_second_mail_on_a_connection_gets_it_on_another() -> None:
     class OneEach(Handler):
         async def handle_MAIL(  # noqa: N802 - aiosmtpd's name
-            self, server: smtp.SMTP, _session: smtp.Session, envelope: smtp.Envelope, address: str, _options: list[str]
+            self,
+            server: aiosmtpd.SMTP,
+            _session: aiosmtpd.Session,
+            envelope: aiosmtpd.Envelope,
+            address: str,
+            _options: list[str],
         ) -> str:
             if server in used:
                 return "421 enough for one connection"
@@ -237,7 +247,7 @@ async def test_a_server_that_wants_no_second_mail_on_a_connection_gets_it_on_ano
             envelope.mail_from = address
             return "250 OK"
 
-    used: set[smtp.SMTP] = set()
+    used: set[aiosmtpd.SMTP] = set()
     lines = Lines(OneEach())
     assert await two_sent(lines, lambda: None) == [outcomes.Delivered(250)] * 2
     assert (len(lines.opened), len(lines.handler.taken)) == (2, 2)
@@ -245,7 +255,9 @@ async def test_a_server_that_wants_no_second_mail_on_a_connection_gets_it_on_ano
 
 async def test_a_connection_lost_after_the_text_is_left_to_the_schedule_and_not_sent_again_at_once() -> None:
     class Cutting(Handler):
-        async def handle_DATA(self, server: smtp.SMTP, session: smtp.Session, envelope: smtp.Envelope) -> str:  # noqa: N802
+        async def handle_DATA(
+            self, server: aiosmtpd.SMTP, session: aiosmtpd.Session, envelope: aiosmtpd.Envelope
+        ) -> str:  # noqa: N802
             said = await super().handle_DATA(server, session, envelope)
             if len(self.taken) == 2:
                 lines.cut()
@@ -259,9 +271,9 @@ async def test_a_connection_lost_after_the_text_is_left_to_the_schedule_and_not_
 
 
 async def test_a_connection_without_work_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(messages, "_IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(smtp, "_IDLE_SECONDS", 0.01)
     lines = Lines(Handler())
-    async with serving(lines) as url, contextlib.aclosing(messages.SmtpOutbox(url)) as outbox:
+    async with serving(lines) as url, contextlib.aclosing(smtp.SmtpOutbox(url)) as outbox:
         await outbox.send(letterbox.written(), letterbox.CLINICIAN)
         await postoffice.until(lines.are_closed)
     assert len(lines.opened) == 1
@@ -274,7 +286,7 @@ async def test_another_scheme_is_no_mail_server(url: str) -> None:
 
 
 async def test_a_maildir_keeps_the_bytes_under_the_message_id(tmp_path: Path) -> None:
-    outbox = messages.MaildirOutbox(tmp_path / "mail")
+    outbox = maildir.MaildirOutbox(tmp_path / "mail")
     assert await outbox.send(letterbox.written(), letterbox.CLINICIAN) == outcomes.Delivered(None)
     (file,) = (tmp_path / "mail" / "new").iterdir()
     assert (file.name, file.read_bytes()) == (letterbox.MESSAGE_ID, letterbox.written())
@@ -282,14 +294,14 @@ async def test_a_maildir_keeps_the_bytes_under_the_message_id(tmp_path: Path) ->
 
 
 async def test_a_maildir_has_a_repeated_mail_once(tmp_path: Path) -> None:
-    outbox = messages.MaildirOutbox(tmp_path)
+    outbox = maildir.MaildirOutbox(tmp_path)
     for _ in range(2):
         await outbox.send(letterbox.written(), letterbox.CLINICIAN)
     assert len(list((tmp_path / "new").iterdir())) == 1
 
 
 async def test_a_maildir_does_not_bring_back_a_mail_that_was_read(tmp_path: Path) -> None:
-    outbox = messages.MaildirOutbox(tmp_path)
+    outbox = maildir.MaildirOutbox(tmp_path)
     await outbox.send(letterbox.written(), letterbox.CLINICIAN)
     (tmp_path / "new" / letterbox.MESSAGE_ID).rename(tmp_path / "cur" / f"{letterbox.MESSAGE_ID}:2,S")
     await outbox.send(letterbox.written(), letterbox.CLINICIAN)
@@ -298,5 +310,5 @@ async def test_a_maildir_does_not_bring_back_a_mail_that_was_read(tmp_path: Path
 
 async def test_a_maildir_that_cannot_be_written_is_tried_again(tmp_path: Path) -> None:
     (tmp_path / "mail").write_text("a file where the folder should be")
-    outcome = await messages.MaildirOutbox(tmp_path / "mail").send(letterbox.written(), letterbox.CLINICIAN)
+    outcome = await maildir.MaildirOutbox(tmp_path / "mail").send(letterbox.written(), letterbox.CLINICIAN)
     assert isinstance(outcome, outcomes.Retry)

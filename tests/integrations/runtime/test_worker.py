@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 import flow
 import postoffice
-from integrations.mail import messages
+from integrations.mail import maildir, smtp
 from integrations.runtime import worker
 from integrations.runtime.world import World
 from service.care import casefile
@@ -37,7 +37,7 @@ KILLS = 8 if os.environ.get("DRILLS") == "1" else 2
 def own(world: World, tmp_path: Path) -> World:
     """The test's world with a Maildir of its own."""
     settings = world.settings.model_copy(update={"data_dir": tmp_path})
-    return dataclasses.replace(world, settings=settings, outbox=messages.MaildirOutbox(settings.mail_dir))
+    return dataclasses.replace(world, settings=settings, outbox=maildir.MaildirOutbox(settings.mail_dir))
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ async def test_every_mail_of_a_booking_lies_once_in_the_maildir_under_its_own_na
 
 async def test_every_mail_of_a_booking_reaches_a_mail_server_once_although_two_workers_run(scene: flow.Scene) -> None:
     await scene.booked()
-    async with postoffice.opened() as office, contextlib.aclosing(messages.SmtpOutbox(office.url)) as outbox:
+    async with postoffice.opened() as office, contextlib.aclosing(smtp.SmtpOutbox(office.url)) as outbox:
         sending = dataclasses.replace(scene.world, outbox=outbox)
         async with working(sending, 2):
             await postoffice.until(lambda: settled(scene))
@@ -262,7 +262,7 @@ async def test_poison_payloads_are_refused_and_do_not_stop_the_others(scene: flo
 
 
 async def test_a_mail_server_that_is_down_is_tried_by_the_schedule_until_it_is_up(scene: flow.Scene) -> None:
-    scene.world.outbox = messages.SmtpOutbox("smtp://127.0.0.1:1")
+    scene.world.outbox = smtp.SmtpOutbox("smtp://127.0.0.1:1")
     await receipts(scene, 1)
     for gap in retry.GAPS[:4]:
         await postoffice.deliver_all(scene)
@@ -271,7 +271,7 @@ async def test_a_mail_server_that_is_down_is_tried_by_the_schedule_until_it_is_u
         scene.clock.set(row.next_attempt_at - timedelta(seconds=1))
         await postoffice.deliver_all(scene)
         scene.clock.forward(seconds=1)
-    async with postoffice.opened() as office, contextlib.aclosing(messages.SmtpOutbox(office.url)) as outbox:
+    async with postoffice.opened() as office, contextlib.aclosing(smtp.SmtpOutbox(office.url)) as outbox:
         scene.world.outbox = outbox
         await postoffice.deliver_all(scene)
     (row,) = await scene.rows("SELECT state, attempt FROM delivery")
@@ -279,7 +279,7 @@ async def test_a_mail_server_that_is_down_is_tried_by_the_schedule_until_it_is_u
 
 
 async def test_after_three_days_of_trying_a_mail_is_dead_and_not_lost(scene: flow.Scene) -> None:
-    scene.world.outbox = messages.SmtpOutbox("smtp://127.0.0.1:1")
+    scene.world.outbox = smtp.SmtpOutbox("smtp://127.0.0.1:1")
     await receipts(scene, 1)
     began = scene.clock.now()
     for _ in range(retry.MAX_ATTEMPTS):
