@@ -255,9 +255,9 @@ async def test_a_server_that_wants_no_second_mail_on_a_connection_gets_it_on_ano
 
 async def test_a_connection_lost_after_the_text_is_left_to_the_schedule_and_not_sent_again_at_once() -> None:
     class Cutting(Handler):
-        async def handle_DATA(
+        async def handle_DATA(  # noqa: N802
             self, server: aiosmtpd.SMTP, session: aiosmtpd.Session, envelope: aiosmtpd.Envelope
-        ) -> str:  # noqa: N802
+        ) -> str:
             said = await super().handle_DATA(server, session, envelope)
             if len(self.taken) == 2:
                 lines.cut()
