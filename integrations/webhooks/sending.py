@@ -22,6 +22,8 @@ from integrations import outbound_http, plain_text
 from service.kernel import clock, outcomes
 
 DEADLINE_SECONDS = 15.0
+BODY_SECONDS = 2.0
+"""How long the rest of an answer is waited for once its status is known: it is kept for the log only."""
 _MOST_BYTES = 64 * 1024
 _SHOWN_BYTES = 1_024
 _TOLERANCE_SECONDS = 300
@@ -70,25 +72,32 @@ async def post(
     secrets: Sequence[str],
     deadline_seconds: float = DEADLINE_SECONDS,
 ) -> outcomes.Outcome:
-    """Post the webhook; gives the outcome within the deadline, whatever the receiver does."""
+    """Post the webhook; gives the outcome within the deadline, whatever the receiver does.
+
+    Once the head of the answer has come, its status is the outcome: what goes wrong after it changes nothing.
+    """
     content = body.encode()
     headers = _OURS | headers_of(message_id, content, clock.wall(), signature, secrets)
+    outcome: outcomes.Outcome | None = None
     try:
         with outbound_http.at_most(_MOST_BYTES):
             async with (
                 asyncio.timeout(deadline_seconds),
                 client.stream("POST", url, content=content, headers=headers) as answer,
             ):
-                return _outcome(answer, *await _beginning(answer))
+                outcome = _outcome(answer, "", is_whole=False)
+                text, is_whole = await _beginning(answer)
+                outcome = _outcome(answer, text, is_whole=is_whole)
     except (TimeoutError, httpx.TimeoutException):
-        return outcomes.Retry(None, "timeout")
+        return outcome or outcomes.Retry(None, "timeout")
     except outbound_http.Refused:
         return outcomes.Retry(None, "address_refused")
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as fault:
-        return outcomes.Retry(None, _name(fault))
+        return outcome or outcomes.Retry(None, _name(fault))
+    return outcome
 
 
-def _outcome(answer: httpx.Response, text: str, is_whole: bool) -> outcomes.Outcome:  # noqa: FBT001 - what was read
+def _outcome(answer: httpx.Response, text: str, *, is_whole: bool) -> outcomes.Outcome:
     status = answer.status_code
     if answer.is_success:
         return outcomes.Delivered(status, text, is_whole)
@@ -101,12 +110,13 @@ def _outcome(answer: httpx.Response, text: str, is_whole: bool) -> outcomes.Outc
 async def _beginning(answer: httpx.Response) -> tuple[str, bool]:
     """Give the beginning of the answer, as text that steers nothing, and whether the whole answer came.
 
-    The status counts, wherever the rest breaks off.
+    The rest may hang, drip, break off or be garbage: it gets a little time only, as the lane's next calls wait for it.
     """
     first, is_whole = bytearray(), False
-    with contextlib.suppress(httpx.NetworkError, httpx.RemoteProtocolError):
-        async for part in answer.aiter_raw():
-            first += part[: _SHOWN_BYTES - len(first)]
+    with contextlib.suppress(TimeoutError, httpx.TransportError):
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in answer.aiter_raw():
+                first += part[: _SHOWN_BYTES - len(first)]
         is_whole = True
     return plain_text.text(first.decode("utf-8", "replace")), is_whole
 

@@ -107,7 +107,6 @@ HOSTILE: dict[str, tuple[receiver.Serve, str]] = {
     "drips the status line": (drips(b"", b"H"), "timeout"),
     "drips headers": (drips(OK, b"X-Drop: 1\r\n"), "timeout"),
     "drips early hints": (drips(b"", HINTS), "timeout"),
-    "drips the body": (drips(OK + b"Content-Length: 60000\r\n\r\n", b"x"), "timeout"),
     "floods with early hints": (floods(b"", HINTS * 100), "too_large"),
     "floods with headers": (floods(OK, b"X-Flood: " + b"x" * 900 + b"\r\n"), "too_large"),
     "one endless header": (floods(OK + b"X: ", b"x" * 4096), "too_large"),
@@ -167,6 +166,91 @@ async def test_wh_10_an_answer_that_breaks_off_counts_by_its_status_and_is_not_w
 
 async def test_wh_10_an_answer_that_comes_to_its_end_is_whole() -> None:
     assert await served(says(OK + b"Content-Length: 4\r\n\r\n", b"done")) == outcomes.Delivered(200, "done")
+
+
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+UNENDED: dict[str, receiver.Serve] = {
+    "hangs": drips(b"Content-Length: 9\r\n\r\n", b""),
+    "hangs without a length": drips(b"\r\n", b""),
+    "hangs between chunks": drips(CHUNKED + b"1\r\nx\r\n", b""),
+    "drips": drips(b"Content-Length: 60000\r\n\r\n", b"x"),
+    "drips trailers": drips(CHUNKED + b"0\r\n", b"X-Drop: 1\r\n"),
+    "breaks off": says(b"Content-Length: 9\r\n\r\n", b"begun"),
+    "breaks off in a chunk": says(CHUNKED, b"9\r\nbegun"),
+    "declares too much": says(b"Content-Length: 99999999999\r\n\r\n", b"x"),
+    "is too large": floods(b"\r\n", b"x" * 65_536),
+    "has garbage for a chunk": says(CHUNKED, b"zz\r\nnot a chunk"),
+    "has garbage for a trailer": says(CHUNKED, b"0\r\n\x00\xff\r\n\r\n"),
+    "lies about its encoding": says(b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\n", b"what"),
+}
+RESULTS: dict[bytes, tuple[type, int | None]] = {
+    b"200 OK": (outcomes.Delivered, None),
+    b"202 Accepted": (outcomes.Delivered, None),
+    b"410 Gone": (outcomes.Gone, None),
+    b"404 Not Found": (outcomes.Retry, None),
+    b"302 Found\r\nLocation: /": (outcomes.Retry, None),
+    b"503 Busy\r\nRetry-After: 120": (outcomes.Retry, 120),
+}
+
+
+@pytest.mark.parametrize("status", RESULTS, ids=[status[:3].decode() for status in RESULTS])
+@pytest.mark.parametrize("rest", UNENDED)
+async def test_ft_28_the_status_counts_whatever_becomes_of_the_rest(
+    rest: str, status: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "BODY_SECONDS", 0.2)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 " + status + b"\r\n")
+        await UNENDED[rest](reader, writer)
+
+    async with asyncio.timeout(PATIENT / 2):
+        outcome = await served(serve)
+    kind, wait = RESULTS[status]
+    assert type(outcome) is kind
+    assert outcome.status == int(status[:3])  # type: ignore[union-attr]
+    assert getattr(outcome, "after_seconds", None) == wait
+
+
+@pytest.mark.parametrize("rest", [b"", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n"])
+async def test_ft_28_an_answer_without_content_that_sends_some_is_delivered(rest: bytes) -> None:
+    outcome = await served(says(b"HTTP/1.1 204 No Content\r\n" + rest + b"\r\n", b"5\r\nstuff\r\n0\r\n\r\n"))
+    assert isinstance(outcome, outcomes.Delivered)
+    assert outcome.status == 204
+
+
+async def test_ft_28_a_body_that_outlasts_the_whole_deadline_takes_nothing_back() -> None:
+    outcome = await served(drips(OK + b"Content-Length: 9\r\n\r\n", b""), deadline_seconds=HASTY)
+    assert outcome == outcomes.Delivered(200, "", is_whole=False)
+
+
+@pytest.mark.parametrize("status", [b"100 Continue", b"101 Switching Protocols", b"102 Processing", b"199 Odd"])
+async def test_ft_28_a_head_that_is_no_answer_yet_is_no_success(status: bytes) -> None:
+    async with asyncio.timeout(PATIENT / 2):
+        outcome = await served(says(b"HTTP/1.1 " + status + b"\r\n\r\n"))
+    assert isinstance(outcome, outcomes.Retry)
+
+
+@pytest.mark.races
+async def test_ft_28_a_receiver_whose_bodies_hang_gets_everything_once(
+    outbound: flow.Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(fares, "PAUSE_SECONDS", 0.01)
+    names = list[str]()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        names.append(re.findall(rb"webhook-id: (\S+)", await reader.readuntil(b"\r\n\r\n"))[0].decode())
+        await drips(OK + b"Content-Length: 9\r\n\r\n", b"")(reader, writer)
+
+    async with receiver.serving(serve) as port:
+        made = await receiver.endpoint(outbound, f"http://127.0.0.1:{port}/")
+        await happen(outbound, 6)
+        await receiver.sent(outbound, made)
+    assert len(set(names)) == len(names) == 6
+    assert {(delivery["state"], len(delivery["attempts"])) for delivery in await log(outbound, made)} == {
+        ("delivered", 1)
+    }
 
 
 async def test_a_compressed_answer_is_never_unpacked() -> None:
