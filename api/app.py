@@ -40,6 +40,7 @@ from integrations.runtime.world import World
 
 ROUTERS = (
     health.router,
+    health.demo_router,
     auth.router,
     oauth.router,
     clients.router,

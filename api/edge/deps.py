@@ -18,6 +18,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from api.edge import shapes
 from integrations.runtime.world import World
+from service.kernel import actor as actors
 from service.kernel import errors
 from service.kernel.work import Work
 from service.tables import columns
@@ -45,9 +46,14 @@ async def signed_in(
 ) -> Work:
     """Give the request's unit of work; raises Unauthenticated when the caller is not signed in."""
     w: Work = request.state.work
-    if w.actor.person_id is None:
-        raise getattr(request.state, "refusal", None) or errors.Unauthenticated
+    must_be_signed_in(request, w.actor)
     return w
+
+
+def must_be_signed_in(request: Request, actor: actors.Actor) -> None:
+    """Pass a caller who is known; raises Unauthenticated, or what was wrong with their token."""
+    if actor.person_id is None:
+        raise getattr(request.state, "refusal", None) or errors.Unauthenticated
 
 
 async def reading(

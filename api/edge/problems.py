@@ -38,8 +38,11 @@ _EDGE: dict[str, tuple[int, str]] = {
     "bad-request": (400, "The request cannot be read"),
     "method-not-allowed": (405, "This address does not answer to this method"),
     "not-acceptable": (406, "None of the wanted forms is offered"),
+    "request-timeout": (408, "The body came too slowly"),
     "too-large": (413, "The body is too large"),
+    "uri-too-long": (414, "The address is too long"),
     "unsupported-media-type": (415, "The body has another form than this address reads"),
+    "head-too-large": (431, "The headers are too large"),
     "internal": (500, "We failed, and have a record of it; nothing was done"),
 }
 """Problems that arise before the domain is called, by name: status and title."""
@@ -48,6 +51,18 @@ _BY_STATUS = {status: name for name, (status, _) in reversed(_EDGE.items())}
 
 class BadBody(Exception):
     """The body cannot be read; the message says where, and quotes nothing."""
+
+
+class TooLarge(Exception):
+    """The body is larger than one of its kind may be."""
+
+    def __init__(self, most_bytes: int) -> None:
+        """Keep how large it may be."""
+        super().__init__(f"At most {most_bytes} bytes.")
+
+
+class TooSlow(Exception):
+    """The body came too slowly."""
 
 
 class UnsupportedMediaType(Exception):
@@ -109,6 +124,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(BadBody, _bad_body)
+    app.add_exception_handler(TooLarge, _too_large)
+    app.add_exception_handler(TooSlow, _too_slow)
     app.add_exception_handler(UnsupportedMediaType, _unsupported)
     app.add_api_route("/problems/{name}", page, include_in_schema=False, response_class=HTMLResponse)
 
@@ -134,13 +151,16 @@ async def page(name: str) -> HTMLResponse:
 
 def _advice(status: int) -> str:
     advice = {
-        400: "Send UTF-8 JSON, nested at most 32 deep, with every name once.",
+        400: "Send UTF-8 JSON, nested at most 32 deep, with at most 10,000 values and every name once.",
         401: "Sign in, or exchange your refresh token for a new access token, then send the request again.",
         403: "The reason is in the document's members. Sending the same request again will not help.",
         404: "Check the address. What you may not see is answered as if it did not exist.",
+        408: "Send the request again when the line is better.",
         409: "Read the resource again: it has changed, or somebody was quicker.",
         412: "Read the resource again and send its new ETag in If-Match.",
         413: "Send less at once.",
+        414: "Shorten the address: put the values of a long list into several requests.",
+        431: "Send fewer or shorter headers and cookies.",
         422: "The document's `errors` point at the fields at fault.",
         428: "Read the resource and send its ETag in If-Match.",
         429: "Wait for the seconds of the Retry-After header.",
@@ -196,6 +216,14 @@ async def _http(request: Request, error: Exception) -> Response:
 
 async def _bad_body(request: Request, error: Exception) -> Response:
     return answer(_request_id(request), "malformed-json", str(error))
+
+
+async def _too_large(request: Request, error: Exception) -> Response:
+    return answer(_request_id(request), "too-large", str(error))
+
+
+async def _too_slow(request: Request, _error: Exception) -> Response:
+    return answer(_request_id(request), "request-timeout")
 
 
 async def _unsupported(request: Request, _error: Exception) -> Response:

@@ -25,6 +25,9 @@ from service.kernel.deidentification import ConfirmedSpan
 from service.outbox.events import instant as written
 from service.rules.time import availability
 
+LONGEST_TEXT = 10_000
+MOST_MARKS = 8
+"""How many marks may follow one another: a letter of any living script has fewer, and NFC sorts them in square time."""
 FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
 
@@ -125,12 +128,32 @@ def _id(value: object) -> object:
     return UUID(value)
 
 
+def piles_marks(text: str) -> bool:
+    """Tell whether more marks follow one another (accents, vowel points, enclosing signs) than anybody writes."""
+    if text.isascii():
+        return False
+    run = 0
+    for char in text:
+        run = run + 1 if unicodedata.category(char)[0] == "M" else 0
+        if run > MOST_MARKS:
+            return True
+    return False
+
+
+def composed(text: str) -> str:
+    """Give the text in NFC; it is bounded, and piles no marks."""
+    return unicodedata.normalize("NFC", text)
+
+
 def _clean(value: str) -> str:
     """Give the text in NFC; control characters but line breaks and tabs are refused."""
     if any(unicodedata.category(char) in _CONTROLS and char not in _LAYOUT for char in value):
         msg = "must not contain control characters"
         raise ValueError(msg)
-    return unicodedata.normalize("NFC", value)
+    if piles_marks(value):
+        msg = f"must not pile more than {MOST_MARKS} marks on one letter"
+        raise ValueError(msg)
+    return composed(value)
 
 
 def _single(value: str) -> str:
@@ -186,7 +209,7 @@ Id = Annotated[
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), *_LINE]
 """A name or title: one line of at most 200 characters."""
 Note = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000), *_CLEAN]
-CaseText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000), *_CLEAN]
+CaseText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TEXT), *_CLEAN]
 Code = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 """A word of a fixed vocabulary: specialty, tag, kind."""
 

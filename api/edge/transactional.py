@@ -14,7 +14,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from api.edge import deps, problems, raw, scopes, shapes
+from api.edge import deps, incoming, plain_json, problems, scopes, shapes
 from integrations.runtime.world import World
 from service.kernel import actor as actors
 from service.kernel import clock, errors, idempotency, limits, work
@@ -41,14 +41,11 @@ class Transactional(APIRoute):
 
         async def transactional(request: Request) -> Response:
             world: World = request.app.state.world
-            body = await request.body()
-            if reads_json and body and not raw.is_json(request.headers.get("content-type", "")):
-                raise problems.UnsupportedMediaType
-
             async def admit() -> actors.Actor | Response:
                 async with world.database.apart(request.state.request_id) as w:
                     actor = await admitted(w, request)
-                    if needs_sign_in:  # before a stored answer is given again
+                    if needs_sign_in:  # before the body is read, and before a stored answer is given again
+                        deps.must_be_signed_in(request, actor)
                         scopes.check(actor, scopes.needed(request.method, self.path))
                     if not is_reading:
                         return actor
@@ -58,6 +55,10 @@ class Transactional(APIRoute):
             actor = await work.retrying(admit)
             if isinstance(actor, Response):
                 return actor
+
+            if reads_json and incoming.is_announced(request.headers):
+                _must_be_json(request)
+            body = await request.body()
 
             async def attempt() -> Response:
                 async with world.database.work(actor, request.state.request_id) as w:
@@ -85,6 +86,11 @@ async def admitted(w: work.Work, request: Request) -> actors.Actor:
     if per_minute:
         await limits.take(w, _bucket(request, actor, is_sign_in=is_sign_in), clock.wall(), per_minute)
     return actor
+
+
+def _must_be_json(request: Request) -> None:
+    if not plain_json.is_meant(request.headers.get("content-type", "")):
+        raise problems.UnsupportedMediaType
 
 
 def _bucket(request: Request, actor: actors.Actor, *, is_sign_in: bool) -> str:

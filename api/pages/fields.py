@@ -1,6 +1,5 @@
 """What a form sent, read as strictly as the API reads its bodies; every fault stands beside its field."""
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -11,7 +10,7 @@ from uuid import UUID
 from fastapi import Request
 from pydantic import TypeAdapter, ValidationError
 
-from api.edge import problems, shapes
+from api.edge import incoming, problems, shapes
 from service.kernel import errors
 from service.kernel.deidentification import ConfirmedSpan
 from service.rules.time import availability
@@ -38,8 +37,7 @@ class Fields:
         """Keep the pairs as they will be stored: in NFC, with LF where browsers send CRLF."""
         self.values: dict[str, list[str]] = {}
         for name, value in pairs:
-            text = unicodedata.normalize("NFC", value.replace("\r\n", "\n")).strip()
-            self.values.setdefault(name, []).append(text)
+            self.values.setdefault(name, []).append(_normal(value.replace("\r\n", "\n").strip()))
         self.faults: dict[str, str] = {}
 
     def typed(self, name: str) -> str:
@@ -129,8 +127,13 @@ class Fields:
         try:
             return kind.validate_python(value)
         except ValidationError:
-            self.faults[name] = fault
+            self.faults[name] = "piled_marks" if shapes.piles_marks(value) else fault
             return None
+
+
+def _normal(text: str) -> str:
+    """Give the text in NFC; what no field takes stays as it was typed, and the field that reads it finds the fault."""
+    return text if len(text) > shapes.LONGEST_TEXT or shapes.piles_marks(text) else shapes.composed(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +167,10 @@ def named(name: str, form: Fields, error: errors.PersonalDataFound) -> Tried:
 
 async def sent(request: Request) -> Fields:
     """Read the form; raises UnsupportedMediaType or BadBody for what no form of ours sends."""
-    body = await request.body()
-    if body and request.headers.get("content-type", "").partition(";")[0].strip().lower() != MEDIA_TYPE:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if incoming.is_announced(request.headers) and media_type != MEDIA_TYPE:
         raise problems.UnsupportedMediaType
+    body = await request.body()
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
     except ValueError:

@@ -50,6 +50,7 @@ _PAGES = jinja2.Environment(
     lstrip_blocks=True,
 )
 _SEE_OTHER = 303
+_TOO_LARGE = 413
 _OWN_FETCH = ("same-origin", "none")
 
 
@@ -232,10 +233,20 @@ class PageRoute(APIRoute):
                 return _on_page(request, error)
             except RequestValidationError:
                 return _on_page(request, errors.NotFound())  # only path parameters are declared, and this is no id
+            except problems.TooLarge as error:
+                return _too_large(request, error)
             except (problems.BadBody, problems.UnsupportedMediaType):
                 return _on_page(request, errors.Invalid("", "the form cannot be read"))
 
         return paged
+
+
+def _too_large(request: Request, error: problems.TooLarge) -> Response:
+    current: Visit | None = getattr(request.state, "visit", None)
+    if current is None:
+        raise error
+    words_of_it = current.words.table["problems.too-large"]
+    return current.show("message.html", _TOO_LARGE, title=words_of_it["title"], text=words_of_it["advice"])
 
 
 def _on_page(request: Request, error: errors.DomainError) -> Response:

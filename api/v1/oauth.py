@@ -94,6 +94,7 @@ async def token(request: Request, world: deps.TheWorld) -> Response:
     async with world.database.apart(request.state.request_id) as w:
         await transactional.admitted(w, request)
     try:
+        _must_be_form(request)
         granted = await client_credentials.grant(world, request.state.request_id, _wish(request, await request.body()))
     except client_credentials.TokenRefused as refused:
         return _refusal(refused)
@@ -127,7 +128,7 @@ def _refusal(refused: client_credentials.TokenRefused) -> Response:
 
 def _wish(request: Request, body: bytes) -> client_credentials.TokenRequest:
     """Read the token request; raises TokenRefused."""
-    form = _form(request, body)
+    form = _form(body)
     if "grant_type" not in form:
         raise _bad("grant_type is missing.")
     if form["grant_type"] != "client_credentials":
@@ -147,11 +148,15 @@ def _wish(request: Request, body: bytes) -> client_credentials.TokenRequest:
     return client_credentials.TokenRequest(client_id, secret, None, scopes)
 
 
-def _form(request: Request, body: bytes) -> Mapping[str, str]:
-    """Read the form: every name once (RFC 6749 §3.2), and nothing in the address."""
+def _must_be_form(request: Request) -> None:
+    """Pass a head that a form follows; raises TokenRefused before the body is read."""
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind != FORM or request.url.query:
         raise _bad(f"Send {FORM}, and nothing in the address.")
+
+
+def _form(body: bytes) -> Mapping[str, str]:
+    """Read the form: every name once (RFC 6749 §3.2)."""
     if len(body) > _MOST_BYTES:
         raise _bad(f"At most {_MOST_BYTES} bytes.")
     try:

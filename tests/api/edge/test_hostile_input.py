@@ -14,7 +14,7 @@ from fastapi import FastAPI
 import build
 import targets
 import world as simulated
-from api.edge import openapi, raw
+from api.edge import incoming, openapi, plain_json
 from flow import Scene
 from integrations.runtime.world import World
 from service.kernel import actor
@@ -136,7 +136,7 @@ async def test_a_body_without_an_end_is_read_no_further_than_its_bound(probing: 
     answer = await probing.post("/v1/probes", content=endless(), headers=JSON)
 
     assert answer.status_code == 413
-    assert read <= raw.MOST_BYTES + 200_000
+    assert read <= incoming.MOST_BYTES["application/json"] + 200_000
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "9" * 5000])
@@ -148,7 +148,7 @@ async def test_a_length_that_is_none_is_refused(probing: httpx.AsyncClient, leng
 
 @pytest.mark.parametrize("deep", [32])
 def test_a_body_nested_32_deep_passes(deep: int) -> None:
-    raw.check(b"[" * deep + b'"]}[["' + b"]" * deep)
+    plain_json.check(b"[" * deep + b'"]}[["' + b"]" * deep)
 
 
 async def test_text_is_stored_in_nfc(probing: httpx.AsyncClient) -> None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 import build
 import flow
-from api.edge import problems, raw
+from api.edge import plain_json, problems
 from flow import Scene
 from integrations.runtime.world import World
 from service.kernel import actor
@@ -31,7 +31,7 @@ async def scene(world: World, test_clock: TestClock, client: httpx.AsyncClient) 
 def test_brackets_in_an_unclosed_text_are_no_depth() -> None:
     # Found by time: 33 brackets, then an unclosed text of 500,000 escaped quotes kept a process busy for hours.
     with pytest.raises(problems.BadBody, match="is not JSON"):
-        raw.check(b'["' + b"[" * 40 + b'\\"' * 40)
+        plain_json.check(b'["' + b"[" * 40 + b'\\"' * 40)
 
 
 def session_now(scene: Scene, outcome: str) -> dict[str, str]:

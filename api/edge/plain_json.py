@@ -1,0 +1,95 @@
+"""JSON that means the same to every reader (RFC 7493), bounded before a parser that trusts it sees it."""
+
+import json
+import math
+import re
+from typing import Any
+
+from api.edge import problems
+
+DEEPEST = 32
+MOST_VALUES = 10_000
+
+_LONGEST_INTEGER = 20
+_INTEGERS = range(-(2**63), 2**63)
+# An unclosed text is taken to the end: were it no match, the search would begin anew at each of its quotes, for hours.
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def is_meant(content_type: str) -> bool:
+    """Tell whether a body with this header is meant as JSON."""
+    kind = content_type.split(";", maxsplit=1)[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def check(body: bytes) -> None:
+    """Pass what is UTF-8, at most 32 deep, of at most 10,000 values, with each name once; raises BadBody."""
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        msg = "The body is not UTF-8."
+        raise problems.BadBody(msg) from None
+    _check_structure(text)
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_without_duplicates, parse_constant=_number, parse_int=_integer, parse_float=_number
+        )
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        msg = "A text holds half a character (a lone surrogate)."
+        raise problems.BadBody(msg) from None
+    except ValueError as error:
+        place = f" near character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
+        msg = f"The body is not JSON{place}."
+        raise problems.BadBody(msg) from None
+
+
+def _check_structure(text: str) -> None:
+    """Count what a parser would make: each value but the first follows a comma or an opening bracket.
+
+    Most bodies have few such signs, texts included. Only of those with many are the texts taken out, and what remains
+    is walked once it is known to be short.
+    """
+    if text.count("[") + text.count("{") > DEEPEST or _signs(text) >= MOST_VALUES:
+        text = _STRING.sub("", text)
+    if _signs(text) >= MOST_VALUES:
+        msg = f"There are more than {MOST_VALUES} values."
+        raise problems.BadBody(msg)
+    if text.count("[") + text.count("{") <= DEEPEST:
+        return
+    depth = 0
+    for bracket in re.finditer(r"[\[\]{}]", text):
+        depth += 1 if bracket[0] in "[{" else -1
+        if depth > DEEPEST:
+            msg = f"The body is nested more than {DEEPEST} deep."
+            raise problems.BadBody(msg)
+
+
+def _signs(text: str) -> int:
+    return text.count(",") + text.count("[") + text.count("{")
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        msg = "A name stands twice in one object."
+        raise problems.BadBody(msg)
+    return members
+
+
+def _integer(digits: str) -> int:
+    value = int(digits) if len(digits) <= _LONGEST_INTEGER else _INTEGERS.stop
+    if value not in _INTEGERS:
+        msg = "A number does not fit into 64 bits."
+        raise problems.BadBody(msg)
+    return value
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        msg = "A number is infinite or none at all."
+        raise problems.BadBody(msg)
+    return value
