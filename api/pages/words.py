@@ -3,17 +3,17 @@
 import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 
 import babel
 from babel import dates
 
-from integrations import catalogues
+from integrations import catalogues, local_times
 from service import tables, vocabulary
 from service.rules.time import availability
 
 LANGUAGES = ("uk", "en", "fr", "de", "pl", "it", "es", "lt", "he", "tr", "ro")
-_SHARED = ("mail", "priorities", "modes", "reasons", "outcomes", "age_bands", "zones")
+_SHARED = ("mail", "priorities", "modes", "reasons", "outcomes", "age_bands")
 """Contexts of the catalogues that are not the pages' own; those are `page` and `page.…`."""
 
 
@@ -57,17 +57,15 @@ class Words:
 
     def moment(self, at: datetime, zone: str) -> str:
         """Word the instant by the clock of `zone`: weekday, date, time, place and offset, so that nobody guesses."""
-        wall = availability.to_wall(at, zone)
-        day = dates.format_date(wall, "full", self.formats)
-        return f"{day}, {self.clock(at, zone)}"
+        return local_times.moment(at, zone, self.locale)
+
+    def span(self, start: datetime, end: datetime, zone: str) -> str:
+        """Word the time from `start` until `end` by the clock of `zone`."""
+        return local_times.span(start, end, zone, self.locale)
 
     def clock(self, at: datetime, zone: str) -> str:
         """Word the time of day of the instant in `zone`, with place and offset."""
-        wall = availability.to_wall(at, zone)
-        minutes = (wall.replace(tzinfo=UTC) - at) // timedelta(minutes=1)
-        hours, rest = divmod(abs(minutes), 60)
-        offset = f"UTC{'-' if minutes < 0 else '+'}{hours}" + (f":{rest:02}" if rest else "")
-        return f"{wall:%H:%M} ({self._place(zone)}, {offset})"
+        return local_times.clock(at, zone, self.locale)
 
     def both(self, at: datetime, zones: Iterable[str]) -> str:
         """Word the instant by every clock, the first one in full; the date again only where it differs."""
@@ -78,9 +76,6 @@ class Words:
             for zone in other_zones
         ]
         return " = ".join([self.moment(at, first_zone), *other_times])
-
-    def _place(self, zone: str) -> str:
-        return self.table["zones"].get(zone) or dates.get_timezone_location(zone, self.formats, return_city=True)
 
 
 @functools.cache

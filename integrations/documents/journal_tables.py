@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from integrations import catalogues
+from integrations import catalogues, local_times
 from integrations.documents.spreadsheets import Cell
 from service.rules.time import availability
 
@@ -42,5 +42,8 @@ def _cell(row: dict[str, Any], name: str, locale: str, zone: str) -> Cell:
     if name in _WORDED:
         return catalogues.of(locale)[_WORDED[name]][value]
     if isinstance(value, datetime):
-        return availability.to_wall(value, zone)
+        wall = availability.to_wall(value, zone)
+        # A clock that is set back shows an hour twice: without the offset an end would stand before its start.
+        is_clear = not availability.is_repeated(value, zone)
+        return wall if is_clear else f"{wall:%Y-%m-%d %H:%M:%S} ({local_times.offset(value, zone)})"
     return value if value is None or isinstance(value, int) else str(value)

@@ -8,17 +8,15 @@ import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from babel import dates
 
-from integrations import catalogues, plain_text
+from integrations import catalogues, local_times, plain_text
 from integrations.catalogues import Catalogue
 from service import vocabulary
-from service.rules.time import availability
 
 _FOLDER = Path(__file__).parent / "templates"
 _PAGES = jinja2.Environment(
@@ -189,27 +187,17 @@ def _own_zone(values: Mapping[str, Any]) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def _moment(instant: str, zone: str, locale: str, until: str | None = None) -> str:
-    """The instant by the clock of `zone`, with the weekday, the place and the offset, so that nobody has to guess."""
+    """The instant by the clock of `zone`; the span from it `until` the other, if there is one."""
     at = datetime.fromisoformat(instant)
-    wall = availability.to_wall(at, zone)
-    end = f"\N{EN DASH}{availability.to_wall(datetime.fromisoformat(until), zone):%H:%M}" if until else ""
-    hours, minutes = divmod(abs(wall.replace(tzinfo=UTC) - at) // timedelta(minutes=1), 60)
-    sign = "-" if wall.replace(tzinfo=UTC) < at else "+"
-    offset = f"UTC{sign}{hours}" + (f":{minutes:02}" if minutes else "")
-    day = dates.format_date(wall, "full", catalogues.of(locale).formats)
-    return f"{day}, {wall:%H:%M}{end} ({_place(zone, locale)}, {offset})"
+    if until:
+        return local_times.span(at, datetime.fromisoformat(until), zone, locale)
+    return local_times.moment(at, zone, locale)
 
 
 def _wall(wall: str, zone: str, locale: str) -> str:
     """What a clock of the place shows, or showed: no instant is meant."""
     at = datetime.fromisoformat(wall)
-    return f"{dates.format_date(at, 'full', catalogues.of(locale).formats)}, {at:%H:%M} ({_place(zone, locale)})"
-
-
-@functools.lru_cache(maxsize=1024)
-def _place(zone: str, locale: str) -> str:
-    words = catalogues.of(locale)
-    return words["zones"].get(zone) or dates.get_timezone_location(zone, words.formats, return_city=True)
+    return f"{local_times.day(at, locale)}, {at:%H:%M} ({local_times.place(zone, locale)})"
 
 
 def _buttons(values: Mapping[str, Any], links: Mapping[str, str], words: Catalogue) -> list[tuple[str, str]]:

@@ -149,7 +149,7 @@ async def decline(
         await notices.advice_handed_back(w, case.consultation, offer)
         return offer
     await _thank(case, "offer_thanks", offer)
-    await bookings.release_of(case, [offer.mentor_id])
+    await bookings.release_of(case, [offer.mentor_id], have_declined=True)
     offers.hurry(case)
     return offer
 

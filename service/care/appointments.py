@@ -80,7 +80,7 @@ async def _move(case: CaseFile, side: str, starts_at: datetime) -> tables.Appoin
     if is_agreed or starts_at in facts.bookable(overrides):
         waived = answers.AGREED if is_agreed else frozenset()
         link = await admission.admit_with_budget(case, facts, offer, starts_at, waived)
-        await bookings.move(case, link, starts_at)
+        await bookings.move(case, link, starts_at, is_agreed=is_agreed)
         audit.record(w, "moved", "appointment", appointment.id)
     elif not is_proposed:  # else this side has proposed it already: a second click changes nothing
         admission.admit(facts, starts_at, overrides, waived=answers.AGREED)
@@ -149,7 +149,7 @@ async def cancel(
     if case.is_held:
         await bookings.release(case, "hold_released")
         return appointment
-    await bookings.cancel(case, reason, note)
+    await bookings.cancel(case, reason, note, by_side=side)
     audit.record(w, "cancelled", "appointment", appointment.id, side=side)
     await _lose(case, side, CONSULTATION_REASONS.get(reason, "other"))
     return appointment

@@ -66,7 +66,7 @@ async def create(
 ) -> None:
     """Book the time under the memorandum of `link`, or hold it until `held_until`; raises SlotTaken.
 
-    The mails are the caller's.
+    A mentor's acceptance is what books; nobody has answered what is only held. The mails are the caller's.
     """
     w, consultation = case.w, case.consultation
     people = await notices.people(w, [consultation.clinician_id, seat.mentor_id])
@@ -90,9 +90,9 @@ async def create(
         people[consultation.clinician_id],
         consultation.institution_id,
         "clinician",
-        "tentative" if held_until else clinician_status,
+        clinician_status,
     )
-    mentor = _mentor(appointment, people[seat.mentor_id], seat, "tentative" if held_until else "accepted")
+    mentor = _mentor(appointment, people[seat.mentor_id], seat, "needs-action" if held_until else "accepted")
     case.maybe_appointment, case.participants = appointment, [clinician, mentor]
     w.add(appointment, *case.participants)
     case.record("appointment.held" if held_until else "appointment.booked", appointment)
@@ -157,9 +157,8 @@ async def confirm(case: CaseFile, offer: tables.Offer, link: MemorandumLink) -> 
     case.become(appointment, "booked")
     appointment.remind_at = next_reminder(appointment.starts_at, w.now)
     _revise(case)
-    for row in case.participants:
-        row.status = "accepted" if row.role == "mentor" else "needs-action"
-        row.offer_id = offer.id if row.role == "mentor" else None
+    for row in case.mentors:
+        row.status, row.offer_id = "accepted", offer.id
 
 
 def _revise(case: CaseFile) -> None:
@@ -180,15 +179,19 @@ def _set_time(case: CaseFile, link: MemorandumLink, starts_at: datetime) -> None
     appointment.remind_at = next_reminder(starts_at, case.w.now)
 
 
-async def move(case: CaseFile, link: MemorandumLink, starts_at: datetime) -> None:
-    """Give the appointment another time, same id; everybody is asked again (INV-13). Raises SlotTaken."""
+async def move(case: CaseFile, link: MemorandumLink, starts_at: datetime, *, is_agreed: bool = False) -> None:
+    """Give the appointment another time, same id; everybody is asked again (INV-13). Raises SlotTaken.
+
+    A time that one side proposed and the other one agreed to has both their answers already.
+    """
     appointment, before = case.appointment, case.appointment.starts_at
     await case.lock_people()
     await case.w.sql(_FREE, {"appointment": appointment.id})
     _set_time(case, link, starts_at)
     _revise(case)
     for row in case.participants:
-        row.status, row.wall = "needs-action", availability.to_wall(starts_at, row.zone)
+        row.status = "accepted" if is_agreed else "needs-action"
+        row.wall = availability.to_wall(starts_at, row.zone)
     await _occupy(case)
     case.record("appointment.rescheduled", appointment)
     await notices.invited(case, "moved", before=before)
@@ -229,7 +232,7 @@ async def replace_clinician(case: CaseFile, colleague: tables.Person) -> None:
         colleague,
         case.consultation.institution_id,
         "clinician",
-        "tentative" if is_held else "needs-action",
+        "needs-action",
     )
     await notices.taken_out(case, leaving)
     await _exchange(case, leaving, joining)
@@ -265,15 +268,26 @@ async def release(case: CaseFile, reason: str) -> None:
     await notices.called_off(case, "hold_released", reason)
 
 
-async def release_of(case: CaseFile, mentor_ids: Collection[UUID]) -> None:
+async def release_of(case: CaseFile, mentor_ids: Collection[UUID], *, have_declined: bool = False) -> None:
     """A time held for one of these mentors is free again: they can no longer accept it."""
-    if case.is_held and any(row.person_id in mentor_ids for row in case.participants):
-        await release(case, "hold_released")
+    held_for = [row for row in case.participants if row.person_id in mentor_ids]
+    if not case.is_held or not held_for:
+        return
+    if have_declined:
+        for row in held_for:
+            row.status = "declined"
+    await release(case, "hold_released")
 
 
-async def cancel(case: CaseFile, reason: str, note: str | None = None) -> None:
-    """Call off the appointment: its time is free in this transaction, CANCEL to everybody."""
+async def cancel(case: CaseFile, reason: str, note: str | None = None, *, by_side: str | None = None) -> None:
+    """Call off the appointment: its time is free in this transaction, CANCEL to everybody.
+
+    The side that calls it off has declined; what the others answered stays as they gave it.
+    """
     appointment = case.appointment
+    for row in case.participants:
+        if by_side == ("partner" if row.role == "mentor" else "requesting"):
+            row.status = "declined"
     appointment.note, appointment.noted_by = case.w.seal(note, appointment.id), case.w.actor.person_id
     await _call_off(case, "cancelled", reason)
     await notices.called_off(case, "cancelled", reason)
@@ -293,13 +307,10 @@ async def miss(case: CaseFile) -> None:
 
 
 async def _call_off(case: CaseFile, status: str, reason: str | None) -> None:
-    appointment, was_booked = case.appointment, case.is_booked
+    appointment = case.appointment
     await case.lock_people()
     case.become(appointment, status)
     appointment.cancel_reason = reason
     _revise(case)
     await case.w.sql(_FREE, {"appointment": appointment.id})
-    if was_booked and status == "cancelled":  # a hold was never answered
-        for row in case.participants:
-            row.status = "declined"
     _end_offers(case, case.participants)

@@ -253,7 +253,7 @@ async def cancel(
     consultation.cancel_reason = reason
     promised_offers = [] if case.maybe_appointment else case.standing_offers  # of written advice
     if case.is_booked:
-        await bookings.cancel(case, "request_cancelled")
+        await bookings.cancel(case, "request_cancelled", by_side="requesting")
     elif case.is_held:
         await bookings.release(case, "request_cancelled")
     for offer in case.standing_offers:

@@ -116,6 +116,12 @@ def to_wall(instant: datetime, zone: str) -> datetime:
     return instant.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)
 
 
+def is_repeated(instant: datetime, zone: str) -> bool:
+    """Tell whether the zone's clock shows the time of the instant twice, because it is set back around it."""
+    local = instant.astimezone(ZoneInfo(zone))
+    return local.utcoffset() != local.replace(fold=1 - local.fold).utcoffset()
+
+
 def local_hour(instant: datetime, zone: str) -> int:
     """Give the hour that the zone's clock shows at the instant."""
     return instant.astimezone(ZoneInfo(zone)).hour

@@ -9,13 +9,13 @@ import flow
 from flow import Scene
 
 
-async def test_a_held_time_is_tentative_for_both(scene: Scene) -> None:
+async def test_a_held_time_is_tentative_and_nobody_has_answered_it(scene: Scene) -> None:
     await flow.held(scene)
     change = await scene.change()
     assert change.events == [("appointment.held", "appointment")]
     assert change.mails == [("held", "clinician"), ("held", "mentor")]
     assert change.calendars == [(who, "REQUEST", "TENTATIVE", 0) for who in flow.BOTH]
-    assert await scene.state() == flow.State("offered", "pending", dict.fromkeys(flow.BOTH, "tentative"), flow.BOTH)
+    assert await scene.state() == flow.State("offered", "pending", dict.fromkeys(flow.BOTH, "needs-action"), flow.BOTH)
 
 
 async def test_holding_a_time_of_somebody_not_asked_asks_them(scene: Scene) -> None:
@@ -54,7 +54,7 @@ async def test_a_hold_that_ends_frees_the_time_and_takes_it_out_of_calendars(
     assert change.events == [("appointment.hold_expired", "appointment")]
     assert change.mails == [("hold_released", "clinician"), ("hold_released", "mentor")]
     assert change.calendars == [(who, "CANCEL", "CANCELLED", 1) for who in flow.BOTH]
-    assert await scene.state() == flow.State("offered", "cancelled", dict.fromkeys(flow.BOTH, "tentative"), [])
+    assert await scene.state() == flow.State("offered", "cancelled", dict.fromkeys(flow.BOTH, "needs-action"), [])
 
 
 async def mentor_accepts(scene: Scene) -> None:

@@ -174,7 +174,9 @@ async def test_a_cancel_frees_the_time_and_ends_or_reopens_the_consultation(
     assert change.events == [("appointment.cancelled", "appointment"), (event, "consultation")]
     assert change.mails == [("cancelled", "clinician"), ("cancelled", "mentor")]
     assert change.calendars == [(reader, "CANCEL", "CANCELLED", 1) for reader in flow.BOTH]
-    assert await scene.state() == flow.State(state, "cancelled", dict.fromkeys(flow.BOTH, "declined"), [])
+    answers = {"clinician": "needs-action", "mentor": "accepted"}
+    answers["mentor" if who in {"mentor", "partner"} else "clinician"] = "declined"  # their side alone (FT-10)
+    assert await scene.state() == flow.State(state, "cancelled", answers, [])
 
 
 async def test_a_finished_appointment_is_not_cancelled(scene: Scene) -> None:

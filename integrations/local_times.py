@@ -1,0 +1,60 @@
+"""Instants and spans as the clocks of a place show them, in words: one wording for mails, calendars and pages.
+
+Every time names its place and how far its clock is ahead of UTC, so that nobody guesses. Where the two ends of a span
+differ in that, because the clocks change in between, each end says its own.
+"""
+
+import functools
+from datetime import UTC, datetime, timedelta
+
+from babel import dates
+
+from integrations import catalogues
+from service.rules.time import availability
+
+_DASH = "\N{EN DASH}"
+
+
+def moment(at: datetime, zone: str, locale: str) -> str:
+    """Word the instant: weekday, date, time, place and offset."""
+    return f"{day(availability.to_wall(at, zone), locale)}, {clock(at, zone, locale)}"
+
+
+def clock(at: datetime, zone: str, locale: str) -> str:
+    """Word the time of day of the instant, with place and offset."""
+    return f"{availability.to_wall(at, zone):%H:%M} ({place(zone, locale)}, {offset(at, zone)})"
+
+
+def span(start: datetime, end: datetime, zone: str, locale: str) -> str:
+    """Word the time from `start` until `end`; the date of the end only where it is another one."""
+    from_wall, until_wall = availability.to_wall(start, zone), availability.to_wall(end, zone)
+    from_offset, until_offset = offset(start, zone), offset(end, zone)
+    first = f"{day(from_wall, locale)}, {from_wall:%H:%M}"
+    last = f"{until_wall:%H:%M}"
+    is_over_midnight = from_wall.date() != until_wall.date()
+    if is_over_midnight:
+        last = f"{day(until_wall, locale)}, {last}"
+    if from_offset != until_offset:
+        return f"{first} ({from_offset}) {_DASH} {last} ({until_offset}), {place(zone, locale)}"
+    dash = f" {_DASH} " if is_over_midnight else _DASH
+    return f"{first}{dash}{last} ({place(zone, locale)}, {from_offset})"
+
+
+def offset(at: datetime, zone: str) -> str:
+    """Word how far the zone's clock is ahead of UTC at the instant: `UTC+2`, `UTC+5:45`, `UTC-3:30`."""
+    minutes = (availability.to_wall(at, zone).replace(tzinfo=UTC) - at) // timedelta(minutes=1)
+    hours, rest = divmod(abs(minutes), 60)
+    return f"UTC{'-' if minutes < 0 else '+'}{hours}" + (f":{rest:02}" if rest else "")
+
+
+@functools.lru_cache(maxsize=1024)
+def day(wall: datetime, locale: str) -> str:
+    """Word the date with its weekday."""
+    return dates.format_date(wall, "full", catalogues.of(locale).formats)
+
+
+@functools.lru_cache(maxsize=1024)
+def place(zone: str, locale: str) -> str:
+    """Name the place whose clock it is."""
+    words = catalogues.of(locale)
+    return words["zones"].get(zone) or dates.get_timezone_location(zone, words.formats, return_city=True)
