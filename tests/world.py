@@ -73,7 +73,7 @@ def engine(settings: Settings, url: URL) -> AsyncEngine:
 
 def made(settings: Settings, engine: AsyncEngine, clock: TestClock, bind: AsyncConnection | None = None) -> World:
     """A world on the engine, or on one connection of it."""
-    database = work.Database(bind or engine, clock, KEYS)
+    database = work.Database(bind or engine, clock, KEYS, carries_utf8=settings.smtputf8)
     issuer, outbound = access_tokens.AccessTokens(settings.base_url), outbound_http.client(settings)
     return World(settings, clock, KEYS, engine, database, outbox_of(settings), issuer, outbound)
 

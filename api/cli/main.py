@@ -28,9 +28,10 @@ commands.add_typer(files.person, name="person")
 
 def main() -> None:
     """Run the command that was typed; an error that we foresee is printed as a sentence, never as a traceback."""
+    from integrations import address_words, catalogues  # noqa: PLC0415
     from integrations.runtime import database_faults, postgres  # noqa: PLC0415
     from integrations.runtime.world import NotMigrated  # noqa: PLC0415
-    from service.kernel import crypto, errors  # noqa: PLC0415
+    from service.kernel import crypto, email_addresses, errors  # noqa: PLC0415
 
     try:
         commands()
@@ -40,6 +41,9 @@ def main() -> None:
         sys.exit(BAD_SETTINGS)
     except (command.Stop, postgres.CannotStart, NotMigrated, database_faults.Unusable) as error:
         print(error, file=sys.stderr)
+        sys.exit(1)
+    except email_addresses.Unmailable as error:
+        print(address_words.worded(error.refused, catalogues.of(catalogues.FALLBACK)), file=sys.stderr)
         sys.exit(1)
     except errors.Unavailable:
         print("The database went away, or was too busy: try again.", file=sys.stderr)
@@ -128,17 +132,13 @@ def migrate(
 @commands.command()
 def init(email: Annotated[str, typer.Argument(help="The first admin's address.")]) -> None:
     """Load the published registry, and let this person be an admin of its programmes; safe to repeat."""
-    from service.kernel import errors  # noqa: PLC0415
     from service.registry import published_facts  # noqa: PLC0415
 
     async def begin(_: "World", w: "Work") -> None:
         await published_facts.load(w)
         await published_facts.make_admin(w, email)
 
-    try:
-        command.in_work(begin)
-    except errors.Invalid as error:
-        raise command.Stop(str(error)) from None
+    command.in_work(begin)
     print(f"The registry is loaded; {email} is an admin. They sign in by a link in a mail.")
 
 

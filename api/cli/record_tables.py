@@ -17,8 +17,10 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
 from api.edge import problems, registry_shapes, shapes
+from integrations import catalogues
 from service import vocabulary
 from service.exchange.imports import FileRow
+from service.kernel import email_addresses
 from service.outbox.events import instant
 from service.rules import csv_tables
 from service.rules.csv_tables import CellFault
@@ -236,14 +238,28 @@ def read(kind: str, text: str) -> Read:
 
 
 def _faults(row: int, error: ValidationError) -> list[CellFault]:
-    details = error.errors(include_url=False, include_context=False, include_input=False)
-    return [CellFault(row, str(detail["loc"][0]), problems.sentence(detail)) for detail in details]
+    details = error.errors(include_url=False, include_input=False)
+    words = catalogues.of(catalogues.FALLBACK)
+    return [CellFault(row, str(detail["loc"][0]), problems.sentence(detail, words)) for detail in details]
 
 
 def written(kind: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """Write a table of this kind, as `read` parses it."""
-    names = list(columns(kind))
-    return csv_tables.written(names, ([_cell(row[name]) for name in names] for row in rows))
+    names, addresses = list(columns(kind)), _address_columns(kind)
+    readable = ({**row, **{name: _readable(row[name]) for name in addresses}} for row in rows)
+    return csv_tables.written(names, ([_cell(row[name]) for name in names] for row in readable))
+
+
+@functools.cache
+def _address_columns(kind: str) -> frozenset[str]:
+    """Name the columns that hold e-mail addresses, one or a list of them."""
+    properties = SHAPES[kind].model_json_schema()["properties"].items()
+    return frozenset(name for name, schema in properties if schema.get("items", schema).get("format") == "email")
+
+
+def _readable(value: str | list[str]) -> str | list[str]:
+    """Give addresses as people read them: `read` takes them back."""
+    return [*map(email_addresses.shown, value)] if isinstance(value, list) else email_addresses.shown(value)
 
 
 def written_only(rows: Sequence[Mapping[str, Any]]) -> str:

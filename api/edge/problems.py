@@ -15,7 +15,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
-from service.kernel import errors
+from integrations import address_words, catalogues
+from integrations.catalogues import Catalogue
+from service.kernel import email_addresses, errors
 
 MEDIA_TYPE = "application/problem+json"
 STATUS: dict[type[errors.DomainError], int] = {
@@ -184,8 +186,14 @@ async def _domain(request: Request, error: Exception) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, errors.InsufficientScope):
         headers["WWW-Authenticate"] = _lacking(error.scope)
+    if isinstance(error, email_addresses.Unmailable):
+        error = errors.Invalid(error.pointer, address_words.worded(error.refused, _words(request)))
     members = {name: value for name, value in error.members.items() if value is not None}
     return answer(_request_id(request), name_of(type(error)), error.detail, headers, **members)
+
+
+def _words(request: Request) -> Catalogue:
+    return catalogues.of(catalogues.wanted(request.headers.get("accept-language", "")))
 
 
 def _lacking(scope: str | None) -> str:
@@ -202,7 +210,8 @@ async def _validation(request: Request, error: Exception) -> Response:
         return answer(_request_id(request), "malformed-json")
     if any(fault["loc"][:1] == ("path",) for fault in faults):
         return answer(_request_id(request), "not-found")
-    listed = [{"pointer": _pointer(fault["loc"]), "detail": sentence(fault)} for fault in faults]
+    words = _words(request)
+    listed = [{"pointer": _pointer(fault["loc"]), "detail": sentence(fault, words)} for fault in faults]
     return answer(_request_id(request), "invalid", listed[0]["detail"], errors=listed)
 
 
@@ -237,8 +246,14 @@ def _pointer(place: Sequence[int | str]) -> str:
     return "".join(f"/{part}" for part in escaped)
 
 
-def sentence(fault: Mapping[str, Any]) -> str:
-    """Word a fault; pydantic's own words name types and limits, ours come after `Value error, `."""
+def sentence(fault: Mapping[str, Any], words: Catalogue) -> str:
+    """Word a fault; pydantic's own words name types and limits, ours come after `Value error, `.
+
+    What is wrong with an address is said in the language of `words`, the rest in English.
+    """
+    cause = fault.get("ctx", {}).get("error")
+    if isinstance(cause, email_addresses.Refused):
+        return address_words.worded(cause, words)
     if fault["type"] == "extra_forbidden":
         return "there is no such field"
     return str(fault["msg"]).removeprefix("Value error, ")

@@ -237,11 +237,11 @@ Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
 """ISO 639: `uk`, `en`, `pl`."""
 Email = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=3, max_length=254),
+    StringConstraints(max_length=email_addresses.LONGEST_TYPED),
     AfterValidator(email_addresses.normal_form),
-    WithJsonSchema({"type": "string", "format": "email", "minLength": 3, "maxLength": 254}),
+    WithJsonSchema({"type": "string", "format": "email", "minLength": 3, "maxLength": email_addresses.LONGEST}),
 ]
-"""An e-mail address; a domain in letters of its own (`.укр`) is taken and becomes A-labels."""
+"""An e-mail address, blanks around it aside; a domain in letters of its own (`.укр`) is taken and becomes A-labels."""
 Zone = Annotated[
     str, StringConstraints(min_length=1, max_length=64), AfterValidator(_zone), Field(examples=["Europe/Kyiv"])
 ]

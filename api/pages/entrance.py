@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from api.pages import fields, frame
 from service import tables
 from service.care import consultations
-from service.kernel import errors
+from service.kernel import email_addresses, errors
 from service.people import action_links, browser_sessions, logins
 from service.worklists import page_views
 
@@ -38,11 +38,16 @@ async def ask_for_link(visit: frame.Anybody) -> Response:
     """Mail a sign-in link if somebody has this address; the page says the same either way."""
     form = await fields.sent(visit.request)
     email = form.words("email", "email")
-    if email is None:
+    if email is not None:
+        try:
+            await visit.do(lambda w: logins.mail_link(w, email))
+        except email_addresses.Unmailable as error:
+            form.faults["email"] = error.refused
+    if email is None or form.faults:
         fault = visit.words.fault(form.faults["email"])
         return visit.show("welcome.html", 422, is_wanted=False, is_sent=False, email=form.typed("email"), fault=fault)
-    await visit.do(lambda w: logins.mail_link(w, email))
-    return visit.show("welcome.html", 202, is_wanted=False, is_sent=True, email=email, fault=None)
+    readable = email_addresses.shown(email)
+    return visit.show("welcome.html", 202, is_wanted=False, is_sent=True, email=readable, fault=None)
 
 
 @router.get("/sign-in/{token}")

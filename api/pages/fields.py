@@ -11,7 +11,7 @@ from fastapi import Request
 from pydantic import TypeAdapter, ValidationError
 
 from api.edge import incoming, problems, shapes
-from service.kernel import errors
+from service.kernel import email_addresses, errors
 from service.kernel.deidentification import ConfirmedSpan
 from service.rules.time import availability
 
@@ -38,7 +38,7 @@ class Fields:
         self.values: dict[str, list[str]] = {}
         for name, value in pairs:
             self.values.setdefault(name, []).append(_normal(value.replace("\r\n", "\n").strip()))
-        self.faults: dict[str, str] = {}
+        self.faults: dict[str, str | email_addresses.Refused] = {}
 
     def typed(self, name: str) -> str:
         """Give what was typed, to show it again."""
@@ -126,8 +126,12 @@ class Fields:
             return None
         try:
             return kind.validate_python(value)
-        except ValidationError:
-            self.faults[name] = "piled_marks" if shapes.piles_marks(value) else fault
+        except ValidationError as error:
+            cause = error.errors()[0].get("ctx", {}).get("error")
+            if isinstance(cause, email_addresses.Refused):
+                self.faults[name] = cause
+            else:
+                self.faults[name] = "piled_marks" if shapes.piles_marks(value) else fault
             return None
 
 

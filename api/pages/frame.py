@@ -23,6 +23,7 @@ from fastapi.routing import APIRoute
 from api.edge import problems
 from api.pages import words
 from api.pages.words import Words
+from integrations import catalogues
 from integrations.runtime.world import World
 from service import tables
 from service.kernel import actor as actors
@@ -150,7 +151,7 @@ def is_secure(world: World) -> bool:
 async def visit(request: Request) -> Visit:
     """Give the visitor's visit; that of a stranger without a valid cookie."""
     world: World = request.app.state.world
-    catalogue = words.of(words.wanted(request.headers.get("accept-language", "")))
+    catalogue = words.of(catalogues.wanted(request.headers.get("accept-language", "")))
     current = Visit(request, world, actors.STRANGER, None, catalogue)
     request.state.visit = current
     if request.method == "POST":

@@ -8,8 +8,9 @@ from datetime import date, datetime
 import babel
 from babel import dates
 
-from integrations import catalogues, local_times
-from service import tables, vocabulary
+from integrations import address_words, catalogues, local_times
+from service import tables
+from service.kernel import email_addresses
 from service.rules.time import availability
 
 LANGUAGES = ("uk", "en", "fr", "de", "pl", "it", "es", "lt", "he", "tr", "ro")
@@ -29,8 +30,10 @@ class Words:
         """Give the title and advice of a problem by its kebab-case name, if the catalogue knows it."""
         return self.table.get(f"problems.{name}")
 
-    def fault(self, detail: str) -> str:
+    def fault(self, detail: str | email_addresses.Refused) -> str:
         """Word what a verb finds wrong with a field; a fault that the catalogue lacks gets a general sentence."""
+        if isinstance(detail, email_addresses.Refused):
+            return address_words.worded(detail, catalogues.of(self.locale))
         faults = self.table["faults"]
         return faults.get(detail) or (detail if self.locale == catalogues.FALLBACK else faults["other"])
 
@@ -84,15 +87,3 @@ def of(locale: str) -> Words:
     catalogue = catalogues.of(locale)
     own = {name.removeprefix("page."): words for name, words in catalogue.contexts.items() if name.startswith("page")}
     return Words(catalogue.locale, catalogue.formats, {name: catalogue[name] for name in _SHARED} | own)
-
-
-def wanted(accept_language: str) -> str:
-    """Give the first language of the header that the pages have; English if they have none of them."""
-    ranges = []
-    for place, item in enumerate(accept_language.split(",")[:20]):
-        tag, _, weight = item.strip().partition(";q=")
-        try:
-            ranges.append((-float(weight or 1), place, tag.split("-")[0].lower()))
-        except ValueError:
-            continue
-    return next((tag for _, _, tag in sorted(ranges) if tag in vocabulary.LOCALES), catalogues.FALLBACK)

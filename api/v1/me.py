@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from api.edge import bodies, deps, shapes
 from api.edge.transactional import Transactional
 from api.v1.people import Role, roles_of
+from service.kernel import email_addresses
 from service.people import people
 
 router = APIRouter(tags=["people"], route_class=Transactional)
@@ -18,6 +19,7 @@ class Me(shapes.Shape):
         {
             "person_id": _EXAMPLE_ID,
             "email": "clinician@chernihiv.example",
+            "email_shown": "clinician@chernihiv.example",
             "display_name": "Clinician, Chernihiv",
             "roles": [{"role": "clinician", "institution_id": _EXAMPLE_ID, "programme_id": None, "department": None}],
             "institution_id": _EXAMPLE_ID,
@@ -27,6 +29,8 @@ class Me(shapes.Shape):
     )
     person_id: shapes.Id
     email: str
+    email_shown: str
+    """The address as people read it, its domain in letters."""
     display_name: str
     roles: list[Role]
     institution_id: shapes.Id | None
@@ -41,6 +45,7 @@ async def me(w: deps.W) -> Me:
     return Me(
         person_id=view.row.id,
         email=view.row.email,
+        email_shown=email_addresses.shown(view.row.email),
         display_name=view.row.display_name,
         roles=roles_of(view),
         institution_id=next((grant.institution_id for grant in view.grants if grant.institution_id), None),

@@ -9,7 +9,7 @@ from pydantic import Field
 from api.edge import bodies, deps, problems, shapes
 from api.edge.transactional import Transactional
 from service import vocabulary
-from service.kernel import access, errors
+from service.kernel import access, email_addresses, errors
 from service.kernel.actor import Grant
 from service.people import people
 from service.rules.time import availability
@@ -69,9 +69,19 @@ class PersonChanges(shapes.Shape):
 class Person(shapes.Shape):
     """Somebody who signs in."""
 
-    model_config = bodies.like({"id": _EXAMPLE_ID, **_PERSON, "state": "active", "mail_refused_at": None})
+    model_config = bodies.like(
+        {
+            "id": _EXAMPLE_ID,
+            **_PERSON,
+            "email_shown": _PERSON["email"],
+            "state": "active",
+            "mail_refused_at": None,
+        }
+    )
     id: shapes.Id
     email: str
+    email_shown: str
+    """The address as people read it: a domain in letters of its own stands in these, where `email` has A-labels."""
     display_name: str
     locale: str
     zone: str
@@ -174,6 +184,7 @@ def shown(view: people.PersonView) -> Person:
     return Person(
         id=row.id,
         email=row.email,
+        email_shown=email_addresses.shown(row.email),
         display_name=row.display_name,
         locale=row.locale,
         zone=row.zone,

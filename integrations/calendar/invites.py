@@ -14,6 +14,7 @@ from icalendar.parser import Contentline, Parameters
 from icalendar.prop import vCalAddress, vText, vUri
 
 from integrations import plain_text
+from service.kernel import email_addresses
 
 _LONGEST_UID_OCTETS = 255
 _LINE_OCTETS = 75
@@ -123,7 +124,7 @@ def _answer_asked(attendee: Attendee, method: str) -> dict[str, str]:
 
 
 def _address(name: str, address: str, parameters: dict[str, str]) -> str:
-    return _line(name, parameters, vCalAddress(f"mailto:{address}"))
+    return _line(name, parameters, vCalAddress(email_addresses.uri(address)))
 
 
 def _text(name: str, value: str, parameters: dict[str, str] | None = None) -> str:

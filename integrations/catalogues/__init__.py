@@ -50,6 +50,18 @@ class Catalogue:
         return names[self.locale if self.locale in names else FALLBACK]
 
 
+def wanted(accept_language: str) -> str:
+    """Give the first language of the header that there are words in; English if there is none."""
+    ranges = []
+    for place, item in enumerate(accept_language.split(",")[:20]):
+        tag, _, weight = item.strip().partition(";q=")
+        try:
+            ranges.append((-float(weight or 1), place, tag.split("-")[0].lower()))
+        except ValueError:
+            continue
+    return next((tag for _, _, tag in sorted(ranges) if tag in vocabulary.LOCALES), FALLBACK)
+
+
 @functools.cache
 def of(locale: str) -> Catalogue:
     """Give the words of a language, read once; those of English for one that only a newer program has."""

@@ -8,7 +8,7 @@ from email import parser, policy
 from pathlib import Path
 
 from integrations.mail import messages
-from service.kernel import outcomes
+from service.kernel import email_addresses, outcomes
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class MaildirOutbox:
 
     async def send(self, message: bytes, recipient: str) -> outcomes.Outcome:
         """The message lies in `new/` under its Message-ID: the same one twice is one file, also once it was read."""
-        messages.wire_address(recipient)
+        email_addresses.normal_form(recipient)
         fields = parser.BytesHeaderParser(policy=policy.compat32).parsebytes(message)
         name = messages.checked_message_id(str(fields["Message-ID"]))
         try:

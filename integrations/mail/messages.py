@@ -2,12 +2,12 @@
 
 `compose` is a pure function of plain values, so every attempt carries the same bytes under the same Message-ID. The
 MIME text is assembled here and not by the standard library's EmailMessage: its boundaries are random, and it re-folds
-what it is given. What is assembled is ASCII only, and each header value has been checked. Knows no rows.
+what it is given. What is assembled is ASCII only, but for an address in letters other than Latin (RFC 6532), and each
+header value has been checked. Knows no rows.
 """
 
 import base64
 import binascii
-import contextlib
 import hashlib
 import re
 from collections.abc import Mapping
@@ -18,10 +18,10 @@ from typing import Any, Literal
 
 from integrations import plain_text
 from integrations.mail import letters
+from service.kernel import email_addresses
 
 _HEADER_CHARACTERS = 76
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+")
-_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,9 @@ class _Part:
 
 
 def compose(mail: Mail, calendar: bytes | None) -> bytes:
-    """The message is ready to be sent, the same bytes for the same values, ASCII only, with CRLF.
+    """The message is ready to be sent, the same bytes for the same values, with CRLF.
+
+    It is ASCII only, unless the recipient's address needs a server with SMTPUTF8.
 
     With `calendar` it is an invitation: the calendar is the last alternative, and the same bytes are attached as
     `invite.ics`. Raises ValueError for an address, Message-ID or link that is not one, for a calendar whose method,
@@ -94,11 +96,12 @@ def _misfit(mail: Mail, calendar: bytes) -> str | None:
     """Why a client would not take this calendar for an invitation to this person by this sender (RFC 6047 2.3, 2.4)."""
     lines = calendar.replace(b"\r\n ", b"").decode().split("\r\n")
     organizer = (mail.reply_to or mail.sender).address
+    attendee = email_addresses.uri(mail.recipient.address)
     if [line for line in lines if line.startswith("METHOD:")] != [f"METHOD:{mail.method}"]:
         return "the calendar's method is not the mail's"
-    if not any(line.startswith("ORGANIZER") and line.endswith(f":mailto:{organizer}") for line in lines):
+    if not any(line.startswith("ORGANIZER") and line.endswith(f":{email_addresses.uri(organizer)}") for line in lines):
         return "the answer would not go to the calendar's organizer"
-    if not any(line.startswith("ATTENDEE") and line.endswith(f":mailto:{mail.recipient.address}") for line in lines):
+    if not any(line.startswith("ATTENDEE") and line.endswith(f":{attendee}") for line in lines):
         return "the recipient is not an attendee of the calendar"
     return None
 
@@ -134,13 +137,12 @@ def _multipart(subtype: str, boundary: str, parts: list[_Part]) -> _Part:
 
 
 def _bytes(part: _Part) -> bytes:
-    return "".join(f"{name}: {value}\r\n" for name, value in part.headers).encode("ascii") + b"\r\n" + part.body
+    return "".join(f"{name}: {value}\r\n" for name, value in part.headers).encode() + b"\r\n" + part.body
 
 
 def _checked(pattern: re.Pattern[str], value: str) -> str:
     if not pattern.fullmatch(value):
-        # The value is not shown: it may be a person's address.
-        fault = "an address or Message-ID is not one"
+        fault = "a Message-ID is not one"
         raise ValueError(fault)
     return value
 
@@ -150,17 +152,9 @@ def checked_message_id(message_id: str) -> str:
     return _checked(_MESSAGE_ID, message_id.strip(" <>"))
 
 
-def wire_address(address: str) -> str:
-    """The address as a server and a header take it; raises ValueError if it is not one that can be sent to."""
-    local, _, domain = address.rpartition("@")
-    with contextlib.suppress(UnicodeError):
-        domain = domain.encode("idna").decode("ascii")
-    return _checked(_ADDRESS, f"{local}@{domain}")
-
-
 def _mailbox(field: str, mailbox: Mailbox) -> str:
     name = plain_text.line(mailbox.name)
-    address = f"<{wire_address(mailbox.address)}>"
+    address = f"<{email_addresses.normal_form(mailbox.address)}>"
     if not name:
         return address
     phrase = f'"{utils.quote(name)}"' if _is_plain(name) else _encoded(field, name)

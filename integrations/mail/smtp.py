@@ -9,14 +9,15 @@ from urllib import parse
 import aiosmtplib
 
 from integrations import plain_text
-from integrations.mail import messages
-from service.kernel import outcomes
+from service.kernel import email_addresses, outcomes
 
 _DEADLINE_SECONDS = 15
 _GOODBYE_SECONDS = 1
 _IDLE_SECONDS = 5
 _POLICY = "5.7."  # RFC 3463: what may be sent and by whom; it says nothing about the mailbox
 _LAST_TEMPORARY_CODE = 499
+_SMTPUTF8 = "SMTPUTF8"
+NO_SMTPUTF8 = "the mail server does not carry addresses in letters other than Latin (SMTPUTF8)"
 _SCHEMES = ("smtp", "smtp+starttls", "smtps")
 
 
@@ -38,12 +39,13 @@ class SmtpOutbox:
         later and 5xx for never; a fault of the line, of the server or of our login is not the mail's, and is tried
         again. Raises ValueError for a recipient that is not an address.
         """
-        address = messages.wire_address(recipient)
+        address = email_addresses.normal_form(recipient)
+        needs_utf8 = email_addresses.needs_utf8(address)
         used: list[aiosmtplib.SMTP] = []
         try:
             async with asyncio.timeout(_DEADLINE_SECONDS):
-                client = await self._begun(_sender(message), used)
-                await client.rcpt(address)
+                client = await self._begun(_sender(message), used, needs_utf8=needs_utf8)
+                await client.rcpt(address, encoding=_encoding(needs_utf8=needs_utf8))
                 response = await client.data(message)
         except (aiosmtplib.SMTPSenderRefused, aiosmtplib.SMTPRecipientRefused, aiosmtplib.SMTPDataError) as refusal:
             answer = f"{refusal.code} {_without_addresses(refusal.message)}"
@@ -51,6 +53,8 @@ class SmtpOutbox:
                 return outcomes.Retry(None, answer)
             is_ours = isinstance(refusal, aiosmtplib.SMTPSenderRefused) or refusal.message.startswith(_POLICY)
             return outcomes.Unsendable(answer) if is_ours else outcomes.Refused(answer)
+        except aiosmtplib.SMTPNotSupported:
+            return outcomes.Unsendable(NO_SMTPUTF8)
         except (aiosmtplib.SMTPException, OSError) as fault:
             return outcomes.Retry(None, f"{type(fault).__name__}: {_without_addresses(str(fault))}")
         else:
@@ -68,9 +72,10 @@ class SmtpOutbox:
             retiring.cancel()
             await _leave(client)
 
-    async def _begun(self, sender: str, used: list[aiosmtplib.SMTP]) -> aiosmtplib.SMTP:
+    async def _begun(self, sender: str, used: list[aiosmtplib.SMTP], *, needs_utf8: bool) -> aiosmtplib.SMTP:
         """Give a connection on which a mail was begun; what was opened or taken is in `used`.
 
+        Raises SMTPNotSupported when the recipient's address needs SMTPUTF8, and the server does not offer it.
         A server may have given up a connection that lay idle: no mail has suffered yet, so a new one is opened.
         """
         # One by one, as the library's own sendmail resets the envelope after a refusal and may hang in that.
@@ -78,19 +83,51 @@ class SmtpOutbox:
             client, retiring = self._idle.popitem()
             retiring.cancel()
             used.append(client)
-            with contextlib.suppress(aiosmtplib.SMTPException, OSError):
-                await client.mail(sender)
-                return client
+            try:
+                await _begin(client, sender, needs_utf8=needs_utf8)
+            except aiosmtplib.SMTPNotSupported:
+                raise
+            except (aiosmtplib.SMTPException, OSError):
+                continue
+            return client
         client = _client(self._url)
         used.append(client)
         await client.connect()
-        await client.mail(sender)
+        await _begin(client, sender, needs_utf8=needs_utf8)
         return client
 
     async def _retire(self, client: aiosmtplib.SMTP) -> None:
         await asyncio.sleep(_IDLE_SECONDS)
         if self._idle.pop(client, None):
             await _leave(client)
+
+
+async def offers_utf8(url: str) -> bool:
+    """Tell whether the server of `url` offers SMTPUTF8; raises SMTPException or OSError when it cannot be asked."""
+    client = _client(url)
+    try:
+        async with asyncio.timeout(_DEADLINE_SECONDS):
+            await client.connect()
+            await client.ehlo()
+            return client.supports_extension(_SMTPUTF8)
+    finally:
+        await _leave(client)
+
+
+async def _begin(client: aiosmtplib.SMTP, sender: str, *, needs_utf8: bool) -> None:
+    """Begin a mail; an address in letters needs the server's word that it carries them (RFC 6531)."""
+    options = [_SMTPUTF8] if needs_utf8 else []
+    if needs_utf8:
+        if client.is_ehlo_or_helo_needed:
+            with contextlib.suppress(aiosmtplib.SMTPHeloError):  # a server without EHLO has no extensions
+                await client.ehlo()
+        if not client.supports_extension(_SMTPUTF8):
+            raise aiosmtplib.SMTPNotSupported(NO_SMTPUTF8)
+    await client.mail(sender, options=options, encoding=_encoding(needs_utf8=needs_utf8))
+
+
+def _encoding(*, needs_utf8: bool) -> str:
+    return "utf-8" if needs_utf8 else "ascii"
 
 
 def _sender(message: bytes) -> str:

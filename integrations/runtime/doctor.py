@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+import aiosmtplib
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from integrations.mail import smtp
 from integrations.runtime import health, migrate, postgres
 from integrations.runtime.settings import Settings
 from integrations.runtime.world import World, opened
@@ -37,7 +39,7 @@ async def examine(settings: Settings, *, with_reports: bool = False) -> list[Fin
 
     That takes twice as long as a report of everything without rollups.
     """
-    findings = [_zones(), _mail(settings)]
+    findings = [_zones(), _mail(settings), *await _letters_of_mail(settings)]
     if settings.outbound_allow:
         detail = f"{len(settings.outbound_allow)} hosts or networks bypass the outbound guard"
         findings.append(Finding("outbound", is_well=False, detail=detail, mend="Unset POBRATYM_OUTBOUND_ALLOW."))
@@ -76,6 +78,20 @@ def _mail(settings: Settings) -> Finding:
         detail=f"no server is set: mail is written to {settings.mail_dir}",
         mend="Set POBRATYM_SMTP_URL, or let this user write there.",
     )
+
+
+async def _letters_of_mail(settings: Settings) -> list[Finding]:
+    """Ask the mail server whether it carries addresses in letters other than Latin, if the settings say so."""
+    if not settings.smtputf8 or settings.smtp_url is None:
+        return []
+    try:
+        is_offered = await smtp.offers_utf8(settings.smtp_url.get_secret_value())
+    except (aiosmtplib.SMTPException, OSError) as fault:
+        mend = "Is the mail server running, and POBRATYM_SMTP_URL right?"
+        return [Finding("mail", is_well=False, detail=f"the server cannot be asked: {type(fault).__name__}", mend=mend)]
+    detail = "the server offers SMTPUTF8" if is_offered else smtp.NO_SMTPUTF8
+    mend = "Unset POBRATYM_SMTPUTF8, or have the server carry such addresses (Postfix: smtputf8_enable)."
+    return [Finding("mail", is_well=is_offered, detail=detail, mend=mend)]
 
 
 async def database(world: World) -> AsyncIterator[Finding]:

@@ -20,6 +20,7 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
+from integrations import address_words, catalogues
 from service.kernel import clock, email_addresses
 from service.rules.figures import journal_columns
 
@@ -99,9 +100,10 @@ def _mail_from(value: str) -> str:
     sender = _NAMED_SENDER.fullmatch(value)
     name, address = sender.groups() if sender else ("", value)
     try:
-        address = email_addresses.normal_form(address)
-    except ValueError as fault:
-        msg = f"must look like Pobratym <no-reply@pobratym.example>; the address {fault}"
+        address = email_addresses.carried(address, utf8=False)  # also to servers that carry no other letters
+    except email_addresses.Refused as refused:
+        fault = address_words.worded(refused, catalogues.of(catalogues.FALLBACK))
+        msg = f"must look like Pobratym <no-reply@pobratym.example>. {fault}"
         raise ValueError(msg) from None
     return f"{name}<{address}>" if sender else address
 
@@ -178,6 +180,7 @@ class Settings(BaseModel):
     database_url: Annotated[_Secret, AfterValidator(_optional(_database_url))] = None
     smtp_url: Annotated[_Secret, AfterValidator(_optional(_smtp_url))] = None
     base_url: Annotated[str, AfterValidator(_web_address)] = "http://127.0.0.1:8000"
+    smtputf8: bool = False  # the mail server carries addresses in letters other than Latin
     secret_keys: Annotated[_Secret, AfterValidator(_optional(_known_keys))] = None
     mail_from: Annotated[str, AfterValidator(_mail_from)] = "Pobratym <no-reply@pobratym.example>"
     clock: Literal["system", "manual"] = "system"

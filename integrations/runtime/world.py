@@ -72,7 +72,7 @@ async def opened(
         keys = crypto.Keys(settings.keys())
         time = clock.ManualClock(settings.clock_offset_path) if settings.clock == "manual" else clock.SystemClock()
         deadline = (settings.pool_timeout_ms + 2 * settings.statement_timeout_ms) / 1000 if purpose == "api" else None
-        database = work.Database(engine, time, keys, deadline)
+        database = work.Database(engine, time, keys, deadline, carries_utf8=settings.smtputf8)
         outbox = outbox_of(settings)
         if isinstance(outbox, smtp.SmtpOutbox):
             stack.push_async_callback(outbox.aclose)

@@ -110,6 +110,7 @@ class Work:
     is_bulk: bool = False  # thousands of rows: inserted at once, and not followed afterwards
     is_apart: bool = False  # no transaction: statements only, and no rows to send
     connection: AsyncConnection | None = None  # for `fetch`
+    carries_utf8: bool = False  # the operator says that the mail server takes SMTPUTF8 (`email_addresses`)
 
     def add(self, *rows: SQLModel) -> None:
         """Insert the rows before the next statement."""
@@ -267,10 +268,13 @@ class Database:
         time: clock.Clock,
         keys: crypto.Keys,
         deadline_seconds: float | None = None,
+        *,
+        carries_utf8: bool = False,
     ) -> None:
         """Work on `engine` (whose connections carry the timeouts of invariant E5) by the clock `time`.
 
-        No unit of work takes longer than the deadline: a server that hangs keeps no timeout of its own.
+        No unit of work takes longer than the deadline: a server that hangs keeps no timeout of its own. `carries_utf8`
+        says that mail reaches addresses in letters other than Latin.
         """
         self.deadline_seconds = deadline_seconds
         self.engine = engine
@@ -280,6 +284,7 @@ class Database:
         )
         self.clock = time
         self.keys = keys
+        self.carries_utf8 = carries_utf8
 
     @asynccontextmanager
     async def work(self, actor: actors.Actor, request_id: str | None = None) -> AsyncIterator[Work]:
@@ -309,7 +314,7 @@ class Database:
                 asyncio.timeout(self.deadline_seconds),
                 AsyncSession(bind, expire_on_commit=False, autoflush=False) as session,
             ):
-                yield Work(session, self.clock.now(), actor, self.keys, request_id)
+                yield Work(session, self.clock.now(), actor, self.keys, request_id, carries_utf8=self.carries_utf8)
                 await session.commit()
         except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             if isinstance(_driver_error(error), _STALE) and isinstance(self.engine, AsyncEngine):

@@ -79,16 +79,17 @@ WHERE p.id = :person AND p.state = 'active' AND NOT EXISTS (SELECT FROM revoked_
 
 
 async def person_with(w: Work, email: str) -> UUID:
-    """Give the active person with this address; raises NotFound."""
-    email = email_addresses.as_stored(email)
+    """Give the active person with this address; raises NotFound, and Unmailable for what is no address of anybody."""
+    stored = email_addresses.as_stored(email)
     person_id: UUID | None = (
         await w.sql(
             sa.select(col(tables.Person.id)).where(
-                sa.func.lower(col(tables.Person.email)) == email.lower(), *_who_signs_in()
+                sa.func.lower(col(tables.Person.email)) == stored.lower(), *_who_signs_in()
             )
         )
     ).scalar_one_or_none()
     if person_id is None:
+        email_addresses.requires_carried("/email", email, utf8=w.carries_utf8)
         raise errors.NotFound
     return person_id
 
@@ -97,7 +98,9 @@ async def mail_link(w: Work, email: str) -> None:
     """Mail a sign-in link if an active person has this address; otherwise nothing is stored, at the same cost.
 
     For a stranger the same rows are written, in another person's name, and rolled back before anybody can see them.
+    Raises Unmailable for an address that no mail of this installation reaches, whoever has it.
     """
+    email = email_addresses.requires_carried("/email", email, utf8=w.carries_utf8)
     is_theirs = sa.func.lower(col(tables.Person.email)) == email.lower()
     is_open = sa.and_(
         col(tables.Link.person_id) == col(tables.Person.id),

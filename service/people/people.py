@@ -75,6 +75,7 @@ async def create(w: Work, fields: Mapping[str, Any], grants: Collection[Grant]) 
 def add(w: Work, fields: Mapping[str, Any], grants: Collection[Grant]) -> tables.Person:
     """Make a person with these roles, without a query; the caller has checked that their places exist."""
     _must_give(w, grants)
+    email_addresses.requires_carried("/email", fields["email"], utf8=w.carries_utf8)
     is_vouched_for = w.actor.kind != "system"
     values: dict[str, Any] = {"id": clock.new_id(), "created_at": w.now, "is_vouched_for": is_vouched_for, **fields}
     row = tables.Person(**values)
@@ -88,7 +89,7 @@ def add(w: Work, fields: Mapping[str, Any], grants: Collection[Grant]) -> tables
 async def unmailable(w: Work) -> list[UUID]:
     """Give the active people whose address mail cannot carry: an older release took it."""
     rows = await w.sql(sa.text("SELECT id, email FROM person WHERE state = 'active' AND kind = 'person' ORDER BY id"))
-    return [row.id for row in rows if not email_addresses.is_valid(row.email)]
+    return [row.id for row in rows if not email_addresses.is_carried(row.email, utf8=w.carries_utf8)]
 
 
 async def change(
@@ -112,6 +113,8 @@ async def change(
         await _check_places(w, grants)
         await _set_grants(w, row, present_grants, set(grants))
         row.is_vouched_for = True
+    if "email" in changes:
+        email_addresses.requires_carried("/email", changes["email"], utf8=w.carries_utf8)
     for name, value in changes.items():
         setattr(row, name, value)
     if "email" in changes:

@@ -116,7 +116,8 @@ _ERASURE = (
 async def dossier(w: Work, email: str) -> dict[str, Any]:
     """Give everything that is stored about the person, their texts decrypted, and audit it; raises NotFound."""
     person = await _person(w, email)
-    contents: dict[str, Any] = {"person": person.model_dump(), "given_out_at": w.now}
+    facts = person.model_dump() | {"email": email_addresses.shown(person.email)}
+    contents: dict[str, Any] = {"person": facts, "given_out_at": w.now}
     for name, query in _QUERIES.items():
         rows = (await w.sql(sa.text(query), {"id": person.id})).mappings()
         contents[name] = [_opened(w, dict(row), person.id) for row in rows]
@@ -143,12 +144,13 @@ async def erase(w: Work, email: str) -> UUID:
 
 
 async def _person(w: Work, email: str) -> tables.Person:
-    email = email_addresses.as_stored(email)
+    stored = email_addresses.as_stored(email)
     query = sa.select(tables.Person).where(
-        sa.func.lower(col(tables.Person.email)) == email.lower(), col(tables.Person.kind) == "person"
+        sa.func.lower(col(tables.Person.email)) == stored.lower(), col(tables.Person.kind) == "person"
     )
     person: tables.Person | None = (await w.sql(query)).scalar_one_or_none()
     if person is None:
+        email_addresses.requires_carried("/email", email, utf8=w.carries_utf8)
         raise errors.NotFound
     return person
 

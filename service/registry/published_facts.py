@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from service import tables, vocabulary
-from service.kernel import clock, email_addresses, errors
+from service.kernel import clock, email_addresses
 from service.kernel.work import Work
 from service.people import demo_people
 from service.registry import activities, memoranda
@@ -90,11 +90,8 @@ async def load_demo(w: Work) -> None:
 
 
 async def make_admin(w: Work, email: str) -> None:
-    """Make the person with this address, known or new, an admin of every programme; raises Invalid for no address."""
-    try:
-        email = email_addresses.normal_form(email)
-    except ValueError as fault:
-        raise errors.Invalid("/email", f"{email!r} {fault}") from None
+    """Make the person with this address, known or new, an admin of every programme; raises Unmailable."""
+    email = email_addresses.requires_carried("/email", email, utf8=w.carries_utf8)
     result = await w.sql(sa.select(tables.Person).where(sa.func.lower(col(tables.Person.email)) == email.lower()))
     person = result.scalar_one_or_none()
     if person is None:

@@ -48,6 +48,21 @@ async def test_an_address_that_is_none_is_refused_beside_its_field(client: httpx
     assert "<b>" not in answer.text
 
 
+async def test_ft_20_the_letter_at_fault_and_its_place_are_named_beside_the_field(client: httpx.AsyncClient) -> None:
+    form, language = {"email": "\N{CYRILLIC SMALL LETTER O}.koval@hospital.ua"}, {"Accept-Language": "uk"}
+    answer = await client.post("/sign-in", data=form, headers=language)
+    assert "Символ 1" in answer.text
+    assert "U+043E, CYRILLIC SMALL LETTER O" in answer.text
+    not_carried = await client.post("/sign-in", data={"email": "лікар@hospital.ua"}, headers=language)
+    assert (not_carried.status_code, "U+043B" in not_carried.text) == (422, True)
+
+
+async def test_ft_21_a_domain_in_letters_is_shown_in_them(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/sign-in", data={"email": "likar@xn--80atcko5gyb.xn--j1amh"})
+    assert "likar@лікарня.укр" in answer.text
+    assert "xn--" not in answer.text
+
+
 async def test_looking_at_a_sign_in_link_signs_nobody_in(scene: Scene, client: httpx.AsyncClient) -> None:
     path = await scene.sign_in_path(scene.mentor)
     before = await scene.state()

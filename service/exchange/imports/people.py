@@ -9,7 +9,7 @@ from sqlmodel import col
 
 from service import tables, vocabulary
 from service.exchange.imports.desk import Desk, FileRow
-from service.kernel import clock, errors
+from service.kernel import clock, email_addresses, errors
 from service.kernel.actor import Grant
 from service.people import mentors, people
 from service.rules.time.availability import DatedHours, Hours, Weekly
@@ -24,7 +24,10 @@ async def add_people(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> None:
     for row in rows:
         grants = _grants(desk, row)
         fields = {name: row.values[name] for name in _OF_PERSON}
-        people.add(desk.w, fields | {"id": row.values["id"] or clock.new_id()}, grants)
+        try:
+            people.add(desk.w, fields | {"id": row.values["id"] or clock.new_id()}, grants)
+        except email_addresses.Unmailable as error:
+            desk.refuse_error(row, error)
         tell(1)
 
 

@@ -145,7 +145,23 @@ def test_a_sender_may_have_a_name() -> None:
     assert load(MAIL_FROM="Побратим <no-reply@pobratym.example>").mail_from == "Побратим <no-reply@pobratym.example>"
 
 
-def test_a_senders_domain_in_letters_of_its_country_is_kept_as_mail_carries_it() -> None:
+def test_ft_20_an_address_that_is_none_is_named_by_its_letter() -> None:
+    (fault,) = faults(MAIL_FROM="Pobratym <n\N{CYRILLIC SMALL LETTER O}-reply@pobratym.example>")
+    assert "Character 2 is" in fault
+    assert "CYRILLIC SMALL LETTER O" in fault
+
+
+def test_ft_20_a_sender_is_one_that_every_server_carries() -> None:
+    (fault,) = faults(MAIL_FROM="лікар@pobratym.example", SMTPUTF8="on")
+    assert "CYRILLIC SMALL LETTER EL" in fault
+
+
+@pytest.mark.parametrize(("text", "is_on"), [("on", True), ("off", False), ("", False)])
+def test_ft_20_letters_before_the_at_are_carried_when_the_operator_says_so(text: str, *, is_on: bool) -> None:
+    assert load(SMTPUTF8=text).smtputf8 is is_on
+
+
+def test_ft_21_a_senders_domain_in_letters_of_its_country_is_kept_as_mail_carries_it() -> None:
     assert load(MAIL_FROM="Побратим <a@лікарня.укр>").mail_from == "Побратим <a@xn--80atcko5gyb.xn--j1amh>"
 
 

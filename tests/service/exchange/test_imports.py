@@ -294,14 +294,29 @@ async def test_all_faults_are_told_at_once(w: Work) -> None:
     ]
 
 
-async def test_an_address_in_letters_of_its_country_is_the_same_row_in_either_form(w: Work) -> None:
+async def test_ft_21_an_address_in_letters_of_its_country_is_the_same_row_in_either_form(w: Work) -> None:
     await registry(w)
     await load(w, "people", PEOPLE, "likar@лікарня.укр,X,uk,Europe/Kyiv,clinician@ua-one")
     again = await load(w, "people", PEOPLE, "likar@xn--80atcko5gyb.xn--j1amh,X,uk,Europe/Kyiv,clinician@ua-one")
     assert (again.added, again.changed) == (0, 0)
+    written = record_tables.written("people", await exports.rows(w, "people"))
+    assert "likar@лікарня.укр" in written
+    assert [row.values["email"] for row in record_tables.read("people", written).rows][-1].startswith("likar@xn--")
 
 
-async def test_an_address_that_mail_cannot_carry_is_a_fault_of_its_row(w: Work) -> None:
+async def test_ft_20_letters_that_the_mail_server_does_not_carry_are_a_fault_of_their_row(w: Work) -> None:
+    await registry(w)
+    new = "лікар@hospital.ua,X,uk,Europe/Kyiv,clinician@ua-one"
+    (fault,) = await faults(w, "people", PEOPLE, new)
+    assert (fault.row, fault.column) == (2, "email")
+    stored = (await exports.rows(w, "people"))[0]
+    head = "id,email,display_name,locale,zone,roles"
+    changed = f"{stored['id']},лікар@hospital.ua,{stored['display_name']},uk,Europe/Kyiv,clinician@ua-one"
+    (fault,) = await faults(w, "people", head, changed)
+    assert (fault.row, fault.column) == (2, "email")
+
+
+async def test_ft_20_an_address_that_mail_cannot_carry_is_a_fault_of_its_row(w: Work) -> None:
     await registry(w)
     (fault,) = await faults(
         w, "people", PEOPLE, "\N{CYRILLIC SMALL LETTER O}.koval@hospital.ua,X,uk,Europe/Kyiv,clinician@ua-one"
