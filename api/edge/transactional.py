@@ -14,7 +14,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from api.edge import deps, incoming, plain_json, problems, scopes, shapes
+from api.edge import deps, incoming, plain_json, problems, scopes, shapes, stored_answers
 from integrations.runtime.world import World
 from service.kernel import actor as actors
 from service.kernel import clock, errors, idempotency, limits, work
@@ -40,7 +40,11 @@ class Transactional(APIRoute):
         reads_json = self.body_field is not None and "Form" not in type(self.body_field.field_info).__name__
 
         async def transactional(request: Request) -> Response:
+            if stored_answers.WORK in request.scope:  # a stored answer reads again, for a caller who was let in
+                request.state.work = request.scope[stored_answers.WORK]
+                return await handler(request)
             world: World = request.app.state.world
+
             async def admit() -> actors.Actor | Response:
                 async with world.database.apart(request.state.request_id) as w:
                     actor = await admitted(w, request)
@@ -64,7 +68,7 @@ class Transactional(APIRoute):
                 async with world.database.work(actor, request.state.request_id) as w:
                     request.state.work = w
                     key = _idempotency(request, actor, body)
-                    return await (_once(w, key, handler, request, hidden) if key else handler(request))
+                    return await (_once(w, key, handler, request, hidden, self.path) if key else handler(request))
 
             return await work.retrying(attempt)
 
@@ -117,26 +121,29 @@ def _idempotency(request: Request, actor: actors.Actor, body: bytes) -> idempote
 
 
 async def _once(
-    w: work.Work, key: idempotency.Request, handler: Handler, request: Request, hidden: frozenset[str]
+    w: work.Work, key: idempotency.Request, handler: Handler, request: Request, hidden: frozenset[str], route: str
 ) -> Response:
-    """Give the stored answer, or the handler's, stored if it is a success."""
+    """Give the stored answer as the caller may read it now, or the handler's, its facts stored if it is a success."""
     answer_or_id = await idempotency.begin(w, key)
     if isinstance(answer_or_id, idempotency.StoredAnswer):
-        return Response(
-            answer_or_id.body, answer_or_id.status, {**answer_or_id.headers, "Idempotency-Replayed": "true"}
-        )
+        try:
+            body = await stored_answers.again(request, w, route, answer_or_id)
+        except stored_answers.Refused as refused:
+            return Response(refused.answer.body, refused.answer.status, refused.answer.headers)
+        return Response(body, answer_or_id.status, {**answer_or_id.headers, "Idempotency-Replayed": "true"})
     response = await handler(request)
     if response.status_code // 100 == 2:  # noqa: PLR2004 - success, as HTTP has it
         headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
-        body = _without_secrets(bytes(response.body).decode(), hidden)
+        body = _stored(bytes(response.body).decode(), hidden)
         await idempotency.finish(w, answer_or_id, idempotency.StoredAnswer(response.status_code, headers, body))
     else:
         await idempotency.drop(w, answer_or_id)
     return response
 
 
-def _without_secrets(body: str, hidden: frozenset[str]) -> str:
-    if not hidden or not body:
+def _stored(body: str, hidden: frozenset[str]) -> str:
+    """Give what is kept of the body: its facts, and null for what is shown once."""
+    if not body:
         return body
     values = json.loads(body)
-    return json.dumps(values | dict.fromkeys(hidden & values.keys()), ensure_ascii=False)
+    return json.dumps(stored_answers.facts(values | dict.fromkeys(hidden & values.keys())), ensure_ascii=False)

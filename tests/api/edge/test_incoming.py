@@ -208,9 +208,7 @@ async def test_sec_01_marks_in_a_row_are_bounded_and_refused_in_words(probing: h
     answer = await probing.post("/v1/probes", json={"name": "probe", "note": PILES[pile]})
 
     assert answer.status_code == 422
-    assert answer.json()["errors"] == [
-        {"pointer": "/note", "detail": "must not pile more than 8 marks on one letter"}
-    ]
+    assert answer.json()["errors"] == [{"pointer": "/note", "detail": "must not pile more than 8 marks on one letter"}]
 
 
 @pytest.mark.parametrize("word", ["Việt", "שָׁלוֹם", "नमस्ते", "й" + "\u0301" * 2, "བསྒྲུབས", "e" + "\u0301" * 8])
