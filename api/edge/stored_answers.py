@@ -1,4 +1,4 @@
-"""What is kept of an answer for its Idempotency-Key, and how it is told again (invariants I3, D7).
+"""What is kept of an answer for its Idempotency-Key, and how it is told again (invariant I3, invariant D7).
 
 A stored answer is a second copy of what it shows. So only facts are kept (ids, instants, numbers, codes of the
 vocabulary): no text that a person wrote, no name, no address. To tell the answer again, the same thing is read by its
