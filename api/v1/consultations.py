@@ -93,6 +93,7 @@ class ConsultationOut(shapes.Shape):
     age_band: str
     languages: list[str]
     duration_minutes: int
+    windows: list[Window]
     tags: list[str]
     answer_due_at: shapes.Instant | None
     advice_due_at: shapes.Instant | None
@@ -214,6 +215,7 @@ def consultation_out(view: consultations.ConsultationView) -> ConsultationOut:
             if hasattr(row, name) and name not in {"question", "note"}
         },
         specialty=row.specialty_code,
+        windows=[Window(**{"from": from_at, "until": until_at}) for from_at, until_at in view.windows],
         question=view.question,
         note=view.note,
         memorandum_id=view.memorandum_id,
@@ -245,14 +247,15 @@ def _wish(body: ConsultationIn) -> consultations.NewRequest:
     responses=problems.of(errors.PersonalDataFound, errors.ModeNotOffered, errors.Forbidden, errors.GateRefused),
 )
 async def request(body: ConsultationIn, w: deps.W, response: Response) -> ConsultationOut:
-    """File a request; with consent the first offers go out by themselves.
+    """File a request; with consent the first offers go out by themselves. Windows that overlap or touch are one.
 
     Free text that seems to name a person is refused, and says where.
     """
-    row = await consultations.request(w, _wish(body))
+    wish = _wish(body)
+    row = await consultations.request(w, wish)
     response.headers["Location"] = f"/v1/consultations/{row.id}"
     deps.etag(response, row.version)
-    return consultation_out(consultations.filed(w, row))
+    return consultation_out(consultations.filed(w, row, wish))
 
 
 @router.get("/v1/consultations")

@@ -23,6 +23,7 @@ from service.registry import agreements
 from service.rules import policy, specialties, transfer
 from service.rules.case import Case, MemorandumLink, Mentor, Rulebook
 from service.rules.matching import ranking
+from service.rules.time import intervals
 from service.rules.time.intervals import Interval
 
 ENOUGH = 10
@@ -143,7 +144,7 @@ def _case(w: Work, consultation: tables.Consultation, row: Any) -> Case:  # noqa
         activity=consultation.activity,
         tags=frozenset(consultation.tags),
         translation=consultation.is_translated,
-        windows=tuple(zip(row.froms, row.untils, strict=True)),
+        windows=tuple(intervals.merge(zip(row.froms, row.untils, strict=True))),
         busy=_intervals(row.busy_from, row.busy_until),
         buffer_minutes=row.buffer_minutes,
         consent=transfer.Consent(scope, frozenset(consultation.consent_countries)) if scope else None,

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -20,7 +21,8 @@ from service.outbox import events, notices
 from service.rules import lifecycle, policy, transfer
 from service.rules.case import Case
 from service.rules.matching import ranking
-from service.rules.time import availability
+from service.rules.time import availability, intervals
+from service.rules.time.intervals import Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ async def request(w: Work, wish: NewRequest) -> tables.Consultation:
     )
     windows = [
         tables.ConsultationWindow(consultation_id=row_id, from_at=from_at, until_at=until_at)
-        for from_at, until_at in dict(wish.windows).items()
+        for from_at, until_at in intervals.merge(wish.windows)
     ]
     w.add(consultation, *windows)
     if wish.consent:
@@ -377,6 +379,7 @@ class ConsultationView:
     row: tables.Consultation
     memorandum_id: UUID | None
     appointment_id: UUID | None
+    windows: tuple[Interval, ...] = ()  # when the clinician can attend: apart, and in order
     question: str | None = None
     note: str | None = None
 
@@ -392,13 +395,13 @@ async def view(w: Work, row: tables.Consultation) -> ConsultationView:
     return replace((await views(w, [row]))[0], question=question, note=note)
 
 
-def filed(w: Work, row: tables.Consultation) -> ConsultationView:
+def filed(w: Work, row: tables.Consultation, wish: NewRequest) -> ConsultationView:
     """Give the consultation that the actor filed in this unit of work: nothing is agreed yet, the question is theirs.
 
     Only the requesting side files requests, and it may read them (`access`); this reading is logged like any other.
     """
     audit.record(w, "read_case_text", "consultation", row.id)
-    return ConsultationView(row, None, None, w.unseal(row.question, row.id))
+    return ConsultationView(row, None, None, tuple(intervals.merge(wish.windows)), w.unseal(row.question, row.id))
 
 
 async def page(
@@ -420,14 +423,20 @@ async def page(
 
 
 async def views(w: Work, rows: Sequence[tables.Consultation]) -> list[ConsultationView]:
-    """Give the rows, each with its appointment and memorandum, in one query."""
-    agreed_rows = await w.sql(_AGREED, {"ids": [row.id for row in rows]})
-    agreements = {row.id: (row.memorandum_id, row.appointment_id) for row in agreed_rows}
-    return [ConsultationView(row, *agreements.get(row.id, (None, None))) for row in rows]
+    """Give the rows, each with its appointment, its memorandum and its windows, in one query."""
+    beside_rows = {row.id: row for row in await w.sql(_BESIDE, {"ids": [row.id for row in rows]})}
+    return [_with(row, beside_rows[row.id]) for row in rows]
 
 
-_AGREED = sa.text("""
-SELECT c.id, coalesce(a.memorandum_id, o.memorandum_id) AS memorandum_id, a.id AS appointment_id
+def _with(row: tables.Consultation, beside: Any) -> ConsultationView:  # noqa: ANN401 - a row of `_BESIDE`
+    windows = intervals.merge(zip(beside.froms, beside.untils, strict=True))
+    return ConsultationView(row, beside.memorandum_id, beside.appointment_id, tuple(windows))
+
+
+_BESIDE = sa.text("""
+SELECT c.id, coalesce(a.memorandum_id, o.memorandum_id) AS memorandum_id, a.id AS appointment_id,
+       ARRAY(SELECT from_at FROM consultation_window WHERE consultation_id = c.id ORDER BY from_at) AS froms,
+       ARRAY(SELECT until_at FROM consultation_window WHERE consultation_id = c.id ORDER BY from_at) AS untils
 FROM unnest(:ids) AS c (id)
 LEFT JOIN LATERAL (SELECT id, memorandum_id FROM appointment WHERE consultation_id = c.id
                    AND status IN ('pending', 'booked', 'fulfilled') ORDER BY id DESC LIMIT 1) a ON true

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import col
 
 from service import tables
@@ -20,7 +22,6 @@ from service.outbox.events import instant
 
 JOIN_BEFORE = timedelta(minutes=10)
 JOIN_AFTER = timedelta(hours=1)
-ANSWER_LINK = timedelta(days=14)
 FEEDBACK_LINK = timedelta(days=30)
 
 
@@ -119,10 +120,17 @@ def _link(
 
 
 def _choices(
-    w: Work, name: str, person: UUID, purpose: str, subject: UUID, starts: Sequence[datetime], until: datetime
+    w: Work,
+    name: str,
+    person: UUID,
+    purpose: str,
+    subject: UUID,
+    starts: Sequence[datetime],
+    until: datetime | None = None,
 ) -> dict[str, deliveries.NewLink]:
+    """Make a link for each of the times, which expires `until` then, or when its own time begins."""
     return {
-        f"{name}_{number}": _link(w, person, purpose, subject, until, starts_at=start)
+        f"{name}_{number}": _link(w, person, purpose, subject, until or start, starts_at=start)
         for number, start in enumerate(starts, 1)
     }
 
@@ -204,15 +212,15 @@ async def countered(w: Work, consultation: tables.Consultation, offer: tables.Of
     """Mail the clinician the mentor's other times, with a link to take each."""
     persons = await people(w, [offer.mentor_id, consultation.clinician_id])
     mentor, clinician = persons[offer.mentor_id], persons[consultation.clinician_id]
-    until = consultation.answer_due_at or w.now + ANSWER_LINK
-    links = _choices(w, "take", clinician.id, "counter.accept", offer.id, offer.counter_starts, until)
+    until = max(offer.counter_starts)  # and no sooner: such a time may lie after the answer is due
+    links = _choices(w, "take", clinician.id, "counter.accept", offer.id, offer.counter_starts)
     links["decline"] = _link(w, clinician.id, "counter.decline", offer.id, until)
     values = await _values(w, consultation) | {
         "offer_id": str(offer.id),
         "starts": [instant(start) for start in offer.counter_starts],
         "times": _times(clinician, mentor),
     }
-    await deliveries.mail(w, template="countered", person=clinician, values=values, links=links)
+    await deliveries.mail(w, template="countered", person=clinician, values=values, links=links, useless_after=until)
 
 
 async def advice_promised(w: Work, consultation: tables.Consultation) -> None:
@@ -232,13 +240,13 @@ async def advice_handed_back(w: Work, consultation: tables.Consultation, offer: 
 
 
 async def move_proposed(case: AppointmentCase, proposer_id: UUID, starts: Sequence[datetime]) -> None:
-    """Mail the other side the proposed times, with a link to take each and one to decline."""
-    w, appointment, until = case.w, case.appointment, case.appointment.starts_at
+    """Mail the other side the proposed times, with a link to take each and one to decline, until they begin."""
+    w, appointment, until = case.w, case.appointment, max(starts)
     role = next(row.role for row in case.participants if row.person_id == proposer_id)
     others = await people(w, [row.person_id for row in case.participants if row.role != role])
     values = await values_of(case) | {"starts": [instant(start) for start in starts]}
     for receiver in others.values():
-        links = _choices(w, "take", receiver.id, "move.accept", appointment.id, starts, until)
+        links = _choices(w, "take", receiver.id, "move.accept", appointment.id, starts)
         links["decline"] = _link(w, receiver.id, "move.decline", appointment.id, until, starts_at=starts[0])
         await deliveries.mail(
             w,
@@ -278,13 +286,24 @@ async def invited(
 ) -> None:
     """Mail the participants, or those of `to`, the current REQUEST, each with a join link of their own.
 
-    The mail names the time `before`, if it was another one.
+    The mail names the time `before`, if it was another one; the join links of earlier mails are valid until the new
+    one ends.
     """
     appointment = case.appointment
     status = "CONFIRMED" if appointment.status == "booked" else "TENTATIVE"
     values = {"previous_starts_at": instant(before)} if before and before != appointment.starts_at else {}
     receivers = case.participants if to is None else to
+    if values:
+        people_ids = [row.person_id for row in receivers]
+        until = appointment.ends_at + JOIN_AFTER
+        await case.w.sql(_FOLLOW, {"until": until, "appointment": appointment.id, "people": people_ids})
     await _calendar_mails(case, template, receivers, case.participants, "REQUEST", status, **values)
+
+
+_FOLLOW = sa.text(
+    "UPDATE link SET expires_at = :until WHERE person_id = ANY(:people) AND subject_id = :appointment"
+    " AND purpose = 'join'"
+).bindparams(sa.bindparam("people", type_=ARRAY(PG_UUID(as_uuid=True))))
 
 
 async def called_off(case: AppointmentCase, template: str, reason: str | None) -> None:

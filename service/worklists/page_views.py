@@ -14,6 +14,7 @@ from service.care import advice, appointments, consultations, sessions
 from service.kernel import access, errors
 from service.kernel.work import Work
 from service.outbox import notices
+from service.rules.time.intervals import Interval
 
 MOST = 50
 STILL_TO_LOG = timedelta(days=30)
@@ -65,7 +66,7 @@ class CasePage:
     row: tables.Consultation
     specialty: tables.Specialty
     institution: tables.Institution
-    windows: Sequence[tables.ConsultationWindow]
+    windows: Sequence[Interval]
     question: str | None
     offers: Sequence[tables.Offer]
     people: Mapping[UUID, tables.Person]
@@ -201,14 +202,12 @@ async def case(w: Work, consultation_id: UUID) -> CasePage:
         *(participant.person_id for participant in taking_part),
     }
     places = {row.institution_id, *(offer.institution_id for offer in offers)}
-    window = tables.ConsultationWindow
-    windows = await w.sql(sa.select(window).where(col(window.consultation_id) == row.id).order_by(col(window.from_at)))
     places_by_id = await _institutions(w, places)
     return CasePage(
         row=row,
         specialty=await w.read(tables.Specialty, row.specialty_code),
         institution=places_by_id[row.institution_id],
-        windows=list(windows.scalars()),
+        windows=view.windows,
         question=view.question,
         offers=offers,
         people=await notices.people(w, people),
