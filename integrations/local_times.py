@@ -5,7 +5,7 @@ differ in that, because the clocks change in between, each end says its own.
 """
 
 import functools
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from babel import dates
 
@@ -25,32 +25,38 @@ def clock(at: datetime, zone: str, locale: str) -> str:
     return f"{availability.to_wall(at, zone):%H:%M} ({place(zone, locale)}, {offset(at, zone)})"
 
 
-def span(start: datetime, end: datetime, zone: str, locale: str) -> str:
-    """Word the time from `start` until `end`; the date of the end only where it is another one."""
-    from_wall, until_wall = availability.to_wall(start, zone), availability.to_wall(end, zone)
-    from_offset, until_offset = offset(start, zone), offset(end, zone)
+def span(start: datetime, end: datetime, zone: str, locale: str, ahead: tuple[int, int] | None = None) -> str:
+    """Word the time from `start` until `end`; the date of the end only where it is another one.
+
+    `ahead` is by how many minutes the zone's clock is ahead of UTC at either end, where whoever told of it knows that
+    better than this process's zone data.
+    """
+    from_ahead, until_ahead = ahead or (availability.minutes_ahead(start, zone), availability.minutes_ahead(end, zone))
+    from_wall, until_wall = start + timedelta(minutes=from_ahead), end + timedelta(minutes=until_ahead)
     first = f"{day(from_wall, locale)}, {from_wall:%H:%M}"
     last = f"{until_wall:%H:%M}"
     is_over_midnight = from_wall.date() != until_wall.date()
     if is_over_midnight:
         last = f"{day(until_wall, locale)}, {last}"
-    if from_offset != until_offset:
-        return f"{first} ({from_offset}) {_DASH} {last} ({until_offset}), {place(zone, locale)}"
+    if from_ahead != until_ahead:
+        return f"{first} ({_offset(from_ahead)}) {_DASH} {last} ({_offset(until_ahead)}), {place(zone, locale)}"
     dash = f" {_DASH} " if is_over_midnight else _DASH
-    return f"{first}{dash}{last} ({place(zone, locale)}, {from_offset})"
+    return f"{first}{dash}{last} ({place(zone, locale)}, {_offset(from_ahead)})"
 
 
 def offset(at: datetime, zone: str) -> str:
     """Word how far the zone's clock is ahead of UTC at the instant: `UTC+2`, `UTC+5:45`, `UTC-3:30`."""
-    minutes = (availability.to_wall(at, zone).replace(tzinfo=UTC) - at) // timedelta(minutes=1)
-    hours, rest = divmod(abs(minutes), 60)
-    return f"UTC{'-' if minutes < 0 else '+'}{hours}" + (f":{rest:02}" if rest else "")
+    return _offset(availability.minutes_ahead(at, zone))
 
 
-@functools.lru_cache(maxsize=1024)
+def _offset(minutes_ahead: int) -> str:
+    hours, rest = divmod(abs(minutes_ahead), 60)
+    return f"UTC{'-' if minutes_ahead < 0 else '+'}{hours}" + (f":{rest:02}" if rest else "")
+
+
 def day(wall: datetime, locale: str) -> str:
     """Word the date with its weekday."""
-    return dates.format_date(wall, "full", catalogues.of(locale).formats)
+    return dates.format_date(wall.date(), "full", catalogues.of(locale).formats)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -20,7 +20,6 @@ from service.outbox import deliveries, subscriptions
 from service.registry import memoranda, memorandum_reminders
 from service.reporting import rollups
 from service.rules import policy
-from service.rules.time import availability
 
 KEPT = timedelta(days=30)
 """How long events, settled webhooks and links that ended are kept (events: invariant W3)."""
@@ -65,7 +64,9 @@ TIMERS = (
     ),
     Timer(
         "zone_data",
-        "SELECT id FROM appointment WHERE status = 'booked' AND starts_at > :now AND tzdata_version <> :tzdata_version",
+        # Of two programs at once the newer data wins: each leaves alone what newer data than its own made.
+        "SELECT id FROM appointment WHERE status = 'booked' AND starts_at > :now"
+        ' AND tzdata_version COLLATE "C" < :tzdata_version',
         appointments.follow_zone_data,
     ),
     Timer(
@@ -181,7 +182,7 @@ def _instants(w: Work, statement: str) -> dict[str, object]:
         "tomorrow": (w.now + timedelta(days=1)).date(),
         "grace_hours": policy.DEFAULT.expired_grace_hours,
         "text_days": policy.DEFAULT.case_text_days,
-        "tzdata_version": availability.TZDATA_VERSION,
+        "tzdata_version": w.tzdata_version,
     }
     return {name: value for name, value in values.items() if f":{name}" in statement}
 

@@ -167,7 +167,8 @@ def _times(values: Mapping[str, Any], words: Catalogue) -> Iterator[tuple[str, s
         sides = values.get("times") or [{"who": None, "zone": zones[0]}]
         for side in sides:
             label = labels["time"] if side["who"] is None else _known(labels, f"time_{side['who']}", "side")
-            yield label, _moment(values["starts_at"], side["zone"], words.locale, until=values.get("ends_at"))
+            ahead = tuple(side["minutes_ahead"]) if side.get("minutes_ahead") else None
+            yield label, _moment(values["starts_at"], side["zone"], words.locale, values.get("ends_at"), ahead)
             if side.get("agreed_wall"):
                 yield labels["agreed_wall"], _wall(side["agreed_wall"], side["zone"], words.locale)
     if values.get("previous_starts_at"):
@@ -186,11 +187,13 @@ def _own_zone(values: Mapping[str, Any]) -> str:
 
 
 @functools.lru_cache(maxsize=1024)
-def _moment(instant: str, zone: str, locale: str, until: str | None = None) -> str:
+def _moment(
+    instant: str, zone: str, locale: str, until: str | None = None, ahead: tuple[int, int] | None = None
+) -> str:
     """The instant by the clock of `zone`; the span from it `until` the other, if there is one."""
     at = datetime.fromisoformat(instant)
     if until:
-        return local_times.span(at, datetime.fromisoformat(until), zone, locale)
+        return local_times.span(at, datetime.fromisoformat(until), zone, locale, ahead)
     return local_times.moment(at, zone, locale)
 
 

@@ -13,6 +13,7 @@ from integrations.mail import smtp
 from integrations.runtime import health, migrate, postgres
 from integrations.runtime.settings import Settings
 from integrations.runtime.world import World, opened
+from service.care import appointments
 from service.kernel import actor, crypto, errors
 from service.outbox import deliveries, webhooks
 from service.people import logins, people
@@ -112,7 +113,12 @@ async def database(world: World) -> AsyncIterator[Finding]:
         yield Finding("deliveries", is_well=is_prompt, detail=detail, mend="Run `pobratym worker`.")
         async with world.database.work(actor.TIMER) as w:
             silent = await deliveries.unreachable(w)
+            newest_zones = await appointments.newest_zone_data(w)
             unmailable = await people.unmailable(w)
+        if newest_zones and newest_zones > world.database.tzdata_version:
+            detail = f"booked times were made with {newest_zones}, which this program leaves as they are"
+            mend = "Deploy a build with that tzdata package or a newer one: older data shows wrong local times."
+            yield Finding("zones", is_well=False, detail=detail, mend=mend)
         if unmailable:
             detail = f"no mail can reach the addresses of {', '.join(map(str, unmailable))}"
             mend = "Correct them (`PATCH /v1/people/{id}`): an older release took addresses that mail cannot carry."

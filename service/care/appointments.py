@@ -297,25 +297,43 @@ async def views(w: Work, rows: Sequence[tables.Appointment]) -> list[Appointment
 async def follow_zone_data(w: Work, appointment_id: UUID) -> None:
     """The instant stays; if newer zone data shows it at another wall time, everybody is asked whether it still suits.
 
-    Nothing moves silently (invariant T4). A participant whom it no longer suits moves it like any other time.
+    Nothing moves silently (invariant T4). A participant whom it no longer suits moves it like any other time. What
+    newer data than this process's has made is left alone: two programs at once end with the newer one's.
     """
     case = await _of_timer(w, appointment_id)
     appointment = case.appointment
-    if not case.is_booked or appointment.tzdata_version == availability.TZDATA_VERSION:
+    if not case.is_booked or appointment.tzdata_version >= w.tzdata_version:
         return
-    appointment.tzdata_version = availability.TZDATA_VERSION
+    appointment.tzdata_version = w.tzdata_version
     agreed_walls = {row.person_id: row.wall for row in case.participants}
     for row in case.participants:
         row.wall = availability.to_wall(appointment.starts_at, row.zone)
     if all(row.wall == agreed_walls[row.person_id] for row in case.participants):
         return
     w.touch(appointment)
+    ends = appointment.starts_at, appointment.ends_at
     times = [
-        {"who": row.role, "zone": row.zone, "agreed_wall": agreed_walls[row.person_id].isoformat()}
+        {
+            "who": row.role,
+            "zone": row.zone,
+            "agreed_wall": agreed_walls[row.person_id].isoformat(),
+            # An older program may write the mail: by its own data it would show the old hour as the new one.
+            "minutes_ahead": [availability.minutes_ahead(at, row.zone) for at in ends],
+        }
         for row in case.participants
     ]
     await notices.to_participants(case, "zone_data_changed", times=times)
 
+
+async def newest_zone_data(w: Work) -> str | None:
+    """Give the newest version of zone data by which any booked time ahead was made."""
+    version: str | None = (await w.sql(_NEWEST_ZONE_DATA, {"now": w.now})).scalar_one()
+    return version
+
+
+_NEWEST_ZONE_DATA = sa.text(
+    "SELECT max(tzdata_version COLLATE \"C\") FROM appointment WHERE status = 'booked' AND starts_at > :now"
+)
 
 # Held or booked appointments whose memorandum is not active, for now or for good, and nobody was told of it.
 _NOT_TOLD_OF_END = """

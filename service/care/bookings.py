@@ -80,7 +80,7 @@ async def create(
         status="pending" if held_until else "booked",
         starts_at=starts_at,
         ends_at=starts_at + timedelta(minutes=consultation.duration_minutes),
-        tzdata_version=availability.TZDATA_VERSION,
+        tzdata_version=w.tzdata_version,
         held_until=held_until,
         dtstamp=w.now,
         remind_at=None if held_until else next_reminder(starts_at, w.now),
@@ -157,6 +157,9 @@ async def confirm(case: CaseFile, offer: tables.Offer, link: MemorandumLink) -> 
     case.become(appointment, "booked")
     appointment.remind_at = next_reminder(appointment.starts_at, w.now)
     _revise(case)
+    appointment.tzdata_version = w.tzdata_version
+    for row in case.participants:
+        row.wall = availability.to_wall(appointment.starts_at, row.zone)  # newer data may have come since the hold
     for row in case.mentors:
         row.status, row.offer_id = "accepted", offer.id
 
@@ -175,7 +178,7 @@ def _set_time(case: CaseFile, link: MemorandumLink, starts_at: datetime) -> None
     appointment.ends_at = starts_at + timedelta(minutes=case.consultation.duration_minutes)
     appointment.memorandum_id, appointment.route = link.memorandum_id, link.route
     appointment.proposed_starts, appointment.proposed_by = [], None
-    appointment.tzdata_version = availability.TZDATA_VERSION
+    appointment.tzdata_version = case.w.tzdata_version
     appointment.remind_at = next_reminder(starts_at, case.w.now)
 
 
@@ -237,6 +240,8 @@ async def replace_clinician(case: CaseFile, colleague: tables.Person) -> None:
     await notices.taken_out(case, leaving)
     await _exchange(case, leaving, joining)
     await _occupy(case)
+    # The oldest data that made one of the wall times: whoever has newer looks at all of them again.
+    appointment.tzdata_version = min(appointment.tzdata_version, w.tzdata_version)
     w.touch(appointment)
     if is_held:
         await notices.invited(case, "held")

@@ -29,6 +29,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 from service import tables
 from service.kernel import actor as actors
 from service.kernel import clock, crypto, errors, fanout, queue
+from service.rules.time import availability
 from service.tables import columns
 
 T = TypeVar("T")
@@ -100,6 +101,7 @@ class Work:
     actor: actors.Actor
     keys: crypto.Keys
     request_id: str | None = None
+    tzdata_version: str = availability.TZDATA_VERSION  # of the zone data by which this process expands zones
     jobs: list[tuple[UUID, int]] = field(default_factory=list)  # deliveries to hand to a worker when this commits
     event_ids: list[UUID] = field(default_factory=list)  # events whose webhooks become rows when this commits
 
@@ -285,6 +287,7 @@ class Database:
         self.clock = time
         self.keys = keys
         self.carries_utf8 = carries_utf8
+        self.tzdata_version = availability.TZDATA_VERSION  # a field, so that a test can be two programs
 
     @asynccontextmanager
     async def work(self, actor: actors.Actor, request_id: str | None = None) -> AsyncIterator[Work]:
@@ -314,7 +317,15 @@ class Database:
                 asyncio.timeout(self.deadline_seconds),
                 AsyncSession(bind, expire_on_commit=False, autoflush=False) as session,
             ):
-                yield Work(session, self.clock.now(), actor, self.keys, request_id, carries_utf8=self.carries_utf8)
+                yield Work(
+                    session,
+                    self.clock.now(),
+                    actor,
+                    self.keys,
+                    request_id,
+                    carries_utf8=self.carries_utf8,
+                    tzdata_version=self.tzdata_version,
+                )
                 await session.commit()
         except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             if isinstance(_driver_error(error), _STALE) and isinstance(self.engine, AsyncEngine):

@@ -31,6 +31,7 @@ from service.rules.time.cells import Frame
 from service.rules.time.intervals import Interval
 
 TZDATA_VERSION: Final[str] = tzdata.IANA_VERSION
+"""`2026f`: the year, then letters, `za` after `z`. So the newer of two versions is the greater text, byte by byte."""
 MINUTES_A_DAY: Final = 1440
 _DAY = timedelta(days=1)
 _NOON = 12
@@ -114,6 +115,11 @@ def to_instant(wall: datetime, zone: str, *, strict: bool) -> datetime:
 def to_wall(instant: datetime, zone: str) -> datetime:
     """Give what the zone's clock shows at the instant, naive."""
     return instant.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)
+
+
+def minutes_ahead(instant: datetime, zone: str) -> int:
+    """Give by how many minutes the zone's clock is ahead of UTC at the instant; negative in the west."""
+    return (to_wall(instant, zone).replace(tzinfo=UTC) - instant) // timedelta(minutes=1)
 
 
 def is_repeated(instant: datetime, zone: str) -> bool:
