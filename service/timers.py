@@ -13,7 +13,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from service.care import advice, appointments, consultations, offers
+from service.care import advice, appointments, consultations, departures, offers
 from service.kernel import actor, clock, errors
 from service.kernel.work import Database, Work
 from service.outbox import deliveries, subscriptions
@@ -39,6 +39,11 @@ TIMERS = (
     Timer(
         "hold", "SELECT id FROM appointment WHERE status = 'pending' AND held_until <= :now", appointments.expire_hold
     ),
+    # Before the waves, so that whoever comes next is asked in the same sweep.
+    Timer("booking_left", departures.BOOKED_LEFT, departures.follow_booking),
+    Timer("offer_left", departures.OFFERS_LEFT, departures.follow_offer),
+    Timer("promise_left", departures.PROMISES_LEFT, departures.follow_promise),
+    Timer("still_vacant", departures.STILL_VACANT, departures.follow_vacancy),
     Timer("offer", "SELECT id FROM offer WHERE state = 'pending' AND answer_by <= :now", offers.expire),
     Timer(
         "wave",

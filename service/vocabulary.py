@@ -267,7 +267,9 @@ AppointmentCancelReason = Literal["emergency", "busy", "power", "alert", "illnes
 APPOINTMENT_CANCEL_REASONS: tuple[AppointmentCancelReason, ...] = get_args(AppointmentCancelReason)
 """What either side may say."""
 
-ReleaseReason = Literal["hold_expired", "hold_released", "memorandum_ended", "request_cancelled"]
+ReleaseReason = Literal[
+    "hold_expired", "hold_released", "memorandum_ended", "mentor_left", "clinician_left", "request_cancelled"
+]  # fmt: skip
 RELEASE_REASONS: tuple[ReleaseReason, ...] = get_args(ReleaseReason)
 """Why the system takes a time back."""
 
@@ -316,6 +318,7 @@ EventType = Literal[
     "consultation.completed",
     "consultation.cancelled",
     "consultation.expired",
+    "consultation.clinician_left",
     "offer.sent",
     "offer.accepted",
     "offer.declined",
@@ -328,6 +331,8 @@ EventType = Literal[
     "appointment.booked",
     "appointment.rescheduled",
     "appointment.mentor_replaced",
+    "appointment.mentor_left",
+    "appointment.clinician_left",
     "appointment.cancelled",
     "appointment.fulfilled",
     "appointment.noshow",

@@ -95,7 +95,8 @@ _FAULTS = {
         AND NOT EXISTS (SELECT 1 FROM appointment a WHERE a.consultation_id = c.id AND a.status = 'booked')""",
     "booked but not scheduled": """
         SELECT c.id, c.state FROM consultation c JOIN appointment a ON a.consultation_id = c.id
-        WHERE a.status = 'booked' AND c.state <> 'scheduled'""",
+        WHERE a.status = 'booked' AND c.state <> 'scheduled'
+        AND EXISTS (SELECT 1 FROM participant t WHERE t.appointment_id = a.id AND t.role = 'mentor')""",
     "two acceptances": """
         SELECT consultation_id FROM offer WHERE state = 'accepted' AND ended_at IS NULL
         GROUP BY consultation_id HAVING count(*) > 1""",

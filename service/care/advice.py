@@ -42,8 +42,7 @@ async def give(
     events.record(
         w, "advice.given", None, advice.id, case.audience(offer), state="given", consultation_id=consultation.id
     )
-    clinician = await w.read(tables.Person, consultation.clinician_id)
-    await notices.to_people(w, "advice_ready", consultation, [clinician])
+    await notices.to_people(w, "advice_ready", consultation, await notices.clinicians(w, consultation))
     await sessions.log_advice(case, offer, minutes)
     return advice
 

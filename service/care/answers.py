@@ -77,6 +77,8 @@ async def _promise_advice(case: CaseFile, offer: tables.Offer) -> Accepted:
         raise errors.TimeNotBookable("/starts_at", "a live consultation needs one of the offered times")
     if case.is_held:
         await bookings.release(case, "hold_released")
+    elif case.seeks_mentor:
+        await bookings.cancel(case, "mentor_left")
     facts = await admission.facts(case, offer.mentor_id)
     await admission.admit_with_budget(case, facts, offer, None, waived={Refusal.OUTSIDE_HOURS})
     case.become(case.consultation, "scheduled", offer.memorandum_id)
@@ -106,8 +108,9 @@ async def _agree(
     admission.must_be_free(facts, starts_at)
     link = await admission.admit_with_budget(case, facts, offer, starts_at, waived)
     if case.is_booked:
-        (leaving,) = case.mentors
-        await bookings.replace_mentor(case, leaving, offer, link, starts_at)
+        await bookings.replace_mentor(case, next(iter(case.mentors), None), offer, link, starts_at)
+        if case.consultation.state != "scheduled":  # the mentor had left, and another one was sought
+            case.become(case.consultation, "scheduled", link.memorandum_id)
         await offers.withdraw(case, case.open_offers)
         return Accepted(case.consultation, case.appointment)
     if is_held_for_it:

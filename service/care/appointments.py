@@ -66,6 +66,7 @@ async def _move(case: CaseFile, side: str, starts_at: datetime) -> tables.Appoin
         raise errors.IllegalTransition("appointment", appointment.status, "booked")
     if starts_at == appointment.starts_at:
         return appointment
+    _must_be_whole(case)
     if starts_at <= w.now:
         raise errors.TimeNotBookable("/starts_at", "this time lies behind us")
     if starts_at.second or starts_at.microsecond:
@@ -88,6 +89,14 @@ async def _move(case: CaseFile, side: str, starts_at: datetime) -> tables.Appoin
     return appointment
 
 
+def _must_be_whole(case: CaseFile) -> None:
+    """Go on only if both places are taken; raises Conflict while somebody is sought for one."""
+    if not case.mentors:
+        raise errors.Conflict("The mentor has left, and another one is being asked: wait, or call it off.")
+    if case.maybe_clinician is None:
+        raise errors.Conflict("The clinician has left: assign another one first.")
+
+
 async def _propose(case: CaseFile, side: str, starts_at: datetime) -> None:
     """Propose the time to the other side.
 
@@ -102,7 +111,7 @@ async def _propose(case: CaseFile, side: str, starts_at: datetime) -> None:
 
 def _head_of(case: CaseFile, side: str) -> UUID:
     """Give the person who represents the side: the clinician, or the first mentor."""
-    return (case.clinician if side == "requesting" else case.mentors[0]).person_id
+    return case.consultation.clinician_id if side == "requesting" else case.mentors[0].person_id
 
 
 def _is_proposed_to(case: CaseFile, side: str) -> bool:
@@ -167,7 +176,8 @@ async def call_off(case: CaseFile, reason: str) -> None:
 async def _lose(case: CaseFile, side: str, reason: str) -> None:
     """The consultation is open again, or cancelled, as that side gave up the agreed time."""
     if lifecycle.after_loss(side) == "open":
-        await offers.reopen(case)
+        if case.consultation.state not in lifecycle.SEEKING:  # it does already if the mentor had left before
+            await offers.reopen(case)
         return
     case.become(case.consultation, "cancelled")
     case.consultation.cancel_reason = reason
@@ -206,6 +216,7 @@ async def report_no_show(w: Work, appointment_id: UUID, absent_role: str) -> tab
     if case.appointment.status == "noshow":
         return case.appointment
     if case.is_booked:
+        _must_be_whole(case)
         must_have_begun(case)
     await miss(case, absent_role)
     audit.record(w, "missed", "appointment", case.appointment.id, who=absent_role)
@@ -387,6 +398,8 @@ async def invitation(w: Work, appointment_id: UUID) -> Invitation:
     people = await notices.people(w, [participant.person_id for participant in view.participants])
     is_on = row.status in vocabulary.STANDING_APPOINTMENT
     status = {"pending": "TENTATIVE", "booked": "CONFIRMED", "fulfilled": "CONFIRMED"}.get(row.status, "CANCELLED")
+    if status == "CONFIRMED" and not any(participant.role == "mentor" for participant in view.participants):
+        status = "TENTATIVE"  # the mentor has left, and another one is sought
     join = notices.join_link(w, row, person_id) if is_on else None
     if join:
         deliveries.put_link(w, join)

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 
 from service import tables
 from service.care.casefile import CaseFile
-from service.kernel import clock, errors
+from service.kernel import access, clock, errors
 from service.outbox import notices
 from service.rules import lifecycle
 from service.rules.case import MemorandumLink
@@ -39,6 +39,7 @@ ON CONFLICT DO NOTHING RETURNING person_id
 )
 _KEEP = sa.text("UPDATE seat SET held_until = NULL WHERE appointment_id = :appointment RETURNING person_id")
 _FREE = sa.text("DELETE FROM seat WHERE appointment_id = :appointment")
+_FREE_ONE = sa.text("DELETE FROM seat WHERE appointment_id = :appointment AND person_id = :person")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,8 @@ async def create(
         clinician_status,
     )
     mentor = _mentor(appointment, people[seat.mentor_id], seat, "needs-action" if held_until else "accepted")
-    case.maybe_appointment, case.participants = appointment, [clinician, mentor]
+    has_clinician = await access.is_clinician_there(w, consultation)
+    case.maybe_appointment, case.participants = appointment, [clinician, mentor] if has_clinician else [mentor]
     w.add(appointment, *case.participants)
     case.record("appointment.held" if held_until else "appointment.booked", appointment)
     await _occupy(case)
@@ -201,16 +203,17 @@ async def move(case: CaseFile, link: MemorandumLink, starts_at: datetime, *, is_
 
 
 async def replace_mentor(
-    case: CaseFile, leaving: tables.Participant, offer: tables.Offer, link: MemorandumLink, starts_at: datetime
+    case: CaseFile, leaving: tables.Participant | None, offer: tables.Offer, link: MemorandumLink, starts_at: datetime
 ) -> None:
-    """Seat another mentor in the same appointment: CANCEL to the old, REQUEST to the rest (INV-15)."""
+    """Seat another mentor in the same appointment: CANCEL to the old one, if any, REQUEST to the rest (INV-15)."""
     w, appointment, before = case.w, case.appointment, case.appointment.starts_at
     person = (await notices.people(w, [offer.mentor_id]))[offer.mentor_id]
     await case.lock_people(person.id)
     await w.sql(_FREE, {"appointment": appointment.id})
-    _end_offers(case, [leaving])
     _revise(case)
-    await notices.taken_out(case, leaving)  # with the time that is in their calendar
+    if leaving:
+        _end_offers(case, [leaving])
+        await notices.taken_out(case, leaving, "replaced_out")  # with the time that is in their calendar
     _set_time(case, link, starts_at)
     joining = _mentor(appointment, person, MentorSeat(person.id, offer.institution_id, offer.id), "accepted")
     await _exchange(case, leaving, joining)
@@ -221,11 +224,12 @@ async def replace_mentor(
     case.record("appointment.mentor_replaced", appointment)
     await notices.invited(case, "mentor_replaced", to=staying, before=before)
     await notices.invited(case, "booked", to=[joining])
+    await notices.to_stand_ins(case)
 
 
 async def replace_clinician(case: CaseFile, colleague: tables.Person) -> None:
-    """Seat a colleague in the clinician's place; raises SlotTaken when they are occupied."""
-    w, appointment, leaving = case.w, case.appointment, case.clinician
+    """Seat a colleague in the clinician's place, left or not; raises SlotTaken when they are occupied."""
+    w, appointment, leaving = case.w, case.appointment, case.maybe_clinician
     await case.lock_people(colleague.id)
     await w.sql(_FREE, {"appointment": appointment.id})
     _revise(case)
@@ -237,7 +241,8 @@ async def replace_clinician(case: CaseFile, colleague: tables.Person) -> None:
         "clinician",
         "needs-action",
     )
-    await notices.taken_out(case, leaving)
+    if leaving:
+        await notices.taken_out(case, leaving, "handed_over")
     await _exchange(case, leaving, joining)
     await _occupy(case)
     # The oldest data that made one of the wall times: whoever has newer looks at all of them again.
@@ -250,10 +255,30 @@ async def replace_clinician(case: CaseFile, colleague: tables.Person) -> None:
     await notices.invited(case, "clinician_replaced", to=case.mentors)
 
 
-async def _exchange(case: CaseFile, leaving: tables.Participant, joining: tables.Participant) -> None:
-    """Replace one participant by another; the old row is deleted first, because a role's place is unique."""
-    await case.w.delete(leaving)
-    await case.w.flush()
+async def vacate(case: CaseFile, leaving: tables.Participant) -> None:
+    """Leave the place of somebody who may no longer act empty: the time and its id stay, CANCEL to them alone.
+
+    Who else is told is the caller's.
+    """
+    w, appointment = case.w, case.appointment
+    await case.lock_people()
+    await w.sql(_FREE_ONE, {"appointment": appointment.id, "person": leaving.person_id})
+    _end_offers(case, [leaving])
+    _revise(case)
+    appointment.proposed_starts, appointment.proposed_by = [], None
+    if leaving.role == "mentor":
+        appointment.remind_at = None  # nobody is reminded of a call that may not be
+    case.record("appointment.mentor_left" if leaving.role == "mentor" else "appointment.clinician_left", appointment)
+    await notices.taken_out(case, leaving, "taken_out")
+    await w.delete(leaving)
+    case.participants = [row for row in case.participants if row is not leaving]
+
+
+async def _exchange(case: CaseFile, leaving: tables.Participant | None, joining: tables.Participant) -> None:
+    """Put one participant in the other's place; the old row is deleted first, because a role's place is unique."""
+    if leaving:
+        await case.w.delete(leaving)
+        await case.w.flush()
     case.w.add(joining)
     case.participants = sorted(
         [joining, *(row for row in case.participants if row is not leaving)], key=lambda row: (row.role, row.person_id)

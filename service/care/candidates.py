@@ -266,18 +266,26 @@ async def ranked(
     limit: int | None = None,
     but: Collection[UUID] = (),
     near: bool = False,
+    booked: tables.Appointment | None = None,
 ) -> tuple[ranking.Ranking, Case, Rulebook]:
     """Rank the mentors who can answer, without those in `but`; give the case and the rulebook too.
 
     The first `limit` get proposals: without it, as many as a wave asks. With `near`, and few candidates, some whom no
-    memorandum reaches are named among the excluded.
+    memorandum reaches are named among the excluded. For a `booked` time whose mentor left, those who can take that
+    very time are ranked, and only if there are none the others.
     """
     gate_case, book, linked = await _reachable(w, consultation)
     if limit is None:
         limit = book.policy.pace(consultation.priority).per_wave
-    ranked = ranking.rank(
-        gate_case, [mentor for mentor in linked if mentor.person_id not in but], w.now, book, limit=limit
-    )
+    asked = [mentor for mentor in linked if mentor.person_id not in but]
+    if booked:
+        # The clinician is free at that time: nobody has two seats that begin at once.
+        gate_case = replace(gate_case, busy=tuple(seat for seat in gate_case.busy if seat[0] != booked.starts_at))
+        same_time = replace(gate_case, mode="live", windows=((booked.starts_at, booked.ends_at),))
+        ranked = ranking.rank(same_time, asked, w.now, book, limit=limit)
+        if ranked.candidates:
+            return ranked, same_time, book
+    ranked = ranking.rank(gate_case, asked, w.now, book, limit=limit)
     if near and len(ranked.candidates) < ENOUGH:
         near_ranking = ranking.rank(gate_case, await _near(w, consultation, gate_case, linked), w.now, book, limit=0)
         ranked = replace(ranked, excluded=(*ranked.excluded, *near_ranking.excluded))

@@ -89,13 +89,18 @@ class CaseFile:
         return self.maybe_appointment is not None and self.maybe_appointment.status == "booked"
 
     @property
-    def clinician(self) -> tables.Participant:
-        """The clinician's row in the appointment."""
-        return next(row for row in self.participants if row.role == "clinician")
+    def seeks_mentor(self) -> bool:
+        """Whether a time is booked whose mentor has left: the consultation seeks another one for it."""
+        return self.is_booked and not self.mentors
+
+    @property
+    def maybe_clinician(self) -> tables.Participant | None:
+        """The clinician's row in the appointment; None while nobody has taken the place of one who left."""
+        return next((row for row in self.participants if row.role == "clinician"), None)
 
     @property
     def mentors(self) -> list[tables.Participant]:
-        """The mentors' rows in the appointment."""
+        """The mentors' rows in the appointment; none while `seeks_mentor`."""
         return [row for row in self.participants if row.role == "mentor"]
 
     @property
@@ -187,11 +192,12 @@ class CaseFile:
             institutions, people = [offer.institution_id for offer in self.offers], []
         else:
             institutions, people = [], []
+        clinician = () if self.consultation.clinician_left_at else (self.consultation.clinician_id,)
         return events.Audience(
             programme_id=self.consultation.programme_id,
             memorandum_id=memorandum_id,
             institution_ids=(self.consultation.institution_id, *institutions),
-            person_ids=(self.consultation.clinician_id, *people),
+            person_ids=(*clinician, *people),
         )
 
 

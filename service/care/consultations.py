@@ -304,14 +304,15 @@ async def assign(w: Work, consultation_id: UUID, clinician_id: UUID) -> tables.C
     colleague = await _colleague(w, consultation.institution_id, clinician_id)
     if colleague is None:
         raise errors.Invalid("/clinician_id", "not a clinician of this institution")
-    if colleague.id == consultation.clinician_id:
+    if colleague.id == consultation.clinician_id and consultation.clinician_left_at is None:
         return consultation
     reading_offers = [
         offer for offer in case.offers if offer.state in vocabulary.READING_OFFER and offer.ended_at is None
     ]
     if any(offer.mentor_id == colleague.id for offer in reading_offers):
         raise errors.Invalid("/clinician_id", "is asked as the mentor of this consultation")
-    consultation.clinician_id = colleague.id
+    await notices.void_links(w, consultation.clinician_id, [offer.id for offer in case.offers])
+    consultation.clinician_id, consultation.clinician_left_at = colleague.id, None
     w.touch(consultation)
     if case.maybe_appointment:
         await bookings.replace_clinician(case, colleague)
@@ -357,9 +358,13 @@ async def expire(w: Work, consultation_id: UUID) -> None:
     case.become(consultation, "expired")
     if case.is_held:
         await bookings.release(case, "hold_expired")
+    elif case.seeks_mentor:
+        await bookings.cancel(case, "mentor_left")
     await offers.withdraw(case, case.open_offers)
-    clinician = await notices.people(w, [consultation.clinician_id])
-    receivers = [*clinician.values(), *await notices.coordinators(w, [consultation.institution_id])]
+    receivers = [
+        *await notices.clinicians(w, consultation),
+        *await notices.coordinators(w, [consultation.institution_id]),
+    ]
     await notices.to_people(w, "expired", consultation, {person.id: person for person in receivers}.values())
 
 

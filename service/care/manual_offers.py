@@ -113,6 +113,8 @@ async def hold(w: Work, consultation_id: UUID, mentor_id: UUID, starts_at: datet
         raise errors.IllegalTransition("consultation", consultation.state, "held")
     if starts_at <= w.now:
         raise errors.TimeNotBookable("/starts_at", "this time lies behind us")
+    if case.is_booked:
+        raise errors.Exists("A time is booked for this consultation: ask a mentor for it.", case.appointment.id)
     if case.is_held and case.appointment.held_until and case.appointment.held_until > w.now:
         raise errors.Exists("A time is held for this consultation: release it first.", case.appointment.id)
     await case.lock_people(mentor_id)

@@ -48,7 +48,8 @@ async def first_wave(case: CaseFile) -> None:
 async def _ask_next(case: CaseFile) -> bool:
     """Ask a wave's number of mentors, nobody twice; False when nobody is left."""
     w, consultation = case.w, case.consultation
-    ranked, gate_case, book = await candidates.ranked(w, consultation, but={offer.mentor_id for offer in case.offers})
+    booked = case.appointment if case.seeks_mentor and case.appointment.starts_at > w.now else None
+    ranked, gate_case, book = await candidates.ranked(w, consultation, but=_asked_before(case), booked=booked)
     pace = book.policy.pace(consultation.priority)
     if not ranked.candidates:
         # Somebody may become free again: look once a wave, until the consultation expires.
@@ -60,10 +61,19 @@ async def _ask_next(case: CaseFile) -> bool:
         return True
     consultation.waves += 1
     await notices.people(w, [consultation.clinician_id, *(candidate.mentor.person_id for candidate in chosen)])
-    sent = [await send(case, _in_time(w, gate_case, candidate, book), book) for candidate in chosen]
+    sent = [await send(case, _in_time(w, gate_case, candidate, book), book, before=booked) for candidate in chosen]
     consultation.next_wave_at = max(offer.answer_by for offer in sent)
     become_offered(case, sent[0].memorandum_id)
     return True
+
+
+def _asked_before(case: CaseFile) -> set[UUID]:
+    """Name the mentors who were asked and are not asked again.
+
+    Once an agreement has fallen away, whoever it had taken the question from may be asked anew: they never answered.
+    """
+    has_lost = any(offer.state == "accepted" and offer.ended_at for offer in case.offers)
+    return {offer.mentor_id for offer in case.offers if not (has_lost and offer.state == "withdrawn")}
 
 
 async def _still_askable(
@@ -132,10 +142,17 @@ async def send(
     book: Rulebook,
     override: tuple[str, str] | None = None,
     until: datetime | None = None,
+    before: tables.Appointment | None = None,
 ) -> tables.Offer:
-    """Ask the candidate, by mail and event; they may answer until the usual time, and at least `until`."""
+    """Ask the candidate, by mail and event; they may answer until the usual time, and at least `until`.
+
+    For a booked time that needs somebody `before` it begins, they have a part of the time that is left.
+    """
     w, consultation = case.w, case.consultation
     due = consultation.answer_due_at or w.now
+    answer_by = deadline(w, consultation.priority, due, candidate.mentor, book, knows_case=candidate.knows_case)
+    if before:
+        answer_by = policy.answer_by_before(before.starts_at, w.now, answer_by)
     is_written = consultation.mode == "either" and not candidate.starts
     row_id = clock.new_id()
     offer = tables.Offer(
@@ -152,10 +169,7 @@ async def send(
         wave=consultation.waves,
         starts=list(candidate.starts),
         sent_at=w.now,
-        answer_by=max(
-            until or w.now,
-            deadline(w, consultation.priority, due, candidate.mentor, book, knows_case=candidate.knows_case),
-        ),
+        answer_by=max(until or w.now, answer_by),
         terms={"score": candidate.score, **candidate.terms},
         override_rule=override[0] if override else None,
         override_reason=w.seal(override[1] if override else None, row_id),

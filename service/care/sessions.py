@@ -65,6 +65,8 @@ async def log(w: Work, appointment_id: UUID, entry: SessionEntry) -> tables.Sess
     case = await casefile.of_appointment(w, appointment_id)
     if case.appointment.status == "fulfilled":
         raise errors.AlreadyLogged
+    if case.seeks_mentor:
+        raise errors.Conflict("The mentor has left before the session: nothing was held under this appointment.")
     people = {row.person_id for row in case.participants}
     (mentor,) = case.mentors
     if w.actor.person_id not in people and not access.acts_for_requesting_side(w, case.consultation):

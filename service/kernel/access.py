@@ -74,6 +74,18 @@ def _is_clinician_at(actor: actors.Actor, institution_id: UUID) -> bool:
     return institution_id in actor.institutions("clinician")
 
 
+async def is_clinician_there(w: Work, consultation: tables.Consultation) -> bool:
+    """Tell whether the consultation's clinician is active, and still a clinician of its institution."""
+    values = {"clinician": consultation.clinician_id, "institution": consultation.institution_id}
+    return bool(await w.fetch(_IS_THERE, values))
+
+
+_IS_THERE = sa.text("""
+SELECT FROM person p JOIN role_grant g ON g.person_id = p.id AND g.role = 'clinician'
+WHERE p.id = :clinician AND p.state = 'active' AND g.institution_id = :institution
+""")
+
+
 def requires_requesting_side(w: Work, consultation: tables.Consultation) -> None:
     """Go on only for the requesting side; raises Forbidden."""
     if not is_requesting_side(w, consultation):

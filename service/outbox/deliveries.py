@@ -55,11 +55,14 @@ async def mail(  # noqa: PLR0913 - what a mail is made of, each by name
     calendar: Mapping[str, Any] | None = None,
     appointment: tables.Appointment | None = None,
     useless_after: datetime | None = None,
-) -> UUID:
-    """Record a mail to the person and give its id; values are fixed now, tokens are derived when it is rendered.
+) -> None:
+    """Record a mail to the person; values are fixed now, tokens are derived when it is rendered.
 
-    `values` and `calendar` hold ids, codes, times and counts only: no case text, no address.
+    `values` and `calendar` hold ids, codes, times and counts only: no case text, no address. Whoever is disabled is
+    mailed nothing but what takes an event out of their calendar.
     """
+    if person.state != "active" and (calendar or {}).get("method") != "CANCEL":
+        return
     for link in (links or {}).values():
         put_link(w, link)
     payload = {
@@ -85,7 +88,6 @@ async def mail(  # noqa: PLR0913 - what a mail is made of, each by name
     }
     w.write(tables.Delivery, row)
     w.jobs.append((row_id, 0))
-    return row_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +109,12 @@ SET attempt = delivery.attempt + CASE WHEN due.is_overtaken THEN 0 ELSE 1 END,
     next_attempt_at = CASE WHEN due.is_overtaken THEN NULL ELSE CAST(:leased_until AS timestamptz) END,
     settled_at = CASE WHEN due.is_overtaken THEN CAST(:now AS timestamptz) END
 FROM (
-    -- Overtaken: nobody needs it any more, as its time is over, or a newer mail tells otherwise (INV-16).
-    SELECT id, coalesce(useless_after <= :now, false) OR EXISTS (
+    -- Overtaken: nobody needs it any more, as its time is over, its reader was disabled and has nothing to take out of
+    -- a calendar by it, or a newer mail tells otherwise (INV-16).
+    SELECT id, coalesce(useless_after <= :now, false) OR (
+        payload->'calendar'->>'method' IS DISTINCT FROM 'CANCEL'
+        AND EXISTS (SELECT FROM person WHERE person.id = this.person_id AND person.state = 'disabled')
+    ) OR EXISTS (
         SELECT FROM delivery newer
         WHERE newer.appointment_id = this.appointment_id AND newer.person_id = this.person_id
           AND newer.sequence > this.sequence AND newer.kind = 'mail'

@@ -4,7 +4,7 @@ Only ids, codes, times and counts go in (invariant M1); words and languages are 
 bound to one person and one act; their tokens are derived when the mail is rendered.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
@@ -55,6 +55,36 @@ async def coordinators(w: Work, institution_ids: Iterable[UUID]) -> list[tables.
         .distinct()
     )
     return list((await w.sql(query, after_changes=False)).scalars())
+
+
+async def clinicians(w: Work, consultation: tables.Consultation) -> list[tables.Person]:
+    """Load who hears of the case at the requesting hospital: its clinician, as long as they work there.
+
+    Of a case whose clinician has left, the other clinicians of its department hear; without any, the coordinators.
+    """
+    places = {
+        "clinician": consultation.clinician_id,
+        "institution": consultation.institution_id,
+        "department": consultation.department,
+    }
+    present = list((await w.sql(_CLINICIANS, places, after_changes=False)).scalars())
+    own = [person for person in present if person.id == consultation.clinician_id]
+    return own or present or await coordinators(w, [consultation.institution_id])
+
+
+_CLINICIANS = (
+    sa.select(tables.Person)
+    .join(tables.RoleGrant, col(tables.RoleGrant.person_id) == col(tables.Person.id))
+    .where(col(tables.RoleGrant.role) == "clinician", col(tables.Person.state) == "active")
+    .where(col(tables.RoleGrant.institution_id) == sa.bindparam("institution"))
+    .where(
+        sa.or_(
+            col(tables.Person.id) == sa.bindparam("clinician"),
+            col(tables.RoleGrant.department) == sa.bindparam("department", type_=sa.Text),
+        )
+    )
+    .order_by(col(tables.Person.id))
+)
 
 
 async def _values(w: Work, consultation: tables.Consultation) -> dict[str, Any]:
@@ -210,33 +240,38 @@ _PROLONG = sa.text(
 
 async def countered(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:
     """Mail the clinician the mentor's other times, with a link to take each."""
-    persons = await people(w, [offer.mentor_id, consultation.clinician_id])
-    mentor, clinician = persons[offer.mentor_id], persons[consultation.clinician_id]
+    mentor = await w.read(tables.Person, offer.mentor_id)
     until = max(offer.counter_starts)  # and no sooner: such a time may lie after the answer is due
-    links = _choices(w, "take", clinician.id, "counter.accept", offer.id, offer.counter_starts)
-    links["decline"] = _link(w, clinician.id, "counter.decline", offer.id, until)
-    values = await _values(w, consultation) | {
+    common = await _values(w, consultation) | {
         "offer_id": str(offer.id),
         "starts": [instant(start) for start in offer.counter_starts],
-        "times": _times(clinician, mentor),
     }
-    await deliveries.mail(w, template="countered", person=clinician, values=values, links=links, useless_after=until)
+    for clinician in await clinicians(w, consultation):
+        links = _choices(w, "take", clinician.id, "counter.accept", offer.id, offer.counter_starts)
+        links["decline"] = _link(w, clinician.id, "counter.decline", offer.id, until)
+        values = common | {"times": _times(clinician, mentor)}
+        await deliveries.mail(
+            w, template="countered", person=clinician, values=values, links=links, useless_after=until
+        )
 
 
 async def advice_promised(w: Work, consultation: tables.Consultation) -> None:
     """Mail the clinician by when a mentor writes: the receipt has promised this mail."""
-    clinician = await w.read(tables.Person, consultation.clinician_id)
     due = consultation.advice_due_at
-    await to_people(w, "advice_promised", consultation, [clinician], advice_due_at=due and instant(due))
+    receivers = await clinicians(w, consultation)
+    await to_people(w, "advice_promised", consultation, receivers, advice_due_at=due and instant(due))
 
 
 async def advice_handed_back(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:
     """Mail the clinician that the request seeks a mentor again; the mentor is thanked as for any decline."""
-    persons = await people(w, [consultation.clinician_id, offer.mentor_id])
-    clinician, mentor = persons[consultation.clinician_id], persons[offer.mentor_id]
+    await advice_sought_again(w, consultation, await clinicians(w, consultation))
+    await to_people(w, "offer_thanks", consultation, [await w.read(tables.Person, offer.mentor_id)])
+
+
+async def advice_sought_again(w: Work, consultation: tables.Consultation, receivers: Iterable[tables.Person]) -> None:
+    """Mail the receivers that the promised advice will not come from this mentor, and by when it is due now."""
     due = consultation.answer_due_at
-    await to_people(w, "advice_handed_back", consultation, [clinician], answer_due_at=due and instant(due))
-    await to_people(w, "offer_thanks", consultation, [mentor])
+    await to_people(w, "advice_handed_back", consultation, receivers, answer_due_at=due and instant(due))
 
 
 async def move_proposed(case: AppointmentCase, proposer_id: UUID, starts: Sequence[datetime]) -> None:
@@ -290,7 +325,8 @@ async def invited(
     one ends.
     """
     appointment = case.appointment
-    status = "CONFIRMED" if appointment.status == "booked" else "TENTATIVE"
+    has_mentor = any(row.role == "mentor" for row in case.participants)
+    status = "CONFIRMED" if appointment.status == "booked" and has_mentor else "TENTATIVE"
     values = {"previous_starts_at": instant(before)} if before and before != appointment.starts_at else {}
     receivers = case.participants if to is None else to
     if values:
@@ -298,6 +334,8 @@ async def invited(
         until = appointment.ends_at + JOIN_AFTER
         await case.w.sql(_FOLLOW, {"until": until, "appointment": appointment.id, "people": people_ids})
     await _calendar_mails(case, template, receivers, case.participants, "REQUEST", status, **values)
+    if to is None:
+        await to_stand_ins(case)
 
 
 _FOLLOW = sa.text(
@@ -310,17 +348,25 @@ async def called_off(case: AppointmentCase, template: str, reason: str | None) -
     """Mail every participant the CANCEL."""
     rows = case.participants
     await _calendar_mails(case, template, rows, rows, "CANCEL", "CANCELLED", reason=reason)
+    await to_stand_ins(case, reason=reason)
 
 
-async def taken_out(case: AppointmentCase, leaving: tables.Participant) -> None:
+async def to_stand_ins(case: AppointmentCase, **values: str | None) -> None:
+    """If nobody is in the clinician's place, mail those who hear of the case in their stead how the time stands."""
+    if not any(row.role == "clinician" for row in case.participants):
+        receivers = await clinicians(case.w, case.consultation)
+        await about_appointment(case, "unattended", receivers, **values)
+
+
+async def taken_out(case: AppointmentCase, leaving: tables.Participant, template: str) -> None:
     """Mail the participant who leaves a CANCEL without STATUS (INV-14); the others get a REQUEST, by `invited`.
 
-    A mentor reads that another mentor has taken over, a clinician that a colleague has. Call it before
-    somebody else takes their place: they are not told who.
+    Their earlier links enter no room and agree to no move any more. Call it before somebody else takes their place:
+    they are not told who.
     """
-    template = "replaced_out" if leaving.role == "mentor" else "handed_over"
     present = [leaving, *(row for row in case.participants if row.role != leaving.role)]
     present.sort(key=lambda row: row.role)
+    await void_links(case.w, leaving.person_id, [case.appointment.id])
     await _calendar_mails(case, template, [leaving], present, "CANCEL", None, reason=None)
 
 
@@ -388,6 +434,18 @@ async def remind(case: AppointmentCase) -> None:
             appointment=appointment,
             useless_after=appointment.ends_at,
         )
+    await to_stand_ins(case)
+
+
+async def void_links(w: Work, person_id: UUID, subject_ids: Collection[UUID]) -> None:
+    """What the person was mailed about these no longer acts: they take no part in it any more."""
+    await w.sql(_VOID, {"person": person_id, "subjects": list(subject_ids), "now": w.now})
+
+
+_VOID = sa.text(
+    "UPDATE link SET expires_at = :now WHERE person_id = :person AND subject_id = ANY(:subjects)"
+    " AND used_at IS NULL AND expires_at > :now"
+).bindparams(sa.bindparam("subjects", type_=ARRAY(PG_UUID(as_uuid=True))))
 
 
 async def ask_feedback(w: Work, consultation: tables.Consultation, session_id: UUID, mentor_id: UUID) -> None:

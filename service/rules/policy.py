@@ -84,6 +84,8 @@ _PACE_MINUTES = {
 }  # fmt: skip
 _MOST_MINUTES = 366 * 1440
 _MOST_REMINDERS = 12
+_TURNS_BEFORE_START = 4
+_LEAST_TURN = timedelta(minutes=30)
 
 
 def _number(key: str, value: object, *, least: float, whole: bool = True) -> float:
@@ -198,3 +200,11 @@ def answer_by(
             answer_due_at,
         )
     return min(now + wave, answer_due_at)
+
+
+def answer_by_before(starts_at: datetime, now: datetime, usual: datetime) -> datetime:
+    """Give until when somebody may answer who is asked to take over a time that is booked already.
+
+    A quarter of what is left until it begins, so that others can be asked after them, but half an hour at least.
+    """
+    return min(usual, starts_at, now + max((starts_at - now) / _TURNS_BEFORE_START, _LEAST_TURN))

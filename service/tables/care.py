@@ -24,7 +24,10 @@ from service.tables.columns import (
 
 
 class Consultation(Versioned, table=True):
-    """A question put to mentors; `question` is case text. Once forgotten, the case has no text, and gets none."""
+    """A question put to mentors; `question` is case text. Once forgotten, the case has no text, and gets none.
+
+    `clinician_left_at` is when it was found, and its coordinators told, that its clinician no longer works there.
+    """
 
     id: UUID = Field(primary_key=True)
     programme_id: UUID = Field(foreign_key="programme.id")
@@ -60,6 +63,7 @@ class Consultation(Versioned, table=True):
     closed_at: datetime | None = None
     is_forgotten: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     created_by: UUID | None = Field(default=None, foreign_key="person.id")
+    clinician_left_at: datetime | None = None
 
     __table_args__ = (
         one_of("priority", *vocabulary.PRIORITIES),
@@ -90,6 +94,11 @@ class Consultation(Versioned, table=True):
             "ix_consultation_advice_due_at",
             "advice_due_at",
             where="state = 'scheduled'",
+        ),
+        index(
+            "ix_consultation_live",
+            "clinician_id",
+            where="state IN ('draft', 'open', 'offered', 'scheduled', 'unmatched')",
         ),
         index(
             "ix_consultation_text",

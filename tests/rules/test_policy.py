@@ -156,3 +156,16 @@ def test_no_overrides_are_the_default() -> None:
 def test_a_wrong_number_is_refused_by_its_name(overrides: dict[str, object], named: str) -> None:
     with pytest.raises(InvalidPolicy, match=f"^{named}:"):
         policy.from_overrides(overrides)
+
+
+@pytest.mark.parametrize(
+    ("minutes_left", "minutes_to_answer"),
+    [(24 * 60, 6 * 60), (120, 30), (60, 30), (20, 20), (100 * 60, 24 * 60)],
+    ids=["a quarter", "half an hour", "not less", "never beyond the start", "never longer than usual"],
+)
+def test_ft_01_who_is_asked_to_take_over_a_booked_time_has_a_part_of_what_is_left(
+    minutes_left: int, minutes_to_answer: int
+) -> None:
+    usual = NOW + timedelta(hours=24)
+    answer_by = policy.answer_by_before(NOW + timedelta(minutes=minutes_left), NOW, usual)
+    assert answer_by == NOW + timedelta(minutes=minutes_to_answer)

@@ -1,0 +1,147 @@
+"""Who may no longer act is followed: nothing stays with them, and everybody whom it concerns is told.
+
+A person is disabled, a role ends or moves to another hospital, a verification ends or runs out before the start.
+However it came about (a call, a file, an erasure, time, another version of the program), it is seen in the rows: each
+list below finds what is still with somebody who may not act on it, and the timers deal with it row by row. What was
+dealt with is no longer found, so that two workers converge and everybody is told once (docs/concepts.md, "When somebody
+changes").
+"""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from service import tables
+from service.care import appointments, bookings, casefile, offers
+from service.care.casefile import CaseFile
+from service.kernel.work import Work
+from service.outbox import notices
+
+
+def _acts(who: str, place: str, until: str) -> str:
+    """Give the SQL that tells whether a mentor still acts for a hospital, and is verified beyond an instant."""
+    return f"""EXISTS (
+  SELECT FROM person p JOIN role_grant g ON g.person_id = p.id AND g.role = 'mentor'
+  JOIN mentor_profile f ON f.person_id = p.id AND f.institution_id = g.institution_id
+  WHERE p.id = {who} AND p.state = 'active' AND g.institution_id = {place} AND f.verified_until > {until}
+)"""
+
+
+# An offer needs a mentor who is verified now, and beyond the first time that could still be taken by it. Each part has
+# an index of its own.
+_FIRST_TIME = "greatest(:now, (SELECT min(start) FROM unnest(o.starts) AS start WHERE start > :now))"
+_OFFERED = f"""
+FROM (SELECT id, mentor_id, institution_id, CASE kind WHEN 'live' THEN starts ELSE '{{}}' END AS starts
+      FROM offer WHERE state = 'pending'
+      UNION ALL
+      SELECT id, mentor_id, institution_id, counter_starts FROM offer WHERE state = 'countered') o
+WHERE NOT {_acts("o.mentor_id", "o.institution_id", _FIRST_TIME)}"""  # noqa: S608
+OFFERS_LEFT = f"SELECT o.id {_OFFERED}"
+_IS_OFFER_LEFT = sa.text(f"SELECT o.id {_OFFERED} AND o.id = :id")
+
+# No seat is longer than eight hours: said, so that the index on the start is used.
+_BOOKED = f"""
+FROM appointment a JOIN participant t ON t.appointment_id = a.id AND t.role = 'mentor'
+WHERE a.status IN ('pending', 'booked') AND a.ends_at > :now
+AND a.starts_at > CAST(:now AS timestamptz) - interval '8 hours'
+AND NOT {_acts("t.person_id", "t.institution_id", "a.starts_at")}"""
+BOOKED_LEFT = f"SELECT DISTINCT a.id {_BOOKED}"
+_WHO_LEFT = sa.text(f"SELECT t.person_id {_BOOKED} AND a.id = :id")
+
+_PROMISED = f"""
+FROM consultation c JOIN offer o ON o.consultation_id = c.id AND o.state = 'accepted' AND o.ended_at IS NULL
+WHERE c.state = 'scheduled' AND c.advice_due_at IS NOT NULL
+AND NOT {_acts("o.mentor_id", "o.institution_id", ":now")}"""
+PROMISES_LEFT = f"SELECT c.id {_PROMISED}"
+_WHICH_PROMISE = sa.text(f"SELECT o.id {_PROMISED} AND c.id = :id")
+
+_VACANT = """
+FROM appointment a JOIN consultation c ON c.id = a.consultation_id
+WHERE a.status = 'booked' AND a.starts_at <= :now
+AND (c.state IN ('open', 'offered', 'unmatched') OR c.clinician_left_at IS NOT NULL)
+AND (SELECT count(DISTINCT role) FROM participant t WHERE t.appointment_id = a.id
+     AND t.role IN ('mentor', 'clinician')) < 2"""
+STILL_VACANT = f"SELECT a.id {_VACANT}"
+_IS_VACANT = sa.text(f"SELECT a.id {_VACANT} AND a.id = :id")
+
+
+async def _of_appointment(w: Work, appointment_id: UUID) -> CaseFile:
+    appointment = await w.read(tables.Appointment, appointment_id)
+    return await casefile.open_case(w, appointment.consultation_id, appointment_id)
+
+
+async def follow_offer(w: Work, offer_id: UUID) -> None:
+    """An offer to a mentor who may not take it is withdrawn, what was held for them is free, and others are asked."""
+    unlocked_offer = await w.read(tables.Offer, offer_id)
+    case = await casefile.open_case(w, unlocked_offer.consultation_id)
+    if (await w.sql(_IS_OFFER_LEFT, {"now": w.now, "id": offer_id})).first() is None:
+        return
+    offer = case.offer(offer_id)
+    await offers.withdraw(case, [offer])
+    await notices.void_links(w, offer.mentor_id, [offer.id])
+    await bookings.release_of(case, [offer.mentor_id])
+    offers.hurry(case)
+
+
+async def follow_booking(w: Work, appointment_id: UUID) -> None:
+    """The place of a mentor who may not come is empty, another is sought for the same time, and both sides know.
+
+    A hold is let go; a call that has begun is called off, since nobody else can come to it.
+    """
+    case = await _of_appointment(w, appointment_id)
+    left = set((await w.sql(_WHO_LEFT, {"now": w.now, "id": appointment_id})).scalars())
+    if not left:
+        return
+    if case.is_held:
+        await bookings.release(case, "mentor_left")
+        return
+    leaving = [row for row in case.mentors if row.person_id in left]
+    receivers = await notices.coordinators(w, {row.institution_id for row in case.participants})
+    for row in leaving:
+        await bookings.vacate(case, row)
+        await notices.void_links(w, row.person_id, [offer.id for offer in case.offers])
+    await offers.reopen(case)
+    if case.appointment.starts_at <= w.now:
+        await _call_off(case, receivers)
+        return
+    if case.maybe_clinician:
+        await notices.invited(case, "mentor_left", to=[case.maybe_clinician])
+    else:
+        receivers += await notices.clinicians(w, case.consultation)
+    await notices.about_appointment(case, "mentor_left", _each_once(receivers))
+
+
+async def follow_vacancy(w: Work, appointment_id: UUID) -> None:
+    """A booked time that begins with a place still empty is called off, and everybody still concerned is told."""
+    case = await _of_appointment(w, appointment_id)
+    if (await w.sql(_IS_VACANT, {"now": w.now, "id": appointment_id})).first() is None:
+        return
+    institutions = {row.institution_id for row in case.participants} | {case.consultation.institution_id}
+    institutions |= {offer.institution_id for offer in case.offers if offer.state == "accepted"}
+    await _call_off(case, await notices.coordinators(w, institutions))
+
+
+async def _call_off(case: CaseFile, receivers: Iterable[tables.Person]) -> None:
+    reason = "clinician_left" if case.mentors else "mentor_left"
+    await appointments.call_off(case, reason)
+    await notices.about_appointment(case, "called_off", _each_once(receivers), reason=reason)
+
+
+async def follow_promise(w: Work, consultation_id: UUID) -> None:
+    """Advice promised by a mentor who may not give it is sought elsewhere; the clinician and both sides know."""
+    case = await casefile.open_case(w, consultation_id)
+    left = set((await w.sql(_WHICH_PROMISE, {"now": w.now, "id": consultation_id})).scalars())
+    if not left:
+        return
+    promised = [offer for offer in case.standing_offers if offer.id in left]
+    institutions = {case.consultation.institution_id, *(offer.institution_id for offer in promised)}
+    await offers.reopen(case)
+    for offer in promised:
+        await notices.void_links(w, offer.mentor_id, [offer.id])
+    receivers = [*await notices.clinicians(w, case.consultation), *await notices.coordinators(w, institutions)]
+    await notices.advice_sought_again(w, case.consultation, _each_once(receivers))
+
+
+def _each_once(people: Iterable[tables.Person]) -> list[tables.Person]:
+    return list({person.id: person for person in people}.values())
