@@ -5,9 +5,10 @@
     matching/        who may consult whom, who is asked first, at which times
     time/            hours in zones, free time, intervals, published days
     figures/         what was counted, and what it says
+    deidentify/      what in a text could name a patient
     delivery/        when a delivery is tried again, when a receiver is left alone
     specialties, transfer     how near two specialties are; to which countries case text may go
-    deidentify, chain         what in a text could name a patient; the log's hashes
+    chain                     the log's hashes
     csv_tables                tables as text that no spreadsheet runs
 
 Standard library only. No clock, no randomness, no files, no log: callers pass `now` and everything else.
