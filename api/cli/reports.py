@@ -61,14 +61,14 @@ def _read(
     from api.edge import report_forms  # noqa: PLC0415
     from service.kernel import access, errors  # noqa: PLC0415
     from service.reporting import reports  # noqa: PLC0415
-    from service.rules.time import availability  # noqa: PLC0415
+    from service.rules.time import zone_names  # noqa: PLC0415
 
     makers = {"memorandum": reports.memorandum, "programme": reports.programme, "institution": reports.institution}
     is_whole = form != "table"
 
     async def read(_: "World", w: "Work") -> "tuple[Report, Callable[[], BinaryIO] | None]":
         from_on, until_on, zone = period
-        canonical_zone = availability.canonical_zone(zone) if zone else None
+        canonical_zone = zone_names.canonical(zone) if zone else None
         subject_id = await access.id_of(w, kind, subject)
         report = await makers[kind](
             w, subject_id, from_on, until_on, canonical_zone, compare=is_whole, by_month=is_whole
@@ -82,7 +82,7 @@ def _read(
     except errors.NotFound:
         msg = f"No {kind} has this id or code."
         raise command.Stop(msg) from None
-    except (errors.Invalid, availability.UnknownZone) as error:
+    except (errors.Invalid, zone_names.UnknownZone) as error:
         raise command.Stop(str(error)) from None
 
 

@@ -23,7 +23,7 @@ from pydantic import (
 from service.kernel import email_addresses
 from service.kernel.deidentification import ConfirmedSpan
 from service.outbox.events import instant as written
-from service.rules.time import availability
+from service.rules.time import zone_names
 
 LONGEST_TEXT = 10_000
 MOST_MARKS = 8
@@ -165,8 +165,11 @@ def _single(value: str) -> str:
 
 def _zone(value: str) -> str:
     try:
-        return availability.canonical_zone(value)
-    except availability.UnknownZone:
+        return zone_names.canonical(value)
+    except zone_names.FixedOffset:
+        msg = "must be a place, such as Europe/Kyiv: an offset from UTC knows no summer time"
+        raise ValueError(msg) from None
+    except zone_names.UnknownZone:
         msg = "must be a zone of the tz database, such as Europe/Kyiv"
         raise ValueError(msg) from None
 
@@ -245,7 +248,7 @@ Email = Annotated[
 Zone = Annotated[
     str, StringConstraints(min_length=1, max_length=64), AfterValidator(_zone), Field(examples=["Europe/Kyiv"])
 ]
-"""A zone of the tz database; old names of Kyiv are read as Europe/Kyiv."""
+"""A zone of the tz database by any of its names, former ones and those of Windows too; the present name is kept."""
 Clock = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 ClockEnd = Annotated[str, StringConstraints(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$")]
 """A time of day by a wall clock; `ClockEnd` may be midnight at its end."""

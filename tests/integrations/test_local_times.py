@@ -1,5 +1,6 @@
 """Spans and instants as clocks show them, where the clocks change in between (FT-09)."""
 
+import re
 from datetime import datetime, timedelta
 
 import pytest
@@ -90,3 +91,8 @@ def test_ft_09_a_journal_says_the_offset_of_a_time_that_its_clock_shows_twice() 
     ((started, ended, filed),) = journal_tables.rows([row], ["started_at", "ended_at", "filed_at"], "uk", "Europe/Kyiv")
     assert (started, ended) == ("2026-10-25 03:30:00 (UTC+3)", "2026-10-25 03:15:00 (UTC+2)")
     assert filed == datetime(2026, 10, 24, 3, 30)  # noqa: DTZ001 - a cell shows a wall clock
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/Argentina/Buenos_Aires", "America/Indiana/Indianapolis"])
+def test_ft_13_a_place_is_named_in_ukrainian_under_its_present_name(zone: str) -> None:
+    assert not re.search("[A-Za-z/]", local_times.place(zone, "uk"))

@@ -20,7 +20,6 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from importlib import resources
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -41,13 +40,6 @@ _CELL = timedelta(minutes=cells.CELL_MINUTES)
 # No zone changes its clocks twice within a few days; the edges are a day beside the week, as far as zones reach.
 _SAMPLED = tuple(timedelta(days=days) for days in (-1, 2, 5, 8))
 _ALONE = -1  # in place of the last week of a stretch
-_ALIASES = {
-    "Europe/Kiev": "Europe/Kyiv",
-    "Europe/Uzhgorod": "Europe/Kyiv",
-    "Europe/Zaporozhye": "Europe/Kyiv",
-    "FLE Standard Time": "Europe/Kyiv",
-    "Etc/UTC": "UTC",
-}
 
 
 def force_tzdata() -> None:
@@ -62,10 +54,6 @@ def force_tzdata() -> None:
 force_tzdata()
 
 
-class UnknownZone(ValueError):
-    """This is no canonical name of a time zone."""
-
-
 class NonexistentTime(ValueError):
     """The clock of the zone never shows this time."""
 
@@ -74,25 +62,6 @@ class NonexistentTime(ValueError):
         super().__init__(f"{wall.isoformat(sep=' ')} does not exist in {zone}")
         self.wall = wall
         self.zone = zone
-
-
-@lru_cache(maxsize=1)
-def _canonical_names() -> frozenset[str]:
-    table = resources.files("tzdata.zoneinfo").joinpath("zone.tab").read_text("utf-8")
-    rows = (line.split("\t") for line in table.splitlines() if not line.startswith("#"))
-    return frozenset({row[2] for row in rows} | {"UTC"})
-
-
-def canonical_zone(name: str) -> str:
-    """Give the name to store: one that the tz database lists for a country, or UTC.
-
-    The old names of Kyiv and its Windows name become `Europe/Kyiv`. Raises UnknownZone for anything else.
-    """
-    name = _ALIASES.get(name, name)
-    if name not in _canonical_names():
-        message = "not a canonical name of the tz database"
-        raise UnknownZone(message)
-    return name
 
 
 def to_instant(wall: datetime, zone: str, *, strict: bool) -> datetime:

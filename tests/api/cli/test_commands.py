@@ -362,7 +362,7 @@ def test_a_report_is_written_as_any_file(run: Run, installed: Path, tmp_path: Pa
     ("words", "complaint"),
     [
         (("00000000-0000-7000-8000-000000000000",), "No memorandum has this id or code.\n"),
-        (("00000000-0000-7000-8000-000000000000", "--zone", "Mars/Olympus"), "not a canonical name"),
+        (("00000000-0000-7000-8000-000000000000", "--zone", "Mars/Olympus"), "no name of a zone"),
     ],
 )
 def test_a_report_of_nothing_known_is_a_sentence(run: Run, words: tuple[str, ...], complaint: str) -> None:

@@ -53,6 +53,20 @@ async def test_a_zone_that_is_no_canonical_name_is_refused(client: httpx.AsyncCl
     assert made.json()["errors"][0]["pointer"] == "/zone"
 
 
+@pytest.mark.parametrize("zone", ["Asia/Calcutta", "India Standard Time", "asia/kolkata"])
+async def test_ft_13_the_zones_present_name_is_stored_whatever_it_is_called(
+    client: httpx.AsyncClient, admin: Json, zone: str
+) -> None:
+    made = await client.post("/v1/institutions", json={"kind": "hospital", "zone": zone}, headers=admin)
+    assert made.json()["zone"] == "Asia/Kolkata"
+
+
+async def test_ft_13_an_offset_is_refused_with_its_reason(client: httpx.AsyncClient, admin: Json) -> None:
+    made = await client.post("/v1/institutions", json={"kind": "hospital", "zone": "Etc/GMT-2"}, headers=admin)
+    assert made.status_code == 422
+    assert "summer time" in made.json()["errors"][0]["detail"]
+
+
 async def test_a_code_that_is_taken_is_refused(client: httpx.AsyncClient, admin: Json) -> None:
     body = {"kind": "hospital", "code": "twice"}
     assert (await client.post("/v1/institutions", json=body, headers=admin)).status_code == 201

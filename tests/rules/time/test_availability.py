@@ -62,26 +62,6 @@ def test_hours_in_kyiv_are_bookable_at_the_published_difference(zone: str, since
         assert availability.to_wall(start, "Europe/Kyiv").hour == (12 + ahead) % 24
 
 
-@pytest.mark.parametrize("name", ["Europe/Kiev", "Europe/Uzhgorod", "Europe/Zaporozhye", "FLE Standard Time"])
-def test_inv_10_the_other_names_of_kyiv_become_europe_kyiv(name: str) -> None:
-    assert availability.canonical_zone(name) == "Europe/Kyiv"
-
-
-@pytest.mark.parametrize("name", ["Europe/Kyiv", "Europe/Oslo", "America/Winnipeg", "UTC"])
-def test_a_canonical_zone_keeps_its_name(name: str) -> None:
-    assert availability.canonical_zone(name) == name
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["", "right/Europe/Kyiv", "posix/Europe/Kyiv", "localtime", "Factory", "Europe", "Europe/Kyiv\0", "x" * 5000,
-     "../etc/passwd", "/Europe/Kyiv", "europe/kyiv", "EST", "code", "GMT+2", "Europe/Kyiv "],
-)  # fmt: skip
-def test_what_is_no_canonical_zone_is_refused(name: str) -> None:
-    with pytest.raises(availability.UnknownZone):
-        availability.canonical_zone(name)
-
-
 def test_inv_23_a_time_that_kyivs_clocks_skip_is_refused_when_typed() -> None:
     with pytest.raises(availability.NonexistentTime) as caught:
         availability.to_instant(wall(2026, 3, 29, 3, 30), "Europe/Kyiv", strict=True)

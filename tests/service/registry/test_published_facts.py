@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from service import tables
 from service.kernel.work import Work
 from service.registry import memorandum_log, published_facts
-from service.rules.time import availability
+from service.rules.time import zone_names
 
 TABLES = (
     "specialty",
@@ -179,7 +179,7 @@ def test_nobody_real_is_named(stem: str) -> None:
 async def test_every_zone_of_the_facts_is_canonical(w: Work) -> None:
     await published_facts.load(w)
     zones = (await w.sql(sa.text("SELECT zone FROM institution UNION SELECT zone FROM programme"))).scalars().all()
-    assert {availability.canonical_zone(zone) for zone in zones if zone} == set(filter(None, zones))
+    assert {zone_names.canonical(zone) for zone in zones if zone} == set(filter(None, zones))
 
 
 async def test_the_demo_activates_two_memoranda_by_a_step_that_is_marked(w: Work) -> None:
