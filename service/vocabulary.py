@@ -362,6 +362,21 @@ DELIVERY_STATES: tuple[DeliveryState, ...] = get_args(DeliveryState)
 UNDELIVERED: tuple[DeliveryState, ...] = ("refused", "dead", "dropped")
 """Given up, one way or another."""
 
+SmtpPhase = Literal["connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data"]
+SMTP_PHASES: tuple[SmtpPhase, ...] = get_args(SmtpPhase)
+"""How far a conversation with a mail server has come: connection and greeting, the commands; data is the text, too."""
+
+BEFORE_ANY_MAIL: tuple[SmtpPhase, ...] = ("connect", "ehlo", "starttls", "auth")
+"""What fails here would fail every mail."""
+
+AttemptOutcome = Literal["delivered", "retry", "full", "ours", "cut", "away", "refused", "unsendable", "gone"]
+ATTEMPT_OUTCOMES: tuple[AttemptOutcome, ...] = get_args(AttemptOutcome)
+"""What an attempt to deliver ends with; each is a class of `service.kernel.outcomes`."""
+
+MailFault = Literal["address", "mailbox", "ours", "server"]
+MAIL_FAULTS: tuple[MailFault, ...] = get_args(MailFault)
+"""Whose fault it is that a mail was not taken: the address's for good, the mailbox's for now, ours, the server's."""
+
 EndpointState = Literal["active", "paused", "disabled"]
 ENDPOINT_STATES: tuple[EndpointState, ...] = get_args(EndpointState)
 
@@ -438,5 +453,7 @@ AuditAction = Literal[
     "recovered",
     "resent",
     "mail_bounced",
+    "held",
+    "released",
 ]
 AUDIT_ACTIONS: tuple[AuditAction, ...] = get_args(AuditAction)

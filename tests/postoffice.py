@@ -15,6 +15,7 @@ from aiosmtpd import smtp
 import flow
 from integrations.runtime import mail_delivery
 from integrations.runtime.world import World
+from service.kernel import outcomes
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE_SECONDS = 120
@@ -38,6 +39,13 @@ class PostOffice:
             return "451 try later"
         self.taken.append(name)
         return "250 OK"
+
+
+class Reachable:
+    """What every outbox of a test has: a server that is there."""
+
+    async def probe(self, _sender: str) -> outcomes.Away | None:
+        return None
 
 
 @contextlib.asynccontextmanager

@@ -23,10 +23,11 @@ class Alive(shapes.Shape):
 
 
 class Ready(shapes.Shape):
-    """Whether the process can do its work, and if not, why."""
+    """Whether the process can do its work, and if not, why; `notices` name what it can work without."""
 
     status: str
     reasons: list[str]
+    notices: list[str]
 
 
 class DemoClock(shapes.Shape):
@@ -47,7 +48,8 @@ async def live() -> Alive:
 async def ready(world: deps.TheWorld) -> Response:
     """Tell whether the database is there, has this program's schema, and its deliveries leave in time."""
     reasons = await health.faults(world)
-    answer = Ready(status="unready" if reasons else "ready", reasons=reasons)
+    notices = [] if reasons else await health.notices(world)
+    answer = Ready(status="unready" if reasons else "ready", reasons=reasons, notices=notices)
     return JSONResponse(answer.model_dump(), 503 if reasons else 200)
 
 
@@ -58,8 +60,7 @@ async def figures(request: Request, world: deps.TheWorld) -> Response:
     sent_token = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
     if not (token and hmac.compare_digest(sent_token, token.get_secret_value().encode())) and not is_local(request):
         raise errors.LocalOnly
-    backlog = await health.backlog(world)
-    body, media_type = metrics.shown(backlog.deliveries, backlog.oldest_due_seconds)
+    body, media_type = metrics.shown(await health.backlog(world))
     return Response(body, media_type=media_type)
 
 

@@ -25,12 +25,27 @@ class MaildirOutbox:
         try:
             await asyncio.to_thread(self._put, name, message)
         except OSError as fault:
-            return outcomes.Retry(None, f"{type(fault).__name__}: {fault.strerror}")
+            return _away(fault)
         return outcomes.Delivered(None)
 
-    def _put(self, name: str, message: bytes) -> None:
+    async def probe(self, sender: str) -> outcomes.Away | None:  # noqa: ARG002 - an outbox's own form
+        """Tell what keeps a mail from being written, if anything does."""
+        try:
+            await asyncio.to_thread(self._try)
+        except OSError as fault:
+            return _away(fault)
+        return None
+
+    def _try(self) -> None:
+        self._make_folders()
+        tempfile.TemporaryFile(dir=self.folder / "tmp").close()
+
+    def _make_folders(self) -> None:
         for part in ("tmp", "new", "cur"):
             (self.folder / part).mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def _put(self, name: str, message: bytes) -> None:
+        self._make_folders()
         if any((self.folder / "cur").glob(f"{name}*")):
             return
         descriptor, unfinished = tempfile.mkstemp(dir=self.folder / "tmp")
@@ -39,3 +54,7 @@ class MaildirOutbox:
             file.flush()
             os.fsync(file.fileno())
         Path(unfinished).replace(self.folder / "new" / name)
+
+
+def _away(fault: OSError) -> outcomes.Away:
+    return outcomes.Away(None, f"{type(fault).__name__}: {fault.strerror}")

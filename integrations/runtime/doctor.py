@@ -15,7 +15,7 @@ from integrations.runtime.settings import Settings
 from integrations.runtime.world import World, opened
 from service.care import appointments
 from service.kernel import actor, crypto, errors
-from service.outbox import deliveries, webhooks
+from service.outbox import deliveries, mail_server, webhooks
 from service.people import logins, people
 from service.reporting import rollups
 from service.rules.time import availability
@@ -71,7 +71,7 @@ def _zones() -> Finding:
 
 def _mail(settings: Settings) -> Finding:
     if settings.smtp_url is not None:
-        return Finding("mail", is_well=True, detail="by SMTP; `pobratym worker` tells when the server refuses")
+        return Finding("mail", is_well=True, detail="by SMTP")
     folder = next(path for path in (settings.mail_dir, *settings.mail_dir.absolute().parents) if path.exists())
     return Finding(
         "mail",
@@ -108,6 +108,8 @@ async def database(world: World) -> AsyncIterator[Finding]:
     yield Finding("schema", is_well=is_served, detail=detail, mend="Run `pobratym migrate`.")
     if is_served:
         yield await _keys(world)
+        async for finding in _sent_mail(world):
+            yield finding
         waits = (await health.backlog(world)).oldest_due_seconds
         is_prompt, detail = waits <= health.LATE_SECONDS, f"the oldest due one waits for {waits:.0f} s"
         yield Finding("deliveries", is_well=is_prompt, detail=detail, mend="Run `pobratym worker`.")
@@ -127,6 +129,36 @@ async def database(world: World) -> AsyncIterator[Finding]:
             detail = f"no admin or coordinator of {', '.join(silent)} has an address that takes mail"
             mend = "Correct an address (`PATCH /v1/people/{id}`), or name somebody else."
             yield Finding("addresses", is_well=False, detail=detail, mend=mend)
+
+
+async def _sent_mail(world: World) -> AsyncIterator[Finding]:
+    """See what keeps mail from leaving: the server, an operator, or a refusal that is our fault."""
+    async with world.database.work(actor.TIMER) as w:
+        standing = await mail_server.standing(w)
+        refused = await deliveries.refused_for_our_fault(w)
+        dead = await deliveries.count_dead(w)
+    if standing.away_since:
+        said = f"{standing.phase or 'hand-over'}: {standing.error}"
+        detail = f"the mail server is away since {standing.away_since:%Y-%m-%d %H:%M} UTC ({said}); all mail waits"
+        mend = "See to the server or to POBRATYM_SMTP_URL: everything leaves within a minute of its return."
+        yield Finding("mail", is_well=False, detail=detail, mend=mend)
+    if standing.held_at:
+        detail = f"all mail is held back since {standing.held_at:%Y-%m-%d %H:%M} UTC"
+        yield Finding("mail", is_well=False, detail=detail, mend="`pobratym mail release` lets it leave.")
+    if refused:
+        detail = (
+            f"the server refuses {len(refused)} mails for what we are or send: {'; '.join(sorted(set(refused)))[:200]}"
+        )
+        mend = "Mend it with whoever keeps the server (block lists, SPF), then `pobratym mail retry --refused`."
+        yield Finding("mail", is_well=False, detail=detail, mend=mend)
+    if dead:
+        detail = f"{dead} mails were given up after three days"
+        yield Finding(
+            "mail",
+            is_well=False,
+            detail=detail,
+            mend="`pobratym mail list --state dead`, then `pobratym mail retry --all-dead`.",
+        )
 
 
 async def _keys(world: World) -> Finding:

@@ -1,7 +1,9 @@
 """Tells whether this process can do its work, and how much waits."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 from alembic.util.exc import CommandError
@@ -13,6 +15,8 @@ from integrations.runtime import migrate
 from integrations.runtime.world import World
 from service import tables
 from service.kernel import actor, errors
+from service.kernel.work import Work
+from service.outbox import attempt_counts, mail_server
 
 _ANSWER_SECONDS = 5
 LATE_SECONDS = 900
@@ -21,10 +25,28 @@ LATE_SECONDS = 900
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Deliveries by (kind, state), and for how long the oldest due one waits."""
+    """Deliveries by (kind, state), for how long the oldest due one waits, and how the mail server stands.
+
+    The age of the oldest that has not left, by kind, begins when it was recorded: it grows while a server is away.
+    """
 
     deliveries: dict[tuple[str, str], int]
     oldest_due_seconds: float
+    oldest_undelivered_seconds: dict[str, float]
+    attempts: Mapping[tuple[str, str], int]  # that were ever made, by (kind, outcome)
+    mail_server: mail_server.Standing
+    now: datetime
+
+
+async def notices(world: World) -> list[str]:
+    """Name what this process cannot mend and can work without: mail waits meanwhile, and the API serves."""
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS), world.database.work(actor.TIMER) as w:
+            standing = await mail_server.standing(w)
+    except (SQLAlchemyError, PoolTimeout, OSError, errors.DomainError):
+        return []
+    named = {"mail_server_away": standing.away_since, "mail_held": standing.held_at}
+    return [name for name, since in named.items() if since]
 
 
 async def faults(world: World) -> list[str]:
@@ -44,19 +66,52 @@ async def backlog(world: World) -> Backlog:
     count = sa.select(col(tables.Delivery.kind), col(tables.Delivery.state), sa.func.count().label("number"))
     async with world.database.work(actor.TIMER) as w:
         rows = (await w.sql(count.group_by(col(tables.Delivery.kind), col(tables.Delivery.state)))).all()
-    return Backlog({(row.kind, row.state): row.number for row in rows}, await _oldest_due_seconds(world))
+        undelivered = (await w.sql(_UNDELIVERED)).all()
+        attempts = await attempt_counts.totals(w)
+        standing = await mail_server.standing(w)
+    return Backlog(
+        {(row.kind, row.state): row.number for row in rows},
+        await _oldest_due_seconds(world),
+        {row.kind: max(0.0, (w.now - row.since).total_seconds()) if row.since else 0.0 for row in undelivered},
+        attempts,
+        standing,
+        w.now,
+    )
+
+
+# A webhook whose endpoint its own keepers have paused waits for them.
+_UNDELIVERED = sa.text("""
+SELECT 'mail' AS kind, min(created_at) AS since FROM delivery WHERE kind = 'mail' AND state = 'pending'
+UNION ALL
+SELECT 'webhook', min(d.created_at) FROM delivery d JOIN webhook_endpoint p ON p.id = d.endpoint_id
+WHERE d.kind = 'webhook' AND d.state = 'pending' AND p.state = 'active'
+""")
 
 
 async def _oldest_due_seconds(world: World) -> float:
     """Tell for how long the oldest mail, or event without a position, waits for a worker.
 
-    A webhook may wait for its receiver, which says nothing of us; that its event has no position yet does.
+    A webhook may wait for its receiver, which says nothing of us; that its event has no position yet does. Mail waits
+    for a server that is away, too: then a worker has to look for that.
     """
-    mail = sa.select(sa.func.min(col(tables.Delivery.next_attempt_at))).where(
-        col(tables.Delivery.state) == "pending", col(tables.Delivery.kind) == "mail"
-    )
     event = sa.select(sa.func.min(col(tables.Event.occurred_at))).where(col(tables.Event.position).is_(None))
     async with world.database.work(actor.TIMER) as w:
-        waiting = [(await w.sql(oldest)).scalar_one() for oldest in (mail, event)]
+        waiting = [(await w.sql(event)).scalar_one(), await _mail_due(w)]
         ages: list[float] = [(w.now - since).total_seconds() for since in waiting if since]
         return max([0.0, *ages])
+
+
+async def _mail_due(w: Work) -> datetime | None:
+    """Give since when a worker should have done something about mail."""
+    standing = await mail_server.standing(w)
+    if standing.away_since:
+        return standing.probe_at
+    if standing.held_at:
+        return None
+    mail = sa.select(sa.func.min(col(tables.Delivery.next_attempt_at))).where(
+        col(tables.Delivery.state) == "pending",
+        col(tables.Delivery.kind) == "mail",
+        col(tables.Delivery.held_at).is_(None),
+    )
+    since: datetime | None = (await w.sql(mail)).scalar_one()
+    return since

@@ -16,6 +16,7 @@ FIELDS = frozenset(
     {
         "addr_family",
         "attempt",
+        "away_s",
         "count",
         "delivery_id",
         "duration_ms",
@@ -32,6 +33,7 @@ FIELDS = frozenset(
         "method",
         "outcome",
         "person_id",
+        "phase",
         "port",
         "reason",
         "request_id",

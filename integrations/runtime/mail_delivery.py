@@ -9,14 +9,17 @@ from email.utils import parseaddr
 from typing import Any
 from uuid import UUID
 
+import structlog
+
 from integrations.calendar import invites
 from integrations.mail import letters, messages
 from integrations.runtime import migrate
 from integrations.runtime.settings import Settings
 from integrations.runtime.world import World
 from service.kernel import actor, clock, outcomes
-from service.outbox import deliveries
+from service.outbox import deliveries, mail_server
 
+_log = structlog.get_logger("pobratym.mail")
 _PREFIXES = {"sign_in": "sign-in", "join": "j"}
 
 
@@ -32,7 +35,43 @@ async def deliver(world: World, delivery_id: UUID) -> None:
         await world.database.run(actor.TIMER, lambda w: deliveries.leave(w, claim))
         return
     duration_ms = round((clock.monotonic() - stopwatch) * 1000)
-    await world.database.run(actor.TIMER, lambda w: deliveries.settle(w, claim, outcome, started_at, duration_ms))
+    settled = await world.database.run(
+        actor.TIMER, lambda w: deliveries.settle(w, claim, outcome, started_at, duration_ms)
+    )
+    _tell(claim, outcome, settled)
+
+
+def _tell(claim: deliveries.Claim, outcome: outcomes.Outcome, settled: deliveries.Settled) -> None:
+    """Have a line for an attempt that failed, and one when the server is lost; ids and codes only."""
+    if isinstance(outcome, outcomes.Delivered):
+        return
+    values = {
+        "delivery_id": str(claim.delivery_id),
+        "attempt": claim.attempt,
+        "outcome": outcomes.word(outcome),
+        "phase": outcome.phase,
+        "status": outcome.status,
+        "state": settled.state,
+    }
+    if settled.is_server_lost:
+        _log.error("mail_server_away", **values)
+    elif isinstance(outcome, outcomes.Ours):
+        _log.error("mail_refused_for_our_fault", **values)
+    else:
+        _log.warning("mail_attempt_failed", **values)
+
+
+async def look_for_server(world: World) -> None:
+    """See whether a mail server that is away is back, if a look is due: then everything that waited is due at once."""
+    if not await world.database.run(actor.TIMER, mail_server.take_probe):
+        return
+    outcome = await world.outbox.probe(parseaddr(world.settings.mail_from)[1])
+    if outcome is not None:
+        await world.database.run(actor.TIMER, lambda w: mail_server.still_away(w, outcome))
+        return
+    back = await world.database.run(actor.TIMER, mail_server.back)
+    if back is not None:
+        _log.warning("mail_server_back", count=back.waiting, away_s=back.away_seconds)
 
 
 async def _attempt(world: World, claim: deliveries.Claim) -> outcomes.Outcome | None:

@@ -38,6 +38,7 @@ async def run(world: World, stop: asyncio.Event) -> None:
         tasks.create_task(_again(stop, lambda: _take_jobs(world, stop)))
         tasks.create_task(_again(stop, lambda: _sweep(world, stop)))
         tasks.create_task(_again(stop, lambda: webhook_lanes.run(world, stop)))
+        tasks.create_task(_again(stop, lambda: _watch_mail_server(world, stop)))
 
 
 async def _again(stop: asyncio.Event, body: object) -> None:
@@ -112,6 +113,14 @@ async def _sweep(world: World, stop: asyncio.Event) -> None:
         if clock.monotonic() - cleaned > HOUSEKEEPING_SECONDS:
             cleaned = clock.monotonic()
             await timers.housekeeping(world.database, world.settings.audit_days)
+        await _pause(stop, pause)
+
+
+async def _watch_mail_server(world: World, stop: asyncio.Event) -> None:
+    """Look for a mail server that is away: apart from the timers, as a look may take long."""
+    pause = SIMULATED_SWEEP_SECONDS if world.settings.clock == "manual" else POLL_SECONDS
+    while not stop.is_set():
+        await mail_delivery.look_for_server(world)
         await _pause(stop, pause)
 
 

@@ -33,6 +33,10 @@ class Outbox(Protocol):
         """Hand the message over for one recipient."""
         ...
 
+    async def probe(self, sender: str) -> outcomes.Away | None:
+        """Tell what keeps every mail of this sender from being handed over, if anything does."""
+        ...
+
 
 @dataclass(slots=True)
 class World:

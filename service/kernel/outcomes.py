@@ -4,6 +4,9 @@ The adapters return it; `service.outbox` settles the delivery by it. When the ne
 """
 
 from dataclasses import dataclass
+from typing import cast
+
+from service import vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,27 @@ class Retry:
     error: str
     status: int | None = None
     response: str | None = None
+    phase: vocabulary.SmtpPhase | None = None  # of a mail: at which step
+
+
+@dataclass(frozen=True, slots=True)
+class Full(Retry):
+    """The recipient's mailbox takes nothing for now: it is full, or gets too much at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ours(Retry):
+    """The server refuses who we are or what we send: it may take it once an operator has mended that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut(Retry):
+    """The conversation ended under the mail. That says nothing of the mail, unless it happens to it alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Away(Retry):
+    """The server takes no mail at all now: no mail is to blame, and none is the worse for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +59,7 @@ class Refused:
     error: str
     status: int | None = None
     response: str | None = None
+    phase: vocabulary.SmtpPhase | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +73,8 @@ class Gone(Refused):
 
 
 Outcome = Delivered | Retry | Refused
+
+
+def word(outcome: Outcome) -> vocabulary.AttemptOutcome:
+    """Name the outcome as attempts and figures do."""
+    return cast("vocabulary.AttemptOutcome", type(outcome).__name__.lower())

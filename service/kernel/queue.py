@@ -52,16 +52,19 @@ class _InTransaction(AsyncpgDriver):
         return ""
 
 
-async def put(session: AsyncSession, deliveries: Sequence[tuple[UUID, int]]) -> None:
-    """Queue a job for each (delivery, attempt); one that is in the queue already is not put twice."""
+async def put(session: AsyncSession, deliveries: Sequence[tuple[UUID, int, int]]) -> None:
+    """Queue a job for each (delivery, attempt, urgency); one that is in the queue already is not put twice.
+
+    The most urgent are taken first.
+    """
     if not deliveries:
         return
     count = len(deliveries)
     await on(_InTransaction(session)).enqueue(
         [DELIVER] * count,
-        [delivery.bytes for delivery, _ in deliveries],
-        [0] * count,
+        [delivery.bytes for delivery, _, _ in deliveries],
+        [urgency for _, _, urgency in deliveries],
         [None] * count,
-        [f"{delivery}:{attempt}" for delivery, attempt in deliveries],
+        [f"{delivery}:{attempt}" for delivery, attempt, _ in deliveries],
         on_conflict="skip",
     )

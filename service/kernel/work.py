@@ -102,7 +102,7 @@ class Work:
     keys: crypto.Keys
     request_id: str | None = None
     tzdata_version: str = availability.TZDATA_VERSION  # of the zone data by which this process expands zones
-    jobs: list[tuple[UUID, int]] = field(default_factory=list)  # deliveries to hand to a worker when this commits
+    jobs: list[tuple[UUID, int, int]] = field(default_factory=list)  # for `queue.put`, when this commits
     event_ids: list[UUID] = field(default_factory=list)  # events whose webhooks become rows when this commits
 
     pending: list[SQLModel] = field(default_factory=list)  # rows to insert at the next flush

@@ -5,6 +5,8 @@ Others call
     events         `record`: a change of a subject becomes an event; `feed` and `read` for whoever polls
     notices        a function for each letter: who gets it, with which facts
     deliveries     `mail` and `put_link`: a mail as a row; `claim` and `settle` for the worker
+    mail_server    whether the mail server is there, away, or all mail held back
+    attempt_counts  how many attempts ended how, for figures
     subscriptions  the webhook endpoints of partner systems
     webhooks       `claim` and `settle` of lots, for the worker
 """

@@ -7,16 +7,17 @@ worker that died loses nothing and a late one cannot overwrite its successor: se
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel import audit, clock, outcomes
 from service.kernel.work import Work
+from service.outbox import attempt_counts, mail_server
 from service.outbox.events import instant
 from service.rules.delivery import retry
 
@@ -24,6 +25,8 @@ LEASE = timedelta(seconds=60)
 """How long a claimed delivery belongs to its worker; longer than the 15 s that a call may take."""
 LEFT_WAIT = timedelta(seconds=10)
 """How long a mail whose template a worker does not know waits for a newer worker."""
+URGENCY: Mapping[str, int] = MappingProxyType({"stat": 2, "asap": 1})
+"""By the priority of the case: which mails leave first when many wait. All others go by age."""
 BOUNCED = "bounced"
 """The mail that tells of a mail that was refused for good."""
 
@@ -55,14 +58,14 @@ async def mail(  # noqa: PLR0913 - what a mail is made of, each by name
     calendar: Mapping[str, Any] | None = None,
     appointment: tables.Appointment | None = None,
     useless_after: datetime | None = None,
-) -> None:
-    """Record a mail to the person; values are fixed now, tokens are derived when it is rendered.
+) -> UUID | None:
+    """Record a mail to the person and give its id; values are fixed now, tokens are derived when it is rendered.
 
     `values` and `calendar` hold ids, codes, times and counts only: no case text, no address. Whoever is disabled is
-    mailed nothing but what takes an event out of their calendar.
+    mailed nothing but what takes an event out of their calendar: then there is no id.
     """
     if person.state != "active" and (calendar or {}).get("method") != "CANCEL":
-        return
+        return None
     for link in (links or {}).values():
         put_link(w, link)
     payload = {
@@ -87,7 +90,8 @@ async def mail(  # noqa: PLR0913 - what a mail is made of, each by name
         "created_at": w.now,
     }
     w.write(tables.Delivery, row)
-    w.jobs.append((row_id, 0))
+    w.jobs.append((row_id, 0, URGENCY.get(values.get("priority", ""), 0)))
+    return row_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,8 @@ FROM (
           AND newer.sequence > this.sequence AND newer.kind = 'mail'
     ) AS is_overtaken
     FROM delivery this
-    WHERE id = :id AND kind = 'mail' AND state = 'pending' AND next_attempt_at <= :now
+    WHERE id = :id AND kind = 'mail' AND state = 'pending' AND next_attempt_at <= :now AND held_at IS NULL
+    AND NOT EXISTS (SELECT FROM mail_server WHERE away_since IS NOT NULL OR mail_server.held_at IS NOT NULL)
     FOR UPDATE SKIP LOCKED
 ) due
 WHERE delivery.id = due.id
@@ -131,7 +136,10 @@ _PEOPLE = sa.text("SELECT id, display_name, email, locale FROM person WHERE id =
 
 
 async def claim(w: Work, delivery_id: UUID) -> Claim | None:
-    """Lease the delivery if it is due; None if it is settled, leased, dropped now, or not due yet."""
+    """Lease the delivery if it is due; None if it is settled, leased, dropped now, held back, or not due yet.
+
+    None, too, while the mail server is away.
+    """
     row = (await w.sql(_CLAIM, {"id": delivery_id, "now": w.now, "leased_until": w.now + LEASE})).one_or_none()
     if row is None or row.state == "dropped":
         return None
@@ -143,14 +151,19 @@ async def claim(w: Work, delivery_id: UUID) -> Claim | None:
 
 
 _LEAVE = sa.text("""
-UPDATE delivery SET attempt = attempt - 1, next_attempt_at = :again_at, error = 'for a newer worker'
+UPDATE delivery SET attempt = attempt - 1, next_attempt_at = :again_at, error = :error
 WHERE id = :id AND attempt = :attempt AND state = 'pending'
 """)
 
 
 async def leave(w: Work, claimed: Claim) -> None:
     """Give the delivery back, as if it had not been claimed: it waits for a worker that knows its template."""
-    await w.sql(_LEAVE, {"id": claimed.delivery_id, "attempt": claimed.attempt, "again_at": w.now + LEFT_WAIT})
+    await _give_back(w, claimed, w.now + LEFT_WAIT, "for a newer worker")
+
+
+async def _give_back(w: Work, claimed: Claim, again_at: datetime, error: str) -> None:
+    values = {"id": claimed.delivery_id, "attempt": claimed.attempt, "again_at": again_at, "error": error[:200]}
+    await w.sql(_LEAVE, values)
 
 
 _SETTLE = sa.text("""
@@ -160,8 +173,10 @@ WITH settled AS (
     RETURNING id, attempt, error, person_id
 ),
 noted AS (
-    INSERT INTO delivery_attempt (delivery_id, attempt, at, duration_ms, outcome, error)
-    SELECT id, attempt, CAST(:at AS timestamptz), CAST(:duration_ms AS int), CAST(:outcome AS text), error FROM settled
+    INSERT INTO delivery_attempt (delivery_id, attempt, at, duration_ms, outcome, error, status)
+    SELECT id, attempt, CAST(:at AS timestamptz), CAST(:duration_ms AS int), CAST(:outcome AS text), error,
+           CAST(:status AS int)
+    FROM settled
 )
 SELECT person_id FROM settled
 """)
@@ -184,20 +199,33 @@ WHERE g.person_id = :id AND keeper.id <> :id ORDER BY keeper.id
 """)
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a delivery by an attempt, and whether that attempt has shown the mail server to be away."""
+
+    state: vocabulary.DeliveryState
+    is_server_lost: bool = False
+
+
 async def settle(
     w: Work,
     claimed: Claim,
     outcome: outcomes.Outcome,
     started_at: datetime,
     duration_ms: int,
-) -> None:
-    """Write what came of an attempt; nothing changes if another worker has taken the delivery since."""
+) -> Settled:
+    """Write what came of an attempt; nothing changes if another worker has taken the delivery since.
+
+    A server that is away costs the mail no attempt: the mail stays due, and waits with all others.
+    """
+    await attempt_counts.add(w, "mail", [outcome])
+    if isinstance(outcome, outcomes.Away):
+        await _give_back(w, claimed, w.now, outcome.error)
+        return Settled("pending", await mail_server.note(w, claimed.delivery_id, outcome, started_at))
     next_attempt_at = None
     if isinstance(outcome, outcomes.Retry):
         next_attempt_at = retry.next_attempt(claimed.attempt, w.now, clock.jitter(), outcome.after_seconds)
-        state = "pending" if next_attempt_at else "dead"
-    else:
-        state = "delivered" if isinstance(outcome, outcomes.Delivered) else "refused"
+    state = _state(outcome, next_attempt_at)
     values = {
         "id": claimed.delivery_id,
         "attempt": claimed.attempt,
@@ -207,14 +235,28 @@ async def settle(
         "error": None if isinstance(outcome, outcomes.Delivered) else outcome.error[:200],
         "at": started_at,
         "duration_ms": duration_ms,
-        "outcome": type(outcome).__name__.lower(),
+        "outcome": outcomes.word(outcome),
+        "status": outcome.status,
     }
     settled = (await w.sql(_SETTLE, values)).one_or_none()
-    is_bounce = state == "refused" and not isinstance(outcome, outcomes.Unsendable)
-    if settled and is_bounce and claimed.payload["template"] != BOUNCED:
+    if settled and _is_bounce(state, outcome) and claimed.payload["template"] != BOUNCED:
         await _tell_bounced(w, settled.person_id, claimed)
     elif settled and state == "delivered":
         await w.sql(_UNMARK, {"id": settled.person_id, "address": (claimed.recipient or ("", ""))[1]})
+    return Settled(state, await mail_server.note(w, claimed.delivery_id, outcome, started_at))
+
+
+def _state(outcome: outcomes.Outcome, next_attempt_at: datetime | None) -> vocabulary.DeliveryState:
+    if isinstance(outcome, outcomes.Retry):
+        return "pending" if next_attempt_at else "dead"
+    return "delivered" if isinstance(outcome, outcomes.Delivered) else "refused"
+
+
+def _is_bounce(state: vocabulary.DeliveryState, outcome: outcomes.Outcome) -> bool:
+    """Tell whether the outcome speaks of the recipient for good: an address refused, or a mailbox full to the end."""
+    if state == "refused":
+        return not isinstance(outcome, outcomes.Unsendable)
+    return state == "dead" and isinstance(outcome, outcomes.Full)
 
 
 async def _tell_bounced(w: Work, person_id: UUID, claimed: Claim) -> None:
@@ -229,6 +271,27 @@ async def _tell_bounced(w: Work, person_id: UUID, claimed: Claim) -> None:
     keepers = [row.id for row in await w.sql(_KEEPERS, {"id": person_id})]
     for keeper in (await w.read_all(tables.Person, keepers)).values():
         await mail(w, template=BOUNCED, person=keeper, values={"person_id": str(person_id)})
+
+
+_OUR_FAULT = sa.text("""
+SELECT t.error FROM delivery d JOIN delivery_attempt t ON t.delivery_id = d.id AND t.attempt = d.attempt
+WHERE d.kind = 'mail' AND (d.state = 'pending' OR d.state = 'dead' AND d.settled_at > :recently)
+AND t.outcome = 'ours' LIMIT 1000
+""")
+_DEAD = sa.text("SELECT count(*) FROM delivery WHERE kind = 'mail' AND state = 'dead' AND settled_at > :recently")
+RECENT = timedelta(days=30)
+"""For how long an operator is told of mails that were given up."""
+
+
+async def refused_for_our_fault(w: Work) -> list[str]:
+    """Give what the server said to mails whose last attempt it refused for what we are or send."""
+    return list((await w.sql(_OUR_FAULT, {"recently": w.now - RECENT})).scalars())
+
+
+async def count_dead(w: Work) -> int:
+    """Count the mails that were given up lately."""
+    count: int = (await w.sql(_DEAD, {"recently": w.now - RECENT})).scalar_one()
+    return count
 
 
 async def unreachable(w: Work) -> list[str]:
@@ -250,18 +313,20 @@ GROUP BY programme.id, institution.id HAVING bool_and(person.mail_refused_at IS 
 
 
 async def enqueue_due(w: Work, limit: int = 500) -> int:
-    """Put due mails into the queue, retries and those that a dead worker left leased too; gives how many."""
-    due = (
-        await w.sql(
-            sa.select(col(tables.Delivery.id), col(tables.Delivery.attempt))
-            .where(
-                col(tables.Delivery.kind) == "mail",
-                col(tables.Delivery.state) == "pending",
-                col(tables.Delivery.next_attempt_at) <= w.now,
-            )
-            .order_by(col(tables.Delivery.next_attempt_at))
-            .limit(limit)
-        )
-    ).all()
-    w.jobs.extend((row.id, row.attempt) for row in due)
+    """Put due mails into the queue, retries and those that a dead worker left leased too; gives how many.
+
+    The most urgent first, then the oldest. None while the mail server is away or all mail is held back.
+    """
+    if not (await mail_server.standing(w)).takes_mail:
+        return 0
+    due = (await w.sql(_DUE, {"now": w.now, "limit": limit})).all()
+    w.jobs.extend((row.id, row.attempt, row.urgency) for row in due)
     return len(due)
+
+
+_URGENCY_SQL = " ".join(f"WHEN '{priority}' THEN {urgency}" for priority, urgency in URGENCY.items())
+_DUE = sa.text(f"""
+SELECT id, attempt, CASE payload -> 'values' ->> 'priority' {_URGENCY_SQL} ELSE 0 END AS urgency FROM delivery
+WHERE kind = 'mail' AND state = 'pending' AND next_attempt_at <= :now AND held_at IS NULL
+ORDER BY urgency DESC, created_at, id LIMIT :limit
+""")  # noqa: S608 - our own words

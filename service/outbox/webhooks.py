@@ -19,7 +19,7 @@ from sqlmodel import col
 from service import tables
 from service.kernel import audit, clock, crypto, outcomes
 from service.kernel.work import Work
-from service.outbox import deliveries, events, notices
+from service.outbox import attempt_counts, deliveries, events, notices
 from service.rules.delivery import receiver, retry
 
 _DUE = sa.text("""
@@ -162,6 +162,7 @@ async def settle(w: Work, lot: Lot, attempts: Sequence[Attempt]) -> None:
     rows = [_row(w, attempt) for attempt in attempts]
     await w.sql(_SETTLE, {name: [row[name] for row in rows] for name in _COLUMNS} | {"now": w.now})
     endpoint = (await w.sql(_ENDPOINT, {"id": lot.endpoint_id})).scalar_one()
+    await attempt_counts.add(w, "webhook", [attempt.outcome for attempt in attempts])
     if any(isinstance(attempt.outcome, outcomes.Gone) for attempt in attempts):
         await _disable(w, endpoint, "gone")
         return
@@ -184,7 +185,7 @@ def _row(w: Work, attempt: Attempt) -> dict[str, object]:
         "error": None if isinstance(outcome, outcomes.Delivered) else outcome.error[:200],
         "began": attempt.began_at,
         "ms": attempt.duration_ms,
-        "outcome": type(outcome).__name__.lower(),
+        "outcome": outcomes.word(outcome),
         "status": outcome.status,
         "response": outcome.response,
     }

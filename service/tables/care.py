@@ -135,6 +135,8 @@ class Offer(Versioned, table=True):
     counter_starts: list[datetime] = instants()
     sent_at: datetime
     answer_by: datetime
+    timed_from: datetime | None = None  # the mentor's time runs since then, if not since `sent_at`: the mail was late
+    is_undelivered: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})  # to the end
     answered_at: datetime | None = None
     decline_reason: str | None = None
     note: bytes | None = sealed()

@@ -99,6 +99,7 @@ class Delivery(SQLModel, table=True):
     endpoint_id: UUID | None = Field(default=None, foreign_key="webhook_endpoint.id")
     person_id: UUID | None = Field(default=None, foreign_key="person.id", index=True)
     appointment_id: UUID | None = Field(default=None, foreign_key="appointment.id", index=True)
+    offer_id: UUID | None = None  # the offer that this mail brings to its mentor
     sequence: int | None = None  # the appointment's when it was recorded: a newer one makes the mail obsolete
     payload: dict[str, Any] = json_object()
     body: str | None = None
@@ -107,6 +108,7 @@ class Delivery(SQLModel, table=True):
     attempts_before: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})  # it was last sent again
     next_attempt_at: datetime | None = None
     useless_after: datetime | None = None
+    held_at: datetime | None = None  # an operator holds this mail back since then
     created_at: datetime
     settled_at: datetime | None = None
     error: str | None = None
@@ -121,6 +123,7 @@ class Delivery(SQLModel, table=True):
             "ix_delivery_endpoint_next_attempt_at", "endpoint_id", "next_attempt_at",
             where="state = 'pending' AND kind = 'webhook'",
         ),
+        index("ix_delivery_offer_id", "offer_id", where="offer_id IS NOT NULL"),
         index("ix_delivery_endpoint_id", "endpoint_id", "id", where="kind = 'webhook'"),
         index("ix_delivery_settled_at", "settled_at", where="kind = 'webhook'"),
         index("uq_delivery_endpoint_event", "endpoint_id", "event_id", unique=True, where="kind = 'webhook'"),
@@ -140,6 +143,44 @@ class DeliveryAttempt(SQLModel, table=True):
     status: int | None = None
     response: str | None = None
     next_attempt_at: datetime | None = None
+
+
+class AttemptCount(SQLModel, table=True):
+    """How many attempts ended with an outcome, ever: the sum over shards, which keep workers from waiting in line."""
+
+    __tablename__ = "attempt_count"
+    kind: vocabulary.DeliveryKind = Field(primary_key=True, sa_type=AutoString)
+    outcome: vocabulary.AttemptOutcome = Field(primary_key=True, sa_type=AutoString)
+    shard: int = Field(primary_key=True)
+    attempts: int = Field(sa_type=BigInteger)
+
+    __table_args__ = (
+        one_of("kind", *vocabulary.DELIVERY_KINDS),
+        one_of("outcome", *vocabulary.ATTEMPT_OUTCOMES),
+    )
+
+
+class MailServer(SQLModel, table=True):
+    """How the one mail server stands, as all workers see it: one row at most (decision 0035)."""
+
+    __tablename__ = "mail_server"
+    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    cuts: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})  # mails in a row that were cut off
+    last_cut_id: UUID | None = None  # the last of these mails
+    failing_since: datetime | None = None  # the first of these attempts
+    away_since: datetime | None = None
+    phase: str | None = None
+    status: int | None = None
+    error: str | None = None
+    probe_at: datetime | None = None
+    probe_leased_until: datetime | None = None  # by the database's clock
+    held_at: datetime | None = None  # an operator holds all mail back since then
+
+    __table_args__ = (
+        check("only_one", "id = 1"),
+        one_of("phase", *vocabulary.SMTP_PHASES),
+        check("probed_while_away", "(away_since IS NULL) = (probe_at IS NULL)"),
+    )
 
 
 class Audit(SQLModel, table=True):

@@ -29,7 +29,7 @@ async def scene(world: World, test_clock: TestClock, client: httpx.AsyncClient) 
     return made
 
 
-class Shelf:
+class Shelf(postoffice.Reachable):
     """An outbox that keeps the calendars by reader."""
 
     def __init__(self) -> None:

@@ -14,6 +14,7 @@ import pytest
 import build
 import flow
 import letterbox
+import postoffice
 from flow import Scene
 from integrations.runtime import mail_delivery
 from integrations.runtime.world import World
@@ -47,7 +48,7 @@ def kyiv_wall(instant: datetime) -> datetime:
     return (instant + timedelta(hours=3 if is_summer else 2)).replace(tzinfo=None)
 
 
-class Shelf:
+class Shelf(postoffice.Reachable):
     """An outbox that keeps what it is given, by reader."""
 
     def __init__(self) -> None:

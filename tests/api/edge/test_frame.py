@@ -12,6 +12,7 @@ from fastapi import FastAPI
 import build
 import world as simulated
 from api.edge import metrics, problems
+from integrations.runtime import health
 from integrations.runtime.world import World
 from service import tables
 from service.kernel import actor, clock, errors
@@ -97,11 +98,11 @@ async def test_a_request_id_of_the_caller_is_kept_unless_it_is_strange(client: h
     assert strange.headers["x-request-id"] != 'a"b{}'
 
 
-async def test_requests_are_counted_by_the_template_of_their_route(probing: httpx.AsyncClient) -> None:
+async def test_requests_are_counted_by_the_template_of_their_route(probing: httpx.AsyncClient, world: World) -> None:
     path = f"/v1/probes/{clock.new_id()}"
     await probing.get(path)
 
-    figures = metrics.shown({}, 0)[0].decode()
+    figures = metrics.shown(await health.backlog(world))[0].decode()
     assert 'route="/v1/probes/{id}"' in figures
     assert path not in figures
 
@@ -295,7 +296,7 @@ async def test_a_call_that_fails_counts_as_well(probing: httpx.AsyncClient, worl
 
 async def test_live_and_ready_say_so(client: httpx.AsyncClient) -> None:
     assert (await client.get("/health/live")).json() == {"status": "ok"}
-    assert (await client.get("/health/ready")).json() == {"status": "ready", "reasons": []}
+    assert (await client.get("/health/ready")).json() == {"status": "ready", "reasons": [], "notices": []}
 
 
 async def test_an_unreachable_database_makes_it_unready_and_leaves_it_alive(

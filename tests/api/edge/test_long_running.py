@@ -48,7 +48,7 @@ def test_the_server_serves_until_it_is_told_to_stop(tmp_path_factory: pytest.Tem
         server.send_signal(signal.SIGTERM)
         _, logged = server.communicate(timeout=60)
 
-    assert ready.json() == {"status": "ready", "reasons": []}
+    assert ready.json() == {"status": "ready", "reasons": [], "notices": []}
     assert "Application shutdown complete" in logged
     assert not (data_dir / "postgres/data/postmaster.pid").exists()
     assert all(json.loads(line) for line in logged.splitlines())

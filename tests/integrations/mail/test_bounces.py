@@ -12,10 +12,11 @@ from integrations.runtime import doctor
 from integrations.runtime.world import World
 from service.kernel import actor, outcomes
 from service.outbox import deliveries
+from service.rules.delivery import retry
 from world import TestClock
 
 
-class Refusing:
+class Refusing(postoffice.Reachable):
     """A mail server that knows none of these addresses, and takes everything else."""
 
     def __init__(self, *unknown: str) -> None:
@@ -70,6 +71,46 @@ async def test_another_address_that_is_refused_is_told_again(scene: flow.Scene) 
     await scene.request()
     await postoffice.deliver_all(scene)
     assert await bounced(scene) == ["coordinator", "coordinator"]
+
+
+async def tried_to_the_end(scene: flow.Scene) -> None:
+    for _ in range(retry.MAX_ATTEMPTS):
+        await postoffice.deliver_all(scene)
+        scene.clock.forward(hours=30)
+
+
+class Saying(postoffice.Reachable):
+    """A mail server that says the same to this address always, and takes everything else."""
+
+    def __init__(self, address: str, outcome: outcomes.Outcome) -> None:
+        self.address, self.outcome = address, outcome
+
+    async def send(self, message: bytes, recipient: str) -> outcomes.Outcome:  # noqa: ARG002 - the outbox's own form
+        return self.outcome if recipient == self.address else outcomes.Delivered(250)
+
+
+async def test_ft_22_a_mailbox_that_stays_full_is_tried_for_long_and_then_told(scene: flow.Scene) -> None:
+    scene.world.outbox = Saying(scene.people["clinician"].email, outcomes.Full(None, "452 4.2.2 over quota", 452))
+    await scene.request()
+    await postoffice.deliver_all(scene)
+    assert await bounced(scene) == []
+    await tried_to_the_end(scene)
+    assert await bounced(scene) == ["coordinator"]
+
+
+async def test_ft_22_what_is_our_fault_is_kept_and_laid_on_nobody(scene: flow.Scene) -> None:
+    said = outcomes.Ours(None, "554 Service unavailable; Client host blocked using a list", 554, phase="rcpt")
+    scene.world.outbox = Saying(scene.people["clinician"].email, said)
+    await scene.request()
+    await postoffice.deliver_all(scene)
+    (finding,) = [finding async for finding in doctor.database(scene.world) if not finding.is_well]
+    assert finding.subject == "mail"
+    assert "554" in finding.detail
+    (row,) = await scene.rows("SELECT state, attempt FROM delivery WHERE error IS NOT NULL")
+    assert (row.state, row.attempt) == ("pending", 1)
+    await tried_to_the_end(scene)
+    assert await bounced(scene) == []
+    assert await scene.rows("SELECT 1 FROM person WHERE mail_refused_at IS NOT NULL") == []
 
 
 async def test_a_refused_notice_is_told_to_nobody(scene: flow.Scene) -> None:

@@ -141,7 +141,7 @@ async def test_its_steps_make_something_that_migrates_serves_and_works(
             worker.terminate()
             ends = [await ended(process) for process in (api, worker)]
 
-    assert ready == {"status": "ready", "reasons": []}
+    assert ready == {"status": "ready", "reasons": [], "notices": []}
     assert is_healthy == (0, "")
     assert "Application shutdown complete" in ends[0][1]
     assert ends[1][0] == 0, ends[1][1]

@@ -15,6 +15,7 @@ from aiosmtpd import smtp as aiosmtpd
 import letterbox
 import postoffice
 from integrations.mail import maildir, smtp
+from replies import REPLIES, Published
 from service.kernel import outcomes
 
 
@@ -94,19 +95,93 @@ async def test_a_server_gets_the_very_bytes_that_were_composed() -> None:
     assert handler.taken == [letterbox.written()]
 
 
-@pytest.mark.parametrize("code", [421, 450, 451, 452])
+@pytest.mark.parametrize("code", [450, 451, 452])
 async def test_a_refusal_for_now_is_tried_again(code: int) -> None:
-    assert await sent_to(Handler(at_rcpt=f"{code} come back")) == outcomes.Retry(None, f"{code} come back")
+    outcome = await sent_to(Handler(at_rcpt=f"{code} come back"))
+    assert outcome == outcomes.Retry(None, f"{code} come back", code, phase="rcpt")
+
+
+async def test_a_server_that_closes_under_a_mail_has_cut_it_off() -> None:
+    outcome = await sent_to(Handler(at_rcpt="421 come back"))
+    assert outcome == outcomes.Cut(None, "421 come back", 421, phase="rcpt")
 
 
 @pytest.mark.parametrize("code", [550, 552, 553, 554])
 async def test_a_refusal_for_good_is_final(code: int) -> None:
-    assert await sent_to(Handler(at_rcpt=f"{code} no such person")) == outcomes.Refused(f"{code} no such person")
+    outcome = await sent_to(Handler(at_rcpt=f"{code} no such person"))
+    assert outcome == outcomes.Refused(f"{code} no such person", code, phase="rcpt")
+
+
+BY_FAULT = {"address": outcomes.Refused, "mailbox": outcomes.Full, "ours": outcomes.Ours, "server": outcomes.Retry}
+AT_A_MAIL = [row for row in REPLIES if row.phase in {"rcpt", "data"}]
+
+
+@pytest.mark.parametrize("published", AT_A_MAIL, ids=lambda row: f"{row.server}: {row.code} {row.text[:40]}")
+async def test_ft_22_a_published_reply_becomes_the_outcome_of_whose_fault_it_is(published: Published) -> None:
+    said = f"{published.code} {published.text.format(to=letterbox.CLINICIAN, **{'from': 'no-reply@pobratym.example'})}"
+    outcome = await sent_to(Handler(at_rcpt=said) if published.phase == "rcpt" else Handler(after_data=said))
+    kind = outcomes.Cut if published.code == 421 else BY_FAULT[published.fault]
+    assert type(outcome) is kind
+    assert isinstance(outcome, outcomes.Retry | outcomes.Refused)
+    assert (outcome.status, outcome.phase) == (published.code, published.phase)
+    assert letterbox.CLINICIAN not in outcome.error
+
+
+class Refusing(asyncio.Protocol):
+    """A server that refuses one step of every conversation, in these words."""
+
+    def __init__(self, at: str, said: str) -> None:
+        self.at, self.said = at, said
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.write(f"{self.said if self.at == 'connect' else '220 here'}\r\n".encode())
+
+    def data_received(self, data: bytes) -> None:
+        word = data.split()[0].decode().lower()
+        if word == self.at or (word == "helo" and self.at == "ehlo"):
+            self.transport.write(f"{self.said}\r\n".encode())
+        elif word == "ehlo":
+            offers = b"250-STARTTLS\r\n" if self.at == "starttls" else b""
+            self.transport.write(b"250-here\r\n" + offers + b"250 AUTH PLAIN\r\n")
+        else:
+            self.transport.write(b"250 fine\r\n")
+
+
+FIRST = [row for row in REPLIES if row.phase not in {"rcpt", "data"}]
+
+
+@pytest.mark.parametrize("published", FIRST, ids=lambda row: f"{row.server}: {row.phase} {row.code}")
+async def test_ft_23_what_every_mail_would_meet_is_the_servers_and_none_of_the_mails(published: Published) -> None:
+    said = f"{published.code} {published.text.format(**{'from': 'no-reply@pobratym.example'})}"
+    scheme = {"starttls": "smtp+starttls:", "auth": "smtp:"}.get(published.phase, "smtp:")
+    async with serving(lambda: Refusing(published.phase, said)) as url:
+        address = url.replace("smtp:", scheme).replace("//", "//user:password@" if published.phase == "auth" else "//")
+        outcome = await sent(address)
+        async with contextlib.aclosing(smtp.SmtpOutbox(address)) as outbox:
+            probed = await outbox.probe("no-reply@pobratym.example")
+    if published.phase == "mail" and published.code >= 500:
+        assert type(outcome) is outcomes.Ours
+        assert probed is None
+    else:
+        assert type(outcome) is type(probed) is outcomes.Away
+        assert (outcome.status, outcome.phase) == (published.code, published.phase)
+
+
+async def test_ft_23_a_server_that_takes_mail_is_not_away_and_a_look_sends_none() -> None:
+    handler = Handler()
+    async with serving(lambda: aiosmtpd.SMTP(handler)) as url, contextlib.aclosing(smtp.SmtpOutbox(url)) as outbox:
+        assert await outbox.probe("no-reply@pobratym.example") is None
+    assert handler.taken == []
 
 
 @pytest.mark.parametrize(
     ("said", "outcome"),
-    [("451 later", outcomes.Retry(None, "451 later")), ("554 spam", outcomes.Refused("554 spam"))],
+    [
+        ("451 later", outcomes.Retry(None, "451 later", 451, phase="data")),
+        ("554 spam", outcomes.Ours(None, "554 spam", 554, phase="data")),
+    ],
 )
 async def test_a_refusal_after_the_text_counts_as_well(said: str, outcome: outcomes.Outcome) -> None:
     assert await sent_to(Handler(after_data=said)) == outcome
@@ -114,7 +189,7 @@ async def test_a_refusal_after_the_text_counts_as_well(said: str, outcome: outco
 
 @pytest.mark.parametrize("said", ["550 5.7.1 relaying denied", "554 5.7.26 unauthenticated"])
 async def test_a_refusal_of_who_sends_says_nothing_about_the_address(said: str) -> None:
-    assert await sent_to(Handler(at_rcpt=said)) == outcomes.Unsendable(said)
+    assert await sent_to(Handler(at_rcpt=said)) == outcomes.Ours(None, said, int(said[:3]), phase="rcpt")
 
 
 async def test_nobody_listening_is_tried_again() -> None:
@@ -155,7 +230,8 @@ async def test_a_server_that_hangs_is_tried_again(silent_at: str, monkeypatch: p
     monkeypatch.setattr(smtp, "_DEADLINE_SECONDS", 0.3)
     async with serving(lambda: Hanging(silent_at.encode())) as url:
         outcome = await sent(url)
-    assert isinstance(outcome, outcomes.Retry)
+    is_under_a_mail = silent_at in {"RCPT", "DATA", "text"}
+    assert type(outcome) is (outcomes.Cut if is_under_a_mail else outcomes.Away)
     assert "Timeout" in outcome.error
 
 

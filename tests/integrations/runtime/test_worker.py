@@ -199,7 +199,7 @@ async def test_a_late_worker_does_not_settle_for_a_successor_that_is_still_at_it
     assert await states(scene) == {"pending": 1}
 
 
-class Watching:
+class Watching(postoffice.Reachable):
     """An outbox that looks for open transactions while a call is in flight."""
 
     def __init__(self, world: World) -> None:
@@ -261,8 +261,18 @@ async def test_poison_payloads_are_refused_and_do_not_stop_the_others(scene: flo
     assert (await states(scene)).keys() == {"delivered", "refused"}
 
 
-async def test_a_mail_server_that_is_down_is_tried_by_the_schedule_until_it_is_up(scene: flow.Scene) -> None:
-    scene.world.outbox = smtp.SmtpOutbox("smtp://127.0.0.1:1")
+class Saying(postoffice.Reachable):
+    """An outbox of which every attempt ends like this."""
+
+    def __init__(self, outcome: outcomes.Outcome) -> None:
+        self.outcome = outcome
+
+    async def send(self, _message: bytes, _recipient: str) -> outcomes.Outcome:
+        return self.outcome
+
+
+async def test_a_mail_that_is_refused_for_now_is_tried_by_the_schedule_until_it_is_taken(scene: flow.Scene) -> None:
+    scene.world.outbox = Saying(outcomes.Retry(None, "451 later", 451))
     await receipts(scene, 1)
     for gap in retry.GAPS[:4]:
         await postoffice.deliver_all(scene)
@@ -278,8 +288,11 @@ async def test_a_mail_server_that_is_down_is_tried_by_the_schedule_until_it_is_u
     assert (row.state, row.attempt, len(office.taken)) == ("delivered", 5, 1)
 
 
-async def test_after_three_days_of_trying_a_mail_is_dead_and_not_lost(scene: flow.Scene) -> None:
-    scene.world.outbox = smtp.SmtpOutbox("smtp://127.0.0.1:1")
+@pytest.mark.parametrize("outcome", [outcomes.Retry(None, "451 later"), outcomes.Ours(None, "554 blocked")])
+async def test_after_three_days_of_trying_a_mail_is_dead_and_not_lost(
+    scene: flow.Scene, outcome: outcomes.Outcome
+) -> None:
+    scene.world.outbox = Saying(outcome)
     await receipts(scene, 1)
     began = scene.clock.now()
     for _ in range(retry.MAX_ATTEMPTS):
@@ -289,14 +302,11 @@ async def test_after_three_days_of_trying_a_mail_is_dead_and_not_lost(scene: flo
     assert (row.state, bool(row.error)) == ("dead", True)
     assert timedelta(hours=60) < scene.clock.now() - began < timedelta(hours=91)
     assert len(await scene.rows("SELECT 1 FROM delivery_attempt")) == retry.MAX_ATTEMPTS
+    assert await scene.rows("SELECT 1 FROM person WHERE mail_refused_at IS NOT NULL") == []
 
 
 async def test_a_refusal_for_good_is_kept_as_refused(scene: flow.Scene) -> None:
-    class Refusing:
-        async def send(self, _message: bytes, _recipient: str) -> outcomes.Outcome:
-            return outcomes.Refused("550 no such user")
-
-    scene.world.outbox = Refusing()
+    scene.world.outbox = Saying(outcomes.Refused("550 no such user"))
     await receipts(scene, 1)
     await postoffice.deliver_all(scene)
     (row,) = await scene.rows(
@@ -324,7 +334,7 @@ async def test_an_offer_whose_time_to_answer_is_over_is_not_sent(scene: flow.Sce
     assert [row.state for row in rows] == ["dropped"]
 
 
-class Counting:
+class Counting(postoffice.Reachable):
     """An outbox that tells how many mails were tried, and when the first one was."""
 
     def __init__(self) -> None:

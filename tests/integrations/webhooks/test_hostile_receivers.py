@@ -208,7 +208,7 @@ async def test_ft_28_the_status_counts_whatever_becomes_of_the_rest(
         outcome = await served(serve)
     kind, wait = RESULTS[status]
     assert type(outcome) is kind
-    assert outcome.status == int(status[:3])  # type: ignore[union-attr]
+    assert outcome.status == int(status[:3])
     assert getattr(outcome, "after_seconds", None) == wait
 
 
