@@ -165,6 +165,67 @@ def test_inv_08_an_invite_goes_to_nobody_who_is_not_among_its_attendees() -> Non
         )
 
 
+def attendee_line(name: str, reader: str) -> str:
+    """Give the line of somebody of that name in an invite that is read in that language."""
+    attendee = invites.Attendee(name, "x@lille.example", "en")
+    ics = invites.render(letterbox.an_invite(attendees=(attendee,), locale=reader))
+    (line,) = (line for line in letterbox.lines(ics) if line.startswith("ATTENDEE"))
+    return line
+
+
+@pytest.mark.parametrize(
+    ("name", "reader", "written"),
+    [
+        ('Лікарня "Надія"', "uk", "Лікарня «Надія»"),
+        ('Dr "Bob" Smith', "en", "Dr “Bob” Smith"),
+        ('""', "en", "“”"),
+        ('5" pipe', "en", "5” pipe"),
+        ('"a" "b" "', "uk", "«a» «b» »"),
+        (r'"\1 \g<0>"', "en", r"“\1 \g<0>”"),
+        ("Дурань, Каміль", "uk", "Дурань, Каміль"),
+        ("a;b:c", "uk", "a;b:c"),
+        ("a\r\n\tb\x00\u2028c", "uk", "a b c"),
+    ],
+)
+def test_inv_08_a_name_is_what_a_parameter_can_carry(name: str, reader: str, written: str) -> None:
+    line = attendee_line(name, reader)
+    assert f'CN="{written}";' in line or f"CN={written};" in line
+    assert line.count('"') in {0, 2}
+
+
+@pytest.mark.parametrize("name", ["", " ", "\u202e\x00\r\n"])
+def test_inv_08_who_has_no_name_has_no_empty_one(name: str) -> None:
+    assert "CN=" not in attendee_line(name, "uk")
+    ics = invites.render(letterbox.an_invite(organizer=invites.Organizer(name, letterbox.SENDER)))
+    assert f"ORGANIZER:mailto:{letterbox.SENDER}" in letterbox.lines(ics)
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({"status": "TENTATIVE"}, "TENTATIVE"),
+        ({"status": "CONFIRMED"}, "BUSY"),
+        (CANCEL, "FREE"),
+        ({"method": "CANCEL", "status": None}, "FREE"),
+    ],
+)
+def test_ft_10_outlook_is_told_how_the_time_is_meant(changes: dict[str, Any], shown: str) -> None:
+    ics = invites.render(letterbox.an_invite(**changes))
+    assert letterbox.values(ics, "X-MICROSOFT-CDO-BUSYSTATUS") == [shown]
+    assert letterbox.values(ics, "X-MICROSOFT-CDO-INTENDEDSTATUS") == [shown]
+
+
+def test_ft_10_an_invite_wakes_nobody() -> None:
+    assert b"VALARM" not in invites.render(letterbox.an_invite())
+
+
+@pytest.mark.parametrize("name", ['Лікарня "Надія"', "Дурань, Каміль; відділення: 2", "a^nb ^'c", "O'Brien", ""])
+def test_inv_08_a_second_implementation_reads_the_name(name: str) -> None:
+    attendee = invites.Attendee(name, letterbox.CLINICIAN, "uk")
+    read = read_by_ical_js(invites.render(letterbox.an_invite(attendees=(attendee,))))
+    assert read["attendees"][0].get("name") == (name.replace('"Надія"', "«Надія»") or None)
+
+
 def test_inv_09_times_are_utc_without_a_time_zone_component() -> None:
     ics = invites.render(letterbox.an_invite(starts_at=datetime.fromisoformat("2026-11-21T17:00:00+02:00")))
     assert letterbox.values(ics, "DTSTART") == ["20261121T150000Z"]
