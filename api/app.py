@@ -100,17 +100,17 @@ def serving_only() -> FastAPI:
 
 
 @asynccontextmanager
-async def _with_world(app: FastAPI) -> AsyncIterator[None]:
+async def _with_world(app: FastAPI, purpose: str = "api") -> AsyncIterator[None]:
     loaded_settings = settings.load()
     logs.configure(loaded_settings.log_level)
-    async with worlds.opened(loaded_settings) as app.state.world:
+    async with worlds.opened(loaded_settings, purpose=purpose) as app.state.world:
         yield
 
 
 @asynccontextmanager
 async def _with_jobs(app: FastAPI) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    async with _with_world(app), asyncio.TaskGroup() as tasks:
+    async with _with_world(app, "api with worker"), asyncio.TaskGroup() as tasks:
         tasks.create_task(worker.run(app.state.world, stop))
         yield
         stop.set()

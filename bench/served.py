@@ -93,7 +93,7 @@ def create() -> FastAPI:
     @asynccontextmanager
     async def with_pool(served: FastAPI) -> AsyncIterator[None]:
         async with inner(served):
-            url = served.state.world.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+            url = served.state.world.connector.address.text
             async with asyncpg.create_pool(url, min_size=8, max_size=8) as served.state.pool:
                 yield
 

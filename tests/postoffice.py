@@ -65,7 +65,7 @@ def environment(world: World, **more: str) -> dict[str, str]:
     key = base64.urlsafe_b64encode(bytes(range(32))).decode()  # as world.KEYS
     return os.environ | {
         "PYTHONPATH": str(ROOT),
-        "POBRATYM_DATABASE_URL": world.engine.url.render_as_string(hide_password=False).replace("+asyncpg", ""),
+        "POBRATYM_DATABASE_URL": world.connector.address.text,
         "POBRATYM_SECRET_KEYS": f"test:{key.rstrip('=')}",
         "POBRATYM_DATA_DIR": str(world.settings.data_dir),
         "POBRATYM_LOG_LEVEL": "error",

@@ -1,5 +1,6 @@
 """The world of a test: a clock that is set by hand, fixed keys, databases that vanish."""
 
+import weakref
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,8 @@ from sqlalchemy.pool import NullPool
 
 from integrations import outbound_http
 from integrations.identity import access_tokens
+from integrations.runtime import database_address
+from integrations.runtime.connector import Connector
 from integrations.runtime.settings import Settings
 from integrations.runtime.world import World, engine_of, outbox_of
 from service.kernel import crypto, work
@@ -67,15 +70,26 @@ async def rolled_back(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         await outer.rollback()
 
 
+_CONNECTORS: "weakref.WeakKeyDictionary[AsyncEngine, Connector]" = weakref.WeakKeyDictionary()
+
+
 def engine(settings: Settings, url: URL) -> AsyncEngine:
-    return engine_of(settings, url, purpose="test")
+    connector = Connector(database_address.parse(text_of(url)), usual_seconds=settings.pool_timeout_ms / 1000)
+    made = engine_of(settings, connector, purpose="test")
+    _CONNECTORS[made] = connector
+    return made
+
+
+def text_of(url: URL) -> str:
+    """Give the address as an operator writes it, and as asyncpg reads it."""
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def made(settings: Settings, engine: AsyncEngine, clock: TestClock, bind: AsyncConnection | None = None) -> World:
     """A world on the engine, or on one connection of it."""
     database = work.Database(bind or engine, clock, KEYS, carries_utf8=settings.smtputf8)
     issuer, outbound = access_tokens.AccessTokens(settings.base_url), outbound_http.client(settings)
-    return World(settings, clock, KEYS, engine, database, outbox_of(settings), issuer, outbound)
+    return World(settings, clock, KEYS, engine, _CONNECTORS[engine], database, outbox_of(settings), issuer, outbound)
 
 
 def calling(

@@ -71,7 +71,7 @@ def serve(
         if loaded_settings.is_embedded:  # held here, so that it outlives each of the processes
             stack.enter_context(postgres.running(loaded_settings.data_dir))
         settings.remember_address(loaded_settings, port)
-        asyncio.run(_try_to_open(world.opened(loaded_settings)))
+        asyncio.run(_try_to_open(world.opened(loaded_settings, purpose="api with worker" if worker else "api")))
         uvicorn.run(
             "api.app:serving" if worker else "api.app:serving_only",
             factory=True,
@@ -124,6 +124,8 @@ def migrate(
             with database_faults.explained():
                 patience = migrations.PATIENCE_SECONDS if wait is None else wait
                 await migrations.upgrade(opened.engine, patience)
+                if loaded_settings.pooler != "none":
+                    await migrations.keep_at_role(opened.engine, world.session_settings(loaded_settings))
 
     asyncio.run(upgrade())
     print(f"The schema is {migrations.head()}.")

@@ -9,6 +9,7 @@ import asyncio
 import functools
 import logging
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -55,6 +56,18 @@ async def upgrade(engine: AsyncEngine, patience_seconds: float = PATIENCE_SECOND
         if attempt.bit_count() == 1:  # the 1st, 2nd, 4th …: seen soon, and not hundreds of lines
             _log.warning("migration_gives_way", attempt=attempt)
         await asyncio.sleep(_PAUSE_SECONDS * (1 + clock.jitter()))
+
+
+async def keep_at_role(engine: AsyncEngine, settings: Mapping[str, str]) -> None:
+    """Each new session of this role in this database has these settings: through a pooler nobody else can give them."""
+    statement = sa.text("""
+SELECT format('ALTER ROLE CURRENT_USER IN DATABASE %I SET %I = %L', current_database(), CAST(:name AS text),
+              CAST(:value AS text))
+""")
+    async with engine.begin() as connection:
+        for name, value in settings.items():
+            sql = (await connection.execute(statement, {"name": name, "value": value})).scalar_one()
+            await connection.exec_driver_sql(sql)
 
 
 async def present(engine: AsyncEngine) -> str | None:

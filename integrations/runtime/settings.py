@@ -16,16 +16,21 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from integrations import address_words, catalogues
+from integrations.runtime import database_address
 from service.kernel import clock, email_addresses
 from service.rules.figures import journal_columns
 
 PREFIX = "POBRATYM_"
 KEY_BYTES = 32
+NO_DIRECT_WAY = (
+    f"{PREFIX}DATABASE_DIRECT_URL must name the database past the pooler: a pooler that lends a connection for one"
+    " transaction passes on no notices and holds no session, which the worker, `migrate` and `doctor` need"
+)
 
 _FEWEST_DISTINCT_BYTES = 8
 _SHORTEST_TOKEN = 16
@@ -61,12 +66,8 @@ def _split(value: str) -> SplitResult:
 
 
 def _database_url(value: SecretStr) -> SecretStr:
-    parts = _split(value.get_secret_value())
-    if parts.scheme not in ("postgres", "postgresql", "postgresql+asyncpg") or parts.path in ("", "/"):
-        msg = "must look like postgresql://user:password@host:5432/database"
-        raise ValueError(msg)
-    query = urlencode([("ssl" if name == "sslmode" else name, text) for name, text in parse_qsl(parts.query)])
-    return SecretStr(urlunsplit(("postgresql+asyncpg", parts.netloc, parts.path, query, "")))
+    database_address.parse(value.get_secret_value())
+    return value
 
 
 def _smtp_url(value: SecretStr) -> SecretStr:
@@ -178,6 +179,9 @@ class Settings(BaseModel):
 
     data_dir: Path = Path(".pobratym")
     database_url: Annotated[_Secret, AfterValidator(_optional(_database_url))] = None
+    database_direct_url: Annotated[_Secret, AfterValidator(_optional(_database_url))] = None  # past the pooler
+    database_pooler: Literal["none", "session", "transaction"] = "none"
+    statement_cache: Literal["on", "off"] = "on"  # off for a pooler in transaction mode that keeps no statements
     smtp_url: Annotated[_Secret, AfterValidator(_optional(_smtp_url))] = None
     base_url: Annotated[str, AfterValidator(_web_address)] = "http://127.0.0.1:8000"
     smtputf8: bool = False  # the mail server carries addresses in letters other than Latin
@@ -201,6 +205,29 @@ class Settings(BaseModel):
     journal_columns: Annotated[_List, AfterValidator(_journal_columns)] = journal_columns.USUAL
     audit_days: Annotated[int, Field(ge=1, le=36_500)] = 1_827  # five years
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    def address(self) -> database_address.DatabaseAddress:
+        """Give the address that requests use; only where the database is named by one."""
+        if self.database_url is None:
+            raise LookupError
+        return database_address.parse(self.database_url.get_secret_value())
+
+    def direct_address(self) -> database_address.DatabaseAddress:
+        """Give the address past a pooler, for what listens or needs a session of its own."""
+        if self.database_direct_url is None:
+            return self.address()
+        return database_address.parse(self.database_direct_url.get_secret_value())
+
+    @property
+    def pooler(self) -> str:
+        """How a pooler before the database lends its connections: for a transaction, a session, or `none`."""
+        is_told_by_address = self.database_url is not None and self.address().is_pooled
+        return "transaction" if self.database_pooler == "none" and is_told_by_address else self.database_pooler
+
+    def check_direct_way(self) -> None:
+        """Go on only if a session of our own can be had; raises BadSettings."""
+        if self.pooler == "transaction" and self.database_direct_url is None:
+            raise BadSettings([NO_DIRECT_WAY])
 
     @property
     def is_embedded(self) -> bool:
@@ -240,6 +267,8 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
             faults.append(f"{PREFIX}SECRET_KEYS must be set together with {PREFIX}DATABASE_URL")
         if ours.get("CLOCK") == "manual":
             faults.append(f"{PREFIX}CLOCK=manual is for the embedded database only")
+    elif "DATABASE_DIRECT_URL" in ours:
+        faults.append(f"{PREFIX}DATABASE_DIRECT_URL goes with {PREFIX}DATABASE_URL")
     try:
         settings = Settings.model_validate({name.lower(): text for name, text in ours.items() if name in setting_names})
     except ValidationError as error:

@@ -179,8 +179,7 @@ async def _lanes(world: World) -> AsyncIterator[Lanes]:
 
 @contextlib.asynccontextmanager
 async def _listening(world: World) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    url = world.engine.url.set(drivername="postgresql")
-    connection = await asyncpg.connect(url.render_as_string(hide_password=False))
+    connection = await world.connector.connect({"application_name": "pobratym listening"})
     try:
         yield connection
     finally:

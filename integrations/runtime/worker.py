@@ -28,6 +28,8 @@ HOUSEKEEPING_SECONDS = 600.0
 POLL_SECONDS = 5.0
 RECONNECT_SECONDS = 1.0
 WATCH_SECONDS = 1.0
+SILENCE_SECONDS = 30.0
+"""After this long without an answer a server is taken for frozen, and its connection given up."""
 GRACE_SECONDS = 20.0
 _log = structlog.get_logger("pobratym.worker")
 
@@ -51,8 +53,7 @@ async def _again(stop: asyncio.Event, body: object) -> None:
 
 
 async def _take_jobs(world: World, stop: asyncio.Event) -> None:
-    url = world.engine.url.set(drivername="postgresql")
-    connection = await asyncpg.connect(url.render_as_string(hide_password=False))
+    connection = await world.connector.connect({"application_name": "pobratym queue"}, command_timeout=SILENCE_SECONDS)
     try:
         manager = QueueManager(queue.on(AsyncpgDriver(connection)))
         limit = asyncio.Semaphore(AT_ONCE)

@@ -4,6 +4,7 @@ It is opened once at the start and handed to whoever needs it. It is never a glo
 """
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -11,19 +12,22 @@ from typing import Any, Protocol
 
 import httpx
 import sqlalchemy as sa
-from sqlalchemy import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from integrations import outbound_http
 from integrations.identity import access_tokens
 from integrations.mail import maildir, smtp
-from integrations.runtime import database_faults, migrate, postgres
+from integrations.runtime import database_address, database_faults, migrate, postgres
+from integrations.runtime.connector import Connector
 from integrations.runtime.settings import Settings
 from service.kernel import clock, crypto, outcomes, work
 
 _TRUSTED_SECONDS = 1.0
 _USED = "pobratym_used_at"
+_SERVING = ("api", "api with worker")
+_THROUGH_POOLER = (*_SERVING, "command")
+_NEEDS_NO_SESSION = ("api", "command")
 
 
 class Outbox(Protocol):
@@ -46,6 +50,7 @@ class World:
     clock: clock.Clock
     keys: crypto.Keys
     engine: AsyncEngine
+    connector: Connector  # past a pooler, for what listens or needs a session of its own
     database: work.Database
     outbox: Outbox
     tokens: access_tokens.AccessTokens
@@ -63,11 +68,14 @@ async def opened(
     """Give the world until the block ends; the embedded database is started, and brought to this program's schema.
 
     A database named by its address is never migrated from here: raises NotMigrated when its schema is older.
-    Raises postgres.CannotStart, database_faults.Unusable.
+    Raises postgres.CannotStart, database_faults.Unusable, and BadSettings where a pooler is in the way.
     """
+    if purpose not in _NEEDS_NO_SESSION:
+        settings.check_direct_way()
     async with AsyncExitStack() as stack:
-        url = await _database(settings, stack)
-        engine = engine_of(settings, url, purpose=purpose, statement_timeout_ms=statement_timeout_ms)
+        pooled, direct = await _connectors(settings, stack)
+        through = pooled if purpose in _THROUGH_POOLER else direct
+        engine = engine_of(settings, through, purpose=purpose, statement_timeout_ms=statement_timeout_ms)
         stack.push_async_callback(engine.dispose)
         outbound = await stack.enter_async_context(outbound_http.client(settings))
         if migrating:
@@ -75,13 +83,14 @@ async def opened(
                 await _have_schema(settings, engine)
         keys = crypto.Keys(settings.keys())
         time = clock.ManualClock(settings.clock_offset_path) if settings.clock == "manual" else clock.SystemClock()
-        deadline = (settings.pool_timeout_ms + 2 * settings.statement_timeout_ms) / 1000 if purpose == "api" else None
+        patience = (settings.pool_timeout_ms + 2 * settings.statement_timeout_ms) / 1000
+        deadline = patience if purpose in _SERVING else None
         database = work.Database(engine, time, keys, deadline, carries_utf8=settings.smtputf8)
         outbox = outbox_of(settings)
         if isinstance(outbox, smtp.SmtpOutbox):
             stack.push_async_callback(outbox.aclose)
         issuer = access_tokens.AccessTokens(settings.base_url)
-        yield World(settings, time, keys, engine, database, outbox, issuer, outbound)
+        yield World(settings, time, keys, engine, direct, database, outbox, issuer, outbound)
 
 
 def outbox_of(settings: Settings) -> smtp.SmtpOutbox | maildir.MaildirOutbox:
@@ -91,30 +100,46 @@ def outbox_of(settings: Settings) -> smtp.SmtpOutbox | maildir.MaildirOutbox:
     return maildir.MaildirOutbox(settings.data_dir / "mail")
 
 
-def engine_of(settings: Settings, url: URL, *, purpose: str, statement_timeout_ms: int | None = None) -> AsyncEngine:
-    """Give an engine whose connections carry the timeouts of the settings (invariant E5)."""
-    limits = {
-        "lock_timeout": settings.lock_timeout_ms,
-        "statement_timeout": statement_timeout_ms or settings.statement_timeout_ms,
-        "idle_in_transaction_session_timeout": settings.idle_in_transaction_timeout_ms,
-        # What is read is in memory or on solid disks. PostgreSQL's own 4 made it read whole tables for fifty mentors,
-        # and its compiler needs longer for a statement of many joins than the statement does (bench, P2).
-        "random_page_cost": 1.1,
-        "jit": "off",
-    }
-    names = {name: str(value) for name, value in limits.items()} | {"application_name": f"pobratym {purpose}"}
+def engine_of(
+    settings: Settings, connector: Connector, *, purpose: str, statement_timeout_ms: int | None = None
+) -> AsyncEngine:
+    """Give an engine whose connections carry the timeouts of the settings (invariant E5).
+
+    A pooler refuses them, as it lends its connections to whoever comes: there they stand at the role
+    (`migrate.keep_at_role`).
+    """
+    session = {"application_name": f"pobratym {purpose}", "timezone": "UTC"}
+    if settings.pooler == "none" or purpose not in _THROUGH_POOLER:
+        session |= session_settings(settings, statement_timeout_ms)
+    caches = {} if settings.statement_cache == "on" else {"statement_cache_size": 0}
     engine = create_async_engine(
-        url,
+        "postgresql+asyncpg://",
         pool_size=settings.pool_size,
         max_overflow=0,
         pool_timeout=settings.pool_timeout_ms / 1000,
         hide_parameters=True,  # an error of the database must not quote what was being written
-        connect_args={"server_settings": {**names, "timezone": "UTC"}, "timeout": settings.pool_timeout_ms / 1000},
+        connect_args={
+            "async_creator_fn": functools.partial(connector.connect, session, **caches),
+            **({"prepared_statement_cache_size": 0} if caches else {}),
+        },
     )
     for name in ("connect", "checkin"):
         sa.event.listen(engine.sync_engine, name, _note_use)
     sa.event.listen(engine.sync_engine, "checkout", _must_live)
     return engine
+
+
+def session_settings(settings: Settings, statement_timeout_ms: int | None = None) -> dict[str, str]:
+    """Give the server's settings that each of our sessions works under, by name; times are milliseconds."""
+    return {
+        "lock_timeout": str(settings.lock_timeout_ms),
+        "statement_timeout": str(statement_timeout_ms or settings.statement_timeout_ms),
+        "idle_in_transaction_session_timeout": str(settings.idle_in_transaction_timeout_ms),
+        # What is read is in memory or on solid disks. PostgreSQL's own 4 made it read whole tables for fifty mentors,
+        # and its compiler needs longer for a statement of many joins than the statement does (bench, P2).
+        "random_page_cost": "1.1",
+        "jit": "off",
+    }
 
 
 def _note_use(_connection: object, record: ConnectionPoolEntry) -> None:
@@ -132,14 +157,20 @@ def _must_live(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> 
             raise sa.exc.DisconnectionError from error
 
 
-async def _database(settings: Settings, stack: AsyncExitStack) -> URL:
-    """Name the database, started if it is ours; off the loop, because a recovery may take long."""
-    if settings.database_url is not None:
-        return make_url(settings.database_url.get_secret_value())
+async def _connectors(settings: Settings, stack: AsyncExitStack) -> tuple[Connector, Connector]:
+    """Give the way to the database that requests take, and the one past a pooler; they are the same where none is.
+
+    An embedded server is started, off the loop, because a recovery may take long.
+    """
+    seconds = settings.pool_timeout_ms / 1000
+    if not settings.is_embedded:
+        pooled, direct = settings.address(), settings.direct_address()
+        return Connector(pooled, usual_seconds=seconds), Connector(direct, usual_seconds=seconds)
     server = postgres.running(settings.data_dir)
-    url = make_url((await asyncio.to_thread(server.__enter__)).url())
+    url = (await asyncio.to_thread(server.__enter__)).url()
     stack.push_async_callback(asyncio.to_thread, server.__exit__, None, None, None)
-    return url
+    embedded = Connector(database_address.parse(url), usual_seconds=seconds)
+    return embedded, embedded
 
 
 async def _have_schema(settings: Settings, engine: AsyncEngine) -> None:

@@ -84,7 +84,7 @@ async def test_a_database_that_hangs_makes_503_and_is_found_again_without_a_rest
 
 async def test_an_exhausted_pool_makes_503_and_neither_a_hang_nor_a_500(folder: Path) -> None:
     async with site.opened(folder, POOL_SIZE="2", POOL_TIMEOUT_MS="500") as running:
-        url = running.world.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        url = running.world.connector.address.text
         holder = await asyncpg.connect(url)
         headers = running.bearers["clinician0"]
         async with holder.transaction():

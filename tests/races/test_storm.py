@@ -76,12 +76,12 @@ async def test_without_the_constraint_and_the_locks_the_same_storm_finds_overlap
 async def defenceless(world: World) -> None:
     """Take the exclusion constraint away, and let advisory locks do nothing, in this database only."""
     await world.engine.dispose()
-    engine = create_async_engine(world.engine.url, isolation_level="AUTOCOMMIT")
+    engine = world.engine.execution_options(isolation_level="AUTOCOMMIT")
     async with engine.connect() as connection:
         for statement in (
             "ALTER TABLE seat DROP CONSTRAINT ex_seat_occupied_once",
             "CREATE FUNCTION public.pg_advisory_xact_lock(bigint) RETURNS void LANGUAGE sql AS ''",
-            f'ALTER DATABASE "{world.engine.url.database}" SET search_path TO public, pg_catalog',
+            f'ALTER DATABASE "{world.connector.address.database}" SET search_path TO public, pg_catalog',
         ):
             await connection.execute(sa.text(statement))
     await engine.dispose()

@@ -50,7 +50,7 @@ async def have_version(world: World, version: str) -> None:
 
 def told(world: World) -> settings.Settings:
     """Give the settings of whoever starts on this database, by its address."""
-    url = world.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    url = world.connector.address.text
     keys = f"test:{base64.urlsafe_b64encode(bytes(range(32))).decode().rstrip('=')}"
     return settings.Settings(database_url=SecretStr(url), secret_keys=SecretStr(keys), data_dir=world.settings.data_dir)
 

@@ -43,8 +43,26 @@ def test_variables_of_others_are_left_alone() -> None:
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
 def test_every_usual_way_to_name_the_database_is_understood(scheme: str) -> None:
     found = load(DATABASE_URL=f"{scheme}://u:p%40x@db:5432/pobratym?sslmode=require", SECRET_KEYS=f"a:{KEY}")
-    assert found.database_url is not None
-    assert found.database_url.get_secret_value() == "postgresql+asyncpg://u:p%40x@db:5432/pobratym?ssl=require"
+    read = found.address()
+    assert (str(read.hosts[0]), read.user, read.password, read.database) == ("db:5432", "u", "p@x", "pobratym")
+    assert "sslmode=require" in read.dsn
+
+
+def test_a_direct_way_goes_with_an_address() -> None:
+    assert faults(DATABASE_DIRECT_URL="postgresql://db/d") == [
+        "POBRATYM_DATABASE_DIRECT_URL goes with POBRATYM_DATABASE_URL"
+    ]
+    found = load(DATABASE_URL="postgresql://pooler/d", DATABASE_DIRECT_URL="postgresql://db/d", SECRET_KEYS=f"a:{KEY}")
+    assert (found.address().hosts[0].name, found.direct_address().hosts[0].name) == ("pooler", "db")
+
+
+@pytest.mark.parametrize(
+    ("address", "pooler", "expected"),
+    [("db/d", None, "none"), ("db/d?pgbouncer=true", None, "transaction"), ("db/d?pgbouncer=true", "session", "session")],
+)
+def test_ops_04_a_pooler_is_named_by_the_address_or_a_setting(address: str, pooler: str | None, expected: str) -> None:
+    told = {"DATABASE_POOLER": pooler} if pooler else {}
+    assert load(DATABASE_URL=f"postgresql://{address}", SECRET_KEYS=f"a:{KEY}", **told).pooler == expected
 
 
 def test_all_faults_are_named_at_once() -> None:

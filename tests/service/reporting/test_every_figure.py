@@ -88,7 +88,7 @@ def _said(figure: figures.Figure) -> tuple[Any, dict[str, Any]]:
 
 @pytest.fixture
 async def generated(world: World) -> AsyncIterator[Generated]:
-    url = world.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    url = world.connector.address.text
     connection = await asyncpg.connect(url)
     yield Generated(world, connection)
     await connection.close()

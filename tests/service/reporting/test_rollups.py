@@ -120,7 +120,7 @@ def by_name(figures: list[dict[str, Any]]) -> Mapping[str, Any]:
 
 @pytest.fixture
 async def past(world: World) -> AsyncIterator[Past]:
-    url = world.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    url = world.connector.address.text
     connection = await asyncpg.connect(url)
     await generator.load(connection, generator.generate(MONDAY, SMALL))
     made = Past(world, connection)
