@@ -45,12 +45,14 @@ $(STAMP): requirements.lock pyproject.toml
 		|| $(PYTHON) -m pip install --quiet --no-deps --editable .
 	@touch $@
 
-setup-pg15: ## have Debian's PostgreSQL for the tests that prove the oldest version we support
-	@if ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then :; \
+setup-pg15: ## have Debian's PostgreSQL and PgBouncer for the tests that prove what stands between us and the data
+	@if ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && PATH="$$PATH:/usr/sbin" command -v pgbouncer >/dev/null; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
-		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql; } \
-			>.cache/apt.log 2>&1 || echo "LEFT OUT: Debian's PostgreSQL cannot be installed (.cache/apt.log); its tests are skipped"; \
-	else echo "LEFT OUT: Debian's PostgreSQL is not installed and we are not root; its tests are skipped"; fi
+		{ apt-get update -qq \
+			&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql pgbouncer; } \
+			>.cache/apt.log 2>&1 \
+			|| echo "LEFT OUT: Debian's PostgreSQL and PgBouncer cannot be installed (.cache/apt.log); their tests are skipped"; \
+	else echo "LEFT OUT: Debian's PostgreSQL or PgBouncer is not installed and we are not root; its tests are skipped"; fi
 
 setup-node: ## have what other people's programs read us with (ical.js, standardwebhooks) for the tests that use it
 	@command -v npm >/dev/null 2>&1 || echo "LEFT OUT: npm is not installed; the tests with JavaScript are skipped"

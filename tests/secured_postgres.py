@@ -1,6 +1,6 @@
-"""Debian's PostgreSQL as operators run it: by TCP with TLS and a password, and by a socket; with certificates of ours."""
+"""Debian's PostgreSQL as operators run it: by TCP with TLS and a password, and by a socket; certificates are ours."""
 
-import datetime
+import datetime as dt
 import os
 import shutil
 import socket
@@ -20,7 +20,7 @@ from integrations.runtime import postgres
 
 USER, PASSWORD, DATABASE = "operator", "p@ss:/w#rd%?", "pobratym"
 QUOTED = "p%40ss%3A%2Fw%23rd%25%3F"
-KEY_PASSWORD = "unlock"  # noqa: S105 - of a key that lives for a test
+KEY_PASSWORD = "unlock"
 ACCESS = f"""\
 local all postgres trust
 local all {USER} scram-sha-256
@@ -44,9 +44,7 @@ class Secured:
 @contextmanager
 def running() -> Iterator[Secured]:
     """Have a server, gone with everything in it afterwards."""
-    installation = postgres.Installation(
-        Path("/usr/lib/postgresql/15/bin"), "postgres" if os.geteuid() == 0 else None
-    )
+    installation = postgres.Installation(Path("/usr/lib/postgresql/15/bin"), "postgres" if os.geteuid() == 0 else None)
     folder = Path(tempfile.mkdtemp(prefix="tls-"))
     folder.chmod(0o755)
     postgres.give(folder, installation.user)
@@ -119,8 +117,8 @@ def _certificate(
     is_authority: bool = False,
 ) -> x509.Certificate:
     """Give a certificate that is valid for a day around now: the system's clock, because TLS reads that."""
-    now = datetime.datetime.now(datetime.UTC)
-    day = datetime.timedelta(days=1)
+    now = dt.datetime.now(dt.UTC)
+    day = dt.timedelta(days=1)
     return (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
@@ -140,9 +138,7 @@ def _write(path: Path, certificate: x509.Certificate) -> None:
 
 
 def _write_key(path: Path, key: ec.EllipticCurvePrivateKey, password: str = "") -> None:
-    encryption = (
-        serialization.BestAvailableEncryption(password.encode()) if password else serialization.NoEncryption()
-    )
+    encryption = serialization.BestAvailableEncryption(password.encode()) if password else serialization.NoEncryption()
     path.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, encryption)
     )

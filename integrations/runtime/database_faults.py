@@ -9,7 +9,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 _ADDRESS = "is POBRATYM_DATABASE_URL right?"
 _LATER = "it is busy, or somebody holds what this needs; try again."
+_POOLER = "a pooler in transaction mode stands before it: set POBRATYM_DATABASE_POOLER=transaction."
 _ADVICE = {  # by the beginning of the SQLSTATE; what is not here is a fault of ours, and its traceback is wanted
+    "08P01": _POOLER,
+    "26000": _POOLER,
+    "42P05": _POOLER,
     "08": _LATER,
     "25006": "it only lets read; is it a standby?",
     "28": _ADDRESS,

@@ -1,20 +1,25 @@
 """What is wrong with an installation, and how to mend it: for the operator, before users find out."""
 
+import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import aiosmtplib
+import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from integrations.mail import smtp
 from integrations.runtime import health, migrate, postgres
-from integrations.runtime.settings import Settings
-from integrations.runtime.world import World, opened
+from integrations.runtime.connector import Connector
+from integrations.runtime.settings import NO_DIRECT_WAY, Settings
+from integrations.runtime.world import World, opened, session_settings
 from service.care import appointments
-from service.kernel import actor, crypto, errors
+from service.kernel import actor, clock, crypto, errors
 from service.outbox import deliveries, mail_server, webhooks
 from service.people import logins, people
 from service.reporting import rollups
@@ -22,6 +27,9 @@ from service.rules.time import availability
 from service.rules.time.intervals import Interval
 
 OLDEST_SERVER = 150_000
+FARTHEST_CLOCK_SECONDS = 5.0
+_TRIAL = "pobratym_doctor"
+_NOTICE_SECONDS = 5
 _NAMED = 10  # weeks of each programme: who has more of them needs no longer list
 
 
@@ -41,6 +49,9 @@ async def examine(settings: Settings, *, with_reports: bool = False) -> list[Fin
     That takes twice as long as a report of everything without rollups.
     """
     findings = [_zones(), _mail(settings), *await _letters_of_mail(settings)]
+    if settings.pooler == "transaction" and settings.database_direct_url is None:
+        mend = "Set POBRATYM_DATABASE_DIRECT_URL to the address of the database itself."
+        return [*findings, Finding("pooler", is_well=False, detail=NO_DIRECT_WAY, mend=mend)]
     if settings.outbound_allow:
         detail = f"{len(settings.outbound_allow)} hosts or networks bypass the outbound guard"
         findings.append(Finding("outbound", is_well=False, detail=detail, mend="Unset POBRATYM_OUTBOUND_ALLOW."))
@@ -49,10 +60,11 @@ async def examine(settings: Settings, *, with_reports: bool = False) -> list[Fin
             timeout = settings.job_statement_timeout_ms if with_reports else None
             opening = opened(settings, purpose="doctor", statement_timeout_ms=timeout, migrating=False)
             world = await stack.enter_async_context(opening)
+            findings += [finding async for finding in connections(world)]
             findings += [finding async for finding in database(world)]
             if with_reports and migrate.serves(await migrate.present(world.engine)):
                 findings.append(await reports(world))
-    except (postgres.CannotStart, SQLAlchemyError, OSError, errors.Unavailable) as error:
+    except (postgres.CannotStart, SQLAlchemyError, asyncpg.PostgresError, OSError, errors.Unavailable) as error:
         mend = "Is the server running, and the address right?"
         if isinstance(error, postgres.CannotStart):
             mend = "Read the log that the message names, and see that the disk is not full."
@@ -93,6 +105,68 @@ async def _letters_of_mail(settings: Settings) -> list[Finding]:
     detail = "the server offers SMTPUTF8" if is_offered else smtp.NO_SMTPUTF8
     mend = "Unset POBRATYM_SMTPUTF8, or have the server carry such addresses (Postfix: smtputf8_enable)."
     return [Finding("mail", is_well=is_offered, detail=detail, mend=mend)]
+
+
+async def connections(world: World) -> AsyncIterator[Finding]:
+    """Open what requests open and what the worker opens, and see that notices arrive and the clocks agree."""
+    direct = await world.connector.connect({"application_name": "pobratym doctor"})
+    try:
+        (session,) = await direct.fetch(_SESSION)
+        difference = session["epoch"] - clock.wall().timestamp()
+        mend = "Leave fewer connections to others, raise max_connections, or lower POBRATYM_POOL_SIZE."
+        detail = f"{session['place']}, {session['tls']}, as {session['role']}, {session['kind']}"
+        left = session["connections_left"]
+        is_enough = left > world.settings.pool_size
+        yield Finding("connection", is_well=is_enough, detail=f"{detail}; {left} connections left", mend=mend)
+        mend = "Have both machines follow a time server."
+        detail = f"the database's is {difference:+.1f} s from ours"
+        yield Finding("clock", is_well=abs(difference) <= FARTHEST_CLOCK_SECONDS, detail=detail, mend=mend)
+        yield await _notices(world, direct)
+    finally:
+        await direct.close()
+    if world.settings.pooler != "none":
+        yield await _pooled(world)
+
+
+_SESSION = """
+SELECT coalesce(host(inet_server_addr()) || ':' || inet_server_port(), 'by a socket') AS place,
+       coalesce((SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl), 'without TLS') AS tls,
+       current_user AS role, CASE WHEN pg_is_in_recovery() THEN 'a standby' ELSE 'the primary' END AS kind,
+       CAST(extract(epoch FROM clock_timestamp()) AS float8) AS epoch,
+       CAST(current_setting('max_connections') AS int) - CAST(current_setting('superuser_reserved_connections') AS int)
+       - (SELECT sum(numbackends) FROM pg_stat_database) AS connections_left
+"""
+
+
+async def _notices(world: World, connection: "asyncpg.Connection[Any]") -> Finding:
+    """See whether what one session notifies reaches another, as the worker needs it."""
+    heard = asyncio.Event()
+    await connection.add_listener(_TRIAL, lambda *_: heard.set())
+    async with world.engine.begin() as notifying:
+        await notifying.execute(sa.text(f"NOTIFY {_TRIAL}"))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_NOTICE_SECONDS):
+            await heard.wait()
+    mend = "A pooler stands in the way: set POBRATYM_DATABASE_DIRECT_URL to the address of the database itself."
+    detail = "arrive" if heard.is_set() else f"do not arrive within {_NOTICE_SECONDS} s: mail and webhooks leave late"
+    return Finding("notices", is_well=heard.is_set(), detail=detail, mend=mend)
+
+
+async def _pooled(world: World) -> Finding:
+    """See whether what comes through the pooler works under the timeouts of the settings."""
+    way = Connector(world.settings.address(), usual_seconds=world.settings.pool_timeout_ms / 1000)
+    connection = await way.connect({"application_name": "pobratym doctor"}, statement_cache_size=0)
+    try:
+        wanted = session_settings(world.settings)
+        rows = await connection.fetch(
+            "SELECT name, setting FROM pg_settings WHERE name = ANY($1) ORDER BY name", list(wanted)
+        )
+    finally:
+        await connection.close()
+    differing = [f"{row['name']} is {row['setting']}" for row in rows if row["setting"] != wanted[row["name"]]]
+    detail = "; ".join(differing) or "sessions have the timeouts of the settings"
+    mend = "Run `pobratym migrate`, which writes them to the role, then have the pooler reconnect."
+    return Finding("pooler", is_well=not differing, detail=detail, mend=mend)
 
 
 async def database(world: World) -> AsyncIterator[Finding]:

@@ -6,6 +6,7 @@ or nothing at all.
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
@@ -159,8 +160,6 @@ async def test_ops_03_a_standby_is_passed_over_and_another_user_is_not_tried_els
 
 
 async def test_a_connection_that_says_nothing_is_watched_by_the_system(server: Secured) -> None:
-    import socket
-
     way = connector(server.address("keepalives_idle=33&tcp_user_timeout=4000"))
     connection = await way.connect({})
     tcp = connection._transport.get_extra_info("socket")

@@ -130,4 +130,3 @@ def test_every_fault_is_named_at_once() -> None:
     with pytest.raises(BadAddress) as refused:
         parse("postgresql://h1:0/?foo=1&sslmode=maybe&connect_timeout=x")
     assert str(refused.value).count(";") == 4
-

@@ -58,7 +58,11 @@ def test_a_direct_way_goes_with_an_address() -> None:
 
 @pytest.mark.parametrize(
     ("address", "pooler", "expected"),
-    [("db/d", None, "none"), ("db/d?pgbouncer=true", None, "transaction"), ("db/d?pgbouncer=true", "session", "session")],
+    [
+        ("db/d", None, "none"),
+        ("db/d?pgbouncer=true", None, "transaction"),
+        ("db/d?pgbouncer=true", "session", "session"),
+    ],
 )
 def test_ops_04_a_pooler_is_named_by_the_address_or_a_setting(address: str, pooler: str | None, expected: str) -> None:
     told = {"DATABASE_POOLER": pooler} if pooler else {}
