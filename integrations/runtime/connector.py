@@ -5,7 +5,6 @@ host that accepts and says nothing would use it up. The host that served last is
 """
 
 import asyncio
-import random
 import socket
 import ssl
 from collections.abc import Iterable, Mapping
@@ -16,6 +15,7 @@ import structlog
 from asyncpg.connect_utils import SessionAttribute
 
 from integrations.runtime.database_address import DatabaseAddress, Host
+from service.kernel import clock
 
 SEVERAL_HOSTS_SECONDS = 2.0
 """How long one of several hosts may take, where the address does not say."""
@@ -36,7 +36,7 @@ class Connector:
         )
         hosts: list[Host | None] = list(address.hosts) or [None]
         if address.is_host_order_random:
-            random.shuffle(hosts)
+            hosts.sort(key=lambda _: clock.jitter())
         self.hosts = hosts
 
     async def connect(self, settings: Mapping[str, str], **options: Any) -> "Connection[Any]":  # noqa: ANN401 - asyncpg's
