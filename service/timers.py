@@ -43,6 +43,8 @@ TIMERS = (
     Timer("booking_left", departures.BOOKED_LEFT, departures.follow_booking),
     Timer("offer_left", departures.OFFERS_LEFT, departures.follow_offer),
     Timer("promise_left", departures.PROMISES_LEFT, departures.follow_promise),
+    Timer("clinician_left", departures.CLINICIANS_LEFT, departures.follow_clinician),
+    Timer("clinician_back", departures.CLINICIANS_BACK, departures.follow_return),
     Timer("still_vacant", departures.STILL_VACANT, departures.follow_vacancy),
     Timer("offer", "SELECT id FROM offer WHERE state = 'pending' AND answer_by <= :now", offers.expire),
     Timer(
@@ -117,6 +119,8 @@ WHERE event.id = placed.id RETURNING 1
 _HOUSEKEEPING = (
     "DELETE FROM idempotency_key WHERE created_at < :day_ago",
     "DELETE FROM revoked_token WHERE expires_at < :now",
+    """UPDATE link SET expires_at = :now FROM person
+       WHERE person.id = link.person_id AND person.state = 'disabled' AND used_at IS NULL AND expires_at > :now""",
     "DELETE FROM link WHERE expires_at < :month_ago",
     "DELETE FROM refresh_token WHERE expires_at < :month_ago",
     "DELETE FROM rate_limit WHERE arrives_at < :day_ago",

@@ -99,12 +99,19 @@ async def _do(w: Work, link: tables.Link, pressed: _Pressed) -> None:
 async def _opened(visit: frame.Visit, token: str) -> _OpenedLink | Response:
     try:
         link = await visit.do(lambda w: action_links.read(w, token, *_VERBS))
+    except errors.LinkInvalid:
+        return _message(visit, 404, "link_unknown")
+    try:
         holder = await visit.do(lambda w: action_links.holder(w, link))
-        holder_visit = await visit.acting_as(holder, by_link=True)
-        return _OpenedLink(holder_visit, link, await holder_visit.do(lambda w: page_views.behind(w, link)))
+        visit = await visit.acting_as(holder, by_link=True)
+        return _OpenedLink(visit, link, await visit.do(lambda w: page_views.behind(w, link)))
     except (errors.LinkInvalid, errors.NotFound):
-        texts = visit.words.table["link_unknown"]
-        return visit.show("message.html", 404, title=texts["title"], text=texts["text"])
+        return _message(visit, 410, "link_not_yours")
+
+
+def _message(visit: frame.Visit, status: int, name: str) -> Response:
+    texts = visit.words.table[name]
+    return visit.show("message.html", status, title=texts["title"], text=texts["text"])
 
 
 def _is_over(opened: _OpenedLink) -> bool:
@@ -117,8 +124,7 @@ def _page(
 ) -> Response:
     visit, link = opened.visit, opened.link
     if _is_over(opened):
-        texts = visit.words.table["link_over"]
-        return visit.show("message.html", 410, title=texts["title"], text=texts["text"])
+        return _message(visit, 410, "link_over")
     texts = visit.words.table[f"acts.{link.purpose}"]
     return visit.show(
         "action.html",
@@ -167,14 +173,19 @@ async def join(visit: frame.Anybody, token: str) -> Response:
     """Send the person to the room, from ten minutes before until an hour after; else say when it opens."""
     try:
         link = await visit.do(lambda w: action_links.read(w, token, JOIN))
-        holder_visit = await visit.acting_as(await visit.do(lambda w: action_links.holder(w, link)), by_link=True)
     except errors.LinkInvalid:
-        texts = visit.words.table["link_unknown"]
-        return visit.show("message.html", 404, title=texts["title"], text=texts["text"])
+        return _message(visit, 404, "link_unknown")
+    appointment_id = link.subject_id or link.id
+    try:
+        visit = await visit.acting_as(await visit.do(lambda w: action_links.holder(w, link)), by_link=True)
+        view = await visit.do(lambda w: appointments.read(w, appointment_id))
+    except (errors.LinkInvalid, errors.NotFound):
+        return _message(visit, 410, "link_not_yours")
+    if visit.actor.person_id not in {row.person_id for row in view.participants}:
+        return _message(visit, 410, "link_not_yours")
     if link.expires_at <= visit.world.clock.now():
-        texts = holder_visit.words.table["join_over"]
-        return holder_visit.show("message.html", 410, title=texts["title"], text=texts["text"])
-    return await enter(holder_visit, link.subject_id or link.id)
+        return _message(visit, 410, "join_over")
+    return await enter(visit, appointment_id)
 
 
 async def enter(visit: frame.Visit, appointment_id: UUID) -> Response:

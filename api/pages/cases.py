@@ -33,6 +33,15 @@ async def cancel(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     return await _try(visit, "cancel", form, id, lambda w: consultations.cancel(w, id, reason, note, form.confirmed()))
 
 
+@router.post("/consultations/{id}/assign")
+async def assign(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
+    """Let a colleague take the consultation over."""
+    form = await fields.sent(visit.request)
+    page = await visit.do(lambda w: page_views.case(w, id))
+    chosen = form.one_of("clinician_id", [str(person.id) for person in page.colleagues])
+    return await _try(visit, "assign", form, id, lambda w: consultations.assign(w, id, UUID(chosen)))
+
+
 @router.post("/consultations/{id}/consent")
 async def consent(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     """Record the patient's consent; a draft is open then."""

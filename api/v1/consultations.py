@@ -79,7 +79,10 @@ class ConsultationIn(shapes.Shape):
 
 
 class ConsultationOut(shapes.Shape):
-    """A consultation; `question`, and the `note` of its withdrawal, for the people of the case in the single one."""
+    """A consultation; `question`, and the `note` of its withdrawal, for the people of the case in the single one.
+
+    `needs_clinician`: its clinician has left the institution, and nobody was assigned yet.
+    """
 
     id: shapes.Id
     programme_id: shapes.Id
@@ -89,6 +92,7 @@ class ConsultationOut(shapes.Shape):
     mode: str
     institution_id: shapes.Id
     clinician_id: shapes.Id
+    needs_clinician: bool
     department: str | None
     age_band: str
     languages: list[str]
@@ -218,6 +222,7 @@ def consultation_out(view: consultations.ConsultationView) -> ConsultationOut:
         windows=[Window(**{"from": from_at, "until": until_at}) for from_at, until_at in view.windows],
         question=view.question,
         note=view.note,
+        needs_clinician=row.clinician_left_at is not None,
         memorandum_id=view.memorandum_id,
         appointment_id=view.appointment_id,
     )

@@ -154,6 +154,8 @@ def _facts(values: Mapping[str, Any], words: Catalogue) -> Iterator[tuple[str, s
         yield _known(labels, f"asked_{answer}", "answer"), str(int(number))
     for code, number in values.get("counts", {}).items():
         yield labels["counts"].format(reason=_known(words["reasons"], code, "reason")), str(int(number))
+    for number, case in enumerate(values.get("cases", []), 1):
+        yield labels["case"].format(number=number), ", ".join(_worded(case, words).values())
     if values.get("institution_names"):
         yield labels["institution_names"], " — ".join(plain_text.line(name) for name in values["institution_names"])
     yield from ((labels[key], plain_text.line(values[key])) for key in _IDS if values.get(key))

@@ -63,7 +63,7 @@ async def overdue(w: Work, consultation_id: UUID) -> None:
     is_due = consultation.advice_due_at is not None and consultation.advice_due_at <= w.now
     if consultation.state == "scheduled" and is_due and not consultation.is_advice_overdue_told:
         consultation.is_advice_overdue_told = True
-        receivers = await notices.coordinators(w, [consultation.institution_id])
+        receivers = await notices.coordinators(w, [consultation.institution_id], consultation.programme_id)
         await notices.to_people(w, "advice_overdue", consultation, receivers)
 
 

@@ -362,7 +362,8 @@ async def follow_memorandum_end(w: Work, appointment_id: UUID) -> None:
     if step_id is None:
         return
     case.appointment.told_end_id = step_id
-    receivers = await notices.coordinators(w, {row.institution_id for row in case.participants})
+    institutions = {row.institution_id for row in case.participants} | {case.consultation.institution_id}
+    receivers = await notices.coordinators(w, institutions, case.consultation.programme_id)
     await notices.about_appointment(case, "memorandum_ended", receivers)
     programme = await w.read(tables.Programme, case.consultation.programme_id)
     if policy.from_overrides(programme.policy).cancels_when_memorandum_ends:

@@ -340,7 +340,7 @@ async def alert(w: Work, consultation_id: UUID) -> None:
         return
     consultation.alert_at = None
     if consultation.state in lifecycle.SEEKING:
-        receivers = await notices.coordinators(w, [consultation.institution_id])
+        receivers = await notices.coordinators(w, [consultation.institution_id], consultation.programme_id)
         due = consultation.answer_due_at
         await notices.to_people(w, "alert", consultation, receivers, answer_due_at=due and events.instant(due))
 
@@ -363,7 +363,7 @@ async def expire(w: Work, consultation_id: UUID) -> None:
     await offers.withdraw(case, case.open_offers)
     receivers = [
         *await notices.clinicians(w, consultation),
-        *await notices.coordinators(w, [consultation.institution_id]),
+        *await notices.coordinators(w, [consultation.institution_id], consultation.programme_id),
     ]
     await notices.to_people(w, "expired", consultation, {person.id: person for person in receivers}.values())
 

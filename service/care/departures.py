@@ -56,6 +56,28 @@ AND NOT {_acts("o.mentor_id", "o.institution_id", ":now")}"""
 PROMISES_LEFT = f"SELECT c.id {_PROMISED}"
 _WHICH_PROMISE = sa.text(f"SELECT o.id {_PROMISED} AND c.id = :id")
 
+# Cases whose clinician is gone: not yet told of, or still with their place in a time that lies ahead.
+_UNATTENDED = """
+FROM consultation c
+WHERE c.state IN ('draft', 'open', 'offered', 'scheduled', 'unmatched') AND NOT EXISTS (
+  SELECT FROM person p JOIN role_grant g ON g.person_id = p.id AND g.role = 'clinician'
+  WHERE p.id = c.clinician_id AND p.state = 'active' AND g.institution_id = c.institution_id)
+AND (c.clinician_left_at IS NULL OR EXISTS (
+  SELECT FROM appointment a JOIN participant t ON t.appointment_id = a.id AND t.person_id = c.clinician_id
+  WHERE a.consultation_id = c.id AND a.status IN ('pending', 'booked') AND a.ends_at > :now))"""
+CLINICIANS_LEFT = f"SELECT DISTINCT c.clinician_id {_UNATTENDED}"
+_CASES_OF = sa.text(f"SELECT c.id {_UNATTENDED} AND c.clinician_id = :id ORDER BY c.id")
+
+# Back before anybody else was assigned, and with no time whose place they would have to be seated in again.
+_ATTENDED = """
+FROM consultation c JOIN person p ON p.id = c.clinician_id AND p.state = 'active'
+WHERE c.state IN ('draft', 'open', 'offered', 'scheduled', 'unmatched') AND c.clinician_left_at IS NOT NULL
+AND EXISTS (SELECT FROM role_grant g WHERE g.person_id = p.id AND g.role = 'clinician'
+            AND g.institution_id = c.institution_id)
+AND NOT EXISTS (SELECT FROM appointment a WHERE a.consultation_id = c.id AND a.status IN ('pending', 'booked'))"""
+CLINICIANS_BACK = f"SELECT c.id {_ATTENDED}"
+_IS_BACK = sa.text(f"SELECT c.id {_ATTENDED} AND c.id = :id")
+
 _VACANT = """
 FROM appointment a JOIN consultation c ON c.id = a.consultation_id
 WHERE a.status = 'booked' AND a.starts_at <= :now
@@ -97,7 +119,8 @@ async def follow_booking(w: Work, appointment_id: UUID) -> None:
         await bookings.release(case, "mentor_left")
         return
     leaving = [row for row in case.mentors if row.person_id in left]
-    receivers = await notices.coordinators(w, {row.institution_id for row in case.participants})
+    institutions = {row.institution_id for row in case.participants} | {case.consultation.institution_id}
+    receivers = await notices.coordinators(w, institutions, case.consultation.programme_id)
     for row in leaving:
         await bookings.vacate(case, row)
         await notices.void_links(w, row.person_id, [offer.id for offer in case.offers])
@@ -119,7 +142,7 @@ async def follow_vacancy(w: Work, appointment_id: UUID) -> None:
         return
     institutions = {row.institution_id for row in case.participants} | {case.consultation.institution_id}
     institutions |= {offer.institution_id for offer in case.offers if offer.state == "accepted"}
-    await _call_off(case, await notices.coordinators(w, institutions))
+    await _call_off(case, await notices.coordinators(w, institutions, case.consultation.programme_id))
 
 
 async def _call_off(case: CaseFile, receivers: Iterable[tables.Person]) -> None:
@@ -139,8 +162,45 @@ async def follow_promise(w: Work, consultation_id: UUID) -> None:
     await offers.reopen(case)
     for offer in promised:
         await notices.void_links(w, offer.mentor_id, [offer.id])
-    receivers = [*await notices.clinicians(w, case.consultation), *await notices.coordinators(w, institutions)]
+    coordinators = await notices.coordinators(w, institutions, case.consultation.programme_id)
+    receivers = [*await notices.clinicians(w, case.consultation), *coordinators]
     await notices.advice_sought_again(w, case.consultation, _each_once(receivers))
+
+
+async def follow_clinician(w: Work, person_id: UUID) -> None:
+    """The cases of a clinician who has left are with their hospital: one mail tells its coordinators which.
+
+    The clinician keeps no place, no seat and no button of an earlier mail. Until somebody is assigned, mails of these
+    cases go to others (`notices.clinicians`).
+    """
+    values = {"now": w.now, "id": person_id}
+    found = (await w.sql(_CASES_OF, values)).scalars().all()
+    cases = {row_id: await casefile.open_case(w, row_id) for row_id in found}  # all locked before people are
+    still = (await w.sql(_CASES_OF, values)).scalars().all()
+    left = [cases[row_id] for row_id in still if row_id in cases]
+    await w.lock_people({row.person_id for case in left for row in case.participants})
+    for case in left:
+        await _leave(case, person_id)
+    for institution_id in sorted({case.consultation.institution_id for case in left}):
+        consultations = [case.consultation for case in left if case.consultation.institution_id == institution_id]
+        await notices.clinician_left(w, institution_id, consultations)
+
+
+async def _leave(case: CaseFile, person_id: UUID) -> None:
+    w, clinician = case.w, case.maybe_clinician
+    case.consultation.clinician_left_at = w.now
+    case.record("consultation.clinician_left", case.consultation)
+    await notices.void_links(w, person_id, [offer.id for offer in case.offers])
+    if clinician and clinician.person_id == person_id and case.appointment.ends_at > w.now:
+        await bookings.vacate(case, clinician)
+
+
+async def follow_return(w: Work, consultation_id: UUID) -> None:
+    """A clinician who is back before anybody else was assigned has the case again."""
+    case = await casefile.open_case(w, consultation_id)
+    if (await w.sql(_IS_BACK, {"id": consultation_id})).first():
+        case.consultation.clinician_left_at = None
+        w.touch(case.consultation)
 
 
 def _each_once(people: Iterable[tables.Person]) -> list[tables.Person]:

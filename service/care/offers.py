@@ -104,7 +104,7 @@ async def _nobody_left(case: CaseFile) -> None:
     ranked, _, _ = await candidates.ranked(w, consultation, near=True)
     refusals = Counter(reason.value for _, reasons in ranked.excluded for reason in reasons)
     case.become(consultation, "unmatched")
-    receivers = await notices.coordinators(w, [consultation.institution_id])
+    receivers = await notices.coordinators(w, [consultation.institution_id], consultation.programme_id)
     latest = {offer.mentor_id: "ended" if offer.ended_at else offer.state for offer in case.offers}  # each mentor once
     await notices.to_people(w, "unmatched", consultation, receivers, counts=refusals, asked=Counter(latest.values()))
 

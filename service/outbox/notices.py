@@ -42,19 +42,32 @@ async def people(w: Work, ids: Iterable[UUID | None]) -> dict[UUID, tables.Perso
     return await w.read_all(tables.Person, [person_id for person_id in ids if person_id])
 
 
-async def coordinators(w: Work, institution_ids: Iterable[UUID]) -> list[tables.Person]:
-    """Load the active coordinators of these institutions."""
+async def coordinators(
+    w: Work, institution_ids: Iterable[UUID], programme_id: UUID | None = None
+) -> list[tables.Person]:
+    """Load the active coordinators of these institutions.
+
+    Where an institution has none, because the last one has left, the programme's admins hear in their stead.
+    """
+    places = set(institution_ids)
     query = (
-        sa.select(tables.Person)
+        sa.select(tables.Person, col(tables.RoleGrant.institution_id))
         .join(tables.RoleGrant, col(tables.RoleGrant.person_id) == col(tables.Person.id))
+        .where(col(tables.Person.state) == "active")
         .where(
-            col(tables.RoleGrant.role) == "coordinator",
-            col(tables.Person.state) == "active",
+            sa.or_(
+                sa.and_(col(tables.RoleGrant.role) == "coordinator", col(tables.RoleGrant.institution_id).in_(places)),
+                sa.and_(
+                    col(tables.RoleGrant.role) == "programme_admin",
+                    col(tables.RoleGrant.programme_id) == programme_id,
+                ),
+            )
         )
-        .where(col(tables.RoleGrant.institution_id).in_(set(institution_ids)))
-        .distinct()
+        .order_by(col(tables.Person.id))
     )
-    return list((await w.sql(query, after_changes=False)).scalars())
+    rows = (await w.sql(query, after_changes=False)).all()
+    has_all = places <= {row.institution_id for row in rows}
+    return list({row.Person.id: row.Person for row in rows if row.institution_id or not has_all}.values())
 
 
 async def clinicians(w: Work, consultation: tables.Consultation) -> list[tables.Person]:
@@ -69,7 +82,7 @@ async def clinicians(w: Work, consultation: tables.Consultation) -> list[tables.
     }
     present = list((await w.sql(_CLINICIANS, places, after_changes=False)).scalars())
     own = [person for person in present if person.id == consultation.clinician_id]
-    return own or present or await coordinators(w, [consultation.institution_id])
+    return own or present or await coordinators(w, [consultation.institution_id], consultation.programme_id)
 
 
 _CLINICIANS = (
@@ -236,6 +249,15 @@ async def offer_widened(
 _PROLONG = sa.text(
     "UPDATE link SET expires_at = :until WHERE expires_at = :before AND subject_id = :offer AND purpose LIKE 'offer.%'"
 )
+
+
+async def clinician_left(w: Work, institution_id: UUID, consultations: Sequence[tables.Consultation]) -> None:
+    """Mail the coordinators of the hospital once which of its cases need a clinician."""
+    cases = [await _values(w, consultation) for consultation in consultations]
+    named = [{name: case[name] for name in ("consultation_id", "specialty", "priority")} for case in cases]
+    programme_id = consultations[0].programme_id
+    for person in await coordinators(w, [institution_id], programme_id):
+        await deliveries.mail(w, template="clinician_left", person=person, values={"cases": named, "page": "/"})
 
 
 async def countered(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:

@@ -42,6 +42,13 @@ async def holder(w: Work, link: tables.Link) -> actors.Actor:
         raise errors.LinkInvalid from error
 
 
+async def void_all(w: Work, person_id: UUID) -> None:
+    """No link that the person was mailed does anything any more, also if they are enabled again."""
+    kind = tables.Link
+    still_good = sa.and_(col(kind.used_at).is_(None), col(kind.expires_at) > w.now)
+    await w.sql(sa.update(kind).where(col(kind.person_id) == person_id, still_good).values(expires_at=w.now))
+
+
 async def use(w: Work, link_id: UUID) -> bool:
     """Mark the actor's own link as used, and tell whether it was unused; raises LinkInvalid when it has expired."""
     kind = tables.Link

@@ -18,7 +18,7 @@ from service import tables, vocabulary
 from service.kernel import access, audit, clock, email_addresses, errors, paging
 from service.kernel.actor import Grant
 from service.kernel.work import Work
-from service.people import logins
+from service.people import action_links, logins
 
 ERASED = "@erased.invalid"
 """The end of an erased person's address."""
@@ -121,6 +121,8 @@ async def change(
         row.mail_refused_at = None
     if changes.get("state") == "disabled" or "email" in changes:
         await logins.revoke_all(w, row.id)
+    if changes.get("state") == "disabled":
+        await action_links.void_all(w, row.id)
     w.touch(row)
     audit.record(w, "changed", "person", row.id, fields=sorted({*changes, *(["roles"] if grants is not None else [])}))
     return (await views(w, [row]))[0]

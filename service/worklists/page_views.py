@@ -53,6 +53,7 @@ class AppointmentCard:
 class Home:
     """What waits for the person, and what they have."""
 
+    unattended: Sequence[ConsultationCard]
     offers: Sequence[OfferCard]
     to_write: Sequence[OfferCard]
     consultations: Sequence[ConsultationCard]
@@ -79,6 +80,7 @@ class CasePage:
     called_off: Sequence[tables.Appointment]
     notes: Mapping[UUID, str]
     is_requesting: bool
+    colleagues: Sequence[tables.Person]
     takes_part: bool
     may_change: bool
     is_own_proposal: bool
@@ -113,7 +115,10 @@ async def me(w: Work) -> tables.Person:
 
 
 async def home(w: Work) -> Home:
-    """Give what waits for the actor: offers to answer, advice to write, their side's consultations, next meetings."""
+    """Give what waits for the actor, most pressing first.
+
+    Cases that need a clinician, offers to answer, advice to write, their side's consultations, next meetings.
+    """
     offer, consultation = tables.Offer, tables.Consultation
     is_open = sa.and_(col(offer.state) == "pending", col(offer.answer_by) > w.now)
     is_mine = col(offer.mentor_id) == w.actor.person_id
@@ -126,6 +131,7 @@ async def home(w: Work) -> Home:
         col(consultation.advice_due_at).is_not(None),
     )
     return Home(
+        await _unattended(w),
         await _asked(w, sa.and_(is_theirs, sa.or_(is_open, col(offer.state) == "countered"))),
         await _asked(w, is_promised),
         await _consultations(w),
@@ -146,6 +152,23 @@ async def _asked(w: Work, condition: sa.ColumnElement[bool]) -> list[OfferCard]:
         .limit(MOST)
     )
     return [OfferCard(*row) for row in rows]
+
+
+async def _unattended(w: Work) -> list[ConsultationCard]:
+    """Give the open cases, of places that the actor coordinates, whose clinician has left."""
+    row = tables.Consultation
+    coordinated = sa.or_(
+        col(row.institution_id).in_(w.actor.institutions("coordinator")),
+        col(row.programme_id).in_(w.actor.programmes("programme_admin")),
+    )
+    rows = await w.sql(
+        sa.select(row, tables.Specialty)
+        .join(tables.Specialty, col(tables.Specialty.code) == col(row.specialty_code))
+        .where(coordinated, col(row.clinician_left_at).is_not(None), col(row.state).in_(vocabulary.NOT_CLOSED))
+        .order_by(col(row.id))
+        .limit(MOST)
+    )
+    return [ConsultationCard(*columns) for columns in rows]
 
 
 async def _consultations(w: Work) -> list[ConsultationCard]:
@@ -220,6 +243,7 @@ async def case(w: Work, consultation_id: UUID) -> CasePage:
         called_off=called_off,
         notes=await _notes(w, view, [*offers, *called_off, *feedback]),
         is_requesting=is_requesting,
+        colleagues=await _colleagues_at(w, row) if is_requesting and row.clinician_left_at else [],
         takes_part=w.actor.person_id in {participant.person_id for participant in taking_part},
         may_change=appointments.may_change(w, row, taking_part),
         is_own_proposal=meeting is not None and appointments.is_own_proposal(w, row, meeting),
@@ -340,6 +364,19 @@ async def _colleagues(w: Work) -> list[tables.Person]:
         .where(col(grant.role) == "clinician", col(grant.institution_id).in_(w.actor.institutions("coordinator")))
         .where(col(person.state) == "active")
         .distinct()
+        .order_by(col(person.display_name), col(person.id))
+    )
+    return list(rows.scalars())
+
+
+async def _colleagues_at(w: Work, consultation: tables.Consultation) -> list[tables.Person]:
+    """Give the clinicians who can take the consultation over."""
+    grant, person = tables.RoleGrant, tables.Person
+    rows = await w.sql(
+        sa.select(person)
+        .join(grant, col(grant.person_id) == col(person.id))
+        .where(col(grant.role) == "clinician", col(grant.institution_id) == consultation.institution_id)
+        .where(col(person.state) == "active")
         .order_by(col(person.display_name), col(person.id))
     )
     return list(rows.scalars())

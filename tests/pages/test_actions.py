@@ -319,7 +319,7 @@ async def test_a_link_does_nothing_for_a_person_who_was_disabled(scene: Scene, c
     await scene.rows("UPDATE person SET state = 'disabled' WHERE id = :id RETURNING id", id=scene.mentor.id)
     path, _ = await scene.link("offer.accept")
 
-    assert [(await client.get(path)).status_code, (await client.post(path)).status_code] == [404, 404]
+    assert [(await client.get(path)).status_code, (await client.post(path)).status_code] == [410, 410]
 
 
 @pytest.mark.parametrize(

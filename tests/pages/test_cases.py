@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 import build
 from pages.scene import Scene
-from service import tables
+from service import tables, timers
 from service.care import answers, sessions
 from service.kernel import actor, clock
 
@@ -414,3 +414,26 @@ async def test_the_room_is_entered_from_the_page_by_who_takes_part(scene: Scene)
 
     assert [early.status_code, entered.status_code, refused.status_code] == [409, 303, 403]
     assert entered.headers["location"] == f"https://rooms.example/{found.id}"
+
+
+async def test_ft_02_a_case_without_a_clinician_waits_on_the_first_page_and_a_colleague_is_assigned_on_its_own(
+    scene: Scene,
+) -> None:
+    asked = await scene.ask()
+    async with scene.world.database.work(actor.TIMER) as w:
+        colleague = await build.clinician(w, scene.asking)
+    await scene.rows("UPDATE person SET state = 'disabled' WHERE id = :id RETURNING 1", id=scene.clinician.id)
+    await timers.once(scene.world.database)
+    path = f"/consultations/{asked.id}"
+    async with scene.browser(scene.coordinator) as browser:
+        first = (await browser.get("/")).text
+        assert "Потрібен лікар" in first
+        assert f"{path}/assign" in (await browser.get(path)).text
+        stranger = await browser.post(f"{path}/assign", data={"clinician_id": str(scene.mentor.id)})
+        assert stranger.status_code == 422
+        answer = await browser.post(f"{path}/assign", data={"clinician_id": str(colleague.id)})
+        assert answer.status_code == 303
+        assert "Потрібен лікар" not in (await browser.get("/")).text
+        assert f"{path}/assign" not in (await browser.get(path)).text
+    (row,) = await scene.rows("SELECT clinician_id FROM consultation")
+    assert row.clinician_id == colleague.id

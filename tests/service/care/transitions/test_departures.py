@@ -1,60 +1,15 @@
 """Whoever may no longer act is followed (FT-01): nothing stays with them, and all whom it concerns hear."""
 
-# ruff: noqa: ANN401 - bodies are JSON
-
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
-import build
 import flow
 from flow import Scene
+from leaving import LOSING, Leave, disabled, unverified, verified_until
 from service.kernel import actor
 from service.outbox import deliveries
 from service.people import privacy
-
-Leave = Callable[[Scene, str], Awaitable[None]]
-
-
-async def disabled(scene: Scene, who: str) -> None:
-    await patch(scene, who, {"state": "disabled"})
-
-
-async def unverified(scene: Scene, who: str) -> None:
-    until = flow.instant(scene.clock.now() - timedelta(minutes=1))
-    await scene.post("partner", f"/v1/people/{scene.people[who].id}/verification", {"until": until})
-
-
-async def verified_until_now(scene: Scene, who: str) -> None:
-    until = flow.instant(scene.clock.now())
-    await scene.post("partner", f"/v1/people/{scene.people[who].id}/verification", {"until": until})
-
-
-async def moved(scene: Scene, who: str) -> None:
-    async with scene.world.database.work(actor.TIMER) as w:
-        elsewhere = await build.partner(w)
-    role = {"role": "mentor", "institution_id": str(elsewhere.id)}
-    await patch(scene, who, {"roles": [role]})
-
-
-async def another_role(scene: Scene, who: str) -> None:
-    role = {"role": "coordinator", "institution_id": str(scene.lille.id)}
-    await patch(scene, who, {"roles": [role]})
-
-
-async def by_another_program(scene: Scene, who: str) -> None:
-    await scene.rows("UPDATE person SET state = 'disabled' WHERE id = :id RETURNING 1", id=scene.people[who].id)
-
-
-LEAVING = [disabled, unverified, verified_until_now, moved, another_role, by_another_program]
-
-
-async def patch(scene: Scene, who: str, body: Any) -> None:
-    path = f"/v1/people/{scene.people[who].id}"
-    tag = (await scene.call("admin", "GET", path, status=200)).headers["etag"]
-    await scene.call("admin", "PATCH", path, body, status=200, headers={"If-Match": tag})
 
 
 async def one_at_a_time(scene: Scene) -> None:
@@ -72,7 +27,7 @@ def other_than(mentor: str) -> str:
     return "rival" if mentor == "mentor" else "mentor"
 
 
-@pytest.mark.parametrize("leave", LEAVING)
+@pytest.mark.parametrize("leave", LOSING)
 @pytest.mark.parametrize("state", ["pending", "countered"])
 async def test_ft_01_an_open_offer_of_a_mentor_who_left_is_withdrawn_and_the_next_is_asked(
     scene: Scene, leave: Leave, state: str
@@ -95,7 +50,7 @@ async def test_ft_01_an_open_offer_of_a_mentor_who_left_is_withdrawn_and_the_nex
     assert (await scene.change()).mails == []
 
 
-@pytest.mark.parametrize("leave", LEAVING)
+@pytest.mark.parametrize("leave", LOSING)
 async def test_ft_01_the_place_of_a_booked_mentor_who_left_is_offered_for_the_same_time(
     scene: Scene, leave: Leave
 ) -> None:
@@ -147,7 +102,7 @@ async def test_ft_01_who_left_is_neither_reminded_nor_let_into_the_room(scene: S
     await scene.call("mentor", "GET", f"/v1/appointments/{booked['id']}/invite.ics", status=404)
 
 
-@pytest.mark.parametrize("leave", LEAVING)
+@pytest.mark.parametrize("leave", LOSING)
 async def test_ft_01_a_call_that_nobody_has_taken_over_by_its_start_is_called_off(scene: Scene, leave: Leave) -> None:
     await flow.alone(scene)
     booked = await scene.booked()
@@ -187,7 +142,7 @@ async def test_ft_01_a_session_that_took_place_is_still_logged(scene: Scene) -> 
     await scene.post("clinician", f"/v1/appointments/{booked['id']}/session", flow.happened(booked), 201)
 
 
-@pytest.mark.parametrize("leave", LEAVING)
+@pytest.mark.parametrize("leave", LOSING)
 async def test_ft_01_a_hold_of_a_mentor_who_left_is_let_go(scene: Scene, leave: Leave) -> None:
     await flow.held(scene)
     await leave(scene, "mentor")
@@ -199,7 +154,7 @@ async def test_ft_01_a_hold_of_a_mentor_who_left_is_let_go(scene: Scene, leave: 
     assert (await scene.state()).seats == []
 
 
-@pytest.mark.parametrize("leave", LEAVING)
+@pytest.mark.parametrize("leave", LOSING)
 async def test_ft_01_advice_promised_by_a_mentor_who_left_is_sought_elsewhere(scene: Scene, leave: Leave) -> None:
     await scene.request(mode="written")
     offer = await scene.offer()
@@ -219,12 +174,11 @@ async def test_ft_01_a_verification_that_ends_before_the_booked_start_is_found_w
 ) -> None:
     booked = await scene.booked()
     start = flow.read_instant(booked["starts_at"])
-    path = f"/v1/people/{scene.people['mentor'].id}/verification"
-    await scene.post("partner", path, {"until": flow.instant(start + timedelta(minutes=1))})
+    await verified_until(scene, "mentor", flow.instant(start + timedelta(minutes=1)))
     await scene.look()
     await scene.sweep()
     assert (await scene.change()).mails == []
-    await scene.post("partner", path, {"until": flow.instant(start)})
+    await verified_until(scene, "mentor", flow.instant(start))
     await scene.sweep()
     assert ("mentor_left", "clinician") in (await scene.change()).mails
 
@@ -232,8 +186,7 @@ async def test_ft_01_a_verification_that_ends_before_the_booked_start_is_found_w
 async def test_ft_01_an_offer_whose_times_lie_beyond_the_verification_is_withdrawn(scene: Scene) -> None:
     await scene.request()
     offer = await scene.offer()
-    path = f"/v1/people/{scene.people['mentor'].id}/verification"
-    await scene.post("partner", path, {"until": offer["starts"][0]})
+    await verified_until(scene, "mentor", offer["starts"][0])
     await scene.look()
     await scene.sweep()
     assert ("offer.withdrawn", "mentor") in (await scene.change()).events
