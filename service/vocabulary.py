@@ -276,6 +276,7 @@ RELEASE_REASONS: tuple[ReleaseReason, ...] = get_args(ReleaseReason)
 """Why the system takes a time back."""
 
 AbsentParty = Literal["mentor", "clinician"]
+ABSENT_PARTIES: tuple[AbsentParty, ...] = get_args(AbsentParty)
 """Who can be reported not to have come."""
 
 ParticipantRole = Literal["clinician", "mentor", "interpreter", "observer"]
@@ -448,6 +449,8 @@ AuditAction = Literal[
     "moved",
     "cancelled",
     "missed",
+    "disputed",
+    "absence_withdrawn",
     "paused",
     "disabled",
     "recovered",

@@ -16,6 +16,7 @@ from api import VERSION, app
 from api.edge import problems
 from integrations.runtime.settings import Settings
 from service import timers
+from service.rules import lifecycle
 
 ROOT = Path(__file__).resolve().parent.parent
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
@@ -332,3 +333,12 @@ def test_a_check_names_a_rule_that_exists() -> None:
     behind = re.findall(rf"^\| (?:{CHECKS})-\d\d \| .+ \| ([A-Z0-9, ]*)\|$", text, re.MULTILINE)
     assert len(behind) == len(rows_of(text, rf"(?:{CHECKS})-\d\d"))
     assert {code for cell in behind for code in re.findall(r"[A-Z]\d+", cell)} <= rows_of(text, r"[A-Z]\d+")
+
+
+@pytest.mark.parametrize("table", lifecycle.STEP_TABLES)
+def test_the_page_shows_when_each_step_may_be_taken_as_the_rules_have_it(table: str) -> None:
+    heads, rows = lifecycle.PHASES[table], lifecycle.STEP_TABLES[table]
+    (shown,) = [
+        part for part in page("concepts.md").split("\n\n") if f"| {' | '.join(heads)} |" in part.partition("\n")[0]
+    ]
+    assert shown.splitlines()[2:] == [f"| `{step}` | {' | '.join(cells)} |" for step, cells in rows.items()]

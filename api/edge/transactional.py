@@ -131,7 +131,12 @@ async def _once(
         except stored_answers.Refused as refused:
             return Response(refused.answer.body, refused.answer.status, refused.answer.headers)
         return Response(body, answer_or_id.status, {**answer_or_id.headers, "Idempotency-Replayed": "true"})
-    response = await handler(request)
+    try:
+        response = await handler(request)
+    except errors.DomainError as error:
+        if error.is_recorded:  # else the rollback frees the key
+            await idempotency.drop(w, answer_or_id)
+        raise
     if response.status_code // 100 == 2:  # noqa: PLR2004 - success, as HTTP has it
         headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
         body = _stored(bytes(response.body).decode(), hidden)

@@ -246,6 +246,7 @@ async def _case(
         cancel_reasons=vocabulary.CANCEL_REASONS,
         call_off_reasons=vocabulary.APPOINTMENT_CANCEL_REASONS,
         outcomes=vocabulary.SESSION_OUTCOMES,
+        held_outcomes=[code for code in vocabulary.SESSION_OUTCOMES if code not in vocabulary.NOT_HELD],
         consents=vocabulary.CONSENT_SCOPES,
         local=visit.local,
     )

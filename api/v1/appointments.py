@@ -15,7 +15,7 @@ from service.kernel import errors
 
 router = APIRouter(route_class=Transactional, tags=["Appointments"])
 
-_OVER = (errors.Forbidden, errors.IllegalTransition)
+_OVER = (errors.Forbidden, errors.IllegalTransition, errors.TooLate)
 
 
 class ParticipantOut(shapes.Shape):
@@ -47,6 +47,7 @@ class AppointmentOut(shapes.Shape):
     proposed_starts: list[shapes.Instant]
     proposed_by: shapes.Id | None
     cancel_reason: str | None
+    absent: vocabulary.AbsentParty | None
     note: str | None
     sequence: int
     version: int
@@ -152,6 +153,8 @@ async def invite(appointment_id: shapes.Id, w: deps.W, world: deps.TheWorld) -> 
 async def reschedule(appointment_id: shapes.Id, body: MoveIn, w: deps.W, response: Response) -> AppointmentOut:
     """Move it: to a bookable time at once; any other time is proposed, and the other side may agree by the same call.
 
+    From the start on every other time is proposed only, until 24 hours after the end. Agreeing is possible until the
+    proposed time begins.
     A failed move leaves everything as it was.
     """
     await appointments.move(w, appointment_id, body.starts_at)
@@ -160,14 +163,23 @@ async def reschedule(appointment_id: shapes.Id, body: MoveIn, w: deps.W, respons
 
 @router.post("/v1/appointments/{appointment_id}/cancel", responses=problems.of(*_OVER, errors.PersonalDataFound))
 async def cancel(appointment_id: shapes.Id, body: AppointmentCancelIn, w: deps.W, response: Response) -> AppointmentOut:
-    """Call it off: the time is free at once. By the mentor's side the consultation is open again, else it ends."""
+    """Call it off: the time is free at once. By the mentor's side the consultation is open again, else it ends.
+
+    From the end on this is 409 `too-late`: log what happened instead.
+    """
     await appointments.cancel(w, appointment_id, body.reason, body.note, shapes.confirmed(body.confirmed_spans))
     return await _shown(w, appointment_id, response)
 
 
-@router.post("/v1/appointments/{appointment_id}/no-show", responses=problems.of(*_OVER, errors.Conflict))
+@router.post(
+    "/v1/appointments/{appointment_id}/no-show", responses=problems.of(*_OVER, errors.TooEarly, errors.Disputed)
+)
 async def no_show(appointment_id: shapes.Id, body: NoShowIn, w: deps.W, response: Response) -> AppointmentOut:
-    """Report who did not come, after the start."""
+    """Report who did not come, once they were waited for: ten minutes after the start, unless the programme says else.
+
+    If the other side has said otherwise, this is 409 `disputed`, and the coordinators of both sides are told. An
+    air-raid alert is no absence: log the session as `interrupted_alert`.
+    """
     await appointments.report_no_show(w, appointment_id, body.who)
     return await _shown(w, appointment_id, response)
 

@@ -98,6 +98,7 @@ async def _agree(
     must_be_bookable: bool = False,
 ) -> Accepted:
     """Lock both people, check that both are free (raises SlotTaken), ask the gate, then book and send the mails."""
+    await case.may_if_booked("replace_mentor")
     await case.lock_people(offer.mentor_id)
     facts = await admission.facts(case, offer.mentor_id, start=starts_at)
     if must_be_bookable:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -36,11 +36,27 @@ def is_own_proposal(w: Work, consultation: tables.Consultation, view: "Appointme
     return side is not None and side == _proposing_side(view.row, view.participants)
 
 
+async def steps_now(w: Work, consultation: tables.Consultation, view: "AppointmentView") -> Mapping[str, lifecycle.May]:
+    """Give what may be done with a booked time now, and how; nothing if it is not booked."""
+    if view.row.status != "booked":
+        return {}
+    programme = await w.read(tables.Programme, consultation.programme_id)
+    numbers = policy.from_overrides(programme.policy)
+    return lifecycle.steps_now(casefile.booked_time(view.row), w.now, numbers)
+
+
+def may_take_back(w: Work, consultation: tables.Consultation, view: "AppointmentView") -> bool:
+    """Tell whether the actor's side reported somebody as absent, and may log that they met after all."""
+    side = casefile.side_of_actor(w, consultation, view.participants)
+    return view.row.status == "noshow" and side is not None and side == view.row.absence_told_by
+
+
 async def move(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.Appointment:
     """The appointment has the new time if that is bookable or was proposed by the other side; else it is proposed.
 
-    The same proposal twice is one. Raises SlotTaken, GateRefused, TimeNotBookable, IllegalTransition; a failed move
-    leaves everything as it was. Nothing is proposed that the gate would refuse once both sides agree.
+    Once the booked time has begun every other one is proposed only, for a while (`lifecycle.BOOKED`). The same proposal
+    twice is one. Raises SlotTaken, GateRefused, TimeNotBookable, TooLate, IllegalTransition; a failed move leaves
+    everything as it was. Nothing is proposed that the gate would refuse once both sides agree.
     """
     case = await casefile.of_appointment(w, appointment_id)
     return await _move(case, case.side_of_actor(), starts_at)
@@ -62,11 +78,14 @@ async def agree(w: Work, appointment_id: UUID, starts_at: datetime) -> tables.Ap
 
 async def _move(case: CaseFile, side: str, starts_at: datetime) -> tables.Appointment:
     w, appointment = case.w, case.appointment
+    is_proposed = starts_at in appointment.proposed_starts
+    is_agreed = is_proposed and _is_proposed_to(case, side)
     if appointment.status != "booked":
         raise errors.IllegalTransition("appointment", appointment.status, "booked")
     if starts_at == appointment.starts_at:
         return appointment
     _must_be_whole(case)
+    allowed = await case.may("agree" if is_agreed else "move")
     if starts_at <= w.now:
         raise errors.TimeNotBookable("/starts_at", "this time lies behind us")
     if starts_at.second or starts_at.microsecond:
@@ -76,9 +95,7 @@ async def _move(case: CaseFile, side: str, starts_at: datetime) -> tables.Appoin
     facts = await admission.facts(case, mentor.person_id, start=starts_at, minutes_at=starts_at)
     offer = case.offer_of(mentor)
     overrides = [offer.override_rule] if offer.override_rule else []
-    is_proposed = starts_at in appointment.proposed_starts
-    is_agreed = is_proposed and _is_proposed_to(case, side)
-    if is_agreed or starts_at in facts.bookable(overrides):
+    if is_agreed or (allowed is lifecycle.May.YES and starts_at in facts.bookable(overrides)):
         waived = answers.AGREED if is_agreed else frozenset()
         link = await admission.admit_with_budget(case, facts, offer, starts_at, waived)
         await bookings.move(case, link, starts_at, is_agreed=is_agreed)
@@ -133,8 +150,9 @@ async def decline_move(w: Work, appointment_id: UUID, starts_at: datetime) -> ta
     """
     case = await casefile.of_appointment(w, appointment_id)
     appointment, side = case.appointment, case.side_of_actor()
-    if appointment.status != "booked" or not appointment.proposed_starts:
+    if not appointment.proposed_starts:
         return appointment
+    await case.may("decline_move")
     if starts_at not in appointment.proposed_starts:
         raise errors.Conflict("Another time is proposed by now.")
     is_other_sides = _is_proposed_to(case, side)  # a side that withdraws its own proposal is not told
@@ -158,6 +176,7 @@ async def cancel(
     if case.is_held:
         await bookings.release(case, "hold_released")
         return appointment
+    await case.may("cancel_appointment")
     await bookings.cancel(case, reason, note, by_side=side)
     audit.record(w, "cancelled", "appointment", appointment.id, side=side)
     await _lose(case, side, CONSULTATION_REASONS.get(reason, "other"))
@@ -210,28 +229,67 @@ async def expire_hold(w: Work, appointment_id: UUID) -> None:
 
 
 async def report_no_show(w: Work, appointment_id: UUID, absent_role: str) -> tables.Appointment:
-    """Somebody did not come: never before the start. The consultation goes on as for a cancel by that side."""
+    """Somebody did not come, and was waited for. The consultation goes on as for a cancel by that side.
+
+    Twice is once. Raises TooEarly, and Disputed when the other side has reported or logged something else.
+    """
     case = await casefile.of_appointment(w, appointment_id)
-    case.side_of_actor()  # for the sides only
-    if case.appointment.status == "noshow":
-        return case.appointment
+    side, appointment = case.side_of_actor(), case.appointment
+    if appointment.status == "noshow":
+        if appointment.absent in {absent_role, None}:  # None: reported to an older program
+            return appointment
+        await dispute(case)
+    if appointment.status == "fulfilled" and side != await logged_by(case):
+        await dispute(case)
     if case.is_booked:
         _must_be_whole(case)
-        must_have_begun(case)
-    await miss(case, absent_role)
-    audit.record(w, "missed", "appointment", case.appointment.id, who=absent_role)
-    return case.appointment
+        await case.may("report_no_show")
+    await miss(case, absent_role, side)
+    audit.record(w, "missed", "appointment", appointment.id, who=absent_role)
+    return appointment
 
 
-def must_have_begun(case: CaseFile) -> None:
-    """Go on only from the appointment's start: nobody can have missed it before; raises Conflict."""
-    if case.w.now < case.appointment.starts_at:
-        raise errors.Conflict("Nobody can have missed it before it starts.")
+async def logged_by(case: CaseFile) -> str | None:
+    """Say which side logged the appointment's session; None if that cannot be told any more."""
+    person_id = (await case.w.sql(_LOGGED_BY, {"id": case.appointment.id})).scalars().first()
+    place = next((row.institution_id for row in case.participants if row.person_id == person_id), None)
+    if place is None and person_id is not None:
+        place = (await case.w.sql(_COORDINATES, {"person": person_id, "places": _places(case)})).scalars().first()
+    return None if place is None else "requesting" if place == case.consultation.institution_id else "partner"
 
 
-async def miss(case: CaseFile, absent_role: str) -> None:
-    """The appointment is missed by `absent_role` (mentor or clinician), and both sides are told."""
+_LOGGED_BY = sa.text("""
+SELECT logged_by FROM log_entry JOIN session ON session.id = log_entry.id
+WHERE session.appointment_id = :id ORDER BY log_entry.id LIMIT 1
+""")
+_COORDINATES = sa.text(
+    "SELECT institution_id FROM role_grant WHERE person_id = :person AND institution_id = ANY(:places)"
+).bindparams(sa.bindparam("places", type_=ARRAY(PG_UUID(as_uuid=True))))
+
+
+def _places(case: CaseFile) -> list[UUID]:
+    return [row.institution_id for row in case.participants]
+
+
+async def dispute(case: CaseFile) -> NoReturn:
+    """The two sides say different things of what happened: both sides' coordinators hear of it once. Raises Disputed.
+
+    What was reported or logged first stands until they have spoken (decision 0031).
+    """
+    appointment = case.appointment
+    if appointment.disputed_at is None:
+        appointment.disputed_at = case.w.now
+        case.w.touch(appointment)
+        receivers = await notices.coordinators(case.w, _places(case))
+        await notices.about_appointment(case, "disputed", receivers, reason=appointment.absent)
+        audit.record(case.w, "disputed", "appointment", appointment.id)
+    raise errors.Disputed
+
+
+async def miss(case: CaseFile, absent_role: str, told_by: str) -> None:
+    """The appointment is missed by `absent_role` (mentor or clinician), says that side, and both sides are told."""
     await bookings.miss(case)
+    case.appointment.absent, case.appointment.absence_told_by = absent_role, told_by
     await _lose(case, "partner" if absent_role == "mentor" else "requesting", "other")
     await notices.to_participants(case, "noshow", reason=absent_role)
 
@@ -242,7 +300,8 @@ async def room(w: Work, appointment_id: UUID) -> tables.Appointment:
     (view,) = await views(w, [appointment])
     if w.actor.person_id not in {row.person_id for row in view.participants}:
         raise errors.Forbidden
-    opens, closes = appointment.starts_at - notices.JOIN_BEFORE, appointment.ends_at + notices.JOIN_AFTER
+    opens = appointment.starts_at - lifecycle.ROOM_OPENS_BEFORE
+    closes = appointment.ends_at + lifecycle.ROOM_STAYS_OPEN
     if appointment.status not in vocabulary.AGREED_APPOINTMENT or not opens <= w.now < closes:
         raise errors.JoinNotOpen(None, opens_at=events.instant(opens), closes_at=events.instant(closes))
     return appointment
@@ -365,8 +424,8 @@ async def follow_memorandum_end(w: Work, appointment_id: UUID) -> None:
     institutions = {row.institution_id for row in case.participants} | {case.consultation.institution_id}
     receivers = await notices.coordinators(w, institutions, case.consultation.programme_id)
     await notices.about_appointment(case, "memorandum_ended", receivers)
-    programme = await w.read(tables.Programme, case.consultation.programme_id)
-    if policy.from_overrides(programme.policy).cancels_when_memorandum_ends:
+    is_ahead = w.now < case.appointment.ends_at  # what has happened is logged, whatever became of the memorandum
+    if is_ahead and (await case.numbers()).cancels_when_memorandum_ends:
         await call_off(case, "memorandum_ended")
 
 

@@ -18,7 +18,7 @@ from service import tables, vocabulary
 from service.kernel import access, errors
 from service.kernel.work import Work
 from service.outbox import events
-from service.rules import lifecycle
+from service.rules import lifecycle, policy
 
 Subject = tables.Consultation | tables.Offer | tables.Appointment
 
@@ -29,6 +29,15 @@ _EVENTS: Mapping[tuple[str, str, str], vocabulary.EventType] = {
     ("appointment", "pending", "cancelled"): "appointment.hold_expired",
 }
 """Events that do not have the name of the new state."""
+
+_BECOMES = {
+    "move": "booked",
+    "agree": "booked",
+    "cancel_appointment": "cancelled",
+    "report_no_show": "noshow",
+    "log_session": "fulfilled",
+}
+"""The state that a step would lead to, for the problem's words."""
 
 _CONSULTATION = (
     sa.select(tables.Consultation)
@@ -128,6 +137,38 @@ class CaseFile:
             raise errors.Forbidden
         return side
 
+    async def numbers(self) -> policy.Policy:
+        """Give the programme's numbers."""
+        return policy.from_overrides((await self.w.read(tables.Programme, self.consultation.programme_id)).policy)
+
+    async def may(self, step_name: str, time: lifecycle.BookedTime | None = None) -> lifecycle.May:
+        """Ask the lifecycle's table whether this step may be done with the appointment now, and how.
+
+        `time` stands for the appointment's as it is. Raises TooEarly, TooLate, IllegalTransition.
+        """
+        appointment = self.appointment
+        try:
+            return lifecycle.may(step_name, time or booked_time(appointment), self.w.now, await self.numbers())
+        except lifecycle.TooEarly as error:
+            raise errors.TooEarly(error.at) from error
+        except lifecycle.TooLate as error:
+            raise errors.TooLate(error.at, error.instead) from error
+        except lifecycle.IllegalTransition as error:
+            state = _BECOMES.get(step_name, appointment.status)
+            raise errors.IllegalTransition("appointment", appointment.status, state) from error
+
+    async def may_if_booked(self, step_name: str) -> None:
+        """As `may`, if a time is booked; whatever is done with a case in which none is, `must_not_be_due` asks for."""
+        if self.is_booked:
+            await self.may(step_name)
+
+    def must_not_be_due(self, step_name: str) -> None:
+        """Go on if the lifecycle's table allows this step now in a case that seeks a mentor; raises TooLate."""
+        try:
+            lifecycle.must_not_be_due(step_name, self.consultation.answer_due_at, self.w.now)
+        except lifecycle.TooLate as error:
+            raise errors.TooLate(error.at, error.instead) from error
+
     async def lock_people(self, *others: UUID) -> None:
         """Lock the clinician, the participants and the others: at once, sorted, and before any memorandum."""
         taking_part = (row.person_id for row in self.participants)
@@ -205,6 +246,12 @@ def event_of(kind: str, before: str, state: str) -> vocabulary.EventType:
     """Name the event of a consultation's, offer's or appointment's step from one state to another."""
     usual = "consultation.opened" if state == "open" else f"{kind}.{state}"
     return _EVENTS.get((kind, before, state), cast("vocabulary.EventType", usual))
+
+
+def booked_time(appointment: tables.Appointment) -> lifecycle.BookedTime:
+    """Give the appointment's time as the lifecycle's tables read it."""
+    is_over = appointment.status not in vocabulary.LIVE_APPOINTMENT
+    return lifecycle.BookedTime(appointment.starts_at, appointment.ends_at, is_over)
 
 
 def stands(offer: tables.Offer) -> bool:

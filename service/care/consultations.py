@@ -195,6 +195,7 @@ async def consent(w: Work, consultation_id: UUID, new_consent: ConsentGiven) -> 
     if consultation.state == "draft":
         await _open(case, new_consent)
         return consultation
+    await case.may_if_booked("consent")
     await _record_consent(w, consultation, new_consent)
     w.touch(consultation)
     await _withdraw_without_basis(case)
@@ -250,6 +251,7 @@ async def cancel(
     consultation = case.consultation
     if consultation.state == "cancelled" and consultation.cancel_reason == reason:
         return consultation
+    await case.may_if_booked("cancel_consultation")
     consultation.note, consultation.noted_by = w.seal(note, consultation.id), w.actor.person_id
     case.become(consultation, "cancelled")
     consultation.cancel_reason = reason
@@ -306,6 +308,7 @@ async def assign(w: Work, consultation_id: UUID, clinician_id: UUID) -> tables.C
         raise errors.Invalid("/clinician_id", "not a clinician of this institution")
     if colleague.id == consultation.clinician_id and consultation.clinician_left_at is None:
         return consultation
+    await case.may_if_booked("assign")
     reading_offers = [
         offer for offer in case.offers if offer.state in vocabulary.READING_OFFER and offer.ended_at is None
     ]

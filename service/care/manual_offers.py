@@ -58,6 +58,9 @@ async def _ask(
         await offers.reopen(case)
     if consultation.state not in {*lifecycle.SEEKING, "scheduled"} or consultation.advice_due_at:
         raise errors.IllegalTransition("consultation", consultation.state, "offered")
+    await case.may_if_booked("replace_mentor")
+    if consultation.state != "scheduled":
+        case.must_not_be_due("manual_offer")
     await w.lock_people([mentor_id])  # so that all their offers of the week are counted
     facts = await admission.facts(case, mentor_id)
     candidate = _candidate(case, facts, starts, [override[0]] if override else [])
@@ -111,6 +114,7 @@ async def hold(w: Work, consultation_id: UUID, mentor_id: UUID, starts_at: datet
     consultation = case.consultation
     if consultation.state not in lifecycle.SEEKING or consultation.mode == "written":
         raise errors.IllegalTransition("consultation", consultation.state, "held")
+    case.must_not_be_due("hold")
     if starts_at <= w.now:
         raise errors.TimeNotBookable("/starts_at", "this time lies behind us")
     if case.is_booked:

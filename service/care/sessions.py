@@ -12,11 +12,12 @@ from sqlmodel import col
 from service import tables, vocabulary
 from service.care import appointments, bookings, candidates, casefile, offers
 from service.care.casefile import CaseFile
-from service.kernel import access, clock, deidentification, errors
+from service.kernel import access, audit, clock, deidentification, errors
 from service.kernel.deidentification import ConfirmedSpan
 from service.kernel.work import Work
 from service.outbox import events, notices
 from service.registry import agreements, memorandum_log
+from service.rules import lifecycle
 from service.rules.case import MemorandumLink
 from service.rules.matching import gate, score
 
@@ -28,6 +29,7 @@ _SESSION = (
     .execution_options(populate_existing=True)
 )
 _MISSED = {"no_show_mentor": "mentor", "no_show_clinician": "clinician"}
+_ALERT = "interrupted_alert"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,33 +61,100 @@ def check_times(w: Work, entry: SessionEntry, opened_at: datetime | None = None)
 async def log(w: Work, appointment_id: UUID, entry: SessionEntry) -> tables.Session:
     """The session of a booked appointment is in the log, the appointment fulfilled, the consultation completed.
 
-    Raises SessionInFuture, AlreadyLogged, IllegalTransition. An outcome `no_show_*` counts as that no-show.
+    Raises SessionInFuture, AlreadyLogged, IllegalTransition. An outcome `no_show_*` counts as that no-show. The side
+    that had reported one takes it back by logging the session; another side's word is Disputed, but for an air-raid
+    alert, which is never a no-show.
     """
     deidentification.check(w, {"conclusion": entry.conclusion}, entry.confirmed_spans)
     case = await casefile.of_appointment(w, appointment_id)
-    if case.appointment.status == "fulfilled":
-        raise errors.AlreadyLogged
     if case.seeks_mentor:
         raise errors.Conflict("The mentor has left before the session: nothing was held under this appointment.")
     people = {row.person_id for row in case.participants}
     (mentor,) = case.mentors
-    if w.actor.person_id not in people and not access.acts_for_requesting_side(w, case.consultation):
-        access.requires_at(w, mentor.institution_id, "coordinator", "partner_system")
+    side = casefile.side_of_actor(w, case.consultation, case.participants)
+    if side is None and w.actor.person_id not in people:
+        raise errors.Forbidden
+    await _must_not_contradict(case, entry, side)
     check_times(w, entry, case.consultation.opened_at)
-    if not case.is_booked:
-        raise errors.IllegalTransition("appointment", case.appointment.status, "fulfilled")
+    await _must_still_keep(w, case.consultation.id, "/conclusion", entry.conclusion)
     if entry.outcome in _MISSED:
-        appointments.must_have_begun(case)
+        await case.may("report_no_show")
+    allowed = await case.may("log_session")
+    if not case.is_booked and allowed is not lifecycle.May.TAKEN_BACK:
+        raise errors.IllegalTransition("appointment", case.appointment.status, "fulfilled")
     if entry.participants is not None and not set(entry.participants) <= people:
         raise errors.Invalid("/participants", "somebody here does not take part in this appointment")
     session = await _session(case, mentor, entry)
+    corrects: UUID | None = None
     if entry.outcome in _MISSED:
-        await appointments.miss(case, _MISSED[entry.outcome])
-    else:
+        await appointments.miss(case, _MISSED[entry.outcome], side or "requesting")
+    elif case.is_booked:
         await bookings.fulfil(case)
         await _complete(case, session)
-    await _append(w, session)
+    else:
+        corrects = await _replaced_entry(case)
+        await _take_back_absence(case, session)
+    await _append(w, session, corrects)
     return session
+
+
+async def _must_not_contradict(case: CaseFile, entry: SessionEntry, side: str | None) -> None:
+    """Go on only if this says nothing else than what a side has reported or logged.
+
+    Raises AlreadyLogged, IllegalTransition, and Disputed, once both sides' coordinators are told.
+    """
+    appointment, absent_role = case.appointment, _MISSED.get(entry.outcome)
+    if appointment.status == "fulfilled":
+        if absent_role and side != await appointments.logged_by(case):
+            await appointments.dispute(case)
+        raise errors.AlreadyLogged
+    if appointment.status != "noshow":
+        return
+    if absent_role is None and entry.outcome not in vocabulary.NOT_HELD:
+        if side != appointment.absence_told_by and entry.outcome != _ALERT:
+            await appointments.dispute(case)
+        return
+    if absent_role and absent_role != appointment.absent:
+        await appointments.dispute(case)
+    raise errors.IllegalTransition("appointment", "noshow", "fulfilled")
+
+
+async def _replaced_entry(case: CaseFile) -> UUID | None:
+    """Give the entry that says that somebody did not come, marked as corrected; None if no entry says so."""
+    row = tables.Session
+    entries = await case.w.sql(
+        sa.select(row).where(col(row.appointment_id) == case.appointment.id, col(row.is_corrected).is_(False))
+    )
+    old: tables.Session | None = entries.scalars().first()
+    if old is None:
+        return None
+    old.is_corrected = True
+    return old.id
+
+
+async def _take_back_absence(case: CaseFile, session: tables.Session) -> None:
+    """They met after all, or an alert kept somebody away: the appointment is fulfilled, and everybody is told.
+
+    The consultation is completed, if it only sought another mentor since or was cancelled by that report. One that has
+    another time or a promise of advice by now goes on with it.
+    """
+    w, consultation, absent_role = case.w, case.consultation, case.appointment.absent
+    case.become(case.appointment, "fulfilled")
+    case.appointment.absent = case.appointment.absence_told_by = None
+    audit.record(w, "absence_withdrawn", "appointment", case.appointment.id, who=absent_role)
+    await notices.to_participants(case, "noshow_withdrawn")
+    was_ended_by_it = consultation.state == "cancelled" and absent_role == "clinician"
+    if consultation.state not in lifecycle.SEEKING and not was_ended_by_it:
+        await notices.ask_feedback(w, consultation, session.id, session.mentor_id)
+        return
+    live_case = await casefile.open_case(w, consultation.id)
+    if live_case.is_held:
+        await bookings.release(live_case, "hold_released")
+    await _complete(case, session)
+    await w.flush()  # an open offer of the same mentor is closed before their old one stands again
+    for row in case.mentors:
+        if row.offer_id and not any(offer.mentor_id == row.person_id for offer in case.standing_offers):
+            case.offer(row.offer_id).ended_at = None
 
 
 def build(
@@ -253,6 +322,7 @@ async def correct(w: Work, session_id: UUID, entry: SessionEntry) -> tables.Sess
     await _must_still_keep(w, old.consultation_id, "/conclusion", entry.conclusion)
     if old.is_corrected:
         raise errors.Exists("This entry has been corrected: correct the newer one.")
+    is_taken_back = await _takes_back(case, old, entry)
     row_id = clock.new_id()
     unchanged_columns = old.model_dump(
         exclude={"id", "outcome", "conclusion", "participants", "started_at", "ended_at", "minutes"}
@@ -269,8 +339,28 @@ async def correct(w: Work, session_id: UUID, entry: SessionEntry) -> tables.Sess
     if not set(session.participants) <= set(old.participants):
         raise errors.Invalid("/participants", "somebody here did not take part")
     old.is_corrected = True
+    if is_taken_back:
+        await _take_back_absence(case, session)
     await _append(w, session, corrects=old.id)
     return session
+
+
+async def _takes_back(case: CaseFile, old: tables.Session, entry: SessionEntry) -> bool:
+    """Tell whether the correction says that they met whom the old entry calls absent; raises TooEarly, Disputed.
+
+    Nobody is called absent by a correction either before they were waited for.
+    """
+    if old.appointment_id is None:
+        return False
+    appointment = case.appointment
+    if entry.outcome in _MISSED and old.outcome not in _MISSED:
+        lifecycle_time = replace(casefile.booked_time(appointment), is_over=False)
+        await case.may("report_no_show", lifecycle_time)
+    if appointment.status != "noshow" or entry.outcome in vocabulary.NOT_HELD:
+        return False
+    side = casefile.side_of_actor(case.w, case.consultation, case.participants)
+    await _must_not_contradict(case, entry, side)
+    return True
 
 
 async def _civil_anew(case: CaseFile, old: tables.Session, entry: SessionEntry) -> dict[str, bool]:

@@ -24,6 +24,9 @@ attributes the extension members. Status numbers are the edge's business (`api/e
     │   ├── HoldExpired
     │   ├── AlreadyLogged
     │   ├── IllegalTransition
+    │   ├── TooEarly
+    │   ├── TooLate
+    │   ├── Disputed             refused, and told to both sides' coordinators
     │   ├── JoinNotOpen
     │   └── Exists
     ├── PreconditionRequired, StaleVersion
@@ -34,6 +37,7 @@ attributes the extension members. Status numbers are the edge's business (`api/e
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import ClassVar
 from uuid import UUID
 
 
@@ -47,6 +51,8 @@ class Fault:
 
 class DomainError(Exception):
     """Something went wrong"""
+
+    is_recorded: ClassVar[bool] = False  # what was written before it was raised is committed all the same
 
     def __init__(self, detail: str | None = None, **members: object) -> None:
         """Keep what the problem document shows; `detail` never holds case text."""
@@ -178,6 +184,31 @@ class IllegalTransition(Conflict):
             from_state=from_state,
             to_state=to_state,
         )
+
+
+class TooEarly(Conflict):
+    """The time for this has not come yet"""
+
+    def __init__(self, opens_at: datetime) -> None:
+        """Say when it comes."""
+        instant = opens_at.isoformat().replace("+00:00", "Z")
+        super().__init__(f"Not before {instant}.", opens_at=instant)
+
+
+class TooLate(Conflict):
+    """The time for this is over"""
+
+    def __init__(self, closed_at: datetime, instead: str | None) -> None:
+        """Say since when, and name the step that is right now, if there is one."""
+        instant = closed_at.isoformat().replace("+00:00", "Z")
+        advice = " The agreed time is over: log what happened instead." if instead == "log_session" else ""
+        super().__init__(f"Over since {instant}.{advice}", closed_at=instant, instead=instead)
+
+
+class Disputed(Conflict):
+    """The other side says otherwise: the coordinators of both sides have been told"""
+
+    is_recorded = True
 
 
 class JoinNotOpen(Conflict):

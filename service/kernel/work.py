@@ -291,10 +291,21 @@ class Database:
 
     @asynccontextmanager
     async def work(self, actor: actors.Actor, request_id: str | None = None) -> AsyncIterator[Work]:
-        """Open a transaction that commits when the block ends and rolls back when it raises."""
+        """Open a transaction that commits when the block ends and rolls back when it raises.
+
+        An error that is recorded (`DomainError.is_recorded`) is raised again after the commit.
+        """
+        recorded: errors.DomainError | None = None
         async with self._open(self.engine, actor, request_id) as w:
-            yield w
+            try:
+                yield w
+            except errors.DomainError as error:
+                if not error.is_recorded:
+                    raise
+                recorded = error
             await w.finish()
+        if recorded is not None:
+            raise recorded
 
     @asynccontextmanager
     async def apart(self, request_id: str | None = None) -> AsyncIterator[Work]:

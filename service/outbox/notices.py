@@ -19,9 +19,8 @@ from service.kernel import clock
 from service.kernel.work import Work
 from service.outbox import deliveries
 from service.outbox.events import instant
+from service.rules import lifecycle
 
-JOIN_BEFORE = timedelta(minutes=10)
-JOIN_AFTER = timedelta(hours=1)
 FEEDBACK_LINK = timedelta(days=30)
 
 
@@ -353,7 +352,7 @@ async def invited(
     receivers = case.participants if to is None else to
     if values:
         people_ids = [row.person_id for row in receivers]
-        until = appointment.ends_at + JOIN_AFTER
+        until = appointment.ends_at + lifecycle.ROOM_STAYS_OPEN
         await case.w.sql(_FOLLOW, {"until": until, "appointment": appointment.id, "people": people_ids})
     await _calendar_mails(case, template, receivers, case.participants, "REQUEST", status, **values)
     if to is None:
@@ -438,7 +437,7 @@ def calendar_of(
 
 def join_link(w: Work, appointment: tables.Appointment, person_id: UUID) -> deliveries.NewLink:
     """Make the link that opens the room for one person, from ten minutes before until an hour after."""
-    return _link(w, person_id, "join", appointment.id, appointment.ends_at + JOIN_AFTER)
+    return _link(w, person_id, "join", appointment.id, appointment.ends_at + lifecycle.ROOM_STAYS_OPEN)
 
 
 async def remind(case: AppointmentCase) -> None:

@@ -62,6 +62,8 @@ class Policy:
     slot_step_minutes: int = 15
     hold_minutes: int = 15
     expired_grace_hours: int = 24
+    no_show_grace_minutes: int = 10  # after the start, before anybody can be reported as absent
+    move_grace_hours: int = 24  # after the end, in which another time can still be proposed
     known_case_share: float = 0.5  # of the usual time, for the mentor who knows the case
     case_text_days: int = 90
     end_reminder_days: tuple[int, ...] = (90, 30, 7)  # before a memorandum ends

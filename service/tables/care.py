@@ -185,6 +185,9 @@ class Appointment(Versioned, table=True):
     proposed_starts: list[datetime] = instants()
     proposed_by: UUID | None = Field(default=None, foreign_key="person.id")
     cancel_reason: str | None = None
+    absent: str | None = None  # who did not come, as one side reported it
+    absence_told_by: str | None = None  # that side
+    disputed_at: datetime | None = None  # when both sides' coordinators were told that the sides disagree
     note: bytes | None = sealed()
     noted_by: UUID | None = Field(default=None, foreign_key="person.id")
     sequence: int = 0
@@ -196,6 +199,8 @@ class Appointment(Versioned, table=True):
         one_of("route", *vocabulary.ROUTES),
         one_of("status", *vocabulary.APPOINTMENT_STATUSES),
         one_of("cancel_reason", *vocabulary.APPOINTMENT_CANCEL_REASONS, *vocabulary.RELEASE_REASONS),
+        one_of("absent", *vocabulary.ABSENT_PARTIES),
+        one_of("absence_told_by", *vocabulary.SIDES),
         check("in_order", "starts_at < ends_at"),
         check("held_while_pending", "(status = 'pending') = (held_until IS NOT NULL)"),
         index(

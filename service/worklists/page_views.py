@@ -14,6 +14,7 @@ from service.care import advice, appointments, consultations, sessions
 from service.kernel import access, errors
 from service.kernel.work import Work
 from service.outbox import notices
+from service.rules import lifecycle
 from service.rules.time.intervals import Interval
 
 MOST = 50
@@ -84,6 +85,8 @@ class CasePage:
     takes_part: bool
     may_change: bool
     is_own_proposal: bool
+    steps: Mapping[str, lifecycle.May]  # what may be done with the booked time now, and how; none if none is booked
+    may_take_back: bool  # the actor's side reported somebody as absent, and may log that they met after all
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +250,8 @@ async def case(w: Work, consultation_id: UUID) -> CasePage:
         takes_part=w.actor.person_id in {participant.person_id for participant in taking_part},
         may_change=appointments.may_change(w, row, taking_part),
         is_own_proposal=meeting is not None and appointments.is_own_proposal(w, row, meeting),
+        steps=await appointments.steps_now(w, row, meeting) if meeting else {},
+        may_take_back=meeting is not None and appointments.may_take_back(w, row, meeting),
     )
 
 

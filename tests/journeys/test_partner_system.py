@@ -113,7 +113,7 @@ async def test_the_asking_hospitals_system_acts_for_its_side_and_the_audit_says_
     if verb == "reschedule":
         body = {"starts_at": await scene.later_start(booked)}
     if verb == "no-show":
-        scene.clock.set(flow.read_instant(booked["starts_at"]))
+        scene.clock.set(flow.read_instant(booked["ends_at"]))
     answer = await asking_system.call("POST", f"/v1/appointments/{booked['id']}/{verb}", body)
     assert (answer.status_code, answer.json()["status"]) == (200, status), answer.text
     rows = await scene.rows("SELECT person_id, subject_id FROM audit WHERE actor_kind = 'system'")

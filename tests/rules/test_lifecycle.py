@@ -6,8 +6,8 @@ import pytest
 
 from rules.values import NOW
 from service import vocabulary
-from service.rules import lifecycle
-from service.rules.lifecycle import IllegalTransition, TooLate
+from service.rules import lifecycle, policy
+from service.rules.lifecycle import BookedTime, IllegalTransition, May, TooEarly, TooLate
 
 Answer = Callable[[str, datetime, datetime], str]
 
@@ -64,9 +64,9 @@ def test_the_flow_of_the_page_is_legal(subject: str, path: str) -> None:
 @pytest.mark.parametrize(
     ("subject", "final"),
     [
-        ("consultation", {"completed", "cancelled", "expired"}),
+        ("consultation", {"completed", "expired"}),
         ("offer", {"accepted", "declined", "expired", "withdrawn"}),
-        ("appointment", {"fulfilled", "cancelled", "noshow"}),
+        ("appointment", {"fulfilled", "cancelled"}),
         ("memorandum", {"expired", "terminated"}),
     ],
 )
@@ -87,7 +87,7 @@ def test_an_unknown_state_leads_nowhere() -> None:
         ("memorandum", "suspended", "active", "active"),
         ("memorandum", "active", "active", ""),
         ("memorandum", "terminated", "terminated", ""),
-        ("consultation", "draft", "completed", "open scheduled completed"),  # not by way of `offered`
+        ("consultation", "draft", "scheduled", "open scheduled"),  # not by way of `offered`
     ],
 )
 def test_the_path_to_a_state_has_the_fewest_steps(subject: str, from_state: str, to_state: str, steps: str) -> None:
@@ -191,3 +191,106 @@ def test_only_a_consultation_without_an_agreement_expires(state: str) -> None:
 
 def test_the_reasons_for_declining_are_the_five_of_the_page() -> None:
     assert vocabulary.DECLINE_REASONS == ("wrong_specialty", "busy", "insufficient_info", "language", "conflict")
+
+
+START, END = NOW, NOW + timedelta(minutes=30)
+WAITED, ROOM_OPENS, ROOM_CLOSES = START + timedelta(minutes=10), START - timedelta(minutes=10), END + timedelta(hours=1)
+NO_LONGER_PROPOSED = END + timedelta(hours=24)
+LOGGED = BookedTime(START, END, is_over=True)
+LOG, NOTHING = "log_session", None
+EDGES = [
+    ("move", START, (May.YES, May.PROPOSE)),
+    ("move", END, (May.PROPOSE, May.PROPOSE)),
+    ("move", NO_LONGER_PROPOSED, (May.PROPOSE, TooLate)),
+    ("agree", START, (May.YES, May.YES)),
+    ("agree", NO_LONGER_PROPOSED, (May.YES, May.YES)),
+    ("decline_move", NO_LONGER_PROPOSED, (May.YES, May.YES)),
+    ("cancel_appointment", START, (May.YES, May.YES)),
+    ("cancel_appointment", END, (May.YES, TooLate)),
+    ("cancel_consultation", END, (May.YES, TooLate)),
+    ("assign", END, (May.YES, TooLate)),
+    ("replace_mentor", END, (May.YES, TooLate)),
+    ("consent", END, (May.YES, May.YES)),
+    ("join", ROOM_OPENS, (TooEarly, May.YES)),
+    ("join", ROOM_CLOSES, (May.YES, TooLate)),
+    ("report_no_show", START, (TooEarly, TooEarly)),
+    ("report_no_show", WAITED, (TooEarly, May.YES)),
+    ("report_no_show", END, (May.YES, May.YES)),
+    ("log_session", START, (May.YES, May.YES)),
+    ("log_session", END, (May.YES, May.YES)),
+    ("hold", START, (IllegalTransition, IllegalTransition)),
+    ("advice", START, (IllegalTransition, IllegalTransition)),
+    ("feedback", END, (IllegalTransition, IllegalTransition)),
+    ("correct_session", END, (IllegalTransition, IllegalTransition)),
+]
+
+
+def said(step: str, time: BookedTime, now: datetime, numbers: policy.Policy = policy.DEFAULT) -> object:
+    """What the table says: how it may be done, or the kind of refusal."""
+    try:
+        return lifecycle.may(step, time, now, numbers)
+    except (TooEarly, TooLate, IllegalTransition) as refusal:
+        return type(refusal)
+
+
+@pytest.mark.parametrize(("step", "edge", "sides"), EDGES)
+def test_each_edge_of_the_table_of_booked_times(step: str, edge: datetime, sides: tuple[object, object]) -> None:
+    time = BookedTime(START, END)
+    assert (said(step, time, edge - TICK), said(step, time, edge)) == sides
+
+
+def test_every_step_of_the_table_has_an_edge_that_is_tried() -> None:
+    assert {step for step, _, _ in EDGES} == set(lifecycle.BOOKED)
+
+
+@pytest.mark.parametrize("step", lifecycle.BOOKED)
+def test_after_the_log_the_table_says_what_is_left(step: str) -> None:
+    left = {"correct_session": May.YES, "feedback": May.YES, "log_session": May.TAKEN_BACK, "join": May.YES}
+    assert said(step, LOGGED, END) == left.get(step, IllegalTransition)
+
+
+@pytest.mark.parametrize("table", lifecycle.STEP_TABLES)
+def test_every_row_has_a_cell_for_each_phase(table: str) -> None:
+    assert {len(cells) for cells in lifecycle.STEP_TABLES[table].values()} == {len(lifecycle.PHASES[table])}
+
+
+@pytest.mark.parametrize(
+    ("step", "at", "instead"),
+    [("cancel_appointment", END, LOG), ("move", NO_LONGER_PROPOSED, LOG), ("join", ROOM_CLOSES, NOTHING)],
+)
+def test_who_is_too_late_learns_since_when_and_what_is_right_now(step: str, at: datetime, instead: str | None) -> None:
+    with pytest.raises(TooLate) as caught:
+        lifecycle.may(step, BookedTime(START, END), at + TICK, policy.DEFAULT)
+    assert (caught.value.at, caught.value.instead) == (at, instead)
+
+
+def test_who_is_too_early_learns_when_its_time_comes() -> None:
+    with pytest.raises(TooEarly) as caught:
+        lifecycle.may("report_no_show", BookedTime(START, END), START - TICK, policy.DEFAULT)
+    assert (caught.value.subject, caught.value.at) == ("report_no_show", WAITED)
+
+
+def test_a_programme_has_its_own_graces() -> None:
+    numbers = policy.from_overrides({"no_show_grace_minutes": 45, "move_grace_hours": 1})
+    waited, over = START + timedelta(minutes=45), END + timedelta(hours=1)
+    time = BookedTime(START, END)
+    assert [said("report_no_show", time, at, numbers) for at in (waited - TICK, waited)] == [TooEarly, May.YES]
+    assert [said("move", time, at, numbers) for at in (over - TICK, over)] == [May.PROPOSE, TooLate]
+
+
+def test_pages_show_what_may_be_done_now() -> None:
+    at_once = lifecycle.steps_now(BookedTime(START, END), START, policy.DEFAULT)
+    assert (at_once["move"], "cancel_appointment" in at_once, "report_no_show" in at_once) == (May.PROPOSE, True, False)
+    afterwards = lifecycle.steps_now(BookedTime(START, END), END, policy.DEFAULT)
+    assert ("cancel_appointment" in afterwards, "log_session" in afterwards) == (False, True)
+
+
+@pytest.mark.parametrize("step", lifecycle.SOUGHT)
+@pytest.mark.parametrize("due", [NOW, None])
+def test_what_a_case_that_is_due_allows(step: str, due: datetime | None) -> None:
+    lifecycle.must_not_be_due(step, due, NOW - TICK)
+    if due and step in {"manual_offer", "hold"}:
+        with pytest.raises(TooLate):
+            lifecycle.must_not_be_due(step, due, NOW)
+    else:
+        lifecycle.must_not_be_due(step, due, NOW)

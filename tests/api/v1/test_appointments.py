@@ -47,8 +47,8 @@ async def test_who_comes_too_early_is_told_when_the_room_opens_and_closes(scene:
 
 
 @pytest.mark.parametrize("who", ["mentor", "clinician"])
-@pytest.mark.parametrize(("offset", "status"), [(-ONE_SECOND, 409), (timedelta(0), 200)])
-async def test_somebody_can_be_missing_from_the_start_on(
+@pytest.mark.parametrize(("offset", "status"), [(TEN_MINUTES - ONE_SECOND, 409), (TEN_MINUTES, 200)])
+async def test_ft_07_somebody_can_be_missing_once_they_were_waited_for(
     scene: flow.Scene, who: str, offset: timedelta, status: int
 ) -> None:
     booked = await scene.booked()

@@ -209,7 +209,7 @@ async def test_nobody_is_alerted_of_what_is_agreed_or_withdrawn(scene: Scene, pa
 
 async def test_what_seeks_again_has_its_whole_time_anew_and_its_own_alert(scene: Scene) -> None:
     booked = await scene.booked()
-    scene.clock.forward(hours=3)
+    scene.clock.forward(hours=2)
     await scene.post("mentor", f"/v1/appointments/{booked['id']}/cancel", {"reason": "illness"})
     case = await scene.get("clinician", f"/v1/consultations/{booked['consultation_id']}")
     assert case["answer_due_at"] == flow.instant(scene.clock.now() + timedelta(hours=24))

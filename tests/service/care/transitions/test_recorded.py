@@ -42,7 +42,7 @@ async def cancelled_by_the_asking_side(scene: Scene) -> Audited:
 
 async def missed(scene: Scene) -> Audited:
     booked = await scene.booked()
-    scene.clock.set(flow.read_instant(booked["starts_at"]))
+    scene.clock.set(flow.read_instant(booked["ends_at"]))
     await scene.post("coordinator", f"/v1/appointments/{booked['id']}/no-show", {"who": "mentor"})
     return "missed", "coordinator", {"who": "mentor"}
 
