@@ -67,7 +67,7 @@ async def log(w: Work, appointment_id: UUID, entry: SessionEntry) -> tables.Sess
     """
     deidentification.check(w, {"conclusion": entry.conclusion}, entry.confirmed_spans)
     case = await casefile.of_appointment(w, appointment_id)
-    if case.seeks_mentor:
+    if not case.mentors:
         raise errors.Conflict("The mentor has left before the session: nothing was held under this appointment.")
     people = {row.person_id for row in case.participants}
     (mentor,) = case.mentors
