@@ -302,6 +302,7 @@ WORDED = [
     ("page.states", vocabulary.CONSULTATION_STATES),
     ("page.state_says", vocabulary.CONSULTATION_STATES),
     ("page.offer_states", (*vocabulary.OFFER_STATES, "ended")),
+    ("page.personal_data", vocabulary.PERSONAL_DATA),
     ("page.statuses", vocabulary.APPOINTMENT_STATUSES),
     ("page.roles", vocabulary.PARTICIPANT_ROLES),
     ("page.partstats", {*vocabulary.PARTICIPANT_STATUSES} - {"needs-action"}),

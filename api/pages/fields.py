@@ -142,13 +142,16 @@ def _normal(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A form that failed, to be shown again: which one, what was typed, what is wrong, where somebody seems named."""
+    """A form that failed, to be shown again: which one, what was typed, what is wrong, where somebody seems named.
+
+    `confirm`: each place that can be confirmed, as the form sends it, and its kind (`vocabulary.PERSONAL_DATA`).
+    """
 
     name: str
     form: Fields
     said: Mapping[str, str] | None = None
     marks: Sequence[tuple[str, Sequence[tuple[str, bool]]]] = ()
-    confirm: Sequence[str] = ()
+    confirm: Sequence[tuple[str, str]] = ()
     confirmed: Sequence[str] = ()
 
 
@@ -166,7 +169,9 @@ def named(name: str, form: Fields, error: errors.PersonalDataFound) -> Tried:
             at = max(at, end)
         marks.append((field, [*parts, (text[at:], False)]))
     confirmed = [f"{span.field}:{span.start}:{span.end}" for span in form.confirmed()]
-    return Tried(name, form, None, marks, [f"{field}:{start}:{end}" for field, start, end in spans], confirmed)
+    kinds = [str(span["kind"]) for span in listed]
+    confirm = [(f"{field}:{start}:{end}", kind) for (field, start, end), kind in zip(spans, kinds, strict=True)]
+    return Tried(name, form, None, marks, confirm, confirmed)
 
 
 async def sent(request: Request) -> Fields:

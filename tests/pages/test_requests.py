@@ -137,6 +137,8 @@ async def test_what_may_name_a_patient_is_marked_and_may_be_confirmed(scene: Sce
     assert "<mark>1234567890123</mark>" in shown.text
     assert shown.text.count("<mark>") == 2
     assert f'type="checkbox" name="confirmed" value="{second}"' in half.text
+    assert "Позначка 1 (довгий номер)" in shown.text
+    assert "Позначка 1 (номер телефону)" in half.text
     assert f'type="hidden" name="confirmed" value="{first}"' in half.text
 
 

@@ -9,6 +9,7 @@ beside it says what was done on that day.
 import re
 from collections.abc import Iterator
 from datetime import date
+from typing import NamedTuple
 
 _STEMS = """
     січ=1 янв=1 jan=1 jän=1 sty=1 лют=2 фев=2 feb=2 fév=2 lut=2 бер=3 мар=3 mar=3 mär=3
@@ -100,35 +101,47 @@ _JOINED = re.compile(r"[\s,;\u2013-]{0,3}(?:(?:та|і|й|и|and|et|und|по|д�
 _YEAR_AFTER = re.compile(r"\s?(?:р\.|р\b|року|г\.|г\b|года)?\s?")
 
 
+class _Date(NamedTuple):
+    start: int
+    end: int
+    day: date
+    is_loose: bool
+    """Only a word of birth tells that it is a date at all."""
+    has_century: bool
+
+
 def find(text: str, today: date) -> Iterator[tuple[int, int]]:
     """Give the half-open places of what may be a birth date in a plain text; `today` tells old dates from recent."""
     dates = _dates(text, today)
     excused_until = -1
-    for number, (start, end, day, is_sure) in enumerate(dates):
-        before = dates[number - 1][1] if number else 0
-        after = dates[number + 1][0] if number + 1 < len(dates) else len(text) + _EVENT_BESIDE
+    for number, (start, end, day, is_loose, has_century) in enumerate(dates):
+        before = dates[number - 1].end if number else 0
+        after = dates[number + 1].start if number + 1 < len(dates) else len(text) + _EVENT_BESIDE
         if _is_birth_named(text, start, end, before, after):
             yield start, end
+            continue
+        if is_loose:
             continue
         follows = excused_until == before and _JOINED.fullmatch(text, before, start) is not None
         if follows or _is_of_an_event(text, start, end, before, after):
             excused_until = end
-        elif is_sure and (today - day).days >= _RECENT_DAYS:
+        elif has_century and (today - day).days >= _RECENT_DAYS:
             yield start, end
 
 
-def _dates(text: str, today: date) -> list[tuple[int, int, date, bool]]:
-    """Give the dates from 1900 to today by place, without overlaps; whether the form alone says that it is a date."""
-    found: dict[int, tuple[int, int, date, bool]] = {}
+def _dates(text: str, today: date) -> list[_Date]:
+    """Give the dates from 1900 to today by place, without overlaps."""
+    found: dict[int, _Date] = {}
     for pattern in (_NUMERIC, _WORDED, _YEAR_FIRST, _SPACED, _MONTH_AND_YEAR):
         for match in pattern.finditer(text):
             day = _day(match, today)
             if day and date(_OLDEST_YEAR, 1, 1) <= day <= today:
-                is_sure = pattern in (_NUMERIC, _WORDED, _YEAR_FIRST) and len(_part(match, "y")) == 4  # noqa: PLR2004
-                found.setdefault(match.start(), (*match.span(), day, is_sure))
-    apart: list[tuple[int, int, date, bool]] = []
+                is_loose = pattern in (_SPACED, _MONTH_AND_YEAR)
+                has_century = len(_part(match, "y")) == 4  # noqa: PLR2004 - 1984, not 84
+                found.setdefault(match.start(), _Date(*match.span(), day, is_loose, has_century))
+    apart: list[_Date] = []
     for each in sorted(found.values()):
-        if not apart or each[0] >= apart[-1][1]:
+        if not apart or each.start >= apart[-1].end:
             apart.append(each)
     return apart
 

@@ -6,12 +6,14 @@ What has none of these is not found: most surnames alone, nicknames, call signs.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from service.rules.deidentify import name_words
 
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019\u02bc-][^\W\d_]+)*\.?")
 _LONGEST = 40  # letters; longer than any name
 _SHORTEST = 3
+_SHORT = 5  # letters; a patronymic has more
 _LONG_PATRONYMIC = 7  # letters; shorter words that end so may be adjectives
 _MOST_TOGETHER = 4  # surname, two given names, patronymic
 _NEAR = frozenset(["", " ", "  "])
@@ -22,8 +24,7 @@ _PERSON, _TITLE, _EPONYM = (
 _DOSE = re.compile(r"\s{0,2}\d")
 
 
-@dataclass(frozen=True, slots=True)
-class _Word:
+class _Word(NamedTuple):
     start: int
     end: int
     """Without a full stop."""
@@ -52,7 +53,7 @@ def find(text: str) -> Iterator[tuple[int, int]]:
     words = [_word(match) for match in _WORD.finditer(text)]
     is_name = bytearray(len(words))
     for number, word in enumerate(words):
-        if word.is_large or word.small.endswith(name_words.MALE_PATRONYMICS):
+        if word.is_large or (len(word.small) > _SHORT and word.small.endswith(name_words.MALE_PATRONYMICS)):
             for member in _Reader(text, words, number).names():
                 is_name[member] = 1
     yield from _joined(text, words, is_name)

@@ -72,13 +72,11 @@ _RECORD_PLAIN = re.compile(  # without one it must follow the word, which means 
 )
 _RECORD_SHAPED = re.compile(
     r"(?<![\w-])[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}(?![\w-])"  # an id of eHealth
-    r"|(?<![\w-])(?=[^\W\d_-]{0,4}-?[^\W\d_-]{0,4}-?[^\W\d_-]{0,4}-?[^\W\d_-]{0,4}\d)"
-    r"[A-ZА-ЯІЇЄҐ0-9]{4}(?:-[A-ZА-ЯІЇЄҐ0-9]{4}){3}(?![\w-])"  # a referral
+    r"|(?<![\w-])[A-ZА-ЯІЇЄҐ0-9]{4}(?:-[A-ZА-ЯІЇЄҐ0-9]{4}){3}(?![\w-])"  # a referral
     r"|(?<![\d.,-])[12] ?\d\d ?(?:0[1-9]|1[0-2]) ?\d[\dAB] ?\d{3} ?\d{3} ?\d\d(?!\d)"  # French social insurance
     r"|(?<![\d.,-])\d{3}-\d{2}-\d{4}(?![\d-])"  # American social insurance
     r"|(?<![\d.,-])\d{3}-\d{3}-\d{3}[ -]\d{2}(?![\d-])"  # Russian social insurance
 )
-_ALL_DIGITS = re.compile(r"\d{4}(?:-\d{4}){3}")
 _LONG = re.compile(
     r"(?<!\d)(?<!\d[.,])\d{9,}(?!\d)|(?<!\d)\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?!\d)"
     r"|(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?(?!\w)"  # an account (IBAN)
@@ -117,7 +115,13 @@ def _has_one_case(series: str) -> bool:
 def _records(text: str) -> Places:
     for pattern in (_RECORD_SIGNED, _RECORD_PLAIN):
         yield from (match.span("number") for match in pattern.finditer(text))
-    yield from (match.span() for match in _RECORD_SHAPED.finditer(text) if not _ALL_DIGITS.fullmatch(match.group()))
+    yield from (match.span() for match in _RECORD_SHAPED.finditer(text) if not _is_word_or_card(match.group()))
+
+
+def _is_word_or_card(code: str) -> bool:
+    """Tell four groups of letters, or of digits as on a bank's card, from a code, which has both or is social."""
+    signs = code.replace("-", "")
+    return signs.isalpha() or (signs.isdigit() and len(signs) == 16)  # noqa: PLR2004 - a card
 
 
 def _long_numbers(text: str) -> Places:

@@ -11,7 +11,8 @@ from itertools import accumulate, pairwise
 
 _GROUP = re.compile(r"\d+")
 _POINTS = (".", ",", ":")
-_GAP = re.compile(r"[ ./_*~,\u00b7\u2022'()-]{1,4}")
+_GAP = re.compile(r"[ ./_*~,\u00b7\u2022'()-]+")
+_WIDEST = 4  # signs between two groups of one number
 _ABROAD = range(15, 7, -1)  # digits of a number with its country: 15 at most (E.164), the longer the better
 
 _MOBILE = "39 50 63 66 67 68 70 73 75 77 89 91 92 93 94 95 96 97 98 99"
@@ -70,7 +71,9 @@ class _Groups:
 def _read(text: str) -> _Groups:
     places = [match.span() for match in _GROUP.finditer(text)]
     offsets = [0, *accumulate(end - start for start, end in places)]
-    wide = (not _GAP.fullmatch(text, left[1], right[0]) for left, right in pairwise(places))
+    wide = (
+        right[0] - left[1] > _WIDEST or not _GAP.fullmatch(text, left[1], right[0]) for left, right in pairwise(places)
+    )
     return _Groups(
         text,
         places,
@@ -83,8 +86,10 @@ def _read(text: str) -> _Groups:
 
 def find(text: str) -> Iterator[tuple[int, int]]:
     """Give the half-open places of telephone numbers in a plain text."""
-    groups = _read(text)
+    groups, taken = _read(text), 0
     for first, (start, _) in enumerate(groups.places):
+        if start < taken:
+            continue  # inside the number before
         before = text[max(0, start - 3) : start]
         if before[-1:] in _POINTS and before[-2:-1].isdigit():
             continue  # the rest of a decimal, the minutes of an hour
@@ -93,7 +98,8 @@ def find(text: str) -> Iterator[tuple[int, int]]:
         last = _at_home(groups, first) if last is None else last
         if last is not None:
             opening = start - len(before) + plus - 1 if plus else start - before.endswith("(")
-            yield opening, groups.places[last][1]
+            taken = groups.places[last][1]
+            yield opening, taken
     yield from (match.span() for match in _AMERICAN.finditer(text))
     yield from _named(groups)
 
@@ -127,7 +133,7 @@ def _at_home(groups: _Groups, first: int) -> int | None:
     if match and last is not None:
         if match[2] in _UKRAINIAN and _is_grouped(groups, first, last, len(match[1])):
             return last
-        if not match[1] and _is_in_pairs(groups, first, last):
+        if not match[1] and end - start == 2 and _is_in_pairs(groups, first, last):  # noqa: PLR2004
             return last
     if end - start > 3:  # noqa: PLR2004 - a code, which is not torn
         for count, code in _MOBILE_ELSEWHERE:
