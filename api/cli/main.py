@@ -75,6 +75,8 @@ def serve(
         uvicorn.run(
             "api.app:serving" if worker else "api.app:serving_only",
             factory=True,
+            http="api.edge.connections:Connection",  # by name: each process imports it
+            ws="none",
             host=host,
             port=port,
             workers=workers or loaded_settings.workers,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
@@ -12,6 +12,12 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 REGISTRY = CollectorRegistry()
 REQUESTS = Histogram(
     "pobratym_http_request_seconds", "Time to answer", ("method", "route", "status"), registry=REGISTRY
+)
+CONNECTIONS_ENDED = Counter(
+    "pobratym_connections_ended",
+    "Connections that we ended before a request was whole, or before its answer was read",
+    ("reason",),
+    registry=REGISTRY,
 )
 DELIVERIES = Gauge("pobratym_deliveries", "Mails and webhooks by state", ("kind", "state"), registry=REGISTRY)
 OLDEST_DUE = Gauge("pobratym_oldest_due_seconds", "Age of the oldest delivery that waits", registry=REGISTRY)

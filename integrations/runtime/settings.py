@@ -201,6 +201,9 @@ class Settings(BaseModel):
     idle_in_transaction_timeout_ms: _Milliseconds = 15_000
     requests_per_minute: _PerMinute = 600  # of one caller; 0 lets everything in
     sign_ins_per_minute: _PerMinute = 30  # from one address; 0 lets everything in
+    connections: Annotated[int, Field(ge=1, le=100_000)] = 800  # of one process at once
+    head_seconds: Annotated[float, Field(gt=0, le=3_600)] = 10  # until the head of a request is whole
+    answer_seconds: Annotated[float, Field(gt=0, le=3_600)] = 60  # until a client that reads nothing is given up
     body_seconds: Annotated[float, Field(gt=0, le=3_600)] = 10  # until a body has to come at its slowest pace
     journal_columns: Annotated[_List, AfterValidator(_journal_columns)] = journal_columns.USUAL
     audit_days: Annotated[int, Field(ge=1, le=36_500)] = 1_827  # five years
