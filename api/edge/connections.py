@@ -15,12 +15,29 @@ from api.edge import metrics, problems, raw
 from integrations.runtime import settings
 from service.kernel import clock
 
-_SEEING_SECONDS = 1
-"""How long a refused client has to read why, before the connection is cut."""
+_SEEING_SECONDS = 2
+"""How long a client that is still sending has to read the answer, before the connection is cut."""
+_MOST_DISCARDED = 1_000_000
 _MOST_HEAD_BYTES = 2 * (raw.MOST_HEAD_BYTES + raw.LONGEST_ADDRESS)
 """Before it is whole, what a head holds besides names and values is not told apart."""
 
 _settings = functools.cache(settings.load)
+
+
+class _Transport:
+    """The transport as uvicorn has it; to close it is the connection's to decide."""
+
+    def __init__(self, transport: asyncio.Transport, connection: "Connection") -> None:
+        self.real, self._connection = transport, connection
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a transport has
+        return getattr(self.real, name)
+
+    def close(self) -> None:
+        self._connection.end()
+
+    def is_closing(self) -> bool:
+        return self._connection.is_over()
 
 
 class Connection(HttpToolsProtocol):
@@ -33,12 +50,13 @@ class Connection(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._answer_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
-        self._is_head_begun = False
-        self._is_refused = False
+        self._is_message_begun = False
+        self._is_ending = False
+        self._discarded_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
         """Begin to wait for a head; one connection too many is told so."""
-        super().connection_made(transport)
+        super().connection_made(_Transport(transport, self))  # type: ignore[arg-type]  # it has what a transport has
         if len(self.connections) > self._limits.connections:
             self._refuse("unavailable", "full")
         else:
@@ -52,12 +70,13 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on; a head that is not whole yet is neither endless nor slow."""
-        if self._is_over():
+        if self.is_over():
+            self._discard(data)
             return
         if not self._is_being_answered():
             self._head_bytes += len(data)
         super().data_received(data)
-        if self._is_over() or self._is_being_answered():
+        if self.is_over() or self._is_being_answered():
             return
         if self._head_bytes > _MOST_HEAD_BYTES:
             self._refuse("head-too-large", "head_too_large")
@@ -65,15 +84,19 @@ class Connection(HttpToolsProtocol):
             self._wait_for_head()
 
     def on_message_begin(self) -> None:
-        """Know that a head has begun."""
+        """Know that a request has begun."""
         super().on_message_begin()
-        self._is_head_begun = True
+        self._is_message_begun = True
+
+    def on_message_complete(self) -> None:
+        """Know that nothing of it is on its way any more."""
+        super().on_message_complete()
+        self._is_message_begun = False
 
     def on_headers_complete(self) -> None:
         """Stop waiting: what follows is the handler's to wait for."""
         self._stop_waiting()
         self._head_bytes = 0
-        self._is_head_begun = False
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -97,9 +120,6 @@ class Connection(HttpToolsProtocol):
     def _is_being_answered(self) -> bool:
         return bool(self.cycle) and not self.cycle.response_complete
 
-    def _is_over(self) -> bool:
-        return self._is_refused or self.transport.is_closing()
-
     def _wait_for_head(self) -> None:
         self._head_timer = self.loop.call_later(self._limits.head_seconds, self._head_is_late)
 
@@ -112,15 +132,14 @@ class Connection(HttpToolsProtocol):
         self._head_timer = None
         if self._is_being_answered():  # a second head has begun behind a first one
             self._wait_for_head()
-        elif self._is_head_begun:
+        elif self._is_message_begun:
             self._refuse("request-timeout", "head_too_slow")
         else:
             metrics.CONNECTIONS_ENDED.labels("silent").inc()
             self.transport.close()
 
     def _refuse(self, problem: str, reason: str) -> None:
-        """Say what is wrong, and cut the connection a moment later; it counts no more."""
-        self._is_refused = True
+        """Say what is wrong, and end; the connection counts no more."""
         self._stop_waiting()
         self.connections.discard(self)
         metrics.CONNECTIONS_ENDED.labels(reason).inc()
@@ -128,9 +147,33 @@ class Connection(HttpToolsProtocol):
         head = b"".join(b"%s: %s\r\n" % pair for pair in answer.raw_headers)
         status = problems.catalogue()[problem][0]
         self.transport.write(b"HTTP/1.1 %d \r\n%s\r\n%s" % (status, head, answer.body))
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        self.loop.call_later(_SEEING_SECONDS, self.transport.abort)
+        self._is_message_begun = True  # whatever follows
+        self.end()
+
+    def end(self) -> None:
+        """Close; while a request is still coming, say only that nothing follows, and let the client see the answer.
+
+        To close on octets that were not read resets the connection, and the reset may overtake the answer.
+        """
+        if self.is_over():
+            return
+        self._is_ending = True
+        transport: asyncio.Transport = self.transport.real  # type: ignore[attr-defined]
+        if self._is_message_begun and transport.can_write_eof():
+            transport.write_eof()
+            transport.resume_reading()
+            self.loop.call_later(_SEEING_SECONDS, transport.abort)
+        else:
+            transport.close()
+
+    def is_over(self) -> bool:
+        """Tell whether the connection is closed, or about to be."""
+        return self._is_ending or bool(self.transport.real.is_closing())  # type: ignore[attr-defined]
+
+    def _discard(self, data: bytes) -> None:
+        self._discarded_bytes += len(data)
+        if self._discarded_bytes > _MOST_DISCARDED:
+            self.transport.pause_reading()
 
     def _give_up(self) -> None:
         self._answer_timer = None

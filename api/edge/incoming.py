@@ -1,12 +1,11 @@
 """The body of a request: read when somebody wants it, bounded in octets and time, and plain JSON if it says so.
 
 Nobody wants it before it is known whose request it is and what answers it, so that an address that does not exist and
-a caller who is nobody cost us the head alone. What was not wanted is not read: the connection is closed after the
-answer, once the client had the time to see it.
+a caller who is nobody cost us the head alone. What was not wanted is not read: the connection ends with the answer
+(`connections`).
 """
 
 import asyncio
-import contextlib
 
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope
@@ -22,8 +21,6 @@ MOST_BYTES = {
 SLOWEST = 1_000
 """Octets a second that a body has to bring, once its first seconds (a setting) are over."""
 
-_BEYOND = 64 * 1024
-_DISCARDING_SECONDS = 2
 _LONGEST_LENGTH = 20
 
 
@@ -38,8 +35,6 @@ class Body:
     def __init__(self, scope: Scope, receive: Receive) -> None:
         """Read nothing yet."""
         self._headers, self._scope, self._receive = Headers(scope=scope), scope, receive
-        self._is_begun = False
-        self._octets = 0
         self._was_given = False
         self.is_left = is_announced(self._headers)
 
@@ -61,7 +56,6 @@ class Body:
         announced = self._headers.get("content-length", "0")
         if not (announced.isascii() and announced.isdigit() and int(announced[:_LONGEST_LENGTH]) <= most):
             raise problems.TooLarge(most)
-        self._is_begun = True
         body, began = bytearray(), clock.monotonic()
         while True:
             seconds = self._scope["app"].state.world.settings.body_seconds + len(body) / SLOWEST
@@ -73,30 +67,12 @@ class Body:
             if message["type"] == "http.disconnect":
                 self.is_left = False
                 return None
-            body += self._taken(message)
+            body += message.get("body", b"")
+            self.is_left = message.get("more_body", False)
             if len(body) > most:
                 raise problems.TooLarge(most)
             if not self.is_left:
                 return bytes(body)
-
-    async def discard(self) -> None:
-        """Let some of what is left come and go: to close on unread octets resets the connection, answer and all.
-
-        A client that asked whether it may send (`Expect: 100-continue`) has sent nothing.
-        """
-        if "expect" in self._headers and not self._is_begun:
-            return
-        enough = max(MOST_BYTES.values()) + _BEYOND
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_DISCARDING_SECONDS):
-                while self.is_left and self._octets <= enough:
-                    self._taken(await self._receive())
-
-    def _taken(self, message: Message) -> bytes:
-        octets: bytes = message.get("body", b"")
-        self._octets += len(octets)
-        self.is_left = message.get("more_body", False)
-        return octets
 
 
 def most_bytes(content_type: str) -> int:

@@ -79,7 +79,7 @@ class _Exchange:
         return getattr(self._scope.get("route"), "path", None) or "unknown"
 
     async def send(self, message: Message) -> None:
-        """Pass the answer on, with the headers that every answer carries; what is left of the body follows no other."""
+        """Pass the answer on, with the headers that every answer carries; with a body unread it is the last one."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
@@ -88,10 +88,6 @@ class _Exchange:
             headers["X-Request-Id"] = self.request_id
             if self.body.is_left:
                 headers["Connection"] = "close"
-        elif self.body.is_left and not message.get("more_body", False):
-            await self._send({**message, "more_body": True})
-            await self.body.discard()
-            message = {"type": "http.response.body"}
         await self._send(message)
 
     def end(self) -> None:
