@@ -92,6 +92,19 @@ EXCEPTION_KINDS: tuple[ExceptionKind, ...] = get_args(ExceptionKind)
 
 # The registry
 
+INSTITUTION_KINDS = (
+    "hospital",
+    "university_hospital",
+    "hospital_network",
+    "perinatal_centre",
+    "cancer_institute",
+    "institute",
+    "ministry",
+    "development_agency",
+    "ngo",
+)
+"""The kinds of institution that have words in files; any other code may stand there too."""
+
 MemorandumKind = Literal["bilateral", "multilateral", "umbrella"]
 MEMORANDUM_KINDS: tuple[MemorandumKind, ...] = get_args(MemorandumKind)
 

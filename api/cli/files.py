@@ -1,28 +1,33 @@
 """The commands that import and export files."""
 
 import contextlib
-import dataclasses
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from api.cli import command
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
 
-    from api.cli import record_tables
+    from api.exchange.mappings import Mapping
+    from api.exchange.record_tables import Read
+    from api.exchange.told import Speaker
     from integrations.runtime.world import World
     from service.exchange.imports import Outcome
     from service.kernel.work import Work
-    from service.rules.csv_tables import CellFault
+    from service.rules.file_tables import CellFault
 
 REFUSED = 1
+_FORMS = ("csv", "xlsx")
+Lang = Annotated[str | None, typer.Option("--lang", help="uk or en: the language of the messages.")]
 _NOBODY = "Nobody has this address."
 person = typer.Typer(no_args_is_help=True, help="What is kept about one person.")
 
@@ -31,53 +36,86 @@ class _Rehearsed(Exception):
     """The dry run succeeded; raised to roll its transaction back."""
 
 
-def import_(
+def import_(  # noqa: PLR0913 - each is an option
     kind: Annotated[str, typer.Argument(help="institutions, memoranda, people, sessions, activities, …")],
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV in UTF-8, its head naming fields.")],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV or XLSX, its head naming fields.")],
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and do nothing.")] = False,
     confirmed: Annotated[
         bool, typer.Option("--confirmed", help="Texts that seem to name a person were looked at, and name nobody.")
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="It is meant that most rows change, or that texts look damaged.")
+    ] = False,
+    mapping: Annotated[
+        str | None, typer.Option("--map", help="A mapping file for a foreign register, or the name of a ready one.")
+    ] = None,
+    lang: Lang = None,
     as_json: command.AsJson = False,
 ) -> None:
     """Take in a file: all of it or nothing. The same file twice changes nothing."""
-    from api.cli import record_tables  # noqa: PLC0415
+    from api.exchange import record_tables, told  # noqa: PLC0415
     from service.exchange import imports  # noqa: PLC0415
 
+    speaker = told.Speaker(lang or _locale())
     if kind not in record_tables.SHAPES:
-        msg = f"There are these kinds: {', '.join(record_tables.SHAPES)}."
-        raise command.Stop(msg)
+        raise command.Stop(speaker.word("kinds", kinds=", ".join(record_tables.SHAPES)))
     content = file.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
+    table = record_tables.read(kind, content, _mapping(mapping, kind, speaker) if mapping else None)
+    is_asked = not (yes or dry_run)
+    if table.is_doubtful and is_asked and not table.faults:
+        _print(speaker.warnings(table), to=sys.stderr)
+        raise command.Stop(speaker.word("asks_doubts"))
     try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError:
-        msg = f"{file} is not in UTF-8: save it as CSV UTF-8."
-        raise command.Stop(msg) from None
-    try:
-        outcome = _loaded(kind, record_tables.read(kind, text), digest, dry_run=dry_run, is_confirmed=confirmed)
+        outcome = _loaded(kind, table, digest, dry_run=dry_run, is_confirmed=confirmed, may_change_most=not is_asked)
     except imports.FileRefused as refused:
-        _complain(file, refused.faults, as_json=as_json)
+        _complain(file, refused.faults, table, speaker, as_json=as_json)
         raise typer.Exit(REFUSED) from None
+    except imports.ChangesMost as error:
+        total = error.outcome.changed + error.outcome.same
+        _print(speaker.changes(error.outcome), to=sys.stderr)
+        raise command.Stop(speaker.word("asks_most", changed=error.outcome.changed, total=total)) from None
     if as_json:
-        print(json.dumps({"kind": kind, "dry_run": dry_run, **dataclasses.asdict(outcome)}))
+        warnings = [speaker.fault(warning, table.letters) for warning in table.warnings]
+        summary = told.summary(outcome)
+        print(json.dumps({"kind": kind, "dry_run": dry_run, **summary, "warnings": warnings}, ensure_ascii=False))
         return
-    auxiliary = "would be" if dry_run else "were"
-    print(f"{outcome.added} {kind} {auxiliary} added, {outcome.changed} changed; {outcome.same} are as the file says.")
+    _print(speaker.warnings(table), to=sys.stderr)
+    counts = {"kind": kind, "added": outcome.added, "changed": outcome.changed, "same": outcome.same}
+    print(speaker.word("checked" if dry_run else "loaded", **counts))
+    if dry_run:
+        _print(speaker.changes(outcome))
 
 
 def export(
-    folder: Annotated[Path, typer.Argument(file_okay=False, help="A folder that is not there yet, or empty.")],
+    target: Annotated[
+        str, typer.Argument(help="A folder that is not there yet, or empty; or the kind of the only table wanted.")
+    ],
+    file: Annotated[
+        Path | None, typer.Argument(dir_okay=False, help="A new file for this table; its ending says the form.")
+    ] = None,
     *,
+    form: Annotated[str | None, typer.Option("--format", help="csv or xlsx; csv unless a file says otherwise.")] = None,
     programme: Annotated[str | None, typer.Option(help="The code of the only programme wanted.")] = None,
     as_json: command.AsJson = False,
 ) -> None:
-    """Write everything but case text as CSV files: those that `import` takes, and others to read only."""
-    from api.cli import record_tables  # noqa: PLC0415
+    """Write everything but case text as CSV or XLSX: tables that `import` takes, and others to read only."""
     from service.exchange import exports  # noqa: PLC0415
 
-    _have_empty(folder)
+    is_one = target in (*exports.KINDS, *exports.RECORDS)
+    ending = form or (file.suffix.removeprefix(".").lower() if file else "csv")
+    if ending not in _FORMS:
+        raise command.Stop(f"There are these forms: {', '.join(_FORMS)}.")
+    if is_one:
+        kinds = [target]
+        paths = {target: file or Path(f"{target}.{ending}")}
+    else:
+        folder = Path(target)
+        _have_empty(folder)
+        kinds = [*exports.KINDS, *exports.RECORDS]
+        paths = {kind: folder / f"{kind}.{ending}" for kind in exports.KINDS}
+        paths |= {kind: folder / "read-only" / f"{kind}.{ending}" for kind in exports.RECORDS}
     counts: dict[str, int] = {}
 
     async def write(_: "World", w: "Work") -> None:
@@ -85,28 +123,55 @@ def export(
         if programme and programme_id is None:
             msg = "No programme has this code."
             raise command.Stop(msg)
-        with _bar("export", len(exports.KINDS) + len(exports.RECORDS)) as advance:
-            for kind in exports.KINDS:
-                rows = await exports.rows(w, kind, programme_id)
-                _write(folder / f"{kind}.csv", record_tables.written(kind, rows))
-                counts[kind] = len(rows)
-                advance(1)
-            for kind in exports.RECORDS:
-                rows = await exports.records(w, kind, programme_id)
-                _write(folder / "read-only" / f"{kind}.csv", record_tables.written_only(rows))
-                counts[kind] = len(rows)
+        with _bar("export", len(kinds)) as advance:
+            for kind in kinds:
+                counts[kind] = await _export(w, kind, paths[kind], programme_id, ending)
                 advance(1)
 
     command.in_work(write)
     if as_json:
-        print(json.dumps({"folder": str(folder), "rows": counts}))
+        print(json.dumps({"file" if is_one else "folder": str(paths[target] if is_one else target), "rows": counts}))
         return
     for kind, count in counts.items():
         print(f"{count:>8} {kind}")
 
 
-def _loaded(kind: str, table: "record_tables.Read", digest: str, *, dry_run: bool, is_confirmed: bool) -> "Outcome":
-    """Load the rows in one transaction, rolled back for a dry run; raises FileRefused."""
+async def _export(w: "Work", kind: str, path: Path, programme_id: "UUID | None", form: str) -> int:
+    """Write one table into a new file; gives the number of rows."""
+    from api.exchange import record_tables  # noqa: PLC0415
+    from service.exchange import exports  # noqa: PLC0415
+
+    is_taken_again = kind in exports.KINDS
+    rows = await (exports.rows if is_taken_again else exports.records)(w, kind, programme_id)
+    if form == "xlsx":
+        with (record_tables.workbook if is_taken_again else record_tables.workbook_only)(kind, rows) as book:
+            _write(path, book.read())
+    else:
+        text = record_tables.written(kind, rows) if is_taken_again else record_tables.written_only(rows)
+        _write(path, text.encode())
+    return len(rows)
+
+
+def _mapping(name: str, kind: str, speaker: "Speaker") -> "Mapping":
+    """Give the mapping of this name, ready or from a file, which must be for the kind."""
+    from api.exchange import mappings  # noqa: PLC0415
+    from service.rules.file_tables import Unreadable, filled  # noqa: PLC0415
+
+    try:
+        mapping = mappings.ready(name) if name in mappings.READY else mappings.read(Path(name).read_bytes())
+    except OSError:
+        raise command.Stop(speaker.word("maps", maps=", ".join(mappings.READY))) from None
+    except Unreadable as error:
+        raise command.Stop(f"{name}: {speaker.sentence(filled(1, '', error.key, error.facts))}") from None
+    if mapping.written.kind != kind:
+        raise command.Stop(speaker.word("other_kind", kind=mapping.written.kind))
+    return mapping
+
+
+def _loaded(
+    kind: str, table: "Read", digest: str, *, dry_run: bool, is_confirmed: bool, may_change_most: bool
+) -> "Outcome":
+    """Load the rows in one transaction, rolled back for a dry run; raises FileRefused and ChangesMost."""
     from service.exchange import imports  # noqa: PLC0415
 
     if table.faults:
@@ -116,7 +181,11 @@ def _loaded(kind: str, table: "record_tables.Read", digest: str, *, dry_run: boo
 
     async def load(_: "World", w: "Work") -> None:
         with _bar(kind, len(rows)) as advance:
-            outcomes.append(await imports.load(w, kind, rows, advance, digest, is_confirmed=is_confirmed))
+            outcomes.append(
+                await imports.load(
+                    w, kind, rows, advance, digest, is_confirmed=is_confirmed, may_change_most=may_change_most
+                )
+            )
         if dry_run:
             raise _Rehearsed
 
@@ -125,14 +194,28 @@ def _loaded(kind: str, table: "record_tables.Read", digest: str, *, dry_run: boo
     return outcomes[0]
 
 
-def _complain(file: Path, faults: "Sequence[CellFault]", *, as_json: bool) -> None:
+def _complain(file: Path, faults: "Sequence[CellFault]", table: "Read", speaker: "Speaker", *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"errors": [dataclasses.asdict(fault) for fault in faults]}, ensure_ascii=False))
+        listed = [speaker.fault(fault, table.letters) for fault in faults]
+        print(json.dumps({"errors": listed}, ensure_ascii=False))
         return
-    for fault in faults:
-        place = f"row {fault.row}" + (f", {fault.column}" if fault.column else "")
-        print(f"{place}: {fault.reason}", file=sys.stderr)
-    print(f"{file}: {len(faults)} fault(s), nothing was changed.", file=sys.stderr)
+    _print((speaker.line(fault, table.letters) for fault in faults), to=sys.stderr)
+    print(speaker.word("faults", file=str(file), count=len(faults)), file=sys.stderr)
+
+
+def _print(lines: "Iterable[str]", to: TextIO | None = None) -> None:
+    for line in lines:
+        print(line, file=to)
+
+
+def _locale() -> str:
+    """Give the language of whoever sits at the terminal, if there are words in it, else English."""
+    from integrations import catalogues  # noqa: PLC0415
+    from service import vocabulary  # noqa: PLC0415
+
+    spoken = next((os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "")
+    language = spoken.partition("_")[0].lower()
+    return language if language in vocabulary.LOCALES else catalogues.FALLBACK
 
 
 @contextlib.contextmanager
@@ -162,8 +245,14 @@ def _have_empty(folder: Path) -> None:
         raise command.Stop(msg)
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="")
+def _write(path: Path, content: bytes) -> None:
+    try:
+        with path.open("xb") as out:
+            path.chmod(0o600)  # people's names and addresses
+            out.write(content)
+    except OSError as error:
+        msg = f"{path}: {error.strerror}"
+        raise command.Stop(msg) from None
 
 
 @person.command("export")

@@ -23,6 +23,7 @@ from pydantic import (
 from service.kernel import email_addresses
 from service.kernel.deidentification import ConfirmedSpan
 from service.outbox.events import instant as written
+from service.rules import suspicious_text
 from service.rules.time import zone_names
 
 LONGEST_TEXT = 10_000
@@ -160,6 +161,9 @@ def _single(value: str) -> str:
     if _LAYOUT & set(value):
         msg = "must be a single line"
         raise ValueError(msg)
+    damage = suspicious_text.fault(value)
+    if damage:
+        raise ValueError(damage.format(lost=suspicious_text.LOST))
     return value
 
 

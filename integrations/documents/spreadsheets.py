@@ -15,10 +15,12 @@ from typing import BinaryIO, Protocol, cast
 import xlsxwriter
 
 from integrations import plain_text
+from service.rules import csv_tables
 
 Cell = str | int | float | bool | date | datetime | None
 _IN_MEMORY = 1_000_000
 _NARROWEST, _WIDEST = 10, 60
+_LONGEST_NAME = 31
 _LONGEST = 32_767  # characters that a cell of XLSX holds
 _DAY, _TIME = "yyyy-mm-dd", "yyyy-mm-dd hh:mm:ss"
 
@@ -62,6 +64,25 @@ class Csv:
         """Give the file."""
         self._file.seek(0)
         return self._file
+
+
+def texts(name: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> BinaryIO:
+    """Give a table for a spreadsheet and back: every cell says that it is text, so that `002` stays what it is."""
+    file = cast("BinaryIO", tempfile.SpooledTemporaryFile(_IN_MEMORY))  # noqa: SIM115 - the reader closes it
+    book = xlsxwriter.Workbook(file, {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
+    sheet = book.add_worksheet(name[:_LONGEST_NAME])
+    text, bold = book.add_format({"num_format": "@"}), book.add_format({"num_format": "@", "bold": True})
+    for place, title in enumerate(head):
+        sheet.set_column(place, place, min(max(len(title) + 2, _NARROWEST), _WIDEST), text)
+        sheet.write_string(0, place, title, bold)
+    sheet.freeze_panes(1, 0)
+    for number, cells in enumerate(rows, 1):
+        for place, cell in enumerate(cells):
+            if cell:
+                sheet.write_string(number, place, csv_tables.typed(cell)[:_LONGEST], text)
+    book.close()
+    file.seek(0)
+    return file
 
 
 class Xlsx:

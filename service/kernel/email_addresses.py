@@ -60,6 +60,10 @@ class Refused(ValueError):
         self.letter = letter
         self.script = script
 
+    def facts(self) -> tuple[tuple[str, str | int], ...]:
+        """Give what it was made of: the same again says the same."""
+        return tuple({"code": self.code, "place": self.place, "letter": self.letter, "script": self.script}.items())
+
 
 class Unmailable(errors.Invalid):
     """The request is understood but breaks a rule"""

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 import build
 import flow
 import world as simulated
-from api.cli import record_tables
+from api.exchange import record_tables
 from flow import Scene
 from integrations.runtime.world import World
 from service import tables
@@ -29,7 +29,7 @@ async def files(w: Work, programme: str | None = None) -> dict[str, str]:
 async def take_in(w: Work, given: dict[str, str]) -> dict[str, imports.Outcome]:
     outcomes = {}
     for kind, text in given.items():
-        found = record_tables.read(kind, text)
+        found = record_tables.read(kind, text.encode())
         assert found.faults == [], kind
         try:
             outcomes[kind] = await imports.load(w, kind, found.rows, lambda _: None, is_confirmed=True)

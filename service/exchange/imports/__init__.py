@@ -10,8 +10,8 @@ What differs is changed where a verb may change it; the log is only added to.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,12 +22,17 @@ from service.exchange.imports.desk import Desk, FileRefused, FileRow
 from service.kernel import audit, errors
 from service.kernel.work import Work
 
-__all__ = ["KEYS", "FileRefused", "FileRow", "Outcome", "load"]
+__all__ = ["KEYS", "ChangesMost", "ColumnChanges", "Example", "FileRefused", "FileRow", "Outcome", "load"]
 
 Tell = Callable[[int], None]
 _Key = tuple[tuple[str, ...], tuple[object, ...]]
+_Change = tuple[FileRow, Mapping[str, Any], frozenset[str]]  # the row, what is stored, the columns that differ
 _LOCK = 0x696D7074
 _LOGGED = ("sessions", "activities")
+_MOST_ASKED_FROM = 5
+_EXAMPLES = 3
+_PERSONAL = ("people", "mentors", *_LOGGED)
+"""Kinds whose present texts are not shown beside those of the file: they may be about others than the file is."""
 KEYS: Mapping[str, Sequence[Sequence[str]]] = {
     "programmes": (("id",), ("code",)),
     "specialties": (("code",),),
@@ -43,12 +48,45 @@ KEYS: Mapping[str, Sequence[Sequence[str]]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """A value that changes: the file's row, and the value there; the present one unless it may be about others."""
+
+    row: int
+    now: Any
+    before: Any = None
+    shows_before: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnChanges:
+    """How many rows change in a column, and the first of them."""
+
+    count: int
+    examples: Sequence[Example]
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """How many rows were new, were changed, and were the same already."""
+    """How many rows were new, were changed, and were the same already; what changes, by column."""
 
     added: int
     changed: int
     same: int
+    columns: Mapping[str, ColumnChanges] = field(default_factory=dict, compare=False)
+
+    @property
+    def changes_most(self) -> bool:
+        """Tell whether so many rows change that the file may have been damaged on its way."""
+        return self.changed >= _MOST_ASKED_FROM and self.changed > self.same
+
+
+class ChangesMost(Exception):
+    """Nothing was imported: the file changes most of the rows that are there already, and nobody confirmed that."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        """Keep what would have been done."""
+        super().__init__("changes most")
+        self.outcome = outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,38 +119,69 @@ _KINDS: Mapping[str, _Kind] = {
 
 
 async def load(
-    w: Work, kind: str, rows: Sequence[FileRow], tell: Tell, digest: str = "", *, is_confirmed: bool = False
+    w: Work,
+    kind: str,
+    rows: Sequence[FileRow],
+    tell: Tell,
+    digest: str = "",
+    *,
+    is_confirmed: bool = False,
+    may_change_most: bool = True,
 ) -> Outcome:
     """Add or change the rows, or raise FileRefused with every fault; `tell` is called with the number of rows done.
 
-    `digest` names the file in the audit. `is_confirmed` lets texts pass that only seem to name a person.
+    `digest` names the file in the audit. `is_confirmed` lets texts pass that only seem to name a person. Unless
+    `may_change_most`, a file that changes more than half of its rows raises ChangesMost (FT-25).
     """
     await w.sql(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))  # a long file takes long to check
     await w.sql(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
     desk = await Desk.opened(w, is_confirmed=is_confirmed)
-    existing = _Known(kind, await exports.rows(w, kind))
-    new: list[FileRow] = []
-    changes: list[tuple[FileRow, Mapping[str, Any], frozenset[str]]] = []
-    same = 0
-    for row in map(desk.by_code, rows):
-        matches = existing.find(desk, row)
-        differing = [_differing(kind, row, match) for match in matches]
-        if not matches:
-            new.append(row)
-        elif all(differing):
-            changes.append((row, matches[-1], differing[-1]))
-        else:
-            same += 1
+    new, changes, same = _compared(desk, kind, await exports.rows(w, kind), rows)
     tell(same)
+    outcome = Outcome(len(new), len(changes), same, _by_column(kind, changes))
     await _add(desk, kind, new, tell)
     for row, stored, columns in changes:
         await _change(desk, kind, row, stored, columns)
         tell(1)
     if desk.faults:
         raise FileRefused(desk.faults)
+    if outcome.changes_most and not may_change_most:
+        raise ChangesMost(outcome)
     if new or changes:
         audit.record(w, "imported", kind, None, added=len(new), changed=len(changes), same=same, sha256=digest)
-    return Outcome(len(new), len(changes), same)
+    return outcome
+
+
+def _compared(
+    desk: Desk, kind: str, stored: Collection[Mapping[str, Any]], rows: Sequence[FileRow]
+) -> tuple[list[FileRow], list[_Change], int]:
+    """Give the rows that are new, those that differ, and how many are the same already."""
+    existing = _Known(kind, stored)
+    new: list[FileRow] = []
+    changes: list[_Change] = []
+    same = 0
+    for row in map(desk.by_code, rows):
+        matches = existing.find(desk, row)
+        differing = [_differing(kind, row, match) for match in matches]
+        if not matches:
+            existing.look_for_zeros(desk, row)
+            new.append(row)
+        elif all(differing):
+            changes.append((row, matches[-1], differing[-1]))
+        else:
+            same += 1
+    return new, changes, same
+
+
+def _by_column(kind: str, changes: Sequence[_Change]) -> Mapping[str, ColumnChanges]:
+    columns: dict[str, list[Example]] = {}
+    for row, stored, differing in changes:
+        for name in sorted(differing):
+            shows = kind not in _PERSONAL or isinstance(stored[name], bool | int | date)
+            shows = shows and name != "note"
+            example = Example(row.row, row.values[name], stored[name] if shows else None, shows_before=shows)
+            columns.setdefault(name, []).append(example)
+    return {name: ColumnChanges(len(each), each[:_EXAMPLES]) for name, each in sorted(columns.items())}
 
 
 async def _add(desk: Desk, kind: str, rows: Sequence[FileRow], tell: Tell) -> None:
@@ -149,6 +218,8 @@ class _Known:
             for key in self._of(row):
                 self._existing.setdefault(key, []).append(row)
         self._named: dict[_Key, int] = {}
+        codes = [row["code"] for row in rows if row.get("code")]
+        self._without_zeros = {code.lstrip("0"): code for code in codes if code[0] == "0" and code.isdigit()}
 
     def find(self, desk: Desk, row: FileRow) -> Sequence[Mapping[str, Any]]:
         """Give the stored rows with the row's keys: one, or a session with its corrections; none for a new row.
@@ -164,8 +235,15 @@ class _Known:
         for key in keys:
             first_row = self._named.setdefault(key, row.row)
             if first_row != row.row:
-                desk.refuse(row, key[0][0], f"row {first_row} is the same one")
+                desk.refuse(row, key[0][0], "row {first} is the same one", first=first_row)
         return next((self._existing[key] for key in keys if key in self._existing), ())
+
+    def look_for_zeros(self, desk: Desk, row: FileRow) -> None:
+        """Refuse a new row whose code is one that is there, but for its zeros: a spreadsheet makes `002` a number."""
+        code = row.values.get("code") or ""
+        if code.isdigit() and code in self._without_zeros:
+            key = "is there as {code}: a spreadsheet took the zeros away"
+            desk.refuse(row, "code", key, code=self._without_zeros[code])
 
     def _of(self, values: Mapping[str, Any]) -> list[_Key]:
         keys = [(tuple(names), tuple(_plain(values[name]) for name in names)) for names in self._keys]

@@ -8,12 +8,15 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from service.kernel import errors
+from service.kernel import email_addresses, errors
 from service.kernel.deidentification import ConfirmedSpan
 from service.kernel.work import Work
-from service.rules.csv_tables import CellFault
+from service.rules import file_tables
+from service.rules.file_tables import CellFault, Fact
 from service.rules.time import availability
 
+ADDRESS = "address"
+"""The key of a fault of an address, which has words of its own."""
 _COLUMNS = {
     "parties": "requesting",
     "signed": "signed_date",
@@ -101,12 +104,15 @@ class Desk:
         name, slash, department = place.partition("/")
         return f"{role}{at}{self.codes.get(name, name)}{slash}{department}"
 
-    def refuse(self, row: FileRow, column: str, reason: str) -> None:
-        """Add a fault of the row; nothing of the file will be stored."""
-        self.faults.append(CellFault(row.row, column, reason))
+    def refuse(self, row: FileRow, column: str, key: str, **facts: Fact) -> None:
+        """Add a fault of the row, a sentence with gaps for `facts`; nothing of the file will be stored."""
+        self.faults.append(file_tables.filled(row.row, column, key, facts))
 
     def refuse_error(self, row: FileRow, error: errors.DomainError) -> None:
         """Add the faults that a verb found in the row."""
+        if isinstance(error, email_addresses.Unmailable):
+            self.faults.append(CellFault(row.row, "email", str(error.refused), ADDRESS, error.refused.facts()))
+            return
         faults: Any = error.members.get("errors")
         for fault in faults or [{"pointer": "", "detail": error.detail or error.title()}]:
             column = fault["pointer"].removeprefix("/").partition("/")[0]
@@ -117,7 +123,7 @@ class Desk:
         key = row.values[column] if name is None else name
         target = self.names[kind].get(key.lower() if kind == "person" else key)
         if target is None:
-            self.refuse(row, column, f"names a {kind} that is not there")
+            self.refuse(row, column, "names a {kind} that is not there", kind=kind)
         return target
 
     def find_all(self, row: FileRow, column: str, kind: str) -> list[Any]:

@@ -100,7 +100,7 @@ def _grants(desk: Desk, row: FileRow) -> list[Grant]:
         role, _, place = text.partition("@")
         name, _, department = place.partition("/")
         if role not in vocabulary.ROLES:
-            desk.refuse(row, "roles", f"there are the roles {', '.join(vocabulary.ROLES)} only")
+            desk.refuse(row, "roles", "there are these roles only: {codes}", codes=vocabulary.ROLES)
             continue
         kind = "programme" if role == "programme_admin" else "institution"
         place_id = desk.find(row, "roles", kind, name)

@@ -114,7 +114,7 @@ async def add_memoranda(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> None
     for row, memorandum in renewed:
         newer = names.get(row.values["renewed_by"])
         if newer is None:
-            desk.refuse(row, "renewed_by", "names a memorandum that is not there")
+            desk.refuse(row, "renewed_by", "names a {kind} that is not there", kind="memorandum")
         elif not desk.faults:
             statement = sa.update(tables.Memorandum).where(col(tables.Memorandum.id) == memorandum.id)
             await desk.w.sql(statement.values(renewed_by=newer))
@@ -151,7 +151,7 @@ async def change_memorandum(desk: Desk, row: FileRow, existing: Mapping[str, Any
         try:
             steps = lifecycle.path("memorandum", memorandum.status, row.values["status"])
         except lifecycle.IllegalTransition:
-            desk.refuse(row, "status", f"does not follow from {memorandum.status}")
+            desk.refuse(row, "status", "does not follow from {status}", status=memorandum.status)
             return
         for to in steps:
             await memoranda.transition(desk.w, memorandum, to, desk.today(memorandum.programme_id), "by a file")

@@ -257,7 +257,8 @@ def test_a_rehearsal_tells_and_does_nothing_and_then_the_file_is_taken_in_once(r
     first = run("import", "institutions", str(hospitals))
     second = run("import", "institutions", str(hospitals), "--json")
 
-    assert json.loads(rehearsal[1]) == {"kind": "institutions", "dry_run": True, "added": 2, "changed": 0, "same": 0}
+    counts = {"added": 2, "changed": 0, "same": 0, "columns": []}
+    assert json.loads(rehearsal[1]) == {"kind": "institutions", "dry_run": True, **counts, "warnings": []}
     assert first == (0, "2 institutions were added, 0 changed; 0 are as the file says.\n", "")
     assert json.loads(second[1])["same"] == 2
 
@@ -268,7 +269,7 @@ def test_a_file_with_faults_ends_with_one_and_names_each_and_leaves_nothing(run:
     status, said, complaint = run("import", "people", str(path))
 
     assert (status, said) == (1, "")
-    assert complaint.splitlines()[0].startswith("row 2, email: ")
+    assert complaint.splitlines()[0].startswith("row 2, column A, e-mail (email): ")
     assert complaint.endswith(": 2 fault(s), nothing was changed.\n")
     assert "canary" not in complaint
     told = json.loads(run("import", "people", str(path), "--json")[1])
@@ -278,13 +279,15 @@ def test_a_file_with_faults_ends_with_one_and_names_each_and_leaves_nothing(run:
 def test_a_file_that_names_what_is_not_there_leaves_nothing(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "people.csv"
     path.write_text("email,display_name,zone,roles\nx@y.example,X,Europe/Kyiv,mentor@no-where\n")
-    assert run("import", "people", str(path))[2].startswith("row 2, roles: names a institution that is not there\n")
+    assert run("import", "people", str(path))[2].startswith(
+        "row 2, column D, roles: names a institution that is not there\n"
+    )
     assert "No active person" in run("token", "x@y.example")[2]
 
 
 @pytest.mark.parametrize(
     ("kind", "content", "said"),
-    [("weather", b"a", "There are these kinds: programmes"), ("people", b"\xff\xfe", "is not in UTF-8")],
+    [("weather", b"a", "There are these kinds: programmes"), ("people", b"%PDF-1.7", "is neither CSV nor XLSX")],
 )
 def test_what_is_no_such_file_is_said_in_a_sentence(
     run: Run, tmp_path: Path, kind: str, content: bytes, said: str
@@ -294,6 +297,69 @@ def test_what_is_no_such_file_is_said_in_a_sentence(
     status, _, complaint = run("import", kind, str(path))
     assert status == 1
     assert said in complaint
+
+
+def test_ft_24_the_operator_is_told_in_their_language_and_by_the_letter_of_the_column(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_bytes("Пошта;Ім'я;Часовий пояс;Ролі\r\nx@y.example;X;Europe/Kyiv;mentor@no-where\r\n".encode("cp1251"))
+    expected = "рядок 2, стовпець D, ролі (roles): називає те, чого немає (заклад"
+    assert run("import", "people", str(path), "--lang", "uk")[2].startswith(expected)
+    assert "is not there" in run("import", "people", str(path), "--lang", "en")[2]
+
+
+def test_ft_25_a_file_that_changes_most_rows_asks_first_and_a_dry_run_shows_what(run: Run, tmp_path: Path) -> None:
+    run("migrate")
+    name, path = clock.new_id().hex[-8:], tmp_path / "sources.csv"
+    head, rows = "code,kind,aliases", [f"{name}-{place},hospital,00{place}" for place in range(5)]
+    path.write_text("\n".join([head, *rows]))
+    assert run("import", "institutions", str(path))[0] == 0
+    path.write_text("\n".join([head, *(row.replace(",00", ",") for row in rows)]))
+    status, said, complaint = run("import", "institutions", str(path))
+    assert (status, said) == (1, "")
+    assert "This file would change 5 of 5 rows that are there already." in complaint
+    assert "row 2: was 000, now 0" in complaint
+    rehearsal = run("import", "institutions", str(path), "--dry-run")[1].splitlines()
+    assert rehearsal[0] == "0 institutions would be added, 5 changed; 0 are as the file says."
+    assert rehearsal[1].strip() == "other names (aliases): 5 changed"
+    assert len(rehearsal) == 5
+    assert run("import", "institutions", str(path), "--yes")[0] == 0
+    assert json.loads(run("import", "institutions", str(path), "--json")[1])["same"] == 5
+
+
+def test_ft_26_a_name_that_looks_damaged_is_not_taken_in_unseen(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "damaged.csv"
+    path.write_text(f"code,name,kind\n{clock.new_id().hex[-8:]},Р›С–РєР°СЂРЅСЏ,hospital\n", "utf-8")
+    status, _, complaint = run("import", "institutions", str(path))
+    assert status == 1
+    assert "was “Лікарня” meant?" in complaint
+    assert run("import", "institutions", str(path), "--yes")[0] == 0
+
+
+def test_ft_25_a_table_is_written_as_a_workbook_and_taken_in_again(run: Run, hospitals: Path, tmp_path: Path) -> None:
+    run("import", "institutions", str(hospitals))
+    path = tmp_path / "institutions.xlsx"
+    assert run("export", "institutions", str(path))[0] == 0
+    taken = json.loads(run("import", "institutions", str(path), "--json", "--yes")[1])
+    assert (taken["added"], taken["changed"]) == (0, 0)
+    assert taken["same"] >= 2
+    assert "File exists" in run("export", "institutions", str(path))[2]
+    assert run("export", str(tmp_path / "books"), "--format", "xlsx")[0] == 0
+    assert (tmp_path / "books" / "read-only" / "log.xlsx").exists()
+    assert "There are these forms" in run("export", str(tmp_path / "x"), "--format", "ods")[2]
+
+
+def test_ft_24_a_foreign_register_comes_in_by_a_mapping(run: Run, tmp_path: Path) -> None:
+    code, path = clock.new_id().hex[-8:].upper(), tmp_path / "nucc.csv"
+    path.write_text(f"Code,Display Name,Section,Definition\n{code},A physician,Individual,x\n")
+    assert run("import", "specialties", str(path), "--map", "nucc")[1].startswith("1 specialties were added")
+    own = tmp_path / "own.toml"
+    own.write_text('kind = "specialties"\n[columns]\nCode = "code"\n[constants]\nname_en = "N"\nname_uk = "N"\n')
+    complaint = run("import", "specialties", str(path), "--map", str(own), "--dry-run")[2]
+    assert "“Section” is no column of this mapping, and was not taken" in complaint
+    assert "no ready one of this name: nucc, ror" in run("import", "specialties", str(path), "--map", "x")[2]
+    assert "This mapping is for institutions." in run("import", "specialties", str(path), "--map", "ror")[2]
+    own.write_text("kind")
+    assert "is no TOML" in run("import", "specialties", str(path), "--map", str(own))[2]
 
 
 def test_everything_is_written_into_an_empty_folder_and_not_over_another(

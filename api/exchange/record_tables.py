@@ -1,33 +1,34 @@
 """The tables of imports and exports: their columns are fields of the API, checked as its bodies are.
 
-References are what people know: institutions, memoranda and programmes by code (by id where they have none), people by
-address. Lists are separated by semicolons. An empty cell means unknown. `id` may be left out: a new record then
-gets one; with it, a record that moves from one installation to another keeps its id.
+A head is a column's name, or a word of the catalogues for it; so are the codes. References are what people know:
+institutions, memoranda and programmes by code (by id where they have none), people by address. Lists are separated by
+semicolons. An empty cell means unknown. `id` may be left out: a new record then gets one; with it, a record that moves
+from one installation to another keeps its id.
 """
 
 import functools
 import json
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
-from api.edge import problems, registry_shapes, shapes
-from integrations import catalogues
+from api.edge import registry_shapes, shapes
+from api.exchange import cell_values, import_words, mappings
+from api.exchange.cell_values import Column
+from integrations.documents import opened_files, spreadsheets
 from service import vocabulary
 from service.exchange.imports import FileRow
 from service.kernel import email_addresses
 from service.outbox.events import instant
-from service.rules import csv_tables
-from service.rules.csv_tables import CellFault
+from service.rules import csv_tables, file_tables, suspicious_text
+from service.rules.file_tables import CellFault, TableRow, Unreadable, fault
 
 _YES, _NO = "yes", "no"
-_WHOLE = re.compile(r"[0-9]{1,9}", re.ASCII)
-_TRUTHS = {_YES: True, "true": True, "1": True, _NO: False, "false": False, "0": False}
+_MOST_TOLD = 500
 
 
 def _version_7(value: UUID) -> UUID:
@@ -202,105 +203,138 @@ SHAPES: Mapping[str, type[shapes.Shape]] = {
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A parsed table."""
+    """A parsed table: its rows, or what is wrong with it; what somebody should look at; where its columns are."""
 
     rows: list[FileRow]
     faults: list[CellFault]
+    warnings: list[CellFault] = field(default_factory=list)
+    letters: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Tell whether some text looks damaged."""
+        return any(warning.key in suspicious_text.WARNINGS for warning in self.warnings)
 
 
 @functools.cache
-def columns(kind: str) -> Mapping[str, frozenset[str]]:
-    """Give the columns of a table, with the JSON types of the values in each."""
+def columns(kind: str) -> Mapping[str, Column]:
+    """Give the columns of a table, with what may stand in each."""
     properties = SHAPES[kind].model_json_schema()["properties"]
-    return {
-        name: frozenset(variant.get("type", "string") for variant in schema.get("anyOf", [schema]))
-        for name, schema in properties.items()
-    }
+    return {name: cell_values.column(name, schema) for name, schema in properties.items()}
 
 
-def read(kind: str, text: str) -> Read:
-    """Parse a table: each row's values as the API has them, or what is wrong with it."""
-    shape, column_types = SHAPES[kind], columns(kind)
-    needed = [field.alias or name for name, field in shape.model_fields.items() if field.is_required()]
-    lines, faults = csv_tables.read(text, column_types, needed)
+@functools.cache
+def heads(kind: str) -> Mapping[str, str]:
+    """Give the column of each head, in every language, as `file_tables.plain` writes heads."""
+    return import_words.heads(tuple(columns(kind)))
+
+
+def read(kind: str, content: bytes, mapping: mappings.Mapping | None = None) -> Read:
+    """Parse a file: each row's values as the API has them, or everything that is wrong with it."""
+    known = mapping.heads if mapping else heads(kind)
+    try:
+        opened = opened_files.opened(content, lambda head: file_tables.plain(head) in known)
+    except Unreadable as error:
+        return Read([], [file_tables.filled(1, "", error.key, error.facts)])
+    shape = SHAPES[kind]
+    needed = [each.alias or name for name, each in shape.model_fields.items() if each.is_required()]
+    required = mapping.required if mapping else needed
+    table = file_tables.read(opened.grid, known, required, is_foreign=mapping is not None)
+    faults, warnings = [*opened.faults, *table.faults], list(opened.notes)
+    lines, letters = table.rows, dict(table.letters)
+    if mapping:
+        mapped = mapping.applied(table, needed)
+        lines, letters = mapped.rows, dict(mapped.letters)
+        faults += mapped.faults
+        warnings += mapped.warnings
     rows = []
     for line in lines:
-        typed, cell_faults = _typed(line, column_types)
+        row, row_faults = _row(kind, line, is_1904=opened.is_1904)
+        faults += row_faults
+        warnings += _doubts(line)
+        if row is not None:
+            rows.append(row)
+    return Read(rows, faults, warnings[:_MOST_TOLD], letters)
+
+
+def _row(kind: str, line: TableRow, *, is_1904: bool) -> tuple[FileRow | None, list[CellFault]]:
+    shape, types = SHAPES[kind], columns(kind)
+    typed: dict[str, Any] = {}
+    faults = []
+    for name, cell in line.cells.items():
+        if file_tables.is_blank(cell):
+            continue
         try:
-            values = shape.model_validate(typed).model_dump(by_alias=True)
-        except ValidationError as error:
-            faulty_columns = {fault.column for fault in cell_faults}
-            cell_faults += [fault for fault in _faults(line.row, error) if fault.column not in faulty_columns]
-        faults += cell_faults
-        if not cell_faults:
-            rows.append(FileRow(line.row, values, frozenset(line.cells)))
-    return Read(rows, faults)
+            typed[name] = cell_values.value(types[name], cell, is_1904=is_1904)
+        except Unreadable as error:
+            faults.append(file_tables.filled(line.row, name, error.key, error.facts))
+        sentence = suspicious_text.fault(cell) if isinstance(cell, str) else None
+        if sentence:
+            faults.append(fault(line.row, name, sentence, lost=suspicious_text.LOST))
+    try:
+        values = shape.model_validate(typed).model_dump(by_alias=True)
+    except ValidationError as error:
+        faulty = {each.column for each in faults}
+        found = [cell_values.fault_of(line.row, types, detail) for detail in error.errors(include_url=False)]
+        faults += [each for each in found if each.column not in faulty]
+    return (None if faults else FileRow(line.row, values, frozenset(line.cells))), faults
 
 
-def _faults(row: int, error: ValidationError) -> list[CellFault]:
-    details = error.errors(include_url=False, include_input=False)
-    words = catalogues.of(catalogues.FALLBACK)
-    return [CellFault(row, str(detail["loc"][0]), problems.sentence(detail, words)) for detail in details]
+def _doubts(line: TableRow) -> list[CellFault]:
+    """Name the texts that look damaged, with what was probably meant."""
+    doubts = []
+    for name, cell in line.cells.items():
+        meant = suspicious_text.meant(cell) if isinstance(cell, str) else None
+        if meant is not None:
+            doubts.append(fault(line.row, name, suspicious_text.MISREAD, meant=file_tables.shown(meant)))
+        elif isinstance(cell, str) and suspicious_text.has_lost_letters(cell) and not suspicious_text.fault(cell):
+            doubts.append(fault(line.row, name, suspicious_text.QUESTIONS))
+    return doubts
 
 
 def written(kind: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Write a table of this kind, as `read` parses it."""
-    names, addresses = list(columns(kind)), _address_columns(kind)
-    readable = ({**row, **{name: _readable(row[name]) for name in addresses}} for row in rows)
-    return csv_tables.written(names, ([_cell(row[name]) for name in names] for row in readable))
+    """Write a table of this kind as CSV, as `read` parses it."""
+    return csv_tables.written(list(columns(kind)), _texts(kind, rows))
 
 
-@functools.cache
-def _address_columns(kind: str) -> frozenset[str]:
-    """Name the columns that hold e-mail addresses, one or a list of them."""
-    properties = SHAPES[kind].model_json_schema()["properties"].items()
-    return frozenset(name for name, schema in properties if schema.get("items", schema).get("format") == "email")
+def workbook(kind: str, rows: Sequence[Mapping[str, Any]]) -> BinaryIO:
+    """Write a table as XLSX, every cell as text: a spreadsheet then leaves `002` as it is. `read` parses it."""
+    return spreadsheets.texts(kind, list(columns(kind)), _texts(kind, rows))
+
+
+def _texts(kind: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
+    """Give the cells of the rows; addresses as people read them: `read` takes them back."""
+    for row in rows:
+        yield [
+            cell(_readable(row[name]) if column.form == "email" else row[name])
+            for name, column in columns(kind).items()
+        ]
 
 
 def _readable(value: str | list[str]) -> str | list[str]:
-    """Give addresses as people read them: `read` takes them back."""
     return [*map(email_addresses.shown, value)] if isinstance(value, list) else email_addresses.shown(value)
 
 
 def written_only(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Write a table that nothing reads again, with the columns of its rows."""
+    """Write a table that nothing reads again as CSV, with the columns of its rows."""
     names = list(rows[0]) if rows else []
-    return csv_tables.written(names, ([_cell(row[name]) for name in names] for row in rows))
+    return csv_tables.written(names, ([cell(row[name]) for name in names] for row in rows))
 
 
-def _typed(
-    line: csv_tables.TableRow, column_types: Mapping[str, frozenset[str]]
-) -> tuple[dict[str, Any], list[CellFault]]:
-    """Give the values of the cells, of their columns' types; an empty cell gives none."""
-    typed: dict[str, Any] = {}
-    faults = []
-    for name, cell in line.cells.items():
-        text, types = cell.strip(), column_types[name]
-        if not text:
-            continue
-        typed[name] = cell
-        if "array" in types:
-            typed[name] = csv_tables.items(text)
-        elif "boolean" in types:
-            typed[name] = _TRUTHS.get(text.lower(), cell)
-        elif "integer" in types and _WHOLE.fullmatch(text):
-            typed[name] = int(text)
-        elif "object" in types:
-            try:
-                typed[name] = json.loads(text)
-            except (ValueError, RecursionError):
-                faults.append(CellFault(line.row, name, "must be a JSON object"))
-    return typed, faults
+def workbook_only(kind: str, rows: Sequence[Mapping[str, Any]]) -> BinaryIO:
+    """Write a table that nothing reads again as XLSX, with the columns of its rows."""
+    names = list(rows[0]) if rows else []
+    return spreadsheets.texts(kind, names, ([cell(row[name]) for name in names] for row in rows))
 
 
 @functools.singledispatch
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
     """Write a value as a cell."""
     return "" if value is None else str(value)
 
 
-_cell.register(bool, lambda value: _YES if value else _NO)
-_cell.register(date, date.isoformat)
-_cell.register(datetime, instant)
-_cell.register(list, csv_tables.joined)
-_cell.register(dict, lambda value: json.dumps(value, ensure_ascii=False, sort_keys=True) if value else "")
+cell.register(bool, lambda value: _YES if value else _NO)
+cell.register(date, date.isoformat)
+cell.register(datetime, instant)
+cell.register(list, csv_tables.joined)
+cell.register(dict, lambda value: json.dumps(value, ensure_ascii=False, sort_keys=True) if value else "")

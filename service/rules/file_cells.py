@@ -1,0 +1,216 @@
+"""One cell of a file, read as a person meant it where there is one meaning; else the cell is Unreadable, in words.
+
+Cells of a spreadsheet have types, those of text have none. Results are what the shapes of the API take: texts, whole
+numbers, truths, days as `2026-12-31`, instants with their offset.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
+
+from service.rules import file_tables
+from service.rules.file_tables import Cell, Unreadable
+
+NOT_A_DAY = "is no date: write 31.12.2026 or 2026-12-31"
+NOT_WHOLE = "is no whole number: write it as 1200"
+NOT_A_TRUTH = "must be yes or no"
+NOT_AN_INSTANT = "is no date with a time: write 2026-11-21 15:00+02:00"
+NO_OFFSET = "does not say the offset from UTC: write 2026-11-21 15:00+02:00"
+NOT_A_CLOCK = "is no time of day: write 07:30"
+
+_BLANKS = "\u200b\ufeff \xa0\t\r\n\f\v\u2007\u202f\u3000"
+_EPOCH, _EPOCH_1904 = date(1899, 12, 30), date(1904, 1, 1)
+_DAY_MINUTES = 1440
+_SERIALS = range(36_526, 109_575)  # of the years 2000 to 2199, counted from 1900
+_DAY = re.compile(
+    r"(?:(?P<y>\d{4})(?P<s>[-./])(?P<m>\d{1,2})(?P=s)(?P<d>\d{1,2})"
+    r"|(?P<a>\d{1,2})(?P<sep>[-./])(?P<b>\d{1,2})(?P=sep)(?P<year>\d{4}|\d\d))",
+    re.ASCII,
+)
+_NAMED_DAY = re.compile(r"(?P<d>\d{1,2})\.? (?P<month>[^\W\d_]+)\.? (?P<y>\d{4})")
+_CLOCK = re.compile(r"(\d{1,2})[:.](\d\d)(?::(\d\d)(?:[.,](\d{1,6})\d*)?)?", re.ASCII)
+_HALF = re.compile(r"\s*([ap])\.?m\.?$", re.IGNORECASE)
+_OFFSET = re.compile(
+    r"(?P<rest>.*?\d)\s*"
+    r"(?:(?P<utc>z|utc|gmt)|(?:utc|gmt)?(?P<sign>[+\-\u2212])(?P<h>\d\d?):?(?P<m>\d\d)?)",
+    re.IGNORECASE,
+)
+_GROUPED = re.compile(r"\d{1,3}([ .,'])\d{3}(\1\d{3})*", re.ASCII)
+_WHOLE = re.compile(r"(?P<whole>\d{1,15})(?:[.,]0*)?", re.ASCII)
+_YEAR_END = re.compile(r"\s*(?:р\.|р|року|г\.)$", re.IGNORECASE)
+_MIDNIGHT = re.compile(r"[ T]0?0:00(:00(\.0+)?)?$", re.ASCII)
+_MONTHS = {
+    stem: number
+    for number, stems in enumerate(
+        ("січ jan", "лют feb", "бер mar", "кві apr", "тра may", "чер jun", "лип jul", "сер aug", "вер sep", "жов oct",
+         "лис nov", "гру dec"),
+        1,
+    )
+    for stem in stems.split()
+}  # fmt: skip
+_TRUTHS = {
+    **dict.fromkeys(("yes", "true", "1", "y", "x", "х", "так", "т", "істина", "+", "✓", "v"), True),
+    **dict.fromkeys(("no", "false", "0", "n", "ні", "н", "хибність", "-", "–", "—"), False),
+}
+
+
+def text(cell: Cell) -> str:
+    """Give the cell as text without blanks around it: a number without a needless `.0`, a day as `2026-12-31`."""
+    if isinstance(cell, str):
+        return cell.strip(_BLANKS)
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    if isinstance(cell, datetime):
+        return cell.date().isoformat() if cell.time() == time() else cell.isoformat()
+    if isinstance(cell, time):
+        return cell.isoformat(timespec="minutes")
+    return "" if cell is None else str(cell)
+
+
+def day(cell: Cell, *, is_1904: bool = False) -> str:
+    """Give the day as `2026-12-31`; a number is a serial day of a spreadsheet, counted from 1900 or 1904."""
+    if isinstance(cell, datetime):
+        if cell.time() != time():
+            raise Unreadable("has a time of day, and a date is wanted: write 31.12.2026")
+        return cell.date().isoformat()
+    if isinstance(cell, date):
+        return cell.isoformat()
+    if isinstance(cell, int | float) and not isinstance(cell, bool):
+        return _serial(cell, is_1904=is_1904)
+    found = _day(_MIDNIGHT.sub("", text(cell)))
+    if found is None:
+        raise Unreadable(NOT_A_DAY)
+    return found.isoformat()
+
+
+def instant(cell: Cell) -> str:
+    """Give the instant with its offset, as RFC 3339 has it."""
+    if isinstance(cell, date | int | float) and not isinstance(cell, bool):
+        raise Unreadable(NO_OFFSET)
+    found = _OFFSET.fullmatch(text(cell))
+    if found is None or (found["sign"] and ":" not in found["rest"]):
+        raise Unreadable(NO_OFFSET if _wall(text(cell)) else NOT_AN_INSTANT)
+    at = _wall(found["rest"])
+    if at is None:
+        raise Unreadable(NOT_AN_INSTANT)
+    offset = "Z" if found["utc"] else f"{found['sign'].replace(chr(0x2212), '-')}{found['h']:0>2}:{found['m'] or '00'}"
+    return at.isoformat() + offset
+
+
+def wall(cell: str) -> str | None:
+    """Give a wall-clock time as `2026-12-24T00:00`, or None."""
+    at = _wall(cell.strip(_BLANKS))
+    return None if at is None else at.isoformat(timespec="minutes")
+
+
+def whole(cell: Cell) -> int:
+    """Give the whole number: `1 200`, `1200,00` and `1,200,000` are; `1,200` may be a fraction, and is none."""
+    if isinstance(cell, int | float) and not isinstance(cell, bool) and cell == int(cell):
+        return int(cell)
+    written = re.sub(r"(?<=\d)[ \xa0\u2009\u202f](?=\d{3}(\D|$))", "", text(cell))
+    grouped = _GROUPED.fullmatch(written)
+    if grouped:
+        if not grouped[2]:
+            raise Unreadable("may be a fraction or thousands: write it as 1200")
+        written = written.replace(grouped[1], "")
+    found = _WHOLE.fullmatch(written)
+    if found is None:
+        raise Unreadable(NOT_WHOLE)
+    return int(found["whole"])
+
+
+def truth(cell: Cell) -> bool:
+    """Give the truth: yes, true, 1, x, так; no, false, 0, ні."""
+    if isinstance(cell, bool):
+        return cell
+    found = _TRUTHS.get(text(cell).casefold())
+    if found is None:
+        raise Unreadable(NOT_A_TRUTH)
+    return found
+
+
+def clock(cell: Cell) -> str:
+    """Give the time of day as `07:30`."""
+    if isinstance(cell, float):  # a part of a day
+        hours, minutes = divmod(round(cell % 1 * _DAY_MINUTES), 60)
+        return f"{hours:02}:{minutes:02}"
+    halved = _HALF.search(text(cell))  # 10:00:00 PM, as a spreadsheet writes what it took for a time
+    found = _CLOCK.fullmatch(_HALF.sub("", text(cell)))
+    if found is None:
+        raise Unreadable(NOT_A_CLOCK)
+    hours = int(found[1]) if halved is None else int(found[1]) % 12 + 12 * (halved[1].lower() == "p")
+    return f"{hours:02}:{found[2]}"
+
+
+def period(cell: Cell) -> str:
+    """Give a year, a month or a quarter: `2026`, `2026-10`, `2026-Q4`; a spreadsheet makes a month its first day."""
+    if isinstance(cell, date):
+        return cell.strftime("%Y-%m")
+    written = text(cell).upper().replace(" ", "")
+    month = re.fullmatch(r"(\d{1,2})[./](20\d\d)|(20\d\d)[./-](\d{1,2})(?:-01)?", written, re.ASCII)
+    if month:
+        return f"{month[2] or month[3]}-{month[1] or month[4]:0>2}"
+    quarter = re.fullmatch(r"(20\d\d)-?[QК]([1-4])|[QК]([1-4])[-/]?(20\d\d)", written)  # or К of квартал
+    return f"{quarter[1] or quarter[4]}-Q{quarter[2] or quarter[3]}" if quarter else written
+
+
+def code(cell: Cell, words: Mapping[str, str]) -> str:
+    """Give the code that the word stands for (`words` are as `file_tables.plain` writes them), else the text."""
+    written = text(cell)
+    return words.get(file_tables.plain(written), written)
+
+
+def _serial(number: float, *, is_1904: bool) -> str:
+    serial = int(number) + ((_EPOCH_1904 - _EPOCH).days if is_1904 else 0)
+    if number != int(number) or serial not in _SERIALS:
+        raise Unreadable(NOT_A_DAY)
+    return (_EPOCH + timedelta(days=serial)).isoformat()
+
+
+def _day(written: str) -> date | None:
+    """Read a day; raises Unreadable if it may be two days."""
+    written = _YEAR_END.sub("", written)
+    named = _NAMED_DAY.fullmatch(" ".join(written.split()))
+    if named:
+        month = _MONTHS.get(named["month"].casefold()[:3])
+        return _of(int(named["y"]), month or 0, int(named["d"]))
+    found = _DAY.fullmatch(written)
+    if found is None:
+        return None
+    if found["y"]:
+        return _of(int(found["y"]), int(found["m"]), int(found["d"]))
+    first, second, year = int(found["a"]), int(found["b"]), int(found["year"])
+    year += 2000 if len(found["year"]) == 2 else 0  # noqa: PLR2004 - digits
+    if found["sep"] == ".":
+        return _of(year, second, first)
+    days = {day for day in (_of(year, second, first), _of(year, first, second)) if day}
+    if len(days) > 1:
+        raise Unreadable("may be the {first} or the {second}: write 31.12.2026", **_both(days))
+    return next(iter(days), None)
+
+
+def _both(days: set[date]) -> dict[str, str]:
+    first, second = sorted(days)
+    return {"first": first.strftime("%d.%m.%Y"), "second": second.strftime("%d.%m.%Y")}
+
+
+def _of(year: int, month: int, day_: int) -> date | None:
+    try:
+        return date(year, month, day_)
+    except ValueError:
+        return None
+
+
+def _wall(written: str) -> datetime | None:
+    on, _, at = " ".join(written.replace("T", " ").replace("t", " ").replace(", ", " ").split()).rpartition(" ")
+    clock_ = _CLOCK.fullmatch(at)
+    on_day = _day(on)
+    if clock_ is None or on_day is None:
+        return None
+    try:
+        moment = time(int(clock_[1]), int(clock_[2]), int(clock_[3] or 0), int((clock_[4] or "0").ljust(6, "0")))
+    except ValueError:
+        return None
+    return datetime.combine(on_day, moment)

@@ -1,0 +1,194 @@
+"""Cells as people write them: one meaning is taken, two meanings and none are said in words."""
+
+from datetime import date, datetime, time
+
+import pytest
+
+from service.rules import file_cells
+from service.rules.file_tables import Cell, Unreadable
+
+DAY = datetime(2026, 12, 31)  # noqa: DTZ001 - as a spreadsheet has it
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        ("\xa0 x\u202f", "x"),
+        (2.0, "2"),
+        (2.5, "2.5"),
+        (7, "7"),
+        (True, "yes"),
+        (False, "no"),
+        (None, ""),
+        (DAY, "2026-12-31"),
+        (DAY.replace(hour=7), "2026-12-31T07:00:00"),
+        (DAY.date(), "2026-12-31"),
+        (time(7, 30), "07:30"),
+    ],
+)
+def test_ft_24_a_typed_cell_has_a_text(cell: Cell, text: str) -> None:
+    assert file_cells.text(cell) == text
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "2026-12-31", "2026/12/31", "2026.12.31", "31.12.2026", "31.12.26", "31/12/2026", "12/31/2026", "31-12-2026",
+        " 31.12.2026\xa0", "31.12.2026 р.", "31.12.2026 00:00:00", "2026-12-31T00:00", "31 грудня 2026 року",
+        "31 December 2026", "31. Dec 2026", DAY, DAY.date(), 46_387, 46_387.0,
+    ],
+)  # fmt: skip
+def test_ft_24_a_day_is_read_however_it_is_written(cell: Cell) -> None:
+    assert file_cells.day(cell) == "2026-12-31"
+
+
+def test_ft_24_a_serial_day_is_counted_from_the_epoch_of_its_workbook() -> None:
+    assert file_cells.day(46_387 - 1_462, is_1904=True) == "2026-12-31"
+
+
+def test_a_day_and_month_that_are_one_number_are_one_day() -> None:
+    assert file_cells.day("05/05/2026") == "2026-05-05"
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("03/04/2026", "may be the {first} or the {second}"),
+        ("31.02.2026", "is no date"),
+        ("31/02/2026", "is no date"),
+        ("2026-13-01", "is no date"),
+        ("12.31.2026", "is no date"),
+        ("31 смарагд 2026", "is no date"),
+        ("tomorrow", "is no date"),
+        ("46387", "is no date"),
+        (46_387.5, "is no date"),
+        (12.0, "is no date"),
+        (True, "is no date"),
+        (time(7), "is no date"),
+        (DAY.replace(hour=7), "has a time of day"),
+    ],
+)
+def test_ft_24_what_is_no_day_or_may_be_two_is_said(cell: Cell, said: str) -> None:
+    with pytest.raises(Unreadable, match=said.replace("{", r"\{")):
+        file_cells.day(cell)
+
+
+@pytest.mark.parametrize(
+    ("cell", "instant"),
+    [
+        ("2026-11-21T15:00:00Z", "2026-11-21T15:00:00Z"),
+        ("2026-11-21 15:00Z", "2026-11-21T15:00:00Z"),
+        ("21.11.2026 15:00 +02:00", "2026-11-21T15:00:00+02:00"),
+        ("21.11.2026, 15:00:30.5 UTC+2", "2026-11-21T15:00:30.500000+02:00"),
+        ("2026-11-21T15:00\u22120530", "2026-11-21T15:00:00-05:30"),
+        ("21 листопада 2026 15:00 UTC", "2026-11-21T15:00:00Z"),
+    ],
+)
+def test_ft_24_an_instant_has_its_offset(cell: str, instant: str) -> None:
+    assert file_cells.instant(cell) == instant
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("2026-11-21 15:00", "does not say the offset"),
+        ("21.11.2026 15:00:00", "does not say the offset"),
+        (DAY, "does not say the offset"),
+        ("2026-11-21", "is no date with a time"),
+        ("2026-11-21Z", "is no date with a time"),
+        ("2026-11-21 25:00Z", "is no date with a time"),
+        ("2026-11-31 15:00Z", "is no date with a time"),
+        ("soon", "is no date with a time"),
+    ],
+)
+def test_ft_24_a_time_without_an_offset_is_no_instant(cell: Cell, said: str) -> None:
+    with pytest.raises(Unreadable, match=said):
+        file_cells.instant(cell)
+
+
+def test_a_wall_clock_time_has_no_offset() -> None:
+    assert file_cells.wall("24.12.2026 00:00") == "2026-12-24T00:00"
+    assert file_cells.wall("2026-12-24T09:30:00") == "2026-12-24T09:30"
+    assert file_cells.wall("Christmas") is None
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["1200", " 1 200", "1\xa0200", "1\u202f200", "1200,00", "1200.0", "1200,", 1200, 1200.0],
+)
+def test_ft_24_a_whole_number_is_read_however_it_is_written(cell: Cell) -> None:
+    assert file_cells.whole(cell) == 1200
+
+
+@pytest.mark.parametrize("cell", ["1,200,000", "1.200.000", "1 200 000", "1'200'000"])
+def test_two_groups_are_thousands(cell: str) -> None:
+    assert file_cells.whole(cell) == 1_200_000
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("1,200", "may be a fraction"),
+        ("1.200", "may be a fraction"),
+        ("12,5", "is no whole"),
+        ("a", "is no whole"),
+        ("-5", "is no whole"),
+        (12.5, "is no whole"),
+        (True, "is no whole"),
+    ],
+)
+def test_ft_24_what_is_no_whole_number_is_said(cell: Cell, said: str) -> None:
+    with pytest.raises(Unreadable, match=said):
+        file_cells.whole(cell)
+
+
+@pytest.mark.parametrize("cell", ["так", "Так ", "yes", "TRUE", "1", "x", "Х", "+", True, 1.0])
+def test_ft_24_yes_has_many_words(cell: Cell) -> None:
+    assert file_cells.truth(cell) is True
+
+
+@pytest.mark.parametrize("cell", ["ні", "no", "false", "0", False, 0])
+def test_ft_24_no_has_many_words(cell: Cell) -> None:
+    assert file_cells.truth(cell) is False
+
+
+def test_ft_24_perhaps_is_neither() -> None:
+    with pytest.raises(Unreadable, match="yes or no"):
+        file_cells.truth("можливо")
+
+
+@pytest.mark.parametrize(
+    ("cell", "clock"),
+    [
+        ("7:30", "07:30"),
+        ("22.00", "22:00"),
+        (time(7, 30), "07:30"),
+        (0.3125, "07:30"),
+        ("10:00:00 PM", "22:00"),
+        ("12:30 am", "00:30"),
+    ],
+)
+def test_ft_24_a_time_of_day(cell: Cell, clock: str) -> None:
+    assert file_cells.clock(cell) == clock
+
+
+def test_what_is_no_time_of_day_is_said() -> None:
+    with pytest.raises(Unreadable, match="no time of day"):
+        file_cells.clock("noon")
+
+
+@pytest.mark.parametrize(
+    ("cell", "period"),
+    [
+        ("2026", "2026"), (2026.0, "2026"), ("2026-10", "2026-10"), ("10.2026", "2026-10"), ("2026/10", "2026-10"),
+        (date(2026, 10, 1), "2026-10"), ("2026-10-01", "2026-10"), ("2026-q4", "2026-Q4"), ("Q4 2026", "2026-Q4"),
+        ("soon", "SOON"),
+    ],
+)  # fmt: skip
+def test_ft_24_a_period_is_read_although_a_spreadsheet_made_a_day_of_it(cell: Cell, period: str) -> None:
+    assert file_cells.period(cell) == period
+
+
+def test_a_word_stands_for_its_code() -> None:
+    words = {"чинний": "active"}
+    assert [file_cells.code(cell, words) for cell in (" Чинний ", "x-1", 2.0)] == ["active", "x-1", "2"]
