@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+import asyncpg
 import sqlalchemy as sa
 from alembic.util.exc import CommandError
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,7 +15,7 @@ from sqlmodel import col
 from integrations.runtime import migrate
 from integrations.runtime.world import World
 from service import tables
-from service.kernel import actor, errors
+from service.kernel import actor, database_errors, errors
 from service.kernel.work import Work
 from service.outbox import attempt_counts, mail_server
 
@@ -43,22 +44,42 @@ async def notices(world: World) -> list[str]:
     try:
         async with asyncio.timeout(_ANSWER_SECONDS), world.database.work(actor.TIMER) as w:
             standing = await mail_server.standing(w)
+            is_late = await _oldest_due_seconds(world) > LATE_SECONDS
     except (SQLAlchemyError, PoolTimeout, OSError, errors.DomainError):
         return []
-    named = {"mail_server_away": standing.away_since, "mail_held": standing.held_at}
-    return [name for name, since in named.items() if since]
+    named = {
+        "mail_server_away": standing.away_since is not None,
+        "mail_held": standing.held_at is not None,
+        "deliveries_late": is_late,
+    }
+    return [name for name, is_so in named.items() if is_so]
 
 
 async def faults(world: World) -> list[str]:
-    """Give the names of what keeps this process from its work; none when it is ready."""
+    """Give the names of what keeps this process from its work; none when it is ready.
+
+    What it does not do itself is no reason: a worker that is away makes mail late, and taking the API out as well
+    would not send it.
+    """
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):  # a server that hangs answers nothing, not even a refusal
-            fault_names = [] if migrate.serves(await migrate.present(world.engine)) else ["schema_outdated"]
-            if not fault_names and await _oldest_due_seconds(world) > LATE_SECONDS:
-                fault_names.append("deliveries_late")
-    except (SQLAlchemyError, PoolTimeout, OSError, CommandError, errors.DomainError):
-        return ["database_unreachable"]
-    return fault_names
+            if not migrate.serves(await migrate.present(world.engine)):
+                return [database_errors.SCHEMA_OUTDATED.name]
+            async with world.engine.connect() as connection:
+                is_read_only = (await connection.execute(_IS_READ_ONLY)).scalar_one() == "on"
+    except (
+        SQLAlchemyError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        PoolTimeout,
+        OSError,
+        CommandError,
+    ) as error:
+        return [(database_errors.meaning(error) or database_errors.UNREACHABLE).name]
+    return [database_errors.READ_ONLY.name] if is_read_only else []
+
+
+_IS_READ_ONLY = sa.text("SHOW transaction_read_only")
 
 
 async def backlog(world: World) -> Backlog:

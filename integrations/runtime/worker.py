@@ -6,6 +6,7 @@ column.
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from pgqueuer.domain.models import Job
 from integrations.runtime import mail_delivery, webhook_lanes
 from integrations.runtime.world import World
 from service import timers
-from service.kernel import clock, errors, queue
+from service.kernel import clock, database_errors, errors, queue
 
 AT_ONCE = 8
 AHEAD = 4
@@ -27,6 +28,7 @@ SIMULATED_SWEEP_SECONDS = 0.2
 HOUSEKEEPING_SECONDS = 600.0
 POLL_SECONDS = 5.0
 RECONNECT_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
 WATCH_SECONDS = 1.0
 SILENCE_SECONDS = 30.0
 """After this long without an answer a server is taken for frozen, and its connection given up."""
@@ -37,19 +39,36 @@ _log = structlog.get_logger("pobratym.worker")
 async def run(world: World, stop: asyncio.Event) -> None:
     """Work until `stop` is set; finishes what it has begun. A database that goes away is waited for."""
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_again(stop, lambda: _take_jobs(world, stop)))
-        tasks.create_task(_again(stop, lambda: _sweep(world, stop)))
-        tasks.create_task(_again(stop, lambda: webhook_lanes.run(world, stop)))
-        tasks.create_task(_again(stop, lambda: _watch_mail_server(world, stop)))
+        tasks.create_task(_again(stop, "queue", lambda: _take_jobs(world, stop)))
+        tasks.create_task(_again(stop, "timers", lambda: _sweep(world, stop)))
+        tasks.create_task(_again(stop, "webhooks", lambda: webhook_lanes.run(world, stop)))
+        tasks.create_task(_again(stop, "mail_server", lambda: _watch_mail_server(world, stop)))
 
 
-async def _again(stop: asyncio.Event, body: object) -> None:
+async def _again(stop: asyncio.Event, name: str, body: Callable[[], Awaitable[None]]) -> None:
+    """Go on with a loop until `stop` is set, whatever ends it: after a second first, then after longer pauses.
+
+    A database that is away, read-only, full or failing is waited for; a fault of ours must not stop the other loops.
+    """
+    pause = RECONNECT_SECONDS
     while not stop.is_set():
+        began = clock.monotonic()
         try:
-            await body()  # type: ignore[operator]
-        except (errors.Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            _log.warning("worker_interrupted", error=type(error).__name__)
-            await _pause(stop, RECONNECT_SECONDS)
+            await body()
+        except Exception as error:  # noqa: BLE001 - see above
+            _tell(name, error)
+        if clock.monotonic() - began > LONGEST_PAUSE_SECONDS:
+            pause = RECONNECT_SECONDS  # it worked in between
+        await _pause(stop, pause * (1 + clock.jitter()) / 2)
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def _tell(loop: str, error: Exception) -> None:
+    meaning = database_errors.meaning(error)
+    if meaning is None and not isinstance(error, errors.Unavailable):
+        _log.error("worker_loop_failed", loop=loop, exc_info=error)
+        return
+    _log.warning("worker_interrupted", loop=loop, error=type(error).__name__, reason=meaning and meaning.name)
 
 
 async def _take_jobs(world: World, stop: asyncio.Event) -> None:

@@ -3,7 +3,7 @@
 Others call
 
     work              `Database.work` and `run`: one transaction; `Work`, which every verb takes first
-    errors            what can go wrong, by name
+    errors, database_errors  what can go wrong, by name; what each SQLSTATE means
     access, actor     who acts, and the only way from an id to a row that they may see
     audit             `record`: who read or did what
     deidentification  `check`: free text before it is stored

@@ -32,6 +32,7 @@ attributes the extension members. Status numbers are the edge's business (`api/e
     ├── PreconditionRequired, StaleVersion
     ├── TooManyRequests
     └── Unavailable          try again later; nothing was done
+        └── DatabaseReadOnly
 """
 
 from collections.abc import Sequence
@@ -243,4 +244,11 @@ class TooManyRequests(DomainError):
 class Unavailable(DomainError):
     """We cannot do this right now; nothing was done, try again"""
 
-    retry_after_seconds = 1
+    def __init__(self, retry_after_seconds: int = 1) -> None:
+        """Say when it is worth trying again."""
+        super().__init__()
+        self.retry_after_seconds = retry_after_seconds
+
+
+class DatabaseReadOnly(Unavailable):
+    """The database takes no changes right now; nothing was done, try again"""

@@ -28,7 +28,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from service import tables
 from service.kernel import actor as actors
-from service.kernel import clock, crypto, errors, fanout, queue
+from service.kernel import clock, crypto, database_errors, errors, fanout, queue
 from service.rules.time import availability
 from service.tables import columns
 
@@ -38,19 +38,6 @@ Rows = sa.Result[*tuple[Any, ...]]
 RETRIES = 3
 _AT_ONCE = 1_000
 _RETRYABLE = {"40001", "40P01"}
-_UNAVAILABLE = {
-    "55P03",
-    "57014",
-    "57P01",
-    "57P02",
-    "57P03",
-    "53300",
-    "25P03",
-    "08000",
-    "08003",
-    "08006",
-    "08001",
-}
 _STALE = asyncpg.InvalidCachedStatementError  # a migration changed its columns after it was prepared
 _BAD_INPUT = {"22021", "22P05", "22P02", "22003", "22007", "22008", "22023"}
 
@@ -339,8 +326,8 @@ class Database:
                 )
                 await session.commit()
         except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-            if isinstance(_driver_error(error), _STALE) and isinstance(self.engine, AsyncEngine):
-                await self.engine.dispose()  # the next connection would have prepared the same
+            if isinstance(self.engine, AsyncEngine) and _spoils_the_pool(error):
+                await self.engine.dispose()
             raise _translated(error) from error
         except (PoolTimeout, ConnectionError, OSError) as error:
             raise errors.Unavailable from error
@@ -402,24 +389,24 @@ def _place(kind: type[SQLModel]) -> int:
     return _ORDER[str(kind.__tablename__)]
 
 
-def _driver_error(error: Exception) -> BaseException | None:
-    """Give the driver's own error."""
-    return getattr(error.orig, "__cause__", None) if isinstance(error, DBAPIError) else error
+def _spoils_the_pool(error: Exception) -> bool:
+    """Tell whether the other connections are no better: they prepared the same, or lead to what is a standby now."""
+    is_stale = isinstance(database_errors.driver_error(error), _STALE)
+    return is_stale or database_errors.meaning(error) is database_errors.READ_ONLY
 
 
 def _translated(error: Exception) -> Exception:
     """Give the domain's error for what the database or its driver refused."""
-    driver_error = _driver_error(error)
+    driver_error = database_errors.driver_error(error)
     state, name = getattr(driver_error, "sqlstate", None), getattr(driver_error, "constraint_name", None)
     if state in _RETRYABLE or isinstance(driver_error, _STALE):
         return Retryable()
     if name in CONSTRAINTS:
         return CONSTRAINTS[name]()
-    # InternalClientError: the server has ended this connection, but the driver has not closed it yet.
-    is_cut = isinstance(driver_error, asyncpg.InternalClientError) or getattr(error, "connection_invalidated", False)
-    if state in _UNAVAILABLE or is_cut:
-        return errors.Unavailable()
-    # A DataError itself is the driver's; the server's are subclasses, and have a state.
     if state in _BAD_INPUT or type(driver_error) is asyncpg.DataError:
         return errors.Invalid("", "a value is outside what can be stored")
-    return error
+    meaning = database_errors.meaning(error)
+    if meaning is None or meaning is database_errors.CORRUPT:
+        return error
+    kind = errors.DatabaseReadOnly if meaning is database_errors.READ_ONLY else errors.Unavailable
+    return kind(meaning.retry_after_seconds)

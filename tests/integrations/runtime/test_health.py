@@ -20,4 +20,4 @@ async def test_an_event_that_gets_no_position_says_that_no_worker_runs(world: Wo
         )  # fmt: skip
     assert await health.faults(world) == []
     test_clock.forward(minutes=16)
-    assert await health.faults(world) == ["deliveries_late"]
+    assert (await health.faults(world), await health.notices(world)) == ([], ["deliveries_late"])
