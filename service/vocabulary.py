@@ -290,6 +290,8 @@ RELEASE_REASONS: tuple[ReleaseReason, ...] = get_args(ReleaseReason)
 
 AbsentParty = Literal["mentor", "clinician"]
 ABSENT_PARTIES: tuple[AbsentParty, ...] = get_args(AbsentParty)
+WarningCode = Literal["night_hours"]
+"""What a time may be, and be agreed on all the same."""
 """Who can be reported not to have come."""
 
 ParticipantRole = Literal["clinician", "mentor", "interpreter", "observer"]

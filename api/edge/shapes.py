@@ -5,6 +5,7 @@ Nothing is guessed: `"5"` is no number, an instant has an offset, an unknown fie
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
@@ -20,11 +21,13 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from service import vocabulary
 from service.kernel import email_addresses
 from service.kernel.deidentification import ConfirmedSpan
 from service.outbox.events import instant as written
 from service.rules import suspicious_text
 from service.rules.time import zone_names
+from service.rules.time.night import NightHours
 
 LONGEST_TEXT = 10_000
 MOST_MARKS = 8
@@ -231,6 +234,19 @@ class Span(Shape):
 
 Spans = Annotated[list[Span], Field(max_length=100)]
 """What the writer confirms to be a false alarm: the same places as the 422 named."""
+
+
+class WarningOut(Shape):
+    """A time that is allowed, but that whoever agrees on it should know of: at night (outside 07-22) for that side."""
+
+    code: vocabulary.WarningCode
+    at: Instant
+    side: vocabulary.Side
+
+
+def warnings(found: Iterable[NightHours]) -> list[WarningOut]:
+    """Show which times are at night for whom."""
+    return [WarningOut(code=warning.code, at=warning.at, side=warning.side) for warning in found]
 
 
 def confirmed(spans: list[Span]) -> tuple[ConfirmedSpan, ...]:

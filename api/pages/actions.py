@@ -4,7 +4,7 @@
 or no longer needed. A press that fails has the status of its problem, and can be tried again.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -19,6 +19,7 @@ from service.care import answers, appointments, sessions
 from service.kernel import errors
 from service.kernel.work import Work
 from service.people import action_links
+from service.rules.time.night import NightHours
 from service.worklists import page_views
 
 router = APIRouter(route_class=frame.PageRoute)
@@ -78,8 +79,13 @@ async def press(visit: frame.Anybody, token: str) -> Response:
         return frame.see(visit.request.url.path)
     form = await fields.sent(visit.request)
     pressed = _read(opened, form)
-    if form.faults:
-        return _page(opened, 422, form)
+    night = opened.act.night
+    if pressed.starts:
+        night = await opened.visit.do(
+            lambda w: page_views.night_of_offer(w, opened.link.subject_id or opened.link.id, pressed.starts)
+        )
+    if form.faults or (night and not form.has("sure", "yes")):
+        return _page(opened, 422, form, night=night)
     try:
         await opened.visit.do(lambda w: _do(w, opened.link, pressed))
     except errors.TimeNotBookable as error:
@@ -120,7 +126,11 @@ def _is_over(opened: _OpenedLink) -> bool:
 
 
 def _page(
-    opened: _OpenedLink, status: int = 200, form: fields.Fields | None = None, problem: dict[str, str] | None = None
+    opened: _OpenedLink,
+    status: int = 200,
+    form: fields.Fields | None = None,
+    problem: dict[str, str] | None = None,
+    night: Sequence[NightHours] = (),
 ) -> Response:
     visit, link = opened.visit, opened.link
     if _is_over(opened):
@@ -137,6 +147,7 @@ def _page(
         reasons=vocabulary.DECLINE_REASONS,
         outcomes=vocabulary.PATIENT_OUTCOMES,
         times=TIMES,
+        night=night or opened.act.night,
     )
 
 

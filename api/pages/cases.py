@@ -1,6 +1,6 @@
 """A consultation and an offer for signed-in people, and what each side does there: the same verbs as everywhere."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -12,11 +12,13 @@ from service import vocabulary
 from service.care import advice, answers, appointments, consultations, sessions
 from service.kernel import access, errors
 from service.kernel.work import Work
+from service.rules.time.night import NightHours
 from service.worklists import page_views
 
 router = APIRouter(route_class=frame.PageRoute)
 LONGEST_ADVICE_MINUTES = 1440
 Again = Callable[[fields.Tried, int], Awaitable[Response]]
+Night = Callable[[Work], Awaitable[Sequence[NightHours]]]
 
 
 @router.get("/consultations/{id}")
@@ -72,7 +74,8 @@ async def accept(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     """Take the consultation at one of the times, or in writing."""
     form = await fields.sent(visit.request)
     starts_at = None if form.has("starts_at", "written") else form.instant("starts_at")
-    return await _answer(visit, "accept", form, id, lambda w: answers.accept(w, id, starts_at))
+    night = _night(page_views.night_of_offer, id, starts_at)
+    return await _answer(visit, "accept", form, id, lambda w: answers.accept(w, id, starts_at), night)
 
 
 @router.post("/offers/{id}/decline")
@@ -88,7 +91,8 @@ async def counter(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     """Propose other times, by the visitor's own clock."""
     form = await fields.sent(visit.request)
     starts = actions.proposed(form, visit.zone)
-    return await _answer(visit, "counter", form, id, lambda w: answers.counter(w, id, starts))
+    night = _night(page_views.night_of_offer, id, *starts)
+    return await _answer(visit, "counter", form, id, lambda w: answers.counter(w, id, starts), night)
 
 
 @router.post("/offers/{id}/counter/accept")
@@ -97,7 +101,8 @@ async def accept_counter(visit: frame.Known, id: shapes.Id) -> Response:  # noqa
     form = await fields.sent(visit.request)
     starts_at = form.instant("starts_at") or visit.world.clock.now()
     case_id = await _consultation_of(visit, id)
-    return await _try(visit, f"counter-{id}", form, case_id, lambda w: answers.accept_counter(w, id, starts_at))
+    night = _night(page_views.night_of_offer, id, starts_at)
+    return await _try(visit, f"counter-{id}", form, case_id, lambda w: answers.accept_counter(w, id, starts_at), night)
 
 
 @router.post("/offers/{id}/counter/decline")
@@ -126,7 +131,8 @@ async def move(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     starts_at = chosen_at or visit.world.clock.now()
     case_id = await _consultation_at(visit, id)
     verb = appointments.agree if is_proposed else appointments.move
-    return await _try(visit, "move", form, case_id, lambda w: verb(w, id, starts_at))
+    night = _night(page_views.night_of_appointment, id, starts_at)
+    return await _try(visit, "move", form, case_id, lambda w: verb(w, id, starts_at), night)
 
 
 @router.post("/appointments/{id}/move/decline")
@@ -160,26 +166,46 @@ async def join(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     return await actions.enter(visit, id)
 
 
+def _night(
+    of_subject: Callable[[Work, UUID, Sequence[datetime]], Awaitable[Sequence[NightHours]]],
+    subject_id: UUID,
+    *starts: datetime | None,
+) -> Night:
+    """Ask later which of these times are at night for somebody."""
+    chosen = [start for start in starts if start is not None]
+    return lambda w: of_subject(w, subject_id, chosen)
+
+
 async def _try(
-    visit: frame.Visit, name: str, form: fields.Fields, case_id: UUID, body: Callable[[Work], Awaitable[object]]
+    visit: frame.Visit,
+    name: str,
+    form: fields.Fields,
+    case_id: UUID,
+    body: Callable[[Work], Awaitable[object]],
+    night: Night | None = None,
 ) -> Response:
     """Do it and show the consultation; what fails is shown there, with what was typed."""
 
     async def again(tried: fields.Tried, status: int) -> Response:
         return await _case(visit, case_id, tried, status)
 
-    return await _attempt(visit, name, form, f"/consultations/{case_id}", body, again)
+    return await _attempt(visit, name, form, f"/consultations/{case_id}", body, again, night)
 
 
 async def _answer(
-    visit: frame.Visit, name: str, form: fields.Fields, offer_id: UUID, body: Callable[[Work], Awaitable[object]]
+    visit: frame.Visit,
+    name: str,
+    form: fields.Fields,
+    offer_id: UUID,
+    body: Callable[[Work], Awaitable[object]],
+    night: Night | None = None,
 ) -> Response:
     """Do it and show the offer; what fails is shown there."""
 
     async def again(tried: fields.Tried, status: int) -> Response:
         return await _offer(visit, offer_id, tried, status)
 
-    return await _attempt(visit, name, form, f"/offers/{offer_id}", body, again)
+    return await _attempt(visit, name, form, f"/offers/{offer_id}", body, again, night)
 
 
 async def _attempt(
@@ -189,9 +215,14 @@ async def _attempt(
     path: str,
     body: Callable[[Work], Awaitable[object]],
     again: Again,
+    night: Night | None = None,
 ) -> Response:
     if form.faults:
         return await again(fields.Tried(name, form), 422)
+    if night and not form.has("sure", "yes"):
+        warnings = await visit.do(night)
+        if warnings:
+            return await again(fields.Tried(name, form, night=warnings), 422)
     try:
         await visit.do(body)
     except (errors.Unauthenticated, errors.NotFound):

@@ -14,6 +14,7 @@ from api.edge import incoming, problems, shapes
 from service.kernel import email_addresses, errors
 from service.kernel.deidentification import ConfirmedSpan
 from service.rules.time import availability
+from service.rules.time.night import NightHours
 
 T = TypeVar("T")
 MOST_FIELDS = 200
@@ -153,6 +154,7 @@ class Tried:
     marks: Sequence[tuple[str, Sequence[tuple[str, bool]]]] = ()
     confirm: Sequence[tuple[str, str]] = ()
     confirmed: Sequence[str] = ()
+    night: Sequence[NightHours] = ()  # whose night the time is: it is sent again with the mark that this is meant
 
 
 def named(name: str, form: Fields, error: errors.PersonalDataFound) -> Tried:

@@ -49,6 +49,7 @@ class AppointmentOut(shapes.Shape):
     cancel_reason: str | None
     absent: vocabulary.AbsentParty | None
     note: str | None
+    warnings: list[shapes.WarningOut]
     sequence: int
     version: int
 
@@ -91,6 +92,7 @@ def appointment_out(
     return AppointmentOut(
         **{name: getattr(row, name) for name in AppointmentOut.model_fields if hasattr(row, name) and name != "note"},
         note=note,
+        warnings=shapes.warnings(view.warnings),
         participants=[
             ParticipantOut(
                 **{

@@ -40,6 +40,7 @@ class OfferOut(shapes.Shape):
     memorandum_id: shapes.Id
     route: str
     wave: int
+    warnings: list[shapes.WarningOut]
     version: int
 
 
@@ -93,6 +94,7 @@ def offer_out(view: offers.OfferView, response: Response | None = None, note: st
     return OfferOut(
         **{name: getattr(row, name) for name in OfferOut.model_fields if hasattr(row, name) and name != "note"},
         note=note,
+        warnings=shapes.warnings(view.warnings),
         specialty=consultation.specialty_code,
         priority=consultation.priority,
         mode=consultation.mode,

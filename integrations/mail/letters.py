@@ -119,7 +119,10 @@ def _is_stat(values: Mapping[str, Any]) -> bool:
 
 
 def _paragraphs(paragraphs: list[str], values: Mapping[str, Any], words: Catalogue) -> list[str]:
-    """Give the paragraphs; if it is known how many were asked, a sentence says so after the first."""
+    """Give the paragraphs, last a line about times at night; if it is known how many were asked, the second says so."""
+    if values.get("at_night"):
+        who = "both" if len(values["at_night"]) > 1 else values["at_night"][0]
+        paragraphs = [*paragraphs, _known(words["mail"], f"at_night_{who}", "side")]
     if "asked" not in values:
         return paragraphs
     number = sum(values["asked"].values())

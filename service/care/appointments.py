@@ -19,7 +19,8 @@ from service.kernel.deidentification import ConfirmedSpan
 from service.kernel.work import Work
 from service.outbox import deliveries, events, notices
 from service.rules import lifecycle, policy
-from service.rules.time import availability
+from service.rules.time import availability, night
+from service.rules.time.night import NightHours
 
 CONSULTATION_REASONS = {"no_longer_needed": "no_longer_needed"}
 """The consultation's reason for an appointment's; any other one is `other`."""
@@ -323,6 +324,17 @@ class AppointmentView:
 
     row: tables.Appointment
     participants: Sequence[tables.Participant]
+
+    @property
+    def warnings(self) -> Sequence[NightHours]:
+        """Which of its times, the proposed ones too, are at night for whom."""
+        return self.warnings_of([self.row.starts_at, *self.row.proposed_starts])
+
+    def warnings_of(self, starts: Sequence[datetime]) -> Sequence[NightHours]:
+        """Which of these times would be at night for whom."""
+        sides: Mapping[str, vocabulary.Side] = {"clinician": "requesting", "mentor": "partner"}
+        zones = {sides[person.role]: person.zone for person in self.participants if person.role in sides}
+        return night.warnings(starts, (self.row.ends_at - self.row.starts_at) // timedelta(minutes=1), zones)
 
 
 async def read(w: Work, appointment_id: UUID) -> AppointmentView:

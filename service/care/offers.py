@@ -5,7 +5,7 @@ Lock order: consultation, offers, people, memorandum (architecture). Who may be 
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.care import candidates, casefile
 from service.care.casefile import CaseFile
 from service.kernel import access, clock, paging
@@ -24,6 +24,8 @@ from service.outbox import notices
 from service.rules import lifecycle, policy
 from service.rules.case import Case, Mentor, Rulebook
 from service.rules.matching import ranking
+from service.rules.time import night
+from service.rules.time.night import NightHours
 
 _WEEK = timedelta(days=7)
 
@@ -245,6 +247,16 @@ class OfferView:
 
     row: tables.Offer
     consultation: tables.Consultation
+    zones: Mapping[vocabulary.Side, str]  # of the clinician and the mentor
+
+    @property
+    def warnings(self) -> Sequence[NightHours]:
+        """Which of its times are at night for whom."""
+        return self.warnings_of([*self.row.starts, *self.row.counter_starts])
+
+    def warnings_of(self, starts: Sequence[datetime]) -> Sequence[NightHours]:
+        """Which of these times would be at night for whom."""
+        return night.warnings(starts, self.consultation.duration_minutes, self.zones)
 
 
 async def read(w: Work, offer_id: UUID) -> OfferView:
@@ -266,6 +278,15 @@ async def page(w: Work, *, after: UUID | None, limit: int, state: str | None = N
 
 
 async def views(w: Work, rows: Sequence[tables.Offer]) -> list[OfferView]:
-    """Give the offers with their consultations, in one query."""
+    """Give the offers with their consultations and both sides' zones, in two queries."""
     consultations = await w.read_all(tables.Consultation, [row.consultation_id for row in rows])
-    return [OfferView(row, consultations[row.consultation_id]) for row in rows]
+    clinicians = (consultation.clinician_id for consultation in consultations.values())
+    people = await notices.people(w, [*clinicians, *(row.mentor_id for row in rows)])
+    return [
+        OfferView(
+            row,
+            consultation := consultations[row.consultation_id],
+            {"requesting": people[consultation.clinician_id].zone, "partner": people[row.mentor_id].zone},
+        )
+        for row in rows
+    ]

@@ -14,12 +14,13 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel import clock
 from service.kernel.work import Work
 from service.outbox import deliveries
 from service.outbox.events import instant
 from service.rules import lifecycle
+from service.rules.time import night
 
 FEEDBACK_LINK = timedelta(days=30)
 
@@ -184,6 +185,20 @@ def _times(clinician: tables.Person, mentor: tables.Person) -> list[dict[str, st
     ]
 
 
+def _at_night(
+    starts: Iterable[datetime], consultation: tables.Consultation, times: Iterable[Mapping[str, str]]
+) -> dict[str, list[str]]:
+    """Name who of `times` has one of the starts at night, for one line of the mail; empty if nobody has."""
+    zones: dict[vocabulary.Side, str] = {
+        _SIDES[clock["who"]]: clock["zone"] for clock in times if clock["who"] in _SIDES
+    }
+    warned = {warning.side for warning in night.warnings(starts, consultation.duration_minutes, zones)}
+    return {"at_night": [role for role, side in _SIDES.items() if side in warned]} if warned else {}
+
+
+_SIDES: Mapping[str, vocabulary.Side] = {"clinician": "requesting", "mentor": "partner"}
+
+
 async def to_people(
     w: Work,
     template: str,
@@ -224,6 +239,7 @@ async def offer_sent(w: Work, consultation: tables.Consultation, offer: tables.O
         "answer_due_at": instant(consultation.answer_due_at) if consultation.answer_due_at else None,
         "starts": [instant(start) for start in offer.starts],
         "times": _times(clinician, mentor),
+        **_at_night(offer.starts, consultation, _times(clinician, mentor)),
     }
     template = "offer_written" if offer.kind == "written" else "offer"
     await deliveries.mail(
@@ -270,7 +286,8 @@ async def countered(w: Work, consultation: tables.Consultation, offer: tables.Of
     for clinician in await clinicians(w, consultation):
         links = _choices(w, "take", clinician.id, "counter.accept", offer.id, offer.counter_starts)
         links["decline"] = _link(w, clinician.id, "counter.decline", offer.id, until)
-        values = common | {"times": _times(clinician, mentor)}
+        times = _times(clinician, mentor)
+        values = common | {"times": times} | _at_night(offer.counter_starts, consultation, times)
         await deliveries.mail(
             w, template="countered", person=clinician, values=values, links=links, useless_after=until
         )
@@ -300,7 +317,9 @@ async def move_proposed(case: AppointmentCase, proposer_id: UUID, starts: Sequen
     w, appointment, until = case.w, case.appointment, max(starts)
     role = next(row.role for row in case.participants if row.person_id == proposer_id)
     others = await people(w, [row.person_id for row in case.participants if row.role != role])
-    values = await values_of(case) | {"starts": [instant(start) for start in starts]}
+    values = await values_of(case)
+    values |= {"starts": [instant(start) for start in starts]}
+    values |= _at_night(starts, case.consultation, values["times"])
     for receiver in others.values():
         links = _choices(w, "take", receiver.id, "move.accept", appointment.id, starts)
         links["decline"] = _link(w, receiver.id, "move.decline", appointment.id, until, starts_at=starts[0])
@@ -404,6 +423,8 @@ async def _calendar_mails(
     persons = await people(w, [row.person_id for row in present])
     calendar = calendar_of(appointment, receivers if status is None else present, method, status)
     shared = await appointment_values(w, case.consultation, appointment, present) | values
+    if method == "REQUEST":
+        shared |= _at_night([appointment.starts_at], case.consultation, shared["times"])
     for row in receivers:
         links = {} if method == "CANCEL" else {"join": join_link(w, appointment, row.person_id)}
         await deliveries.mail(

@@ -10,12 +10,13 @@ from sqlalchemy import orm
 from sqlmodel import col
 
 from service import tables, vocabulary
-from service.care import advice, appointments, consultations, sessions
+from service.care import advice, appointments, consultations, offers, sessions
 from service.kernel import access, errors
 from service.kernel.work import Work
 from service.outbox import notices
 from service.rules import lifecycle
 from service.rules.time.intervals import Interval
+from service.rules.time.night import NightHours
 
 MOST = 50
 STILL_TO_LOG = timedelta(days=30)
@@ -108,6 +109,7 @@ class Act:
     zones: tuple[str, ...]  # the holder's own first
     answer_by: datetime | None
     booked_at: datetime | None
+    night: Sequence[NightHours]  # if the link's time is at night for somebody: it is asked once more
 
 
 async def me(w: Work) -> tables.Person:
@@ -216,7 +218,7 @@ async def case(w: Work, consultation_id: UUID) -> CasePage:
     view = await consultations.read(w, consultation_id)
     row = view.row
     is_requesting = access.is_requesting_side(w, row)
-    offers = await _offers(w, row)
+    asked = await _offers(w, row)
     meeting = await _appointment(w, row.id)
     session = await _session(w, row.id)
     feedback = await sessions.feedback_of(w, session.id) if session else []
@@ -224,10 +226,10 @@ async def case(w: Work, consultation_id: UUID) -> CasePage:
     taking_part = meeting.participants if meeting else ()
     people = {
         row.clinician_id,
-        *(offer.mentor_id for offer in offers),
+        *(offer.mentor_id for offer in asked),
         *(participant.person_id for participant in taking_part),
     }
-    places = {row.institution_id, *(offer.institution_id for offer in offers)}
+    places = {row.institution_id, *(offer.institution_id for offer in asked)}
     places_by_id = await _institutions(w, places)
     return CasePage(
         row=row,
@@ -235,7 +237,7 @@ async def case(w: Work, consultation_id: UUID) -> CasePage:
         institution=places_by_id[row.institution_id],
         windows=view.windows,
         question=view.question,
-        offers=offers,
+        offers=asked,
         people=await notices.people(w, people),
         places=places_by_id,
         appointment=meeting,
@@ -244,7 +246,7 @@ async def case(w: Work, consultation_id: UUID) -> CasePage:
         conclusion=await sessions.read_conclusion(w, session) if session else None,
         feedback=feedback,
         called_off=called_off,
-        notes=await _notes(w, view, [*offers, *called_off, *feedback]),
+        notes=await _notes(w, view, [*asked, *called_off, *feedback]),
         is_requesting=is_requesting,
         colleagues=await _colleagues_at(w, row) if is_requesting and row.clinician_left_at else [],
         takes_part=w.actor.person_id in {participant.person_id for participant in taking_part},
@@ -415,7 +417,26 @@ async def behind(w: Work, link: tables.Link) -> Act:
         await _zones(w, consultation, offer, meeting),
         offer.answer_by if offer and link.purpose.startswith("offer.") else None,
         booked_at,
+        await _night_of_link(w, link) if state == "ready" else (),
     )
+
+
+async def _night_of_link(w: Work, link: tables.Link) -> Sequence[NightHours]:
+    if link.starts_at is None or link.purpose == "move.decline":
+        return ()
+    subject = link.subject_id or link.id
+    of_subject = night_of_appointment if link.purpose.startswith("move.") else night_of_offer
+    return await of_subject(w, subject, [link.starts_at])
+
+
+async def night_of_offer(w: Work, offer_id: UUID, starts: Sequence[datetime]) -> Sequence[NightHours]:
+    """Tell which of these times would be at night for whom, if they were agreed on by this offer."""
+    return (await offers.read(w, offer_id)).warnings_of(starts)
+
+
+async def night_of_appointment(w: Work, appointment_id: UUID, starts: Sequence[datetime]) -> Sequence[NightHours]:
+    """Tell which of these times would be at night for whom, if the appointment were moved there."""
+    return (await appointments.read(w, appointment_id)).warnings_of(starts)
 
 
 def _state(
