@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import col
 
-from service import tables, vocabulary
+from service import tables
 from service.kernel import clock
 from service.kernel.work import Work
 from service.outbox import deliveries
@@ -189,14 +189,8 @@ def _at_night(
     starts: Iterable[datetime], consultation: tables.Consultation, times: Iterable[Mapping[str, str]]
 ) -> dict[str, list[str]]:
     """Name who of `times` has one of the starts at night, for one line of the mail; empty if nobody has."""
-    zones: dict[vocabulary.Side, str] = {
-        _SIDES[clock["who"]]: clock["zone"] for clock in times if clock["who"] in _SIDES
-    }
-    warned = {warning.side for warning in night.warnings(starts, consultation.duration_minutes, zones)}
-    return {"at_night": [role for role, side in _SIDES.items() if side in warned]} if warned else {}
-
-
-_SIDES: Mapping[str, vocabulary.Side] = {"clinician": "requesting", "mentor": "partner"}
+    warned = night.at_night(starts, consultation.duration_minutes, times)
+    return {"at_night": warned} if warned else {}
 
 
 async def to_people(

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from service.rules.time import availability, cells
 from service.rules.time.cells import Frame
-from service.vocabulary import Side, WarningCode
+from service.vocabulary import ABSENT_PARTIES, Side, WarningCode
 
+_MEETING = frozenset(ABSENT_PARTIES)
 NIGHT = (22 * 60, 7 * 60)  # minutes of the day by a side's own clock
 
 
@@ -27,6 +28,17 @@ def warnings(starts: Iterable[datetime], minutes: int, zones: Mapping[Side, str]
         for start in starts
         for side, zone in zones.items()
         if _touches_night(start, start + length, zone)
+    ]
+
+
+def at_night(starts: Iterable[datetime], minutes: int, times: Iterable[Mapping[str, str]]) -> list[str]:
+    """Name whose night one of the starts touches, of `{"who": …, "zone": …}` for each clinician and mentor."""
+    length = timedelta(minutes=minutes)
+    given = list(starts)
+    return [
+        clock["who"]
+        for clock in times
+        if clock["who"] in _MEETING and any(_touches_night(start, start + length, clock["zone"]) for start in given)
     ]
 
 

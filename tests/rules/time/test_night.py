@@ -1,11 +1,11 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
 from service.rules.time import night
+from service.vocabulary import Side
 
-ZONES: dict[night.Side, str] = {"requesting": "Europe/Kyiv", "partner": "Europe/Paris"}
-MINUTE = timedelta(minutes=1)
+ZONES: dict[Side, str] = {"requesting": "Europe/Kyiv", "partner": "Europe/Paris"}
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,10 @@ def test_ft_11_each_time_is_named_with_its_code() -> None:
     by_day, at_night = datetime(2026, 11, 17, 10, tzinfo=UTC), datetime(2026, 11, 17, 1, tzinfo=UTC)
     found = night.warnings([by_day, at_night], 30, {"partner": "Europe/Paris"})
     assert found == [(at_night, "partner", "night_hours")]
+
+
+def test_ft_11_a_mail_names_whose_night_it_is() -> None:
+    times = [{"who": "clinician", "zone": "Europe/Kyiv"}, {"who": "mentor", "zone": "America/Toronto"}]
+    times.append({"who": "observer", "zone": "America/Toronto"})
+    by_day_in_kyiv = [datetime(2026, 11, 17, 8, tzinfo=UTC), datetime(2026, 11, 17, 15, tzinfo=UTC)]
+    assert night.at_night(iter(by_day_in_kyiv), 30, times) == ["mentor"]
