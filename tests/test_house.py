@@ -181,6 +181,14 @@ def test_only_the_kernel_speaks_to_the_session() -> None:
     assert found == []
 
 
+def test_ft_12_no_statement_sorts_by_names() -> None:
+    """PostgreSQL sorts by code point; whoever lists names sorts them by `service/rules/name_order.py`."""
+    by_name = re.compile(
+        r"order_by\([^)]*(display_name|name_en|name_uk|\.name\b)|ORDER BY [^\"]*(display_name|name_en|name_uk)"
+    )
+    assert [name_of(path) for path in SOURCES if by_name.search(path.read_text())] == []
+
+
 def test_functions_fit_on_a_screen() -> None:
     found = [
         f"{name_of(path)}:{node.lineno} {node.name}: {length} lines"

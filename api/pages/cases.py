@@ -268,7 +268,7 @@ async def _case(
         status,
         case=case,
         tried=tried or fields.Tried("", fields.Fields([])),
-        countries=countries,
+        countries=visit.words.in_order(countries, visit.words.country),
         mine=mine,
         may_write=any(offer.state == "accepted" and offer.ended_at is None for offer in mine)
         and case.row.advice_due_at is not None

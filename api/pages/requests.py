@@ -134,13 +134,16 @@ def _point(form: fields.Fields, error: errors.Invalid) -> None:
 
 
 async def _page(visit: frame.Visit, tried: fields.Tried, status: int = 200) -> Response:
-    choices = await visit.do(page_views.choices)
+    choices, texts = await visit.do(page_views.choices), visit.words
+    specialties = [(area, texts.in_order(rows, texts.specialty)) for area, rows in choices.specialties]
     return visit.show(
         "new.html",
         status,
         tried=tried,
         form=tried.form,
-        choices=choices,
+        colleagues=choices.colleagues,
+        specialties=texts.in_order(specialties, lambda area: texts.specialty(area[0])),
+        countries=texts.in_order(choices.countries, texts.country),
         key=clock.new_id(),
         is_clinician=visit.actor.holds("clinician"),
         priorities=vocabulary.PRIORITIES,

@@ -1,9 +1,10 @@
 """The words of the pages in one language, and instants as each side's clock shows them."""
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import TypeVar
 
 import babel
 from babel import dates
@@ -11,8 +12,10 @@ from babel import dates
 from integrations import address_words, catalogues, local_times
 from service import tables
 from service.kernel import email_addresses
+from service.rules import name_order
 from service.rules.time import availability
 
+T = TypeVar("T")
 LANGUAGES = ("uk", "en", "fr", "de", "pl", "it", "es", "lt", "he", "tr", "ro")
 _SHARED = ("mail", "priorities", "modes", "reasons", "outcomes", "age_bands")
 """Contexts of the catalogues that are not the pages' own; those are `page` and `page.…`."""
@@ -53,6 +56,10 @@ class Words:
     def country(self, code: str) -> str:
         """Name the country."""
         return str(babel.Locale.parse(self.locale).territories.get(code, code))
+
+    def in_order(self, items: Iterable[T], name: Callable[[T], str]) -> list[T]:
+        """Sort for a list that people look through, by the names that they read."""
+        return sorted(items, key=lambda item: name_order.key(name(item)))
 
     def day(self, day: date) -> str:
         """Word a date."""

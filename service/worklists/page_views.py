@@ -1,6 +1,6 @@
 """What the pages for people show: one function a page, with the same visibility as everything else."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -14,7 +14,7 @@ from service.care import advice, appointments, consultations, offers, sessions
 from service.kernel import access, errors
 from service.kernel.work import Work
 from service.outbox import notices
-from service.rules import lifecycle
+from service.rules import lifecycle, name_order
 from service.rules.time.intervals import Interval
 from service.rules.time.night import NightHours
 
@@ -349,7 +349,6 @@ async def choices(w: Work) -> Choices:
         .join(party, col(party.institution_id) == col(institution.id))
         .where(col(party.side) == "partner", col(institution.country).is_not(None))
         .distinct()
-        .order_by(col(institution.country))
     )
     return Choices(
         [(by_code[area], members) for area, members in areas.items()], list(countries.scalars()), await _colleagues(w)
@@ -371,9 +370,8 @@ async def _colleagues(w: Work) -> list[tables.Person]:
         .where(col(grant.role) == "clinician", col(grant.institution_id).in_(w.actor.institutions("coordinator")))
         .where(col(person.state) == "active")
         .distinct()
-        .order_by(col(person.display_name), col(person.id))
     )
-    return list(rows.scalars())
+    return _by_name(rows.scalars())
 
 
 async def _colleagues_at(w: Work, consultation: tables.Consultation) -> list[tables.Person]:
@@ -384,9 +382,12 @@ async def _colleagues_at(w: Work, consultation: tables.Consultation) -> list[tab
         .join(grant, col(grant.person_id) == col(person.id))
         .where(col(grant.role) == "clinician", col(grant.institution_id) == consultation.institution_id)
         .where(col(person.state) == "active")
-        .order_by(col(person.display_name), col(person.id))
     )
-    return list(rows.scalars())
+    return _by_name(rows.scalars())
+
+
+def _by_name(people: Iterable[tables.Person]) -> list[tables.Person]:
+    return sorted(people, key=lambda person: (name_order.key(person.display_name), person.id))
 
 
 async def behind(w: Work, link: tables.Link) -> Act:

@@ -1,5 +1,6 @@
 """Filing a request by the form."""
 
+import html
 import re
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 import build
+from api.pages import words
 from pages.scene import Scene
 from service.kernel import actor, clock
 
@@ -187,3 +189,49 @@ async def test_a_body_that_is_no_form_is_refused(scene: Scene) -> None:
 
     assert [answer.status_code for answer in answers] == [422] * 4
     assert all(answer.headers["content-type"].startswith("text/html") for answer in answers)
+
+
+def options(page: str, name: str) -> list[str]:
+    """Give what a list of the form offers, in its order."""
+    (listed,) = re.findall(rf'<select name="{name}".*?</select>', page, re.DOTALL)
+    return [html.unescape(text) for text in re.findall(r'<option value="[^"]+">([^<]*)</option>', listed)]
+
+
+async def test_ft_12_doctors_are_listed_in_the_order_of_the_alphabet(scene: Scene) -> None:
+    in_order = ["Андрієнко", "ґудзь", "Єрмак", "Іваненко", "Їжакевич", "О'Браєн", "O'Brien"]  # noqa: RUF001 - Ukrainian
+    async with scene.world.database.work(actor.TIMER) as w:
+        for name in sorted(in_order):
+            await build.clinician(w, scene.asking, display_name=name)
+    async with scene.browser(scene.coordinator) as browser:
+        page = (await browser.get("/consultations/new")).text
+    assert [name for name in options(page, "clinician_id") if name in in_order] == in_order
+
+
+@pytest.mark.parametrize(
+    ("locale", "in_order"),
+    [
+        ("uk", ["Гнійна", "Ґрунтова", "Загальна", "Інтенсивна"]),
+        ("en", ["Burns", "Cardiac", "Éclampsia", "Trauma"]),
+    ],
+)
+async def test_ft_12_specialties_are_listed_by_the_name_that_is_read(
+    scene: Scene, locale: str, in_order: list[str]
+) -> None:
+    names = [("Cardiac", "Ґрунтова"), ("Trauma", "Гнійна"), ("Éclampsia", "Інтенсивна"), ("Burns", "Загальна")]
+    async with scene.world.database.work(actor.TIMER) as w:
+        for number, (english, ukrainian) in enumerate(names):
+            await build.specialty(w, f"x{number}", "paediatrics", name_en=english, name_uk=ukrainian)
+    await scene.rows("UPDATE person SET locale = :locale RETURNING 1", locale=locale)
+    async with scene.browser(scene.clinician) as browser:
+        page = (await browser.get("/consultations/new")).text
+    assert [name for name in options(page, "specialty") if name in in_order] == in_order
+
+
+async def test_ft_12_countries_are_listed_by_the_name_that_is_read(scene: Scene) -> None:
+    async with scene.world.database.work(actor.TIMER) as w:
+        for country in ("DE", "HU", "AT"):
+            await build.memorandum(w, scene.asking, await build.partner(w, country=country))
+    async with scene.browser(scene.clinician) as browser:
+        page = (await browser.get("/consultations/new")).text
+    listed = re.findall(r'name="countries" value="([A-Z]{2})"', page)
+    assert [words.of("uk").country(code) for code in listed] == ["Австрія", "Німеччина", "Угорщина", "Франція"]
