@@ -26,7 +26,8 @@ _PATTERNS = tuple(
         ),
         # пер. Тихий, 4: the abbreviation is that of a fracture too, so the house must follow
         (
-            rf"\b(?i:пер|пл(?:оща|ощі|ощадь)?|наб|м-н|мкр|мікрорайон|микрорайон|ж/м|ш)\b\.?\s{{0,2}}{_NAME}(?:\s{_NAME})?"
+            rf"\b(?i:пер|пр|пл(?:оща|ощі|ощадь)?|наб|м-н|мкр|мікрорайон|микрорайон|ж/м"
+            rf"|ш)\b\.?\s{{0,2}}{_NAME}(?:\s{_NAME})?"
             rf"(?:,\s{{0,2}}(?:буд\.?|д\.?)?\s{{0,2}}\d{{1,4}}\b|\s{{1,2}}(?:буд|д)\.\s{{0,2}}\d{{1,4}}\b){_FLAT}?"
         ),
         # Хрещатик, буд. 22, кв. 5
@@ -43,7 +44,8 @@ _PATTERNS = tuple(
         ),
         # 12 rue Victor Hugo, 3 bis avenue de la République
         (
-            r"(?<![\d.,])\d{1,4}(?:\s?(?:bis|ter))?,?\s(?i:rue|avenue|av\.|boulevard|bd|place|allée|chemin|impasse|quai"
+            r"(?<![\d.,])\d{1,4}(?:\s?(?:bis|ter))?,?\s(?i:rue|avenue|av\.|boulevard|bd|place|allée|chemin|impasse"
+            r"|quai"
             r"|route|cours|square)"
             r"\s(?:de\sla\s|de\sl['\u2019]|des\s|du\s|de\s"
             r"|d['\u2019])?[A-ZÀ-Ý][\w'\u2019-]{1,30}(?:\s[A-ZÀ-Ý][\w'\u2019-]{1,30}){0,2}"
@@ -65,6 +67,11 @@ _PATTERNS = tuple(
         # ul. Długa 5, Vilniaus g. 12
         r"\b(?:ul|al)\.\s[A-ZĄĆĘŁŃÓŚŹŻ][\w'-]{2,30}(?:\s[A-ZĄĆĘŁŃÓŚŹŻ][\w'-]{2,30})?\s\d{1,4}(?:/\d{1,4})?",
         r"\b[A-ZĄČĘĖĮŠŲŪŽ][a-ząčęėįšųūž]{3,30}\sg\.\s\d{1,4}(?:-\d{1,4})?",
+        # Am Markt 5, 10115 Berlin
+        (
+            rf"\b{_LARGE}[\w'\u2019-]{{1,30}}\s\d{{1,4}}\s?[a-d]?,\s{{1,2}}"
+            rf"(?:[A-Z]{{1,2}}-)?\d{{5}}\s{_LARGE}[\w-]{{2,30}}"
+        ),
         # what stands after the word
         (
             r"\b(?i:адрес[аи]?(?:\s(?:проживання|проживания|реєстрації|хворого|пацієнта))?|address|adresse"

@@ -35,7 +35,7 @@ _NUMERIC = re.compile(
 _WORDED = re.compile(
     r"(?<!\d)(?:(?P<d>\d{1,2})(?:st|nd|rd|th|er|-?(?:го|е|ого))?[\s./-]{1,3}(?:of\s"
     r"|de\s)?(?P<m>[^\W\d_]{1,10})[.,/]{0,2}[\s./-]{0,3}"
-    r"(?P<y>\d{4})"
+    r"'?(?P<y>\d{4}|\d{2})"
     r"|(?P<m2>[^\W\d_]{3,10})\.?\s{1,3}(?P<d2>\d{1,2})(?:st|nd|rd|th)?,?\s{1,3}(?P<y2>\d{4}))(?!\d)"
 )
 _YEAR_FIRST = re.compile(
@@ -45,7 +45,13 @@ _YEAR_FIRST = re.compile(
 _SPACED = re.compile(  # blanks between, or the year set apart: told by a word of birth alone
     r"(?<![\d.,/-])(?P<d>\d{1,2})[ ./-]{1,2}(?P<m>\d{1,2})[ ./-]{1,2}'?(?P<y>\d{4}|\d{2})(?![\d/-]|[.,]\d)"
 )
+_COMPACT = re.compile(
+    r"(?<!\d)(?:(?P<y>(?:19|20)\d\d)(?P<m>\d\d)(?P<d>\d\d)|(?P<d2>\d\d)(?P<m2>\d\d)(?P<y2>(?:19|20)\d\d))(?!\d)"
+)
 _MONTH_AND_YEAR = re.compile(r"(?<![\w.])(?P<m>[^\W\d_]{3,10}|0[1-9]|1[0-2])[ ./-]{1,2}(?P<y>\d{4})(?!\d)")
+
+_LOOSE = (_SPACED, _COMPACT, _MONTH_AND_YEAR)
+_FORMS = (_NUMERIC, _WORDED, _YEAR_FIRST, *_LOOSE)
 
 _AFTER = r"року народж|роки народж|р\.?\s?нар|года рожд|р\.\s?н(?:\.|(?![\w/]))|р/н\b|г\.\s?р(?:\.|\b)|г\.\s?рожд"
 _AFTER_DATE = re.compile(rf"\s{{0,2}}\(?(?:{_AFTER})[^\W\d_]{{0,8}}\.?", re.IGNORECASE)
@@ -62,7 +68,10 @@ _PERSON = re.compile(
     re.IGNORECASE,
 )
 _EVENT = re.compile(
-    r"\b(?:операц|опер\b|оперован|прооперов|оперир|втруч|травм|поранен[ьн]|ранени|уражен|кт\b|мрт|мскт|узд|узи\b"
+    r"\b(?:hb\b|hgb|wbc|crp|срб|лейк|тромбоц|гемогл|креат|білір|билир|глюк|птлр|пцр|pcr|covid|ковід|грип|грипп|тест"
+    r"|test|негатив|негатив|позитив|"
+    r"норм|результ|result|титр|tx\b|рівень|уровень|показник|"
+    r"операц|опер\b|оперован|прооперов|оперир|втруч|травм|поранен[ьн]|ранени|уражен|кт\b|мрт|мскт|узд|узи\b"
     r"|ехо|эхо|рентген|"
     r"рент|екг|экг|еег|енмг|енцефал|пет\b|пэт|госпітал|госпитал|евакуа|эвакуа|надій|поступ|виписа?[нк]|випис|выпис"
     r"|ампут|імпл|"
@@ -98,6 +107,8 @@ _DATED = re.compile(
     re.IGNORECASE,
 )
 _JOINED = re.compile(r"[\s,;\u2013-]{0,3}(?:(?:та|і|й|и|and|et|und|по|до|to|bis|au|or|або)\s{1,2})?", re.IGNORECASE)
+_CLAUSE_END = re.compile(r"[;\n!?]|\.\s(?=[^\W\d_a-zа-яіїєґ])")
+_ITEM_END = re.compile(r"[;\n]|\.\s|,\s")
 _YEAR_AFTER = re.compile(r"\s?(?:р\.|р\b|року|г\.|г\b|года)?\s?")
 
 
@@ -132,11 +143,11 @@ def find(text: str, today: date) -> Iterator[tuple[int, int]]:
 def _dates(text: str, today: date) -> list[_Date]:
     """Give the dates from 1900 to today by place, without overlaps."""
     found: dict[int, _Date] = {}
-    for pattern in (_NUMERIC, _WORDED, _YEAR_FIRST, _SPACED, _MONTH_AND_YEAR):
+    for pattern in _FORMS:
         for match in pattern.finditer(text):
             day = _day(match, today)
             if day and date(_OLDEST_YEAR, 1, 1) <= day <= today:
-                is_loose = pattern in (_SPACED, _MONTH_AND_YEAR)
+                is_loose = pattern in _LOOSE
                 has_century = len(_part(match, "y")) == 4  # noqa: PLR2004 - 1984, not 84
                 found.setdefault(match.start(), _Date(*match.span(), day, is_loose, has_century))
     apart: list[_Date] = []
@@ -186,7 +197,7 @@ def _is_birth_named(text: str, start: int, end: int, before: int, after: int) ->
 def _is_of_an_event(text: str, start: int, end: int, before: int, after: int) -> bool:
     """Tell whether the words beside the date say what was done on that day."""
     left = max(before, start - _EVENT_BESIDE)
-    clause = re.split(r"[;\n!?]|\.\s(?=[^\W\d_a-zа-яіїєґ])", text[left:start])[-1]
+    clause = _CLAUSE_END.split(text[left:start])[-1]
     events = list(_EVENT.finditer(clause))
     if events and not _PERSON.search(clause, events[-1].end()):
         return True
@@ -194,8 +205,9 @@ def _is_of_an_event(text: str, start: int, end: int, before: int, after: int) ->
         return True
     year = _YEAR_AFTER.match(text, end)
     right = year.end() if year else end
-    event = _EVENT.search(re.split(r"[;\n]|\.\s|,\s", text[right : min(after, right + _EVENT_BESIDE)])[0])
+    rest = _ITEM_END.split(text[right : min(after, right + _EVENT_BESIDE)])[0]
+    event = _EVENT.search(rest)
     if not event:
         return False
-    is_title = text[right : right + 1] in (":", "-")
+    is_title = rest.startswith((":", "-")) or (event.start() == 0 and not _PERSON.search(clause))
     return is_title or after - right - event.end() > _BESIDE

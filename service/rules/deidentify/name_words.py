@@ -148,11 +148,22 @@ NO_NAMES = frozenset(
         management and the with has had was is on in at no not male female male: age aged date id number file record
         скарги скарг об'єктивно обєктивно стан діагноз анамнез жалобы объективно состояние диагноз потребує потребуе
         просимо прошу україни украины польщі німеччини франції сша ссср срср рф дата вік возраст зріст вага адреса
-        телефон адрес дитина хворий пацієнт пацієнтка без має після при zustand befund anamnese diagnose therapie mit
+        телефон адрес дитина хворий пацієнт пацієнтка без має після при
+        збройних зсу національної медичної здорова здоров здоровий zustand befund anamnese diagnose therapie mit
         nach ohne raucher diabetiker
         """)
 )
 """Words after "patient" that are none of its names."""
+
+WHAT_PATIENTS_DO = frozenset(
+    _words(
+        """
+        was is has had reports reported complains presented presents developed underwent remains est présente klagt
+        wurde
+        """
+    )
+)
+"""Words that follow a name which follows "patient"."""
 
 DEGREES = frozenset(
     _words("""
@@ -212,10 +223,12 @@ NO_PATRONYMICS = _words(
     """
     основн головн умовн условн духовн повн неповн мовн кровн верховн безкровн бескровн церковн словн рівн нерівн
     чарівн плачевн душевн ключевн гнівн керівн наївн ґрунтовн грунтовн змістовн готовн безумовн певн непевн
-    царівн королівн наявн вишукан королевич
+    царівн королівн наявн шановн вишукан королевич
     """
 )
 """How words begin that end as patronymics do."""
+LIKE_ADJECTIVES = _endings("овн евн", "івна")
+"""How patronymics end that adjectives end like: they count beside a given name."""
 SURELY_SURNAMES = (*_endings("енк", "о"), "enko")
 OFTEN_SURNAMES = (
     *_endings("чук щук юк ук як ак ик ін ин ишин", ""),

@@ -17,6 +17,7 @@ _SHORT = 5  # letters; a patronymic has more
 _LONG_PATRONYMIC = 7  # letters; shorter words that end so may be adjectives
 _MOST_TOGETHER = 4  # surname, two given names, patronymic
 _NEAR = frozenset(["", " ", "  "])
+_JOINED = _NEAR | {", "}
 _AFTER_MARKER = re.compile(r"[ :,\u00ab\u201c\"(-]{1,4}")
 _PERSON, _TITLE, _EPONYM = (
     re.compile(words, re.IGNORECASE) for words in (name_words.PERSONS, name_words.TITLES, name_words.EPONYMS)
@@ -76,7 +77,7 @@ def _joined(text: str, words: Sequence[_Word], is_name: bytearray) -> Iterator[t
             continue
         start = word.start if start is None else start
         end = word.end + word.is_initial
-        goes_on = number + 1 < len(words) and is_name[number + 1] and text[end : words[number + 1].start] in _NEAR
+        goes_on = number + 1 < len(words) and is_name[number + 1] and text[end : words[number + 1].start] in _JOINED
         if not goes_on:
             yield start, end
             start = None
@@ -98,7 +99,8 @@ class _Reader:
         if word.small.endswith(name_words.MALE_PATRONYMICS):
             return self._with_patronymic(is_certain=word.is_large)
         if word.small.endswith(name_words.FEMALE_PATRONYMICS) and not word.small.startswith(name_words.NO_PATRONYMICS):
-            return self._with_patronymic(is_certain=len(word.small) >= _LONG_PATRONYMIC)
+            is_long = len(word.small) >= _LONG_PATRONYMIC and not word.small.endswith(name_words.LIKE_ADJECTIVES)
+            return self._with_patronymic(is_certain=is_long)
         if not word.may_be_name or self._is_eponym(self.number):
             return ()
         pair = self._with_given_name() if word.small in name_words.GIVEN_NAMES else ()
@@ -171,7 +173,8 @@ class _Reader:
         at = self.number
         if self._are_near(at) and self._is_surname(at + 1):
             return (at, at + 1)
-        if self._are_near(at - 1) and self._is_surname(at - 1):
+        before = self.text[self.words[at - 1].end : self.words[at].start] if at else None
+        if (before == ", " or self._are_near(at - 1)) and self._is_surname(at - 1):
             return (at - 1, at)
         return ()
 
@@ -182,16 +185,17 @@ class _Reader:
         while before and before.small in name_words.DEGREES:
             at -= 1
             before = self._at(at - 1)
-        if not before or not self._is_marker(at - 1):
+        if not before or not (self._is_marker(at - 1) or before.small == "name"):
             return ()
         if not _AFTER_MARKER.fullmatch(self.text, before.end + before.has_stop, self.words[at].start):
             return ()
         run = [self.number]
         while len(run) < _MOST_TOGETHER and self._are_near(run[-1]) and self._may_follow(run[-1] + 1):
             run.append(run[-1] + 1)
-        if _TITLE.fullmatch(before.small) or self._is_likely(run):
-            return run
-        return ()
+        is_abbreviation = before.is_shouted and not before.has_stop and len(before.small) < _SHORTEST  # MR angiography
+        is_label = before.small == "name" and self.text[before.end] == ":"
+        is_title = is_label or (not is_abbreviation and _TITLE.fullmatch(before.small))
+        return run if is_title or self._is_likely(run) else ()
 
     def _may_follow(self, number: int) -> bool:
         word = self.words[number]
@@ -203,10 +207,15 @@ class _Reader:
         if any(word.small in name_words.GIVEN_NAMES for word in words):
             return True
         is_drug = any(word.small.endswith(name_words.DRUGS) for word in words)
-        if is_drug or _DOSE.match(self.text, words[-1].end) or any(word.is_shouted for word in words[1:]):
+        if (
+            is_drug
+            or _DOSE.match(self.text, words[-1].end)
+            or any(word.is_shouted and not word.is_initial for word in words[1:])
+        ):
             return False
         if len(words) > 1:
             return True
         around = self.words[run[0] + 1 : run[0] + 4]
         is_of_a_house = any(word.small.startswith(name_words.HOUSES) for word in around)
-        return words[0].small.endswith(name_words.OFTEN_SURNAMES) and not is_of_a_house
+        does = bool(around) and around[0].small in name_words.WHAT_PATIENTS_DO and self._are_near(run[0])
+        return (does or words[0].small.endswith(name_words.OFTEN_SURNAMES)) and not is_of_a_house

@@ -15,7 +15,11 @@ from service.rules.deidentify import telephones
 
 Places = Iterator[tuple[int, int]]
 
-_EMAIL = re.compile(r"[\w.+%'-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
+_EMAIL = re.compile(
+    r"[\w.+%'-]{1,64}(?:\s?@\s?|\s?[(\[](?:at|собака)[)\]]\s?|\s(?:собака|at)\s(?=[\w-]{1,63}\.(?:ua|com|net|org|fr"
+    r"|de|укр)\b))"
+    r"[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"
+)
 
 _NUMBER_SIGN = r"(?:№|#|[Nn]°|[Nn]º|[Nn](?:[or]|um(?:ber|mer|éro)?)?\b\.?|номер\w{0,2}|nr\b\.?)"
 
@@ -33,13 +37,14 @@ _PASSPORT = re.compile(
     # The card: nine digits, or the number in the register.
     r"|(?<!\d)(?:19|20)\d{6}-\d{5}(?!\d)"
 )
+_DEVICE = re.compile(r"\b(?i:lot|ref|batch|s/?n|serial|парті\w|парти\w)\W{1,3}$")
 _PASSPORT_NAMED = re.compile(
     r"\b(?i:паспорт\w{0,4}|passport|passeport|reisepass|personalausweis|ausweis|paszport\w{0,2}|посвідченн\w"
     r"|carte d['’]identité|id[ -]?(?:card|картк\w{1,2}|карт\w{1,2}|karte))\b"
     rf"(?i:[\s:,(]{{0,3}}(?:{_NUMBER_SIGN}|серія|серії|серия|серии|series?|громадян(?:ин|ина|ки)|україни|of|is|на"
     rf"|водія"
     r"|учасника|бойових|дій|закордонний|закордонного)){0,5}[\s:,(№#.-]{0,4}"
-    r"(?P<number>[^\W\d_]{0,3}[ -]{0,2}(?:№|N)?[ -]?(?:\d{6,9}|\d{3} \d{3})|[A-Z0-9]{7,10})(?!\w)"
+    r"(?P<number>[^\W\d_]{0,3}[ -]{0,2}(?:№|N|номер )?[ -]?(?:\d{6,9}|\d{3} \d{3})|[A-Z0-9]{7,10})(?!\w)"
 )
 # Two letters before six digits that are a unit, a measure or a little word, and no series.
 _NO_SERIES_WORDS = """
@@ -49,13 +54,14 @@ _NO_SERIES_WORDS = """
 _NO_SERIES = frozenset(_NO_SERIES_WORDS.split())
 
 _RECORD_WORDS = (
-    r"(?i:(?:історі|истори)\w{1,3} (?:хвороби|болезни|розвитку|родів|пологів|родов)|медкарт\w{1,3}|мед\.? ?карт\w{1,3}"
+    r"(?i:(?:історі|истори)\w{1,3} (?:хвороби|болезни|розвитку|родів|пологів|родов)|іст\.? ?хв\b\.?"
+    r"|ист\.? ?бол\b\.?|медкарт\w{1,3}|мед\.? ?карт\w{1,3}"
     r"|(?:медичн|амбулаторн|стаціонарн|медицинск|стационарн)\w{1,4} карт\w{1,3}|mrn|m\.r\.n\.|nhs|kvnr|nir\b|ipp\b"
     r"|(?:medical|hospital|patient|health)(?:'s)? (?:record|file|id|chart|insurance)|record number|chart number"
     r"|krankenakte|patientenakte|patientennummer|patienten-?id|fallnummer|aktenzeichen|versicher\w{2,5}nummer"
     r"|dossier(?: (?:médical|patient|du patient))?|sécurité sociale|numéro de sécu|ідентифікатор\w{0,2} пацієнта"
     r"|(?:страхов\w{2,4} )?поліс\w{0,2}|(?:страхов\w{2,4} )?полис\w{0,2}|карт[аикоуі]\w{0,2}|картк\w{1,2}|картц\w"
-    r"|\bі\.?/?\s?х\b\.?|\bи\.?/?\s?б\b\.?|єсоз|ехелс|e-?health|helsi|снилс|омс|pesel|insurance|декларац\w{1,3}"
+    r"|\bі\.?/?\s?х\b\.?|\b[иі]\.?/?\s?б\b\.?|[еє]соз|e-?health|helsi|снилс|омс|pesel|insurance|декларац\w{1,3}"
     r"|направленн\w|справ\w{1,2}|case|chart|file|record|акт[аиу]?\b|лист\w? непрацездатності)"
 )
 _RECORD_SIGNED = re.compile(  # with a number sign a short number does, and a few words may stand between
@@ -65,10 +71,16 @@ _RECORD_SIGNED = re.compile(  # with a number sign a short number does, and a fe
 _RECORD_PLAIN = re.compile(  # without one it must follow the word, which means nothing else, and be no year
     r"\b(?i:(?:історі|истори)\w{1,3} (?:хвороби|болезни)|медкарт\w{1,3}|mrn|nhs(?: number)?|kvnr|pesel|снилс"
     r"|\bі/х\b|\bиб\b"
-    r"|medical record|hospital number|patient id|krankenakte|patientenakte|patientennummer|fallnummer|helsi|єсоз"
+    r"|medical record|hospital number|patient id|krankenakte|patientenakte|patientennummer|fallnummer|helsi|[еє]соз"
     r"|e-?health"
-    r"|versicher\w{2,5}nummer|sécurité sociale|ipp|nir)[ :#=]{1,3}(?:id|є|is|ist|est)?[ :]{0,2}"
+    r"|versicher\w{2,5}nummer|sécurité sociale|ipp|nir)[ :#=-]{1,3}(?i:id|є|is|ist|est)?[ :]{0,2}"
     r"(?P<number>(?:[^\W\d_]{1,3}[-/ ]?)?(?!(?:19|20)\d\d\b)\d[\d/-]{3,20}(?: \d{2,6}(?!\d)){0,5})"
+)
+_RECORD_AFTER_SIGN = re.compile(  # the sign may stand before the word: № історії хвороби 512, Fall-Nr. 512
+    r"(?i:(?:№|\bn°|\bномер|\bnumber of|\bnuméro (?:de|du))\s?(?:медичн\w{2,3} |амбулаторн\w{2,3} )?"
+    r"(?:історії хвороби|истории болезни|карт[икыу]|картки|медкарт[икыу]|поліса|полісу|полиса|dossier|справи)"
+    r"|\b(?:akten|fall|patienten|versicherten|kranken|behandlungs)-?nr\b\.?|\bnda\b|\bпол[иі]с\w{0,2})"
+    r"[ :№#-]{1,3}(?P<number>(?:[^\W\d_]{1,3}[-/ ]?)?(?!(?:19|20)\d\d\b)\d[\d/-]{2,20})"
 )
 _RECORD_SHAPED = re.compile(
     r"(?<![\w-])[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}(?![\w-])"  # an id of eHealth
@@ -90,7 +102,7 @@ def has_check_digit(number: str) -> bool:
 
 
 def _emails(text: str) -> Places:
-    return (match.span() for match in _EMAIL.finditer(text)) if "@" in text else iter(())
+    return (match.span() for match in _EMAIL.finditer(text))
 
 
 def _tax_numbers(text: str) -> Places:
@@ -101,25 +113,29 @@ def _tax_numbers(text: str) -> Places:
 def _passports(text: str) -> Places:
     for match in _PASSPORT.finditer(text):
         series = match["series"] or ""
-        if not series or (_has_one_case(series) and series.casefold() not in _NO_SERIES):
+        if not series or (
+            _may_be_series(series) and not _DEVICE.search(text, max(0, match.start() - 12), match.start())
+        ):
             yield match.span()
     for match in _PASSPORT_NAMED.finditer(text):
         if sum(char.isdigit() for char in match["number"]) >= 4:  # noqa: PLR2004 - else it is a word
             yield match.span("number")
 
 
-def _has_one_case(series: str) -> bool:
-    return series.isupper() or series.islower()
+def _may_be_series(letters: str) -> bool:
+    """Tell the letters of a passport from a unit, a laboratory value (Hb, Tr) and a little word."""
+    has_one_case = letters.isupper() or letters.islower() or not letters.isascii()
+    return has_one_case and letters.casefold() not in _NO_SERIES
 
 
 def _records(text: str) -> Places:
-    for pattern in (_RECORD_SIGNED, _RECORD_PLAIN):
+    for pattern in (_RECORD_SIGNED, _RECORD_PLAIN, _RECORD_AFTER_SIGN):
         yield from (match.span("number") for match in pattern.finditer(text))
     yield from (match.span() for match in _RECORD_SHAPED.finditer(text) if not _is_word_or_card(match.group()))
 
 
 def _is_word_or_card(code: str) -> bool:
-    """Tell four groups of letters, or of digits as on a bank's card, from a code, which has both or is social."""
+    """Tell four words, and the digits of a bank's card, which are a long number, from the number of a record."""
     signs = code.replace("-", "")
     return signs.isalpha() or (signs.isdigit() and len(signs) == 16)  # noqa: PLR2004 - a card
 

@@ -11,7 +11,10 @@ from itertools import accumulate, pairwise
 
 _GROUP = re.compile(r"\d+")
 _POINTS = (".", ",", ":")
-_GAP = re.compile(r"[ ./_*~,\u00b7\u2022'()-]+")
+_GAP = re.compile(r"[ ./_*~,;:|\n\u00b7\u2022'()-]+")
+_RARE = frozenset(
+    ",;:|\n"
+)  # between groups of one number only if its code is whole: else these part measures and hours
 _WIDEST = 4  # signs between two groups of one number
 _ABROAD = range(15, 7, -1)  # digits of a number with its country: 15 at most (E.164), the longer the better
 
@@ -26,7 +29,7 @@ _LENGTHS = {"380": 12, "33": 11, "370": 11, "48": 11, "1": 11, "998": 12, "7": 1
 _FROM_00 = re.compile("00[1-9]")
 _COUNTRY = re.compile(r"380|370|998|33|44|48|1|7")
 
-_AMERICAN = re.compile(r"(?<![\d.,-])(?:\(\d{3}\) ?|\d{3}[-.])\d{3}[-.]\d{4}(?![\d-]|[.,]\d)")
+_AMERICAN = re.compile(r"(?<![\d.,-])(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}[-.])\d{3}[-.]\d{4}(?![\d-]|[.,]\d)")
 _NAMED = re.compile(
     r"\b(?i:тел(?:ефон\w{0,3}|еф)?\b|моб(?:ільн\w{2,3}|ильн\w{2,3})?\b|вайбер\w{0,2}|вотсап\w{0,2}|телеграм\w{0,2}"
     r"|дзвон\w{1,4}"
@@ -120,7 +123,8 @@ def _abroad(groups: _Groups, first: int) -> int | None:
 def _is_measure(groups: _Groups, first: int, last: int) -> bool:
     """Tell whether what follows the plus is rather measures, such as "+38.5, 120/80"."""
     gaps = groups.gaps(first, last)
-    return any("," in gap for gap in gaps) or (gaps[:1] == ["."] and groups.lengths(first, last)[1] == 1)
+    is_decimal = gaps[:1] == ["."] and groups.lengths(first, last)[1] == 1 and len(set(gaps)) > 1
+    return is_decimal or any(_RARE & set(gap) for gap in gaps)
 
 
 def _at_home(groups: _Groups, first: int) -> int | None:
@@ -148,12 +152,14 @@ def _at_home(groups: _Groups, first: int) -> int | None:
 def _is_grouped(groups: _Groups, first: int, last: int, nought_at: int) -> bool:
     """Tell a number from a list of measures: "0 67 …" from "0 5 10 …"; `nought_at` digits stand before its nought."""
     lengths, gaps = groups.lengths(first, last), groups.gaps(first, last)
-    if set(lengths) == {1}:
-        return len(set(gaps)) == 1
     if lengths[0] >= nought_at + 3:  # the code is not torn: 067 …, 38067 …
         return True
+    if any(_RARE & set(gap) for gap in gaps):
+        return False
+    if set(lengths) == {1}:
+        return True
     if lengths[0] == nought_at + 1:  # 0 67 …, 380 67 …
-        return lengths[1] > 1 and not set(gaps[0]) & set(".,")
+        return lengths[1] > 1 and "." not in gaps[0]
     if lengths[0] <= nought_at:  # 38 067 …, 3 80 67 …
         return True
     return len(set(gaps)) == 1  # 06 71 …
