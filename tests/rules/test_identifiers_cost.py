@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 from datetime import date
-from re import _constants, _parser  # type: ignore[attr-defined] # the only way to read what a pattern repeats
+from re import _constants, _parser  # the only way to read what a pattern repeats
 from types import FrameType, ModuleType
 from typing import Any
 

@@ -1,7 +1,7 @@
 """What of a request is read, and when: the head first, then whose it is, then a bounded body."""
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Any, Literal
 
 import httpx
@@ -66,7 +66,7 @@ class Exchange:
             self.read_before_the_answer = self.read
         return {"type": "http.request", "body": piece, "more_body": True}
 
-    async def _send(self, message: dict[str, Any]) -> None:
+    async def _send(self, message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.headers = {name.decode(): value.decode() for name, value in message["headers"]}

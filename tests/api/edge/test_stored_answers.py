@@ -133,8 +133,8 @@ class Repeating(flow.Scene):
         wish = {"institution_id": str(self.lille.id), "client_name": canary("clientname"), "scope": "events:read"}
         made = await self.post("partner", "/v1/clients", wish, 201)
         await self.post("partner", f"/v1/clients/{made['client_id']}/rotate-secret", {"overlap_hours": 1})
-        wish = {"url": "https://receiver.example/hook", "types": ["appointment.booked"], "signature": "v1a"}
-        hook = await self.post("partner", "/v1/webhook-endpoints", wish, 201)
+        at = {"url": "https://receiver.example/hook", "types": ["appointment.booked"], "signature": "v1a"}
+        hook = await self.post("partner", "/v1/webhook-endpoints", at, 201)
         path = f"/v1/webhook-endpoints/{hook['id']}"
         await self.post("partner", f"{path}/rotate-secret", {"overlap_hours": 2})
         tested = await self.post("partner", f"{path}/test", status=202)
@@ -146,7 +146,11 @@ class Repeating(flow.Scene):
 
     async def the_cases(self) -> None:
         """Walk the flow, so that every step of it is taken."""
-        texts = {"question": canary("question"), "department": canary("department"), "tags": ["canary-tag-zebra"]}
+        texts: dict[str, Any] = {
+            "question": canary("question"),
+            "department": canary("department"),
+            "tags": ["canary-tag-zebra"],
+        }
         asked = await self.request(consent=None, **texts)
         await self.post("clinician", f"/v1/consultations/{asked}/consent", flow.given_today(self))
         mine = await self.offer()

@@ -162,7 +162,7 @@ async def test_ops_03_a_standby_is_passed_over_and_another_user_is_not_tried_els
 async def test_a_connection_that_says_nothing_is_watched_by_the_system(server: Secured) -> None:
     way = connector(server.address("keepalives_idle=33&tcp_user_timeout=4000"))
     connection = await way.connect({})
-    tcp = connection._transport.get_extra_info("socket")
+    tcp = connection._transport.get_extra_info("socket")  # type: ignore[attr-defined]
     assert tcp.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     assert tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 33
     assert tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 4000
