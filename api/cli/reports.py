@@ -37,7 +37,7 @@ def _command(kind: vocabulary.ReportKind) -> None:
         zone: Annotated[str | None, typer.Option(help="Whose days; the programme's or institution's if unset.")] = None,
         form: Annotated[Form, typer.Option("--format", help="XLSX and PDF need -o.")] = "table",
         out: Annotated[Path | None, typer.Option("-o", "--out", dir_okay=False, help="Write it to this file.")] = None,
-        lang: Annotated[vocabulary.Locale, typer.Option(help="Of the PDF.")] = "uk",
+        lang: Annotated[vocabulary.Locale | None, typer.Option(help="Of a file; a PDF is Ukrainian without.")] = None,
         *,
         as_json: command.AsJson = False,
     ) -> None:
@@ -55,7 +55,7 @@ for _kind in _A:
 
 
 def _read(
-    kind: vocabulary.ReportKind, subject: str, period: "PeriodWish", form: Form, lang: str
+    kind: vocabulary.ReportKind, subject: str, period: "PeriodWish", form: Form, lang: str | None
 ) -> "tuple[Report, Callable[[], BinaryIO] | None]":
     """Give the report, and for a file form what writes it; JSON and files have the period before and months too."""
     from api.edge import report_forms  # noqa: PLC0415

@@ -179,4 +179,5 @@ async def writer(
     if form == "pdf":
         titles = await reports.titles(w, report)
         return lambda: report_pages.document(report, titles, lang or titles.locale or vocabulary.LOCALES[0])
-    return (lambda: report_tables.text(report)) if form == "csv" else (lambda: report_tables.workbook(report))
+    write = report_tables.text if form == "csv" else report_tables.workbook
+    return lambda: write(report, lang)

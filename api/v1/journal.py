@@ -122,7 +122,9 @@ async def _file(
 ) -> files.Later:
     """Write the whole period, a piece at a time, so that a journal of any length can be written."""
     lang = choice.lang or institution_journal.locale or vocabulary.LOCALES[0]
-    table: spreadsheets.Table = spreadsheets.Csv() if form == "csv" else spreadsheets.Xlsx(w.now)
+    table: spreadsheets.Table = (
+        spreadsheets.Csv() if form == "csv" else spreadsheets.Xlsx(w.now, days=journal_tables.days(lang))
+    )
     widths = [_WIDTHS.get(name, _USUAL_WIDTH) for name in choice.columns]
     table.sheet("003", journal_tables.head(choice.columns, lang), widths)
     after: journal.After | None = None

@@ -68,7 +68,12 @@ class Extras:
         by: Annotated[
             Literal["month"] | None, Query(description="Give sessions, advices and minutes by month.")
         ] = None,
-        lang: Annotated[vocabulary.Locale | None, Query(description="Of the PDF; without it, the caller's.")] = None,
+        lang: Annotated[
+            vocabulary.Locale | None,
+            Query(
+                description="Of a file; without it a PDF is in the caller's, CSV and XLSX have the names of the API."
+            ),
+        ] = None,
     ) -> None:
         """Take the query's parameters."""
         self.form = form

@@ -9,6 +9,7 @@ from integrations.documents.spreadsheets import Cell
 from service.rules.time import availability
 
 _NAMED = ("specialty", "requesting_institution", "partner_institution")
+_DAYS = {"uk": "dd.mm.yyyy"}
 _WORDED = {
     "side": "journal.side",
     "mode": "journal.mode",
@@ -22,6 +23,11 @@ _WORDED = {
 def head(columns: Sequence[str], locale: str) -> list[str]:
     """Give the heads of the columns."""
     return [catalogues.of(locale)["journal.columns"][name] for name in columns]
+
+
+def days(locale: str) -> str | None:
+    """Say how a workbook shows days, where the language has a way of its own."""
+    return _DAYS.get(locale)
 
 
 def rows(journal_rows: Iterable[dict[str, Any]], columns: Sequence[str], locale: str, zone: str) -> list[list[Cell]]:

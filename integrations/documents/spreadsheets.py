@@ -1,8 +1,8 @@
 """Tables as CSV and XLSX, a row at a time and in constant memory; no cell is ever run by the program that opens them.
 
 CSV is UTF-8 with a byte-order mark (spreadsheets take it for something else without), RFC 4180. In XLSX numbers, days
-and times are typed; a time is a wall time, since the format knows no zone. Text goes through `plain_text.cell` in
-both.
+and times are typed; a time is a wall time, since the format knows no zone. Text in CSV goes through
+`plain_text.cell`; in XLSX a cell says that it is text, which no spreadsheet runs, so that it needs no apostrophe.
 """
 
 import csv
@@ -20,6 +20,7 @@ from service.rules import csv_tables
 Cell = str | int | float | bool | date | datetime | None
 _IN_MEMORY = 1_000_000
 _NARROWEST, _WIDEST = 10, 60
+_A4 = 9
 _LONGEST_NAME = 31
 _LONGEST = 32_767  # characters that a cell of XLSX holds
 _DAY, _TIME = "yyyy-mm-dd", "yyyy-mm-dd hh:mm:ss"
@@ -88,17 +89,19 @@ def texts(name: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> Bina
 class Xlsx:
     """A workbook. Each sheet has a bold head that stays in sight."""
 
-    def __init__(self, made_at: datetime) -> None:
-        """Begin the workbook; `made_at` stands in its properties."""
+    def __init__(self, made_at: datetime, days: str | None = None) -> None:
+        """Begin the workbook; `made_at` stands in its properties, `days` is how days are shown (`dd.mm.yyyy`)."""
         self._file = cast("BinaryIO", tempfile.SpooledTemporaryFile(_IN_MEMORY))  # noqa: SIM115 - the reader closes it
         options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
         self._book = xlsxwriter.Workbook(self._file, options)
         self._book.set_properties({"created": made_at.replace(tzinfo=None), "author": "Pobratym"})
         self._bold = self._book.add_format({"bold": True, "bottom": 1, "text_wrap": True, "valign": "top"})
-        self._text = self._book.add_format({"text_wrap": True, "valign": "top"})
+        self._text = self._book.add_format({"text_wrap": True, "valign": "top", "num_format": "@"})
         self._plain = self._book.add_format({"valign": "top"})
-        self._day = self._book.add_format({"num_format": _DAY, "valign": "top", "align": "left"})
-        self._time = self._book.add_format({"num_format": _TIME, "valign": "top", "align": "left"})
+        self._day = self._book.add_format({"num_format": days or _DAY, "valign": "top", "align": "left"})
+        self._time = self._book.add_format(
+            {"num_format": f"{days} hh:mm:ss" if days else _TIME, "valign": "top", "align": "left"}
+        )
         self._row = 0
 
     def sheet(self, name: str, head: Sequence[str], widths: Sequence[int] = ()) -> None:
@@ -107,8 +110,14 @@ class Xlsx:
         for place, title in enumerate(head):
             width = widths[place] if place < len(widths) else len(title) + 2
             self._sheet.set_column(place, place, min(max(width, _NARROWEST), _WIDEST))
-            self._sheet.write_string(0, place, plain_text.cell(title), self._bold)
+            self._sheet.write_string(0, place, plain_text.text(title), self._bold)
         self._sheet.freeze_panes(1, 0)
+        self._sheet.set_landscape()
+        self._sheet.set_paper(_A4)
+        self._sheet.fit_to_pages(1, 0)  # one page wide, as many high as it takes
+        self._sheet.repeat_rows(0)
+        self._sheet.set_margins(left=0.4, right=0.4, top=0.5, bottom=0.6)
+        self._sheet.set_footer("&L&A&R&P / &N")
         self._row = 1
 
     def add(self, rows: Iterable[Sequence[Cell]]) -> None:
@@ -126,7 +135,7 @@ class Xlsx:
 
     def _put(self, row: int, place: int, cell: Cell) -> None:
         if isinstance(cell, str):
-            self._sheet.write_string(row, place, plain_text.cell(cell)[:_LONGEST], self._text)
+            self._sheet.write_string(row, place, plain_text.text(cell)[:_LONGEST], self._text)
         elif isinstance(cell, bool):
             self._sheet.write_boolean(row, place, cell, self._plain)
         elif isinstance(cell, int | float):

@@ -170,8 +170,9 @@ _SCOPED = ("institutions", "memberships", "people", "mentors")
 
 
 async def programme_id(w: Work, code: str) -> UUID | None:
-    """Give the id of the programme with this code, if there is one."""
-    result = await w.sql(sa.select(col(tables.Programme.id)).where(col(tables.Programme.code) == code))
+    """Give the id of the programme with this code, in large or small letters, if there is one."""
+    is_called = sa.func.lower(col(tables.Programme.code)) == code.lower()
+    result = await w.sql(sa.select(col(tables.Programme.id)).where(is_called))
     row_id: UUID | None = result.scalar_one_or_none()
     return row_id
 

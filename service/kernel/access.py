@@ -440,7 +440,7 @@ async def id_of(w: Work, kind: vocabulary.ReportKind, name: str) -> UUID:
     Raises NotFound when there is none. For operators: visibility is not checked.
     """
     table = _CODED[kind]
-    is_called = sa.or_(col(table.code) == name, sa.cast(col(table.id), sa.Text) == name.lower())
+    is_called = sa.or_(sa.func.lower(col(table.code)) == name.lower(), sa.cast(col(table.id), sa.Text) == name.lower())
     row_id: UUID | None = (await w.sql(sa.select(col(table.id)).where(is_called))).scalar_one_or_none()
     if row_id is None:
         raise errors.NotFound

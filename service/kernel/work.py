@@ -57,6 +57,9 @@ CONSTRAINTS: dict[str, Callable[[], errors.DomainError]] = {
     "uq_institution_code": lambda: errors.Exists("An institution has this code."),
     "uq_memorandum_code": lambda: errors.Exists("A memorandum has this code."),
     "uq_programme_code": lambda: errors.Exists("A programme has this code."),
+    "uq_institution_code_any_case": lambda: errors.Exists("An institution has this code."),
+    "uq_memorandum_code_any_case": lambda: errors.Exists("A memorandum has this code."),
+    "uq_programme_code_any_case": lambda: errors.Exists("A programme has this code."),
 }
 
 _ORDER = {table.name: place for place, table in enumerate(tables.metadata.sorted_tables)}

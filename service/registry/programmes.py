@@ -13,6 +13,9 @@ from service.kernel import access, audit, clock, errors, paging
 from service.kernel.work import Work
 from service.rules import policy
 
+_SPECIALTIES = 0x73706563
+"""The lock under which specialties are added: two that differ in case only have no constraint between them."""
+
 
 @dataclass(frozen=True, slots=True)
 class SpecialtyView:
@@ -75,20 +78,32 @@ async def specialties(w: Work, *, after: str | None, limit: int) -> list[Special
 async def create_specialty(w: Work, fields: Mapping[str, Any], also_parents: Sequence[str]) -> SpecialtyView:
     """Add a specialty below its parents; for admins. Raises Exists for a code that is taken."""
     access.requires_admin(w)
-    row = tables.Specialty(**fields)
-    if await w.find(tables.Specialty, row.code):
+    code = fields["code"]
+    await w.sql(sa.select(sa.func.pg_advisory_xact_lock(_SPECIALTIES)))
+    if await _code_of(w, code):
         msg = "A specialty has this code."
         raise errors.Exists(msg)
-    parents = {"/parent": row.parent_code} | {
-        f"/also_parents/{number}": code for number, code in enumerate(also_parents)
-    }
-    for pointer, code in parents.items():
-        if code is not None and await w.find(tables.Specialty, code) is None:
-            raise errors.Invalid(pointer, "no such specialty")
+    parent = await _parent(w, "/parent", fields["parent_code"]) if fields["parent_code"] is not None else None
+    others = {await _parent(w, f"/also_parents/{place}", other) for place, other in enumerate(also_parents)}
+    row = tables.Specialty(**{**fields, "parent_code": parent})
     w.add(row)
-    w.add(*(tables.SpecialtyParent(code=row.code, also_parent_code=code) for code in sorted(set(also_parents))))
-    audit.record(w, "created", "specialty", None, code=row.code)
-    return SpecialtyView(row, tuple(sorted(set(also_parents))))
+    w.add(*(tables.SpecialtyParent(code=code, also_parent_code=other) for other in sorted(others)))
+    audit.record(w, "created", "specialty", None, code=code)
+    return SpecialtyView(row, tuple(sorted(others)))
+
+
+async def _code_of(w: Work, code: str) -> str | None:
+    """Give the code of the specialty as it is written there: codes are one in large and small letters (FT-29)."""
+    written = sa.select(col(tables.Specialty.code)).where(sa.func.lower(col(tables.Specialty.code)) == code.lower())
+    found: str | None = (await w.sql(written.limit(1))).scalar_one_or_none()
+    return found
+
+
+async def _parent(w: Work, pointer: str, code: str) -> str:
+    parent = await _code_of(w, code)
+    if parent is None:
+        raise errors.Invalid(pointer, "no such specialty")
+    return parent
 
 
 def _check_policy(fields: Mapping[str, Any]) -> None:

@@ -23,7 +23,10 @@ class Programme(Versioned, table=True):
     zone: str  # in which the memoranda's dates are read
     policy: dict[str, Any] = json_object()
 
-    __table_args__ = (check("country_iso", "country ~ '^[A-Z]{2}$'"),)
+    __table_args__ = (
+        check("country_iso", "country ~ '^[A-Z]{2}$'"),
+        index("uq_programme_code_any_case", "lower(code)", unique=True),
+    )
 
 
 class Specialty(SQLModel, table=True):
@@ -68,7 +71,10 @@ class Institution(Versioned, table=True):
     sources: list[str] = texts()
     note: str | None = None
 
-    __table_args__ = (check("country_iso", "country ~ '^[A-Z]{2}$'"),)
+    __table_args__ = (
+        check("country_iso", "country ~ '^[A-Z]{2}$'"),
+        index("uq_institution_code_any_case", "lower(code)", unique=True),
+    )
 
 
 class Membership(SQLModel, table=True):
@@ -118,6 +124,7 @@ class Memorandum(Versioned, table=True):
             "(budget_minutes IS NULL) = (budget_per IS NULL) AND budget_minutes >= 0",
         ),
         check("dates_in_order", "valid_until > valid_from"),
+        index("uq_memorandum_code_any_case", "lower(code)", unique=True),
         index("ix_memorandum_ending", "valid_until", where="status = 'active'"),
     )
 

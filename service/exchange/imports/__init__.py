@@ -18,13 +18,14 @@ import sqlalchemy as sa
 
 from service.exchange import exports
 from service.exchange.imports import log, people, registry
-from service.exchange.imports.desk import Desk, FileRefused, FileRow
+from service.exchange.imports.desk import REFERENCES, Desk, FileRefused, FileRow
 from service.kernel import audit, errors
 from service.kernel.work import Work
 
 __all__ = ["KEYS", "ChangesMost", "ColumnChanges", "Example", "FileRefused", "FileRow", "Outcome", "load"]
 
 Tell = Callable[[int], None]
+_CODED = REFERENCES - {"roles"} | {"code", "specialty", "specialties", "areas", "parent", "also_parents"}
 _Key = tuple[tuple[str, ...], tuple[object, ...]]
 _Change = tuple[FileRow, Mapping[str, Any], frozenset[str]]  # the row, what is stored, the columns that differ
 _LOCK = 0x696D7074
@@ -246,7 +247,7 @@ class _Known:
             desk.refuse(row, "code", key, code=self._without_zeros[code])
 
     def _of(self, values: Mapping[str, Any]) -> list[_Key]:
-        keys = [(tuple(names), tuple(_plain(values[name]) for name in names)) for names in self._keys]
+        keys = [(tuple(names), tuple(_caseless(values[name]) for name in names)) for names in self._keys]
         return [(names, key) for names, key in keys if None not in key]
 
 
@@ -256,11 +257,25 @@ def _differing(kind: str, row: FileRow, existing: Mapping[str, Any]) -> frozense
     names = {
         name
         for name in row.given
-        if _plain(row.values[name]) != _plain(existing[name])
+        if _compared_as(name, row.values[name]) != _compared_as(name, existing[name])
         and not (is_log and row.values[name] in (None, [], False))
         and not (name in _KINDS[kind].kept_if_empty and row.values[name] is None)
     }
     return frozenset(names - {"id"})
+
+
+def _compared_as(column: str, value: object) -> object:
+    """Give the value as it compares in a column: codes are one in large and small letters (FT-29)."""
+    if column == "roles" and isinstance(value, list):  # of `role@code/department`, the code
+        parts = [str(role).partition("/") for role in value]
+        return sorted(place.lower() + slash + department for place, slash, department in parts)
+    return _caseless(value) if column in _CODED else _plain(value)
+
+
+def _caseless(value: object) -> object:
+    if isinstance(value, list | tuple):
+        return sorted(str(item).lower() for item in value)
+    return value.lower() if isinstance(value, str) else _plain(value)
 
 
 def _plain(value: object) -> object:

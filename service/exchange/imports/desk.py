@@ -37,7 +37,7 @@ _CODES = " UNION ALL ".join(
     f"SELECT CAST(id AS text) AS id, code FROM {table} WHERE code IS NOT NULL"  # noqa: S608 - tables of ours
     for table in ("programme", "institution", "memorandum")
 )
-_REFERENCES = frozenset(
+REFERENCES = frozenset(
     (
         *("programme", "memorandum", "renewed_by", "institution", "network", "roles", "requesting", "partners"),
         *("requesting_institution", "partner_institution", "from_institutions", "to_institutions"),
@@ -68,7 +68,7 @@ class Desk:
     """The state of an import: the transaction, the names of what the database holds, the faults so far."""
 
     w: Work
-    names: Mapping[str, Mapping[str, Any]]
+    names: Mapping[str, Mapping[str, Any]]  # in small letters: codes and addresses are one in either case
     zones: Mapping[UUID, str]  # of programmes
     codes: Mapping[str, str]  # what has a code, by its id
     is_confirmed: bool = False  # somebody looked at the texts, and says that they name nobody
@@ -77,7 +77,9 @@ class Desk:
     @classmethod
     async def opened(cls, w: Work, *, is_confirmed: bool = False) -> "Desk":
         """Load what the database holds now."""
-        names = {kind: {row.name: row.id for row in await w.sql(sa.text(query))} for kind, query in _NAMED.items()}
+        names = {
+            kind: {row.name.lower(): row.id for row in await w.sql(sa.text(query))} for kind, query in _NAMED.items()
+        }
         zones = {row.id: row.zone for row in await w.sql(sa.text("SELECT id, zone FROM programme"))}
         codes = {row.id: row.code for row in await w.sql(sa.text(_CODES))}
         return cls(w, names, zones, codes, is_confirmed)
@@ -90,7 +92,7 @@ class Desk:
     def by_code(self, row: FileRow) -> FileRow:
         """Give the row as an export writes it: references by code, where there is one."""
         coded: dict[str, Any] = {}
-        for column in _REFERENCES & row.values.keys():
+        for column in REFERENCES & row.values.keys():
             value = row.values[column]
             if isinstance(value, str):
                 coded[column] = self._coded(value)
@@ -121,7 +123,7 @@ class Desk:
     def find(self, row: FileRow, column: str, kind: str, name: str | None = None) -> Any:  # noqa: ANN401 - an id or a code
         """Give the id of what the column (or `name`, an item of it) names; None, and a fault, if it does not exist."""
         key = row.values[column] if name is None else name
-        target = self.names[kind].get(key.lower() if kind == "person" else key)
+        target = self.names[kind].get(key.lower())
         if target is None:
             self.refuse(row, column, "names a {kind} that is not there", kind=kind)
         return target

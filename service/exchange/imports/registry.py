@@ -40,7 +40,7 @@ async def add_specialties(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> No
         waiting = [row for row in waiting if row not in ready]
         for row in ready:
             await _add_specialty(desk, row)
-            codes.add(row.values["code"])
+            codes.add(row.values["code"].lower())
             tell(1)
 
 
@@ -55,7 +55,7 @@ async def _add_specialty(desk: Desk, row: FileRow) -> None:
 
 
 def _parents(row: FileRow) -> set[str]:
-    return {code for code in (row.values["parent"], *row.values["also_parents"]) if code is not None}
+    return {code.lower() for code in (row.values["parent"], *row.values["also_parents"]) if code is not None}
 
 
 async def add_institutions(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> None:
@@ -95,7 +95,7 @@ async def end_membership(desk: Desk, row: FileRow, existing: Mapping[str, Any], 
     if row.values["until"] is None:
         desk.refuse(row, "until", "has ended: a new time in the network is a row of its own")
         return
-    member = await desk.w.read(tables.Institution, desk.names["institution"][existing["institution"]])
+    member = await desk.w.read(tables.Institution, desk.names["institution"][existing["institution"].lower()])
     await institutions.leave(desk.w, member, existing["id"], row.values["until"])
 
 
@@ -108,11 +108,11 @@ async def add_memoranda(desk: Desk, rows: Sequence[FileRow], tell: Tell) -> None
         if memorandum is not None:
             added.append((row, memorandum))
             names |= {str(memorandum.id): memorandum.id}
-            names |= {memorandum.code: memorandum.id} if memorandum.code else {}
+            names |= {memorandum.code.lower(): memorandum.id} if memorandum.code else {}
         tell(1)
     renewed = [(row, memorandum) for row, memorandum in added if row.values["renewed_by"] is not None]
     for row, memorandum in renewed:
-        newer = names.get(row.values["renewed_by"])
+        newer = names.get(row.values["renewed_by"].lower())
         if newer is None:
             desk.refuse(row, "renewed_by", "names a {kind} that is not there", kind="memorandum")
         elif not desk.faults:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import zipfile
 from datetime import date, datetime
 from typing import Any
 
@@ -145,10 +146,11 @@ async def test_no_text_from_outside_is_run_by_a_spreadsheet(
                     " citation) VALUES (:id, :program, '2025', 'by', 95, 'x', 'x', :text)"), values)  # fmt: skip
     book = opened(await fetched(made, client, report_of(made), "xlsx"))
     rows = read(await fetched(made, client, report_of(made), "csv"))
-    cells = [row["source"] for row in [*book["Published"], *rows] if row["source"] and "cmd" in row["source"]]
+    (cell,) = [row["source"] for row in book["Published"] if row["source"] and "cmd" in row["source"]]
+    (text,) = [row["source"] for row in rows if "cmd" in row["source"]]
 
-    assert len(cells) == 2
-    assert all(cell.startswith("'") for cell in cells)
+    assert text.startswith("'")
+    assert cell.strip() == f"{hostile}|cmd".strip()  # as text, which the kinds of cells below say
     workbook = openpyxl.load_workbook(io.BytesIO((await fetched(made, client, report_of(made), "xlsx")).content))
     kinds = {cell.data_type for sheet in workbook.worksheets for row in sheet.iter_rows() for cell in row}
     assert kinds <= {"s", "n", "d"}
@@ -242,3 +244,53 @@ async def test_what_no_form_can_satisfy_is_406(scene: Caseload, client: httpx.As
 )
 def test_the_form_is_chosen_as_rfc_9110_has_it(accept: str, form: vocabulary.ResponseForm | None) -> None:
     assert files.wanted(accept, ("json", "csv", "xlsx")) == form
+
+
+def printed(content: bytes) -> list[tuple[str, str]]:
+    """Give the XML of each sheet and of the workbook, which names what is repeated on each page."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        book = archive.read("xl/workbook.xml").decode()
+        sheets = sorted(name for name in archive.namelist() if name.startswith("xl/worksheets/sheet"))
+        return [(archive.read(name).decode(), book) for name in sheets]
+
+
+async def test_ft_27_a_workbook_is_printed_landscape_one_page_wide_with_its_head_on_each_page(
+    scene: Caseload, client: httpx.AsyncClient
+) -> None:
+    content = (await fetched(scene, client, report_of(scene), "xlsx")).content
+    for number, (sheet, book) in enumerate(printed(content)):
+        assert 'orientation="landscape"' in sheet
+        assert 'fitToHeight="0"' in sheet
+        assert '<pageSetUpPr fitToPage="1"/>' in sheet
+        assert f'name="_xlnm.Print_Titles" localSheetId="{number}"' in book
+
+
+async def test_ft_27_signs_of_a_workbook_have_no_apostrophe(scene: Caseload, client: httpx.AsyncClient) -> None:
+    async with scene.world.database.work(actor.TIMER) as w:
+        values = {"id": scene.programme.id}
+        await w.sql(
+            sa.text("INSERT INTO milestone (id, programme_id, on_text, precision, total_memoranda, event, sources,"
+                    " citation) VALUES (:id, :id, '2025', 'on', 95, 'x', 'x', 'x')"), values)  # fmt: skip
+    book = opened(await fetched(scene, client, report_of(scene), "xlsx"))
+    signs = {row["sign"] for row in book["Published"]}
+    assert signs <= {*vocabulary.COUNT_SIGNS}
+    assert signs
+    rows = read(await fetched(scene, client, report_of(scene), "csv"))
+    assert {row["sign"] for row in rows if row["sign"]} <= {*vocabulary.COUNT_SIGNS} | {"'="}
+
+
+async def test_ft_27_a_workbook_and_csv_in_ukrainian(scene: Caseload, client: httpx.AsyncClient) -> None:
+    words = catalogues.of("uk")
+    path = f"{report_of(scene)}&lang=uk"
+    content = (await fetched(scene, client, path, "xlsx")).content
+    book = openpyxl.load_workbook(io.BytesIO(content))
+    assert book.sheetnames == ["Звіт", "Показники", "Складники", "Визначення", "Оприлюднене", "Місяці"]
+    figures = book["Показники"]
+    assert [cell.value for cell in figures[1]][:3] == ["показник", "значення", "одиниця"]
+    assert words["report.figures"]["consultations_filed"] in {row[0].value for row in figures.iter_rows()}
+    days = [cell for row in book["Звіт"].iter_rows() for cell in row if isinstance(cell.value, datetime)]
+    assert {cell.number_format for cell in days} <= {"dd.mm.yyyy", "dd.mm.yyyy hh:mm:ss"}
+    rows = read(await fetched(scene, client, path, "csv"))
+    assert {row["від"] for row in rows} == {"01.09.2026"}
+    assert words["report.figures"]["consultations_filed"] in {row["показник"] for row in rows}
+    assert {row["запис"] for row in rows} >= {"показник", "складник", "місяць"}

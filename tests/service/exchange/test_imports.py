@@ -456,3 +456,37 @@ async def test_a_row_that_names_by_id_what_has_a_code_is_the_same_row(w: Work) -
     assert await load(w, "memoranda", MEMORANDA, agreed) == Outcome(0, 0, 1)
     role = f"clinician@{ids['ua-one']}/icu"
     assert await load(w, "people", PEOPLE, f"a@ua.example,Лікар,uk,Europe/Kyiv,{role}") == Outcome(0, 0, 1)
+
+
+async def test_ft_29_codes_of_files_are_one_in_large_and_small_letters(w: Work) -> None:
+    await registry(w)
+    assert await load(w, "institutions", "code,kind", "FR-ONE,hospital") == Outcome(0, 0, 1)
+    same = "M-ONE,UA,bilateral,active,UA-ONE,FR-One,PAEDIATRICS,,,2026-01-01,"
+    assert await load(w, "memoranda", MEMORANDA, same) == Outcome(0, 0, 1)
+    assert await load(w, "people", PEOPLE, "a@ua.example,Лікар,uk,Europe/Kyiv,clinician@UA-ONE/icu") == Outcome(0, 0, 1)
+    await load(w, "sessions", SESSIONS, PAST.replace("m-one", "M-One").replace("ua-one", "UA-one") + ",advice_given")
+    assert await load(w, "sessions", SESSIONS, PAST + ",advice_given") == Outcome(0, 0, 1)
+    await load(w, "activities", ACTIVITIES, "v-1,UA,M-ONE,visit,2026-05-01,>,700,Paediatrics,FR-ONE,A visit")
+    assert await load(w, "activities", *SECOND["activities"]) == Outcome(0, 0, 1)
+    said = await faults(w, "institutions", "code,kind", "x,hospital", "X,hospital")
+    assert said == [CellFault(3, "code", "row 2 is the same one")]
+    specialty = "code,name_en,name_uk,parent"
+    assert await load(w, "specialties", specialty, "Deep,N,N,PAEDIATRICS") == Outcome(1, 0, 0)
+    assert (await exports.rows(w, "specialties"))[-1]["parent"] == "paediatrics"
+    assert await load(w, "specialties", specialty, "DEEP,N,N,paediatrics") == Outcome(0, 0, 1)
+
+
+async def test_ft_25_a_new_code_that_is_a_known_one_without_its_zeros_is_a_fault(w: Work) -> None:
+    await load(w, "institutions", "code,kind", "002,hospital", "7,hospital")
+    said = await faults(w, "institutions", "code,kind", "2,hospital", "07,hospital")
+    assert said == [CellFault(2, "code", "is there as 002: a spreadsheet took the zeros away")]
+
+
+async def test_ft_25_changes_are_summed_up_by_column_without_texts_about_others(w: Work) -> None:
+    await registry(w)
+    found = record_tables.read("institutions", b"code,kind,city\nfr-one,hospital,Lille")
+    outcome = await imports.load(w, "institutions", found.rows, lambda _: None)
+    assert outcome.columns["city"] == imports.ColumnChanges(1, [imports.Example(2, "Lille", shows_before=True)])
+    found = record_tables.read("people", b"email,display_name,zone,locale\na@ua.example,Other,Europe/Kyiv,en")
+    outcome = await imports.load(w, "people", found.rows, lambda _: None)
+    assert [example.before for column in outcome.columns.values() for example in column.examples] == [None, None]
