@@ -56,8 +56,12 @@ _FORMS = (_NUMERIC, _WORDED, _YEAR_FIRST, *_LOOSE)
 _AFTER = r"року народж|роки народж|р\.?\s?нар|года рожд|р\.\s?н(?:\.|(?![\w/]))|р/н\b|г\.\s?р(?:\.|\b)|г\.\s?рожд"
 _AFTER_DATE = re.compile(rf"\s{{0,2}}\(?(?:{_AFTER})[^\W\d_]{{0,8}}\.?", re.IGNORECASE)
 _BIRTH = re.compile(
-    rf"{_AFTER}|народ(?!н)|уродж|рожден|родил(?:ся|ась|сь)|\bд\.?\s?н\.?(?!\w)|\bд/н\b|\bд\.?\s?р\.(?!\w)|\bд/р\b"
-    r"|\bг/р\b|\bd\.?o\.?b\b|\bborn\b|\bbirth|\bb\.\s?(?=\d)|\bnée?\b|\bné\(e\)|naissance|\bgeb\b|\bgebor|geburt"
+    rf"{_AFTER}|(?<!при )(?<!від )(?<!з )(?<!до )(?<!після )народ(?!н)|уродж"
+    rf"|(?<!при )(?<!от )(?<!с )(?<!до )(?<!после )рожден|родил(?:ся|ась|сь)|\bд\.?\s?н\.?(?!\w)|\bд/н\b"
+    rf"|\bд\.?\s?р\.(?!\w)|\bд/р\b"
+    r"|\bг/р\b|\bd\.?o\.?b\b|(?<!new)\bborn\b|(?<!at )(?<!gave )(?<!after )(?<!since )\bbirth(?! ?weight)"
+    r"|\bb\.\s?(?=\d)|\bnée?\b|\bné\(e\)|(?<!à la )naissance|\bgeb\b|\bgebor"
+    r"|(?<!bei )(?<!seit )(?<!nach )(?<!unter der )geburt(?!sgewicht)"
     r"|\burodz|\bgim(?:\.|ė)",
     re.IGNORECASE,
 )
@@ -68,7 +72,12 @@ _PERSON = re.compile(
     re.IGNORECASE,
 )
 _EVENT = re.compile(
-    r"\b(?:hb\b|hgb|wbc|crp|срб|лейк|тромбоц|гемогл|креат|білір|билир|глюк|птлр|пцр|pcr|covid|ковід|грип|грипп|тест"
+    r"\b(?:план|відклад|отлож|перенес|schedul|geplant|prévu|evar|tevar|tavi|cabg|акш|ecmo|екмо|экмо|bcg|бцж|імуніз"
+    r"|прийн|отрим|получ|діаг|звер|обрат|"
+    r"погірш|ухудш|покращ|улучш|епізод|эпизод|напад|приступ|криз|смерт|помер|умер|останн|послед|last|first"
+    r"|перш|перв|повтор|"
+    r"dernier|première?|letzt|erst|zuletzt|episode|attack|visite|séjour|arrêt|stentimplant|"
+    r"hb\b|hgb|wbc|crp|срб|лейк|тромбоц|гемогл|креат|білір|билир|глюк|птлр|пцр|pcr|covid|ковід|грип|грипп|тест"
     r"|test|негатив|негатив|позитив|"
     r"норм|результ|result|титр|tx\b|рівень|уровень|показник|"
     r"операц|опер\b|оперован|прооперов|оперир|втруч|травм|поранен[ьн]|ранени|уражен|кт\b|мрт|мскт|узд|узи\b"
@@ -207,7 +216,7 @@ def _is_of_an_event(text: str, start: int, end: int, before: int, after: int) ->
     right = year.end() if year else end
     rest = _ITEM_END.split(text[right : min(after, right + _EVENT_BESIDE)])[0]
     event = _EVENT.search(rest)
-    if not event:
+    if not event or rest.startswith(")"):  # what follows the bracket is no more about the date in it
         return False
     is_title = rest.startswith((":", "-")) or (event.start() == 0 and not _PERSON.search(clause))
     return is_title or after - right - event.end() > _BESIDE

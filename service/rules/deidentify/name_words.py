@@ -194,6 +194,12 @@ EPONYMS = _either(
 
 AFTER_EPONYMS = frozenset(
     _words("""
+        retractor retractors clamp tube catheter cannula graft stent valve prosthesis approach technique method flap
+        incision position needle suture plate nail screw cast brace bandages pump drain forceps repair reconstruction
+        index formula equation protocol regimen trial study stain medium agar lymphoma sarcoma tumour tumor anaemia
+        anemia palsy contracture deformity maladie échelle signe opération zeichen klassifikation operation
+        naht prothese
+        апарат протез клапан катетер шкала тест проба операція операция метод стент шов симптом
         syndrome syndrom disease virus test sign score scale classification criteria procedure operation maneuver
         manoeuvre bandage stage staging hospital hospitals clinic clinics university institute institut college centre
         center foundation frame splint fracture ligament reflex law arbor bock storz hopkins hôpital klinikum klinik

@@ -78,9 +78,10 @@ _RECORD_PLAIN = re.compile(  # without one it must follow the word, which means 
 )
 _RECORD_AFTER_SIGN = re.compile(  # the sign may stand before the word: № історії хвороби 512, Fall-Nr. 512
     r"(?i:(?:№|\bn°|\bномер|\bnumber of|\bnuméro (?:de|du))\s?(?:медичн\w{2,3} |амбулаторн\w{2,3} )?"
-    r"(?:історії хвороби|истории болезни|карт[икыу]|картки|медкарт[икыу]|поліса|полісу|полиса|dossier|справи)"
+    r"(?:історії хвороби|истории болезни|карт[икыу]|картки|медкарт[икыу]|поліса|полісу|полиса|dossier|справи"
+    r"|декларації|направлення|рецепта|рецепту)"
     r"|\b(?:akten|fall|patienten|versicherten|kranken|behandlungs)-?nr\b\.?|\bnda\b|\bпол[иі]с\w{0,2})"
-    r"[ :№#-]{1,3}(?P<number>(?:[^\W\d_]{1,3}[-/ ]?)?(?!(?:19|20)\d\d\b)\d[\d/-]{2,20})"
+    r"[ :№#-]{1,3}(?P<number>(?:[^\W\d_]{1,3}[-/ ]?)?(?!(?:19|20)\d\d\b)\d[\w/-]{2,20})"
 )
 _RECORD_SHAPED = re.compile(
     r"(?<![\w-])[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}(?![\w-])"  # an id of eHealth
