@@ -74,7 +74,7 @@ ActPurpose = Literal[
 ]
 """What a button of a mail does."""
 
-ActState = Literal["ready", "done", "gone"]
+ActState = Literal["ready", "taken", "done", "gone"]
 ACT_STATES: tuple[ActState, ...] = get_args(ActState)
 """What such a button stands for now; gone when somebody was quicker, or it was answered otherwise."""
 

@@ -20,7 +20,7 @@ from service.kernel import errors
 from service.kernel.work import Work
 from service.people import action_links
 from service.rules.time.night import NightHours
-from service.worklists import page_views
+from service.worklists import link_views, page_views
 
 router = APIRouter(route_class=frame.PageRoute)
 JOIN = "join"
@@ -59,7 +59,7 @@ class _OpenedLink:
 
     visit: frame.Visit
     link: tables.Link
-    act: page_views.Act
+    act: link_views.Act
 
 
 @router.get("/a/{token}")
@@ -93,7 +93,7 @@ async def press(visit: frame.Anybody, token: str) -> Response:
         return _page(opened, 422, form)
     except errors.DomainError as error:
         problem = frame.problem_words(opened.visit.words, error)
-        return _page(opened, problems.status_of(type(error)), form, problem)
+        return _page(opened, problems.status_of(type(error)), form, problem, next_starts=frame.next_starts(error))
     return frame.see(visit.request.url.path)
 
 
@@ -110,7 +110,7 @@ async def _opened(visit: frame.Visit, token: str) -> _OpenedLink | Response:
     try:
         holder = await visit.do(lambda w: action_links.holder(w, link))
         visit = await visit.acting_as(holder, by_link=True)
-        return _OpenedLink(visit, link, await visit.do(lambda w: page_views.behind(w, link)))
+        return _OpenedLink(visit, link, await visit.do(lambda w: link_views.behind(w, link)))
     except (errors.LinkInvalid, errors.NotFound):
         return _message(visit, 410, "link_not_yours")
 
@@ -131,6 +131,7 @@ def _page(
     form: fields.Fields | None = None,
     problem: dict[str, str] | None = None,
     night: Sequence[NightHours] = (),
+    next_starts: Sequence[datetime] = (),
 ) -> Response:
     visit, link = opened.visit, opened.link
     if _is_over(opened):
@@ -148,6 +149,7 @@ def _page(
         outcomes=vocabulary.PATIENT_OUTCOMES,
         times=TIMES,
         night=night or opened.act.night,
+        next_starts=next_starts or opened.act.next_starts,
     )
 
 

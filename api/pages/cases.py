@@ -236,7 +236,8 @@ async def _attempt(
         return await again(fields.Tried(name, form), 422)
     except errors.DomainError as error:
         problem = frame.problem_words(visit.words, error)
-        return await again(fields.Tried(name, form, problem), problems.status_of(type(error)))
+        tried = fields.Tried(name, form, problem, next_starts=frame.next_starts(error))
+        return await again(tried, problems.status_of(type(error)))
     return frame.see(path)
 
 
@@ -289,6 +290,10 @@ async def _offer(visit: frame.Visit, offer_id: UUID, tried: fields.Tried | None 
     is_mine = visit.person is not None and offer.mentor_id == visit.person.id
     may_answer = is_mine or offer.institution_id in visit.actor.institutions("coordinator")
     now: datetime = visit.world.clock.now()
+    is_open = may_answer and offer.state == "pending" and offer.answer_by > now
+    next_starts = tried.next_starts if tried else ()
+    if is_open and not card.starts and not next_starts:
+        next_starts = await visit.do(lambda w: answers.next_starts(w, offer))
     return visit.show(
         "offer.html",
         status,
@@ -297,7 +302,9 @@ async def _offer(visit: frame.Visit, offer_id: UUID, tried: fields.Tried | None 
         is_mine=is_mine,
         case=case,
         tried=tried or fields.Tried("", fields.Fields([])),
-        may_answer=may_answer and offer.state == "pending" and offer.answer_by > now,
+        may_answer=is_open,
+        starts=sorted({*card.starts, *next_starts}),
+        is_taken=offer.kind != "written" and not card.starts,
         may_decline=may_answer and (offer.state == "countered" or (offer.state == "pending" and offer.answer_by > now)),
         zones=(visit.zone, card.mentor.zone, card.clinician.zone),
         reasons=vocabulary.DECLINE_REASONS,

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 
 from api.pages import fields, frame
 from service import tables
-from service.care import consultations
+from service.care import filing
 from service.kernel import email_addresses, errors
 from service.people import action_links, browser_sessions, logins
 from service.worklists import page_views
@@ -30,7 +30,7 @@ async def home(visit: frame.Anybody) -> Response:
     """Show what waits for the person; a stranger reads what this is, and may ask for a link."""
     if visit.person is None:
         return visit.show("welcome.html", is_wanted=False, is_sent=False, email="", fault=None)
-    return visit.show("home.html", home=await visit.do(page_views.home), may_ask=await visit.do(consultations.may_file))
+    return visit.show("home.html", home=await visit.do(page_views.home), may_ask=await visit.do(filing.may_file))
 
 
 @router.post("/sign-in")

@@ -154,6 +154,7 @@ class Tried:
     marks: Sequence[tuple[str, Sequence[tuple[str, bool]]]] = ()
     confirm: Sequence[tuple[str, str]] = ()
     confirmed: Sequence[str] = ()
+    next_starts: Sequence[datetime] = ()  # in place of a time that was taken meanwhile
     night: Sequence[NightHours] = ()  # whose night the time is: it is sent again with the mark that this is meant
 
 

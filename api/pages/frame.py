@@ -133,6 +133,12 @@ def problem_words(catalogue: Words, error: errors.DomainError) -> dict[str, str]
     return texts
 
 
+def next_starts(error: errors.DomainError) -> list[datetime]:
+    """Give the times that an error names in place of the one that was taken."""
+    named = error.members.get("next_starts")
+    return [datetime.fromisoformat(start) for start in named] if isinstance(named, list) else []
+
+
 def see(path: str) -> RedirectResponse:
     """Send the browser to a page, after what was done."""
     return RedirectResponse(path, _SEE_OTHER, HEADERS)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from api.edge import problems
 from api.pages import fields, frame, words
 from service import vocabulary
-from service.care import consultations
+from service.care import consultations, filing
 from service.kernel import clock, errors, idempotency
 from service.kernel.work import Work
 from service.worklists import page_views
@@ -26,7 +26,7 @@ _POINTER = re.compile(r"/windows/(\d)/(from|until)")
 @router.get("/consultations/new")
 async def form_page(visit: frame.Known) -> Response:
     """Show the empty form to whoever may file for somebody."""
-    if not await visit.do(consultations.may_file):
+    if not await visit.do(filing.may_file):
         texts = visit.words.table["nobody_to_file_for"]
         return visit.show("message.html", 403, title=texts["title"], text=texts["text"])
     usual = [("priority", "routine"), ("mode", "either"), ("age_band", "adult"), ("duration", "30")]
@@ -87,6 +87,7 @@ def _wish(visit: frame.Visit, form: fields.Fields, choices: page_views.Choices) 
         tags=_tags(form),
         is_translated=form.has("translation", "yes"),
         clinician_id=form.id("clinician_id"),
+        institution_id=form.id("institution_id"),
         consent=_consent(form, choices),
         confirmed_spans=form.confirmed(),
     )
@@ -130,7 +131,7 @@ def _point(form: fields.Fields, error: errors.Invalid) -> None:
             name = f"{window[2]}_{filled[int(window[1])]}"
         else:
             name = fault["pointer"].removeprefix("/")
-        form.faults[name] = fault["detail"]
+        form.faults[name] = "choose_hospital" if name == "institution_id" else fault["detail"]
 
 
 async def _page(visit: frame.Visit, tried: fields.Tried, status: int = 200) -> Response:

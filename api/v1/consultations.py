@@ -73,6 +73,13 @@ class ConsultationIn(shapes.Shape):
     translation: bool = False
     excluded_mentors: Annotated[list[shapes.Id], Field(max_length=50)] = []
     clinician_id: shapes.Id | None = None
+    institution_id: Annotated[
+        shapes.Id | None,
+        Field(
+            description="For a clinician of several hospitals. Without it: the one whose memorandum covers the case"
+            " now; 422 that names them when several do."
+        ),
+    ] = None
     follows_id: shapes.Id | None = None
     confirmed_spans: shapes.Spans = []
     consent: ConsentIn | None = None
@@ -235,7 +242,7 @@ def _consent(body: ConsentIn) -> consultations.ConsentGiven:
 def _wish(body: ConsultationIn) -> consultations.NewRequest:
     return consultations.NewRequest(
         **body.model_dump(include={"specialty", "priority", "mode", "question", "age_band", "duration_minutes"}),
-        **body.model_dump(include={"department", "clinician_id", "follows_id"}),
+        **body.model_dump(include={"department", "clinician_id", "institution_id", "follows_id"}),
         languages=tuple(body.languages),
         windows=tuple((window.from_, window.until) for window in body.windows),
         tags=tuple(body.tags),

@@ -18,7 +18,10 @@ _CLOSED = (errors.Forbidden, errors.OfferClosed, errors.OfferExpired)
 
 
 class OfferOut(shapes.Shape):
-    """One mentor asked to take one consultation; `note`, of a decline, for the people of the case in the single one."""
+    """One mentor asked to take one consultation; `note`, of a decline, for the people of the case in the single one.
+
+    While it waits, `starts` and `counter_starts` are the times that can still be taken.
+    """
 
     id: shapes.Id
     consultation_id: shapes.Id
@@ -86,14 +89,19 @@ class TakeIn(shapes.Shape):
     starts_at: shapes.Instant
 
 
+_OF_ROW = OfferOut.model_fields.keys() - {"note", "starts", "counter_starts"}
+
+
 def offer_out(view: offers.OfferView, response: Response | None = None, note: str | None = None) -> OfferOut:
     """Show an offer, with its ETag."""
     row, consultation = view.row, view.consultation
     if response is not None:
         deps.etag(response, row.version)
     return OfferOut(
-        **{name: getattr(row, name) for name in OfferOut.model_fields if hasattr(row, name) and name != "note"},
+        **{name: getattr(row, name) for name in _OF_ROW if hasattr(row, name)},
         note=note,
+        starts=list(view.starts),
+        counter_starts=list(view.counter_starts),
         warnings=shapes.warnings(view.warnings),
         specialty=consultation.specialty_code,
         priority=consultation.priority,

@@ -107,10 +107,14 @@ async def _with_minutes_of(case: CaseFile, facts: GateFacts, start: datetime | N
     return replace(facts, mentor=facts.mentor._replace(links=links.get(institution_id, ())))
 
 
-def must_be_free(facts: GateFacts, start: datetime) -> None:
-    """Go on only if neither side is occupied at the time; raises SlotTaken with times that are bookable instead."""
+def must_be_free(facts: GateFacts, start: datetime, proposed: Sequence[datetime] = ()) -> None:
+    """Go on only if neither side is occupied at the time.
+
+    Raises SlotTaken with times that can be taken instead: of those that are `proposed`, or else bookable ones.
+    """
     if _is_taken(facts, start):
-        raise errors.SlotTaken(facts.bookable()[:MOST_STARTS])
+        free = [other for other in proposed if other > facts.now and not _is_taken(facts, other)]
+        raise errors.SlotTaken(free if proposed else facts.bookable()[:MOST_STARTS])
 
 
 def must_be_bookable(facts: GateFacts, start: datetime) -> None:

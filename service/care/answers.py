@@ -24,6 +24,13 @@ OFFERED = frozenset({Refusal.OUTSIDE_HOURS, Refusal.MENTOR_PAUSED})
 """Rules waived for a time that was offered: the mentor knows their hours and accepts all the same."""
 
 
+async def next_starts(w: Work, offer: tables.Offer) -> Sequence[datetime]:
+    """Give the next best times that the mentor could take now; none when the offer asks for written advice."""
+    consultation = await w.read(tables.Consultation, offer.consultation_id)
+    facts = await admission.facts(CaseFile(w, consultation), offer.mentor_id)
+    return facts.bookable()[: admission.MOST_STARTS] if offer.kind != "written" else []
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """What an acceptance led to: an appointment, or advice to be written by the due time."""
@@ -106,7 +113,7 @@ async def _agree(
     is_held_for_it = case.is_held and _is_of(case, offer) and case.appointment.starts_at == starts_at
     if is_held_for_it:
         bookings.must_still_be_held(case)
-    admission.must_be_free(facts, starts_at)
+    admission.must_be_free(facts, starts_at, offer.counter_starts)
     link = await admission.admit_with_budget(case, facts, offer, starts_at, waived)
     if case.is_booked:
         await bookings.replace_mentor(case, next(iter(case.mentors), None), offer, link, starts_at)

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import col
 
 from service import tables, vocabulary
-from service.care import bookings, candidates, casefile, offers
+from service.care import bookings, candidates, casefile, filing, offers
 from service.care.casefile import CaseFile
 from service.kernel import access, audit, clock, deidentification, errors, paging
 from service.kernel.deidentification import ConfirmedSpan
@@ -51,6 +51,7 @@ class NewRequest:
     is_translated: bool = False
     excluded_mentors: tuple[UUID, ...] = ()
     clinician_id: UUID | None = None
+    institution_id: UUID | None = None  # of several of the clinician's; else the one whose memorandum covers the case
     follows_id: UUID | None = None
     consent: ConsentGiven | None = None
     confirmed_spans: Collection[ConfirmedSpan] = field(default_factory=tuple)
@@ -60,7 +61,7 @@ async def request(w: Work, wish: NewRequest) -> tables.Consultation:
     """The consultation is filed; with consent it is open and its first wave out. A coordinator may file for others."""
     if wish.mode == "board":
         raise errors.ModeNotOffered("/mode", "boards of several mentors are not offered yet")
-    clinician_id, institution_id, programme_id, department = await _requester(w, wish)
+    clinician_id, institution_id, programme_id, department = await filing.requester(w, wish)
     specialty = (await w.read_all(tables.Specialty, [wish.specialty])).get(wish.specialty)
     if specialty is None or not specialty.is_bookable:
         raise errors.Invalid("/specialty", "not a specialty that consultations are asked for")
@@ -102,74 +103,6 @@ async def request(w: Work, wish: NewRequest) -> tables.Consultation:
     else:
         w.touch(consultation)
     return consultation
-
-
-async def _requester(w: Work, wish: NewRequest) -> tuple[UUID, UUID, UUID, str | None]:
-    """Give the clinician, the institution, its programme and the department of the request."""
-    clinician_id = wish.clinician_id or w.actor.person_id
-    acting = clinician_id != w.actor.person_id
-    role = "coordinator" if acting else "clinician"
-    places = sorted(w.actor.institutions(role))
-    if not places:
-        raise errors.Forbidden
-    days, programmes = zip(*w.actor.days, strict=True) if w.actor.days else ((), ())
-    parameters = {"clinician": clinician_id, "places": places, "days": days, "programmes": programmes}
-    grants = (await w.sql(_GRANTS, parameters, after_changes=False)).all()
-    if not grants:
-        raise errors.Invalid("/clinician_id", "not a clinician of your institution")
-    grant = next((grant for grant in grants if grant.department == wish.department), grants[0])
-    if grant.programme_id is None:
-        raise errors.GateRefused(["no_memorandum"])
-    w.keep(grant.Person)
-    return grant.Person.id, grant.institution_id, grant.programme_id, wish.department or grant.department
-
-
-async def may_file(w: Work) -> bool:
-    """Tell whether there is anybody for whom the actor may file: themself, or a clinician of their institution."""
-    grant = tables.RoleGrant
-    own = sa.and_(
-        col(grant.person_id) == w.actor.person_id, col(grant.institution_id).in_(w.actor.institutions("clinician"))
-    )
-    theirs = col(grant.institution_id).in_(w.actor.institutions("coordinator"))
-    days, programmes = zip(*w.actor.days, strict=True) if w.actor.days else ((), ())
-    rows = await w.sql(
-        sa.select(col(grant.id))
-        .join(tables.Person, col(tables.Person.id) == col(grant.person_id))
-        .where(col(grant.role) == "clinician", col(tables.Person.state) == "active", sa.or_(own, theirs))
-        .where(_PROGRAMME.is_not(None))
-        .limit(1),
-        {"days": days, "programmes": programmes},
-    )
-    return rows.first() is not None
-
-
-# A network's memorandum counts while the institution belongs to the network, by the day of the programme.
-_PROGRAMME = (
-    sa.text("""
-SELECT m.programme_id FROM memorandum m JOIN memorandum_party p ON p.memorandum_id = m.id AND p.side = 'requesting'
-WHERE p.institution_id = role_grant.institution_id
-   OR EXISTS (SELECT 1 FROM membership s JOIN unnest(:days, :programmes) AS today (day, programme_id)
-              ON today.programme_id = m.programme_id AND s.from_on <= day AND (s.until_on IS NULL OR s.until_on > day)
-              WHERE s.institution_id = role_grant.institution_id AND s.network_id = p.institution_id)
-ORDER BY (m.status = 'active') DESC, (p.institution_id = role_grant.institution_id) DESC, m.id LIMIT 1
-""")
-    .bindparams(sa.bindparam("days", type_=ARRAY(sa.Date)), sa.bindparam("programmes", type_=ARRAY(PG_UUID)))
-    .columns(programme_id=sa.Uuid)
-    .scalar_subquery()
-)
-_GRANTS = (
-    sa.select(
-        tables.Person,
-        col(tables.RoleGrant.institution_id),
-        col(tables.RoleGrant.department),
-        _PROGRAMME.label("programme_id"),
-    )
-    .join(tables.RoleGrant, col(tables.RoleGrant.person_id) == col(tables.Person.id))
-    .where(col(tables.Person.id) == sa.bindparam("clinician"), col(tables.Person.state) == "active")
-    .where(col(tables.RoleGrant.role) == "clinician")
-    .where(col(tables.RoleGrant.institution_id) == sa.any_(sa.bindparam("places", type_=ARRAY(PG_UUID))))
-    .order_by(col(tables.RoleGrant.id))
-)
 
 
 def _check_windows(w: Work, windows: Sequence[tuple[datetime, datetime]]) -> None:

@@ -5,7 +5,7 @@ Lock order: consultation, offers, people, memorandum (architecture). Who may be 
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -248,11 +248,22 @@ class OfferView:
     row: tables.Offer
     consultation: tables.Consultation
     zones: Mapping[vocabulary.Side, str]  # of the clinician and the mentor
+    gone: Collection[datetime]  # of its times, while it waits: those that have passed, or that somebody took since
+
+    @property
+    def starts(self) -> Sequence[datetime]:
+        """The offered times that can still be taken; all of them once it is answered."""
+        return [start for start in self.row.starts if start not in self.gone]
+
+    @property
+    def counter_starts(self) -> Sequence[datetime]:
+        """The mentor's own times that can still be taken; all of them once it is answered."""
+        return [start for start in self.row.counter_starts if start not in self.gone]
 
     @property
     def warnings(self) -> Sequence[NightHours]:
         """Which of its times are at night for whom."""
-        return self.warnings_of([*self.row.starts, *self.row.counter_starts])
+        return self.warnings_of([*self.starts, *self.counter_starts])
 
     def warnings_of(self, starts: Sequence[datetime]) -> Sequence[NightHours]:
         """Which of these times would be at night for whom."""
@@ -278,15 +289,40 @@ async def page(w: Work, *, after: UUID | None, limit: int, state: str | None = N
 
 
 async def views(w: Work, rows: Sequence[tables.Offer]) -> list[OfferView]:
-    """Give the offers with their consultations and both sides' zones, in two queries."""
+    """Give the offers with their consultations, both sides' zones and the times that are gone, in three queries."""
     consultations = await w.read_all(tables.Consultation, [row.consultation_id for row in rows])
     clinicians = (consultation.clinician_id for consultation in consultations.values())
     people = await notices.people(w, [*clinicians, *(row.mentor_id for row in rows)])
+    gone = await _gone(w, rows)
     return [
         OfferView(
             row,
             consultation := consultations[row.consultation_id],
             {"requesting": people[consultation.clinician_id].zone, "partner": people[row.mentor_id].zone},
+            gone.get(row.id, ()),
         )
         for row in rows
     ]
+
+
+async def _gone(w: Work, rows: Sequence[tables.Offer]) -> Mapping[UUID, Collection[datetime]]:
+    """Give the times of waiting offers that have passed, or at which one of the two is occupied by something else."""
+    waiting_ids = [row.id for row in rows if row.state in vocabulary.WAITING_OFFER]
+    gone: dict[UUID, set[datetime]] = {}
+    if waiting_ids:
+        for row in await w.sql(_GONE, {"ids": waiting_ids, "now": w.now}):
+            gone.setdefault(row.id, set()).add(row.at)
+    return gone
+
+
+# What the case itself holds or has booked does not count: an acceptance takes it over.
+_GONE = sa.text("""
+SELECT o.id, at FROM offer o JOIN consultation c ON c.id = o.consultation_id
+CROSS JOIN LATERAL unnest(o.starts || o.counter_starts) AS at
+WHERE o.id = ANY(:ids) AND (at <= :now OR EXISTS (
+  SELECT FROM seat s JOIN person p ON p.id = s.person_id
+  WHERE s.person_id IN (o.mentor_id, c.clinician_id)
+  AND s.during && tstzrange(at, at + make_interval(mins => c.duration_minutes + p.buffer_minutes))
+  AND (s.held_until IS NULL OR s.held_until > :now)
+  AND s.appointment_id NOT IN (SELECT id FROM appointment WHERE consultation_id = c.id)))
+""").bindparams(sa.bindparam("ids", type_=ARRAY(PG_UUID(as_uuid=True))))

@@ -3,4 +3,5 @@
 Others call
 
     page_views  the values of one page: `home`, `case`, `offer_page`, `choices`
+    link_views  what a link in a mail stands for now
 """

@@ -32,6 +32,7 @@ class OfferCard:
     specialty: tables.Specialty
     clinician: tables.Person
     mentor: tables.Person
+    starts: Sequence[datetime]  # that can still be taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class CasePage:
     windows: Sequence[Interval]
     question: str | None
     offers: Sequence[tables.Offer]
+    counter_starts: Mapping[UUID, Sequence[datetime]]  # of an offer, that can still be taken
     people: Mapping[UUID, tables.Person]
     places: Mapping[UUID, tables.Institution]
     appointment: appointments.AppointmentView | None
@@ -92,24 +94,12 @@ class CasePage:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What a request can be made of: specialties by area, countries of partners, colleagues to file for."""
+    """What a request can be made of: specialties by area, partners' countries, colleagues and hospitals to file for."""
 
     specialties: Sequence[tuple[tables.Specialty, Sequence[tables.Specialty]]]
     countries: Sequence[str]
     colleagues: Sequence[tables.Person]
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """What a link in a mail can do now: `state` is ready, done, or gone (somebody was quicker, or it was answered)."""
-
-    state: str
-    consultation: tables.Consultation
-    specialty: tables.Specialty
-    zones: tuple[str, ...]  # the holder's own first
-    answer_by: datetime | None
-    booked_at: datetime | None
-    night: Sequence[NightHours]  # if the link's time is at night for somebody: it is asked once more
+    hospitals: Sequence[tables.Institution]
 
 
 async def me(w: Work) -> tables.Person:
@@ -156,7 +146,12 @@ async def _asked(w: Work, condition: sa.ColumnElement[bool]) -> list[OfferCard]:
         .order_by(col(offer.answer_by), col(offer.id))
         .limit(MOST)
     )
-    return [OfferCard(*row) for row in rows]
+    cards = list(rows)
+    views = await offers.views(w, [row.Offer for row in cards])
+    return [
+        OfferCard(row.Offer, row.Consultation, row.Specialty, row.Person, row[4], view.starts)
+        for row, view in zip(cards, views, strict=True)
+    ]
 
 
 async def _unattended(w: Work) -> list[ConsultationCard]:
@@ -219,7 +214,7 @@ async def case(w: Work, consultation_id: UUID) -> CasePage:
     row = view.row
     is_requesting = access.is_requesting_side(w, row)
     asked = await _offers(w, row)
-    meeting = await _appointment(w, row.id)
+    meeting = await appointment(w, row.id)
     session = await _session(w, row.id)
     feedback = await sessions.feedback_of(w, session.id) if session else []
     called_off = await _called_off(w, row.id)
@@ -238,6 +233,7 @@ async def case(w: Work, consultation_id: UUID) -> CasePage:
         windows=view.windows,
         question=view.question,
         offers=asked,
+        counter_starts={view.row.id: view.counter_starts for view in await offers.views(w, asked)},
         people=await notices.people(w, people),
         places=places_by_id,
         appointment=meeting,
@@ -267,7 +263,8 @@ async def _offers(w: Work, consultation: tables.Consultation) -> list[tables.Off
     return list(rows.scalars())
 
 
-async def _appointment(w: Work, consultation_id: UUID) -> appointments.AppointmentView | None:
+async def appointment(w: Work, consultation_id: UUID) -> appointments.AppointmentView | None:
+    """Give the consultation's standing appointment, else its latest one, if the actor sees it."""
     row = tables.Appointment
     rows = await w.sql(
         sa.select(row)
@@ -351,8 +348,17 @@ async def choices(w: Work) -> Choices:
         .distinct()
     )
     return Choices(
-        [(by_code[area], members) for area, members in areas.items()], list(countries.scalars()), await _colleagues(w)
+        [(by_code[area], members) for area, members in areas.items()],
+        list(countries.scalars()),
+        await _colleagues(w),
+        await _hospitals(w),
     )
+
+
+async def _hospitals(w: Work) -> list[tables.Institution]:
+    """Give the hospitals for which the actor may file, by name."""
+    places = await _institutions(w, w.actor.institutions("clinician", "coordinator"))
+    return sorted(places.values(), key=lambda row: (row.name or row.name_en or "", row.id))
 
 
 def _area(row: tables.Specialty, by_code: Mapping[str, tables.Specialty]) -> str:
@@ -390,46 +396,6 @@ def _by_name(people: Iterable[tables.Person]) -> list[tables.Person]:
     return sorted(people, key=lambda person: (name_order.key(person.display_name), person.id))
 
 
-async def behind(w: Work, link: tables.Link) -> Act:
-    """Give what the link's act is about and whether it can still be done, without case text. Changes nothing."""
-    offer = appointment = None
-    subject = link.subject_id or link.id
-    if link.purpose.startswith(("offer.", "counter.")):
-        offer = await access.visible_offer(w, subject)
-        consultation_id = offer.consultation_id
-    elif link.purpose.startswith("move."):
-        appointment = await access.visible_appointment(w, subject)
-        consultation_id = appointment.consultation_id
-    else:
-        consultation_id = (await access.visible_session(w, subject)).consultation_id
-    consultation = await access.visible_consultation(w, consultation_id)
-    meeting = await _appointment(w, consultation_id)
-    if appointment is None and meeting and meeting.row.status == "booked":
-        appointment = meeting.row
-    booked_at = appointment.starts_at if appointment and appointment.status == "booked" else None
-    state = _state(w, link, offer, appointment, booked_at)
-    if link.purpose == "feedback":
-        answers = await sessions.feedback_of(w, subject)
-        state = "done" if any(row.person_id == w.actor.person_id for row in answers) else state
-    return Act(
-        state,
-        consultation,
-        await w.read(tables.Specialty, consultation.specialty_code),
-        await _zones(w, consultation, offer, meeting),
-        offer.answer_by if offer and link.purpose.startswith("offer.") else None,
-        booked_at,
-        await _night_of_link(w, link) if state == "ready" else (),
-    )
-
-
-async def _night_of_link(w: Work, link: tables.Link) -> Sequence[NightHours]:
-    if link.starts_at is None or link.purpose == "move.decline":
-        return ()
-    subject = link.subject_id or link.id
-    of_subject = night_of_appointment if link.purpose.startswith("move.") else night_of_offer
-    return await of_subject(w, subject, [link.starts_at])
-
-
 async def night_of_offer(w: Work, offer_id: UUID, starts: Sequence[datetime]) -> Sequence[NightHours]:
     """Tell which of these times would be at night for whom, if they were agreed on by this offer."""
     return (await offers.read(w, offer_id)).warnings_of(starts)
@@ -438,48 +404,3 @@ async def night_of_offer(w: Work, offer_id: UUID, starts: Sequence[datetime]) ->
 async def night_of_appointment(w: Work, appointment_id: UUID, starts: Sequence[datetime]) -> Sequence[NightHours]:
     """Tell which of these times would be at night for whom, if the appointment were moved there."""
     return (await appointments.read(w, appointment_id)).warnings_of(starts)
-
-
-def _state(
-    w: Work,
-    link: tables.Link,
-    offer: tables.Offer | None,
-    appointment: tables.Appointment | None,
-    booked_at: datetime | None,
-) -> str:
-    if offer and offer.ended_at and not link.purpose.endswith(".decline"):
-        return "gone"  # it was accepted and has ended since: what the link did no longer stands
-    if link.used_at is not None:
-        return "done"
-    if offer and link.purpose.startswith("offer."):
-        is_open = offer.state == "pending" and offer.answer_by > w.now
-    elif offer:
-        is_open = offer.state == "countered" and (link.starts_at is None or link.starts_at in offer.counter_starts)
-    elif appointment and link.purpose.startswith("move."):
-        is_open = booked_at is not None and link.starts_at in appointment.proposed_starts
-    else:
-        is_open = True
-    if not is_open and _is_done_otherwise(link, offer, booked_at):
-        return "done"
-    return "ready" if is_open else "gone"
-
-
-def _is_done_otherwise(link: tables.Link, offer: tables.Offer | None, booked_at: datetime | None) -> bool:
-    """Tell whether the same was done another way: on the page, by a calendar's reply."""
-    accepts = {"offer.accept", "counter.accept"}
-    if offer is None:
-        return link.purpose == "move.accept" and booked_at == link.starts_at
-    if link.purpose in accepts:
-        return offer.state == "accepted" and booked_at == link.starts_at
-    return (link.purpose, offer.state) in {("offer.accept_written", "accepted"), ("offer.decline", "declined")} and (
-        link.purpose == "offer.decline" or booked_at is None
-    )
-
-
-async def _zones(
-    w: Work, consultation: tables.Consultation, offer: tables.Offer | None, meeting: appointments.AppointmentView | None
-) -> tuple[str, ...]:
-    mentors = [row.person_id for row in meeting.participants if row.role == "mentor"] if meeting else []
-    ids = [w.actor.person_id, consultation.clinician_id, *([offer.mentor_id] if offer else mentors)]
-    people = await notices.people(w, ids)
-    return tuple(dict.fromkeys(people[person].zone for person in ids if person))

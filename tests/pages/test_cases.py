@@ -347,7 +347,7 @@ async def test_a_call_is_moved_proposed_and_called_off_on_the_page(scene: Scene)
     found = await appointment_of(scene)
     async with scene.browser(scene.mentor) as mentor, scene.browser(scene.clinician) as clinician:
         gap = await mentor.post(f"/appointments/{found.id}/move", data={"local": "2027-03-28T02:30"})
-        await mentor.post(f"/appointments/{found.id}/move", data={"local": scene.wall(1, 20)})
+        await mentor.post(f"/appointments/{found.id}/move", data={"local": scene.wall(1, 18)})
         page = (await clinician.get(f"/consultations/{asked.id}")).text
         late = (await appointment_of(scene)).proposed_starts[0]
         await clinician.post(f"/appointments/{found.id}/move", data={"starts_at": written(late)})
@@ -364,9 +364,9 @@ async def test_a_proposed_time_may_be_left_alone(scene: Scene) -> None:
     await agreed(scene)
     found = await appointment_of(scene)
     async with scene.browser(scene.mentor) as mentor, scene.browser(scene.clinician) as clinician:
-        await mentor.post(f"/appointments/{found.id}/move", data={"local": scene.wall(1, 20)})
+        await mentor.post(f"/appointments/{found.id}/move", data={"local": scene.wall(1, 18)})
         first = (await appointment_of(scene)).proposed_starts[0]
-        await mentor.post(f"/appointments/{found.id}/move", data={"local": scene.wall(1, 21)})
+        await mentor.post(f"/appointments/{found.id}/move", data={"local": scene.wall(1, 19)})
         second = (await appointment_of(scene)).proposed_starts[0]
         decline = f"/appointments/{found.id}/move/decline"
         stale = await clinician.post(decline, data={"starts_at": written(first)})
@@ -384,9 +384,9 @@ async def test_no_other_time_is_taken_than_the_one_that_the_page_showed(scene: S
     found = await appointment_of(scene)
     move = f"/appointments/{found.id}/move"
     async with scene.browser(scene.mentor) as mentor, scene.browser(scene.clinician) as clinician:
-        await mentor.post(move, data={"local": scene.wall(1, 20)})
+        await mentor.post(move, data={"local": scene.wall(1, 18)})
         shown = (await appointment_of(scene)).proposed_starts[0]
-        await mentor.post(move, data={"local": scene.wall(1, 21)})
+        await mentor.post(move, data={"local": scene.wall(1, 19)})
         newer = (await appointment_of(scene)).proposed_starts[0]
         stale = await clinician.post(move, data={"starts_at": written(shown)})
         kept = await appointment_of(scene)
