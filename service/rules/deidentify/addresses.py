@@ -63,7 +63,7 @@ _PATTERNS = tuple(
             r"\b[A-ZÄÖÜ][a-zäöüß-]{2,30}(?<!em)(?<!arn)(?<!allen)(?<!tions)(?<!uft)weg\s\d{1,4}\s?[a-d]?\b(?!\s?(?:mm"
             r"|cm|Tag|Std|%))"
         ),
-        r"\b[A-ZÄÖÜ][a-zäöüß-]{2,30}\s(?:Straße|Strasse|Str\.|Gasse|Allee|Platz|Weg|Ufer)\s\d{1,4}\s?[a-d]?\b",
+        r"\b[A-ZÄÖÜ][\w-]{2,30}[\s-](?:Straße|Strasse|Str\.|Gasse|Allee|Platz|Weg|Ufer)\s\d{1,4}\s?[a-d]?\b",
         # ul. Długa 5, Vilniaus g. 12
         r"\b(?:ul|al)\.\s[A-ZĄĆĘŁŃÓŚŹŻ][\w'-]{2,30}(?:\s[A-ZĄĆĘŁŃÓŚŹŻ][\w'-]{2,30})?\s\d{1,4}(?:/\d{1,4})?",
         r"\b[A-ZĄČĘĖĮŠŲŪŽ][a-ząčęėįšųūž]{3,30}\sg\.\s\d{1,4}(?:-\d{1,4})?",

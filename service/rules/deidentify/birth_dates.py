@@ -29,7 +29,7 @@ _BESIDE = 30  # code points around a date in which a word of birth is looked for
 _EVENT_BESIDE = 60  # the same for a word that says what was done on a day
 
 _NUMERIC = re.compile(
-    r"(?<![\d.,/-])(?:(?P<d>\d{1,2})(?P<s>[./-]|\. )(?P<m>\d{1,2})(?P=s)(?P<y>\d{4}|\d{2})"
+    r"(?<![\d.,/-])(?:(?P<d>\d{1,2})(?P<s>\s?[./-]\s?)(?P<m>\d{1,2})(?P=s)(?P<y>\d{4}|\d{2})"
     r"|(?P<y2>\d{4})(?P<s2>[./-])(?P<m2>\d{1,2})(?P=s2)(?P<d2>\d{1,2}))(?![\d/-]|[.,]\d)"
 )
 _WORDED = re.compile(

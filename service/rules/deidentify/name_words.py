@@ -52,7 +52,7 @@ _FRENCH = """
     adrien alain amélie andré antoine arnaud aurélie bernard bertrand brigitte camille catherine cécile céline
     chantal christelle christophe claude clément corinne damien delphine denis didier dominique élise émilie
     éric étienne fabien florence florian françois françoise frédéric gérard guillaume hélène henri hugo isabelle
-    jacqueline jacques jean jérôme jean-pierre jean-paul jean-luc jean-marc jeanne joël julie julien laurence
+    jacqueline jacques jean jérôme jeanne joël julie julien laurence
     laurent léa léo luc lucie manon marc marcel marie martine mathieu maurice maxime michel mireille monique
     nathalie nicolas noémie odile olivier pascal patrice philippe pierre raymond rémi renée roland sébastien
     simone solange stéphane suzanne sylvie thérèse thierry valérie véronique virginie yves yvonne zoé
@@ -134,7 +134,7 @@ TITLES = _either(
     пан(?:а|у|ом|ові|і|ю)? громадян(?:ин|ина|ину|ка|ки|ку|ці) солдат(?:а|у|ом|ові)? сержант(?:а|у|ом|ові)?
     лейтенант(?:а|у|ом|ові)? капітан(?:а|у|ом|ові)? майор(?:а|у|ом|ові)? рядов(?:ий|ого|ому) прізвище п\.?і\.?б\.?
     ім'я ім’я звати звуть на\sпрізвище позивний гражданин гражданка господин госпожа рядовой капитан(?:а|у)?
-    фамилия ф\.?и\.?о\.? зовут mr\.? mrs\.? ms\.? mister miss named surname sergeant sgt\.? private corporal
+    фамилия имя ф\.?и\.?о\.? зовут mr\.? mrs\.? ms\.? mister miss named surname sergeant sgt\.? private corporal
     captain lieutenant full\sname patient\sname monsieur madame mademoiselle mme mlle nommée? nom prénom herrn?
     frau familie namens nachname vorname pan[iu]?
     """
@@ -236,6 +236,8 @@ NO_PATRONYMICS = _words(
 LIKE_ADJECTIVES = _endings("овн евн", "івна")
 """How patronymics end that adjectives end like: they count beside a given name."""
 SURELY_SURNAMES = (*_endings("енк", "о"), "enko")
+NO_SURNAMES = _words("стенк оценк переоценк недооценк пенк сценк коленк")
+"""How Russian words begin that end as surnames do."""
 OFTEN_SURNAMES = (
     *_endings("чук щук юк ук як ак ик ін ин ишин", ""),
     *_endings("ськ цьк ск цк", "ий"),

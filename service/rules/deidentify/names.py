@@ -45,7 +45,8 @@ class _Word(NamedTuple):
     @property
     def may_be_name(self) -> bool:
         """Large, no initial, no abbreviation, and none of the words that begin a sentence or a title."""
-        is_long = len(self.small) >= (_SHORTEST + 2 if self.is_shouted else _SHORTEST)
+        is_short = self.is_shouted and self.small not in name_words.GIVEN_NAMES
+        is_long = len(self.small) >= (_SHORTEST + 2 if is_short else _SHORTEST)
         return self.is_large and is_long and self.small not in name_words.NO_NAMES
 
 
@@ -103,8 +104,9 @@ class _Reader:
             return self._with_patronymic(is_certain=is_long)
         if not word.may_be_name or self._is_eponym(self.number):
             return ()
-        pair = self._with_given_name() if word.small in name_words.GIVEN_NAMES else ()
-        alone = (self.number,) if word.small.endswith(name_words.SURELY_SURNAMES) else ()
+        pair = self._with_given_name() if name_words.GIVEN_NAMES.issuperset(word.small.split("-")) else ()
+        is_sure = word.small.endswith(name_words.SURELY_SURNAMES) and not word.small.startswith(name_words.NO_SURNAMES)
+        alone = (self.number,) if is_sure else ()
         return pair or alone or self._after_marker()
 
     def _at(self, number: int) -> _Word | None:

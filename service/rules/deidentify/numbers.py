@@ -15,8 +15,9 @@ from service.rules.deidentify import telephones
 
 Places = Iterator[tuple[int, int]]
 
-_EMAIL = re.compile(
-    r"[\w.+%'-]{1,64}(?:\s?@\s?|\s?[(\[](?:at|собака)[)\]]\s?|\s(?:собака|at)\s(?=[\w-]{1,63}\.(?:ua|com|net|org|fr"
+_LOCAL_PART = re.compile(r"[\w.+%'-]{1,64}$")
+_AT_DOMAIN = re.compile(  # from the sign on: what stands before it is read backwards, once
+    r"(?:\s?@\s?|\s?[(\[](?:at|собака)[)\]]\s?|\s(?:собака|at)\s(?=[\w-]{1,63}\.(?:ua|com|net|org|fr"
     r"|de|укр)\b))"
     r"[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"
 )
@@ -103,7 +104,10 @@ def has_check_digit(number: str) -> bool:
 
 
 def _emails(text: str) -> Places:
-    return (match.span() for match in _EMAIL.finditer(text))
+    for match in _AT_DOMAIN.finditer(text):
+        local = _LOCAL_PART.search(text, max(0, match.start() - 64), match.start())
+        if local:
+            yield local.start(), match.end()
 
 
 def _tax_numbers(text: str) -> Places:
