@@ -213,6 +213,10 @@ CANCEL_REASONS: tuple[CancelReason, ...] = get_args(CancelReason)
 
 # Offers
 
+OfferMail = Literal["sent", "waiting", "failed"]
+OFFER_MAILS: tuple[OfferMail, ...] = get_args(OfferMail)
+"""What became of the mail that brings an offer to its mentor; one that is under way counts as sent."""
+
 OfferState = Literal["pending", "accepted", "declined", "countered", "expired", "withdrawn"]
 OFFER_STATES: tuple[OfferState, ...] = get_args(OfferState)
 WAITING_OFFER: tuple[OfferState, ...] = ("pending", "countered")

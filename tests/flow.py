@@ -20,6 +20,10 @@ from service import tables, timers
 from service.kernel import actor
 from world import TestClock
 
+OFFERS_LEFT = sa.text("""
+UPDATE delivery SET state = 'delivered', next_attempt_at = NULL, settled_at = created_at
+WHERE offer_id IS NOT NULL AND state = 'pending'
+""")
 THIN = {"id", "version", "consultation_id", "memorandum_id", "state", "starts_at", "corrects", "links"}
 QUESTION = "A child with a rare syndrome: which dose?"
 
@@ -163,8 +167,11 @@ class Scene:
             found: Any = await w.sql(sa.text(statement), values)
             return list(found.all()) if found.returns_rows else []
 
-    async def sweep(self) -> None:
-        """Let the timers act once."""
+    async def sweep(self, *, mail_leaves: bool = True) -> None:
+        """Let the timers act once; the mails of offers have left, as if a worker had sent them at once."""
+        if mail_leaves:
+            async with self.world.database.work(actor.TIMER) as w:
+                await w.sql(OFFERS_LEFT)
         await timers.once(self.world.database)
 
     async def next_wave(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli import command, files, reports
+from api.cli import command, files, mail, reports
 from integrations.runtime import settings
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ log = typer.Typer(no_args_is_help=True, help="The chained log of each memorandum
 commands.add_typer(log, name="log")
 commands.add_typer(reports.report, name="report")
 commands.add_typer(files.person, name="person")
+commands.add_typer(mail.mail, name="mail")
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ class OfferOut(shapes.Shape):
     """One mentor asked to take one consultation; `note`, of a decline, for the people of the case in the single one.
 
     While it waits, `starts` and `counter_starts` are the times that can still be taken.
+    `mail`, of an open offer, tells whether the mail that brings it has left: until then the mentor's time does not run.
     """
 
     id: shapes.Id
@@ -44,6 +45,7 @@ class OfferOut(shapes.Shape):
     route: str
     wave: int
     warnings: list[shapes.WarningOut]
+    mail: vocabulary.OfferMail | None
     version: int
 
 
@@ -103,6 +105,7 @@ def offer_out(view: offers.OfferView, response: Response | None = None, note: st
         starts=list(view.starts),
         counter_starts=list(view.counter_starts),
         warnings=shapes.warnings(view.warnings),
+        mail=view.mail,
         specialty=consultation.specialty_code,
         priority=consultation.priority,
         mode=consultation.mode,

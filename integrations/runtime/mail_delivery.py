@@ -3,6 +3,7 @@
 Each is claimed in one transaction, handed over while none is open, and settled in a second one.
 """
 
+import functools
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parseaddr
@@ -16,7 +17,9 @@ from integrations.mail import letters, messages
 from integrations.runtime import migrate
 from integrations.runtime.settings import Settings
 from integrations.runtime.world import World
+from service.care import offers
 from service.kernel import actor, clock, outcomes
+from service.kernel.work import Work
 from service.outbox import deliveries, mail_server
 
 _log = structlog.get_logger("pobratym.mail")
@@ -29,6 +32,10 @@ async def deliver(world: World, delivery_id: UUID) -> None:
         claim = await deliveries.claim(w, delivery_id)
     if claim is None:
         return
+    if claim.late_offer_id is not None:
+        claim = await world.database.run(actor.TIMER, functools.partial(_in_time, claim))
+        if claim is None:
+            return
     started_at, stopwatch = world.clock.now(), clock.monotonic()
     outcome = await _attempt(world, claim)
     if outcome is None:
@@ -39,6 +46,14 @@ async def deliver(world: World, delivery_id: UUID) -> None:
         actor.TIMER, lambda w: deliveries.settle(w, claim, outcome, started_at, duration_ms)
     )
     _tell(claim, outcome, settled)
+
+
+async def _in_time(claim: deliveries.Claim, w: Work) -> deliveries.Claim | None:
+    """Give the mail with the mentor's whole time to answer from now; None if the offer is of no use any more."""
+    if claim.late_offer_id is None or await offers.start_clock(w, claim.late_offer_id):
+        return await deliveries.again(w, claim)
+    await deliveries.drop(w, claim)
+    return None
 
 
 def _tell(claim: deliveries.Claim, outcome: outcomes.Outcome, settled: deliveries.Settled) -> None:

@@ -64,7 +64,7 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
   SELECT array_agg(sent_at ORDER BY o.id) AS sent_ats, array_agg(state ORDER BY o.id) AS states,
          array_agg(consultation_id ORDER BY o.id) AS cases
-  FROM offer o WHERE o.mentor_id = mp.person_id AND sent_at > g.now - interval '180 days'
+  FROM offer o WHERE o.mentor_id = mp.person_id AND sent_at > g.now - interval '180 days' AND NOT is_undelivered
 ) AS asked
 CROSS JOIN LATERAL (
   SELECT array_agg(a.starts_at) AS starts

@@ -20,7 +20,7 @@ from service.care import candidates, casefile
 from service.care.casefile import CaseFile
 from service.kernel import access, clock, paging
 from service.kernel.work import Work
-from service.outbox import notices
+from service.outbox import notices, offer_mails
 from service.rules import lifecycle, policy
 from service.rules.case import Case, Mentor, Rulebook
 from service.rules.matching import ranking
@@ -32,6 +32,9 @@ _WEEK = timedelta(days=7)
 
 async def make_wave(case: CaseFile) -> None:
     """Ask the next mentors, or say that nobody is left: the consultation is due for a wave."""
+    for offer in case.offers:
+        if lifecycle.expire(offer.state, offer.answer_by, case.w.now) != offer.state:
+            await _wait_for_mail(case, offer)
     waiting = [offer for offer in case.offers if offer.state == "pending"]
     if any(offer.answer_by > case.w.now for offer in waiting):
         case.consultation.next_wave_at = max(offer.answer_by for offer in waiting)
@@ -51,7 +54,7 @@ async def _ask_next(case: CaseFile) -> bool:
     """Ask a wave's number of mentors, nobody twice; False when nobody is left."""
     w, consultation = case.w, case.consultation
     booked = case.appointment if case.seeks_mentor and case.appointment.starts_at > w.now else None
-    ranked, gate_case, book = await candidates.ranked(w, consultation, but=_asked_before(case), booked=booked)
+    ranked, gate_case, book = await candidates.ranked(w, consultation, but=await _asked_before(case), booked=booked)
     pace = book.policy.pace(consultation.priority)
     if not ranked.candidates:
         # Somebody may become free again: look once a wave, until the consultation expires.
@@ -69,13 +72,20 @@ async def _ask_next(case: CaseFile) -> bool:
     return True
 
 
-def _asked_before(case: CaseFile) -> set[UUID]:
+async def _asked_before(case: CaseFile) -> set[UUID]:
     """Name the mentors who were asked and are not asked again.
 
     Once an agreement has fallen away, whoever it had taken the question from may be asked anew: they never answered.
+    So may whoever never got the offer, unless their address takes no mail.
     """
     has_lost = any(offer.state == "accepted" and offer.ended_at for offer in case.offers)
-    return {offer.mentor_id for offer in case.offers if not (has_lost and offer.state == "withdrawn")}
+    asked = {
+        offer.mentor_id
+        for offer in case.offers
+        if not (has_lost and offer.state == "withdrawn") and not offer.is_undelivered
+    }
+    unasked = await notices.people(case.w, {offer.mentor_id for offer in case.offers} - asked)
+    return asked | {person.id for person in unasked.values() if person.mail_refused_at}
 
 
 async def _still_askable(
@@ -97,7 +107,8 @@ async def _still_askable(
 
 _ASKED_LATELY = sa.text("""
 SELECT mentor_id, count(*) AS offers FROM offer
-WHERE mentor_id = ANY(:mentors) AND sent_at > :since AND consultation_id <> :but GROUP BY mentor_id
+WHERE mentor_id = ANY(:mentors) AND sent_at > :since AND consultation_id <> :but AND NOT is_undelivered
+GROUP BY mentor_id
 """).bindparams(sa.bindparam("mentors", type_=ARRAY(PG_UUID(as_uuid=True))))
 
 
@@ -184,11 +195,17 @@ async def send(
 
 
 async def withdraw(case: CaseFile, offers: Sequence[tables.Offer]) -> None:
-    """Close offers that still wait, which does not count against the mentors; they are thanked."""
+    """Close offers that still wait, which does not count against the mentors; they are thanked.
+
+    Whoever was never told of the offer is not told that it is over.
+    """
+    mails = await offer_mails.states(case.w, offers)
+    told = [offer for offer in offers if mails[offer.id] == "sent" or offer.state == "countered"]
     for offer in offers:
+        offer.is_undelivered = offer not in told
         case.become(offer, lifecycle.withdraw(offer.state))
-    if offers:
-        mentors = await notices.people(case.w, [offer.mentor_id for offer in offers])
+    if told:
+        mentors = await notices.people(case.w, [offer.mentor_id for offer in told])
         await notices.to_people(case.w, "offer_closed", case.consultation, mentors.values())
 
 
@@ -216,15 +233,68 @@ async def expire(w: Work, offer_id: UUID) -> None:
     case = await casefile.open_case(w, unlocked_offer.consultation_id)
     offer = case.offer(offer_id)
     if lifecycle.expire(offer.state, offer.answer_by, w.now) != offer.state:
-        await lapse(case, offer)
+        if not await _wait_for_mail(case, offer):
+            await lapse(case, offer)
         hurry(case)
 
 
-async def lapse(case: CaseFile, offer: tables.Offer) -> None:
-    """Nobody answered this offer in time; its mentor is told."""
+async def _wait_for_mail(case: CaseFile, offer: tables.Offer) -> bool:
+    """Give the offer more time as long as its mail has not left; False if that has left, or time is short."""
+    if (await offer_mails.states(case.w, [offer]))[offer.id] != "waiting":
+        return False
+    return await _time_from_now(case, offer)
+
+
+async def start_clock(w: Work, offer_id: UUID) -> bool:
+    """The offer's mail leaves now, and late: its mentor's time begins (decision 0036); False if it is of no use now.
+
+    Then its times are past, or what is due comes too soon: the offer lapses, and the next wave asks anew.
+    """
+    unlocked_offer = await w.read(tables.Offer, offer_id)
+    case = await casefile.open_case(w, unlocked_offer.consultation_id)
+    offer = case.offer(offer_id)
+    if offer.state != "pending":
+        return False
+    if await _time_from_now(case, offer):
+        return True
+    offer.is_undelivered = True
     case.become(offer, "expired")
-    mentors = await notices.people(case.w, [offer.mentor_id])
-    await notices.to_people(case.w, "offer_closed", case.consultation, mentors.values())
+    hurry(case)
+    return False
+
+
+async def _time_from_now(case: CaseFile, offer: tables.Offer) -> bool:
+    """Let the mentor's time run from now; False, and nothing done, if that leaves no time or its times are past."""
+    w, consultation = case.w, case.consultation
+    book = await candidates.rulebook(w, consultation.programme_id)
+    mentor = await w.read(tables.Person, offer.mentor_id)
+    institution = await w.read(tables.Institution, offer.institution_id)
+    answer_by = policy.answer_by_when_late(
+        book.policy,
+        consultation.priority,
+        offer.answer_by,
+        w.now - (offer.timed_from or offer.sent_at),
+        consultation.answer_due_at or w.now,
+        mentor.zone,
+        institution.working_weekdays,
+    )
+    if answer_by <= w.now or any(start <= w.now for start in offer.starts):
+        return False
+    before, offer.answer_by, offer.timed_from = offer.answer_by, answer_by, w.now
+    w.touch(offer)
+    await offer_mails.put_off(w, offer, before)
+    if consultation.next_wave_at is not None:
+        consultation.next_wave_at = max(offer.answer_by for offer in case.offers if offer.state == "pending")
+    return True
+
+
+async def lapse(case: CaseFile, offer: tables.Offer) -> None:
+    """Nobody answered this offer in time; its mentor is told, if they were ever told of the offer."""
+    offer.is_undelivered = (await offer_mails.states(case.w, [offer]))[offer.id] != "sent"
+    case.become(offer, "expired")
+    if not offer.is_undelivered:
+        mentors = await notices.people(case.w, [offer.mentor_id])
+        await notices.to_people(case.w, "offer_closed", case.consultation, mentors.values())
 
 
 async def reopen(case: CaseFile) -> None:
@@ -243,12 +313,13 @@ async def reopen(case: CaseFile) -> None:
 
 @dataclass(frozen=True, slots=True)
 class OfferView:
-    """An offer and the consultation it is about; case text is read there."""
+    """An offer and the consultation it is about; case text is read there. `mail` is that of an open offer."""
 
     row: tables.Offer
     consultation: tables.Consultation
     zones: Mapping[vocabulary.Side, str]  # of the clinician and the mentor
     gone: Collection[datetime]  # of its times, while it waits: those that have passed, or that somebody took since
+    mail: vocabulary.OfferMail | None = None
 
     @property
     def starts(self) -> Sequence[datetime]:
@@ -289,17 +360,19 @@ async def page(w: Work, *, after: UUID | None, limit: int, state: str | None = N
 
 
 async def views(w: Work, rows: Sequence[tables.Offer]) -> list[OfferView]:
-    """Give the offers with their consultations, both sides' zones and the times that are gone, in three queries."""
+    """Give the offers with consultations, both sides' zones, the times that are gone, and whether mail has left."""
     consultations = await w.read_all(tables.Consultation, [row.consultation_id for row in rows])
     clinicians = (consultation.clinician_id for consultation in consultations.values())
     people = await notices.people(w, [*clinicians, *(row.mentor_id for row in rows)])
     gone = await _gone(w, rows)
+    mails = await offer_mails.states(w, [row for row in rows if row.state == "pending"])
     return [
         OfferView(
             row,
             consultation := consultations[row.consultation_id],
             {"requesting": people[consultation.clinician_id].zone, "partner": people[row.mentor_id].zone},
             gone.get(row.id, ()),
+            mails.get(row.id),
         )
         for row in rows
     ]

@@ -5,7 +5,7 @@ worker that died loses nothing and a late one cannot overwrite its successor: se
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql
 from service import tables, vocabulary
 from service.kernel import audit, clock, outcomes
 from service.kernel.work import Work
-from service.outbox import attempt_counts, mail_server
+from service.outbox import attempt_counts, mail_server, offer_mails
 from service.outbox.events import instant
 from service.rules.delivery import retry
 
@@ -57,10 +57,12 @@ async def mail(  # noqa: PLR0913 - what a mail is made of, each by name
     links: Mapping[str, NewLink] | None = None,
     calendar: Mapping[str, Any] | None = None,
     appointment: tables.Appointment | None = None,
+    offer: tables.Offer | None = None,
     useless_after: datetime | None = None,
 ) -> UUID | None:
     """Record a mail to the person and give its id; values are fixed now, tokens are derived when it is rendered.
 
+    `offer` is what the mail brings to its mentor: it leaves while that is open, however late, and never after.
     `values` and `calendar` hold ids, codes, times and counts only: no case text, no address. Whoever is disabled is
     mailed nothing but what takes an event out of their calendar: then there is no id.
     """
@@ -84,6 +86,7 @@ async def mail(  # noqa: PLR0913 - what a mail is made of, each by name
         "person_id": person.id,
         "appointment_id": appointment.id if appointment else None,
         "sequence": appointment.sequence if appointment else None,
+        "offer_id": offer.id if offer else None,
         "payload": payload,
         "next_attempt_at": w.now,
         "useless_after": useless_after,
@@ -104,6 +107,8 @@ class Claim:
     payload: Mapping[str, Any]
     recipient: tuple[str, str] | None  # name, address
     people: Mapping[str, tuple[str, str, str]]  # id -> name, address, locale: for the attendees of an invite
+    attempts_before: int = 0  # an operator has had it tried again
+    late_offer_id: UUID | None = None  # the offer that it brings to its mentor, if it leaves late
 
 
 _CLAIM = sa.text("""
@@ -115,7 +120,10 @@ SET attempt = delivery.attempt + CASE WHEN due.is_overtaken THEN 0 ELSE 1 END,
 FROM (
     -- Overtaken: nobody needs it any more, as its time is over, its reader was disabled and has nothing to take out of
     -- a calendar by it, or a newer mail tells otherwise (INV-16).
-    SELECT id, coalesce(useless_after <= :now, false) OR (
+    SELECT id, coalesce(useless_after <= :now AND offer_id IS NULL, false) OR EXISTS (
+        SELECT FROM offer WHERE offer.id = this.offer_id AND offer.state <> 'pending'
+          AND (is_undelivered OR coalesce(timed_from, sent_at) < :late)
+    ) OR (
         payload->'calendar'->>'method' IS DISTINCT FROM 'CANCEL'
         AND EXISTS (SELECT FROM person WHERE person.id = this.person_id AND person.state = 'disabled')
     ) OR EXISTS (
@@ -129,8 +137,18 @@ FROM (
     FOR UPDATE SKIP LOCKED
 ) due
 WHERE delivery.id = due.id
-RETURNING delivery.kind, delivery.state, delivery.attempt, delivery.payload, delivery.person_id
-""").columns(kind=sa.Text, state=sa.Text, attempt=sa.Integer, payload=postgresql.JSONB, person_id=sa.Uuid)
+RETURNING delivery.kind, delivery.state, delivery.attempt, delivery.payload, delivery.person_id,
+    delivery.attempts_before,
+    (SELECT id FROM offer WHERE offer.id = delivery.offer_id AND coalesce(timed_from, sent_at) < :late) AS late_offer_id
+""").columns(
+    kind=sa.Text,
+    state=sa.Text,
+    attempt=sa.Integer,
+    payload=postgresql.JSONB,
+    person_id=sa.Uuid,
+    attempts_before=sa.Integer,
+    late_offer_id=sa.Uuid,
+)
 
 _PEOPLE = sa.text("SELECT id, display_name, email, locale FROM person WHERE id = ANY(:ids)")
 
@@ -140,14 +158,24 @@ async def claim(w: Work, delivery_id: UUID) -> Claim | None:
 
     None, too, while the mail server is away.
     """
-    row = (await w.sql(_CLAIM, {"id": delivery_id, "now": w.now, "leased_until": w.now + LEASE})).one_or_none()
+    values = {"id": delivery_id, "now": w.now, "leased_until": w.now + LEASE, "late": w.now - offer_mails.LATE}
+    row = (await w.sql(_CLAIM, values)).one_or_none()
     if row is None or row.state == "dropped":
         return None
     attendees = {UUID(a["person_id"]) for a in row.payload.get("calendar", {}).get("attendees", [])}
     rows = await w.sql(_PEOPLE, {"ids": list(attendees | ({row.person_id} - {None}))})
     people = {str(p.id): (p.display_name, p.email, p.locale) for p in rows}
     recipient = people.get(str(row.person_id))
-    return Claim(delivery_id, row.kind, row.attempt, row.payload, recipient[:2] if recipient else None, people)
+    return Claim(
+        delivery_id,
+        row.kind,
+        row.attempt,
+        row.payload,
+        recipient[:2] if recipient else None,
+        people,
+        row.attempts_before,
+        row.late_offer_id,
+    )
 
 
 _LEAVE = sa.text("""
@@ -224,7 +252,8 @@ async def settle(
         return Settled("pending", await mail_server.note(w, claimed.delivery_id, outcome, started_at))
     next_attempt_at = None
     if isinstance(outcome, outcomes.Retry):
-        next_attempt_at = retry.next_attempt(claimed.attempt, w.now, clock.jitter(), outcome.after_seconds)
+        number = claimed.attempt - claimed.attempts_before
+        next_attempt_at = retry.next_attempt(number, w.now, clock.jitter(), outcome.after_seconds)
     state = _state(outcome, next_attempt_at)
     values = {
         "id": claimed.delivery_id,
@@ -292,6 +321,23 @@ async def count_dead(w: Work) -> int:
     """Count the mails that were given up lately."""
     count: int = (await w.sql(_DEAD, {"recently": w.now - RECENT})).scalar_one()
     return count
+
+
+_DROP = sa.text("""
+UPDATE delivery SET state = 'dropped', next_attempt_at = NULL, settled_at = :now
+WHERE id = :id AND attempt = :attempt AND state = 'pending'
+""")
+_PAYLOAD = sa.text("SELECT payload FROM delivery WHERE id = :id").columns(payload=postgresql.JSONB)
+
+
+async def drop(w: Work, claimed: Claim) -> None:
+    """Settle a claimed mail that nobody needs any more."""
+    await w.sql(_DROP, {"id": claimed.delivery_id, "attempt": claimed.attempt, "now": w.now})
+
+
+async def again(w: Work, claimed: Claim) -> Claim:
+    """Give the claim with what the mail says now."""
+    return replace(claimed, payload=(await w.sql(_PAYLOAD, {"id": claimed.delivery_id})).scalar_one())
 
 
 async def unreachable(w: Work) -> list[str]:

@@ -17,7 +17,7 @@ from sqlmodel import col
 from service import tables
 from service.kernel import clock
 from service.kernel.work import Work
-from service.outbox import deliveries
+from service.outbox import deliveries, offer_mails
 from service.outbox.events import instant
 from service.rules import lifecycle
 from service.rules.time import night
@@ -242,6 +242,7 @@ async def offer_sent(w: Work, consultation: tables.Consultation, offer: tables.O
         person=mentor,
         values=values,
         links=links,
+        offer=offer,
         useless_after=until,
     )
 
@@ -250,14 +251,8 @@ async def offer_widened(
     w: Work, consultation: tables.Consultation, offer: tables.Offer, answer_before: datetime
 ) -> None:
     """Mail the mentor what they can answer now, and until when; links of earlier mails are valid as long."""
-    values = {"offer": offer.id, "before": answer_before, "until": offer.answer_by}
-    await w.sql(_PROLONG, values)
+    await offer_mails.prolong_links(w, offer, answer_before)
     await offer_sent(w, consultation, offer)
-
-
-_PROLONG = sa.text(
-    "UPDATE link SET expires_at = :until WHERE expires_at = :before AND subject_id = :offer AND purpose LIKE 'offer.%'"
-)
 
 
 async def clinician_left(w: Work, institution_id: UUID, consultations: Sequence[tables.Consultation]) -> None:

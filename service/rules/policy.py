@@ -204,6 +204,26 @@ def answer_by(
     return min(now + wave, answer_due_at)
 
 
+def answer_by_when_late(
+    policy: Policy,
+    priority: str,
+    answer_by: datetime,
+    late: timedelta,
+    answer_due_at: datetime,
+    mentor_zone: str,
+    working_weekdays: Collection[int],
+) -> datetime:
+    """Give until when a mentor may answer whose mail left so much later (decision 0036): as much later, as far as due.
+
+    Never earlier than it was: a coordinator may have given more time than is due.
+    """
+    if policy.pace(priority).working_days_only:
+        later = availability.add_working_time(answer_by, late, mentor_zone, working_weekdays)
+    else:
+        later = answer_by + late
+    return max(answer_by, min(later, answer_due_at))
+
+
 def answer_by_before(starts_at: datetime, now: datetime, usual: datetime) -> datetime:
     """Give until when somebody may answer who is asked to take over a time that is booked already.
 

@@ -13,7 +13,7 @@ from service import tables, vocabulary
 from service.care import advice, appointments, consultations, offers, sessions
 from service.kernel import access, errors
 from service.kernel.work import Work
-from service.outbox import notices
+from service.outbox import mail_server, notices
 from service.rules import lifecycle, name_order
 from service.rules.time.intervals import Interval
 from service.rules.time.night import NightHours
@@ -74,6 +74,8 @@ class CasePage:
     question: str | None
     offers: Sequence[tables.Offer]
     counter_starts: Mapping[UUID, Sequence[datetime]]  # of an offer, that can still be taken
+    unsent: Collection[UUID]  # offers whose mail has not left
+    is_mail_server_away: bool
     people: Mapping[UUID, tables.Person]
     places: Mapping[UUID, tables.Institution]
     appointment: appointments.AppointmentView | None
@@ -214,6 +216,8 @@ async def case(w: Work, consultation_id: UUID) -> CasePage:
     row = view.row
     is_requesting = access.is_requesting_side(w, row)
     asked = await _offers(w, row)
+    offer_views = await offers.views(w, asked)
+    unsent = {view.row.id for view in offer_views if view.mail == "waiting"}
     meeting = await appointment(w, row.id)
     session = await _session(w, row.id)
     feedback = await sessions.feedback_of(w, session.id) if session else []
@@ -233,7 +237,9 @@ async def case(w: Work, consultation_id: UUID) -> CasePage:
         windows=view.windows,
         question=view.question,
         offers=asked,
-        counter_starts={view.row.id: view.counter_starts for view in await offers.views(w, asked)},
+        counter_starts={view.row.id: view.counter_starts for view in offer_views},
+        unsent=unsent,
+        is_mail_server_away=bool(unsent) and (await mail_server.standing(w)).away_since is not None,
         people=await notices.people(w, people),
         places=places_by_id,
         appointment=meeting,

@@ -437,3 +437,22 @@ async def test_ft_02_a_case_without_a_clinician_waits_on_the_first_page_and_a_co
         assert f"{path}/assign" not in (await browser.get(path)).text
     (row,) = await scene.rows("SELECT clinician_id FROM consultation")
     assert row.clinician_id == colleague.id
+
+
+@pytest.mark.parametrize(("away", "words"), [(True, "наш поштовий сервер недоступний"), (False, "Ще не надіслано. ")])
+async def test_ft_23_the_requesting_side_reads_that_an_offer_has_not_left(
+    scene: Scene,
+    away: bool,
+    words: str,
+) -> None:
+    asked = await scene.ask()
+    scene.clock.forward(minutes=2)
+    if away:
+        sql = "INSERT INTO mail_server (id, away_since, probe_at) VALUES (1, :now, :now) RETURNING 1"
+        await scene.rows(sql, now=scene.clock.now())
+    for who in (scene.clinician, scene.coordinator):
+        async with scene.browser(who) as browser:
+            assert words in (await browser.get(f"/consultations/{asked.id}")).text
+    await scene.rows("UPDATE delivery SET state = 'delivered', next_attempt_at = NULL RETURNING 1")
+    async with scene.browser(scene.coordinator) as browser:
+        assert "Ще не надіслано" not in (await browser.get(f"/consultations/{asked.id}")).text

@@ -128,6 +128,8 @@ async def test_an_acceptance_and_a_decline_of_one_offer_at_once_count_once(scene
 async def test_an_acceptance_in_time_and_the_sweep_that_expires_it_at_once_count_once(scene: flow.Scene) -> None:
     for lead in LEADS:
         case, (mine,), start = await asked(scene, "mentor")
+        async with scene.world.database.work(actor.TIMER) as w:
+            await w.sql(flow.OFFERS_LEFT)
         ahead = late(scene, timedelta(hours=4))
         accepted, _ = await both(lead, accept(scene, "mentor", mine, start), timers.once(ahead.database))
         (offer,) = await scene.rows("SELECT state FROM offer WHERE id = :id", id=mine)

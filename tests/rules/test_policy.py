@@ -169,3 +169,23 @@ def test_ft_01_who_is_asked_to_take_over_a_booked_time_has_a_part_of_what_is_lef
     usual = NOW + timedelta(hours=24)
     answer_by = policy.answer_by_before(NOW + timedelta(minutes=minutes_left), NOW, usual)
     assert answer_by == NOW + timedelta(minutes=minutes_to_answer)
+
+
+@pytest.mark.parametrize(
+    ("priority", "hours", "due_hours", "later"),
+    [("urgent", 3, 48, 3), ("urgent", 3, 5, 1), ("asap", 3, 2, 0), ("routine", 3, 200, 3)],
+)
+def test_ft_23_an_answer_is_awaited_as_much_longer_as_the_mail_was_late_as_far_as_due(
+    priority: str, hours: int, due_hours: int, later: int
+) -> None:
+    before, due = NOW + timedelta(hours=4), NOW + timedelta(hours=due_hours)
+    late = timedelta(hours=hours)
+    found = policy.answer_by_when_late(DEFAULT, priority, before, late, due, "Europe/Paris", DAYS)
+    assert found == before + timedelta(hours=later)
+
+
+def test_ft_23_a_late_routine_mail_costs_no_working_time() -> None:
+    friday, due = utc(2026, 11, 20, 20), utc(2026, 11, 27, 20)
+    late = timedelta(hours=6)
+    found = policy.answer_by_when_late(DEFAULT, "routine", friday, late, due, "Europe/Paris", DAYS)
+    assert found == utc(2026, 11, 23, 2)  # three hours of Friday, and three of Monday by Paris

@@ -326,9 +326,10 @@ async def test_a_reminder_older_than_its_session_is_dropped(scene: flow.Scene) -
     assert [row.state for row in rows] == ["dropped", "dropped"]
 
 
-async def test_an_offer_whose_time_to_answer_is_over_is_not_sent(scene: flow.Scene) -> None:
-    await scene.request()
-    scene.clock.forward(hours=5)
+async def test_an_offer_that_is_closed_is_not_sent(scene: flow.Scene) -> None:
+    case = await scene.request()
+    await scene.post("clinician", f"/v1/consultations/{case}/cancel", {"reason": "no_longer_needed"})
+    scene.clock.forward(minutes=2)
     await postoffice.deliver_all(scene)
     rows = await scene.rows("SELECT DISTINCT state FROM delivery WHERE payload->>'template' = 'offer'")
     assert [row.state for row in rows] == ["dropped"]

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 import build
+import flow
 from integrations.runtime import mail_delivery
 from integrations.runtime.world import World
 from service import tables, timers
@@ -129,6 +130,8 @@ async def test_silence_leads_to_the_next_wave_and_then_to_unmatched(scene: Scene
     await scene.do(scene.clinician, consultations.request, scene.wish(priority="routine"))
     for _ in range(2):
         (row,) = await scene.rows("SELECT next_wave_at FROM consultation")
+        async with scene.world.database.work(actor.TIMER) as w:
+            await w.sql(flow.OFFERS_LEFT)
         scene.clock.set(row.next_wave_at)
         await timers.once(scene.world.database)
     states = await scene.rows("SELECT state, wave FROM offer ORDER BY wave")
