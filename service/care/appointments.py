@@ -177,7 +177,8 @@ async def cancel(
     if case.is_held:
         await bookings.release(case, "hold_released")
         return appointment
-    await case.may("cancel_appointment")
+    if not case.seeks_mentor:  # what was vacant did not take place, and is called off after its end too
+        await case.may("cancel_appointment")
     await bookings.cancel(case, reason, note, by_side=side)
     audit.record(w, "cancelled", "appointment", appointment.id, side=side)
     await _lose(case, side, CONSULTATION_REASONS.get(reason, "other"))

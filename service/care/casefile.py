@@ -158,8 +158,11 @@ class CaseFile:
             raise errors.IllegalTransition("appointment", appointment.status, state) from error
 
     async def may_if_booked(self, step_name: str) -> None:
-        """As `may`, if a time is booked; whatever is done with a case in which none is, `must_not_be_due` asks for."""
-        if self.is_booked:
+        """As `may`, if a time is booked and both places are taken: a vacant call is never logged, and ends another way.
+
+        Whatever is done with a case in which no time is booked, `must_not_be_due` asks for.
+        """
+        if self.is_booked and self.mentors and self.maybe_clinician:
             await self.may(step_name)
 
     def must_not_be_due(self, step_name: str) -> None:
