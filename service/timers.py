@@ -13,7 +13,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from service.care import advice, appointments, consultations, departures, offers
+from service.care import advice, appointments, consultations, departures, offers, unlinked
 from service.kernel import actor, clock, errors
 from service.kernel.work import Database, Work
 from service.outbox import deliveries, subscriptions
@@ -43,6 +43,7 @@ TIMERS = (
     Timer("booking_left", departures.BOOKED_LEFT, departures.follow_booking),
     Timer("offer_left", departures.OFFERS_LEFT, departures.follow_offer),
     Timer("promise_left", departures.PROMISES_LEFT, departures.follow_promise),
+    Timer("zone_of_person", departures.IN_AN_OLD_ZONE, departures.follow_zone_of_person),
     Timer("clinician_left", departures.CLINICIANS_LEFT, departures.follow_clinician),
     Timer("clinician_back", departures.CLINICIANS_BACK, departures.follow_return),
     Timer("still_vacant", departures.STILL_VACANT, departures.follow_vacancy),
@@ -99,6 +100,9 @@ TIMERS = (
         appointments.NOT_TOLD_OF_END,
         appointments.follow_memorandum_end,
     ),
+    Timer("offer_unlinked", unlinked.OFFERS_UNLINKED, unlinked.follow_offer),
+    Timer("promise_unlinked", unlinked.PROMISES_UNLINKED, unlinked.follow_promise),
+    Timer("booking_unlinked", unlinked.BOOKED_UNLINKED, unlinked.follow_booking),
     Timer(
         "retention",
         "SELECT c.id FROM consultation c JOIN programme p ON p.id = c.programme_id"

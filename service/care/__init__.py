@@ -9,6 +9,7 @@ Others call
     answers        a mentor accepts, declines or counters; the other side takes a counter or declines it
     appointments   moved, called off, missed, reminded of
     departures     what was with somebody who may no longer act
+    unlinked       what a memorandum no longer reaches
     advice         written answers
     sessions       what took place is logged and corrected; "was it useful?"
 """

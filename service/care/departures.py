@@ -17,6 +17,7 @@ from service.care import appointments, bookings, casefile, offers
 from service.care.casefile import CaseFile
 from service.kernel.work import Work
 from service.outbox import notices
+from service.rules.time import availability
 
 
 def _acts(who: str, place: str, until: str) -> str:
@@ -86,6 +87,11 @@ AND (SELECT count(DISTINCT role) FROM participant t WHERE t.appointment_id = a.i
      AND t.role IN ('mentor', 'clinician')) < 2"""
 STILL_VACANT = f"SELECT a.id {_VACANT}"
 _IS_VACANT = sa.text(f"SELECT a.id {_VACANT} AND a.id = :id")
+
+IN_AN_OLD_ZONE = """
+SELECT DISTINCT a.id FROM appointment a JOIN participant t ON t.appointment_id = a.id
+JOIN person p ON p.id = t.person_id AND p.zone <> t.zone
+WHERE a.status IN ('pending', 'booked') AND a.starts_at > :now"""
 
 
 async def _of_appointment(w: Work, appointment_id: UUID) -> CaseFile:
@@ -205,3 +211,18 @@ async def follow_return(w: Work, consultation_id: UUID) -> None:
 
 def _each_once(people: Iterable[tables.Person]) -> list[tables.Person]:
     return list({person.id: person for person in people}.values())
+
+
+async def follow_zone_of_person(w: Work, appointment_id: UUID) -> None:
+    """The instant stays; whoever lives in another zone by now is told when it is on their clock."""
+    case = await _of_appointment(w, appointment_id)
+    if not (case.is_held or case.is_booked):
+        return
+    people = await notices.people(w, [row.person_id for row in case.participants])
+    moved = [row for row in case.participants if row.zone != people[row.person_id].zone]
+    for row in moved:
+        row.zone = people[row.person_id].zone
+        row.wall = availability.to_wall(case.appointment.starts_at, row.zone)
+    if moved:
+        w.touch(case.appointment)
+        await notices.about_appointment(case, "zone_changed", [people[row.person_id] for row in moved])

@@ -145,6 +145,7 @@ class Offer(Versioned, table=True):
     override_rule: str | None = None
     override_reason: bytes | None = sealed()
     ended_at: datetime | None = None  # an accepted offer whose mentor was replaced or cancelled: reads no case text
+    unlinked_at: datetime | None = None  # promised advice whose memorandum no longer reaches: coordinators were told
 
     __table_args__ = (
         one_of("route", *vocabulary.ROUTES),
@@ -194,6 +195,7 @@ class Appointment(Versioned, table=True):
     dtstamp: datetime
     remind_at: datetime | None = None
     told_end_id: UUID | None = Field(default=None, foreign_key="memorandum_transition.id")
+    unlinked_at: datetime | None = None  # coordinators were told that a membership it was booked through has ended
 
     __table_args__ = (
         one_of("route", *vocabulary.ROUTES),

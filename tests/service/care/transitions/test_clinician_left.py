@@ -199,3 +199,16 @@ async def test_ft_02_back_before_anybody_was_assigned_the_case_is_theirs_again(s
     await left_with(scene, disabled)
     told = await scene.rows("SELECT 1 FROM delivery WHERE payload->>'template' = 'clinician_left'")
     assert len(told) == 2
+
+
+async def test_ft_02_a_held_time_stays_without_the_clinician_who_left(scene: Scene) -> None:
+    held = await flow.held(scene)
+    change = await left_with(scene, disabled)
+    assert change.calendars == [CANCEL]
+    assert (await scene.state()).seats == ["mentor"]
+    offer = await scene.offer()
+    taken = await scene.post("mentor", f"/v1/offers/{offer['id']}/accept", {"starts_at": held["starts_at"]})
+    assert taken["id"] == held["id"]
+    mails = (await scene.change()).mails
+    assert {("booked", "mentor"), ("unattended", "coordinator")} <= set(mails)
+    assert "clinician" not in {who for _, who in mails}

@@ -245,3 +245,12 @@ async def test_ft_01_a_disabled_person_is_mailed_nothing_that_was_waiting(scene:
             if await deliveries.claim(w, mail.id):
                 left.append(mail.payload["template"])
     assert left == ["taken_out"]
+
+
+@pytest.mark.parametrize("leave", [unverified])
+async def test_ft_01_nothing_waits_for_a_mentor_who_left(scene: Scene, leave: Leave) -> None:
+    await scene.booked()
+    await leave(scene, "mentor")
+    await scene.sweep()
+    assert (await scene.get("mentor", "/v1/offers?state=pending"))["items"] == []
+    assert (await scene.get("mentor", "/v1/appointments"))["items"] == []
