@@ -8,7 +8,7 @@ from typing import Any
 from api.edge import problems
 
 DEEPEST = 32
-MOST_VALUES = 10_000
+MOST_VALUES = 5_000
 
 _LONGEST_INTEGER = 20
 _INTEGERS = range(-(2**63), 2**63)
@@ -24,7 +24,7 @@ def is_meant(content_type: str) -> bool:
 
 
 def check(body: bytes) -> None:
-    """Pass what is UTF-8, at most 32 deep, of at most 10,000 values, with each name once; raises BadBody."""
+    """Pass what is UTF-8, at most 32 deep, of at most 5,000 values, with each name once; raises BadBody."""
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError:

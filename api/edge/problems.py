@@ -20,6 +20,7 @@ from integrations.catalogues import Catalogue
 from service.kernel import email_addresses, errors
 
 MEDIA_TYPE = "application/problem+json"
+_MOST_FAULTS = 100
 STATUS: dict[type[errors.DomainError], int] = {
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
@@ -153,7 +154,7 @@ async def page(name: str) -> HTMLResponse:
 
 def _advice(status: int) -> str:
     advice = {
-        400: "Send UTF-8 JSON, nested at most 32 deep, with at most 10,000 values and every name once.",
+        400: "Send UTF-8 JSON, nested at most 32 deep, with at most 5,000 values and every name once.",
         401: "Sign in, or exchange your refresh token for a new access token, then send the request again.",
         403: "The reason is in the document's members. Sending the same request again will not help.",
         404: "Check the address. What you may not see is answered as if it did not exist.",
@@ -211,7 +212,7 @@ async def _validation(request: Request, error: Exception) -> Response:
     if any(fault["loc"][:1] == ("path",) for fault in faults):
         return answer(_request_id(request), "not-found")
     words = _words(request)
-    listed = [{"pointer": _pointer(fault["loc"]), "detail": sentence(fault, words)} for fault in faults]
+    listed = [{"pointer": _pointer(fault["loc"]), "detail": sentence(fault, words)} for fault in faults[:_MOST_FAULTS]]
     return answer(_request_id(request), "invalid", listed[0]["detail"], errors=listed)
 
 

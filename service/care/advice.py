@@ -18,7 +18,7 @@ async def give(
 ) -> tables.Advice:
     """The mentor's written answer is there and logged, the consultation completed; a second raises AlreadyLogged."""
     await access.visible_consultation(w, consultation_id)
-    deidentification.check(w, {"text": text}, confirmed)
+    await deidentification.check_long(w, {"text": text}, confirmed)
     case = await casefile.open_case(w, consultation_id)
     consultation = case.consultation
     offer = next((offer for offer in case.standing_offers if offer.mentor_id == w.actor.person_id), None)

@@ -465,8 +465,9 @@ async def invitation(w: Work, appointment_id: UUID) -> Invitation:
     view = await read(w, appointment_id)
     row = view.row
     person_id = w.actor.person_id
-    if person_id is None or person_id not in {participant.person_id for participant in view.participants}:
-        raise errors.NotFound
+    places = {participant.person_id: participant.institution_id for participant in view.participants}
+    if person_id is None or places.get(person_id) not in w.actor.institutions(*vocabulary.INSTITUTION_ROLES):
+        raise errors.NotFound  # who has left the place reads no more of the other side than their mails told them
     consultation = await w.read(tables.Consultation, row.consultation_id)
     people = await notices.people(w, [participant.person_id for participant in view.participants])
     is_on = row.status in vocabulary.STANDING_APPOINTMENT

@@ -69,7 +69,7 @@ async def request(w: Work, wish: NewRequest) -> tables.Consultation:
         access.requires_requesting_side(w, await access.visible_consultation(w, wish.follows_id))
     _check_windows(w, wish.windows)
     texts = {"question": wish.question, "department": wish.department, **deidentification.of_tags(wish.tags)}
-    deidentification.check(w, texts, wish.confirmed_spans)
+    await deidentification.check_long(w, texts, wish.confirmed_spans)
     row_id = clock.new_id()
     consultation = tables.Consultation(
         id=row_id,
@@ -211,7 +211,10 @@ async def lapse(w: Work, consultation_id: UUID) -> None:
 
 
 async def forget(w: Work, consultation_id: UUID) -> None:
-    """Erase the case text of a consultation that closed, or stayed a draft, long ago; its facts stay."""
+    """Erase the case text of a consultation that closed, or stayed a draft, long ago; its facts stay.
+
+    Tags are words of the clinician, and so is a department that no role at the hospital names: they go with the text.
+    """
     await lapse(w, consultation_id)
     for statement in _FORGET:
         await w.sql(statement, {"id": consultation_id})
@@ -220,7 +223,11 @@ async def forget(w: Work, consultation_id: UUID) -> None:
 _FORGET = tuple(
     sa.text(statement)
     for statement in (
-        "UPDATE consultation SET question = NULL, note = NULL, is_forgotten = true WHERE id = :id",
+        (
+            "UPDATE consultation SET question = NULL, note = NULL, is_forgotten = true, tags = '{}', department ="
+            " (SELECT g.department FROM role_grant g WHERE g.institution_id = consultation.institution_id"
+            " AND g.department = consultation.department LIMIT 1) WHERE id = :id"
+        ),
         "UPDATE offer SET note = NULL, override_reason = NULL WHERE consultation_id = :id",
         "UPDATE appointment SET note = NULL WHERE consultation_id = :id",
         "UPDATE advice SET text = NULL WHERE consultation_id = :id",

@@ -65,7 +65,7 @@ async def log(w: Work, appointment_id: UUID, entry: SessionEntry) -> tables.Sess
     that had reported one takes it back by logging the session; another side's word is Disputed, but for an air-raid
     alert, which is never a no-show.
     """
-    deidentification.check(w, {"conclusion": entry.conclusion}, entry.confirmed_spans)
+    await deidentification.check_long(w, {"conclusion": entry.conclusion}, entry.confirmed_spans)
     case = await casefile.of_appointment(w, appointment_id)
     if not case.mentors:
         raise errors.Conflict("The mentor has left before the session: nothing was held under this appointment.")
@@ -307,7 +307,7 @@ async def log_advice(case: CaseFile, offer: tables.Offer, minutes: int) -> table
 
 async def correct(w: Work, session_id: UUID, entry: SessionEntry) -> tables.Session:
     """A new entry replaces the old one, which stays in the log; by its author or a coordinator of either side."""
-    deidentification.check(w, {"conclusion": entry.conclusion}, entry.confirmed_spans)
+    await deidentification.check_long(w, {"conclusion": entry.conclusion}, entry.confirmed_spans)
     old = await access.visible_session(w, session_id)
     case = await casefile.open_case(w, old.consultation_id, old.appointment_id)
     await w.sql(_SESSION, {"id": old.id})  # locked, and as it is now

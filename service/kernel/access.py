@@ -140,7 +140,7 @@ async def visible_mentor(w: Work, mentor_id: UUID, *, lock: bool = False) -> tab
 
 
 async def visible_consultation(w: Work, consultation_id: UUID, *, lock: bool = False) -> tables.Consultation:
-    """Give the consultation to its side, to every mentor asked, and (without case text) to the programme's admins."""
+    """Give the consultation to its side, to mentors asked who still are, and (without case text) to the admins."""
     return await _one(w, tables.Consultation, consultation_id, consultations_seen, lock=lock)
 
 
@@ -194,7 +194,7 @@ def consultations_seen(actor: actors.Actor) -> Condition:
         return sa.true()
     return sa.or_(
         _of_requesting_side(actor),
-        _was_asked(actor, vocabulary.OFFER_STATES),
+        _was_asked(actor, vocabulary.OFFER_STATES, _among(tables.Offer.institution_id, actor.institutions("mentor"))),
         _among(tables.Consultation.institution_id, actor.institutions("partner_system")),
         _among(tables.Consultation.programme_id, actor.programmes("programme_admin")),
     )

@@ -3,9 +3,11 @@
 What may name a patient is refused, unless the writer confirms a false alarm.
 """
 
+import asyncio
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 
 from service.kernel import audit, errors
 from service.kernel.work import Work
@@ -38,15 +40,27 @@ def check(w: Work, texts: Mapping[str, str | None], confirmed: Collection[Confir
 
     What was confirmed as a false alarm is audited: its place and kind, never the text.
     """
+    _judge(w, _search(texts, w.now.date()), confirmed)
+
+
+async def check_long(w: Work, texts: Mapping[str, str | None], confirmed: Collection[ConfirmedSpan] = ()) -> None:
+    """Do as `check` with texts of thousands of characters: in a thread, as the costliest would hold the loop."""
+    _judge(w, await asyncio.to_thread(_search, texts, w.now.date()), confirmed)
+
+
+def _search(texts: Mapping[str, str | None], today: date) -> list[tuple[str, deidentify.Span]]:
+    return [(field, span) for field, text in texts.items() if text for span in deidentify.find(text, today)]
+
+
+def _judge(w: Work, found: list[tuple[str, deidentify.Span]], confirmed: Collection[ConfirmedSpan]) -> None:
     confirmed_spans = set(confirmed)
     findings: list[tuple[str, int, int, str]] = []
     alarms: list[dict[str, object]] = []
-    for field, text in texts.items():
-        for span in deidentify.find(text, w.now.date()) if text else ():
-            if ConfirmedSpan(field, span.start, span.end) in confirmed_spans:
-                alarms.append({"field": field, "start": span.start, "end": span.end, "kind": span.kind})
-            else:
-                findings.append((field, span.start, span.end, span.kind))
+    for field, span in found:
+        if ConfirmedSpan(field, span.start, span.end) in confirmed_spans:
+            alarms.append({"field": field, "start": span.start, "end": span.end, "kind": span.kind})
+        else:
+            findings.append((field, span.start, span.end, span.kind))
     if findings:
         raise errors.PersonalDataFound(findings)
     if alarms:

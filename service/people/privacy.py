@@ -65,7 +65,9 @@ SELECT (SELECT count(*) FROM seat WHERE person_id = :id AND upper(during) > :now
 """)
 _ERASURE = (
     (
-        "UPDATE consultation SET question = NULL"
+        "UPDATE consultation SET question = NULL, tags = '{}', department ="
+        " (SELECT g.department FROM role_grant g WHERE g.institution_id = consultation.institution_id"
+        " AND g.department = consultation.department AND g.person_id <> :id LIMIT 1)"
         " WHERE (clinician_id = :id OR created_by = :id) AND state IN ('completed', 'cancelled', 'expired')"
     ),
     "UPDATE consultation SET note = NULL WHERE noted_by = :id",
