@@ -15,6 +15,7 @@ import httpx
 import pytest
 import structlog
 
+import build
 import flow
 import letterbox
 import world as simulated
@@ -159,14 +160,15 @@ async def the_errors(scene: Scene) -> list[httpx.Response]:
         await call("clinician", "GET", f"{path}?state={canary('query')}"),
         await call("clinician", "POST", path, wish, headers={"Idempotency-Key": canary("header") * 30}),
     ]
-    headers = {"Content-Type": "application/json"}
+    bearer = await build.bearer(scene.world, scene.people["clinician"])
+    headers = {"Content-Type": "application/json"} | bearer
     answers.append(
         await scene.client.post(path, content=b'{"question": "' + canary("badjson").encode(), headers=headers)
     )
-    await scene.rows("ALTER TABLE consultation RENAME COLUMN tags TO mislaid")
+    await scene.rows("ALTER TABLE consultation ADD CONSTRAINT surprise CHECK (department IS NULL) NOT VALID")
     broken = wish | {"question": canary("broken"), "department": canary("broken")}
     answers.append(await call("clinician", "POST", path, broken))
-    await scene.rows("ALTER TABLE consultation RENAME COLUMN mislaid TO tags")
+    await scene.rows("ALTER TABLE consultation DROP CONSTRAINT surprise")
     return answers
 
 
