@@ -13,7 +13,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from service.care import advice, appointments, consultations, departures, offers, unlinked
+from service.care import advice, appointments, consultations, departures, offers, readdressing, unlinked
 from service.kernel import actor, clock, errors
 from service.kernel.work import Database, Work
 from service.outbox import deliveries, subscriptions
@@ -36,6 +36,8 @@ class Timer:
 
 _ORDERED = " ORDER BY 1 LIMIT 100"  # a batch: the rest follows at the next sweep
 TIMERS = (
+    # Before whatever takes something out of a calendar: that goes to the address which is in it then.
+    Timer("readdressed", readdressing.READDRESSED, readdressing.follow_address),
     Timer(
         "hold", "SELECT id FROM appointment WHERE status = 'pending' AND held_until <= :now", appointments.expire_hold
     ),

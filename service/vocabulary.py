@@ -78,8 +78,16 @@ ActState = Literal["ready", "taken", "done", "gone"]
 ACT_STATES: tuple[ActState, ...] = get_args(ActState)
 """What such a button stands for now; gone when somebody was quicker, or it was answered otherwise."""
 
-LinkPurpose = Literal["sign_in", "join", ActPurpose]
+AddressPurpose = Literal["address.stop", "address.confirm"]
+ADDRESS_PURPOSES: tuple[AddressPurpose, ...] = get_args(AddressPurpose)
+"""What somebody at a person's former address may say about the new one."""
+
+LinkPurpose = Literal["sign_in", "join", AddressPurpose, ActPurpose]
 LINK_PURPOSES: tuple[LinkPurpose, ...] = get_args(LinkPurpose)
+
+AddressOutcome = Literal["confirmed", "stopped", "superseded", "undone"]
+ADDRESS_OUTCOMES: tuple[AddressOutcome, ...] = get_args(AddressOutcome)
+"""How a change of a person's address ended; superseded by another one, or undone by giving the former one back."""
 
 # Hours
 
@@ -477,5 +485,8 @@ AuditAction = Literal[
     "mail_bounced",
     "held",
     "released",
+    "address_changed",
+    "address_confirmed",
+    "address_stopped",
 ]
 AUDIT_ACTIONS: tuple[AuditAction, ...] = get_args(AuditAction)

@@ -4,6 +4,7 @@ frame     who looks, in which language; errors as pages; the headers and the che
 fields    what a form sent, read strictly, with faults beside the fields
 words     the catalogues, and times as people say them
 entrance  signing in and out, the first page
+addresses what is done about a new address, by its former one or a keeper; addresses that take no mail
 actions   the links in mails: a bare page, one button, the result
 cases     a consultation and an offer, and what is done there
 requests  filing a request
@@ -12,8 +13,8 @@ certificates  what a code on paper proves
 
 from fastapi import APIRouter
 
-from api.pages import actions, cases, certificates, entrance, requests
+from api.pages import actions, addresses, cases, certificates, entrance, requests
 
 router = APIRouter(include_in_schema=False)
-for part in (entrance, actions, requests, cases, certificates):
+for part in (entrance, addresses, actions, requests, cases, certificates):
     router.include_router(part.router)

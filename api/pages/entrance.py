@@ -11,10 +11,10 @@ from service import tables
 from service.care import filing
 from service.kernel import email_addresses, errors
 from service.people import action_links, browser_sessions, logins
-from service.worklists import page_views
+from service.worklists import address_cards, page_views
 
 router = APIRouter(route_class=frame.PageRoute)
-_PLACES = re.compile(r"/(offers|consultations)/([0-9a-f-]{36}|new)", re.ASCII)
+_PLACES = re.compile(r"/people|/(offers|consultations)/([0-9a-f-]{36}|new)", re.ASCII)
 
 
 @router.get(frame.STYLE_PATH)
@@ -30,7 +30,8 @@ async def home(visit: frame.Anybody) -> Response:
     """Show what waits for the person; a stranger reads what this is, and may ask for a link."""
     if visit.person is None:
         return visit.show("welcome.html", is_wanted=False, is_sent=False, email="", fault=None)
-    return visit.show("home.html", home=await visit.do(page_views.home), may_ask=await visit.do(filing.may_file))
+    home_page, cards = await visit.do(page_views.home), await visit.do(address_cards.cards)
+    return visit.show("home.html", home=home_page, may_ask=await visit.do(filing.may_file), addresses=cards)
 
 
 @router.post("/sign-in")

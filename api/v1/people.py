@@ -11,7 +11,7 @@ from api.edge.transactional import Transactional
 from service import vocabulary
 from service.kernel import access, email_addresses, errors
 from service.kernel.actor import Grant
-from service.people import people
+from service.people import address_changes, people
 from service.rules.time import availability
 
 router = APIRouter(tags=["people"], route_class=Transactional)
@@ -75,6 +75,7 @@ class Person(shapes.Shape):
             **_PERSON,
             "email_shown": _PERSON["email"],
             "state": "active",
+            "address_confirmed": True,
             "mail_refused_at": None,
         }
     )
@@ -87,6 +88,8 @@ class Person(shapes.Shape):
     zone: str
     roles: list[Role]
     state: str
+    address_confirmed: bool
+    """False while an address that somebody else set waits to be confirmed: the person reads no case text meanwhile."""
     mail_refused_at: shapes.Instant | None
     """When the mail server at this address first refused a mail for good; `null` again once the address is changed."""
 
@@ -165,6 +168,16 @@ async def verify(person_id: shapes.Id, body: VerificationWish, w: deps.W) -> Men
     return MentorVerification(person_id=person_id, verified_until=until, verified_by=profile.verified_by)
 
 
+@router.post("/v1/people/{person_id}/address-confirmation", responses=problems.of(errors.Forbidden, errors.Conflict))
+async def confirm_address(person_id: shapes.Id, w: deps.W, response: Response) -> Person:
+    """Confirm an address that somebody else has set: as another coordinator of the person's institutions, or an admin.
+
+    Not as the person, nor as whoever changed it; the person confirms by the mail to the former address.
+    """
+    row = await address_changes.confirm(w, person_id)
+    return _answered(response, (await people.views(w, [row]))[0])
+
+
 def roles_of(view: people.PersonView) -> list[Role]:
     """Show the roles."""
     return [
@@ -190,6 +203,7 @@ def shown(view: people.PersonView) -> Person:
         zone=row.zone,
         roles=roles_of(view),
         state=row.state,
+        address_confirmed=row.address_unconfirmed_since is None,
         mail_refused_at=row.mail_refused_at,
     )
 

@@ -30,7 +30,7 @@ _PAGES = jinja2.Environment(
 _DEADLINES = ("answer_by", "answer_due_at", "advice_due_at", "held_until", "expires_at", "failing_since", "disabled_at")
 _IDS = ("consultation_id", "memorandum_id", "person_id", "endpoint_id")
 _BUTTONS = (
-    "sign_in", "join", "accept", "take", "confirm", "counter", "decline", "write_advice", "advice", "feedback",
+    "sign_in", "join", "accept", "take", "stop", "confirm", "counter", "decline", "write_advice", "advice", "feedback",
     "candidates", "move", "cancel", "view",
 )  # fmt: skip
 # What a calendar may show: calendars are read by secretaries and phones, so no link there can act.

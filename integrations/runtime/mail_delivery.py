@@ -17,13 +17,14 @@ from integrations.mail import letters, messages
 from integrations.runtime import migrate
 from integrations.runtime.settings import Settings
 from integrations.runtime.world import World
+from service import vocabulary
 from service.care import offers
 from service.kernel import actor, clock, outcomes
 from service.kernel.work import Work
 from service.outbox import deliveries, mail_server
 
 _log = structlog.get_logger("pobratym.mail")
-_PREFIXES = {"sign_in": "sign-in", "join": "j"}
+_PREFIXES = {"sign_in": "sign-in", "join": "j"} | dict.fromkeys(vocabulary.ADDRESS_PURPOSES, "a/address")
 
 
 async def deliver(world: World, delivery_id: UUID) -> None:

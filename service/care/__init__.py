@@ -8,8 +8,8 @@ Others call
     manual_offers  a coordinator chooses a mentor, or holds a time
     answers        a mentor accepts, declines or counters; the other side takes a counter or declines it
     appointments   moved, called off, missed, reminded of
-    departures     what was with somebody who may no longer act
-    unlinked       what a memorandum no longer reaches
+    departures, unlinked  what was with somebody who may no longer act; what a memorandum no longer reaches
+    readdressing   calendars follow a new address
     advice         written answers
     sessions       what took place is logged and corrected; "was it useful?"
 """

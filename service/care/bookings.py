@@ -5,7 +5,7 @@ that somebody is occupied. The exclusion constraint guarantees it whatever this 
 has opened the case, and asks the gate in the same transaction.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from service import tables
 from service.care.casefile import CaseFile
 from service.kernel import access, clock, errors
-from service.outbox import notices
+from service.outbox import deliveries, notices
 from service.rules import lifecycle
 from service.rules.case import MemorandumLink
 from service.rules.time import availability
@@ -111,6 +111,7 @@ def _participant(
         role=role,
         status=status,
         zone=person.zone,
+        address_number=person.address_number,
         wall=availability.to_wall(appointment.starts_at, person.zone),
     )
 
@@ -272,6 +273,37 @@ async def vacate(case: CaseFile, leaving: tables.Participant) -> None:
     await notices.taken_out(case, leaving, "taken_out")
     await w.delete(leaving)
     case.participants = [row for row in case.participants if row is not leaving]
+
+
+async def readdress(case: CaseFile, former: Mapping[UUID, str]) -> None:
+    """Take the former addresses (by the person) out of the calendars, and put in those that the people have now.
+
+    The removal comes first, and its SEQUENCE is lower: both addresses may lead into one mailbox.
+    """
+    moved = [row for row in case.participants if row.person_id in former]
+    _revise(case)
+    for row in moved:
+        await leave_address(case, row, former[row.person_id])
+    _revise(case)
+    case.w.touch(case.appointment)
+    await notices.invited(case, "address_moved", to=moved)
+    await notices.invited(
+        case, "attendee_readdressed", to=[row for row in case.participants if row.person_id not in former]
+    )
+
+
+async def leave_address(case: CaseFile, row: tables.Participant, address: str) -> None:
+    """Mail the former address a CANCEL of that attendee alone; whose address it was takes part as before."""
+    person = (await notices.people(case.w, [row.person_id]))[row.person_id]
+    await deliveries.mail(
+        case.w,
+        template="address_left",
+        person=person,
+        values=await notices.values_of(case),
+        calendar=notices.calendar_of(case.appointment, [row], "CANCEL", None),
+        appointment=case.appointment,
+        address=address,
+    )
 
 
 async def _exchange(case: CaseFile, leaving: tables.Participant | None, joining: tables.Participant) -> None:

@@ -29,15 +29,17 @@ def _acts(who: str, place: str, until: str) -> str:
 )"""
 
 
-# An offer needs a mentor who is verified now, and beyond the first time that could still be taken by it. Each part has
-# an index of its own.
+# An offer needs a mentor who is verified now, and beyond the first time that could still be taken by it, at an address
+# that does not wait to be confirmed. Each part has an index of its own.
 _FIRST_TIME = "greatest(:now, (SELECT min(start) FROM unnest(o.starts) AS start WHERE start > :now))"
 _OFFERED = f"""
 FROM (SELECT id, mentor_id, institution_id, CASE kind WHEN 'live' THEN starts ELSE '{{}}' END AS starts
       FROM offer WHERE state = 'pending'
       UNION ALL
       SELECT id, mentor_id, institution_id, counter_starts FROM offer WHERE state = 'countered') o
-WHERE NOT {_acts("o.mentor_id", "o.institution_id", _FIRST_TIME)}"""  # noqa: S608
+WHERE (NOT {_acts("o.mentor_id", "o.institution_id", _FIRST_TIME)} OR EXISTS (
+  SELECT FROM person p WHERE p.id = o.mentor_id AND p.address_unconfirmed_since IS NOT NULL
+))"""  # noqa: S608
 OFFERS_LEFT = f"SELECT o.id {_OFFERED}"
 _IS_OFFER_LEFT = sa.text(f"SELECT o.id {_OFFERED} AND o.id = :id")
 

@@ -44,7 +44,9 @@ WITH given AS MATERIALIZED (
          CAST(:walls AS timestamp) AS walls
 )
 SELECT mp.person_id, (SELECT bit_xor(value) FROM ranking_mark k WHERE k.subject_id = mp.person_id) AS mark,
-       mp.institution_id, mp.verified_until, mp.tags, mp.treats_children, mp.opt_ins,
+       mp.institution_id,
+       CASE WHEN p.address_unconfirmed_since IS NULL THEN mp.verified_until END AS verified_until,
+       mp.tags, mp.treats_children, mp.opt_ins,
        mp.quiet_from_minute, mp.quiet_until_minute, mp.notice_minutes, mp.sessions_per_week, mp.offers_per_week,
        mp.availability_zone, p.state = 'active' AS is_active, p.zone, p.buffer_minutes, i.country, i.working_weekdays,
        ARRAY(SELECT specialty_code FROM mentor_specialty m WHERE m.person_id = mp.person_id) AS codes,

@@ -179,9 +179,11 @@ async def read_case_text(w: Work, consultation_id: UUID, row: CaseRow, *sealed: 
 
 
 def case_text_read(actor: actors.Actor) -> Condition:
-    """Say which consultations' case text the actor may read."""
+    """Say which consultations' case text the actor may read: none at an address that waits to be confirmed."""
     if actor.is_timer:
         return sa.true()
+    if not actor.is_address_confirmed:
+        return sa.false()
     is_still_theirs = sa.and_(
         col(tables.Offer.ended_at).is_(None), _among(tables.Offer.institution_id, actor.institutions("mentor"))
     )

@@ -26,6 +26,7 @@ class Actor:
     grants: frozenset[Grant] = field(default_factory=frozenset)
     scopes: frozenset[str] | None = None  # what a system's token allows; None for people
     days: frozenset[tuple[date, UUID]] = field(default_factory=frozenset)  # today, by the clock of each programme
+    is_address_confirmed: bool = True  # else somebody else has set it, and they read no case text
 
     def institutions(self, *roles: str) -> frozenset[UUID]:
         """Name the institutions where any of these roles is held."""

@@ -56,6 +56,7 @@ CONSTRAINTS: dict[str, Callable[[], errors.DomainError]] = {
     "uq_role_grant": lambda: errors.Exists("This role is granted."),
     "uq_institution_code": lambda: errors.Exists("An institution has this code."),
     "uq_memorandum_code": lambda: errors.Exists("A memorandum has this code."),
+    "uq_address_change_number": lambda: errors.Conflict("This person's address was changed meanwhile."),
     "uq_programme_code": lambda: errors.Exists("A programme has this code."),
     "uq_institution_code_any_case": lambda: errors.Exists("An institution has this code."),
     "uq_memorandum_code_any_case": lambda: errors.Exists("A memorandum has this code."),

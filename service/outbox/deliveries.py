@@ -59,14 +59,16 @@ async def mail(  # noqa: PLR0913 - what a mail is made of, each by name
     appointment: tables.Appointment | None = None,
     offer: tables.Offer | None = None,
     useless_after: datetime | None = None,
+    address: str | None = None,
 ) -> UUID | None:
     """Record a mail to the person and give its id; values are fixed now, tokens are derived when it is rendered.
 
     `offer` is what the mail brings to its mentor: it leaves while that is open, however late, and never after.
+    It goes to the address that is theirs when it leaves, or to `address`, a former one, which is kept sealed.
     `values` and `calendar` hold ids, codes, times and counts only: no case text, no address. Whoever is disabled is
-    mailed nothing but what takes an event out of their calendar: then there is no id.
+    mailed nothing but what takes an event out of their calendar, and at a former address: else there is no id.
     """
-    if person.state != "active" and (calendar or {}).get("method") != "CANCEL":
+    if person.state != "active" and address is None and (calendar or {}).get("method") != "CANCEL":
         return None
     for link in (links or {}).values():
         put_link(w, link)
@@ -89,6 +91,7 @@ async def mail(  # noqa: PLR0913 - what a mail is made of, each by name
         "offer_id": offer.id if offer else None,
         "payload": payload,
         "next_attempt_at": w.now,
+        "sealed_address": w.seal(address, row_id),
         "useless_after": useless_after,
         "created_at": w.now,
     }
@@ -130,6 +133,7 @@ FROM (
         SELECT FROM delivery newer
         WHERE newer.appointment_id = this.appointment_id AND newer.person_id = this.person_id
           AND newer.sequence > this.sequence AND newer.kind = 'mail'
+          AND num_nonnulls(this.sealed_address, newer.sealed_address) = 0  -- a former address is told one thing
     ) AS is_overtaken
     FROM delivery this
     WHERE id = :id AND kind = 'mail' AND state = 'pending' AND next_attempt_at <= :now AND held_at IS NULL
@@ -138,7 +142,7 @@ FROM (
 ) due
 WHERE delivery.id = due.id
 RETURNING delivery.kind, delivery.state, delivery.attempt, delivery.payload, delivery.person_id,
-    delivery.attempts_before,
+    delivery.attempts_before, delivery.sealed_address,
     (SELECT id FROM offer WHERE offer.id = delivery.offer_id AND coalesce(timed_from, sent_at) < :late) AS late_offer_id
 """).columns(
     kind=sa.Text,
@@ -148,6 +152,7 @@ RETURNING delivery.kind, delivery.state, delivery.attempt, delivery.payload, del
     person_id=sa.Uuid,
     attempts_before=sa.Integer,
     late_offer_id=sa.Uuid,
+    sealed_address=sa.LargeBinary,
 )
 
 _PEOPLE = sa.text("SELECT id, display_name, email, locale FROM person WHERE id = ANY(:ids)")
@@ -165,6 +170,10 @@ async def claim(w: Work, delivery_id: UUID) -> Claim | None:
     attendees = {UUID(a["person_id"]) for a in row.payload.get("calendar", {}).get("attendees", [])}
     rows = await w.sql(_PEOPLE, {"ids": list(attendees | ({row.person_id} - {None}))})
     people = {str(p.id): (p.display_name, p.email, p.locale) for p in rows}
+    former = w.unseal(row.sealed_address, delivery_id)
+    if former is not None and str(row.person_id) in people:
+        name, _, locale = people[str(row.person_id)]
+        people[str(row.person_id)] = (name, former, locale)
     recipient = people.get(str(row.person_id))
     return Claim(
         delivery_id,
@@ -223,7 +232,12 @@ SELECT DISTINCT keeper.id FROM role_grant g
 JOIN role_grant k ON k.institution_id = g.institution_id AND k.role = 'coordinator'
     OR k.programme_id = g.programme_id AND k.role = 'programme_admin'
 JOIN person keeper ON keeper.id = k.person_id AND keeper.state = 'active' AND keeper.mail_refused_at IS NULL
-WHERE g.person_id = :id AND keeper.id <> :id ORDER BY keeper.id
+WHERE g.person_id = :id AND keeper.id NOT IN (:id, :but) ORDER BY keeper.id
+""")
+_ADMINS = sa.text("""
+SELECT DISTINCT keeper.id FROM role_grant k
+JOIN person keeper ON keeper.id = k.person_id AND keeper.state = 'active' AND keeper.mail_refused_at IS NULL
+WHERE k.role = 'programme_admin' AND keeper.id NOT IN (:id, :but) ORDER BY keeper.id
 """)
 
 
@@ -289,17 +303,24 @@ def _is_bounce(state: vocabulary.DeliveryState, outcome: outcomes.Outcome) -> bo
 
 
 async def _tell_bounced(w: Work, person_id: UUID, claimed: Claim) -> None:
-    """Mail the person's keepers, once for an address; nobody is told of a refused notice.
-
-    Keepers are the coordinators of the person's institutions, and for an admin the programme's other admins.
-    """
+    """Mail the person's keepers, once for an address; nobody is told of a refused notice."""
     _, address = claimed.recipient or ("", "")
     if (await w.sql(_MARK, {"id": person_id, "address": address, "now": w.now})).one_or_none() is None:
         return
     audit.record(w, "mail_bounced", "person", person_id, delivery_id=str(claimed.delivery_id))
-    keepers = [row.id for row in await w.sql(_KEEPERS, {"id": person_id})]
+    await tell_keepers(w, BOUNCED, person_id)
+
+
+async def tell_keepers(w: Work, template: str, person_id: UUID, *, but: UUID | None = None) -> None:
+    """Mail the person's keepers, `but` for one of them: whose person, and the page where it is dealt with.
+
+    Keepers are the coordinators of the person's institutions, and for an admin the programme's other admins. Where
+    there is no other keeper, or none with an address that takes mail, the admins of every programme are told.
+    """
+    values = {"id": person_id, "but": but or person_id}
+    keepers = [row.id for row in await w.sql(_KEEPERS, values)] or [row.id for row in await w.sql(_ADMINS, values)]
     for keeper in (await w.read_all(tables.Person, keepers)).values():
-        await mail(w, template=BOUNCED, person=keeper, values={"person_id": str(person_id)})
+        await mail(w, template=template, person=keeper, values={"person_id": str(person_id), "page": "/people"})
 
 
 _OUR_FAULT = sa.text("""

@@ -113,5 +113,3 @@ async def _changed(w: Work, statement: sa.TextClause, mail_id: UUID, action: voc
     if is_changed:
         audit.record(w, action, "delivery", mail_id)
     return is_changed
-
-

@@ -4,6 +4,7 @@ Others call
 
     people            people with their roles: `create`, `change`, `verify`, `page`
     mentors           what mentors offer, their hours, their bookable times
+    address_changes   an address that somebody else has set: `confirm`, and `decide` from the former one
     logins            sign-in links, tokens, signing keys; `caller` gives the actor of an access token
     browser_sessions  the person of a page's cookie
     action_links      the person of a mail's link, and whether it was used

@@ -10,7 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from service import tables
+from service import tables, vocabulary
 from service.kernel import actor as actors
 from service.kernel import errors
 from service.kernel.work import Work
@@ -43,9 +43,13 @@ async def holder(w: Work, link: tables.Link) -> actors.Actor:
 
 
 async def void_all(w: Work, person_id: UUID) -> None:
-    """No link that the person was mailed does anything any more, also if they are enabled again."""
+    """No link that the person was mailed does anything any more, also if they are enabled again.
+
+    But for those by which the holder of a former address stops a change: whoever changed it could disable the person.
+    """
     kind = tables.Link
     still_good = sa.and_(col(kind.used_at).is_(None), col(kind.expires_at) > w.now)
+    still_good &= col(kind.purpose).not_in(vocabulary.ADDRESS_PURPOSES)
     await w.sql(sa.update(kind).where(col(kind.person_id) == person_id, still_good).values(expires_at=w.now))
 
 

@@ -67,11 +67,13 @@ async def caller(w: Work, person_id: UUID, token_id: UUID, scopes: frozenset[str
     days = frozenset((availability.local_date(w.now, zone), programme) for zone, programme in programmes)
     if rows[0].kind == "system":
         return actors.Actor("system", person_id, grants, scopes & frozenset(rows[0].scopes), days)
-    return actors.Actor("person", person_id, grants, days=days)
+    return actors.Actor(
+        "person", person_id, grants, days=days, is_address_confirmed=rows[0].address_unconfirmed_since is None
+    )
 
 
 _CALLER = sa.text("""
-SELECT g.role, g.institution_id, g.programme_id, g.department, p.kind, c.scopes,
+SELECT g.role, g.institution_id, g.programme_id, g.department, p.kind, p.address_unconfirmed_since, c.scopes,
        ARRAY(SELECT zone FROM programme ORDER BY id) AS zones, ARRAY(SELECT id FROM programme ORDER BY id) AS programmes
 FROM person p LEFT JOIN client c ON c.id = p.id LEFT JOIN role_grant g ON g.person_id = p.id
 WHERE p.id = :person AND p.state = 'active' AND NOT EXISTS (SELECT FROM revoked_token WHERE jti = :token)
@@ -194,6 +196,22 @@ async def revoke_all(w: Work, person_id: UUID) -> None:
     ).scalars()
     for family_id in families.all():
         await _end_family(w, family_id)
+
+
+async def drop_links(w: Work, person_id: UUID) -> None:
+    """No sign-in link that the person was or will be mailed counts any more; what waits to be mailed is dropped."""
+    await w.sql(_END_LINKS, {"person": person_id, "now": w.now})
+    await w.sql(_DROP_LINKS, {"person": person_id, "now": w.now})
+
+
+_END_LINKS = sa.text("""
+UPDATE link SET expires_at = :now
+WHERE person_id = :person AND purpose = 'sign_in' AND used_at IS NULL AND expires_at > :now
+""")
+_DROP_LINKS = sa.text("""
+UPDATE delivery SET state = 'dropped', next_attempt_at = NULL, settled_at = :now
+WHERE person_id = :person AND kind = 'mail' AND state = 'pending' AND payload ->> 'template' = 'sign_in'
+""")
 
 
 async def revoke_access(w: Work, tokens: Mapping[UUID, datetime]) -> None:

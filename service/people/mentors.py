@@ -230,7 +230,7 @@ async def slots(w: Work, row: tables.MentorProfile, during: Interval, minutes: i
     person = await w.read(tables.Person, row.person_id)
     notice = max(policy.DEFAULT.pace("routine").minimum_notice, timedelta(minutes=row.notice_minutes))
     window = (max(during[0], w.now + notice), during[1])
-    verified_until = row.verified_until
+    verified_until = row.verified_until if person.address_unconfirmed_since is None else None
     if window[0] >= window[1] or verified_until is None:
         return []
     working_hours = await hours(w, row)

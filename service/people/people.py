@@ -18,7 +18,7 @@ from service import tables, vocabulary
 from service.kernel import access, audit, clock, email_addresses, errors, paging
 from service.kernel.actor import Grant
 from service.kernel.work import Work
-from service.people import action_links, logins
+from service.people import action_links, address_changes, logins
 
 ERASED = "@erased.invalid"
 """The end of an erased person's address."""
@@ -97,7 +97,8 @@ async def change(
 ) -> PersonView:
     """Change a person: name, language and zone by themself or a keeper; state, address and roles by a keeper only.
 
-    Disabling takes effect at once: every sign-in ends. A new address ends them too: the old one proves nothing.
+    Disabling takes effect at once: every sign-in ends. A new address ends them too, and waits to be confirmed
+    (`address_changes`).
     """
     present_grants = {_as_grant(grant) for grant in await _grant_rows(w, [row.id])}
     is_self = row.id == w.actor.person_id
@@ -114,14 +115,11 @@ async def change(
         await _set_grants(w, row, present_grants, set(grants))
         row.is_vouched_for = True
     if "email" in changes:
-        email_addresses.requires_carried("/email", changes["email"], utf8=w.carries_utf8)
+        await address_changes.begin(w, row, changes["email"])
     for name, value in changes.items():
         setattr(row, name, value)
-    if "email" in changes:
-        row.mail_refused_at = None
-    if changes.get("state") == "disabled" or "email" in changes:
-        await logins.revoke_all(w, row.id)
     if changes.get("state") == "disabled":
+        await logins.revoke_all(w, row.id)
         await action_links.void_all(w, row.id)
     w.touch(row)
     audit.record(w, "changed", "person", row.id, fields=sorted({*changes, *(["roles"] if grants is not None else [])}))

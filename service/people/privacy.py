@@ -17,6 +17,8 @@ from service.kernel import audit, email_addresses, errors
 from service.kernel.work import Work
 
 _QUERIES: Mapping[str, str] = {
+    "address_changes": "SELECT id, number, before, after, trusted, changed_by, created_at, outcome, settled_at,"
+    " settled_by FROM address_change WHERE person_id = :id ORDER BY id",
     "roles": "SELECT role, institution_id, programme_id, department, created_at FROM role_grant WHERE person_id = :id",
     "mentor_profile": "SELECT * FROM mentor_profile WHERE person_id = :id",
     "specialties": "SELECT specialty_code FROM mentor_specialty WHERE person_id = :id ORDER BY 1",
@@ -91,13 +93,14 @@ _ERASURE = (
         " (SELECT id FROM delivery WHERE person_id = :id)"
     ),
     (
-        "UPDATE delivery SET payload = '{}', body = NULL, error = NULL, next_attempt_at = NULL,"
+        "UPDATE delivery SET payload = '{}', body = NULL, sealed_address = NULL, error = NULL, next_attempt_at = NULL,"
         " settled_at = coalesce(settled_at, :now), state = CASE state WHEN 'pending' THEN 'dropped' ELSE state END"
         " WHERE person_id = :id"
     ),
     "DELETE FROM idempotency_key WHERE caller = :text",
     "DELETE FROM rate_limit WHERE bucket = 'person:' || :text",
     "DELETE FROM link WHERE person_id = :id",
+    "DELETE FROM address_change WHERE person_id = :id",
     "DELETE FROM refresh_token WHERE person_id = :id",
     "DELETE FROM role_grant WHERE person_id = :id",
     "DELETE FROM mentor_specialty WHERE person_id = :id",
@@ -110,7 +113,8 @@ _ERASURE = (
     ),
     (
         "UPDATE person SET email = 'erased-' || :text || '@erased.invalid', display_name = '-',"
-        " locale = 'en', zone = 'UTC', state = 'disabled', mail_refused_at = NULL, version = version + 1 WHERE id = :id"
+        " locale = 'en', zone = 'UTC', state = 'disabled', mail_refused_at = NULL, address_unconfirmed_since = NULL,"
+        " version = version + 1 WHERE id = :id"
     ),
 )
 

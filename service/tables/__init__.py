@@ -43,6 +43,7 @@ from service.tables.log import (
     Statistic,
 )
 from service.tables.people import (
+    AddressChange,
     AvailabilityException,
     Client,
     ClientSecret,
@@ -77,6 +78,7 @@ __all__ = [
     "Activity",
     "ActivityInstitution",
     "ActivitySpecialty",
+    "AddressChange",
     "Advice",
     "Appointment",
     "AttemptCount",

@@ -233,6 +233,8 @@ class Participant(SQLModel, table=True):
     offer_id: UUID | None = Field(default=None, foreign_key="offer.id")
     zone: str
     wall: datetime = wall_time()
+    # The number of the person's address that the calendars have (`Person.address_number`).
+    address_number: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
 
     __table_args__ = (
         one_of("role", *vocabulary.PARTICIPANT_ROLES),

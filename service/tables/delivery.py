@@ -102,6 +102,7 @@ class Delivery(SQLModel, table=True):
     offer_id: UUID | None = None  # the offer that this mail brings to its mentor
     sequence: int | None = None  # the appointment's when it was recorded: a newer one makes the mail obsolete
     payload: dict[str, Any] = json_object()
+    sealed_address: bytes | None = Field(default=None, sa_type=BYTEA)  # where it goes, if not to the person's own
     body: str | None = None
     state: str = "pending"
     attempt: int = 0

@@ -29,6 +29,9 @@ class Person(Versioned, table=True):
     is_vouched_for: bool = Field(default=True, sa_column_kwargs={"server_default": text("true")})
     buffer_minutes: int = Field(default=10, sa_column_kwargs={"server_default": text("10")})
     mail_refused_at: datetime | None = None  # since then this address takes no mail, and its coordinators know
+    # How many addresses they have had before this one, and since when it waits for somebody to confirm it.
+    address_number: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    address_unconfirmed_since: datetime | None = None
 
     __table_args__ = (
         one_of("locale", *vocabulary.LOCALES),
@@ -36,6 +39,34 @@ class Person(Versioned, table=True):
         one_of("state", *vocabulary.PERSON_STATES),
         check("buffer_bounded", "buffer_minutes BETWEEN 0 AND 120"),
         index("uq_person_email", "lower(email)", unique=True),
+    )
+
+
+class AddressChange(SQLModel, table=True):
+    """An address that somebody else gave a person: sealed, from which to which, and how it ended.
+
+    `number` is that of the address that was left. `trusted` is the last one that was confirmed: whoever reads its mail
+    may stop the change. At most one change of a person is open, and meanwhile they read no case text.
+    """
+
+    __tablename__ = "address_change"
+    id: UUID = Field(primary_key=True)
+    person_id: UUID = Field(foreign_key="person.id")
+    number: int
+    before: bytes = Field(sa_type=BYTEA)
+    after: bytes = Field(sa_type=BYTEA)
+    trusted: bytes = Field(sa_type=BYTEA)
+    changed_by: UUID | None = Field(default=None, foreign_key="person.id", index=True)
+    created_at: datetime
+    outcome: str | None = None
+    settled_at: datetime | None = None
+    settled_by: UUID | None = Field(default=None, foreign_key="person.id", index=True)
+
+    __table_args__ = (
+        one_of("outcome", *vocabulary.ADDRESS_OUTCOMES),
+        check("settled_with_outcome", "(outcome IS NULL) = (settled_at IS NULL)"),
+        index("uq_address_change_number", "person_id", "number", unique=True),
+        index("uq_address_change_open", "person_id", unique=True, where="outcome IS NULL"),
     )
 
 
