@@ -16,5 +16,5 @@ def upgrade() -> None:
 
 
 _INDEX = """\
-CREATE INDEX CONCURRENTLY ix_consultation_live ON consultation (clinician_id)
+CREATE INDEX CONCURRENTLY IF NOT EXISTS ix_consultation_live ON consultation (clinician_id)
 WHERE state IN ('draft', 'open', 'offered', 'scheduled', 'unmatched')"""
