@@ -160,7 +160,7 @@ def _encoding(*, needs_utf8: bool) -> str:
 
 def _outcome(fault: aiosmtplib.SMTPException | OSError, step: _Step) -> outcomes.Outcome:
     if isinstance(fault, _NeedsUtf8):
-        return outcomes.Unsendable(fault.message)
+        return outcomes.Refused(fault.message, phase=step.phase)
     code = fault.code if isinstance(fault, aiosmtplib.SMTPResponseException) else None
     said = fault.message if isinstance(fault, aiosmtplib.SMTPException) else str(fault)
     phase = _phase(fault, step.phase)

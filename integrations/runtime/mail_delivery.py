@@ -19,7 +19,7 @@ from integrations.runtime.settings import Settings
 from integrations.runtime.world import World
 from service import vocabulary
 from service.care import offers
-from service.kernel import actor, clock, outcomes
+from service.kernel import actor, clock, email_addresses, outcomes
 from service.kernel.work import Work
 from service.outbox import deliveries, mail_server
 
@@ -94,6 +94,10 @@ async def _attempt(world: World, claim: deliveries.Claim) -> outcomes.Outcome | 
     """Hand the mail over; None when it is left to a newer worker, because the database has a newer program's schema."""
     if claim.recipient is None:
         return outcomes.Unsendable("the recipient is gone")
+    if not email_addresses.is_carried(
+        claim.recipient[1], utf8=True
+    ):  # whether a server carries letters, it says itself
+        return outcomes.Refused("mail cannot carry this address")
     try:
         message = compose(world, claim)
     except letters.Unknown as fault:

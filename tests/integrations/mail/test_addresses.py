@@ -99,7 +99,7 @@ async def test_ft_20_a_server_that_does_not_carry_such_letters_is_not_tried_for_
         on_an_open_line = await outbox.send(invitation("лікар@hospital.ua"), "лікар@hospital.ua")
         on_a_new_one = await outbox.send(invitation("лікар@hospital.ua"), "лікар@hospital.ua")
         await outbox.aclose()
-    assert on_an_open_line == on_a_new_one == outcomes.Unsendable(smtp.NO_SMTPUTF8)
+    assert on_an_open_line == on_a_new_one == outcomes.Refused(smtp.NO_SMTPUTF8, phase="mail")
     assert [recipient for recipient, _ in kept.mails] == [letterbox.CLINICIAN]
 
 

@@ -191,3 +191,21 @@ async def test_an_address_that_takes_mail_again_is_marked_no_more(scene: flow.Sc
     await scene.request()
     await postoffice.deliver_all(scene)
     assert await scene.rows(marked) == []
+
+
+@pytest.mark.parametrize(
+    "address", ["koval..x@hospital.example", "\u043e.koval@hospital.example", "doc\u200b1@hospital.example"]
+)
+async def test_ft_20_a_stored_address_that_mail_cannot_carry_is_told_like_a_refused_one(
+    scene: flow.Scene, address: str
+) -> None:
+    scene.world.outbox = Refusing()
+    await scene.rows(
+        "UPDATE person SET email = :address WHERE id = :id RETURNING 1", address=address, id=scene.people["mentor"].id
+    )
+    await scene.booked_by_the_mentor()
+    await postoffice.deliver_all(scene)
+    await postoffice.deliver_all(scene)
+    assert await bounced(scene) == ["partner"]
+    known = await scene.call("partner", "GET", f"/v1/people/{scene.people['mentor'].id}")
+    assert known.json()["mail_refused_at"] == flow.instant(scene.clock.now())
