@@ -110,6 +110,11 @@ class Repeating(flow.Scene):
                   }  # fmt: skip
         person = await self.post("partner", "/v1/people", doctor, 201)
         await self.post("partner", f"/v1/people/{person['id']}/verification", {"until": "2027-06-30"})
+        another = {"email": "canary.doctor@zebra2.example"}
+        await self.call(
+            "partner", "PATCH", f"/v1/people/{person['id']}", another, status=200, headers={"If-Match": "*"}
+        )
+        await self.post("admin", f"/v1/people/{person['id']}/address-confirmation")
         agreed = await self.post("admin", "/v1/memoranda", self._memorandum(), 201)
         await self.post("admin", f"/v1/memoranda/{agreed['id']}/transitions", {"to": "signed", "on": "2026-01-01"})
         done = {"kind": "education", "on": "2026-10-02", "note": self.text("activitynote")}

@@ -143,6 +143,7 @@ async def _page(visit: frame.Visit, tried: fields.Tried, status: int = 200) -> R
         tried=tried,
         form=tried.form,
         colleagues=choices.colleagues,
+        hospitals=texts.in_order(choices.hospitals, texts.institution),
         specialties=texts.in_order(specialties, lambda area: texts.specialty(area[0])),
         countries=texts.in_order(choices.countries, texts.country),
         key=clock.new_id(),

@@ -110,11 +110,11 @@ async def _with_minutes_of(case: CaseFile, facts: GateFacts, start: datetime | N
 def must_be_free(facts: GateFacts, start: datetime, proposed: Sequence[datetime] = ()) -> None:
     """Go on only if neither side is occupied at the time.
 
-    Raises SlotTaken with times that can be taken instead: of those that are `proposed`, or else bookable ones.
+    Raises SlotTaken with times that can be taken instead: of those that are `proposed`, or else what is bookable.
     """
     if _is_taken(facts, start):
         free = [other for other in proposed if other > facts.now and not _is_taken(facts, other)]
-        raise errors.SlotTaken(free if proposed else facts.bookable()[:MOST_STARTS])
+        raise errors.SlotTaken(free or facts.bookable()[:MOST_STARTS])
 
 
 def must_be_bookable(facts: GateFacts, start: datetime) -> None:

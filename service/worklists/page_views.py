@@ -362,9 +362,8 @@ async def choices(w: Work) -> Choices:
 
 
 async def _hospitals(w: Work) -> list[tables.Institution]:
-    """Give the hospitals for which the actor may file, by name."""
-    places = await _institutions(w, w.actor.institutions("clinician", "coordinator"))
-    return sorted(places.values(), key=lambda row: (row.name or row.name_en or "", row.id))
+    """Give the hospitals for which the actor may file."""
+    return list((await _institutions(w, w.actor.institutions("clinician", "coordinator"))).values())
 
 
 def _area(row: tables.Specialty, by_code: Mapping[str, tables.Specialty]) -> str:

@@ -92,7 +92,7 @@ async def test_sec_02_after_the_erasure_forty_canaries_are_found_nowhere(scene: 
         await close_everything(scene)
         assert len(words(await everything(scene))) >= FORTY
         async with scene.world.database.work(actor.TIMER) as w:
-            for address in [*(person.email for person in scene.people.values()), "canary.doctor@zebra.example"]:
+            for address in [*(person.email for person in scene.people.values()), "canary.doctor@zebra2.example"]:
                 await privacy.erase(w, address)
         metrics = (await scene.client.get("/metrics")).text
     finally:

@@ -69,6 +69,13 @@ async def an_appointment_is_moved_taken_over_and_called_off(scene: Scene) -> Non
     await scene.post("rival", f"/v1/appointments/{booked['id']}/cancel", {"reason": "illness"})
 
 
+async def both_leave_what_is_booked(scene: Scene) -> None:
+    await scene.booked()
+    for who in ("clinician", "mentor"):
+        await scene.rows("UPDATE person SET state = 'disabled' WHERE id = :id RETURNING 1", id=scene.people[who].id)
+        await scene.sweep()
+
+
 async def nobody_comes(scene: Scene) -> None:
     booked = await scene.booked()
     scene.clock.set(flow.read_instant(booked["ends_at"]))
@@ -111,6 +118,9 @@ STORIES: dict[flow.Step, set[str]] = {
     },
     an_appointment_is_moved_taken_over_and_called_off: {
         "appointment.rescheduled", "appointment.mentor_replaced", "appointment.cancelled",
+    },
+    both_leave_what_is_booked: {
+        "consultation.clinician_left", "appointment.clinician_left", "appointment.mentor_left",
     },
     nobody_comes: {"appointment.noshow"},
     a_memorandum_is_spent_suspended_and_over: {

@@ -375,26 +375,26 @@ async def _nothing_awaited(*_: object, **__: object) -> None:
 @pytest.mark.parametrize(
     ("check", "instead", "collection"),
     [
-        ("access.consultations_seen", _everything, "/v1/consultations"),
-        ("access.offers_seen", _everything, "/v1/offers"),
-        ("access.appointments_seen", _everything, "/v1/appointments"),
-        ("access.sessions_seen", _everything, "/v1/sessions"),
-        ("access.memoranda_seen", _everything, "/v1/memoranda"),
-        ("access.people_seen", _everything, "/v1/people"),
-        ("access.mentors_seen", _everything, "/v1/mentors"),
-        ("access._of_requesting_side", _everything, "/v1/consultations"),
-        ("access._of_requesting_side", _everything, "/v1/appointments"),
-        ("access.requires_at", _nothing, "/v1/consultations"),
-        ("access.requires_admin", _nothing, "/v1/institutions"),
-        ("access.requires_admin", _nothing, "/v1/programmes"),
-        ("access.requires_admin", _nothing, "/v1/memoranda"),
-        ("access.requires_admin", _nothing, "/v1/specialties"),
-        ("access.requires_mentors_side", _nothing, "/v1/offers"),
-        ("access.requires_requesting_side", _nothing, "/v1/offers"),
-        ("access.requires_requesting_side", _nothing, "/v1/consultations"),
-        ("people._must_give", _nothing, "/v1/people"),
-        ("mentors._requires_keeper", _nothing, "/v1/mentors"),
-        ("access.requires_reader", _nothing_awaited, "/v1/memoranda"),
+        ("kernel.access.consultations_seen", _everything, "/v1/consultations"),
+        ("kernel.access.offers_seen", _everything, "/v1/offers"),
+        ("kernel.access.appointments_seen", _everything, "/v1/appointments"),
+        ("kernel.access.sessions_seen", _everything, "/v1/sessions"),
+        ("kernel.access.memoranda_seen", _everything, "/v1/memoranda"),
+        ("kernel.access.people_seen", _everything, "/v1/people"),
+        ("kernel.access.mentors_seen", _everything, "/v1/mentors"),
+        ("kernel.access._of_requesting_side", _everything, "/v1/consultations"),
+        ("kernel.access._of_requesting_side", _everything, "/v1/appointments"),
+        ("kernel.access.requires_at", _nothing, "/v1/consultations"),
+        ("kernel.access.requires_admin", _nothing, "/v1/institutions"),
+        ("kernel.access.requires_admin", _nothing, "/v1/programmes"),
+        ("kernel.access.requires_admin", _nothing, "/v1/memoranda"),
+        ("kernel.access.requires_admin", _nothing, "/v1/specialties"),
+        ("kernel.access.requires_mentors_side", _nothing, "/v1/offers"),
+        ("kernel.access.requires_requesting_side", _nothing, "/v1/offers"),
+        ("kernel.access.requires_requesting_side", _nothing, "/v1/consultations"),
+        ("people.people._must_give", _nothing, "/v1/people"),
+        ("people.mentors._requires_keeper", _nothing, "/v1/mentors"),
+        ("kernel.access.requires_reader", _nothing_awaited, "/v1/memoranda"),
     ],
 )
 async def test_a_check_that_is_taken_away_is_missed(
@@ -407,7 +407,7 @@ async def test_a_check_that_is_taken_away_is_missed(
     collection: str,
 ) -> None:
     """The table is worth something only if it notices: one check at a time is taken away."""
-    monkeypatch.setattr(f"service.kernel.{check}", instead)
+    monkeypatch.setattr(f"service.{check}", instead)
     noticed = [
         f"{case['method']} {case['path']} {case['thing']} {role}"
         for case in rows()

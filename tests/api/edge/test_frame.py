@@ -35,7 +35,7 @@ async def test_every_problem_type_has_a_page(client: httpx.AsyncClient) -> None:
 
 
 def test_every_error_of_the_domain_has_a_status() -> None:
-    assert all(problems.status_of(kind) < 500 or kind is errors.Unavailable for kind in problems.kinds())
+    assert all(problems.status_of(kind) < 500 or issubclass(kind, errors.Unavailable) for kind in problems.kinds())
 
 
 async def test_a_stranger_is_refused_before_the_body_is_judged(probing: httpx.AsyncClient) -> None:

@@ -87,7 +87,7 @@ async def test_sec_02_what_was_forgotten_or_erased_is_not_told_again(scene: Repe
     await scene.the_registry()
     await scene.advice()
     async with scene.world.database.work(actor.TIMER) as w:
-        await privacy.erase(w, "canary.doctor@zebra.example")
+        await privacy.erase(w, "canary.doctor@zebra2.example")
         await privacy.erase(w, scene.people["clinician"].email)
     await scene.rows("UPDATE advice SET text = NULL RETURNING 1")
 
