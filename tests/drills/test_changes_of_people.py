@@ -115,7 +115,7 @@ class Town:
     async def away(self, mentor: tables.Person) -> None:
         async with self.world.database.work(actor.TIMER) as w:
             wall = w.now.replace(tzinfo=None)
-            at = {"from_wall": wall, "until_wall": wall + timedelta(days=9), "kind": "away"}
+            at: dict[str, Any] = {"from_wall": wall, "until_wall": wall + timedelta(days=9), "kind": "away"}
             await build.add(w, tables.AvailabilityException(id=clock.new_id(), person_id=mentor.id, **at))
 
     def changes(self) -> list[Any]:

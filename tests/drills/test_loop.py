@@ -164,10 +164,12 @@ async def _try(  # noqa: PLR0917 - one call, from one loop
             await loop.begin(f"{method} {route}: {name}")
             await client.request(method, path, content=body, headers=bearer | headers)
         for name, text in COSTLY.items():
-            body = json.dumps(filled(content["schema"], described["components"]["schemas"], text), ensure_ascii=False)
-            if len(body.encode()) > incoming.MOST_BYTES["application/json"]:
-                body = re.sub(r"(.{200})[^\"]*(\")", r"\1\2", body)[:900_000]
-            content_bytes = body.encode()
+            text_body = json.dumps(
+                filled(content["schema"], described["components"]["schemas"], text), ensure_ascii=False
+            )
+            if len(text_body.encode()) > incoming.MOST_BYTES["application/json"]:
+                text_body = re.sub(r"(.{200})[^\"]*(\")", r"\1\2", text_body)[:900_000]
+            content_bytes = text_body.encode()
             await loop.begin(f"{who} {method} {route}: {name}")
             await client.request(method, path, content=content_bytes, headers=bearer | headers)
 

@@ -24,8 +24,8 @@ async def another_hospital(scene: flow.Scene, *, is_first: bool, **memorandum: A
     """A second hospital of the clinician and the coordinator; with fields it has a memorandum too."""
     async with scene.world.database.work(actor.TIMER) as w:
         place = await build.institution(w, code="second", name="Друга", name_en="Second")
-        for name, role in (("clinician", "clinician"), ("coordinator", "coordinator")):
-            await build.grant(w, scene.people[name], role, place)
+        await build.grant(w, scene.people["clinician"], "clinician", place)
+        await build.grant(w, scene.people["coordinator"], "coordinator", place)
         if memorandum:
             await build.memorandum(w, place, scene.lille, **memorandum)
     if is_first:  # the grant that comes first in the rows had been taken, whatever its memoranda

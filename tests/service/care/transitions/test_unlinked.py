@@ -1,6 +1,7 @@
 """A memorandum that no longer links two hospitals, and a person's zone: what is open or agreed follows (FT-01)."""
 
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 
@@ -200,7 +201,11 @@ async def caps(scene: Scene) -> None:
 async def away(scene: Scene) -> None:
     async with scene.world.database.work(actor.TIMER) as w:
         wall = scene.clock.now().replace(tzinfo=None)
-        away = {"from_wall": wall - timedelta(days=1), "until_wall": wall + timedelta(days=30), "kind": "away"}
+        away: dict[str, Any] = {
+            "from_wall": wall - timedelta(days=1),
+            "until_wall": wall + timedelta(days=30),
+            "kind": "away",
+        }
         await build.add(w, tables.AvailabilityException(id=clock.new_id(), person_id=scene.people["mentor"].id, **away))
 
 
