@@ -126,7 +126,8 @@ _HOUSEKEEPING = (
     "DELETE FROM idempotency_key WHERE created_at < :day_ago",
     "DELETE FROM revoked_token WHERE expires_at < :now",
     """UPDATE link SET expires_at = :now FROM person
-       WHERE person.id = link.person_id AND person.state = 'disabled' AND used_at IS NULL AND expires_at > :now""",
+       WHERE person.id = link.person_id AND person.state = 'disabled' AND used_at IS NULL AND expires_at > :now
+       AND purpose NOT LIKE 'address.%'""",  # whoever changes an address and disables its person silences nobody
     "DELETE FROM link WHERE expires_at < :month_ago",
     "DELETE FROM refresh_token WHERE expires_at < :month_ago",
     "DELETE FROM rate_limit WHERE arrives_at < :day_ago",

@@ -94,6 +94,14 @@ async def _expect(if_match: Annotated[str | None, Header(alias="If-Match", max_l
     return Expect(if_match)
 
 
+async def _expect_if_sent(
+    if_match: Annotated[str | None, Header(alias="If-Match", max_length=200)] = None,
+) -> Expect | None:
+    return None if if_match is None else Expect(if_match)
+
+
+MaybeIfMatch = Annotated[Expect | None, Depends(_expect_if_sent)]
+"""As `IfMatch`, for a step that may be taken without it."""
 IfMatch = Annotated[Expect, Depends(_expect)]
 """`expect: deps.IfMatch`, then `expect(row)` once the row is loaded and locked."""
 

@@ -36,6 +36,7 @@ class Body:
         """Read nothing yet."""
         self._headers, self._scope, self._receive = Headers(scope=scope), scope, receive
         self._was_given = False
+        scope["state"]["body_came_in_pieces"] = False
         self.is_left = is_announced(self._headers)
 
     async def receive(self) -> Message:
@@ -69,6 +70,7 @@ class Body:
                 return None
             body += message.get("body", b"")
             self.is_left = message.get("more_body", False)
+            self._scope["state"]["body_came_in_pieces"] |= self.is_left
             if len(body) > most:
                 raise problems.TooLarge(most)
             if not self.is_left:

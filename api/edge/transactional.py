@@ -45,12 +45,15 @@ class Transactional(APIRoute):
                 return await handler(request)
             world: World = request.app.state.world
 
+            def must_know(actor: actors.Actor) -> None:
+                if needs_sign_in:
+                    deps.must_be_signed_in(request, actor)
+                    scopes.check(actor, scopes.needed(request.method, self.path))
+
             async def admit() -> actors.Actor | Response:
                 async with world.database.apart(request.state.request_id) as w:
                     actor = await admitted(w, request)
-                    if needs_sign_in:  # before the body is read, and before a stored answer is given again
-                        deps.must_be_signed_in(request, actor)
-                        scopes.check(actor, scopes.needed(request.method, self.path))
+                    must_know(actor)  # before the body is read, and before a stored answer is given again
                     if not is_reading:
                         return actor
                     w.actor, request.state.work = actor, w
@@ -60,9 +63,11 @@ class Transactional(APIRoute):
             if isinstance(actor, Response):
                 return actor
 
-            if reads_json and incoming.is_announced(request.headers):
+            if reads_json:
                 _must_be_json(request)
             body = await request.body()
+            actor = await _caller_by_now(world, request, actor)
+            must_know(actor)
 
             async def attempt() -> Response:
                 async with world.database.work(actor, request.state.request_id) as w:
@@ -79,21 +84,39 @@ async def admitted(w: work.Work, request: Request) -> actors.Actor:
     """Give the caller, and count the call. With a bad token the caller is a stranger, whom most handlers refuse."""
     world: World = request.app.state.world
     is_sign_in = request.url.path.startswith(SIGN_IN_PATHS)
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    actor = actors.STRANGER
-    if scheme.lower() == "bearer":
-        try:
-            actor = await world.tokens.caller(w, token.strip())
-        except errors.Unauthenticated as error:
-            request.state.refusal = error
+    actor = await caller(w, request)
     per_minute = world.settings.sign_ins_per_minute if is_sign_in else world.settings.requests_per_minute
     if per_minute:
         await limits.take(w, _bucket(request, actor, is_sign_in=is_sign_in), clock.wall(), per_minute)
     return actor
 
 
+async def caller(w: work.Work, request: Request) -> actors.Actor:
+    """Give who calls, with the roles that they hold now; a stranger, and why in `state.refusal`, for a bad token."""
+    world: World = request.app.state.world
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        try:
+            return await world.tokens.caller(w, token.strip())
+        except errors.Unauthenticated as error:
+            request.state.refusal = error
+    return actors.STRANGER
+
+
+async def _caller_by_now(world: World, request: Request, actor: actors.Actor) -> actors.Actor:
+    """Ask again who calls when the body came in pieces: it may have taken minutes, and roles end at once."""
+    if not request.state.body_came_in_pieces:
+        return actor
+
+    async def ask() -> actors.Actor:
+        async with world.database.apart(request.state.request_id) as w:
+            return await caller(w, request)
+
+    return await work.retrying(ask)
+
+
 def _must_be_json(request: Request) -> None:
-    if not plain_json.is_meant(request.headers.get("content-type", "")):
+    if incoming.is_announced(request.headers) and not plain_json.is_meant(request.headers.get("content-type", "")):
         raise problems.UnsupportedMediaType
 
 

@@ -78,7 +78,11 @@ async def listed(visit: frame.Known) -> Response:
 @router.post("/people/{person_id}/address-confirmation")
 async def confirm(visit: frame.Known, person_id: UUID) -> Response:
     """Confirm the address as a second person."""
-    await visit.do(lambda w: address_changes.confirm(w, person_id))
+    form = await fields.sent(visit.request)
+    number = form.typed("number")
+    if not (number.isascii() and number.isdigit()):
+        raise errors.NotFound
+    await visit.do(lambda w: address_changes.confirm(w, person_id, int(number[:9])))
     return frame.see("/people")
 
 

@@ -169,11 +169,14 @@ async def verify(person_id: shapes.Id, body: VerificationWish, w: deps.W) -> Men
 
 
 @router.post("/v1/people/{person_id}/address-confirmation", responses=problems.of(errors.Forbidden, errors.Conflict))
-async def confirm_address(person_id: shapes.Id, w: deps.W, response: Response) -> Person:
+async def confirm_address(person_id: shapes.Id, w: deps.W, expect: deps.MaybeIfMatch, response: Response) -> Person:
     """Confirm an address that somebody else has set: as another coordinator of the person's institutions, or an admin.
 
-    Not as the person, nor as whoever changed it; the person confirms by the mail to the former address.
+    Not as the person, nor as whoever changed it; the person confirms by the mail to the former address. With If-Match,
+    an address that was changed again since you read it is not confirmed.
     """
+    if expect:
+        expect(await access.visible_person(w, person_id, lock=True))
     row = await address_changes.confirm(w, person_id)
     return _answered(response, (await people.views(w, [row]))[0])
 

@@ -22,7 +22,7 @@ def _links(memorandum: str, requesting: str, partner: str) -> str:
     """Give the SQL that tells whether an active memorandum links two hospitals, as parties or members, today."""
     sides = " ".join(
         f"""AND EXISTS (SELECT FROM memorandum_party s LEFT JOIN membership b ON b.network_id = s.institution_id
-            AND b.institution_id = {place} AND (b.until_on IS NULL OR b.until_on > :today)
+            AND b.institution_id = {place} AND b.from_on <= :today AND (b.until_on IS NULL OR b.until_on > :today)
             WHERE s.memorandum_id = m.id AND s.side = '{side}' AND (s.institution_id = {place} OR b.id IS NOT NULL))"""
         for side, place in (("requesting", requesting), ("partner", partner))
     )

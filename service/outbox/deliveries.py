@@ -127,7 +127,7 @@ FROM (
         SELECT FROM offer WHERE offer.id = this.offer_id AND offer.state <> 'pending'
           AND (is_undelivered OR coalesce(timed_from, sent_at) < :late)
     ) OR (
-        payload->'calendar'->>'method' IS DISTINCT FROM 'CANCEL'
+        payload->'calendar'->>'method' IS DISTINCT FROM 'CANCEL' AND sealed_address IS NULL  -- a former one is told
         AND EXISTS (SELECT FROM person WHERE person.id = this.person_id AND person.state = 'disabled')
     ) OR EXISTS (
         SELECT FROM delivery newer

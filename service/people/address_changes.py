@@ -29,6 +29,7 @@ async def begin(w: Work, person: tables.Person, address: str) -> None:
     Raises Unmailable.
     """
     address = email_addresses.requires_carried("/email", address, utf8=w.carries_utf8)
+    await w.sql(_PERSON, {"id": person.id})  # locked, and as it is now: another change may have been settled meanwhile
     if address.lower() == email_addresses.as_stored(person.email).lower():
         person.email = address
         return
@@ -37,6 +38,8 @@ async def begin(w: Work, person: tables.Person, address: str) -> None:
     if earlier:
         _settle(w, earlier, "superseded")
         await w.flush()  # at most one is open
+        since = person.address_unconfirmed_since or earlier.created_at
+        await w.sql(_DELETE_LINKS_SINCE, {"person": person.id, "since": since})  # they were mailed to what is none
     if address.lower() == trusted.lower():
         await _give(w, person, address, trusted, outcome="undone")
         person.address_unconfirmed_since = None
@@ -47,14 +50,21 @@ async def begin(w: Work, person: tables.Person, address: str) -> None:
         await deliveries.tell_keepers(w, "address_waits", person.id, but=w.actor.person_id)
 
 
-async def confirm(w: Work, person_id: UUID) -> tables.Person:
-    """Confirm the address as a second person; raises Forbidden for anybody else, Conflict if none waits."""
+async def confirm(w: Work, person_id: UUID, number: int | None = None) -> tables.Person:
+    """Confirm the address as a second person; raises Forbidden for anybody else, Conflict if none waits.
+
+    `number` is the person's `address_number` as the confirmer saw it: nobody confirms an address that they have not
+    seen, so another one by now is a Conflict too.
+    """
     person = await access.visible_person(w, person_id, lock=True)
     change = await _open(w, person_id)
     if w.actor.person_id == person_id or not w.actor.holds(*vocabulary.OVERSEEING_PEOPLE):
         raise errors.Forbidden
     if change is None:
         msg = "No address of this person waits to be confirmed."
+        raise errors.Conflict(msg)
+    if number not in {None, person.address_number}:
+        msg = "The address was changed again: look at it once more."
         raise errors.Conflict(msg)
     if not await may_confirm(w, change):
         msg = "Somebody else must confirm it: not whoever changed it, nor somebody whose own address waits."
@@ -66,12 +76,17 @@ async def confirm(w: Work, person_id: UUID) -> tables.Person:
 async def may_confirm(w: Work, change: tables.AddressChange) -> bool:
     """Tell whether the actor is a second person: neither of the two, at a confirmed address, a keeper before it.
 
-    So nobody makes a second person for it, and nobody confirms as one whose address they have changed before.
+    Nor is it somebody whom the one who changed it has registered or changed: that may be a second account of theirs.
     """
     is_other = w.actor.person_id not in {None, change.person_id, change.changed_by}
     if not (is_other and w.actor.is_address_confirmed):
         return False
-    values = {"actor": w.actor.person_id, "person": change.person_id, "at": change.created_at}
+    values = {
+        "actor": w.actor.person_id,
+        "person": change.person_id,
+        "at": change.created_at,
+        "changed_by": change.changed_by,
+    }
     return (await w.sql(_WAS_KEEPER, values)).first() is not None
 
 
@@ -195,6 +210,8 @@ _WAS_KEEPER = sa.text("""
 SELECT 1 FROM role_grant k WHERE k.person_id = :actor AND k.created_at <= :at
 AND (k.role = 'programme_admin' OR (k.role = 'coordinator'
      AND k.institution_id IN (SELECT institution_id FROM role_grant g WHERE g.person_id = :person)))
+AND NOT EXISTS (SELECT FROM audit a WHERE a.subject_id = :actor AND a.subject = 'person' AND a.person_id = :changed_by
+                AND a.action IN ('created', 'changed', 'address_changed'))
 """)
 _PERSON = (
     sa.select(tables.Person)

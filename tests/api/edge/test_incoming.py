@@ -1,11 +1,13 @@
 """What of a request is read, and when: the head first, then whose it is, then a bounded body."""
 
+import json
 import unicodedata
 from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Any, Literal
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from fastapi import FastAPI
 
 import build
@@ -277,3 +279,29 @@ async def test_sec_01_the_longest_question_in_ukrainian_passes_by_form(
     await scene.set_up()
     answer = await scene.call("clinician", "POST", "/v1/consultations", scene.wish(question="слово " * 1_666))
     assert answer.status_code == 201
+
+
+async def test_sec_05_a_role_that_ends_while_a_body_is_coming_acts_no_more(
+    exchange: Exchange, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.database.work(actor.TIMER) as w:
+        hospital = await build.institution(w)
+        keeper = await build.coordinator(w, hospital)
+    body = json.dumps({"email": "new@hospital.example", "display_name": "New", "locale": "uk", "zone": "Europe/Kyiv",
+                       "roles": [{"role": "clinician", "institution_id": str(hospital.id)}]}).encode()  # fmt: skip
+    receive = exchange._receive
+
+    async def dismissed(left: Iterator[bytes]) -> dict[str, Any]:
+        if exchange.read:  # between the first piece and the second
+            async with world.database.work(actor.TIMER) as w:
+                await w.sql(sa.text("DELETE FROM role_grant WHERE person_id = :id"), {"id": keeper.id})
+        message = await receive(left)
+        return message | {"more_body": exchange.read < len(body)}
+
+    monkeypatch.setattr(exchange, "_receive", dismissed)
+    bearer = await build.bearer(world, keeper)
+    await exchange.send(
+        "POST", "/v1/people", [body[:40], body[40:]], JSON | bearer | {"Content-Length": str(len(body))}
+    )
+
+    assert exchange.status == 403
