@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
 from api import VERSION, pages
 from api.edge import event_schemas, openapi, problems, raw
+from api.exchange import import_work
 from api.v1 import (
     activities,
     appointments,
@@ -19,6 +20,7 @@ from api.v1 import (
     consultations,
     events,
     health,
+    imports,
     institutions,
     journal,
     log,
@@ -48,6 +50,7 @@ ROUTERS = (
     programmes.router,
     specialties.router,
     institutions.router,
+    imports.router,
     people.router,
     mentors.router,
     memoranda.router,
@@ -111,7 +114,7 @@ async def _with_world(app: FastAPI, purpose: str = "api") -> AsyncIterator[None]
 async def _with_jobs(app: FastAPI) -> AsyncIterator[None]:
     stop = asyncio.Event()
     async with _with_world(app, "api with worker"), asyncio.TaskGroup() as tasks:
-        tasks.create_task(worker.run(app.state.world, stop))
+        tasks.create_task(worker.run(app.state.world, stop, import_work.run))
         yield
         stop.set()
 

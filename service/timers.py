@@ -124,6 +124,7 @@ WHERE event.id = placed.id RETURNING 1
 
 _HOUSEKEEPING = (
     "DELETE FROM idempotency_key WHERE created_at < :day_ago",
+    "DELETE FROM import_file WHERE created_at < :day_ago",
     "DELETE FROM revoked_token WHERE expires_at < :now",
     """UPDATE link SET expires_at = :now FROM person
        WHERE person.id = link.person_id AND person.state = 'disabled' AND used_at IS NULL AND expires_at > :now

@@ -444,6 +444,11 @@ RecordKind = Literal[
 RECORD_KINDS: tuple[RecordKind, ...] = get_args(RecordKind)
 """The tables that can be taken in as files, in an order in which each finds what it refers to."""
 
+ImportState = Literal["checking", "checked", "refused", "loading", "loaded", "failed"]
+IMPORT_STATES: tuple[ImportState, ...] = get_args(ImportState)
+"""How far a file is that was sent over the API."""
+IMPORT_RUNNING: tuple[ImportState, ...] = ("checking", "loading")
+
 FileForm = Literal["csv", "xlsx", "pdf"]
 FILE_FORMS: tuple[FileForm, ...] = get_args(FileForm)
 """In which a report is written as a file."""

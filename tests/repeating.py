@@ -122,6 +122,13 @@ class Repeating(flow.Scene):
         await self.post("admin", f"/v1/programmes/{made['id']}/activities", done, 201)
         await self.post("coordinator", f"/v1/activities/{first['id']}/corrections", done | {"on": "2026-10-03"}, 201)
 
+    async def the_files(self) -> None:
+        """Send a file, and have it loaded."""
+        form = {"data": {"kind": "people"}, "files": {"file": ("x.csv", self.text("file").encode())}}
+        sent = await self.post("partner", "/v1/imports", form, 202)
+        await self.rows("UPDATE import_file SET state = 'checked' RETURNING 1")
+        await self.post("partner", f"/v1/imports/{sent['id']}/load", {}, 202)
+
     def _memorandum(self) -> dict[str, Any]:
         return {
             "programme_id": str(self.programme.id),
@@ -219,6 +226,7 @@ _PROGRAMME = {"code": "other", "name": "Інша", "name_en": "Other", "country"
 
 async def the_story(scene: Repeating) -> None:
     await scene.the_registry()
+    await scene.the_files()
     await scene.the_systems()
     await scene.the_cases()
 

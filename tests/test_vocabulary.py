@@ -55,6 +55,7 @@ KEYED_IN_PART = {
 """Tables keyed by some codes of a list, each with the reason why the others have no row."""
 WRITTEN_OUT = {
     ("service/exchange/exports.py", "institutions memberships people mentors"): "whose rows depend on a programme's",
+    ("service/exchange/imports/scope.py", "memoranda sessions activities"): "files whose rows are a programme's",
     ("service/exchange/imports/desk.py", "programme institution memorandum"): "names of tables",
     ("api/v1/institutions.py", "sun mon tue wed thu"): "an example of a week",
 }

@@ -22,6 +22,7 @@ import uvicorn
 from rich.console import Console
 
 from api import app
+from api.exchange import import_work
 from integrations.runtime import worker
 from integrations.runtime.settings import BadSettings, Settings, remember_address
 from integrations.runtime.world import World, opened
@@ -94,7 +95,7 @@ async def _serving(world: World, port: int) -> AsyncIterator[asyncio.Task[None]]
         uvicorn.Config(app.create(world), host="127.0.0.1", port=port, log_level="warning", access_log=False)
     )
     stop = asyncio.Event()
-    tasks = [asyncio.create_task(server.serve()), asyncio.create_task(worker.run(world, stop))]
+    tasks = [asyncio.create_task(server.serve()), asyncio.create_task(worker.run(world, stop, import_work.run))]
     try:
         while not server.started:
             if tasks[0].done():

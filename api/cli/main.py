@@ -93,6 +93,7 @@ def worker() -> None:
     """Deliver what is due and keep the timers, until stopped; as many as wanted."""
     import uvloop  # noqa: PLC0415
 
+    from api.exchange import import_work  # noqa: PLC0415
     from integrations.runtime import worker as jobs  # noqa: PLC0415
     from integrations.runtime import world  # noqa: PLC0415
 
@@ -102,7 +103,7 @@ def worker() -> None:
         stop = _stopped()  # before a database starts, which a signal would leave running
         timeout = loaded_settings.job_statement_timeout_ms
         async with world.opened(loaded_settings, purpose="worker", statement_timeout_ms=timeout) as opened:
-            await jobs.run(opened, stop)
+            await jobs.run(opened, stop, import_work.run)
 
     uvloop.run(work())
 

@@ -18,6 +18,8 @@ MOST_BYTES = {
     "application/x-www-form-urlencoded": 64 * 1024,
 }
 """How large a body may be by its media type; what is not listed is as a form."""
+FILES_PATH, MOST_FILE_BYTES = "/v1/imports", 10_500_000
+"""Where files are sent to, and how large such a body may be: the file, its mapping, and what is between them."""
 SLOWEST = 1_000
 """Octets a second that a body has to bring, once its first seconds (a setting) are over."""
 
@@ -53,7 +55,7 @@ class Body:
 
     async def _read(self) -> bytes | None:
         """Give the octets, or None when the client went away before their end."""
-        most = most_bytes(self._headers.get("content-type", ""))
+        most = most_bytes(self._headers.get("content-type", ""), self._scope["path"])
         announced = self._headers.get("content-length", "0")
         if not (announced.isascii() and announced.isdigit() and int(announced[:_LONGEST_LENGTH]) <= most):
             raise problems.TooLarge(most)
@@ -77,7 +79,9 @@ class Body:
                 return bytes(body)
 
 
-def most_bytes(content_type: str) -> int:
-    """Give how large a body of this media type may be."""
+def most_bytes(content_type: str, path: str = "") -> int:
+    """Give how large a body of this media type may be; that of a file that is taken in is larger."""
+    if path == FILES_PATH and content_type.partition(";")[0].strip().lower() == "multipart/form-data":
+        return MOST_FILE_BYTES
     kind = "application/json" if plain_json.is_meant(content_type) else content_type.partition(";")[0].strip().lower()
     return MOST_BYTES.get(kind, MOST_BYTES["application/x-www-form-urlencoded"])

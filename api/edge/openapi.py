@@ -76,10 +76,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     parameters = operation.setdefault("parameters", [])
     kinds = {parameter["in"] for parameter in parameters}
     needs_sign_in = bool(operation.get("security"))
-    if "requestBody" in operation:
-        problems.add_common(operation, "too-large")
-    if "application/json" in operation.get("requestBody", {}).get("content", {}):
-        problems.add_common(operation, "malformed-json", "unsupported-media-type", "invalid")
+    _complete_body(operation)
     if kinds & {"query", "header"}:
         problems.add_common(operation, "invalid")
     if "path" in kinds or ("requestBody" in operation and needs_sign_in):  # an id in the body is looked up as well
@@ -94,6 +91,18 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         problems.add_common(operation, "invalid", "idempotency-key-reused")
     if path.startswith(("/v1", "/oauth2", "/fhir")):
         problems.add_common(operation, "too-many-requests", "unavailable")
+
+
+def _complete_body(operation: dict[str, Any]) -> None:
+    """Add what every operation with such a body may answer."""
+    if "requestBody" not in operation:
+        return
+    problems.add_common(operation, "too-large")
+    content = operation["requestBody"].get("content", {})
+    if "application/json" in content:
+        problems.add_common(operation, "malformed-json", "unsupported-media-type", "invalid")
+    if "multipart/form-data" in content:
+        problems.add_common(operation, "malformed-json")
 
 
 def _offer_forms(operation: dict[str, Any]) -> None:

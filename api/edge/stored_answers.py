@@ -29,6 +29,7 @@ READ_AT: Mapping[str, tuple[str, ...]] = {
     "/v1/institutions/{institution_id}/memberships": ("/v1/institutions/{institution_id}",),
     "/v1/institutions/{institution_id}/memberships/{membership_id}/end": ("/v1/institutions/{institution_id}",),
     "/v1/people/{person_id}/address-confirmation": ("/v1/people/{person_id}",),
+    "/v1/imports/{import_id}/load": ("/v1/imports/{import_id}",),
     "/v1/people/{person_id}/verification": ("/v1/people/{person_id}",),
     "/v1/memoranda/{memorandum_id}/transitions": ("/v1/memoranda/{memorandum_id}",),
     "/v1/consultations/{consultation_id}/cancel": ("/v1/consultations/{consultation_id}",),

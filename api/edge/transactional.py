@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fastapi import Request, Response
+from fastapi import Request, Response, params
 from fastapi.routing import APIRoute
 
 from api.edge import deps, incoming, plain_json, problems, scopes, shapes, stored_answers
@@ -37,7 +37,7 @@ class Transactional(APIRoute):
         needs_sign_in = is_reading or any(
             dependency.call is deps.signed_in for dependency in self.dependant.dependencies
         )
-        reads_json = self.body_field is not None and "Form" not in type(self.body_field.field_info).__name__
+        reads_json = self.body_field is not None and not isinstance(self.body_field.field_info, params.Form)
 
         async def transactional(request: Request) -> Response:
             if stored_answers.WORK in request.scope:  # a stored answer reads again, for a caller who was let in
@@ -139,6 +139,9 @@ def _idempotency(request: Request, actor: actors.Actor, body: bytes) -> idempote
     if len(keys) > 1 or not 1 <= len(key) <= _LONGEST_KEY or not key.isascii() or not key.isprintable():
         pointer, detail = "/header/Idempotency-Key", f"must be one text of 1 to {_LONGEST_KEY} visible characters"
         raise errors.Invalid(pointer, detail)
+    kind, _, boundary = request.headers.get("content-type", "").partition("boundary=")
+    if kind.startswith("multipart/") and boundary:  # which a client draws anew each time
+        body = body.replace(boundary.strip('"').encode(), b"")
     digest = hashlib.sha256(request.url.query.encode() + b"\0" + body).digest()
     return idempotency.Request(str(actor.person_id), path, key, digest)
 

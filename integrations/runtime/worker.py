@@ -33,12 +33,15 @@ WATCH_SECONDS = 1.0
 SILENCE_SECONDS = 30.0
 """After this long without an answer a server is taken for frozen, and its connection given up."""
 GRACE_SECONDS = 20.0
+Loop = Callable[[World, asyncio.Event], Awaitable[None]]
 _log = structlog.get_logger("pobratym.worker")
 
 
-async def run(world: World, stop: asyncio.Event) -> None:
-    """Work until `stop` is set; finishes what it has begun. A database that goes away is waited for."""
+async def run(world: World, stop: asyncio.Event, imports: Loop | None = None) -> None:
+    """Work until `stop` is set, at `imports` too; finishes what was begun. A database that goes away is waited for."""
     async with asyncio.TaskGroup() as tasks:
+        if imports is not None:
+            tasks.create_task(_again(stop, "imports", lambda: imports(world, stop)))
         tasks.create_task(_again(stop, "queue", lambda: _take_jobs(world, stop)))
         tasks.create_task(_again(stop, "timers", lambda: _sweep(world, stop)))
         tasks.create_task(_again(stop, "webhooks", lambda: webhook_lanes.run(world, stop)))

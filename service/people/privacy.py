@@ -45,6 +45,7 @@ _QUERIES: Mapping[str, str] = {
     "links": "SELECT purpose, subject_id, created_at, expires_at, used_at FROM link WHERE person_id = :id ORDER BY id",
     "sign_ins": "SELECT created_at, expires_at, used_at, revoked_at FROM refresh_token"
     " WHERE person_id = :id ORDER BY id",
+    "files_sent": "SELECT id, kind, state, is_dry, created_at FROM import_file WHERE person_id = :id ORDER BY id",
     "acts": "SELECT at, action, subject, subject_id, details FROM audit WHERE person_id = :id ORDER BY id",
     "acts_on_them": "SELECT at, actor_kind, person_id, action, details FROM audit WHERE subject_id = :id ORDER BY id",
     "who_read_their_texts": "SELECT at, actor_kind, person_id, subject, subject_id FROM audit"
@@ -101,6 +102,7 @@ _ERASURE = (
     "DELETE FROM rate_limit WHERE bucket = 'person:' || :text",
     "DELETE FROM link WHERE person_id = :id",
     "DELETE FROM address_change WHERE person_id = :id",
+    "DELETE FROM import_file WHERE person_id = :id",
     "DELETE FROM refresh_token WHERE person_id = :id",
     "DELETE FROM role_grant WHERE person_id = :id",
     "DELETE FROM mentor_specialty WHERE person_id = :id",

@@ -28,6 +28,7 @@ from service.tables.delivery import (
     WebhookEndpoint,
     WebhookSecret,
 )
+from service.tables.files import ImportFile
 from service.tables.log import (
     Activity,
     ActivityInstitution,
@@ -93,6 +94,7 @@ __all__ = [
     "Event",
     "Feedback",
     "IdempotencyKey",
+    "ImportFile",
     "Institution",
     "Link",
     "LogEntry",

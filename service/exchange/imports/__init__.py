@@ -16,8 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from service.exchange import exports
-from service.exchange.imports import log, people, registry
+from service.exchange.imports import log, people, registry, scope
 from service.exchange.imports.desk import REFERENCES, Desk, FileRefused, FileRow
 from service.kernel import audit, errors
 from service.kernel.work import Work
@@ -137,7 +136,8 @@ async def load(
     await w.sql(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))  # a long file takes long to check
     await w.sql(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
     desk = await Desk.opened(w, is_confirmed=is_confirmed)
-    new, changes, same = _compared(desk, kind, await exports.rows(w, kind), rows)
+    await scope.check(desk, kind, rows)
+    new, changes, same = _compared(desk, kind, await scope.stored(w, kind), rows)
     tell(same)
     outcome = Outcome(len(new), len(changes), same, _by_column(kind, changes))
     await _add(desk, kind, new, tell)
@@ -204,7 +204,7 @@ async def _change(desk: Desk, kind: str, row: FileRow, existing: Mapping[str, An
         return
     try:
         await handler.change(desk, row, existing, differing)
-    except (errors.Invalid, errors.PersonalDataFound, errors.Conflict) as error:
+    except (errors.Invalid, errors.PersonalDataFound, errors.Conflict, errors.Forbidden, errors.NotFound) as error:
         desk.refuse_error(row, error)
 
 

@@ -113,6 +113,7 @@ def bodies(side: Side) -> dict[str, Json]:
         "POST /v1/consultations/{}/consent": {"scope": "general", "given_on": "2026-11-15"},
         "POST /v1/consultations/{}/holds": {"mentor_id": ids["mentors"], "starts_at": SOON},
         "POST /v1/consultations/{}/offers": {"mentor_id": ids["mentors"]},
+        "POST /v1/imports/{}/load": {},
         "POST /v1/institutions": {"kind": "hospital"},
         "PATCH /v1/institutions/{}": {"city": "Lviv"},
         "POST /v1/activities/{}/corrections": {"kind": "visit"},
@@ -154,6 +155,10 @@ def bodies(side: Side) -> dict[str, Json]:
     }
 
 
+FORMS: dict[str, Json] = {
+    "POST /v1/imports": {"data": {"kind": "people"}, "files": {"file": ("people.csv", b"email,display_name\n")}},
+}
+"""What is sent as a form with a file."""
 QUERIES = {
     "/v1/me/certificates": "?from=2026-11-01&until=2026-12-01",
     "/v1/mentors/{}/slots": "?from=2026-11-18T00:00:00Z&until=2026-11-19T00:00:00Z",
@@ -210,6 +215,7 @@ async def _side(w: Work, programme: tables.Programme) -> Side:
         "deliveries": delivery,
         "appointments": appointment,
         "consultations": asked,
+        "imports": await _import(w, people["admin"]),
         "institutions": asking,
         "clients": systems["system"],
         "memberships": membership,
@@ -223,6 +229,25 @@ async def _side(w: Work, programme: tables.Programme) -> Side:
         "sessions": session,
     }
     return Side({name: str(row.id) for name, row in found.items()}, {**people, **systems})
+
+
+async def _import(w: Work, sender: tables.Person) -> tables.ImportFile:
+    """A file that was checked."""
+    row_id = clock.new_id()
+    content = w.seal('{"content": "", "mapping": null}', row_id)
+    return await build.add(
+        w,
+        tables.ImportFile(
+            id=row_id,
+            kind="people",
+            state="checked",
+            is_dry=True,
+            person_id=sender.id,
+            lang="en",
+            content=content,
+            created_at=w.now,
+        ),
+    )
 
 
 async def _session(
@@ -300,14 +325,14 @@ async def _outcome(world: World, client: httpx.AsyncClient, court: Courtroom, ca
     """Give the status of the request, which leaves nothing; a denied one that wrote is marked."""
     connection: Any = world.database.engine  # the test's one connection
     key = f"{case['method']} {blank(case['path'])}"
-    body = bodies(court.own).get(key)
+    sent = FORMS.get(key) or {"json": bodies(court.own).get(key)}
     thing = case["thing"] or "own"
     savepoint = await connection.begin_nested()
     answer = await client.request(
         case["method"],
         _address(court, case["path"], thing),
         headers=court.headers[role] | {"If-Match": "*"},
-        json=body,
+        **sent,
     )
     before, court.written = court.written, (await connection.execute(WRITES)).scalar_one()  # rolled back rows count
     written = court.written - before

@@ -25,6 +25,8 @@ NAMED_ON_PURPOSE = {
     "client_assertion": "read as a signed token",
     "roles/*/department": "a ward of the staff; a request's is checked",
     "confirmed_spans/*/field": "compared, never stored",
+    "file": "a table of people and places; its notes and other texts are checked by the worker, row by row",
+    "map": "names of columns and codes; sealed, never shown",
 }
 """Fields without a list, a format or a pattern that are no free text, and what they hold."""
 
