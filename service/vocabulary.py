@@ -495,3 +495,5 @@ AuditAction = Literal[
     "address_stopped",
 ]
 AUDIT_ACTIONS: tuple[AuditAction, ...] = get_args(AuditAction)
+ACCOUNT_CHANGES: tuple[AuditAction, ...] = ("created", "changed", "address_changed")
+"""What makes a person's account, gives it roles or sends its mail elsewhere."""

@@ -86,6 +86,7 @@ async def may_confirm(w: Work, change: tables.AddressChange) -> bool:
         "person": change.person_id,
         "at": change.created_at,
         "changed_by": change.changed_by,
+        "account_changes": list(vocabulary.ACCOUNT_CHANGES),
     }
     return (await w.sql(_WAS_KEEPER, values)).first() is not None
 
@@ -211,7 +212,7 @@ SELECT 1 FROM role_grant k WHERE k.person_id = :actor AND k.created_at <= :at
 AND (k.role = 'programme_admin' OR (k.role = 'coordinator'
      AND k.institution_id IN (SELECT institution_id FROM role_grant g WHERE g.person_id = :person)))
 AND NOT EXISTS (SELECT FROM audit a WHERE a.subject_id = :actor AND a.subject = 'person' AND a.person_id = :changed_by
-                AND a.action IN ('created', 'changed', 'address_changed'))
+                AND a.action = ANY(:account_changes))
 """)
 _PERSON = (
     sa.select(tables.Person)
