@@ -4,6 +4,7 @@
 
 import re
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import date
 from re import _constants, _parser  # the only way to read what a pattern repeats
@@ -44,12 +45,14 @@ def steps(text: str) -> int:
         count += event == "line"
         return trace if "deidentify" in frame.f_code.co_filename else None
 
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
+    def search() -> None:
+        sys.settrace(trace)
         deidentify.find(text, TODAY)
-    finally:
-        sys.settrace(before)
+
+    # In a thread of its own, since a tracer is a thread's: coverage's does not survive being taken away and put back.
+    searching = threading.Thread(target=search)
+    searching.start()
+    searching.join()
     return count
 
 
