@@ -101,7 +101,7 @@ def test_ft_22_an_operator_reads_why_a_mail_has_not_left_and_tries_it_again(inst
     assert run("retry", "--all-dead")[1] == "0 mails are tried now.\n"
     assert run("retry", "--all-dead", "--refused")[0] == 1
     assert run("why", "00000000-0000-0000-0000-000000000000")[0] == 1
-    acts = asyncio.run(_rows(installed, "SELECT action, details FROM audit WHERE subject = 'delivery' ORDER BY id"))
+    acts = asyncio.run(_rows(installed, "SELECT action, details FROM audit WHERE action = 'resent' ORDER BY id"))
     assert [(row.action, row.details) for row in acts] == [
         ("resent", {}),
         ("resent", {"which": "refused", "count": 1}),
