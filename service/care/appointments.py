@@ -282,7 +282,7 @@ async def dispute(case: CaseFile) -> NoReturn:
     if appointment.disputed_at is None:
         appointment.disputed_at = case.w.now
         case.w.touch(appointment)
-        receivers = await notices.coordinators(case.w, _places(case))
+        receivers = await notices.coordinators(case.w, _places(case), case.consultation.programme_id)
         await notices.about_appointment(case, "disputed", receivers, reason=appointment.absent)
         audit.record(case.w, "disputed", "appointment", appointment.id)
     raise errors.Disputed

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from service import tables, vocabulary
-from service.kernel import audit
+from service.kernel import audit, email_addresses
 from service.kernel.work import Work
 
 _MAIL = tables.Delivery
@@ -36,7 +36,9 @@ async def find(
     if state:
         statement = statement.where(col(_MAIL.state) == state)
     if email:
-        person = sa.select(col(tables.Person.id)).where(col(tables.Person.email) == email)
+        person = sa.select(col(tables.Person.id)).where(
+            sa.func.lower(col(tables.Person.email)) == email_addresses.as_stored(email).lower()
+        )
         statement = statement.where(col(_MAIL.person_id).in_(person))
     if before:
         statement = statement.where(col(_MAIL.created_at) < before)
