@@ -13,7 +13,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from service.care import advice, appointments, consultations, departures, offers, readdressing, unlinked
+from service.care import advice, appointments, consultations, departures, offers, readdressing, uncoordinated, unlinked
 from service.kernel import actor, clock, errors
 from service.kernel.work import Database, Work
 from service.outbox import deliveries, subscriptions
@@ -48,6 +48,7 @@ TIMERS = (
     Timer("zone_of_person", departures.IN_AN_OLD_ZONE, departures.follow_zone_of_person),
     Timer("clinician_left", departures.CLINICIANS_LEFT, departures.follow_clinician),
     Timer("clinician_back", departures.CLINICIANS_BACK, departures.follow_return),
+    Timer("uncoordinated", uncoordinated.CHANGED, uncoordinated.follow),
     Timer("still_vacant", departures.STILL_VACANT, departures.follow_vacancy),
     Timer("offer", "SELECT id FROM offer WHERE state = 'pending' AND answer_by <= :now", offers.expire),
     Timer(

@@ -28,7 +28,7 @@ _PAGES = jinja2.Environment(
     keep_trailing_newline=True,
 )
 _DEADLINES = ("answer_by", "answer_due_at", "advice_due_at", "held_until", "expires_at", "failing_since", "disabled_at")
-_IDS = ("consultation_id", "memorandum_id", "person_id", "endpoint_id")
+_IDS = ("consultation_id", "memorandum_id", "person_id", "endpoint_id", "institution_id")
 _BUTTONS = (
     "sign_in", "join", "accept", "take", "stop", "confirm", "counter", "decline", "write_advice", "advice", "feedback",
     "candidates", "move", "cancel", "view",
@@ -157,6 +157,8 @@ def _facts(values: Mapping[str, Any], words: Catalogue) -> Iterator[tuple[str, s
         yield _known(labels, f"asked_{answer}", "answer"), str(int(number))
     for code, number in values.get("counts", {}).items():
         yield labels["counts"].format(reason=_known(words["reasons"], code, "reason")), str(int(number))
+    for what, number in values.get("depending", {}).items():
+        yield _known(labels, f"depending_{what}", "number"), str(int(number))
     for number, case in enumerate(values.get("cases", []), 1):
         yield labels["case"].format(number=number), ", ".join(_worded(case, words).values())
     if values.get("institution_names"):

@@ -9,6 +9,7 @@ Others call
     answers        a mentor accepts, declines or counters; the other side takes a counter or declines it
     appointments   moved, called off, missed, reminded of
     departures, unlinked  what was with somebody who may no longer act; what a memorandum no longer reaches
+    uncoordinated  a hospital whose last coordinator has left
     readdressing   calendars follow a new address
     advice         written answers
     sessions       what took place is logged and corrected; "was it useful?"

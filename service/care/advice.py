@@ -10,7 +10,7 @@ from service.care import casefile, sessions
 from service.kernel import access, clock, deidentification, errors
 from service.kernel.deidentification import ConfirmedSpan
 from service.kernel.work import Work
-from service.outbox import events, notices
+from service.outbox import events, hearers, notices
 
 
 async def give(
@@ -42,7 +42,7 @@ async def give(
     events.record(
         w, "advice.given", None, advice.id, case.audience(offer), state="given", consultation_id=consultation.id
     )
-    await notices.to_people(w, "advice_ready", consultation, await notices.clinicians(w, consultation))
+    await notices.to_people(w, "advice_ready", consultation, await hearers.clinicians(w, consultation))
     await sessions.log_advice(case, offer, minutes)
     return advice
 
@@ -63,7 +63,7 @@ async def overdue(w: Work, consultation_id: UUID) -> None:
     is_due = consultation.advice_due_at is not None and consultation.advice_due_at <= w.now
     if consultation.state == "scheduled" and is_due and not consultation.is_advice_overdue_told:
         consultation.is_advice_overdue_told = True
-        receivers = await notices.coordinators(w, [consultation.institution_id], consultation.programme_id)
+        receivers = await hearers.coordinators(w, [consultation.institution_id], consultation.programme_id)
         await notices.to_people(w, "advice_overdue", consultation, receivers)
 
 

@@ -17,7 +17,7 @@ from service.care.casefile import CaseFile
 from service.kernel import access, audit, deidentification, errors
 from service.kernel.deidentification import ConfirmedSpan
 from service.kernel.work import Work
-from service.outbox import deliveries, events, notices
+from service.outbox import deliveries, events, hearers, notices
 from service.rules import lifecycle, policy
 from service.rules.time import availability, night
 from service.rules.time.night import NightHours
@@ -282,7 +282,7 @@ async def dispute(case: CaseFile) -> NoReturn:
     if appointment.disputed_at is None:
         appointment.disputed_at = case.w.now
         case.w.touch(appointment)
-        receivers = await notices.coordinators(case.w, _places(case), case.consultation.programme_id)
+        receivers = await hearers.coordinators(case.w, _places(case), case.consultation.programme_id)
         await notices.about_appointment(case, "disputed", receivers, reason=appointment.absent)
         audit.record(case.w, "disputed", "appointment", appointment.id)
     raise errors.Disputed
@@ -435,7 +435,7 @@ async def follow_memorandum_end(w: Work, appointment_id: UUID) -> None:
         return
     case.appointment.told_end_id = step_id
     institutions = {row.institution_id for row in case.participants} | {case.consultation.institution_id}
-    receivers = await notices.coordinators(w, institutions, case.consultation.programme_id)
+    receivers = await hearers.coordinators(w, institutions, case.consultation.programme_id)
     await notices.about_appointment(case, "memorandum_ended", receivers)
     is_ahead = w.now < case.appointment.ends_at  # what has happened is logged, whatever became of the memorandum
     if is_ahead and (await case.numbers()).cancels_when_memorandum_ends:

@@ -17,7 +17,7 @@ from service.care.casefile import CaseFile
 from service.kernel import access, audit, clock, deidentification, errors, paging
 from service.kernel.deidentification import ConfirmedSpan
 from service.kernel.work import Work
-from service.outbox import events, notices
+from service.outbox import events, hearers, notices
 from service.rules import lifecycle, policy, transfer
 from service.rules.case import Case
 from service.rules.matching import ranking
@@ -283,7 +283,7 @@ async def alert(w: Work, consultation_id: UUID) -> None:
         return
     consultation.alert_at = None
     if consultation.state in lifecycle.SEEKING:
-        receivers = await notices.coordinators(w, [consultation.institution_id], consultation.programme_id)
+        receivers = await hearers.coordinators(w, [consultation.institution_id], consultation.programme_id)
         due = consultation.answer_due_at
         await notices.to_people(w, "alert", consultation, receivers, answer_due_at=due and events.instant(due))
 
@@ -305,8 +305,8 @@ async def expire(w: Work, consultation_id: UUID) -> None:
         await bookings.cancel(case, "mentor_left")
     await offers.withdraw(case, case.open_offers)
     receivers = [
-        *await notices.clinicians(w, consultation),
-        *await notices.coordinators(w, [consultation.institution_id], consultation.programme_id),
+        *await hearers.clinicians(w, consultation),
+        *await hearers.coordinators(w, [consultation.institution_id], consultation.programme_id),
     ]
     await notices.to_people(w, "expired", consultation, {person.id: person for person in receivers}.values())
 

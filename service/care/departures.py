@@ -16,7 +16,7 @@ from service import tables
 from service.care import appointments, bookings, casefile, offers
 from service.care.casefile import CaseFile
 from service.kernel.work import Work
-from service.outbox import notices
+from service.outbox import hearers, notices
 from service.rules.time import availability
 
 
@@ -128,7 +128,7 @@ async def follow_booking(w: Work, appointment_id: UUID) -> None:
         return
     leaving = [row for row in case.mentors if row.person_id in left]
     institutions = {row.institution_id for row in case.participants} | {case.consultation.institution_id}
-    receivers = await notices.coordinators(w, institutions, case.consultation.programme_id)
+    receivers = await hearers.coordinators(w, institutions, case.consultation.programme_id)
     for row in leaving:
         await bookings.vacate(case, row)
         await notices.void_links(w, row.person_id, [offer.id for offer in case.offers])
@@ -139,7 +139,7 @@ async def follow_booking(w: Work, appointment_id: UUID) -> None:
     if case.maybe_clinician:
         await notices.invited(case, "mentor_left", to=[case.maybe_clinician])
     else:
-        receivers += await notices.clinicians(w, case.consultation)
+        receivers += await hearers.clinicians(w, case.consultation)
     await notices.about_appointment(case, "mentor_left", _each_once(receivers))
 
 
@@ -150,7 +150,7 @@ async def follow_vacancy(w: Work, appointment_id: UUID) -> None:
         return
     institutions = {row.institution_id for row in case.participants} | {case.consultation.institution_id}
     institutions |= {offer.institution_id for offer in case.offers if offer.state == "accepted"}
-    await _call_off(case, await notices.coordinators(w, institutions, case.consultation.programme_id))
+    await _call_off(case, await hearers.coordinators(w, institutions, case.consultation.programme_id))
 
 
 async def _call_off(case: CaseFile, receivers: Iterable[tables.Person]) -> None:
@@ -170,8 +170,8 @@ async def follow_promise(w: Work, consultation_id: UUID) -> None:
     await offers.reopen(case)
     for offer in promised:
         await notices.void_links(w, offer.mentor_id, [offer.id])
-    coordinators = await notices.coordinators(w, institutions, case.consultation.programme_id)
-    receivers = [*await notices.clinicians(w, case.consultation), *coordinators]
+    coordinators = await hearers.coordinators(w, institutions, case.consultation.programme_id)
+    receivers = [*await hearers.clinicians(w, case.consultation), *coordinators]
     await notices.advice_sought_again(w, case.consultation, _each_once(receivers))
 
 
@@ -179,7 +179,7 @@ async def follow_clinician(w: Work, person_id: UUID) -> None:
     """The cases of a clinician who has left are with their hospital: one mail tells its coordinators which.
 
     The clinician keeps no place, no seat and no button of an earlier mail. Until somebody is assigned, mails of these
-    cases go to others (`notices.clinicians`).
+    cases go to others (`hearers.clinicians`).
     """
     values = {"now": w.now, "id": person_id}
     found = (await w.sql(_CASES_OF, values)).scalars().all()

@@ -20,7 +20,7 @@ from service.care import candidates, casefile
 from service.care.casefile import CaseFile
 from service.kernel import access, clock, paging
 from service.kernel.work import Work
-from service.outbox import notices, offer_mails
+from service.outbox import hearers, notices, offer_mails
 from service.rules import lifecycle, policy
 from service.rules.case import Case, Mentor, Rulebook
 from service.rules.matching import ranking
@@ -117,7 +117,7 @@ async def _nobody_left(case: CaseFile) -> None:
     ranked, _, _ = await candidates.ranked(w, consultation, near=True)
     refusals = Counter(reason.value for _, reasons in ranked.excluded for reason in reasons)
     case.become(consultation, "unmatched")
-    receivers = await notices.coordinators(w, [consultation.institution_id], consultation.programme_id)
+    receivers = await hearers.coordinators(w, [consultation.institution_id], consultation.programme_id)
     latest = {offer.mentor_id: "ended" if offer.ended_at else offer.state for offer in case.offers}  # each mentor once
     await notices.to_people(w, "unmatched", consultation, receivers, counts=refusals, asked=Counter(latest.values()))
 

@@ -12,7 +12,7 @@ from service import tables
 from service.care import appointments, bookings, candidates, casefile, offers
 from service.care.casefile import CaseFile
 from service.kernel.work import Work
-from service.outbox import notices
+from service.outbox import hearers, notices
 from service.rules import policy
 from service.rules.case import MemorandumLink
 from service.rules.matching import gate
@@ -79,11 +79,11 @@ async def follow_promise(w: Work, offer_id: UUID) -> None:
     offer.unlinked_at = w.now
     consultation = case.consultation
     places = {consultation.institution_id, offer.institution_id}
-    receivers = await notices.coordinators(w, places, consultation.programme_id)
+    receivers = await hearers.coordinators(w, places, consultation.programme_id)
     await notices.to_people(w, "memorandum_ended", consultation, receivers)
     if await _cancels(case):
         await offers.reopen(case)
-        await notices.advice_sought_again(w, consultation, await notices.clinicians(w, consultation))
+        await notices.advice_sought_again(w, consultation, await hearers.clinicians(w, consultation))
 
 
 async def follow_booking(w: Work, appointment_id: UUID) -> None:
@@ -103,7 +103,7 @@ async def follow_booking(w: Work, appointment_id: UUID) -> None:
         w.touch(appointment)
         return
     appointment.unlinked_at = w.now
-    receivers = await notices.coordinators(w, {consultation.institution_id, place}, consultation.programme_id)
+    receivers = await hearers.coordinators(w, {consultation.institution_id, place}, consultation.programme_id)
     await notices.about_appointment(case, "memorandum_ended", receivers)
     if await _cancels(case):
         await appointments.call_off(case, "memorandum_ended")

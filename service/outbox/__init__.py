@@ -4,6 +4,7 @@ Others call
 
     events         `record`: a change of a subject becomes an event; `feed` and `read` for whoever polls
     notices        a function for each letter: who gets it, with which facts
+    hearers        who hears of a hospital or a case, and who in their stead
     deliveries     `mail` and `put_link`: a mail as a row; `claim` and `settle` for the worker
     mail_server    whether the mail server is there, away, or all mail held back
     mail_desk      what an operator does about mails

@@ -364,18 +364,28 @@ async def again(w: Work, claimed: Claim) -> Claim:
 async def unreachable(w: Work) -> list[str]:
     """Name the programmes whose admins, and the institutions whose coordinators, all have addresses that take no mail.
 
-    So nobody there could be told.
+    So nobody there could be told. With a case that is open, those that have nobody at all are named too.
     """
     return list((await w.sql(_UNREACHABLE)).scalars())
 
 
 _UNREACHABLE = sa.text("""
-SELECT coalesce(programme.code, institution.code, institution.name) AS name FROM role_grant
-JOIN person ON person.id = role_grant.person_id AND person.state = 'active'
-LEFT JOIN programme ON programme.id = role_grant.programme_id
-LEFT JOIN institution ON institution.id = role_grant.institution_id
-WHERE role_grant.role IN ('programme_admin', 'coordinator')
-GROUP BY programme.id, institution.id HAVING bool_and(person.mail_refused_at IS NOT NULL) ORDER BY name
+WITH keeper AS (
+  SELECT g.institution_id, g.programme_id, p.mail_refused_at IS NULL AS takes_mail
+  FROM role_grant g JOIN person p ON p.id = g.person_id AND p.state = 'active'
+  WHERE g.role IN ('programme_admin', 'coordinator')
+), live AS (
+  SELECT institution_id, programme_id FROM consultation
+  WHERE state IN ('draft', 'open', 'offered', 'scheduled', 'unmatched')
+)
+SELECT p.code AS name FROM programme p
+WHERE p.id IN (SELECT programme_id FROM keeper UNION SELECT programme_id FROM live)
+AND NOT EXISTS (SELECT FROM keeper k WHERE k.programme_id = p.id AND k.takes_mail)
+UNION
+SELECT coalesce(i.code, i.name) FROM institution i
+WHERE i.id IN (SELECT institution_id FROM keeper UNION SELECT institution_id FROM live)
+AND NOT EXISTS (SELECT FROM keeper k WHERE k.institution_id = i.id AND k.takes_mail)
+ORDER BY 1
 """)
 
 

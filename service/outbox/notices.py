@@ -12,12 +12,11 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
-from sqlmodel import col
 
 from service import tables
 from service.kernel import clock
 from service.kernel.work import Work
-from service.outbox import deliveries, offer_mails
+from service.outbox import deliveries, hearers, offer_mails
 from service.outbox.events import instant
 from service.rules import lifecycle
 from service.rules.time import night
@@ -40,64 +39,6 @@ class AppointmentCase(Protocol):
 async def people(w: Work, ids: Iterable[UUID | None]) -> dict[UUID, tables.Person]:
     """Load these people by id."""
     return await w.read_all(tables.Person, [person_id for person_id in ids if person_id])
-
-
-async def coordinators(
-    w: Work, institution_ids: Iterable[UUID], programme_id: UUID | None = None
-) -> list[tables.Person]:
-    """Load the active coordinators of these institutions.
-
-    Where an institution has none, because the last one has left, the programme's admins hear in their stead.
-    """
-    places = set(institution_ids)
-    query = (
-        sa.select(tables.Person, col(tables.RoleGrant.institution_id))
-        .join(tables.RoleGrant, col(tables.RoleGrant.person_id) == col(tables.Person.id))
-        .where(col(tables.Person.state) == "active")
-        .where(
-            sa.or_(
-                sa.and_(col(tables.RoleGrant.role) == "coordinator", col(tables.RoleGrant.institution_id).in_(places)),
-                sa.and_(
-                    col(tables.RoleGrant.role) == "programme_admin",
-                    col(tables.RoleGrant.programme_id) == programme_id,
-                ),
-            )
-        )
-        .order_by(col(tables.Person.id))
-    )
-    rows = (await w.sql(query, after_changes=False)).all()
-    has_all = places <= {row.institution_id for row in rows}
-    return list({row.Person.id: row.Person for row in rows if row.institution_id or not has_all}.values())
-
-
-async def clinicians(w: Work, consultation: tables.Consultation) -> list[tables.Person]:
-    """Load who hears of the case at the requesting hospital: its clinician, as long as they work there.
-
-    Of a case whose clinician has left, the other clinicians of its department hear; without any, the coordinators.
-    """
-    places = {
-        "clinician": consultation.clinician_id,
-        "institution": consultation.institution_id,
-        "department": consultation.department,
-    }
-    present = list((await w.sql(_CLINICIANS, places, after_changes=False)).scalars())
-    own = [person for person in present if person.id == consultation.clinician_id]
-    return own or present or await coordinators(w, [consultation.institution_id], consultation.programme_id)
-
-
-_CLINICIANS = (
-    sa.select(tables.Person)
-    .join(tables.RoleGrant, col(tables.RoleGrant.person_id) == col(tables.Person.id))
-    .where(col(tables.RoleGrant.role) == "clinician", col(tables.Person.state) == "active")
-    .where(col(tables.RoleGrant.institution_id) == sa.bindparam("institution"))
-    .where(
-        sa.or_(
-            col(tables.Person.id) == sa.bindparam("clinician"),
-            col(tables.RoleGrant.department) == sa.bindparam("department", type_=sa.Text),
-        )
-    )
-    .order_by(col(tables.Person.id))
-)
 
 
 async def _values(w: Work, consultation: tables.Consultation) -> dict[str, Any]:
@@ -260,8 +201,17 @@ async def clinician_left(w: Work, institution_id: UUID, consultations: Sequence[
     cases = [await _values(w, consultation) for consultation in consultations]
     named = [{name: case[name] for name in ("consultation_id", "specialty", "priority")} for case in cases]
     programme_id = consultations[0].programme_id
-    for person in await coordinators(w, [institution_id], programme_id):
+    for person in await hearers.coordinators(w, [institution_id], programme_id):
         await deliveries.mail(w, template="clinician_left", person=person, values={"cases": named, "page": "/"})
+
+
+async def uncoordinated(w: Work, institution: tables.Institution, depending: Mapping[str, int]) -> None:
+    """Mail the admins that nobody coordinates the institution any more, and how much there needs somebody."""
+    shown_name = institution.name_en or institution.name if institution.shows_its_name else None
+    values = {"institution_id": str(institution.id), "depending": dict(depending), "page": "/people"}
+    values |= {"institution_names": [shown_name]} if shown_name else {}
+    for person in await hearers.coordinators_of(w, institution.id):
+        await deliveries.mail(w, template="uncoordinated", person=person, values=values)
 
 
 async def countered(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:
@@ -272,7 +222,7 @@ async def countered(w: Work, consultation: tables.Consultation, offer: tables.Of
         "offer_id": str(offer.id),
         "starts": [instant(start) for start in offer.counter_starts],
     }
-    for clinician in await clinicians(w, consultation):
+    for clinician in await hearers.clinicians(w, consultation):
         links = _choices(w, "take", clinician.id, "counter.accept", offer.id, offer.counter_starts)
         links["decline"] = _link(w, clinician.id, "counter.decline", offer.id, until)
         times = _times(clinician, mentor)
@@ -285,13 +235,13 @@ async def countered(w: Work, consultation: tables.Consultation, offer: tables.Of
 async def advice_promised(w: Work, consultation: tables.Consultation) -> None:
     """Mail the clinician by when a mentor writes: the receipt has promised this mail."""
     due = consultation.advice_due_at
-    receivers = await clinicians(w, consultation)
+    receivers = await hearers.clinicians(w, consultation)
     await to_people(w, "advice_promised", consultation, receivers, advice_due_at=due and instant(due))
 
 
 async def advice_handed_back(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:
     """Mail the clinician that the request seeks a mentor again; the mentor is thanked as for any decline."""
-    await advice_sought_again(w, consultation, await clinicians(w, consultation))
+    await advice_sought_again(w, consultation, await hearers.clinicians(w, consultation))
     await to_people(w, "offer_thanks", consultation, [await w.read(tables.Person, offer.mentor_id)])
 
 
@@ -383,7 +333,7 @@ async def called_off(case: AppointmentCase, template: str, reason: str | None) -
 async def to_stand_ins(case: AppointmentCase, **values: str | None) -> None:
     """If nobody is in the clinician's place, mail those who hear of the case in their stead how the time stands."""
     if not any(row.role == "clinician" for row in case.participants):
-        receivers = await clinicians(case.w, case.consultation)
+        receivers = await hearers.clinicians(case.w, case.consultation)
         await about_appointment(case, "unattended", receivers, **values)
 
 

@@ -19,7 +19,7 @@ from sqlmodel import col
 from service import tables
 from service.kernel import audit, clock, crypto, outcomes
 from service.kernel.work import Work
-from service.outbox import attempt_counts, deliveries, events, notices
+from service.outbox import attempt_counts, deliveries, events, hearers
 from service.rules.delivery import receiver, retry
 
 _DUE = sa.text("""
@@ -224,5 +224,5 @@ async def _disable(w: Work, endpoint: tables.WebhookEndpoint, why: str) -> None:
 async def _mail(w: Work, template: str, endpoint: tables.WebhookEndpoint, **values: object) -> None:
     since = endpoint.failing_since and events.instant(endpoint.failing_since)
     common = {"endpoint_id": str(endpoint.id), "failing_since": since} | values
-    for person in await notices.coordinators(w, [endpoint.institution_id]):
+    for person in await hearers.coordinators_of(w, endpoint.institution_id):
         await deliveries.mail(w, template=template, person=person, values=common)

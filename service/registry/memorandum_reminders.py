@@ -11,7 +11,7 @@ from sqlmodel import col
 from service import tables, vocabulary
 from service.kernel import access
 from service.kernel.work import Work
-from service.outbox import deliveries, events, notices
+from service.outbox import deliveries, events, hearers
 from service.registry import agreements
 from service.rules import policy
 from service.rules.time import availability
@@ -170,7 +170,7 @@ async def _tell(w: Work, template: str, row: tables.Memorandum, **values: object
     )
     receivers = {
         receiver.id: receiver
-        for receiver in (*await notices.coordinators(w, await _parties(w, row.id)), *admins.scalars())
+        for receiver in (*await hearers.coordinators(w, await _parties(w, row.id), row.programme_id), *admins.scalars())
     }
     for receiver in receivers.values():
         await deliveries.mail(w, template=template, person=receiver, values={"memorandum_id": str(row.id), **values})

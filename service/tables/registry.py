@@ -49,7 +49,10 @@ class SpecialtyParent(SQLModel, table=True):
 
 
 class Institution(Versioned, table=True):
-    """A hospital, network, ministry, agency or NGO; what no source states is NULL."""
+    """A hospital, network, ministry, agency or NGO; what no source states is NULL.
+
+    `has_coordinator` is what the last sweep found: when the last one has left, the admins are told.
+    """
 
     id: UUID = Field(primary_key=True)
     code: str | None = Field(default=None, unique=True)
@@ -68,6 +71,7 @@ class Institution(Versioned, table=True):
     languages: list[str] = texts()
     aliases: list[str] = texts()
     shows_its_name: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    has_coordinator: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     sources: list[str] = texts()
     note: str | None = None
 

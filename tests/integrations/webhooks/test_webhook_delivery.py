@@ -10,6 +10,7 @@ import pytest
 import standardwebhooks
 
 import flow
+import leaving
 import receiver
 from receiver import happen, log, sent
 from service.kernel import actor, clock
@@ -119,6 +120,19 @@ async def test_wh_10_an_endpoint_that_is_gone_is_disabled_at_once_and_its_coordi
     assert {row["type"] for row in await log(outbound, partner, "partner")} == {"session.logged"}
     await happen(outbound)
     assert len(await log(outbound, made)) == 3
+
+
+async def test_wh_10_ft_02_without_a_coordinator_the_admins_are_told_that_an_endpoint_is_disabled(
+    outbound: flow.Scene,
+) -> None:
+    async with receiver.opened() as hospital:
+        made = await receiver.endpoint(outbound, hospital.url)
+        await leaving.disabled(outbound, "coordinator")
+        await happen(outbound)
+        await outbound.look()
+        hospital.status(410)
+        await sent(outbound, made)
+    assert ("webhook_gone", "admin") in (await outbound.change()).mails
 
 
 async def test_wh_11_an_endpoint_that_only_fails_is_warned_of_and_disabled_after_five_days(
