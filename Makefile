@@ -8,6 +8,8 @@ SHELL := /bin/sh
 export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# A run starts hundreds of processes: each would compile every module again where the shell forbids to keep what was compiled.
+unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 PYTHON := $(BIN)/python

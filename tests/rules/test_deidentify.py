@@ -162,6 +162,7 @@ def test_nine_digits_in_a_row_are_always_found(before: str, after: str) -> None:
     assert any(span.start <= at + 4 < span.end for span in deidentify.find(text, TODAY))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("character", ["1", "0", "a", "+", "1 ", "0-", "12.", "a.", "a@", "т"])
 def test_a_long_text_of_one_character_is_read_in_one_go(character: str) -> None:
     deidentify.find(character * 20_000, TODAY)

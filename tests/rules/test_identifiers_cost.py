@@ -56,6 +56,7 @@ def steps(text: str) -> int:
     return count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("costly", COSTLY)
 def test_sec_04_twice_the_text_takes_twice_the_steps(costly: str) -> None:
     once, twice = (steps((costly * length)[:length]) for length in (SHORT, 2 * SHORT))

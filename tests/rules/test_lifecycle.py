@@ -25,14 +25,14 @@ def tried(error: IllegalTransition) -> tuple[str, str, str]:
     return (error.subject, error.from_state, error.to_state)
 
 
-@pytest.mark.parametrize(("subject", "one", "other", "is_legal"), EVERY_PAIR)
-def test_only_what_the_table_holds_is_legal(subject: str, one: str, other: str, is_legal: bool) -> None:
-    if is_legal:
-        assert lifecycle.step(subject, one, other) == other
-    else:
-        with pytest.raises(IllegalTransition) as caught:
-            lifecycle.step(subject, one, other)
-        assert tried(caught.value) == (subject, one, other)
+def test_only_what_the_table_holds_is_legal() -> None:
+    for subject, one, other, is_legal in EVERY_PAIR:
+        if is_legal:
+            assert lifecycle.step(subject, one, other) == other
+        else:
+            with pytest.raises(IllegalTransition) as caught:
+                lifecycle.step(subject, one, other)
+            assert tried(caught.value) == (subject, one, other)
 
 
 @pytest.mark.parametrize("subject", lifecycle.TABLES)

@@ -21,16 +21,17 @@ def test_ft_22_a_line_that_is_cut_is_nobodys_address(phase: vocabulary.SmtpPhase
 
 
 @pytest.mark.parametrize("subject", range(8))
-@pytest.mark.parametrize("detail", [*range(31), 90, 121, 122, 606])
-def test_ft_22_only_codes_of_address_and_mailbox_speak_of_the_recipient(subject: int, detail: int) -> None:
-    found = refusals.fault(Reply("rcpt", 550, f"5.{subject}.{detail} no"))
-    speaks_of_sender = detail in {7, 8, 9, 20, 90} and subject == 1
-    if subject == 1 and not speaks_of_sender:
-        assert found == "address"
-    elif subject == 2:
-        assert found == ("ours" if detail == 3 else "mailbox" if detail in {2, 121, 122} else "address")
-    else:
-        assert found == "ours"
+def test_ft_22_only_codes_of_address_and_mailbox_speak_of_the_recipient(subject: int) -> None:
+    for detail in [*range(31), 90, 121, 122, 606]:
+        code = f"5.{subject}.{detail}"
+        found = refusals.fault(Reply("rcpt", 550, f"{code} no"))
+        speaks_of_sender = detail in {7, 8, 9, 20, 90} and subject == 1
+        if subject == 1 and not speaks_of_sender:
+            assert found == "address", code
+        elif subject == 2:
+            assert found == ("ours" if detail == 3 else "mailbox" if detail in {2, 121, 122} else "address"), code
+        else:
+            assert found == "ours", code
 
 
 @pytest.mark.parametrize("phase", ["connect", "ehlo", "starttls", "auth", "mail"])

@@ -67,19 +67,19 @@ def test_ft_13_a_countrys_own_name_stays_though_the_data_link_it_to_a_neighbours
     assert zone_names.canonical(name) == name
 
 
-@pytest.mark.parametrize(("target", "name"), LINKS)
-def test_ft_13_every_link_of_the_zone_data_is_read_and_no_clock_changes_by_it(target: str, name: str) -> None:
-    kept = zone_names.canonical(name)
-    assert kept in PLACES | {"UTC"}
-    assert zone_names.canonical(kept) == kept
-    assert clocks(kept) == clocks(target)
+def test_ft_13_every_link_of_the_zone_data_is_read_and_no_clock_changes_by_it() -> None:
+    for target, name in LINKS:
+        kept = zone_names.canonical(name)
+        assert kept in PLACES | {"UTC"}, name
+        assert zone_names.canonical(kept) == kept, name
+        assert clocks(kept) == clocks(target), name
 
 
-@pytest.mark.parametrize("name", sorted(WINDOWS.keys() - {NOWHERE}))
-def test_ft_13_every_name_of_windows_is_read_and_has_the_clocks_that_cldr_gives_it(name: str) -> None:
-    kept = zone_names.canonical(name)
-    assert kept in PLACES | {"UTC"}
-    assert clocks(kept) == clocks(WINDOWS[name])
+def test_ft_13_every_name_of_windows_is_read_and_has_the_clocks_that_cldr_gives_it() -> None:
+    for name in WINDOWS.keys() - {NOWHERE}:
+        kept = zone_names.canonical(name)
+        assert kept in PLACES | {"UTC"}, name
+        assert clocks(kept) == clocks(WINDOWS[name]), name
 
 
 def test_ft_13_the_names_of_windows_are_those_of_the_table_that_babel_carries() -> None:
