@@ -14,15 +14,11 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from service.care import advice, appointments, consultations, departures, offers, readdressing, uncoordinated, unlinked
-from service.kernel import actor, clock, errors
+from service.kernel import actor, errors
 from service.kernel.work import Database, Work
-from service.outbox import deliveries, subscriptions
+from service.outbox import deliveries
 from service.registry import memoranda, memorandum_reminders
-from service.reporting import rollups
 from service.rules import policy
-
-KEPT = timedelta(days=30)
-"""How long events, settled webhooks and links that ended are kept (events: invariant W3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,38 +119,6 @@ FROM (SELECT id, coalesce((SELECT max(position) FROM event), 0) + row_number() O
 WHERE event.id = placed.id RETURNING 1
 """)
 
-_HOUSEKEEPING = (
-    "DELETE FROM idempotency_key WHERE created_at < :day_ago",
-    "DELETE FROM import_file WHERE created_at < :day_ago",
-    "DELETE FROM revoked_token WHERE expires_at < :now",
-    """UPDATE link SET expires_at = :now FROM person
-       WHERE person.id = link.person_id AND person.state = 'disabled' AND used_at IS NULL AND expires_at > :now
-       AND purpose NOT LIKE 'address.%'""",  # whoever changes an address and disables its person silences nobody
-    "DELETE FROM link WHERE expires_at < :month_ago",
-    "DELETE FROM refresh_token WHERE expires_at < :month_ago",
-    "DELETE FROM rate_limit WHERE arrives_at < :day_ago",
-    "DELETE FROM client_secret WHERE expires_at < :month_ago",
-    "DELETE FROM used_assertion WHERE expires_at < :wall",
-    # What waits for an endpoint that is not active is dropped once it is too old to be recovered.
-    """UPDATE delivery d SET state = 'dropped', next_attempt_at = NULL, settled_at = :now FROM webhook_endpoint p
-       WHERE p.id = d.endpoint_id AND p.state <> 'active' AND d.kind = 'webhook' AND d.state = 'pending'
-       AND d.created_at < :recoverable""",
-    """DELETE FROM delivery_attempt t USING delivery d
-       WHERE d.id = t.delivery_id AND d.kind = 'webhook' AND d.settled_at < :month_ago""",
-    "DELETE FROM delivery WHERE kind = 'webhook' AND settled_at < :month_ago",
-    # Many marks of one subject become one of the same value: their exclusive or.
-    """WITH taken AS (
-         DELETE FROM ranking_mark WHERE subject_id IN (
-           SELECT subject_id FROM ranking_mark GROUP BY subject_id HAVING count(*) > 4 LIMIT 10000)
-         RETURNING subject_id, value
-       )
-       INSERT INTO ranking_mark (subject_id, value) SELECT subject_id, bit_xor(value) FROM taken GROUP BY subject_id""",
-    # The last event is never deleted: the next position follows from it.
-    """DELETE FROM event WHERE id IN (SELECT e.id FROM event e WHERE e.occurred_at < :month_ago
-       AND e.position < (SELECT max(position) FROM event)
-       AND NOT EXISTS (SELECT FROM delivery d WHERE d.event_id = e.id) ORDER BY e.position LIMIT 10000)""",
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -181,6 +145,8 @@ async def once(database: Database) -> list[Failure]:
                 continue
             except Exception as error:  # noqa: BLE001 - whatever it is, the others' timers go on
                 failures.append(Failure(timer.name, row_id, error))
+            else:
+                database.counted["sweep_acted", timer.name] += 1
     async with database.work(actor.TIMER) as w:
         await deliveries.enqueue_due(w)
     await place_events(database)
@@ -212,21 +178,3 @@ async def place_events(database: Database) -> None:
         async with database.work(actor.TIMER) as w:
             await w.sql(sa.text("SELECT pg_advisory_xact_lock(hashtext('pobratym event positions'))"))
             is_more = len((await w.sql(_PLACE_EVENTS, {"count": _PLACED_AT_ONCE})).all()) == _PLACED_AT_ONCE
-
-
-async def housekeeping(database: Database, audit_days: int) -> None:
-    """Delete what nobody can use any more and audit rows older than `audit_days`; store rollups of the settled past."""
-    async with database.work(actor.TIMER) as w:
-        await w.sql(sa.text("SELECT set_config('pobratym.retention', 'over', true)"))
-        await w.sql(sa.text("DELETE FROM audit WHERE at < :kept"), {"kept": w.now - timedelta(days=audit_days)})
-        instants = {
-            "now": w.now,
-            "day_ago": w.now - timedelta(days=1),
-            "month_ago": w.now - KEPT,
-            "recoverable": w.now - subscriptions.RECOVERABLE,
-            "wall": clock.wall(),
-        }
-        for statement in _HOUSEKEEPING:
-            values = {name: value for name, value in instants.items() if f":{name}" in statement}
-            await w.sql(sa.text(statement), values)
-    await rollups.fold(database)

@@ -15,7 +15,7 @@ import service
 from api import VERSION, app
 from api.edge import problems
 from integrations.runtime.settings import Settings
-from service import timers
+from service import housekeeping, tables
 from service.rules import lifecycle
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,12 +99,28 @@ def test_the_operations_page_names_every_setting_and_no_other() -> None:
     assert told == {name.upper() for name in Settings.model_fields}
 
 
-def test_the_operations_page_tells_how_long_the_sweep_keeps_what_it_deletes() -> None:
+def _retention() -> dict[str, str]:
+    """Give what the operations page says of each table."""
     table = page("operations.md").split("## Retention")[1].split("## Doctor")[0]
-    kept = dict(re.findall(r"^\| ([^|]*) \| ([^|]*) \|$", table, re.MULTILINE))
-    for what in ("events", "deliveries of webhooks", "links, refresh tokens"):
-        (told,) = [cell for first, cell in kept.items() if what in first]
-        assert told.startswith(f"{timers.KEPT.days} days")
+    rows = re.findall(r"^\| ([^|]*) \| ([^|]*) \|$", table, re.MULTILINE)
+    return {name: told for first, told in rows for name in re.findall(r"`([a-z_.]+)`", first)}
+
+
+def test_ops_09_every_table_is_kept_for_a_time_that_the_operations_page_tells() -> None:
+    of_the_queue = {"queue.pgqueuer", "queue.pgqueuer_log", "queue.pgqueuer_statistics", "queue.pgqueuer_schedules"}
+    assert _retention().keys() == tables.metadata.tables.keys() | of_the_queue
+    assert {task.table for task in housekeeping.TASKS} <= _retention().keys()
+
+
+def test_the_operations_page_tells_how_long_the_housekeeper_keeps_what_it_deletes() -> None:
+    kept = _retention()
+    days = f"{housekeeping.KEPT.days} days"
+    for name in ("event", "link", "refresh_token", "client_secret", "webhook_secret"):
+        assert kept[name].startswith(days), name
+    usual = housekeeping.Kept(0)
+    assert f"{housekeeping.ATTEMPTS_KEPT.days} days" in kept["delivery_attempt"]
+    assert f"mails: {usual.mail_days} days" in kept["delivery"]
+    assert kept["queue.pgqueuer_log"].startswith(f"{housekeeping.QUEUE_LOG_KEPT.days} days")
 
 
 def test_the_api_page_names_every_problem_and_no_other() -> None:

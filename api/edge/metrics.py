@@ -1,6 +1,7 @@
 """Figures for Prometheus: requests by the template of their route, deliveries by kind and state."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily
@@ -33,21 +34,42 @@ MAIL_SERVER_AWAY = Gauge(
 MAIL_HELD = Gauge("pobratym_mail_held", "1 while an operator holds all mail back", registry=REGISTRY)
 
 
-class _Attempts(Collector):
-    """Attempts by kind and outcome: the database counts them for all processes."""
+POOL_IN_USE = Gauge("pobratym_pool_in_use", "Database connections of this process at work", registry=REGISTRY)
+POOL_WAITING = Gauge("pobratym_pool_waiting", "Who waits in this process for a database connection", registry=REGISTRY)
+UNMATCHED = Gauge("pobratym_unmatched", "Consultations for which nobody is left to be asked", registry=REGISTRY)
+HOUSEKEEPING = Gauge(
+    "pobratym_housekeeping_timestamp_seconds",
+    "When the housekeeper's task that waits longest was last done; 0 when one never was",
+    registry=REGISTRY,
+)
+HOUSEKEEPING_FAILING = Gauge(
+    "pobratym_housekeeping_failing",
+    "1 for each task of it that failed since",
+    ("task",),
+    registry=REGISTRY,
+)
 
-    def __init__(self) -> None:
-        self.totals: Mapping[tuple[str, str], int] = {}
+
+class _Totals(Collector):
+    """A counter that is kept elsewhere: totals by the values of its labels."""
+
+    def __init__(self, name: str, told: str, *labels: str) -> None:
+        self.totals: Mapping[Any, int] = {}  # by tuples of as many values as there are labels
+        self._described = (name, told, labels)
+        REGISTRY.register(self)
 
     def collect(self) -> Iterable[CounterMetricFamily]:
-        family = CounterMetricFamily("pobratym_attempts", "Attempts to deliver", labels=("kind", "outcome"))
-        for labels, total in sorted(self.totals.items()):
-            family.add_metric(labels, total)
+        name, told, labels = self._described
+        family = CounterMetricFamily(name, told, labels=labels)
+        for values, total in sorted(self.totals.items()):
+            family.add_metric(values, total)
         return [family]
 
 
-ATTEMPTS = _Attempts()
-REGISTRY.register(ATTEMPTS)
+ATTEMPTS = _Totals("pobratym_attempts", "Attempts to deliver: the database counts them", "kind", "outcome")
+SWEEP_ACTED = _Totals("pobratym_sweep_acted", "Rows that this process dealt with when they were due", "timer")
+DATABASE_ERRORS = _Totals("pobratym_database_errors", "What the database refused this process", "sqlstate")
+WAVES = _Totals("pobratym_waves", "Times that this process asked mentors about a consultation")
 
 
 def shown(backlog: health.Backlog) -> tuple[bytes, str]:
@@ -62,4 +84,18 @@ def shown(backlog: health.Backlog) -> tuple[bytes, str]:
     server = backlog.mail_server
     MAIL_SERVER_AWAY.set((backlog.now - server.away_since).total_seconds() if server.away_since else 0)
     MAIL_HELD.set(server.held_at is not None)
+    UNMATCHED.set(backlog.unmatched)
+    HOUSEKEEPING.set(backlog.house.ran_at or 0)
+    HOUSEKEEPING_FAILING.clear()
+    for task in backlog.house.failing:
+        HOUSEKEEPING_FAILING.labels(task).set(1)
+    _show_process(backlog.process)
     return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
+
+
+def _show_process(process: health.Process) -> None:
+    POOL_IN_USE.set(process.pool_in_use)
+    POOL_WAITING.set(process.pool_waiting)
+    SWEEP_ACTED.totals = {(kind,): n for (what, kind), n in process.counted.items() if what == "sweep_acted"}
+    DATABASE_ERRORS.totals = {(kind,): n for (what, kind), n in process.counted.items() if what == "database_errors"}
+    WAVES.totals = {(): process.counted["waves", ""]}

@@ -18,6 +18,7 @@ from integrations.runtime import health, migrate, postgres
 from integrations.runtime.connector import Connector
 from integrations.runtime.settings import NO_DIRECT_WAY, Settings
 from integrations.runtime.world import World, opened, session_settings
+from service import housekeeping
 from service.care import appointments
 from service.kernel import actor, clock, crypto, errors
 from service.outbox import deliveries, mail_server, webhooks
@@ -187,6 +188,7 @@ async def database(world: World) -> AsyncIterator[Finding]:
         waits = (await health.backlog(world)).oldest_due_seconds
         is_prompt, detail = waits <= health.LATE_SECONDS, f"the oldest due one waits for {waits:.0f} s"
         yield Finding("deliveries", is_well=is_prompt, detail=detail, mend="Run `pobratym worker`.")
+        yield await _house(world)
         async with world.database.work(actor.TIMER) as w:
             silent = await deliveries.unreachable(w)
             newest_zones = await appointments.newest_zone_data(w)
@@ -233,6 +235,18 @@ async def _sent_mail(world: World) -> AsyncIterator[Finding]:
             detail=detail,
             mend="`pobratym mail list --state dead`, then `pobratym mail retry --all-dead`.",
         )
+
+
+async def _house(world: World) -> Finding:
+    """See whether what has ended is deleted, and what keeps it from that."""
+    async with world.database.work(actor.TIMER) as w:
+        house = await housekeeping.standing(w)
+    detail = "no worker was here yet" if house.age_seconds is None else f"done {house.age_seconds / 60:.0f} min ago"
+    if house.failing:
+        failed = "; ".join(f"{task}: {error}" for task, error in house.failing.items())
+        detail = f"{detail}; failed since: {failed}"
+    mend = "Run `pobratym worker`; what failed is in its log (`housekeeping_failed`)."
+    return Finding("housekeeping", is_well=not (house.is_late or house.failing), detail=detail, mend=mend)
 
 
 async def _keys(world: World) -> Finding:

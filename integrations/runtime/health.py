@@ -1,6 +1,7 @@
 """Tells whether this process can do its work, and how much waits."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,11 +11,12 @@ import sqlalchemy as sa
 from alembic.util.exc import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlmodel import col
 
 from integrations.runtime import migrate
 from integrations.runtime.world import World
-from service import tables
+from service import housekeeping, tables, vocabulary
 from service.kernel import actor, database_errors, errors
 from service.kernel.work import Work
 from service.outbox import attempt_counts, mail_server
@@ -25,10 +27,20 @@ LATE_SECONDS = 900
 
 
 @dataclass(frozen=True, slots=True)
+class Process:
+    """What this process did so far, by what and which kind of it, and how its pool of connections is used now."""
+
+    counted: Counter[tuple[str, str]]
+    pool_in_use: int
+    pool_waiting: int
+
+
+@dataclass(frozen=True, slots=True)
 class Backlog:
-    """Deliveries by (kind, state), for how long the oldest due one waits, and how the mail server stands.
+    """What waits or failed by (kind, state), for how long the oldest due one waits, and how the mail server stands.
 
     The age of the oldest that has not left, by kind, begins when it was recorded: it grows while a server is away.
+    None of it reads what is settled, however much that is.
     """
 
     deliveries: dict[tuple[str, str], int]
@@ -36,6 +48,9 @@ class Backlog:
     oldest_undelivered_seconds: dict[str, float]
     attempts: Mapping[tuple[str, str], int]  # that were ever made, by (kind, outcome)
     mail_server: mail_server.Standing
+    unmatched: int  # consultations for which nobody is left to be asked
+    house: housekeeping.Standing
+    process: Process
     now: datetime
 
 
@@ -45,12 +60,14 @@ async def notices(world: World) -> list[str]:
         async with asyncio.timeout(_ANSWER_SECONDS), world.database.work(actor.TIMER) as w:
             standing = await mail_server.standing(w)
             is_late = await _oldest_due_seconds(world) > LATE_SECONDS
+            house = await housekeeping.standing(w)
     except (SQLAlchemyError, PoolTimeout, OSError, errors.DomainError):
         return []
     named = {
         "mail_server_away": standing.away_since is not None,
         "mail_held": standing.held_at is not None,
         "deliveries_late": is_late,
+        "housekeeping_late": house.is_late or bool(house.failing),
     }
     return [name for name, is_so in named.items() if is_so]
 
@@ -84,28 +101,53 @@ _IS_READ_ONLY = sa.text("SHOW transaction_read_only")
 
 async def backlog(world: World) -> Backlog:
     """Count what waits and what was done; raises Unavailable."""
-    count = sa.select(col(tables.Delivery.kind), col(tables.Delivery.state), sa.func.count().label("number"))
     async with world.database.work(actor.TIMER) as w:
-        rows = (await w.sql(count.group_by(col(tables.Delivery.kind), col(tables.Delivery.state)))).all()
+        rows = (await w.sql(_COUNTED)).all()
         undelivered = (await w.sql(_UNDELIVERED)).all()
         attempts = await attempt_counts.totals(w)
         standing = await mail_server.standing(w)
+        unmatched = (await w.sql(_UNMATCHED)).scalar_one()
+        house = await housekeeping.standing(w)
     return Backlog(
         {(row.kind, row.state): row.number for row in rows},
         await _oldest_due_seconds(world),
         {row.kind: max(0.0, (w.now - row.since).total_seconds()) if row.since else 0.0 for row in undelivered},
         attempts,
         standing,
+        unmatched,
+        house,
+        _process(world),
         w.now,
     )
 
 
+def _process(world: World) -> Process:
+    pool = world.engine.pool
+    if not isinstance(pool, AsyncAdaptedQueuePool):
+        return Process(world.database.counted, 0, 0)
+    waiting = pool._pool._queue._getters  # type: ignore[attr-defined] # noqa: SLF001 - nobody else counts them
+    return Process(world.database.counted, pool.checkedout(), len(waiting))
+
+
+_KINDS = ", ".join(f"('{kind}')" for kind in vocabulary.DELIVERY_KINDS)
+# Each count is of an index that has these rows only.
+_COUNTED = sa.text(f"""
+SELECT kind, 'pending' AS state, (SELECT count(*) FROM delivery d WHERE d.kind = k.kind AND state = 'pending') AS number
+FROM (VALUES {_KINDS}) AS k (kind)
+UNION ALL
+SELECT kind, s.state, (SELECT count(*) FROM delivery d WHERE d.kind = k.kind AND d.state = s.state
+                       AND (d.state = 'dead' OR d.state = 'refused'))
+FROM (VALUES {_KINDS}) AS k (kind) CROSS JOIN (VALUES ('dead'), ('refused')) AS s (state)
+""")  # noqa: S608 - our own words
+_UNMATCHED = sa.text("SELECT count(*) FROM consultation WHERE state = 'unmatched'")
 # A webhook whose endpoint its own keepers have paused waits for them.
 _UNDELIVERED = sa.text("""
-SELECT 'mail' AS kind, min(created_at) AS since FROM delivery WHERE kind = 'mail' AND state = 'pending'
+SELECT 'mail' AS kind, (SELECT created_at FROM delivery WHERE kind = 'mail' AND state = 'pending'
+                        ORDER BY created_at LIMIT 1) AS since
 UNION ALL
-SELECT 'webhook', min(d.created_at) FROM delivery d JOIN webhook_endpoint p ON p.id = d.endpoint_id
-WHERE d.kind = 'webhook' AND d.state = 'pending' AND p.state = 'active'
+SELECT 'webhook', (SELECT d.created_at FROM delivery d JOIN webhook_endpoint p ON p.id = d.endpoint_id
+                   WHERE d.kind = 'webhook' AND d.state = 'pending' AND p.state = 'active'
+                   ORDER BY d.created_at LIMIT 1)
 """)
 
 

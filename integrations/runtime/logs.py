@@ -44,6 +44,7 @@ FIELDS = frozenset(
         "state",
         "status",
         "subject_id",
+        "task",
         "timer",
         "timestamp",
         "version",

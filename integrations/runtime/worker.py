@@ -18,14 +18,15 @@ from pgqueuer.domain.models import Job
 
 from integrations.runtime import mail_delivery, webhook_lanes
 from integrations.runtime.world import World
-from service import timers
+from service import housekeeping, timers
 from service.kernel import clock, database_errors, errors, queue
 
 AT_ONCE = 8
 AHEAD = 4
 SWEEP_SECONDS = 1.0
 SIMULATED_SWEEP_SECONDS = 0.2
-HOUSEKEEPING_SECONDS = 600.0
+HOUSEKEEPING_SECONDS = 60.0
+"""How often a worker looks whether a task of the housekeeper is due; it is by then, if whoever did it last is gone."""
 POLL_SECONDS = 5.0
 RECONNECT_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
@@ -44,6 +45,7 @@ async def run(world: World, stop: asyncio.Event, imports: Loop | None = None) ->
             tasks.create_task(_again(stop, "imports", lambda: imports(world, stop)))
         tasks.create_task(_again(stop, "queue", lambda: _take_jobs(world, stop)))
         tasks.create_task(_again(stop, "timers", lambda: _sweep(world, stop)))
+        tasks.create_task(_again(stop, "housekeeping", lambda: _keep_house(world, stop)))
         tasks.create_task(_again(stop, "webhooks", lambda: webhook_lanes.run(world, stop)))
         tasks.create_task(_again(stop, "mail_server", lambda: _watch_mail_server(world, stop)))
 
@@ -129,14 +131,19 @@ async def _run(manager: QueueManager, connection: asyncpg.Connection, stop: asyn
 
 async def _sweep(world: World, stop: asyncio.Event) -> None:
     pause = SIMULATED_SWEEP_SECONDS if world.settings.clock == "manual" else SWEEP_SECONDS
-    cleaned = -HOUSEKEEPING_SECONDS
     while not stop.is_set():
         for failure in await timers.once(world.database):
             _log.error("timer_failed", timer=failure.timer, subject_id=str(failure.row_id), exc_info=failure.error)
-        if clock.monotonic() - cleaned > HOUSEKEEPING_SECONDS:
-            cleaned = clock.monotonic()
-            await timers.housekeeping(world.database, world.settings.audit_days)
         await _pause(stop, pause)
+
+
+async def _keep_house(world: World, stop: asyncio.Event) -> None:
+    """Look after what ends, apart from the timers: a batch may take long."""
+    kept = housekeeping.Kept(world.settings.audit_days, world.settings.mail_days)
+    while not stop.is_set():
+        for failure in await housekeeping.run_due(world.database, kept):
+            _log.error("housekeeping_failed", task=failure.task, exc_info=failure.error)
+        await _pause(stop, HOUSEKEEPING_SECONDS)
 
 
 async def _watch_mail_server(world: World, stop: asyncio.Event) -> None:

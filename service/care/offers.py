@@ -65,6 +65,7 @@ async def _ask_next(case: CaseFile) -> bool:
         consultation.next_wave_at = w.now  # the sweep asks the next ones a moment later
         return True
     consultation.waves += 1
+    w.counted["waves", ""] += 1
     await notices.people(w, [consultation.clinician_id, *(candidate.mentor.person_id for candidate in chosen)])
     sent = [await send(case, _in_time(w, gate_case, candidate, book), book, before=booked) for candidate in chosen]
     consultation.next_wave_at = max(offer.answer_by for offer in sent)

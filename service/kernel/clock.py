@@ -68,6 +68,11 @@ def new_id() -> UUID:
     return UUID(int=value | 0b10 << 62 | secrets.randbits(62))
 
 
+def least_id(at: datetime) -> UUID:
+    """Give the least of the ids that `new_id` makes from this instant on."""
+    return UUID(int=(int(at.timestamp() * 1000) << 80) | 0x7 << 76 | 0b10 << 62)
+
+
 def jitter() -> float:
     """Draw a number in [0, 1)."""
     return secrets.randbelow(1 << 30) / (1 << 30)

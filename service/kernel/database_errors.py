@@ -57,6 +57,11 @@ def driver_error(error: BaseException) -> BaseException | None:
     return getattr(error.orig, "__cause__", None) if isinstance(error, DBAPIError) else error
 
 
+def code(error: BaseException) -> str:
+    """Give the SQLSTATE of an error, or `connection` for one of the way to the database."""
+    return getattr(driver_error(error), "sqlstate", None) or "connection"
+
+
 def meaning(error: BaseException) -> Meaning | None:
     """Give what an error of the database or of the way to it means; None for one that is our own fault."""
     cause = driver_error(error)

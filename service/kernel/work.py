@@ -6,6 +6,7 @@ A deadlock or serialization failure is retried here and nowhere else; a broken c
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -103,6 +104,7 @@ class Work:
     is_bulk: bool = False  # thousands of rows: inserted at once, and not followed afterwards
     is_apart: bool = False  # no transaction: statements only, and no rows to send
     connection: AsyncConnection | None = None  # for `fetch`
+    counted: Counter[tuple[str, str]] = field(default_factory=Counter)  # for `Database.counted`, when this commits
     carries_utf8: bool = False  # the operator says that the mail server takes SMTPUTF8 (`email_addresses`)
 
     def add(self, *rows: SQLModel) -> None:
@@ -278,6 +280,8 @@ class Database:
         self.clock = time
         self.keys = keys
         self.carries_utf8 = carries_utf8
+        self.counted: Counter[tuple[str, str]] = Counter()
+        """What this process did so far, by what and which kind of it: for the operators' figures."""
         self.tzdata_version = availability.TZDATA_VERSION  # a field, so that a test can be two programs
 
     @asynccontextmanager
@@ -319,7 +323,7 @@ class Database:
                 asyncio.timeout(self.deadline_seconds),
                 AsyncSession(bind, expire_on_commit=False, autoflush=False) as session,
             ):
-                yield Work(
+                w = Work(
                     session,
                     self.clock.now(),
                     actor,
@@ -328,12 +332,18 @@ class Database:
                     carries_utf8=self.carries_utf8,
                     tzdata_version=self.tzdata_version,
                 )
+                yield w
                 await session.commit()
+                self.counted.update(w.counted)
         except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            self.counted["database_errors", database_errors.code(error)] += 1
             if isinstance(self.engine, AsyncEngine) and _spoils_the_pool(error):
-                await self.engine.dispose()
+                # Each is replaced when it is next wanted. Were the pool disposed of, those that others hold now would be
+                # nobody's, and never closed.
+                self.engine.pool._invalidate_time = clock.wall().timestamp()  # noqa: SLF001 - it has no other way
             raise _translated(error) from error
         except (PoolTimeout, ConnectionError, OSError) as error:
+            self.counted["database_errors", database_errors.code(error)] += 1
             raise errors.Unavailable from error
 
     async def run(self, actor: actors.Actor, body: Callable[[Work], Awaitable[T]]) -> T:

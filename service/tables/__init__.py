@@ -43,6 +43,7 @@ from service.tables.log import (
     Session,
     Statistic,
 )
+from service.tables.operations import Housekeeping
 from service.tables.people import (
     AddressChange,
     AvailabilityException,
@@ -93,6 +94,7 @@ __all__ = [
     "DeliveryAttempt",
     "Event",
     "Feedback",
+    "Housekeeping",
     "IdempotencyKey",
     "ImportFile",
     "Institution",

@@ -124,6 +124,9 @@ class Delivery(SQLModel, table=True):
             "ix_delivery_endpoint_next_attempt_at", "endpoint_id", "next_attempt_at",
             where="state = 'pending' AND kind = 'webhook'",
         ),
+        # For the figures, which are asked for every few seconds and must not read what is settled.
+        index("ix_delivery_pending", "kind", "created_at", where="state = 'pending'"),
+        index("ix_delivery_failed", "kind", "state", "settled_at", where="state = 'dead' OR state = 'refused'"),
         index("ix_delivery_offer_id", "offer_id", where="offer_id IS NOT NULL"),
         index("ix_delivery_endpoint_id", "endpoint_id", "id", where="kind = 'webhook'"),
         index("ix_delivery_settled_at", "settled_at", where="kind = 'webhook'"),

@@ -15,7 +15,7 @@ import letterbox
 import postoffice
 from api.exchange import record_tables
 from integrations.runtime.world import World
-from service import tables, timers
+from service import housekeeping, tables
 from service.exchange import imports
 from service.kernel import actor, outcomes
 from service.people import logins, privacy
@@ -462,7 +462,7 @@ async def _signed_in(scene: flow.Scene, who: str) -> dict[str, str]:
 async def test_sec_03_disabling_the_person_silences_nobody(scene: flow.Scene) -> None:
     path = f"/v1/people/{_id(scene)}"
     await scene.call("partner", "PATCH", path, {"email": NEW, "state": "disabled"}, status=200, headers=ANY)
-    await timers.housekeeping(scene.world.database, 1_827)
+    await housekeeping.run(scene.world.database, housekeeping.Kept(1_827))
     await postoffice.deliver_all(scene)
     assert OLD in [to for to, _ in post(scene).mails]
     assert (await scene.client.post(await page_of(scene, "address.stop"))).status_code == 303

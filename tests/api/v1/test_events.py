@@ -13,7 +13,7 @@ import flow
 from api.edge import event_schemas
 from integrations.runtime.world import World
 from receiver import tell
-from service import timers, vocabulary
+from service import housekeeping, timers, vocabulary
 from service.kernel import actor
 from service.outbox import subscriptions
 from world import TestClock
@@ -59,7 +59,7 @@ async def test_wh_13_a_consumer_that_was_away_for_ten_days_catches_up_to_equalit
         async with scene.world.database.work(actor.TIMER) as w:
             wanted += [tell(w, scene) for _ in range(7)]
         await timers.place_events(scene.world.database)
-        await timers.housekeeping(scene.world.database, 365)
+        await housekeeping.run(scene.world.database, housekeeping.Kept(365))
     found, cursor = await asked(scene, "coordinator", cursor, limit=20)
     assert [item["id"] for item in found] == wanted
     assert await asked(scene, "coordinator", cursor) == ([], cursor)
@@ -109,7 +109,7 @@ async def test_wh_13_an_event_is_kept_for_thirty_days_and_the_order_goes_on_behi
         return made
 
     async def kept() -> dict[str, int]:
-        await timers.housekeeping(scene.world.database, 365)
+        await housekeeping.run(scene.world.database, housekeeping.Kept(365))
         return {str(row.id): row.position for row in await scene.rows("SELECT id, position FROM event")}
 
     first, second = await told(), await told()
@@ -129,13 +129,13 @@ async def test_an_event_stays_while_a_delivery_of_it_is_kept(scene: flow.Scene) 
         tell(w, scene)
     await timers.place_events(scene.world.database)
     scene.clock.forward(days=40)
-    await timers.housekeeping(scene.world.database, 365)
+    await housekeeping.run(scene.world.database, housekeeping.Kept(365))
     assert len(await scene.rows("SELECT 1 FROM event")) == 2
     await scene.rows(
         "UPDATE delivery SET state = 'dead', next_attempt_at = NULL, settled_at = :at RETURNING 1",
         at=scene.clock.now() - timedelta(days=31),
     )
-    await timers.housekeeping(scene.world.database, 365)
+    await housekeeping.run(scene.world.database, housekeeping.Kept(365))
     assert await scene.rows("SELECT 1 FROM delivery") == []
     assert len(await scene.rows("SELECT 1 FROM event")) == 1
 

@@ -12,7 +12,7 @@ import build
 from api.exchange import import_work as work
 from integrations.documents import opened_files
 from integrations.runtime.world import World
-from service import tables, timers
+from service import housekeeping, tables
 from service.kernel import actor
 from service.people import privacy
 from world import TestClock
@@ -232,7 +232,7 @@ async def test_after_a_day_nothing_of_the_file_is_kept(office: Office, test_cloc
         row = (await w.sql(sa.text("SELECT content, result FROM import_file"))).one()
         assert "лікарня".encode() not in row.content + row.result
     test_clock.set(test_clock.now() + timedelta(hours=25))
-    await timers.housekeeping(office.world.database, 365)
+    await housekeeping.run(office.world.database, housekeeping.Kept(365))
     async with office.world.database.work(actor.TIMER) as w:
         assert (await w.sql(sa.text("SELECT count(*) FROM import_file"))).scalar_one() == 0
     assert found["id"]

@@ -10,7 +10,7 @@ import build
 import flow
 from integrations.runtime.world import World
 from receiver import happen, log, tell
-from service import tables, timers
+from service import housekeeping, tables
 from service.kernel import actor, clock
 from service.outbox import subscriptions
 from world import TestClock
@@ -153,7 +153,7 @@ async def test_what_waited_for_a_paused_endpoint_for_a_fortnight_is_let_go(scene
     states = []
     for days in (13, 2):
         scene.clock.forward(days=days)
-        await timers.housekeeping(scene.world.database, 365)
+        await housekeeping.run(scene.world.database, housekeeping.Kept(365))
         states += [delivery["state"] for delivery in await log(scene, made)]
     assert states == ["pending", "dropped"]
 

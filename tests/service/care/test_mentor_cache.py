@@ -13,7 +13,7 @@ import sqlalchemy as sa
 import build
 import comparing
 from integrations.runtime.world import World
-from service import tables, timers
+from service import housekeeping, tables
 from service.care import candidates, mentor_cache
 from service.kernel import actor
 from service.kernel.work import Work
@@ -250,7 +250,7 @@ async def test_many_marks_become_one_that_says_the_same(world: World) -> None:
         for _ in range(5):
             await w.sql(sa.text("INSERT INTO ranking_mark (subject_id) VALUES (:id)"), {"id": mentor.id})
         before = await _marks(w, mentor.id)
-    await timers.housekeeping(world.database, 1)
+    await housekeeping.run(world.database, housekeeping.Kept(1))
     async with world.database.work(actor.TIMER) as w:
         after = await _marks(w, mentor.id)
     assert len(before) > len(after) == 1

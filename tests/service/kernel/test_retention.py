@@ -1,13 +1,14 @@
 """How long is kept what only shows who did what."""
 
+from datetime import timedelta
+
 import pytest
 import sqlalchemy as sa
 
 from integrations.runtime.world import World
-from service import timers
-from service.kernel import actor, audit
+from service import housekeeping
+from service.kernel import actor, clock
 from service.kernel.work import Work
-from world import TestClock
 
 KEPT = 1827
 
@@ -16,20 +17,19 @@ async def actions(w: Work) -> list[str]:
     return list((await w.sql(sa.text("SELECT action FROM audit ORDER BY at"))).scalars())
 
 
-async def test_rows_of_the_audit_end_with_their_retention_and_not_a_day_before(
-    world: World, test_clock: TestClock
-) -> None:
+async def test_rows_of_the_audit_end_with_their_retention_and_not_a_day_before(world: World) -> None:
     async with world.database.work(actor.TIMER) as w:
-        audit.record(w, "created", "person", None)
-    test_clock.forward(days=1)
-    async with world.database.work(actor.TIMER) as w:
-        audit.record(w, "changed", "person", None)
-    test_clock.forward(days=KEPT - 1)
-    await timers.housekeeping(world.database, KEPT)
-    async with world.database.work(actor.TIMER) as w:
-        assert await actions(w) == ["created", "changed"]
-    test_clock.forward(seconds=1)
-    await timers.housekeeping(world.database, KEPT)
+        for action, age in (("created", KEPT + 1), ("changed", KEPT - 1)):
+            at = clock.wall() - timedelta(days=age)
+            values = {"id": clock.least_id(at), "at": at, "action": action}
+            await w.sql(
+                sa.text(
+                    "INSERT INTO audit (id, at, actor_kind, action, subject, details)"
+                    " VALUES (:id, :at, 'system', :action, 'person', '{}')"
+                ),
+                values,
+            )
+    await housekeeping.run(world.database, housekeeping.Kept(KEPT))
     async with world.database.work(actor.TIMER) as w:
         assert await actions(w) == ["changed"]
 
@@ -59,7 +59,7 @@ async def test_the_end_of_the_audits_retention_is_not_the_logs(w: Work) -> None:
 
 @pytest.mark.races
 async def test_retention_lasts_for_its_own_transaction_only(world: World) -> None:
-    await timers.housekeeping(world.database, KEPT)
+    await housekeeping.run(world.database, housekeeping.Kept(KEPT))
     async with world.database.work(actor.TIMER) as w:
         with pytest.raises(sa.exc.DBAPIError, match="append-only"):
             async with w.savepoint():

@@ -1,0 +1,297 @@
+"""What ends: rows that nobody can use any more, and what of the past is summed up instead.
+
+One worker of the installation does it at a time, and each task is due ten minutes after it was done. A task goes in
+batches, each in a transaction of its own, so that no lock and no statement lasts long; one that fails stops no other.
+What was done last, and what failed, is in `housekeeping`.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from service.kernel import actor, clock, database_errors
+from service.kernel.work import Database, Work
+from service.outbox import subscriptions
+from service.reporting import rollups
+
+KEPT = timedelta(days=30)
+"""How long events, settled webhooks and links that ended are kept (events: invariant W3)."""
+
+ATTEMPTS_KEPT = timedelta(days=90)
+QUEUE_LOG_KEPT = timedelta(days=7)
+PAUSE = timedelta(minutes=10)
+LATE = timedelta(hours=1)
+"""A task that was not done for this long is told to the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How long is kept what the operator decides about, in days; and how many rows a batch takes."""
+
+    audit_days: int
+    mail_days: int = 400
+    at_once: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Deals with what has ended in `table`: a batch of it, and gives how many rows it had."""
+
+    name: str
+    table: str
+    batch: Callable[[Work, Kept], Awaitable[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A task that could not be done: it is tried again when it is due, and must not stop the others."""
+
+    task: str
+    error: Exception
+
+
+def _saying(name: str, statement: str, table: str | None = None) -> Task:
+    """Have a task of one statement, which takes at most :at_once rows."""
+    text = sa.text(statement)
+
+    async def batch(w: Work, kept: Kept) -> int:
+        values = {name: value for name, value in _values(w, kept).items() if f":{name}" in statement}
+        return _count(await w.sql(text, values))
+
+    return Task(name, table or name, batch)
+
+
+def _deleting(table: str, ended: str) -> Task:
+    """Have a task that deletes the rows that have ended."""
+    statement = f"DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} WHERE {ended} LIMIT :at_once))"  # noqa: S608 - our own words
+    return _saying(table.rpartition(".")[2], statement, table)
+
+
+def _count(result: sa.Result[*tuple[object, ...]]) -> int:
+    return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def _values(w: Work, kept: Kept) -> dict[str, object]:
+    wall = clock.wall()
+    return {
+        "now": w.now,
+        "day_ago": w.now - timedelta(days=1),
+        "month_ago": w.now - KEPT,
+        "recoverable": w.now - subscriptions.RECOVERABLE,
+        "wall": wall,
+        "queue_log_until": wall - QUEUE_LOG_KEPT,
+        # Ids are made by the system's clock, and grow: what is old is at the beginning of the primary key.
+        "mails_until": clock.least_id(wall - timedelta(days=kept.mail_days)),
+        "attempts_until": clock.least_id(wall - ATTEMPTS_KEPT),
+        "audit_until": clock.least_id(wall - timedelta(days=kept.audit_days)),
+        "at_once": kept.at_once,
+    }
+
+
+_END_AUDIT = sa.text("""
+DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE id < :audit_until ORDER BY id LIMIT :at_once)
+""")
+
+
+async def _end_audit(w: Work, kept: Kept) -> int:
+    await w.sql(sa.text("SELECT set_config('pobratym.retention', 'over', true)"))
+    values = _values(w, kept)
+    return _count(await w.sql(_END_AUDIT, {name: values[name] for name in ("audit_until", "at_once")}))
+
+
+# Attempts go with their delivery, in the same statement, as they refer to it.
+_WITH_ATTEMPTS = """
+WITH old AS (SELECT id FROM delivery WHERE {ended} LIMIT :at_once),
+tried AS (DELETE FROM delivery_attempt t USING old WHERE t.delivery_id = old.id)
+DELETE FROM delivery d USING old WHERE d.id = old.id
+"""
+
+TASKS = (
+    _deleting("idempotency_key", "created_at < :day_ago"),
+    _deleting("import_file", "created_at < :day_ago"),
+    _deleting("revoked_token", "expires_at < :now"),
+    _saying(
+        "links_of_the_disabled",
+        # Whoever changes an address and disables its person silences nobody.
+        """UPDATE link SET expires_at = :now WHERE id IN (
+           SELECT link.id FROM link JOIN person ON person.id = link.person_id AND person.state = 'disabled'
+           WHERE used_at IS NULL AND expires_at > :now AND purpose NOT LIKE 'address.%' LIMIT :at_once)""",
+        "link",
+    ),
+    _deleting("link", "expires_at < :month_ago"),
+    _deleting("refresh_token", "expires_at < :month_ago"),
+    _deleting("rate_limit", "arrives_at < :day_ago"),
+    _deleting("client_secret", "expires_at < :month_ago"),
+    _deleting("webhook_secret", "expires_at < :month_ago"),
+    _deleting("used_assertion", "expires_at < :wall"),
+    _saying(
+        "webhooks_given_up",
+        # What waits for an endpoint that is not active is dropped once it is too old to be recovered.
+        """UPDATE delivery SET state = 'dropped', next_attempt_at = NULL, settled_at = :now WHERE id IN (
+           SELECT d.id FROM delivery d JOIN webhook_endpoint p ON p.id = d.endpoint_id AND p.state <> 'active'
+           WHERE d.kind = 'webhook' AND d.state = 'pending' AND d.created_at < :recoverable LIMIT :at_once)""",
+        "delivery",
+    ),
+    _saying(
+        "webhooks", _WITH_ATTEMPTS.format(ended="kind = 'webhook' AND settled_at < :month_ago"), "delivery"
+    ),
+    _saying(
+        "mails",
+        _WITH_ATTEMPTS.format(ended="kind = 'mail' AND id < :mails_until AND state <> 'pending' ORDER BY id"),
+        "delivery",
+    ),
+    _saying(
+        "delivery_attempt",
+        """DELETE FROM delivery_attempt WHERE ctid = ANY (ARRAY(SELECT ctid FROM delivery_attempt
+           WHERE delivery_id < :attempts_until ORDER BY delivery_id LIMIT :at_once))""",
+    ),
+    _saying(
+        "ranking_mark",
+        # Many marks of one subject become one of the same value: their exclusive or.
+        """WITH taken AS (
+             DELETE FROM ranking_mark WHERE subject_id IN (
+               SELECT subject_id FROM ranking_mark GROUP BY subject_id HAVING count(*) > 4 LIMIT :at_once)
+             RETURNING subject_id, value
+           )
+           INSERT INTO ranking_mark (subject_id, value)
+           SELECT subject_id, bit_xor(value) FROM taken GROUP BY subject_id""",
+    ),
+    _saying(
+        "event",
+        # The last event is never deleted: the next position follows from it.
+        """DELETE FROM event WHERE id IN (SELECT e.id FROM event e WHERE e.occurred_at < :month_ago
+           AND e.position < (SELECT max(position) FROM event)
+           AND NOT EXISTS (SELECT FROM delivery d WHERE d.event_id = e.id) ORDER BY e.position LIMIT :at_once)""",
+    ),
+    Task("audit", "audit", _end_audit),
+    _deleting("queue.pgqueuer_log", "created < :queue_log_until"),
+)  # fmt: skip
+ROLLUPS = "report_rollup"
+NAMES = (*(task.name for task in TASKS), ROLLUPS)
+
+
+async def run(database: Database, kept: Kept) -> list[Failure]:
+    """Do every task, due or not, unless another worker is at it; gives what failed."""
+    return await _run(database, kept, timedelta())
+
+
+async def run_due(database: Database, kept: Kept) -> list[Failure]:
+    """Do every task that was last done more than `PAUSE` ago by whichever worker; gives what failed."""
+    return await _run(database, kept, PAUSE)
+
+
+async def _run(database: Database, kept: Kept, pause: timedelta) -> list[Failure]:
+    failures = []
+    for name, work in (*((task.name, _batches(task, kept)) for task in TASKS), (ROLLUPS, _fold)):
+        try:
+            await work(database, pause)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other tasks go on
+            failures.append(Failure(name, error))
+            async with database.work(actor.TIMER) as w:
+                await w.sql(_FAILED, {"name": name, "error": _named(error)})
+    return failures
+
+
+_Doing = Callable[[Database, timedelta], Awaitable[None]]
+
+
+def _batches(task: Task, kept: Kept) -> _Doing:
+    async def do(database: Database, pause: timedelta) -> None:
+        progress, is_more = _Progress(task.name), True
+        while is_more:
+            async with database.work(actor.TIMER) as w:
+                if not await _is_ours(w, task.name, pause):
+                    return
+                count = await task.batch(w, kept)
+                is_more = count >= kept.at_once
+                progress.rows += count
+                if not is_more:
+                    await w.sql(_DONE, progress.values())
+
+    return do
+
+
+async def _fold(database: Database, pause: timedelta) -> None:
+    """Have rollups of the past, in the transactions that they need: who is at it keeps the others out by locks."""
+    async with database.work(actor.TIMER) as w:
+        if not await _is_ours(w, ROLLUPS, pause):
+            return
+    progress = _Progress(ROLLUPS)
+    progress.rows = await rollups.fold(database)
+    async with database.work(actor.TIMER) as w:
+        await w.sql(_DONE, progress.values())
+
+
+@dataclass(slots=True)
+class _Progress:
+    name: str
+    rows: int = 0
+    began: float = field(default_factory=clock.monotonic)
+
+    def values(self) -> dict[str, object]:
+        return {"name": self.name, "rows": self.rows, "ms": round((clock.monotonic() - self.began) * 1000)}
+
+
+async def _is_ours(w: Work, name: str, pause: timedelta) -> bool:
+    """Tell whether no other worker keeps house now, and the task is due; nobody else begins until this commits."""
+    if not (await w.sql(_TRY)).scalar_one():
+        return False
+    return (await w.sql(_IS_DONE, {"name": name, "pause": pause})).one_or_none() is None
+
+
+def _named(error: Exception) -> str:
+    """Give the kind of an error, and the database's code for it: its words may quote a row."""
+    cause = database_errors.driver_error(error.__cause__ or error)
+    state = getattr(cause, "sqlstate", None)
+    return " ".join(filter(None, (type(cause or error).__name__, state)))
+
+
+_TRY = sa.text("SELECT pg_try_advisory_xact_lock(hashtext('pobratym housekeeping'))")
+# By the database's clock, which is one for all workers.
+_IS_DONE = sa.text("SELECT 1 FROM housekeeping WHERE name = :name AND ran_at > clock_timestamp() - :pause").bindparams(
+    sa.bindparam("pause", type_=sa.Interval)
+)
+_DONE = sa.text("""
+INSERT INTO housekeeping (name, ran_at, rows, ms) VALUES (:name, clock_timestamp(), :rows, :ms)
+ON CONFLICT (name) DO UPDATE
+SET ran_at = excluded.ran_at, rows = excluded.rows, ms = excluded.ms, failed_at = NULL, error = NULL
+""")
+_FAILED = sa.text("""
+INSERT INTO housekeeping (name, failed_at, error) VALUES (:name, clock_timestamp(), :error)
+ON CONFLICT (name) DO UPDATE SET failed_at = excluded.failed_at, error = excluded.error
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How long ago each task was last done, by the database's clock, and what went wrong since.
+
+    `age_seconds` is that of the task that waits longest, None when one was never done.
+    """
+
+    age_seconds: float | None
+    ran_at: float | None  # the same as an instant: seconds since 1970
+    failing: dict[str, str]  # task -> what its last try failed with
+
+    @property
+    def is_late(self) -> bool:
+        """Tell whether a task waits for so long that no worker can be there for it."""
+        return self.age_seconds is not None and self.age_seconds > LATE.total_seconds()
+
+
+_STANDING = sa.text("""
+SELECT n.name, h.error, CAST(extract(epoch FROM h.ran_at) AS float8) AS ran_at,
+       CAST(extract(epoch FROM clock_timestamp() - h.ran_at) AS float8) AS age
+FROM unnest(:names) AS n (name) LEFT JOIN housekeeping h ON h.name = n.name ORDER BY n.name
+""").bindparams(sa.bindparam("names", type_=sa.ARRAY(sa.Text)))
+
+
+async def standing(w: Work) -> Standing:
+    """Tell how the house is kept."""
+    rows = (await w.sql(_STANDING, {"names": list(NAMES)})).all()
+    failing = {row.name: row.error for row in rows if row.error}
+    if any(row.ran_at is None for row in rows):
+        return Standing(None, None, failing)
+    return Standing(max(row.age for row in rows), min(row.ran_at for row in rows), failing)
