@@ -338,7 +338,7 @@ class Database:
         except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             self.counted["database_errors", database_errors.code(error)] += 1
             if isinstance(self.engine, AsyncEngine) and _spoils_the_pool(error):
-                # Each is replaced when it is next wanted. Were the pool disposed of, those that others hold now would be
+                # Each is replaced when it is next wanted. Were the pool disposed of, those that others hold would be
                 # nobody's, and never closed.
                 self.engine.pool._invalidate_time = clock.wall().timestamp()  # noqa: SLF001 - it has no other way
             raise _translated(error) from error
