@@ -19,7 +19,7 @@ STAMP := .venv/.ready
 NODE := tests/integrations/calendar/ical tests/integrations/webhooks
 LONGER = $(shell grep -rlE '"DRILLS"|PROPERTY' tests --include='test_*.py')
 
-.PHONY: help setup setup-pg15 setup-node setup-browser demo fast test lint types architecture migration-lint \
+.PHONY: help setup setup-pg15 setup-node setup-browser setup-proxies demo fast test lint types architecture migration-lint \
 	dockerfile-lint dead-code tests tests-pg15 coverage demo-once bench drills lock format clean
 
 help: ## show what can be asked for
@@ -63,6 +63,15 @@ setup-node: ## have what other people's programs read us with (ical.js, standard
 			|| npm ci --prefix $$folder --no-audit --no-fund --loglevel=error \
 			|| echo "LEFT OUT: npm found no way to what $$folder needs; its tests fail"; \
 	done
+
+setup-proxies: ## have Debian's nginx and Caddy for the drills that stand behind them
+	@mkdir -p .cache
+	@if PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null && command -v caddy >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light caddy; } \
+			>.cache/apt-proxies.log 2>&1 \
+			|| echo "LEFT OUT: nginx and Caddy cannot be installed (.cache/apt-proxies.log); their drills are skipped"; \
+	else echo "LEFT OUT: nginx or Caddy is not installed and we are not root; its drill is skipped"; fi
 
 setup-browser: ## have Debian's Chromium for the test that looks at the pages as a person does
 	@if command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1; then :; \
@@ -150,7 +159,7 @@ demo-once: setup
 	@rm -rf .cache/demo && mkdir -p .cache/coverage && \
 		POBRATYM_DATA_DIR=.cache/demo $(BIN)/coverage run $(BIN)/pobratym demo --once
 
-drills: setup setup-pg15 setup-node ## what kills, waits and fills up, and the tests that DRILLS=1 makes long
+drills: setup setup-pg15 setup-node setup-proxies ## what kills, waits and fills up, and the tests that DRILLS=1 makes long
 	@DRILLS=1 $(PYTEST) -q -rP --show-capture=stdout -m drill --durations=10 $(ARGS)
 	@DRILLS=1 $(PYTEST) -q -n 2 -m "not drill" --durations=10 $(LONGER) $(ARGS)
 

@@ -119,14 +119,19 @@ async def _with_jobs(app: FastAPI) -> AsyncIterator[None]:
         stop.set()
 
 
+def _base_url(app: FastAPI) -> str:
+    world: World = app.state.world
+    return world.settings.base_url
+
+
 def _add_description(app: FastAPI) -> None:
     @app.get("/openapi.json", include_in_schema=False)
     async def description() -> JSONResponse:
-        return JSONResponse(openapi.describe(app))
+        return JSONResponse(openapi.served(app, _base_url(app)))
 
     @app.get("/docs", include_in_schema=False, response_class=HTMLResponse)
     async def docs() -> HTMLResponse:
-        return HTMLResponse(openapi.page(app))
+        return HTMLResponse(openapi.page(app, _base_url(app)))
 
     @app.get("/docs/style.css", include_in_schema=False)
     async def style() -> Response:

@@ -87,7 +87,7 @@ def text_of(url: URL) -> str:
 
 def made(settings: Settings, engine: AsyncEngine, clock: TestClock, bind: AsyncConnection | None = None) -> World:
     """A world on the engine, or on one connection of it."""
-    database = work.Database(bind or engine, clock, KEYS, carries_utf8=settings.smtputf8)
+    database = work.Database(bind or engine, clock, KEYS, carries_utf8=settings.smtputf8, base_path=settings.base_path)
     issuer, outbound = access_tokens.AccessTokens(settings.base_url), outbound_http.client(settings)
     return World(settings, clock, KEYS, engine, _CONNECTORS[engine], database, outbox_of(settings), issuer, outbound)
 

@@ -1,5 +1,6 @@
 """The commands that print reports, or write them as files."""
 
+import io
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -47,7 +48,7 @@ def _command(kind: vocabulary.ReportKind) -> None:
             raise command.Stop(msg)
         days = from_ and from_.date(), until and until.date()
         report, write = _read(kind, subject, (*days, zone), output_form, lang)
-        _give(report, write, output_form, out)
+        _give(report, write, out)
 
 
 for _kind in _A:
@@ -57,7 +58,7 @@ for _kind in _A:
 def _read(
     kind: vocabulary.ReportKind, subject: str, period: "PeriodWish", form: Form, lang: str | None
 ) -> "tuple[Report, Callable[[], BinaryIO] | None]":
-    """Give the report, and for a file form what writes it; JSON and files have the period before and months too."""
+    """Give the report, and what writes it unless it is a table: then with the period before and months."""
     from api.edge import report_forms  # noqa: PLC0415
     from service.kernel import access, errors  # noqa: PLC0415
     from service.reporting import reports  # noqa: PLC0415
@@ -73,8 +74,11 @@ def _read(
         report = await makers[kind](
             w, subject_id, from_on, until_on, canonical_zone, compare=is_whole, by_month=is_whole
         )
-        if form == "table" or form == "json":  # noqa: PLR1714 - so that the types see it
+        if form == "table":
             return report, None
+        if form == "json":
+            text = report_forms.shown(report, w.base_path).model_dump_json(by_alias=True)
+            return report, lambda: io.BytesIO(f"{text}\n".encode())
         return report, await report_forms.writer(w, report, form, lang)
 
     try:
@@ -86,15 +90,12 @@ def _read(
         raise command.Stop(str(error)) from None
 
 
-def _give(report: "Report", write: "Callable[[], BinaryIO] | None", form: Form, out: Path | None) -> None:
-    from api.edge import report_forms  # noqa: PLC0415
-
+def _give(report: "Report", write: "Callable[[], BinaryIO] | None", out: Path | None) -> None:
     if write is not None:
         with write() as file:
             content = file.read()
     else:
-        text = report_forms.shown(report).model_dump_json(by_alias=True) if form == "json" else _table(report)
-        content = f"{text}\n".encode()
+        content = f"{_table(report)}\n".encode()
     if out is None:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()

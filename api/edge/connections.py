@@ -143,7 +143,10 @@ class Connection(HttpToolsProtocol):
         self._stop_waiting()
         self.connections.discard(self)
         metrics.CONNECTIONS_ENDED.labels(reason).inc()
-        answer = problems.answer(str(clock.new_id()), problem, headers={"Connection": "close"})
+        request_id = str(clock.new_id())
+        state = {"request_id": request_id, "base_path": self._limits.base_path}
+        headers = raw.HEADERS | {"Connection": "close", "X-Request-Id": request_id}
+        answer = problems.answer({"state": state}, problem, headers=headers)
         head = b"".join(b"%s: %s\r\n" % pair for pair in answer.raw_headers)
         status = problems.catalogue()[problem][0]
         self.transport.write(b"HTTP/1.1 %d \r\n%s\r\n%s" % (status, head, answer.body))

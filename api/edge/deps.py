@@ -16,7 +16,7 @@ from fastapi import Depends, Header, Query, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import Field, TypeAdapter, ValidationError
 
-from api.edge import shapes
+from api.edge import conditional, shapes
 from integrations.runtime.world import World
 from service.kernel import actor as actors
 from service.kernel import errors
@@ -80,11 +80,11 @@ class Expect:
 
     def __init__(self, if_match: str) -> None:
         """Take the header's value: ETags separated by commas, or a star."""
-        self._tags = {tag.strip() for tag in if_match.split(",")}
+        self._header = if_match
 
     def __call__(self, row: columns.Versioned) -> None:
         """Pass when the row still has the version; raises StaleVersion."""
-        if not self._tags & {"*", tag(row.version)}:
+        if not conditional.names(self._header, tag(row.version)):
             raise errors.StaleVersion
 
 

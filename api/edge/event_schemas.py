@@ -5,9 +5,10 @@ A type's schema only ever gets wider: a field may be added, and a required one i
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from api.edge import base_path
 from service import vocabulary
 from service.kernel import errors
 from service.outbox import subscriptions
@@ -106,8 +107,10 @@ def described() -> dict[str, Any]:
 
 
 @router.get("/{type_}.json")
-async def one(type_: str) -> JSONResponse:
+async def one(type_: str, request: Request) -> JSONResponse:
     """Give the schema to anybody; raises NotFound."""
     if type_ not in vocabulary.EVENT_TYPES and type_ != subscriptions.TEST_EVENT:
         raise errors.NotFound
-    return JSONResponse(of(type_), media_type=MEDIA_TYPE, headers={"Cache-Control": "public, max-age=3600"})
+    schema = of(type_)
+    schema["$id"] = base_path.outward(request.scope, schema["$id"])
+    return JSONResponse(schema, media_type=MEDIA_TYPE, headers={"Cache-Control": "public, max-age=3600"})

@@ -5,6 +5,7 @@ repeats it.
 """
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -34,16 +35,39 @@ _KEY_PARAMETER = {
     "example": "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11",
 }
 _SYSTEMS = "oauth2"
-_CLIENT_CREDENTIALS = {
-    "type": "oauth2",
-    "description": "A partner system's token, good for the scopes that it names.",
-    "flows": {"clientCredentials": {"tokenUrl": client_credentials.TOKEN_PATH, "scopes": dict(vocabulary.SCOPES)}},
-}
+_OUR_ADDRESSES = ("/problems/", "/schemas/", "/v1/")
 _pages = Environment(loader=PackageLoader("api.edge", "templates"), autoescape=select_autoescape(default=True))
 
 
+def served(app: FastAPI, base_url: str) -> dict[str, Any]:
+    """Give the OpenAPI 3.1 document of the API at this address."""
+    document = describe(app)
+    flow = {"tokenUrl": client_credentials.audience(base_url), "scopes": dict(vocabulary.SCOPES)}
+    schemes = document["components"]["securitySchemes"] | {
+        _SYSTEMS: {
+            "type": "oauth2",
+            "description": "A partner system's token, good for the scopes that it names.",
+            "flows": {"clientCredentials": flow},
+        }
+    }
+    components = document["components"] | {"securitySchemes": schemes}
+    told: dict[str, Any] = _outward(document | {"components": components}, urlsplit(base_url).path)
+    return told | {"servers": [{"url": base_url}]}
+
+
+def _outward(value: Any, base: str) -> Any:  # noqa: ANN401 - a JSON value
+    """Give the value with `base` before each of our addresses that an example shows."""
+    if not base:
+        return value
+    if isinstance(value, dict):
+        return {name: _outward(member, base) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_outward(member, base) for member in value]
+    return base + value if isinstance(value, str) and value.startswith(_OUR_ADDRESSES) else value
+
+
 def describe(app: FastAPI) -> dict[str, Any]:
-    """Give the OpenAPI 3.1 document, made once."""
+    """Give what the document says wherever the API is served, made once."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes, tags=app.openapi_tags
@@ -52,7 +76,6 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
         schemas["Problem"] = shapes.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        document["components"]["securitySchemes"][_SYSTEMS] = _CLIENT_CREDENTIALS
         for path, operations in document["paths"].items():
             for method, operation in operations.items():
                 _complete(path, method, operation)
@@ -63,9 +86,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-def page(app: FastAPI) -> str:
+def page(app: FastAPI, base_url: str) -> str:
     """Give the description as a page for people, without any script."""
-    return _pages.get_template("docs.html").render(document=describe(app))
+    return _pages.get_template("docs.html").render(document=served(app, base_url), base=urlsplit(base_url).path)
 
 
 def _complete(path: str, method: str, operation: dict[str, Any]) -> None:

@@ -15,12 +15,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
+from api.edge import allowed, base_path
 from integrations import address_words, catalogues
 from integrations.catalogues import Catalogue
 from service.kernel import email_addresses, errors
 
 MEDIA_TYPE = "application/problem+json"
 _MOST_FAULTS = 100
+_EXAMPLE = {"state": {"request_id": "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"}}
 STATUS: dict[type[errors.DomainError], int] = {
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
@@ -105,18 +107,24 @@ def of(*error_types: type[errors.DomainError]) -> dict[int | str, dict[str, Any]
     return answers
 
 
-def document(name: str, request_id: str, detail: str | None = None, **members: object) -> dict[str, object]:
-    """Give the problem's body."""
+def document(name: str, scope: Mapping[str, Any], /, detail: str | None = None, **members: object) -> dict[str, object]:
+    """Give the problem's body, for the request of this scope."""
     status, title = catalogue()[name]
-    body = {"type": f"/problems/{name}", "title": title, "status": status, "detail": detail}
+    request_id = scope["state"]["request_id"]
+    body = {"type": base_path.outward(scope, f"/problems/{name}"), "title": title, "status": status, "detail": detail}
     return {**body, "instance": f"urn:request:{request_id}", **members}
 
 
 def answer(
-    request_id: str, name: str, detail: str | None = None, headers: Mapping[str, str] | None = None, **members: object
+    scope: Mapping[str, Any],
+    name: str,
+    /,
+    detail: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    **members: object,
 ) -> Response:
     """Give the problem as a response; ASCII only, so that no half character can break it."""
-    body = {key: value for key, value in document(name, request_id, detail, **members).items() if value is not None}
+    body = {key: value for key, value in document(name, scope, detail, **members).items() if value is not None}
     content = json.dumps(body, ensure_ascii=True, separators=(",", ":"))
     return Response(content, catalogue()[name][0], headers, MEDIA_TYPE)
 
@@ -173,10 +181,6 @@ def _advice(status: int) -> str:
     return advice.get(status, "Check how the request is written.")
 
 
-def _request_id(request: Request) -> str:
-    return str(request.scope.get("state", {}).get("request_id", "unknown"))
-
-
 async def _domain(request: Request, error: Exception) -> Response:
     if not isinstance(error, errors.DomainError):
         raise error
@@ -190,7 +194,7 @@ async def _domain(request: Request, error: Exception) -> Response:
     if isinstance(error, email_addresses.Unmailable):
         error = errors.Invalid(error.pointer, address_words.worded(error.refused, _words(request)))
     members = {name: value for name, value in error.members.items() if value is not None}
-    return answer(_request_id(request), name_of(type(error)), error.detail, headers, **members)
+    return answer(request.scope, name_of(type(error)), error.detail, headers, **members)
 
 
 def _words(request: Request) -> Catalogue:
@@ -208,36 +212,41 @@ async def _validation(request: Request, error: Exception) -> Response:
         raise error
     faults = error.errors()
     if any(fault["type"] == "json_invalid" for fault in faults):
-        return answer(_request_id(request), "malformed-json")
+        return answer(request.scope, "malformed-json")
     if any(fault["loc"][:1] == ("path",) for fault in faults):
-        return answer(_request_id(request), "not-found")
+        return answer(request.scope, "not-found")
     words = _words(request)
     listed = [{"pointer": _pointer(fault["loc"]), "detail": sentence(fault, words)} for fault in faults[:_MOST_FAULTS]]
-    return answer(_request_id(request), "invalid", listed[0]["detail"], errors=listed)
+    return answer(request.scope, "invalid", listed[0]["detail"], errors=listed)
 
 
 async def _http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = allowed.methods(request)
+        if request.method == "OPTIONS":
+            return Response(None, HTTPStatus.NO_CONTENT, headers)
     domain_name = {404: "not-found", 401: "unauthenticated", 403: "forbidden"}.get(error.status_code)
     name = domain_name or _BY_STATUS.get(error.status_code, "bad-request")
-    return answer(_request_id(request), name, None, error.headers)
+    return answer(request.scope, name, None, headers)
 
 
 async def _bad_body(request: Request, error: Exception) -> Response:
-    return answer(_request_id(request), "malformed-json", str(error))
+    return answer(request.scope, "malformed-json", str(error))
 
 
 async def _too_large(request: Request, error: Exception) -> Response:
-    return answer(_request_id(request), "too-large", str(error))
+    return answer(request.scope, "too-large", str(error))
 
 
 async def _too_slow(request: Request, _error: Exception) -> Response:
-    return answer(_request_id(request), "request-timeout")
+    return answer(request.scope, "request-timeout")
 
 
 async def _unsupported(request: Request, _error: Exception) -> Response:
-    return answer(_request_id(request), "unsupported-media-type", "Send application/json.")
+    return answer(request.scope, "unsupported-media-type", "Send application/json.")
 
 
 def _pointer(place: Sequence[int | str]) -> str:
@@ -270,6 +279,6 @@ def _documented(status: int) -> dict[str, Any]:
 
 def _add_example(answer_: dict[str, Any], name: str) -> None:
     faults = [{"pointer": "/field", "detail": "must not be empty"}] if name == "invalid" else None
-    value = document(name, "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11", errors=faults)
+    value = document(name, _EXAMPLE, errors=faults)
     members = {key: part for key, part in value.items() if part is not None}
     answer_["content"][MEDIA_TYPE].setdefault("examples", {})[name] = {"value": members}

@@ -1,17 +1,20 @@
 """What is done to every request before anything reads it, and to every answer before it leaves.
 
-The head is bounded here, the body where it is read (`incoming`); an error that nobody caught becomes an answer without
-details; requests are counted and logged by the template of their route, never by path, because paths hold tokens.
+The path of `BASE_URL` is taken off, HEAD is asked as GET and told without a body, and who has read this version is
+told so. The head is bounded here, the body where it is read (`incoming`); an error that nobody caught becomes an answer
+without details; requests are counted and logged by the template of their route, never by path, because paths hold
+tokens.
 """
 
 import re
+from http import HTTPStatus
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.edge import incoming, metrics, problems
+from api.edge import base_path, conditional, incoming, metrics, problems
 from service.kernel import clock
 
 LONGEST_ADDRESS = 8_192
@@ -26,8 +29,9 @@ HEADERS = {
 }
 """What every answer carries, unless its handler said otherwise."""
 
-_OURS_TO_KEEP = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
+_OURS_TO_KEEP = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _WENT_AWAY = 499
+_OF_THE_BODY = ("content-length", "content-type", "content-encoding")
 _log = structlog.get_logger(__name__)
 
 
@@ -43,11 +47,12 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send)
         fault = _fault_of_head(scope)
+        exchange = _Exchange(scope, receive, send)
+        scope = exchange.scope
         try:
             if fault:
-                await problems.answer(exchange.request_id, fault)(scope, receive, exchange.send)
+                await problems.answer(scope, fault)(scope, receive, exchange.send)
             else:
                 await self._app(scope, exchange.body.receive, exchange.send)
         except ClientDisconnect:
@@ -55,8 +60,8 @@ class Edge:
         except Exception as error:
             if exchange.status:
                 raise
-            _log.exception("unhandled_error", exc_info=error, route=exchange.route, method=scope["method"])
-            await problems.answer(exchange.request_id, "internal")(scope, receive, exchange.send)
+            _log.exception("unhandled_error", exc_info=error, route=exchange.route, method=exchange.method)
+            await problems.answer(scope, "internal")(scope, receive, exchange.send)
         finally:
             exchange.end()
 
@@ -65,35 +70,55 @@ class _Exchange:
     """One request and its answer."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        client_request_id = Headers(scope=scope).get("x-request-id", "")
+        self._headers = Headers(scope=scope)
+        client_request_id = self._headers.get("x-request-id", "")
         self.request_id = client_request_id if _OURS_TO_KEEP.fullmatch(client_request_id) else str(clock.new_id())
-        scope.setdefault("state", {})["request_id"] = self.request_id
+        self.method: str = scope["method"]
+        self.scope = base_path.entered(scope, scope["app"].state.world.settings.base_path)
+        self.scope["state"]["request_id"] = self.request_id
+        if self.method == "HEAD":
+            self.scope["method"] = "GET"
         self.status = 0
-        self.body = incoming.Body(scope, receive)
-        self._scope, self._send, self._began = scope, send, clock.monotonic()
+        self.body = incoming.Body(self.scope, receive)
+        self._is_body_sent = self.method != "HEAD"
+        self._send, self._began = send, clock.monotonic()
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
 
     @property
     def route(self) -> str:
         """The template of the route that answered; never the path, which may hold a token."""
-        return getattr(self._scope.get("route"), "path", None) or "unknown"
+        return getattr(self.scope.get("route"), "path", None) or "unknown"
 
     async def send(self, message: Message) -> None:
         """Pass the answer on, with the headers that every answer carries; with a body unread it is the last one."""
         if message["type"] == "http.response.start":
-            self.status = message["status"]
             headers = MutableHeaders(scope=message)
+            self._condition(message, headers)
+            self.status = message["status"]
+            if "location" in headers:
+                headers["location"] = base_path.outward(self.scope, headers["location"])
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
             headers["X-Request-Id"] = self.request_id
             if self.body.is_left:
                 headers["Connection"] = "close"
+        elif not self._is_body_sent:
+            message = {**message, "body": b""}
         await self._send(message)
+
+    def _condition(self, message: Message, headers: MutableHeaders) -> None:
+        """Answer 304 without a body when the client says that it has this version."""
+        is_read = self.scope["method"] == "GET" and message["status"] == HTTPStatus.OK
+        if is_read and "etag" in headers and conditional.names(self._headers.get("if-none-match", ""), headers["etag"]):
+            message["status"] = HTTPStatus.NOT_MODIFIED.value
+            self._is_body_sent = False
+            for name in _OF_THE_BODY:
+                del headers[name]
 
     def end(self) -> None:
         """Count and log."""
         seconds = clock.monotonic() - self._began
-        method = self._scope["method"]
+        method = self.method
         metrics.REQUESTS.labels(method if method in metrics.METHODS else "other", self.route, self.status).observe(
             seconds
         )

@@ -121,11 +121,11 @@ class Report(shapes.Shape):
     months: Annotated[list[Month] | None, Field(description="With `?by=month`.")]
 
 
-def shown(report: reports.Report) -> Report:
-    """Give the report as it goes over the wire."""
+def shown(report: reports.Report, base_path: str) -> Report:
+    """Give the report as it goes over the wire; its addresses begin with `base_path`."""
     place = {"memorandum": "memoranda", "programme": "programmes", "institution": "institutions"}[report.kind]
     period = urlencode({"from": report.from_on, "until": report.until_on, "zone": report.zone})
-    rows_at = f"/v1/{place}/{report.subject_id}/report/rows?of={{}}&{period}"
+    rows_at = f"{base_path}/v1/{place}/{report.subject_id}/report/rows?of={{}}&{period}"
     return Report.model_validate(
         {
             "kind": report.kind,

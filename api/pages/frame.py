@@ -110,7 +110,8 @@ class Visit:
             me=None if self.by_link else self.person,
             zone=self.zone,
             now=self.world.clock.now(),
-            style=STYLE_PATH,
+            base=self.world.settings.base_path,
+            style=self.world.settings.base_path + STYLE_PATH,
             **values,
         )
         return HTMLResponse(text, status, HEADERS)
@@ -145,8 +146,13 @@ def see(path: str) -> RedirectResponse:
 
 
 def cookie_name(world: World) -> str:
-    """Give the name of the session's cookie; browsers let no other host set one with the prefix `__Host-`."""
-    return "__Host-session" if is_secure(world) else "session"
+    """Give the name of the session's cookie; browsers let no other host set one with the prefix `__Host-`.
+
+    That prefix is for a whole host. Where others share it, the cookie keeps to our own path.
+    """
+    if not is_secure(world):
+        return "session"
+    return "__Secure-session" if world.settings.base_path else "__Host-session"
 
 
 def is_secure(world: World) -> bool:
@@ -280,4 +286,5 @@ def _sign_in_first(request: Request, error: errors.Unauthenticated) -> Response:
 
 def keep(answer: Response, world: World, name: str, value: str, seconds: int) -> None:
     """Set a cookie that scripts and other sites do not get; 0 seconds delete it."""
-    answer.set_cookie(name, value, max_age=seconds, path="/", secure=is_secure(world), httponly=True, samesite="lax")
+    path = world.settings.base_path or "/"
+    answer.set_cookie(name, value, max_age=seconds, path=path, secure=is_secure(world), httponly=True, samesite="lax")

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from api.edge import bodies, deps, transactional
 from integrations.identity import client_credentials, jwt
 from service import vocabulary
+from service.kernel import errors
 
 router = APIRouter(tags=["sign-in"])
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -100,6 +101,14 @@ async def token(request: Request, world: deps.TheWorld) -> Response:
         return _refusal(refused)
     answer = AccessToken(access_token=granted.token, expires_in=granted.seconds, scope=" ".join(granted.scopes))
     return JSONResponse(answer.model_dump())
+
+
+@router.get("/.well-known/oauth-authorization-server/{issuer_path:path}", include_in_schema=False)
+async def metadata_of_path(issuer_path: str, world: deps.TheWorld) -> Metadata:
+    """Describe this server where RFC 8414 §3.1 has an issuer with a path: behind the well-known name."""
+    if f"/{issuer_path}" != world.settings.base_path:
+        raise errors.NotFound
+    return await metadata(world)
 
 
 @router.get("/.well-known/oauth-authorization-server")

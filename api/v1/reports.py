@@ -115,7 +115,7 @@ async def _answer(
     report = await make(w, subject_id, *period.wanted, compare=beside.compare, by_month=beside.by_month)
     if beside.form == "json":
         response.headers.update(files.VARY)
-        return report_forms.shown(report)
+        return report_forms.shown(report, w.base_path)
     write = await report_forms.writer(w, report, beside.form, beside.lang)
     return files.Later(write, beside.form, f"{report.kind}-report-{report.from_on}-{report.until_on}")
 

@@ -34,6 +34,13 @@ NO_DIRECT_WAY = (
 
 _FEWEST_DISTINCT_BYTES = 8
 _SHORTEST_TOKEN = 16
+OWN_NAMES = frozenset({
+    ".well-known", "a", "appointments", "calendar", "certificates", "consultations", "demo", "docs", "fhir", "health",
+    "j", "metrics", "oauth2", "offers", "openapi.json", "pages", "people", "problems", "schemas", "sign-in", "sign-out",
+    "v1",
+})  # fmt: skip
+"""How the addresses of the API and of the pages begin."""
+_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
 _KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,32}")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
 _NAMED_SENDER = re.compile(r'([^<>@,;:\\"()\[\]\x00-\x1f\x7f]* )<([^<>]*)>')
@@ -87,6 +94,18 @@ def _web_address(value: str) -> str:
         msg = "must begin with https:// unless it is this machine"
         raise ValueError(msg)
     return value.rstrip("/")
+
+
+def _base_url(value: str) -> str:
+    address = _web_address(value)
+    if not _PATH.fullmatch(urlsplit(address).path):
+        msg = "must have a path of plain names if it has one, such as https://hospital.example/pobratym"
+        raise ValueError(msg)
+    first = urlsplit(address).path.split("/")[1:2]
+    if first and first[0] in OWN_NAMES:  # whether a proxy had stripped the path could not be told
+        msg = f"must not have a path that begins with /{first[0]}, as addresses of our own do"
+        raise ValueError(msg)
+    return address
 
 
 def _room_url(value: str) -> str:
@@ -183,7 +202,7 @@ class Settings(BaseModel):
     database_pooler: Literal["none", "session", "transaction"] = "none"
     statement_cache: Literal["on", "off"] = "on"  # off for a pooler in transaction mode that keeps no statements
     smtp_url: Annotated[_Secret, AfterValidator(_optional(_smtp_url))] = None
-    base_url: Annotated[str, AfterValidator(_web_address)] = "http://127.0.0.1:8000"
+    base_url: Annotated[str, AfterValidator(_base_url)] = "http://127.0.0.1:8000"
     smtputf8: bool = False  # the mail server carries addresses in letters other than Latin
     secret_keys: Annotated[_Secret, AfterValidator(_optional(_known_keys))] = None
     mail_from: Annotated[str, AfterValidator(_mail_from)] = "Pobratym <no-reply@pobratym.example>"
@@ -237,6 +256,11 @@ class Settings(BaseModel):
     def is_embedded(self) -> bool:
         """Whether the database is our own, under the data directory."""
         return self.database_url is None
+
+    @property
+    def base_path(self) -> str:
+        """The path under which everything is found, such as `/pobratym`; empty when it is a host of its own."""
+        return urlsplit(self.base_url).path
 
     @property
     def mail_dir(self) -> Path:
@@ -301,7 +325,7 @@ def _at_the_served_address(settings: Settings) -> Settings:
     if not settings.is_embedded or "base_url" in settings.model_fields_set:
         return settings
     with contextlib.suppress(OSError, ValueError):
-        address = _web_address(settings.address_path.read_text().strip())
+        address = _base_url(settings.address_path.read_text().strip())
         # As `model_copy` does, but the field stays one that nobody set.
         return Settings.model_construct(settings.model_fields_set, **(vars(settings) | {"base_url": address}))
     return settings

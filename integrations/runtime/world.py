@@ -85,7 +85,9 @@ async def opened(
         time = clock.ManualClock(settings.clock_offset_path) if settings.clock == "manual" else clock.SystemClock()
         patience = (settings.pool_timeout_ms + 2 * settings.statement_timeout_ms) / 1000
         deadline = patience if purpose in _SERVING else None
-        database = work.Database(engine, time, keys, deadline, carries_utf8=settings.smtputf8)
+        database = work.Database(
+            engine, time, keys, deadline, carries_utf8=settings.smtputf8, base_path=settings.base_path
+        )
         outbox = outbox_of(settings)
         if isinstance(outbox, smtp.SmtpOutbox):
             stack.push_async_callback(outbox.aclose)

@@ -106,6 +106,7 @@ class Work:
     connection: AsyncConnection | None = None  # for `fetch`
     counted: Counter[tuple[str, str]] = field(default_factory=Counter)  # for `Database.counted`, when this commits
     carries_utf8: bool = False  # the operator says that the mail server takes SMTPUTF8 (`email_addresses`)
+    base_path: str = ""  # what stands before each address of the API that a client is told
 
     def add(self, *rows: SQLModel) -> None:
         """Insert the rows before the next statement."""
@@ -265,11 +266,12 @@ class Database:
         deadline_seconds: float | None = None,
         *,
         carries_utf8: bool = False,
+        base_path: str = "",
     ) -> None:
         """Work on `engine` (whose connections carry the timeouts of invariant E5) by the clock `time`.
 
         No unit of work takes longer than the deadline: a server that hangs keeps no timeout of its own. `carries_utf8`
-        says that mail reaches addresses in letters other than Latin.
+        says that mail reaches addresses in letters other than Latin; `base_path` stands before our own addresses.
         """
         self.deadline_seconds = deadline_seconds
         self.engine = engine
@@ -282,6 +284,7 @@ class Database:
         self.carries_utf8 = carries_utf8
         self.counted: Counter[tuple[str, str]] = Counter()
         """What this process did so far, by what and which kind of it: for the operators' figures."""
+        self.base_path = base_path
         self.tzdata_version = availability.TZDATA_VERSION  # a field, so that a test can be two programs
 
     @asynccontextmanager
@@ -330,6 +333,7 @@ class Database:
                     self.keys,
                     request_id,
                     carries_utf8=self.carries_utf8,
+                    base_path=self.base_path,
                     tzdata_version=self.tzdata_version,
                 )
                 yield w

@@ -87,7 +87,7 @@ def record(  # noqa: PLR0913 - the payload's fields, each by name
     }
     data |= {name: value for name, value in optional.items() if value is not None}
     links = _LINKS[type_.partition(".")[0]]
-    data["links"] = {name: path.format(**data) for name, path in links.items()}
+    data["links"] = {name: w.base_path + path.format(**data) for name, path in links.items()}
     row_id = clock.new_id()
     values = {
         "id": row_id,

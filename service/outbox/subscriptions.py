@@ -138,7 +138,7 @@ async def test(w: Work, row: tables.WebhookEndpoint) -> tables.Delivery:
     """Send a test event, which tells of no change, to this endpoint alone; raises Conflict unless it is active."""
     _requires_active(row)
     row_id = clock.new_id()
-    links = {"self": f"/v1/webhook-endpoints/{row.id}"}
+    links = {"self": f"{w.base_path}/v1/webhook-endpoints/{row.id}"}
     data = {"id": str(row.id), "version": row.version, "state": row.state, "links": links}
     delivery = tables.Delivery(
         id=row_id,

@@ -196,6 +196,22 @@ def test_the_public_address_ends_without_a_slash() -> None:
     assert load(BASE_URL="https://pobratym.example/").base_url == "https://pobratym.example"
 
 
+@pytest.mark.parametrize("path", ["/pobratym", "/a-b/c_d", "/pobratym/"])
+def test_ops_14_the_address_may_have_a_path(path: str) -> None:
+    loaded = load(BASE_URL=f"https://hospital.example{path}")
+
+    assert loaded.base_path == path.rstrip("/")
+    assert loaded.base_url == "https://hospital.example" + loaded.base_path
+    assert load(BASE_URL="https://hospital.example").base_path == ""
+
+
+@pytest.mark.parametrize(
+    "path", ["//x", "/x//y", "/..", "/x/../y", "/./x", "/%70", "/x y", "/x;y", '/"', "/v1", "/people/x", "/a"]
+)
+def test_ops_14_a_path_that_is_read_in_two_ways_is_refused(path: str) -> None:
+    assert "POBRATYM_BASE_URL" in faults(BASE_URL=f"https://hospital.example{path}")[0]
+
+
 def test_a_room_pattern_names_the_appointment() -> None:
     assert "{appointment_id}" in faults(ROOM_URL="https://rooms.example/same-for-all")[0]
     assert load(ROOM_URL="https://rooms.example/{appointment_id}").room_url == "https://rooms.example/{appointment_id}"
