@@ -222,7 +222,7 @@ class Generator:
                 "counter_starts": [sent] if is_taken and dice.random() < 0.1 else [],
                 "answered_at": answered if state in {"accepted", "declined"} else None,
                 "decline_reason": dice.choice(("busy", "wrong_specialty", "language")) if state == "declined" else None,
-                "created_at": sent,
+                "is_undelivered": state in {"expired", "withdrawn"} and dice.random() < 0.2, "created_at": sent,
             }  # fmt: skip
             self.rows["offer"].append(offer)
             if is_taken:

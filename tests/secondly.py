@@ -219,11 +219,11 @@ class Second:
     def _waves(self, asked: list[Row]) -> dict[str, Said]:
         over, won, backed, with_offers = (Counter[str]() for _ in range(4))
         for row in asked:
-            offers = self.offers_of[row["id"]]
+            offers = [offer for offer in self.offers_of[row["id"]] if not offer["is_undelivered"]]
             if not offers:
                 continue
             with_offers[row["priority"]] += 1
-            backed[row["priority"]] += max(offer["wave"] for offer in offers) > 1
+            backed[row["priority"]] += len({offer["wave"] for offer in offers}) > 1
             first = [offer["state"] for offer in offers if offer["wave"] == 1]
             if first and not {"pending", "countered"} & set(first):
                 over[row["priority"]] += 1
@@ -239,13 +239,14 @@ class Second:
         }
 
     def _sent(self) -> dict[str, Said]:
-        offers = self.offers()
+        offers = [row for row in self.offers() if not row["is_undelivered"]]
         mentors = {row["mentor_id"] for row in offers}
         weekly = Counter((row["mentor_id"], row["sent_at"].astimezone(UTC).isocalendar()[:2]) for row in offers)
         weeks = max(1.0, (min(self.until, self.now) - self.since) / timedelta(days=7))
         states = Counter(row["state"] for row in offers)
         return {
             "offers_sent": Said(len(offers), {"accepted": states["accepted"], "declined": states["declined"]}),
+            "offers_undelivered": Said(sum(row["is_undelivered"] for row in self.offers()), {}),
             "wrong_specialty_declines": Said(sum(row["decline_reason"] == "wrong_specialty" for row in offers), {}),
             "offers_per_mentor_week": Said(
                 len(offers) / (len(mentors) * weeks) if mentors else None, {"most": max(weekly.values(), default=0)}

@@ -125,7 +125,7 @@ def _paragraphs(paragraphs: list[str], values: Mapping[str, Any], words: Catalog
         paragraphs = [*paragraphs, _known(words["mail"], f"at_night_{who}", "side")]
     if "asked" not in values:
         return paragraphs
-    number = sum(values["asked"].values())
+    number = sum(count for answer, count in values["asked"].items() if answer != "undelivered")
     sentence = words.counted("mail", "asked", number) if number else words["mail"]["asked_none"]
     return [paragraphs[0], sentence.format(number=number), *paragraphs[1:]]
 

@@ -21,7 +21,7 @@ from service import vocabulary
 from service.care import offers
 from service.kernel import actor, clock, email_addresses, outcomes
 from service.kernel.work import Work
-from service.outbox import deliveries, mail_server
+from service.outbox import deliveries, mail_server, offer_mails
 
 _log = structlog.get_logger("pobratym.mail")
 _PREFIXES = {"sign_in": "sign-in", "join": "j"} | dict.fromkeys(vocabulary.ADDRESS_PURPOSES, "a/address")
@@ -32,6 +32,7 @@ async def deliver(world: World, delivery_id: UUID) -> None:
     async with world.database.work(actor.TIMER) as w:
         claim = await deliveries.claim(w, delivery_id)
     if claim is None:
+        await world.database.run(actor.TIMER, lambda w: offer_mails.note_unreached(w, delivery_id))
         return
     if claim.late_offer_id is not None:
         claim = await world.database.run(actor.TIMER, functools.partial(_in_time, claim))
@@ -46,6 +47,8 @@ async def deliver(world: World, delivery_id: UUID) -> None:
     settled = await world.database.run(
         actor.TIMER, lambda w: deliveries.settle(w, claim, outcome, started_at, duration_ms)
     )
+    if settled.state in {"refused", "dead"}:
+        await world.database.run(actor.TIMER, lambda w: offer_mails.note_unreached(w, delivery_id))
     _tell(claim, outcome, settled)
 
 

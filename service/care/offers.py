@@ -119,8 +119,13 @@ async def _nobody_left(case: CaseFile) -> None:
     refusals = Counter(reason.value for _, reasons in ranked.excluded for reason in reasons)
     case.become(consultation, "unmatched")
     receivers = await hearers.coordinators(w, [consultation.institution_id], consultation.programme_id)
-    latest = {offer.mentor_id: "ended" if offer.ended_at else offer.state for offer in case.offers}  # each mentor once
+    latest = {offer.mentor_id: _outcome(offer) for offer in case.offers}  # each mentor once
     await notices.to_people(w, "unmatched", consultation, receivers, counts=refusals, asked=Counter(latest.values()))
+
+
+def _outcome(offer: tables.Offer) -> str:
+    """Say in a word what became of an offer that is over; `undelivered` asked nobody."""
+    return "undelivered" if offer.is_undelivered else "ended" if offer.ended_at else offer.state
 
 
 def become_offered(case: CaseFile, memorandum_id: UUID) -> None:
@@ -201,13 +206,12 @@ async def withdraw(case: CaseFile, offers: Sequence[tables.Offer]) -> None:
     Whoever was never told of the offer is not told that it is over.
     """
     mails = await offer_mails.states(case.w, offers)
-    told = [offer for offer in offers if mails[offer.id] == "sent" or offer.state == "countered"]
+    countered = {offer.id for offer in offers if offer.state == "countered"}
+    told = [offer for offer in offers if mails[offer.id] == "sent" or offer.id in countered]
     for offer in offers:
         offer.is_undelivered = offer not in told
         case.become(offer, lifecycle.withdraw(offer.state))
-    if told:
-        mentors = await notices.people(case.w, [offer.mentor_id for offer in told])
-        await notices.to_people(case.w, "offer_closed", case.consultation, mentors.values())
+    await notices.offers_closed(case.w, case.consultation, told, known=countered)
 
 
 def hurry(case: CaseFile) -> None:
@@ -294,8 +298,7 @@ async def lapse(case: CaseFile, offer: tables.Offer) -> None:
     offer.is_undelivered = (await offer_mails.states(case.w, [offer]))[offer.id] != "sent"
     case.become(offer, "expired")
     if not offer.is_undelivered:
-        mentors = await notices.people(case.w, [offer.mentor_id])
-        await notices.to_people(case.w, "offer_closed", case.consultation, mentors.values())
+        await notices.offers_closed(case.w, case.consultation, [offer])
 
 
 async def reopen(case: CaseFile) -> None:

@@ -58,12 +58,14 @@ async def mail(  # noqa: PLR0913 - what a mail is made of, each by name
     calendar: Mapping[str, Any] | None = None,
     appointment: tables.Appointment | None = None,
     offer: tables.Offer | None = None,
+    after_offer: tables.Offer | None = None,
     useless_after: datetime | None = None,
     address: str | None = None,
 ) -> UUID | None:
     """Record a mail to the person and give its id; values are fixed now, tokens are derived when it is rendered.
 
-    `offer` is what the mail brings to its mentor: it leaves while that is open, however late, and never after.
+    `offer` is what the mail brings to its mentor: it leaves while that is open, however late, and never after. The mail
+    about an offer that is over leaves `after_offer`, and never if no mail has brought that one.
     It goes to the address that is theirs when it leaves, or to `address`, a former one, which is kept sealed.
     `values` and `calendar` hold ids, codes, times and counts only: no case text, no address. Whoever is disabled is
     mailed nothing but what takes an event out of their calendar, and at a former address: else there is no id.
@@ -81,6 +83,8 @@ async def mail(  # noqa: PLR0913 - what a mail is made of, each by name
     }
     if calendar:
         payload["calendar"] = dict(calendar)
+    if after_offer:
+        payload["after_offer"] = str(after_offer.id)
     row_id = clock.new_id()
     row = {
         "id": row_id,
@@ -122,7 +126,7 @@ SET attempt = delivery.attempt + CASE WHEN due.is_overtaken THEN 0 ELSE 1 END,
     settled_at = CASE WHEN due.is_overtaken THEN CAST(:now AS timestamptz) END
 FROM (
     -- Overtaken: nobody needs it any more, as its time is over, its reader was disabled and has nothing to take out of
-    -- a calendar by it, or a newer mail tells otherwise (INV-16).
+    -- a calendar by it, a newer mail tells otherwise (INV-16), or it tells of an offer that its reader never got.
     SELECT id, coalesce(useless_after <= :now AND offer_id IS NULL, false) OR EXISTS (
         SELECT FROM offer WHERE offer.id = this.offer_id AND offer.state <> 'pending'
           AND (is_undelivered OR coalesce(timed_from, sent_at) < :late)
@@ -134,10 +138,13 @@ FROM (
         WHERE newer.appointment_id = this.appointment_id AND newer.person_id = this.person_id
           AND newer.sequence > this.sequence AND newer.kind = 'mail'
           AND num_nonnulls(this.sealed_address, newer.sealed_address) = 0  -- a former address is told one thing
-    ) AS is_overtaken
+    ) OR coalesce((SELECT NOT bool_or(state = 'delivered') FROM delivery bringing
+        WHERE bringing.offer_id = CAST(this.payload->>'after_offer' AS uuid)), false) AS is_overtaken
     FROM delivery this
     WHERE id = :id AND kind = 'mail' AND state = 'pending' AND next_attempt_at <= :now AND held_at IS NULL
     AND NOT EXISTS (SELECT FROM mail_server WHERE away_since IS NOT NULL OR mail_server.held_at IS NOT NULL)
+    AND NOT EXISTS (SELECT FROM delivery bringing
+        WHERE bringing.offer_id = CAST(this.payload->>'after_offer' AS uuid) AND bringing.state = 'pending')
     FOR UPDATE SKIP LOCKED
 ) due
 WHERE delivery.id = due.id

@@ -188,6 +188,20 @@ async def offer_sent(w: Work, consultation: tables.Consultation, offer: tables.O
     )
 
 
+async def offers_closed(
+    w: Work, consultation: tables.Consultation, offers: Iterable[tables.Offer], *, known: Collection[UUID] = ()
+) -> None:
+    """Mail the mentors that these offers are over: to whom none was brought by then, only those of `known` are told."""
+    offers = list(offers)
+    mentors = await people(w, [offer.mentor_id for offer in offers])
+    values = await _values(w, consultation) if offers else {}
+    for offer in offers:
+        after = None if offer.id in known else offer
+        await deliveries.mail(
+            w, template="offer_closed", person=mentors[offer.mentor_id], values=values, after_offer=after
+        )
+
+
 async def offer_widened(
     w: Work, consultation: tables.Consultation, offer: tables.Offer, answer_before: datetime
 ) -> None:

@@ -26,6 +26,13 @@ FROM (
   FROM delivery d WHERE offer_id = ANY(:offers)
 ) AS mails GROUP BY offer_id
 """).bindparams(sa.bindparam("offers", type_=postgresql.ARRAY(sa.Uuid)))
+_UNREACHED = sa.text("""
+UPDATE offer SET is_undelivered = true
+FROM delivery given_up
+WHERE given_up.id = :delivery AND given_up.state IN ('dropped', 'refused', 'dead') AND offer.id = given_up.offer_id
+AND offer.state IN ('expired', 'withdrawn') AND NOT is_undelivered AND counter_starts = '{}'
+AND NOT EXISTS (SELECT FROM delivery d WHERE d.offer_id = offer.id AND d.state IN ('pending', 'delivered'))
+""").bindparams(sa.bindparam("delivery", type_=sa.Uuid))
 _PUT_OFF = sa.text("""
 UPDATE delivery
 SET useless_after = :answer_by, payload = jsonb_set(payload, '{values,answer_by}', to_jsonb(CAST(:told AS text)))
@@ -44,6 +51,14 @@ async def states(w: Work, offers: Iterable[tables.Offer]) -> Mapping[UUID, vocab
     rows = await w.sql(_STATES, {"offers": ids, "moment_ago": w.now - LATE})
     mails: dict[UUID, vocabulary.OfferMail] = dict.fromkeys(ids, "sent")
     return mails | {row.offer_id: row.mail for row in rows}
+
+
+async def note_unreached(w: Work, delivery_id: UUID) -> None:
+    """An offer that is over has reached nobody if this was its last mail, and it is given up.
+
+    While that mail waited for its first attempt, it was taken to be on its way.
+    """
+    await w.sql(_UNREACHED, {"delivery": delivery_id})
 
 
 async def put_off(w: Work, offer: tables.Offer, before: datetime) -> None:

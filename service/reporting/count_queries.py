@@ -84,7 +84,7 @@ timed AS (
          answered_at IS NOT NULL OR (opened_at <= :day_ago AND state <> 'cancelled') AS day_decided
   FROM cohort
   LEFT JOIN LATERAL (
-    SELECT consultation_id, max(wave) > 1 AS needs_backup,
+    SELECT consultation_id, count(DISTINCT wave) > 1 AS needs_backup,
            min(CASE WHEN o.state <> 'accepted' THEN NULL WHEN counter_starts = '{{}}' THEN answered_at
                ELSE greatest(answered_at, (SELECT a.created_at FROM appointment a
                                            JOIN participant p ON p.appointment_id = a.id
@@ -92,7 +92,7 @@ timed AS (
            ) AS allocated_at,
            bool_or(wave = 1) AND NOT bool_or(wave = 1 AND o.state IN ('pending', 'countered')) AS first_over,
            bool_or(wave = 1 AND o.state = 'accepted') AS first_accepted
-    FROM offer o WHERE consultation_id = cohort.id GROUP BY consultation_id
+    FROM offer o WHERE consultation_id = cohort.id AND NOT is_undelivered GROUP BY consultation_id
   ) AS offered ON true
   CROSS JOIN LATERAL (
     SELECT min(CASE mode WHEN 'written' THEN ended_at ELSE started_at END) AS answered_at
@@ -124,15 +124,19 @@ FROM timed GROUP BY priority
 
 _OFFERS = """
 WITH weekly AS (
-  SELECT mentor_id, date_trunc('week', sent_at AT TIME ZONE 'UTC') AS week, count(*) AS sent,
+  SELECT mentor_id, date_trunc('week', sent_at AT TIME ZONE 'UTC') AS week,
+         count(*) FILTER (WHERE NOT is_undelivered) AS sent,
+         count(*) FILTER (WHERE is_undelivered) AS undelivered,
          count(*) FILTER (WHERE state = 'accepted') AS accepted,
          count(*) FILTER (WHERE state = 'declined') AS declined,
          count(*) FILTER (WHERE decline_reason = 'wrong_specialty') AS wrong_specialty
   FROM offer o WHERE {offers} AND {sent} GROUP BY 1, 2
 )
-SELECT coalesce(sum(sent), 0)::int AS sent, coalesce(sum(accepted), 0)::int AS accepted,
+SELECT coalesce(sum(sent), 0)::int AS sent, coalesce(sum(undelivered), 0)::int AS undelivered,
+       coalesce(sum(accepted), 0)::int AS accepted,
        coalesce(sum(declined), 0)::int AS declined, coalesce(sum(wrong_specialty), 0)::int AS wrong_specialty,
-       coalesce(max(sent), 0) AS most_in_week, coalesce(array_agg(DISTINCT mentor_id), '{{}}') AS mentor_ids
+       coalesce(max(sent), 0) AS most_in_week,
+       coalesce(array_agg(DISTINCT mentor_id) FILTER (WHERE sent > 0), '{{}}') AS mentor_ids
 FROM weekly
 """
 

@@ -25,7 +25,7 @@ SELECT c.id, c.priority, c.state, c.mode, c.specialty_code, c.institution_id, c.
 FROM consultation c WHERE {consultations} AND opened_at >= :since AND opened_at < :till""",
     "offers": """
 SELECT o.id, o.consultation_id, o.memorandum_id, o.institution_id, o.mentor_id, o.route, o.state, o.wave, o.sent_at,
-  o.answered_at, o.decline_reason
+  o.answered_at, o.decline_reason, o.is_undelivered
 FROM offer o WHERE {offers} AND sent_at >= :since AND sent_at < :till""",
     "sessions": """
 SELECT s.id, s.consultation_id, s.memorandum_id, s.route, s.mode, s.specialty_code, s.priority,

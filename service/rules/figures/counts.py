@@ -53,9 +53,10 @@ class ConsultationCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferCounts:
-    """Counts over the offers sent in the period."""
+    """Counts over the offers sent in the period, and how many more never reached their mentors."""
 
     sent: int = 0
+    undelivered: int = 0
     accepted: int = 0
     declined: int = 0
     wrong_specialty: int = 0

@@ -237,7 +237,8 @@ def _shares(numbers: ReportCounts) -> Iterable[Figure]:
         "share_first_wave_accepted",
         "first_wave_accepted",
         "first_wave_over",
-        "A mentor of the first wave accepted, of the consultations whose first wave waits for nobody any more.",
+        "A mentor of the first wave accepted, of the consultations whose first wave reached somebody and waits for nobody"
+        " any more.",
         Published("Swinfen Charitable Trust", 89 / 128, "answered by the first expert asked"),
     )
     yield _share(
@@ -245,7 +246,7 @@ def _shares(numbers: ReportCounts) -> Iterable[Figure]:
         "share_needing_backup",
         "needing_backup",
         "with_offers",
-        "A second wave was needed, of the consultations for which somebody was asked.",
+        "A second wave was needed, of the consultations for which somebody was asked. A wave is one that reached somebody.",
         Published("Swinfen Charitable Trust", 36 / 39, "of those that needed a backup were answered by it"),
         Published("Swinfen Charitable Trust", 0.98, "answered after backup"),
     )
@@ -256,8 +257,17 @@ def _offers(offers: OfferCounts) -> Iterable[Figure]:
         "offers_sent",
         offers.sent,
         "offers",
-        "Offers sent in the period.",
+        "Offers sent in the period, but for those whose mail never reached its mentor.",
         parts=(Part("accepted", offers.accepted), Part("declined", offers.declined)),
+        of="offers",
+    )
+    yield Figure(
+        "offers_undelivered",
+        offers.undelivered,
+        "offers",
+        "Offers made in the period that never reached their mentors, as their mail did not leave or was refused: in no"
+        " other figure, as nobody was asked by them.",
+        rows=offers.sent + offers.undelivered,
         of="offers",
     )
     yield Figure(

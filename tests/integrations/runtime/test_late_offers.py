@@ -174,6 +174,60 @@ async def test_ft_23_a_request_that_is_withdrawn_meanwhile_takes_the_unsent_offe
     assert {(offer.state, offer.is_undelivered) for offer in await offers(scene)} == {("withdrawn", True)}
 
 
+async def test_ft_23_an_offer_that_is_withdrawn_in_the_first_minute_of_an_outage_is_never_told_as_closed(
+    scene: flow.Scene, line: Line
+) -> None:
+    """The mail had not been tried yet, so it was taken to be on its way."""
+    line.fault = LOST
+    case = await scene.request(priority="urgent")
+    await scene.post("clinician", f"/v1/consultations/{case}/cancel", {"reason": "no_longer_needed"})
+    await live(scene, 180)
+    line.fault = None
+    await live(scene, 15)
+    mentors = {scene.people[name].email for name in ("mentor", "rival")}
+    assert mentors & {address for address, _ in line.taken} == set()
+    assert (await templates(scene, "dropped")).count("offer_closed") == 2
+    assert {(offer.state, offer.is_undelivered) for offer in await offers(scene)} == {("withdrawn", True)}
+
+
+async def test_ft_23_who_got_the_offer_is_told_that_it_is_closed_and_only_after_it(
+    scene: flow.Scene, line: Line
+) -> None:
+    case = await scene.request(priority="urgent")
+    await scene.post("clinician", f"/v1/consultations/{case}/cancel", {"reason": "no_longer_needed"})
+    closed = await scene.rows("SELECT id FROM delivery WHERE payload->>'template' = 'offer_closed'")
+    for row in closed:  # another worker comes to it first
+        await mail_delivery.deliver(scene.world, row.id)
+    assert line.taken == []
+    await postoffice.deliver_all(scene)
+    await postoffice.deliver_all(scene)
+    delivered = await templates(scene)
+    assert (delivered.count("offer"), delivered.count("offer_closed")) == (2, 2)
+    assert {(offer.state, offer.is_undelivered) for offer in await offers(scene)} == {("withdrawn", False)}
+
+
+async def test_ft_23_reports_count_offers_that_never_left_apart_and_against_nobody(
+    scene: flow.Scene, line: Line
+) -> None:
+    line.fault = LOST
+    await scene.request(priority="stat")
+    await live(scene, 120)
+    line.fault = None
+    await live(scene, 5)
+    path = f"/v1/memoranda/{scene.memorandum.id}/report"
+    said = {figure["name"]: figure for figure in (await scene.get("admin", path))["figures"]}
+    unsent = len(await offers(scene))
+    assert (said["offers_undelivered"]["value"], said["offers_undelivered"]["rows"]) == (unsent, unsent)
+    assert said["offers_sent"]["value"] == 0
+    assert said["offers_per_mentor_week"]["value"] is None
+    assert said["share_first_wave_accepted"]["rows"] == 0
+    assert said["share_needing_backup"]["rows"] == 0
+    rows = (await scene.get("admin", f"{path}/rows?of=offers"))["items"]
+    assert {row["facts"]["is_undelivered"] for row in rows} == {True}
+    (told,) = await scene.rows("SELECT payload FROM delivery WHERE payload->>'template' = 'unmatched' LIMIT 1")
+    assert told.payload["values"]["asked"] == {"undelivered": 2}
+
+
 async def test_ft_23_an_offer_to_an_address_that_is_refused_is_not_counted_and_not_repeated(
     scene: flow.Scene, line: Line
 ) -> None:

@@ -173,7 +173,9 @@ URGENT = ConsultationCounts(
 SMALL_PERIOD = ReportCounts(
     by_priority={"urgent": URGENT},
     all_priorities=URGENT,
-    offers=OfferCounts(sent=40, accepted=8, declined=11, wrong_specialty=3, mentors=5, most_in_week=6, weeks=4.0),
+    offers=OfferCounts(
+        sent=40, undelivered=2, accepted=8, declined=11, wrong_specialty=3, mentors=5, most_in_week=6, weeks=4.0
+    ),
     sessions=[
         logged("live", "advice_given", 7, 210, "direct", True, True),
         logged("live", "no_show_mentor", 2, 0, "direct", True, False),
@@ -204,6 +206,7 @@ BY_HAND: dict[str, tuple[float, int | None, float | None, float | None, str]] = 
     "share_first_wave_accepted": (4 / 13, 13, 4, 13, "consultations"),
     "share_needing_backup": (5 / 18, 18, 5, 18, "consultations"),
     "offers_sent": (40, None, None, None, "offers"),
+    "offers_undelivered": (2, 42, None, None, "offers"),
     "wrong_specialty_declines": (3, 40, None, None, "offers"),
     "offers_per_mentor_week": (2.0, 40, 40, 20.0, "offers"),
     "sessions": (11, 13, None, None, "sessions"),

@@ -139,6 +139,7 @@ def _edits() -> list[str]:
         "UPDATE session SET started_at = started_at - interval '40 days' WHERE id = :id",
         "UPDATE session SET specialty_code = 'area1.s7' WHERE id = :id",
         "UPDATE offer SET state = 'declined', decline_reason = 'wrong_specialty' WHERE id = :id",
+        "UPDATE offer SET state = 'expired', is_undelivered = true WHERE id = :id",
         "UPDATE offer SET sent_at = sent_at - interval '10 days' WHERE id = :id",
         "UPDATE consultation SET state = 'cancelled' WHERE id = :id",
         "UPDATE consultation SET priority = 'stat' WHERE id = :id",
