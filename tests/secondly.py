@@ -287,7 +287,8 @@ class Second:
         return found
 
     def _spread(self) -> dict[str, Said]:
-        minutes: dict[UUID, int] = dict.fromkeys((row["mentor_id"] for row in self.offers()), 0)
+        asked = (row["mentor_id"] for row in self.offers() if not row["is_undelivered"])
+        minutes: dict[UUID, int] = dict.fromkeys(asked, 0)
         for row in self.sessions():
             minutes[row["mentor_id"]] = minutes.get(row["mentor_id"], 0) + row["minutes"]
         values = sorted(minutes.values())

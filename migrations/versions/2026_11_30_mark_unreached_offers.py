@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "2026_11_30_mark_unreached_offers"
-down_revision = "2026_11_30_watch_coordinators"
+down_revision = "2026_11_30_index_failed"
 
 
 def upgrade() -> None:

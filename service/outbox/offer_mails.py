@@ -29,9 +29,10 @@ FROM (
 _UNREACHED = sa.text("""
 UPDATE offer SET is_undelivered = true
 FROM delivery given_up
-WHERE given_up.id = :delivery AND given_up.state IN ('dropped', 'refused', 'dead') AND offer.id = given_up.offer_id
-AND offer.state IN ('expired', 'withdrawn') AND NOT is_undelivered AND counter_starts = '{}'
-AND NOT EXISTS (SELECT FROM delivery d WHERE d.offer_id = offer.id AND d.state IN ('pending', 'delivered'))
+WHERE given_up.id = :delivery AND given_up.state <> 'pending' AND given_up.state <> 'delivered'
+AND offer.id = given_up.offer_id AND (offer.state = 'expired' OR offer.state = 'withdrawn')
+AND NOT is_undelivered AND counter_starts = '{}'
+AND NOT EXISTS (SELECT FROM delivery d WHERE d.offer_id = offer.id AND (d.state = 'pending' OR d.state = 'delivered'))
 """).bindparams(sa.bindparam("delivery", type_=sa.Uuid))
 _PUT_OFF = sa.text("""
 UPDATE delivery

@@ -22,8 +22,10 @@ _MARKED: dict[str, tuple[str | None, list[str]]] = {
         ["SELECT {row}.programme_id, {row}.opened_at WHERE {row}.opened_at IS NOT NULL"],
     ),
     "offer": (
-        "memorandum_id, consultation_id, mentor_id, wave, state, sent_at, answered_at, counter_starts, decline_reason, "
-        "is_undelivered",
+        (
+            "memorandum_id, consultation_id, mentor_id, wave, state, sent_at, answered_at, counter_starts,"
+            " decline_reason, is_undelivered"
+        ),
         [
             "SELECT m.programme_id, {row}.sent_at FROM memorandum m WHERE m.id = {row}.memorandum_id",
             f"{_OPENED}{{row}}.consultation_id",

@@ -237,8 +237,8 @@ def _shares(numbers: ReportCounts) -> Iterable[Figure]:
         "share_first_wave_accepted",
         "first_wave_accepted",
         "first_wave_over",
-        "A mentor of the first wave accepted, of the consultations whose first wave reached somebody and waits for nobody"
-        " any more.",
+        "A mentor of the first wave accepted, of the consultations whose first wave reached somebody and waits for"
+        " nobody any more.",
         Published("Swinfen Charitable Trust", 89 / 128, "answered by the first expert asked"),
     )
     yield _share(
@@ -246,7 +246,8 @@ def _shares(numbers: ReportCounts) -> Iterable[Figure]:
         "share_needing_backup",
         "needing_backup",
         "with_offers",
-        "A second wave was needed, of the consultations for which somebody was asked. A wave is one that reached somebody.",
+        "A second wave was needed, of the consultations for which somebody was asked. A wave that reached nobody is"
+        " none.",
         Published("Swinfen Charitable Trust", 36 / 39, "of those that needed a backup were answered by it"),
         Published("Swinfen Charitable Trust", 0.98, "answered after backup"),
     )
