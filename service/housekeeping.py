@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
-from service.kernel import actor, clock, database_errors
+from service.kernel import actor, clock, database_errors, installation
 from service.kernel.work import Database, Work
 from service.outbox import subscriptions
 from service.reporting import rollups
@@ -235,7 +235,10 @@ class _Progress:
 
 
 async def _is_ours(w: Work, name: str, pause: timedelta) -> bool:
-    """Tell whether no other worker keeps house now, and the task is due; nobody else begins until this commits."""
+    """Tell whether no other worker keeps house now, and the task is due; nobody else begins until this commits.
+
+    Nothing ends in a restored database that nobody has released: somebody may compare it with what was lost.
+    """
     if not (await w.sql(_TRY)).scalar_one():
         return False
     return (await w.sql(_IS_DONE, {"name": name, "pause": pause})).one_or_none() is None
@@ -248,7 +251,7 @@ def _named(error: Exception) -> str:
     return " ".join(filter(None, (type(cause or error).__name__, state)))
 
 
-_TRY = sa.text("SELECT pg_try_advisory_xact_lock(hashtext('pobratym housekeeping'))")
+_TRY = sa.text(f"SELECT NOT {installation.HELD} AND pg_try_advisory_xact_lock(hashtext('pobratym housekeeping'))")
 # By the database's clock, which is one for all workers.
 _IS_DONE = sa.text("SELECT 1 FROM housekeeping WHERE name = :name AND ran_at > clock_timestamp() - :pause").bindparams(
     sa.bindparam("pause", type_=sa.Interval)

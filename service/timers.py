@@ -14,7 +14,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from service.care import advice, appointments, consultations, departures, offers, readdressing, uncoordinated, unlinked
-from service.kernel import actor, errors
+from service.kernel import actor, errors, installation
 from service.kernel.work import Database, Work
 from service.outbox import deliveries
 from service.registry import memoranda, memorandum_reminders
@@ -112,12 +112,13 @@ TIMERS = (
 )  # fmt: skip
 
 _PLACED_AT_ONCE = 1000
-_PLACE_EVENTS = sa.text("""
+_PLACE_EVENTS = sa.text(f"""
 UPDATE event SET position = placed.position
-FROM (SELECT id, coalesce((SELECT max(position) FROM event), 0) + row_number() OVER (ORDER BY id) AS position
+FROM (SELECT id, greatest((SELECT max(position) FROM event), (SELECT floor - 1 FROM installation), 0)
+             + row_number() OVER (ORDER BY id) AS position
       FROM event WHERE position IS NULL ORDER BY id LIMIT :count) placed
-WHERE event.id = placed.id RETURNING 1
-""")
+WHERE event.id = placed.id AND NOT {installation.HELD} RETURNING 1
+""")  # noqa: S608 - a condition of our own
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ class Failure:
 
 
 async def once(database: Database) -> list[Failure]:
-    """Deal with everything that is due now, a batch of each kind; gives what failed.
+    """Deal with everything that is due now, a batch of each kind; gives what failed. Nothing is, while all is held.
 
     A row whose lock somebody else holds is no failure: the next sweep tries it again.
     """
@@ -138,6 +139,8 @@ async def once(database: Database) -> list[Failure]:
     for timer in TIMERS:
         async with database.work(actor.TIMER) as w:
             ids = (await w.sql(sa.text(timer.due + _ORDERED), _instants(w, timer.due))).scalars().all()
+            if ids and await installation.is_held(w):
+                return failures
         for row_id in ids:
             try:
                 await database.run(actor.TIMER, functools.partial(_act, timer, row_id))
@@ -176,5 +179,5 @@ async def place_events(database: Database) -> None:
     is_more = True
     while is_more:
         async with database.work(actor.TIMER) as w:
-            await w.sql(sa.text("SELECT pg_advisory_xact_lock(hashtext('pobratym event positions'))"))
+            await w.sql(installation.LOCK_POSITIONS)
             is_more = len((await w.sql(_PLACE_EVENTS, {"count": _PLACED_AT_ONCE})).all()) == _PLACED_AT_ONCE

@@ -156,17 +156,9 @@ COUNT_SIGNS: tuple[CountSign, ...] = get_args(CountSign)
 """How a published number is meant."""
 
 IdleReason = Literal[
-    "not_in_force",
-    "budget_spent",
-    "no_mentors",
-    "no_verified_mentors",
-    "no_availability",
-    "no_clinicians",
-    "no_requests",
-    "offers_unanswered",
-    "offers_declined",
-    "asked_elsewhere",
-]
+    "not_in_force", "budget_spent", "no_mentors", "no_verified_mentors", "no_availability",
+    "no_clinicians", "no_requests", "offers_unanswered", "offers_declined", "asked_elsewhere",
+]  # fmt: skip
 """Why nothing happens under a memorandum, in the order in which it is to be dealt with."""
 
 LogEntryKind = Literal["session", "advice", "activity"]
@@ -376,6 +368,7 @@ EventType = Literal[
     "memorandum.budget_low",
     "mentor.availability_changed",
     "webhook_endpoint.disabled",
+    "installation.restored",
 ]
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 
@@ -410,6 +403,10 @@ ENDPOINT_STATES: tuple[EndpointState, ...] = get_args(EndpointState)
 
 ENDPOINT_EVENT_STATES: tuple[EndpointState, ...] = ("active", "disabled")
 """Of which an event tells: pausing is the keeper's own doing."""
+
+HeldReason = Literal["other_system", "other_database", "other_timeline", "events_missing"]
+HELD_REASONS: tuple[HeldReason, ...] = get_args(HeldReason)
+"""Why a database is taken for a restored one, from which nothing leaves until an operator says so."""
 
 WishedEndpointState = Literal["active", "paused"]
 """What whoever keeps an endpoint may set it to; disabled is what became of it."""

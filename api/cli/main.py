@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli import command, files, mail, reports
+from api.cli import command, files, mail, reports, restore
 from integrations.runtime import settings
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ commands.add_typer(log, name="log")
 commands.add_typer(reports.report, name="report")
 commands.add_typer(files.person, name="person")
 commands.add_typer(mail.mail, name="mail")
+commands.add_typer(restore.restore, name="restore")
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from integrations.runtime.world import World
 from service.kernel import actor as actors
 from service.kernel import errors
 from service.kernel.work import Work
+from service.rules import restores
 from service.tables import columns
 
 MOST_ITEMS = 200
@@ -171,8 +172,11 @@ def _written(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
+_Limit = Annotated[int, Query(ge=1, le=MOST_ITEMS, description="How many at most.")]
+
+
 async def _page(
-    limit: Annotated[int, Query(ge=1, le=MOST_ITEMS, description="How many at most.")] = USUAL_ITEMS,
+    limit: _Limit = USUAL_ITEMS,
     after: Annotated[str | None, Query(max_length=_LONGEST_CURSOR, description="`next` of the page before.")] = None,
 ) -> Page:
     return Page(limit, None if after is None else _values(after))
@@ -194,3 +198,35 @@ def _bad_cursor() -> errors.Invalid:
 
 
 Paging = Annotated[Page, Depends(_page)]
+
+
+@dataclass(frozen=True, slots=True)
+class EventsPage:
+    """The part of the events that is wanted: at most `limit` behind the cursor `after`."""
+
+    limit: int
+    after: restores.Cursor
+
+
+async def _events_page(
+    limit: _Limit = USUAL_ITEMS,
+    after: Annotated[
+        str | None, Query(max_length=_LONGEST_CURSOR, description="`cursor` or `next` of the page before.")
+    ] = None,
+) -> EventsPage:
+    if after is None:
+        return EventsPage(limit, restores.BEGINNING)
+    written = restores.read_cursor(after)
+    position = None if written else Page(limit, _values(after)).after_number()
+    return EventsPage(limit, written or restores.Cursor(restores.FIRST.number, position or 0))
+
+
+EventsPaging = Annotated[EventsPage, Depends(_events_page)]
+
+
+def event_cursor(at: restores.Cursor) -> str:
+    """Give the cursor of whoever has read so far; in the first epoch it is the bare position, as in other lists.
+
+    So programs of the release before, which know no epochs, can be handed it while they run beside this one.
+    """
+    return cursor(at.position) if at.epoch == restores.FIRST.number else str(at)

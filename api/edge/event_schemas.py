@@ -52,6 +52,15 @@ _SUBJECTS: dict[str, tuple[tuple[str, ...] | None, dict[str, Any], tuple[str, ..
     "memorandum": (vocabulary.MEMORANDUM_STATUSES, _UNDER, ("memorandum_id",)),
     "mentor": (vocabulary.MENTOR_EVENT_STATES, {}, ()),
     "webhook_endpoint": (vocabulary.ENDPOINT_EVENT_STATES, {}, ()),
+    "installation": (
+        ("restored",),
+        {
+            "epoch": {"type": "integer", "minimum": 2},
+            "lost_after": {"type": "integer", "description": "Later positions of the epoch before exist no more."},
+            "resync_from": {"type": "string", "description": "The cursor at which this epoch begins."},
+        },
+        ("epoch", "lost_after", "resync_from"),
+    ),
 }
 
 

@@ -32,8 +32,9 @@ MAIL_SERVER_AWAY = Gauge(
     "pobratym_mail_server_away_seconds", "For how long the mail server is away; 0 when it is there", registry=REGISTRY
 )
 MAIL_HELD = Gauge("pobratym_mail_held", "1 while an operator holds all mail back", registry=REGISTRY)
-
-
+RESTORE_HELD = Gauge(
+    "pobratym_restore_held", "1 while nothing leaves, as the database was restored and not released", registry=REGISTRY
+)
 POOL_IN_USE = Gauge("pobratym_pool_in_use", "Database connections of this process at work", registry=REGISTRY)
 POOL_WAITING = Gauge("pobratym_pool_waiting", "Who waits in this process for a database connection", registry=REGISTRY)
 UNMATCHED = Gauge("pobratym_unmatched", "Consultations for which nobody is left to be asked", registry=REGISTRY)
@@ -90,6 +91,7 @@ def shown(backlog: health.Backlog) -> tuple[bytes, str]:
     for task in backlog.house.failing:
         HOUSEKEEPING_FAILING.labels(task).set(1)
     _show_process(backlog.process)
+    RESTORE_HELD.set(backlog.is_restore_held)
     return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
 
 

@@ -27,7 +27,7 @@ from integrations import catalogues
 from integrations.runtime.world import World
 from service import tables
 from service.kernel import actor as actors
-from service.kernel import clock, errors, limits, work
+from service.kernel import clock, errors, installation, limits, work
 from service.kernel.work import Work
 from service.people import browser_sessions
 from service.rules.time import availability
@@ -69,6 +69,7 @@ class Visit:
     person: tables.Person | None
     words: Words
     by_link: bool = False
+    held_since: datetime | None = None  # nothing is mailed, as the database was restored and not released
 
     async def do(self, body: Callable[[Work], Awaitable[T]]) -> T:
         """Do `body` in one transaction as the visitor, committed when this returns."""
@@ -112,6 +113,7 @@ class Visit:
             now=self.world.clock.now(),
             base=self.world.settings.base_path,
             style=self.world.settings.base_path + STYLE_PATH,
+            held_since=self.held_since,
             **values,
         )
         return HTMLResponse(text, status, HEADERS)
@@ -171,6 +173,8 @@ async def visit(request: Request) -> Visit:
     actor = await current.do(lambda w: _admitted(w, request, world))
     if actor.person_id is not None:
         current = await current.acting_as(actor)
+        standing = await current.do(installation.standing)
+        current = dataclasses.replace(current, held_since=standing.held_since)
         request.state.visit = current
     return current
 

@@ -38,6 +38,7 @@ class Connector:
         if address.is_host_order_random:
             hosts.sort(key=lambda _: clock.jitter())
         self.hosts = hosts
+        self.made = 0  # connections, ever: whoever sees it rise knows that one was lost, or is the first
 
     async def connect(self, settings: Mapping[str, str], **options: Any) -> "Connection[Any]":  # noqa: ANN401 - asyncpg's
         """Give a connection with these settings of the server; `options` are asyncpg's.
@@ -86,6 +87,7 @@ class Connector:
         async with asyncio.timeout(self._seconds):
             connection: Connection[Any] = await asyncpg.connect(address.dsn, **arguments)
         self._keep_alive(connection)
+        self.made += 1
         return connection
 
     def _keep_alive(self, connection: "Connection[Any]") -> None:

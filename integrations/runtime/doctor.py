@@ -20,7 +20,7 @@ from integrations.runtime.settings import NO_DIRECT_WAY, Settings
 from integrations.runtime.world import World, opened, session_settings
 from service import housekeeping
 from service.care import appointments
-from service.kernel import actor, clock, crypto, errors
+from service.kernel import actor, clock, crypto, errors, installation
 from service.outbox import deliveries, mail_server, webhooks
 from service.people import logins, people
 from service.reporting import rollups
@@ -175,13 +175,26 @@ async def database(world: World) -> AsyncIterator[Finding]:
     async with world.engine.connect() as connection:
         number = int((await connection.execute(sa.text("SHOW server_version_num"))).scalar_one())
         version = (await connection.execute(sa.text("SHOW server_version"))).scalar_one()
+        is_read_only = (await connection.execute(sa.text("SHOW transaction_read_only"))).scalar_one() == "on"
     mend = "PostgreSQL 15 or later is needed."
     yield Finding("database", is_well=number >= OLDEST_SERVER, detail=f"PostgreSQL {version}", mend=mend)
+    if is_read_only:
+        detail = "the server takes no changes: it is a standby, its recovery is paused, or it was set so"
+        mend = "Name the primary, promote this one (`SELECT pg_promote()`), or end default_transaction_read_only."
+        yield Finding("database", is_well=False, detail=detail, mend=mend)
     present = await migrate.present(world.engine)
     is_served, newer = migrate.serves(present), ", of a newer program" if migrate.is_newer(present) else ""
     detail = (present or "none") + newer
     yield Finding("schema", is_well=is_served, detail=detail, mend="Run `pobratym migrate`.")
     if is_served:
+        async with world.database.work(actor.TIMER) as w:
+            restore = await installation.standing(w)
+        if restore.held_since:
+            detail = (
+                f"restored, held since {restore.held_since:%Y-%m-%d %H:%M} UTC ({restore.held_reason}): nothing leaves"
+            )
+            mend = "See `pobratym restore status`, then `pobratym restore release`."
+            yield Finding("restore", is_well=False, detail=detail, mend=mend)
         yield await _keys(world)
         async for finding in _sent_mail(world):
             yield finding

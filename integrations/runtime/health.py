@@ -17,7 +17,7 @@ from sqlmodel import col
 from integrations.runtime import migrate
 from integrations.runtime.world import World
 from service import housekeeping, tables, vocabulary
-from service.kernel import actor, database_errors, errors
+from service.kernel import actor, database_errors, errors, installation
 from service.kernel.work import Work
 from service.outbox import attempt_counts, mail_server
 
@@ -51,6 +51,7 @@ class Backlog:
     unmatched: int  # consultations for which nobody is left to be asked
     house: housekeeping.Standing
     process: Process
+    is_restore_held: bool
     now: datetime
 
 
@@ -59,11 +60,13 @@ async def notices(world: World) -> list[str]:
     try:
         async with asyncio.timeout(_ANSWER_SECONDS), world.database.work(actor.TIMER) as w:
             standing = await mail_server.standing(w)
+            is_held = await installation.is_held(w)
             is_late = await _oldest_due_seconds(world) > LATE_SECONDS
             house = await housekeeping.standing(w)
     except (SQLAlchemyError, PoolTimeout, OSError, errors.DomainError):
         return []
     named = {
+        "restored_held": is_held,
         "mail_server_away": standing.away_since is not None,
         "mail_held": standing.held_at is not None,
         "deliveries_late": is_late,
@@ -108,6 +111,7 @@ async def backlog(world: World) -> Backlog:
         standing = await mail_server.standing(w)
         unmatched = (await w.sql(_UNMATCHED)).scalar_one()
         house = await housekeeping.standing(w)
+        is_held = await installation.is_held(w)
     return Backlog(
         {(row.kind, row.state): row.number for row in rows},
         await _oldest_due_seconds(world),
@@ -117,6 +121,7 @@ async def backlog(world: World) -> Backlog:
         unmatched,
         house,
         _process(world),
+        is_held,
         w.now,
     )
 
@@ -155,10 +160,13 @@ async def _oldest_due_seconds(world: World) -> float:
     """Tell for how long the oldest mail, or event without a position, waits for a worker.
 
     A webhook may wait for its receiver, which says nothing of us; that its event has no position yet does. Mail waits
-    for a server that is away, too: then a worker has to look for that.
+    for a server that is away, too: then a worker has to look for that. In a restored database that nobody has released
+    no worker has to do anything.
     """
     event = sa.select(sa.func.min(col(tables.Event.occurred_at))).where(col(tables.Event.position).is_(None))
     async with world.database.work(actor.TIMER) as w:
+        if await installation.is_held(w):
+            return 0.0
         waiting = [(await w.sql(event)).scalar_one(), await _mail_due(w)]
         ages: list[float] = [(w.now - since).total_seconds() for since in waiting if since]
         return max([0.0, *ages])

@@ -200,6 +200,7 @@ class Settings(BaseModel):
     database_url: Annotated[_Secret, AfterValidator(_optional(_database_url))] = None
     database_direct_url: Annotated[_Secret, AfterValidator(_optional(_database_url))] = None  # past the pooler
     database_pooler: Literal["none", "session", "transaction"] = "none"
+    on_promotion: Literal["go", "hold"] = "go"  # hold when the write-ahead log begins a new timeline, until released
     statement_cache: Literal["on", "off"] = "on"  # off for a pooler in transaction mode that keeps no statements
     smtp_url: Annotated[_Secret, AfterValidator(_optional(_smtp_url))] = None
     base_url: Annotated[str, AfterValidator(_base_url)] = "http://127.0.0.1:8000"
@@ -271,6 +272,11 @@ class Settings(BaseModel):
     def clock_offset_path(self) -> Path:
         """The file that shifts the time of every process of this data directory."""
         return self.data_dir / "clock-offset"
+
+    @property
+    def position_path(self) -> Path:
+        """The file that tells which event of which database a worker of this machine saw last."""
+        return self.data_dir / "event-position"
 
     @property
     def address_path(self) -> Path:

@@ -16,7 +16,7 @@ from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.core.qm import QueueManager
 from pgqueuer.domain.models import Job
 
-from integrations.runtime import mail_delivery, webhook_lanes
+from integrations.runtime import mail_delivery, restore_watch, webhook_lanes
 from integrations.runtime.world import World
 from service import housekeeping, timers
 from service.kernel import clock, database_errors, errors, queue
@@ -40,7 +40,10 @@ _log = structlog.get_logger("pobratym.worker")
 
 async def run(world: World, stop: asyncio.Event, imports: Loop | None = None) -> None:
     """Work until `stop` is set, at `imports` too; finishes what was begun. A database that goes away is waited for."""
+    watch = restore_watch.Watch(world)
+    await _again(stop, "first look", watch.look, is_once=True)  # before anything leaves
     async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_again(stop, "restore", lambda: watch.run(stop)))
         if imports is not None:
             tasks.create_task(_again(stop, "imports", lambda: imports(world, stop)))
         tasks.create_task(_again(stop, "queue", lambda: _take_jobs(world, stop)))
@@ -50,8 +53,12 @@ async def run(world: World, stop: asyncio.Event, imports: Loop | None = None) ->
         tasks.create_task(_again(stop, "mail_server", lambda: _watch_mail_server(world, stop)))
 
 
-async def _again(stop: asyncio.Event, name: str, body: Callable[[], Awaitable[None]]) -> None:
+async def _again(
+    stop: asyncio.Event, name: str, body: Callable[[], Awaitable[object]], *, is_once: bool = False
+) -> None:
     """Go on with a loop until `stop` is set, whatever ends it: after a second first, then after longer pauses.
+
+    With `is_once`, until it has ended well.
 
     A database that is away, read-only, full or failing is waited for; a fault of ours must not stop the other loops.
     """
@@ -60,6 +67,8 @@ async def _again(stop: asyncio.Event, name: str, body: Callable[[], Awaitable[No
         began = clock.monotonic()
         try:
             await body()
+            if is_once:
+                return
         except Exception as error:  # noqa: BLE001 - see above
             _tell(name, error)
         if clock.monotonic() - began > LONGEST_PAUSE_SECONDS:

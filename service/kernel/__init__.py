@@ -8,6 +8,7 @@ Others call
     audit             `record`: who read or did what
     deidentification  `check`: free text before it is stored
     email_addresses   `normal_form`: the one check of an address
+    installation      whether the database was restored: then nothing leaves; the epochs of its events
     clock, crypto     time, random bytes, ids; sealed texts, tokens of links
     paging            a page of a list
     idempotency, limits      of requests, for `api.edge`

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from service import tables, vocabulary
-from service.kernel import audit, clock, outcomes
+from service.kernel import audit, clock, installation, outcomes
 from service.kernel.work import Work
 from service.outbox import attempt_counts, mail_server, offer_mails
 from service.outbox.events import instant
@@ -118,7 +118,7 @@ class Claim:
     late_offer_id: UUID | None = None  # the offer that it brings to its mentor, if it leaves late
 
 
-_CLAIM = sa.text("""
+_CLAIM = sa.text(f"""
 UPDATE delivery
 SET attempt = delivery.attempt + CASE WHEN due.is_overtaken THEN 0 ELSE 1 END,
     state = CASE WHEN due.is_overtaken THEN 'dropped' ELSE 'pending' END,
@@ -145,13 +145,14 @@ FROM (
     AND NOT EXISTS (SELECT FROM mail_server WHERE away_since IS NOT NULL OR mail_server.held_at IS NOT NULL)
     AND NOT EXISTS (SELECT FROM delivery bringing
         WHERE bringing.offer_id = CAST(this.payload->>'after_offer' AS uuid) AND bringing.state = 'pending')
+    AND NOT {installation.HELD}
     FOR UPDATE SKIP LOCKED
 ) due
 WHERE delivery.id = due.id
 RETURNING delivery.kind, delivery.state, delivery.attempt, delivery.payload, delivery.person_id,
     delivery.attempts_before, delivery.sealed_address,
     (SELECT id FROM offer WHERE offer.id = delivery.offer_id AND coalesce(timed_from, sent_at) < :late) AS late_offer_id
-""").columns(
+""").columns(  # noqa: S608 - a condition of our own
     kind=sa.Text,
     state=sa.Text,
     attempt=sa.Integer,
@@ -168,7 +169,7 @@ _PEOPLE = sa.text("SELECT id, display_name, email, locale FROM person WHERE id =
 async def claim(w: Work, delivery_id: UUID) -> Claim | None:
     """Lease the delivery if it is due; None if it is settled, leased, dropped now, held back, or not due yet.
 
-    None, too, while the mail server is away.
+    None, too, while the mail server is away, and from a restored database that nobody has released.
     """
     values = {"id": delivery_id, "now": w.now, "leased_until": w.now + LEASE, "late": w.now - offer_mails.LATE}
     row = (await w.sql(_CLAIM, values)).one_or_none()
@@ -399,9 +400,10 @@ ORDER BY 1
 async def enqueue_due(w: Work, limit: int = 500) -> int:
     """Put due mails into the queue, retries and those that a dead worker left leased too; gives how many.
 
-    The most urgent first, then the oldest. None while the mail server is away or all mail is held back.
+    The most urgent first, then the oldest. None while the mail server is away, all mail is held back, or the
+    database was restored and not released.
     """
-    if not (await mail_server.standing(w)).takes_mail:
+    if not (await mail_server.standing(w)).takes_mail or await installation.is_held(w):
         return 0
     due = (await w.sql(_DUE, {"now": w.now, "limit": limit})).all()
     w.jobs.extend((row.id, row.attempt, row.urgency) for row in due)

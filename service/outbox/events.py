@@ -33,6 +33,7 @@ _LINKS = {  # where a receiver reads more, with a token of its own
     "mentor": {"self": "/v1/mentors/{id}/availability"},
     "activity": {"self": "/v1/activities/{id}"},
     "webhook_endpoint": {"self": "/v1/webhook-endpoints/{id}"},
+    "installation": {"self": "/v1/events?after={resync_from}"},
 }
 
 
@@ -69,8 +70,14 @@ def record(  # noqa: PLR0913 - the payload's fields, each by name
     consultation_id: UUID | None = None,
     starts_at: datetime | None = None,
     corrects: UUID | None = None,
+    position: int | None = None,
+    more: Mapping[str, object] | None = None,
 ) -> Recorded:
-    """Record one change of `subject`; a subject without versions (a session, an advice) is None, and at version 1."""
+    """Record one change of `subject`; a subject without versions (a session, an advice) is None, and at version 1.
+
+    Its position is given once it is committed, unless whoever holds `installation.LOCK_POSITIONS` gives it; `more` are
+    facts that events of this type alone have.
+    """
     if type_ not in vocabulary.EVENT_TYPES:
         raise ValueError(type_)
     version = 1
@@ -86,11 +93,13 @@ def record(  # noqa: PLR0913 - the payload's fields, each by name
         "corrects": corrects and str(corrects),
     }
     data |= {name: value for name, value in optional.items() if value is not None}
+    data |= more or {}
     links = _LINKS[type_.partition(".")[0]]
     data["links"] = {name: w.base_path + path.format(**data) for name, path in links.items()}
     row_id = clock.new_id()
     values = {
         "id": row_id,
+        "position": position,
         "type": type_,
         "subject_id": subject_id,
         "subject_version": version,

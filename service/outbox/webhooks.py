@@ -17,7 +17,7 @@ from sqlalchemy.types import Integer, Text
 from sqlmodel import col
 
 from service import tables
-from service.kernel import audit, clock, crypto, outcomes
+from service.kernel import audit, clock, crypto, installation, outcomes
 from service.kernel.work import Work
 from service.outbox import attempt_counts, deliveries, events, hearers
 from service.rules.delivery import receiver, retry
@@ -29,17 +29,18 @@ AND EXISTS (SELECT FROM delivery d WHERE d.endpoint_id = p.id AND d.kind = 'webh
             AND d.next_attempt_at <= :now)
 """)
 
-_CLAIM = sa.text("""
+_CLAIM = sa.text(f"""
 WITH place AS (
     SELECT CASE WHEN broken_until IS NULL THEN CAST(:count AS int) WHEN broken_until <= :now THEN 1 ELSE 0 END AS count
-    FROM webhook_endpoint WHERE id = :endpoint AND state = 'active' AND deleted_at IS NULL),
+    FROM webhook_endpoint WHERE id = :endpoint AND state = 'active' AND deleted_at IS NULL
+    AND NOT {installation.HELD}),
 due AS (
     SELECT id FROM delivery
     WHERE endpoint_id = :endpoint AND kind = 'webhook' AND state = 'pending' AND next_attempt_at <= :now
     ORDER BY next_attempt_at, id LIMIT coalesce((SELECT count FROM place), 0) FOR UPDATE SKIP LOCKED)
 UPDATE delivery d SET attempt = attempt + 1, next_attempt_at = :leased_until FROM due WHERE d.id = due.id
 RETURNING d.id, coalesce(d.event_id, d.id) AS message_id, d.attempt, d.attempts_before, d.body
-""")
+""")  # noqa: S608 - a condition of our own
 
 _SIGNED_WITH = sa.text("""
 SELECT p.url, p.signature, s.id, s.sealed FROM webhook_endpoint p JOIN webhook_secret s ON s.endpoint_id = p.id

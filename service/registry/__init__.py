@@ -9,5 +9,6 @@ Others call
     activities       what a memorandum brings besides consultations: `log`, `correct`
     memorandum_log   `append`: an entry of a chain; `entries`, `verification`, `anchors` for its readers
     memorandum_reminders  before an end or a spent budget, for the sweep; `idle` memoranda
+    restores         `status` and `release` of a restored database, for the operator
     published_facts  `load`, for the first start and the demo
 """

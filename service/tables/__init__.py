@@ -29,6 +29,7 @@ from service.tables.delivery import (
     WebhookSecret,
 )
 from service.tables.files import ImportFile
+from service.tables.installation import EventEpoch, Installation, LogAnchor
 from service.tables.log import (
     Activity,
     ActivityInstitution,
@@ -93,12 +94,15 @@ __all__ = [
     "Delivery",
     "DeliveryAttempt",
     "Event",
+    "EventEpoch",
     "Feedback",
     "Housekeeping",
     "IdempotencyKey",
     "ImportFile",
+    "Installation",
     "Institution",
     "Link",
+    "LogAnchor",
     "LogEntry",
     "LogHead",
     "MailServer",

@@ -5,14 +5,16 @@ from datetime import timedelta
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 import flow
 import telling
 from flow import Scene
 from integrations.runtime.world import World
 from service import tables, vocabulary
-from service.kernel import actor
+from service.kernel import actor, installation
 from service.outbox import webhooks
+from service.registry import restores
 from world import TestClock
 
 
@@ -102,6 +104,14 @@ async def a_mentor_and_a_partner_system_change(scene: Scene) -> None:
         await webhooks._disable(w, endpoint, "gone")
 
 
+async def the_database_is_restored(scene: Scene) -> None:
+    async with scene.world.database.work(actor.TIMER) as w:
+        await installation.look(w, position_seen=0, holds_on_promotion=False)
+        await w.sql(sa.text("UPDATE installation SET system_identifier = system_identifier + 1"))
+        await installation.look(w, position_seen=0, holds_on_promotion=False)
+        await restores.release(w, drop_mails_before=None, drop_webhooks=False)
+
+
 STORIES: dict[flow.Step, set[str]] = {
     a_session_is_logged_and_corrected: {
         "consultation.opened", "consultation.offered", "consultation.scheduled", "consultation.completed",
@@ -128,6 +138,7 @@ STORIES: dict[flow.Step, set[str]] = {
         "activity.logged",
     },
     a_mentor_and_a_partner_system_change: {"mentor.availability_changed", "webhook_endpoint.disabled"},
+    the_database_is_restored: {"installation.restored"},
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from integrations.runtime.world import World
 from pages.scene import Scene
+from service.kernel import actor, installation
 from service.people import browser_sessions
 
 
@@ -210,3 +211,14 @@ async def test_too_many_requests_are_told_in_words(client: httpx.AsyncClient, wo
     assert [answer.status_code for answer in answers] == [202, 429]
     assert "retry-after" in answers[1].headers
     assert "Too many tries" in answers[1].text
+
+
+async def test_ops_10_every_page_of_somebody_signed_in_says_that_the_database_is_held(scene: Scene) -> None:
+    title = "Restored, held."
+    async with scene.world.database.work(actor.TIMER) as w:
+        await installation.look(w, position_seen=0, holds_on_promotion=False)
+    async with scene.browser(scene.mentor) as browser, scene.browser() as stranger:
+        assert title not in (await browser.get("/")).text
+        await scene.rows("UPDATE installation SET held_since = now(), held_reason = 'other_system' RETURNING 1")
+        assert title in (await browser.get("/")).text
+        assert title not in (await stranger.get("/")).text
