@@ -19,7 +19,7 @@ STAMP := .venv/.ready
 NODE := tests/integrations/calendar/ical tests/integrations/webhooks
 LONGER = $(shell grep -rlE '"DRILLS"|PROPERTY' tests --include='test_*.py')
 
-.PHONY: help setup setup-pg15 setup-node setup-browser setup-proxies demo fast test lint types architecture migration-lint \
+.PHONY: help setup setup-pg15 setup-node setup-browser setup-proxies setup-deploy deploy-check demo fast test lint types architecture migration-lint \
 	dockerfile-lint dead-code tests tests-pg15 coverage demo-once bench drills lock format clean
 
 help: ## show what can be asked for
@@ -80,6 +80,9 @@ setup-browser: ## have Debian's Chromium for the test that looks at the pages as
 			>.cache/apt-browser.log 2>&1 \
 			|| echo "LEFT OUT: Chromium cannot be installed (.cache/apt-browser.log); its test is skipped"; \
 	else echo "LEFT OUT: Chromium is not installed and we are not root; its test is skipped"; fi
+
+setup-deploy: setup ## have what `make deploy-check` asks: promtool, amtool, docker-compose, kubectl, Kubernetes' schemas
+	@deploy/setup-tools
 
 lock: ## resolve the dependencies anew, with hashes and without naming a host
 	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --universal --generate-hashes --no-emit-index-url \
@@ -159,9 +162,12 @@ demo-once: setup
 	@rm -rf .cache/demo && mkdir -p .cache/coverage && \
 		POBRATYM_DATA_DIR=.cache/demo $(BIN)/coverage run $(BIN)/pobratym demo --once
 
-drills: setup setup-pg15 setup-node setup-proxies ## what kills, waits and fills up, and the tests that DRILLS=1 makes long
+drills: setup setup-pg15 setup-node setup-proxies setup-deploy ## what kills, waits and fills up, and the tests that DRILLS=1 makes long
 	@DRILLS=1 $(PYTEST) -q -rP --show-capture=stdout -m drill --durations=10 $(ARGS)
 	@DRILLS=1 $(PYTEST) -q -n 2 -m "not drill" --durations=10 $(LONGER) $(ARGS)
+
+deploy-check: setup setup-deploy ## have compose, systemd, Kustomize, Prometheus and Alertmanager read what deploy/ gives them
+	@$(PYTEST) -q -p no:randomly tests/deploy $(ARGS)
 
 bench: setup ## measure, and print one table with ratios
 	@$(PYTHON) -m bench

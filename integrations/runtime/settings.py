@@ -294,8 +294,9 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     """Read and check the settings; raises BadSettings with every fault there is. An empty variable is unset."""
     environment = {name.upper(): text for name, text in (os.environ if environ is None else environ).items()}
     ours = {name.removeprefix(PREFIX): text for name, text in environment.items() if name.startswith(PREFIX) and text}
+    faults = _read_secret_files(ours)
     setting_names = {name.upper() for name in Settings.model_fields}
-    faults = [f"{PREFIX}{name} is not a setting" for name in sorted(ours.keys() - setting_names)]
+    faults += [f"{PREFIX}{name} is not a setting" for name in sorted(ours.keys() - setting_names)]
     if "DATABASE_URL" in ours:
         if "SECRET_KEYS" not in ours:
             faults.append(f"{PREFIX}SECRET_KEYS must be set together with {PREFIX}DATABASE_URL")
@@ -310,6 +311,33 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     if faults:
         raise BadSettings(faults)
     return _at_the_served_address(settings)
+
+
+def _read_secret_files(ours: dict[str, str]) -> list[str]:
+    """Put what is in the file that `<SECRET>_FILE` names in its place, and give the faults.
+
+    Only what is secret may come so: systemd, Docker and Kubernetes hand secrets over as files, which no list of
+    processes and no crash report shows.
+    """
+    faults = []
+    for name in (name.upper() for name, about in Settings.model_fields.items() if about.annotation == _Secret):
+        path = ours.pop(f"{name}_FILE", None)
+        if path is None:
+            continue
+        if name in ours:
+            faults.append(f"{PREFIX}{name} and {PREFIX}{name}_FILE are both set: one of them")
+            continue
+        try:
+            text = Path(path).read_text().strip()
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            faults.append(f"{PREFIX}{name}_FILE: {path} cannot be read: {reason}")
+            continue
+        if text:
+            ours[name] = text
+        else:
+            faults.append(f"{PREFIX}{name}_FILE: {path} is empty")
+    return faults
 
 
 def remember_address(settings: Settings, port: int) -> None:

@@ -3,7 +3,7 @@
 Stored is a name that the tz database lists for a country (`zone.tab`), or UTC. A country's own name stays, although the
 database keeps no history of its own for it and links it to a neighbour's: somebody in Oslo reads "Oslo", not "Berlin".
 Whatever else the database links is a former or other name, and is replaced. Windows' names are CLDR's (`windowsZones`,
-Unicode License v3), put down in `service/data/windows_zones.csv` by `ops/make-windows-zones`.
+Unicode License v3), put down in `service/data/windows_zones.csv` by `tests/rules/time/make-windows-zones`.
 """
 
 import csv

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def script() -> ModuleType:
-    loader = importlib.machinery.SourceFileLoader("dockerfile_as_script", str(ROOT / "ops/dockerfile-as-script"))
+    loader = importlib.machinery.SourceFileLoader("dockerfile_as_script", str(ROOT / "deploy/image/as-script"))
     spec = importlib.util.spec_from_loader(loader.name, loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)

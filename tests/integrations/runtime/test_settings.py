@@ -48,6 +48,40 @@ def test_every_usual_way_to_name_the_database_is_understood(scheme: str) -> None
     assert "sslmode=require" in read.dsn
 
 
+def test_every_secret_may_stand_in_a_file_and_nothing_else_may(tmp_path: Path) -> None:
+    secrets = {
+        "DATABASE_URL": "postgresql://u:p@db/d", "DATABASE_DIRECT_URL": "postgresql://u:p@direct/d", "SMTP_URL": "smtp://m:25",
+        "SECRET_KEYS": f"a:{KEY}", "METRICS_TOKEN": "0123456789abcdef",
+    }  # fmt: skip
+    for name, text in secrets.items():
+        (tmp_path / name).write_text(f"{text}\n")
+
+    found = load(**{f"{name}_FILE": str(tmp_path / name) for name in secrets})
+
+    assert found == load(**secrets)
+    assert {name.lower() for name in secrets} == {
+        name for name, about in settings.Settings.model_fields.items() if "SecretStr" in str(about.annotation)
+    }
+    assert faults(BASE_URL_FILE=str(tmp_path / "SMTP_URL")) == ["POBRATYM_BASE_URL_FILE is not a setting"]
+
+
+def test_a_secrets_file_that_gives_nothing_is_named_and_never_quoted(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text(" \n")
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "wrong").write_text("hush")
+    assert faults(SMTP_URL_FILE=f"{tmp_path}/none", METRICS_TOKEN_FILE=f"{tmp_path}/empty") == [
+        f"POBRATYM_SMTP_URL_FILE: {tmp_path}/none cannot be read: No such file or directory",
+        f"POBRATYM_METRICS_TOKEN_FILE: {tmp_path}/empty is empty",
+    ]
+    assert faults(SECRET_KEYS_FILE=f"{tmp_path}/bytes") == [
+        f"POBRATYM_SECRET_KEYS_FILE: {tmp_path}/bytes cannot be read: it is no text"
+    ]
+    assert faults(SMTP_URL="smtp://m:25", SMTP_URL_FILE=f"{tmp_path}/empty") == [
+        "POBRATYM_SMTP_URL and POBRATYM_SMTP_URL_FILE are both set: one of them"
+    ]
+    assert "hush" not in " ".join(faults(METRICS_TOKEN_FILE=f"{tmp_path}/wrong"))
+
+
 def test_a_direct_way_goes_with_an_address() -> None:
     assert faults(DATABASE_DIRECT_URL="postgresql://db/d") == [
         "POBRATYM_DATABASE_DIRECT_URL goes with POBRATYM_DATABASE_URL"
