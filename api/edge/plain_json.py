@@ -1,11 +1,13 @@
 """JSON that means the same to every reader (RFC 7493), bounded before a parser that trusts it sees it."""
 
+import itertools
 import json
 import math
 import re
 from typing import Any
 
 from api.edge import problems
+from service.rules.sentences import Sentence
 
 DEEPEST = 32
 MOST_VALUES = 5_000
@@ -14,6 +16,7 @@ _LONGEST_INTEGER = 20
 _INTEGERS = range(-(2**63), 2**63)
 # An unclosed text is taken to the end: were it no match, the search would begin anew at each of its quotes, for hours.
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_BRACKET = re.compile(r"[\[\]{}]")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -41,30 +44,26 @@ def check(body: bytes) -> None:
         msg = "A text holds half a character (a lone surrogate)."
         raise problems.BadBody(msg) from None
     except ValueError as error:
-        place = f" near character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
-        msg = f"The body is not JSON{place}."
-        raise problems.BadBody(msg) from None
+        if isinstance(error, json.JSONDecodeError):
+            raise problems.BadBody(Sentence("The body is not JSON near character {place}.", place=error.pos)) from None
+        raise problems.BadBody("The body is not JSON.") from None
 
 
 def _check_structure(text: str) -> None:
     """Count what a parser would make: each value but the first follows a comma or an opening bracket.
 
-    Most bodies have few such signs, texts included. Only of those with many are the texts taken out, and what remains
-    is walked once it is known to be short.
+    Most bodies have few such signs, texts included. Only of those with many are the texts taken out; of what remains
+    no more is walked than a body may have.
     """
     if text.count("[") + text.count("{") > DEEPEST or _signs(text) >= MOST_VALUES:
         text = _STRING.sub("", text)
-    if _signs(text) >= MOST_VALUES:
-        msg = f"There are more than {MOST_VALUES} values."
-        raise problems.BadBody(msg)
-    if text.count("[") + text.count("{") <= DEEPEST:
-        return
     depth = 0
-    for bracket in re.finditer(r"[\[\]{}]", text):
+    for bracket in itertools.islice(_BRACKET.finditer(text), 2 * MOST_VALUES):  # a closing one for each opening one
         depth += 1 if bracket[0] in "[{" else -1
         if depth > DEEPEST:
-            msg = f"The body is nested more than {DEEPEST} deep."
-            raise problems.BadBody(msg)
+            raise problems.BadBody(Sentence("The body is nested more than {most} deep.", most=DEEPEST))
+    if _signs(text) >= MOST_VALUES:
+        raise problems.BadBody(Sentence("There are more than {most} values.", most=MOST_VALUES))
 
 
 def _signs(text: str) -> int:

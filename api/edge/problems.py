@@ -13,12 +13,14 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
-from api.edge import allowed, base_path
+from api.edge import allowed, base_path, fault_words
 from integrations import address_words, catalogues
 from integrations.catalogues import Catalogue
 from service.kernel import email_addresses, errors
+from service.rules.sentences import Sentence
 
 MEDIA_TYPE = "application/problem+json"
 _MOST_FAULTS = 100
@@ -52,6 +54,44 @@ _EDGE: dict[str, tuple[int, str]] = {
 }
 """Problems that arise before the domain is called, by name: status and title."""
 _BY_STATUS = {status: name for name, (status, _) in reversed(_EDGE.items())}
+_ABOUT = "The type and status of this problem:"
+_ADVICE_BY_STATUS = {
+    400: "Send UTF-8 JSON, nested at most 32 deep, with at most 5,000 values and every name once.",
+    401: "Sign in, or exchange your refresh token for a new access token, then send the request again.",
+    403: "The reason is in the document's members. Sending the same request again will not help.",
+    404: "Check the address. What you may not see is answered as if it did not exist.",
+    405: "The Allow header names the methods of this address.",
+    406: "Name one of the forms that the description of this address (/docs) lists in Accept.",
+    408: "Send the request again when the line is better.",
+    409: "Read the resource again: it has changed, or somebody was quicker.",
+    412: "Read the resource again and send its new ETag in If-Match.",
+    413: "Send less at once.",
+    414: "Shorten the address: put the values of a long list into several requests.",
+    415: "Send the body in the form that the description of this address (/docs) names.",
+    422: "The document's `errors` point at the fields at fault.",
+    428: "Read the resource and send its ETag in If-Match.",
+    429: "Wait for the seconds of the Retry-After header.",
+    431: "Send fewer or shorter headers and cookies.",
+    500: "Tell the operator the request id of the document's `instance`.",
+    503: "Wait for the seconds of the Retry-After header; sending the same request again is safe.",
+}
+_ADVICE = {
+    "bad-request": "Send HTTP/1.1, as a library of your language writes it.",
+    "forbidden": "Ask the coordinator of your institution, or an admin of the programme, who may do this.",
+    "local-only": "Send the request from the machine itself.",
+    "link-invalid": "Ask for a new link on the sign-in page; one that was used is good for nothing.",
+    "offer-closed": "Nothing is left to answer: the mentor's other offers are in GET /v1/offers.",
+    "offer-expired": "Others were asked meanwhile: the mentor's open offers are in GET /v1/offers.",
+    "slot-taken": "Choose another time: `next_starts` names the next ones, if any are known.",
+    "hold-expired": "Hold a time again: GET /v1/consultations/{id}/candidates names those that are free.",
+    "already-logged": "Read what is there; a mistake in it is corrected by POST /v1/sessions/{id}/corrections.",
+    "join-not-open": "Come back at `opens_at`; after `closes_at` the room is shut.",
+    "disputed": "Nothing was changed. The coordinators of both sides were told and settle it; if the two sides met, "
+    "log the session by POST /v1/appointments/{id}/session.",
+    "idempotency-key-reused": "Send a new request under a new key; repeat an old one with the same body.",
+    "insufficient-scope": "Ask for a token with the scope that `scope` names; the client must be registered for it.",
+}
+"""What to do next, by the problem's name where the status says too little."""
 
 
 class BadBody(Exception):
@@ -63,7 +103,7 @@ class TooLarge(Exception):
 
     def __init__(self, most_bytes: int) -> None:
         """Keep how large it may be."""
-        super().__init__(f"At most {most_bytes} bytes.")
+        super().__init__(Sentence("At most {most} bytes.", most=most_bytes))
 
 
 class TooSlow(Exception):
@@ -108,10 +148,17 @@ def of(*error_types: type[errors.DomainError]) -> dict[int | str, dict[str, Any]
 
 
 def document(name: str, scope: Mapping[str, Any], /, detail: str | None = None, **members: object) -> dict[str, object]:
-    """Give the problem's body, for the request of this scope."""
+    """Give the problem's body, for the request of this scope, in its language; `detail` is else what to do next."""
     status, title = catalogue()[name]
+    words = words_for(scope)
+    said = [words.said(text) or text for text in (title, detail or advice(name))]
+    body = {
+        "type": base_path.outward(scope, f"/problems/{name}"),
+        "title": said[0],
+        "status": status,
+        "detail": said[1],
+    }
     request_id = scope["state"]["request_id"]
-    body = {"type": base_path.outward(scope, f"/problems/{name}"), "title": title, "status": status, "detail": detail}
     return {**body, "instance": f"urn:request:{request_id}", **members}
 
 
@@ -148,37 +195,23 @@ def add_common(operation: dict[str, Any], *names: str) -> None:
         _add_example(operation["responses"].setdefault(status, _documented(int(status))), name)
 
 
-async def page(name: str) -> HTMLResponse:
+async def page(name: str, request: Request) -> HTMLResponse:
     """Explain a problem type to a person; raises NotFound."""
     if name not in catalogue():
         raise errors.NotFound
     status, title = catalogue()[name]
+    words = words_for(request.scope)
+    title, next_step, about = (words.said(text) or text for text in (title, advice(name), _ABOUT))
     return HTMLResponse(
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<h1>{html.escape(title)}</h1><p>Problem type <code>{html.escape(name)}</code>, answered with status {status} "
-        f"({html.escape(HTTPStatus(status).phrase)}).</p><p>{html.escape(_advice(status))}</p></html>"
+        f'<!doctype html><html lang="{words.locale}"><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f"<h1>{html.escape(title)}</h1><p>{html.escape(about)} <code>{html.escape(name)}</code>: {status} "
+        f"{html.escape(HTTPStatus(status).phrase)}</p><p>{html.escape(next_step)}</p></html>"
     )
 
 
-def _advice(status: int) -> str:
-    advice = {
-        400: "Send UTF-8 JSON, nested at most 32 deep, with at most 5,000 values and every name once.",
-        401: "Sign in, or exchange your refresh token for a new access token, then send the request again.",
-        403: "The reason is in the document's members. Sending the same request again will not help.",
-        404: "Check the address. What you may not see is answered as if it did not exist.",
-        408: "Send the request again when the line is better.",
-        409: "Read the resource again: it has changed, or somebody was quicker.",
-        412: "Read the resource again and send its new ETag in If-Match.",
-        413: "Send less at once.",
-        414: "Shorten the address: put the values of a long list into several requests.",
-        431: "Send fewer or shorter headers and cookies.",
-        422: "The document's `errors` point at the fields at fault.",
-        428: "Read the resource and send its ETag in If-Match.",
-        429: "Wait for the seconds of the Retry-After header.",
-        503: "Wait for the seconds of the Retry-After header; sending the same request again is safe.",
-        500: "Tell the operator the request id of the document's `instance`.",
-    }
-    return advice.get(status, "Check how the request is written.")
+def advice(name: str) -> str:
+    """Say what to do after a problem."""
+    return _ADVICE.get(name) or _ADVICE_BY_STATUS.get(catalogue()[name][0], "Check how the request is written.")
 
 
 async def _domain(request: Request, error: Exception) -> Response:
@@ -192,13 +225,18 @@ async def _domain(request: Request, error: Exception) -> Response:
     if isinstance(error, errors.InsufficientScope):
         headers["WWW-Authenticate"] = _lacking(error.scope)
     if isinstance(error, email_addresses.Unmailable):
-        error = errors.Invalid(error.pointer, address_words.worded(error.refused, _words(request)))
+        error = errors.Invalid(error.pointer, address_words.worded(error.refused, words_for(request.scope)))
     members = {name: value for name, value in error.members.items() if value is not None}
+    faults, words = members.get("errors"), words_for(request.scope)
+    if isinstance(faults, list):
+        members["errors"] = [{**fault, "detail": words.said(fault["detail"]) or fault["detail"]} for fault in faults]
     return answer(request.scope, name_of(type(error)), error.detail, headers, **members)
 
 
-def _words(request: Request) -> Catalogue:
-    return catalogues.of(catalogues.wanted(request.headers.get("accept-language", "")))
+def words_for(scope: Mapping[str, Any]) -> Catalogue:
+    """Give the words of the language that the request asks for; English without a wish, and without a head."""
+    wish = Headers(raw=scope.get("headers", [])).get("accept-language", "")
+    return catalogues.of(catalogues.wanted(wish))
 
 
 def _lacking(scope: str | None) -> str:
@@ -215,8 +253,11 @@ async def _validation(request: Request, error: Exception) -> Response:
         return answer(request.scope, "malformed-json")
     if any(fault["loc"][:1] == ("path",) for fault in faults):
         return answer(request.scope, "not-found")
-    words = _words(request)
-    listed = [{"pointer": _pointer(fault["loc"]), "detail": sentence(fault, words)} for fault in faults[:_MOST_FAULTS]]
+    words = words_for(request.scope)
+    listed = [
+        {"pointer": _pointer(fault["loc"]), "detail": fault_words.sentence(fault, words)}
+        for fault in faults[:_MOST_FAULTS]
+    ]
     return answer(request.scope, "invalid", listed[0]["detail"], errors=listed)
 
 
@@ -234,11 +275,11 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 async def _bad_body(request: Request, error: Exception) -> Response:
-    return answer(request.scope, "malformed-json", str(error))
+    return answer(request.scope, "malformed-json", error.args[0])
 
 
 async def _too_large(request: Request, error: Exception) -> Response:
-    return answer(request.scope, "too-large", str(error))
+    return answer(request.scope, "too-large", error.args[0])
 
 
 async def _too_slow(request: Request, _error: Exception) -> Response:
@@ -250,23 +291,10 @@ async def _unsupported(request: Request, _error: Exception) -> Response:
 
 
 def _pointer(place: Sequence[int | str]) -> str:
-    """Give the JSON pointer into the body, or into `query` and `header`; a tag that a union adds stays in it."""
+    """Give the JSON pointer into the body, or into `query` and `header`."""
     parts = place[1:] if place[:1] == ("body",) else place
     escaped = (str(part)[:64].replace("~", "~0").replace("/", "~1") for part in parts)
     return "".join(f"/{part}" for part in escaped)
-
-
-def sentence(fault: Mapping[str, Any], words: Catalogue) -> str:
-    """Word a fault; pydantic's own words name types and limits, ours come after `Value error, `.
-
-    What is wrong with an address is said in the language of `words`, the rest in English.
-    """
-    cause = fault.get("ctx", {}).get("error")
-    if isinstance(cause, email_addresses.Refused):
-        return address_words.worded(cause, words)
-    if fault["type"] == "extra_forbidden":
-        return "there is no such field"
-    return str(fault["msg"]).removeprefix("Value error, ")
 
 
 def _documented(status: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    PlainValidator,
     StringConstraints,
     WithJsonSchema,
 )
@@ -26,6 +27,7 @@ from service.kernel import email_addresses
 from service.kernel.deidentification import ConfirmedSpan
 from service.outbox.events import instant as written
 from service.rules import suspicious_text
+from service.rules.sentences import Sentence
 from service.rules.time import zone_names
 from service.rules.time.night import NightHours
 
@@ -123,6 +125,15 @@ def _day(value: object) -> object:
     return parsed
 
 
+def _day_or_instant(value: object) -> object:
+    if isinstance(value, str) and _DAY.fullmatch(value):
+        return _day(value)
+    if isinstance(value, str) and _INSTANT.fullmatch(value):
+        return _instant(value)
+    msg = "must be a date such as 2026-11-21, or an instant such as 2026-11-21T15:00:00Z"
+    raise ValueError(msg)
+
+
 def _id(value: object) -> object:
     if isinstance(value, UUID):
         return value
@@ -155,7 +166,7 @@ def _clean(value: str) -> str:
         msg = "must not contain control characters"
         raise ValueError(msg)
     if piles_marks(value):
-        msg = f"must not pile more than {MOST_MARKS} marks on one letter"
+        msg = Sentence("must not pile more than {most} marks on one letter", most=MOST_MARKS)
         raise ValueError(msg)
     return composed(value)
 
@@ -211,6 +222,14 @@ Day = Annotated[
     BeforeValidator(_day),
     WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-11-21"]}),
 ]
+DayOrInstant = Annotated[
+    date | datetime,
+    PlainValidator(_day_or_instant),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]},
+    ),
+]
+"""A day, or an instant with its offset."""
 Id = Annotated[
     UUID,
     BeforeValidator(_id),

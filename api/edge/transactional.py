@@ -18,6 +18,7 @@ from api.edge import deps, incoming, plain_json, problems, scopes, shapes, store
 from integrations.runtime.world import World
 from service.kernel import actor as actors
 from service.kernel import clock, errors, idempotency, limits, work
+from service.rules.sentences import Sentence
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 SIGN_IN_PATHS = ("/v1/auth/", "/oauth2/")
@@ -137,8 +138,8 @@ def _idempotency(request: Request, actor: actors.Actor, body: bytes) -> idempote
         return None
     key = keys[0]
     if len(keys) > 1 or not 1 <= len(key) <= _LONGEST_KEY or not key.isascii() or not key.isprintable():
-        pointer, detail = "/header/Idempotency-Key", f"must be one text of 1 to {_LONGEST_KEY} visible characters"
-        raise errors.Invalid(pointer, detail)
+        detail = Sentence("must be one text of 1 to {most} visible characters", most=_LONGEST_KEY)
+        raise errors.Invalid("/header/Idempotency-Key", detail)
     kind, _, boundary = request.headers.get("content-type", "").partition("boundary=")
     if kind.startswith("multipart/") and boundary:  # which a client draws anew each time
         body = body.replace(boundary.strip('"').encode(), b"")

@@ -1,7 +1,7 @@
 """Words of files in every language: heads, codes, and what is wrong with a cell.
 
 A word of the catalogues may have others beside it (`code / shorthand`): the first is shown, all are read. A fault's
-sentence is its key in the context `import.faults`; what nobody has worded is said in English, as the verbs say it.
+sentence is its key in the context `faults`; what nobody has worded is said in English, as the verbs say it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -61,7 +61,7 @@ def sentence(fault: CellFault, locale: str) -> str:
     """Say what is wrong, in a language."""
     if fault.key == desk.ADDRESS:
         return address_words.worded(email_addresses.Refused(**dict(fault.facts)), catalogues.of(locale))  # type: ignore[arg-type]
-    word = catalogues.of(locale)["import.faults"].get(fault.key)
+    word = catalogues.of(locale)["faults"].get(fault.key)
     if word is None:
         return fault.reason
     return word.format(**{name: _fact(name, value, locale) for name, value in fault.facts}) if fault.facts else word

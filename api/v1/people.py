@@ -98,7 +98,7 @@ class VerificationWish(shapes.Shape):
     """Until when offers may reach the mentor: an instant, or a day that is still included in the mentor's zone."""
 
     model_config = bodies.like({"until": "2027-12-31"})
-    until: shapes.Instant | shapes.Day
+    until: shapes.DayOrInstant
 
 
 class MentorVerification(shapes.Shape):

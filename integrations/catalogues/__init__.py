@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service import vocabulary
+from service.rules import sentences
 
 FOLDER = Path(__file__).parent
 FALLBACK: vocabulary.Locale = "en"
@@ -41,6 +42,20 @@ class Catalogue:
         """Give the form of a sentence that goes with the number, which is not filled in yet; raises KeyError."""
         plural = self.plurals[context, key]
         return plural.forms[plural.form_of(number)]
+
+    def said(self, sentence: str) -> str | None:
+        """Give a sentence about a fault or a problem in this language, its gaps filled; None if nobody worded it.
+
+        It is found by the English one with its gaps; the rules of the gate that it names have words of their own.
+        """
+        word = self["faults"].get(sentences.key(sentence))
+        facts = dict(sentences.facts(sentence))
+        if word is None or not facts:
+            return word
+        reasons = facts.get("reasons")
+        if isinstance(reasons, tuple):
+            facts["reasons"] = tuple(self["reasons"].get(code, code) for code in reasons)
+        return word.format(**sentences.texts(facts))
 
     def name(self, names: Mapping[str, str]) -> str:
         """Give the name in this language, else in English, of what is named in some languages only (specialties).

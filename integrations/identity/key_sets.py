@@ -23,6 +23,7 @@ from integrations.runtime.world import World
 from service import tables
 from service.kernel import actor, clock
 from service.people import clients
+from service.rules.sentences import Sentence
 
 MOST_KEYS = 10
 FRESH = timedelta(hours=1)
@@ -61,8 +62,10 @@ def checked(jwks: Mapping[str, Any]) -> dict[str, Any]:
     for place, entry in enumerate(entries):
         try:
             name, key = _key(entry)
-        except (ValueError, TypeError) as error:
-            raise BadKeySet(f"/keys/{place}", str(error)) from None
+        except ValueError as error:
+            raise BadKeySet(f"/keys/{place}", error.args[0]) from None
+        except TypeError:
+            raise BadKeySet(f"/keys/{place}", "is no key") from None
         if name in keys:
             raise BadKeySet(f"/keys/{place}/kid", "stands for another key already")
         keys[name] = key
@@ -143,7 +146,7 @@ async def _fetched(client: httpx.AsyncClient, url: str) -> Mapping[str, Any]:
 def _entries(jwks: Mapping[str, Any], *, at_least: int) -> list[Mapping[str, Any]]:
     entries = jwks.get("keys")
     if not isinstance(entries, list) or not at_least <= len(entries) <= MOST_KEYS:
-        raise BadKeySet("/keys", f"must be a list of {at_least} to {MOST_KEYS} keys")
+        raise BadKeySet("/keys", Sentence("must be a list of {least} to {most} keys", least=at_least, most=MOST_KEYS))
     return [entry if isinstance(entry, dict) else {} for entry in entries]
 
 
@@ -169,7 +172,7 @@ def _curve_key(entry: Mapping[str, Any]) -> jwt.Key:
         raise ValueError("must be on the curve P-256 or P-384")
     curve, size, algorithm = parameters
     if entry.get("alg", algorithm) != algorithm:
-        raise ValueError(f"is for {algorithm} by its curve")
+        raise ValueError(Sentence("is for {algorithm} by its curve", algorithm=algorithm))
     x, y = (_number(entry, name, size) for name in ("x", "y"))
     try:
         ec.EllipticCurvePublicNumbers(x, y, curve()).public_key()
@@ -195,13 +198,13 @@ def _rsa_key(entry: Mapping[str, Any]) -> jwt.Key:
 def _number(entry: Mapping[str, Any], name: str, size: int | None = None) -> int:
     text = entry.get(name)
     if not isinstance(text, str) or len(text) > _MOST_BYTES:
-        raise ValueError(f"needs {name}")
+        raise ValueError(Sentence("needs {name}", name=name))
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError(f"has a {name} that is no base64url") from None
+        raise ValueError(Sentence("has a {name} that is no base64url", name=name)) from None
     if size is not None and len(raw) != size:
-        raise ValueError(f"has a {name} of another length")
+        raise ValueError(Sentence("has a {name} of another length", name=name))
     return int.from_bytes(raw)
 
 

@@ -17,6 +17,7 @@ from service.kernel.work import Work
 from service.outbox import notices
 from service.rules import lifecycle
 from service.rules.matching.gate import Refusal
+from service.rules.sentences import Sentence
 
 AGREED = frozenset({Refusal.OUTSIDE_HOURS, Refusal.MENTOR_PAUSED, Refusal.DEADLINE_UNREACHABLE})
 """Rules waived for a time that both sides agreed on: it may lie outside hours and after the due time."""
@@ -52,7 +53,7 @@ def _answer(case: CaseFile, offer: tables.Offer, decide: Callable[[str, datetime
 
 
 def _closed(offer: tables.Offer) -> errors.OfferClosed:
-    return errors.OfferClosed(f"It is {offer.state}.", state=offer.state)
+    return errors.OfferClosed(Sentence("It is {state}.", state=offer.state), state=offer.state)
 
 
 async def accept(w: Work, offer_id: UUID, starts_at: datetime | None) -> Accepted:

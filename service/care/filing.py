@@ -14,6 +14,7 @@ from service.care import candidates
 from service.kernel import errors
 from service.kernel.work import Work
 from service.registry import agreements
+from service.rules.sentences import Sentence
 
 ACTIVITY = "teleconsultation"
 
@@ -62,6 +63,9 @@ async def requester(w: Work, wish: Wish) -> tuple[UUID, UUID, UUID, str | None]:
     return grant.Person.id, grant.institution_id, grant.programme_id, wish.department or grant.department
 
 
+_CHOOSE = "memoranda of several hospitals cover this case, choose one: {names}"
+
+
 async def _of_one_place(w: Work, wish: Wish, grants: Sequence[Any]) -> Sequence[Any]:
     """Give the grants at the hospital for which the request is filed."""
     if wish.institution_id is not None:
@@ -76,7 +80,7 @@ async def _of_one_place(w: Work, wish: Wish, grants: Sequence[Any]) -> Sequence[
     if len(covering) > 1:
         institutions = await w.read_all(tables.Institution, covering)
         names = "; ".join(f"{row.name_en or row.name or row.code} ({row.id})" for row in institutions.values())
-        raise errors.Invalid("/institution_id", f"memoranda of several hospitals cover this case, choose one: {names}")
+        raise errors.Invalid("/institution_id", Sentence(_CHOOSE, names=names))
     if covering:
         return [grant for grant in grants if grant.institution_id == covering[0]]
     return [grant for grant in grants if grant.programme_id is not None] or grants  # the first one, with the reasons

@@ -15,6 +15,7 @@ from sqlmodel import col
 from service import tables, vocabulary
 from service.kernel import audit, clock, errors
 from service.kernel.work import Work
+from service.rules.sentences import Sentence
 
 BY_COORDINATORS = ("people", "mentors")
 """What a coordinator may send: those of their own institution, which the verbs see to."""
@@ -43,7 +44,9 @@ async def submit(
         )
     )
     if int((await w.sql(mine)).scalar_one()) >= MOST_WAITING:
-        raise errors.Conflict(f"{MOST_WAITING} of your files are waiting already.")
+        raise errors.Conflict(
+            Sentence("{count} of your files are waiting already: wait until one is done.", count=MOST_WAITING)
+        )
     row_id = clock.new_id()
     sealed = w.seal(json.dumps({"content": content, "mapping": mapping}), row_id)
     row = tables.ImportFile(

@@ -41,6 +41,8 @@ from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
+from service.rules.sentences import Sentence
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -84,7 +86,7 @@ class GateRefused(Forbidden):
 
     def __init__(self, reasons: Sequence[str]) -> None:
         """Name every failing rule."""
-        super().__init__("Refused by: " + ", ".join(reasons), reasons=list(reasons))
+        super().__init__(Sentence("Refused by: {reasons}.", reasons=tuple(reasons)), reasons=list(reasons))
 
 
 class InsufficientScope(Forbidden):
@@ -181,7 +183,12 @@ class IllegalTransition(Conflict):
     def __init__(self, subject: str, from_state: str, to_state: str) -> None:
         """Name both states."""
         super().__init__(
-            f"A {subject} that is {from_state} cannot become {to_state}.",
+            Sentence(
+                "A {subject} that is {from_state} cannot become {to_state}.",
+                subject=subject,
+                from_state=from_state,
+                to_state=to_state,
+            ),
             from_state=from_state,
             to_state=to_state,
         )
@@ -193,7 +200,7 @@ class TooEarly(Conflict):
     def __init__(self, opens_at: datetime) -> None:
         """Say when it comes."""
         instant = opens_at.isoformat().replace("+00:00", "Z")
-        super().__init__(f"Not before {instant}.", opens_at=instant)
+        super().__init__(Sentence("Not before {instant}.", instant=instant), opens_at=instant)
 
 
 class TooLate(Conflict):
@@ -202,8 +209,9 @@ class TooLate(Conflict):
     def __init__(self, closed_at: datetime, instead: str | None) -> None:
         """Say since when, and name the step that is right now, if there is one."""
         instant = closed_at.isoformat().replace("+00:00", "Z")
-        advice = " The agreed time is over: log what happened instead." if instead == "log_session" else ""
-        super().__init__(f"Over since {instant}.{advice}", closed_at=instant, instead=instead)
+        advised = "Over since {instant}. The agreed time is over: log what happened instead."
+        key = advised if instead == "log_session" else "Over since {instant}."
+        super().__init__(Sentence(key, instant=instant), closed_at=instant, instead=instead)
 
 
 class Disputed(Conflict):
@@ -237,7 +245,7 @@ class TooManyRequests(DomainError):
 
     def __init__(self, retry_after_seconds: int) -> None:
         """Say when to come back."""
-        super().__init__(f"Try again in {retry_after_seconds} s.")
+        super().__init__(Sentence("Try again in {seconds} s.", seconds=retry_after_seconds))
         self.retry_after_seconds = retry_after_seconds
 
 

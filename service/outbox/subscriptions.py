@@ -19,9 +19,11 @@ from service.kernel import access, audit, clock, crypto, errors, fanout, paging
 from service.kernel.work import Work
 from service.outbox import deliveries, events
 from service.rules.delivery import receiver
+from service.rules.sentences import Sentence
 
 MOST_ENDPOINTS = 20
 MOST_OLD_SECRETS = 10
+MANY_SECRETS = "{count} earlier secrets are still valid: wait until one has expired."
 MOST_ATTEMPTS_SHOWN = 50
 LONGEST_OVERLAP = timedelta(days=7)
 RECOVERABLE = timedelta(days=14)
@@ -63,7 +65,7 @@ async def register(w: Work, fields: Mapping[str, Any], institution_id: UUID | No
     )
     await w.sql(sa.select(sa.func.pg_advisory_xact_lock(_key(owner_id))))
     if (await w.sql(count)).scalar_one() >= MOST_ENDPOINTS:
-        raise errors.Exists(f"An institution has at most {MOST_ENDPOINTS} webhook endpoints.")
+        raise errors.Exists(Sentence("An institution has at most {most} webhook endpoints.", most=MOST_ENDPOINTS))
     row = tables.WebhookEndpoint(
         id=clock.new_id(), institution_id=owner_id, created_by=w.actor.person_id, created_at=w.now, **fields
     )
@@ -127,7 +129,7 @@ async def rotate(w: Work, row: tables.WebhookEndpoint, overlap: timedelta) -> tu
     await w.sql(sa.update(secret).where(of_endpoint).values(expires_at=ending))
     await w.sql(sa.delete(secret).where(of_endpoint, col(secret.expires_at) <= w.now))
     if (await w.sql(sa.select(sa.func.count()).where(of_endpoint))).scalar_one() > MOST_OLD_SECRETS:
-        raise errors.Conflict(f"{MOST_OLD_SECRETS} earlier secrets are still valid: wait until one has expired.")
+        raise errors.Conflict(Sentence(MANY_SECRETS, count=MOST_OLD_SECRETS))
     endpoint_key = EndpointWithKey(row, *_new_key(w, row))
     w.touch(row)
     audit.record(w, "rotated", "webhook_endpoint", row.id)
@@ -185,7 +187,7 @@ async def recover(w: Work, row: tables.WebhookEndpoint, since: datetime) -> int:
     """Send everything that the endpoint missed since an instant, at most 14 days ago; gives how many deliveries."""
     _requires_active(row)
     if since < w.now - RECOVERABLE:
-        raise errors.Invalid("/since", f"must be at most {RECOVERABLE.days} days ago")
+        raise errors.Invalid("/since", Sentence("must be at most {days} days ago", days=RECOVERABLE.days))
     leased_until = w.now + deliveries.LEASE  # a delivery that is due later is not leased
     values = {"endpoint": row.id, "since": since, "now": w.now, "leased_until": leased_until}
     count = (await w.sql(fanout.RECOVER, values)).scalar_one()
@@ -225,7 +227,7 @@ async def _check(w: Work, fields: Mapping[str, Any]) -> None:
 
 def _requires_active(row: tables.WebhookEndpoint) -> None:
     if row.state != "active":
-        raise errors.Conflict(f"The endpoint is {row.state}: make it active first.")
+        raise errors.Conflict(Sentence("The endpoint is {state}: make it active first.", state=row.state))
 
 
 def _new_key(w: Work, row: tables.WebhookEndpoint) -> tuple[str | None, str | None]:

@@ -21,6 +21,7 @@ from service import tables, vocabulary
 from service.kernel import access, actor, audit, clock, errors, paging
 from service.kernel.work import Work
 from service.outbox import subscriptions
+from service.rules.sentences import Sentence
 
 SECRET, PRIVATE_KEY = vocabulary.AUTH_METHODS
 OVERLAP = timedelta(hours=24)
@@ -155,7 +156,7 @@ async def rotate(w: Work, row: tables.Client, overlap: timedelta) -> tuple[Clien
     await w.sql(sa.update(kind).where(of_client).values(expires_at=ending))
     old_count = (await w.sql(sa.select(sa.func.count()).where(of_client, _counts(w)))).scalar_one()
     if old_count > subscriptions.MOST_OLD_SECRETS:
-        msg = f"{subscriptions.MOST_OLD_SECRETS} earlier secrets are still valid: wait until one has expired."
+        msg = Sentence(subscriptions.MANY_SECRETS, count=subscriptions.MOST_OLD_SECRETS)
         raise errors.Conflict(msg)
     secret = _new_secret(w, row)
     w.touch(row)

@@ -20,6 +20,7 @@ from service.kernel.deidentification import ConfirmedSpan
 from service.kernel.work import Work
 from service.outbox import events
 from service.rules import policy
+from service.rules.sentences import Sentence
 from service.rules.time import availability
 from service.rules.time.availability import DatedHours, Hours, Weekly
 from service.rules.time.intervals import Interval
@@ -226,7 +227,9 @@ async def slots(w: Work, row: tables.MentorProfile, during: Interval, minutes: i
     They lie in the hours, outside quiet hours, booked and held times, and after the notice that the mentor wants.
     """
     if not timedelta(0) < during[1] - during[0] <= LONGEST_SEARCH:
-        raise errors.Invalid("/query/until", f"must follow `from` by {LONGEST_SEARCH.days} days at most")
+        raise errors.Invalid(
+            "/query/until", Sentence("must follow `from` by {most} days at most", most=LONGEST_SEARCH.days)
+        )
     person = await w.read(tables.Person, row.person_id)
     notice = max(policy.DEFAULT.pace("routine").minimum_notice, timedelta(minutes=row.notice_minutes))
     window = (max(during[0], w.now + notice), during[1])
@@ -305,7 +308,7 @@ def _check_exceptions(new_hours: Hours) -> None:
             try:
                 availability.to_instant(wall, new_hours.zone, strict=True)
             except availability.NonexistentTime as error:
-                raise errors.Invalid(f"/exceptions/{place}/{name}", str(error)) from error
+                raise errors.Invalid(f"/exceptions/{place}/{name}", error.args[0]) from error
         if entry.until_wall <= entry.from_wall:
             raise errors.Invalid(f"/exceptions/{place}/until", "must be later than from")
 

@@ -15,6 +15,7 @@ from sqlmodel import col
 from service import tables
 from service.kernel import audit, email_addresses, errors
 from service.kernel.work import Work
+from service.rules.sentences import Sentence
 
 _QUERIES: Mapping[str, str] = {
     "address_changes": "SELECT id, number, before, after, trusted, changed_by, created_at, outcome, settled_at,"
@@ -142,8 +143,8 @@ async def erase(w: Work, email: str) -> UUID:
     await w.lock_people([person.id])
     waiting = (await w.sql(_OPEN, {"id": person.id, "now": w.now})).scalar_one()
     if waiting:
-        msg = f"{waiting} requests, offers or appointments wait for this person: call them off or hand them over first."
-        raise errors.Conflict(msg)
+        key = "{count} requests, offers or appointments wait for this person: call them off or hand them over first."
+        raise errors.Conflict(Sentence(key, count=waiting))
     for statement in _ERASURE:
         values = {"id": person.id, "text": str(person.id), "now": w.now}
         await w.sql(sa.text(statement), {name: value for name, value in values.items() if f":{name}" in statement})

@@ -110,4 +110,4 @@ def _check_policy(fields: Mapping[str, Any]) -> None:
     try:
         policy.from_overrides(fields.get("policy", {}))
     except policy.InvalidPolicy as error:
-        raise errors.Invalid("/policy", str(error)) from error
+        raise errors.Invalid("/policy", error.args[0]) from error

@@ -10,8 +10,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 
+from service.rules import sentences
+from service.rules.sentences import Fact
+
 Cell = str | int | float | bool | date | datetime | time | None
-Fact = str | int | tuple[str, ...]
 _LONGEST_SHOWN = 40
 _CLOSE = 0.75
 _LETTERS = 26
@@ -67,8 +69,8 @@ def fault(row: int, column: str, key: str, /, *, letter: str = "", **facts: Fact
 
 def filled(row: int, column: str, key: str, facts: Mapping[str, Fact], letter: str = "") -> CellFault:
     """Give a fault as `fault` does."""
-    texts = {name: ", ".join(fact) if isinstance(fact, tuple) else fact for name, fact in facts.items()}
-    return CellFault(row, column, key.format(**texts) if facts else key, key, tuple(facts.items()), letter)
+    reason = key.format(**sentences.texts(facts)) if facts else key
+    return CellFault(row, column, reason, key, tuple(facts.items()), letter)
 
 
 def read(

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from service import vocabulary
+from service.rules.sentences import Sentence
 from service.rules.time import availability
 
 
@@ -93,14 +94,14 @@ _LEAST_TURN = timedelta(minutes=30)
 def _number(key: str, value: object, *, least: float, whole: bool = True) -> float:
     is_number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
     if not is_number or not least <= value <= _MOST_MINUTES:  # type: ignore[operator]  # narrowed by is_number
-        message = f"{key}: not a number from {least} to {_MOST_MINUTES}"
+        message = Sentence("{key}: not a number from {least} to {most}", key=key, least=str(least), most=_MOST_MINUTES)
         raise InvalidPolicy(message)
     return value  # type: ignore[return-value]
 
 
 def _claim(key: str, value: object) -> bool:
     if not isinstance(value, bool):
-        message = f"{key}: neither true nor false"
+        message = Sentence("{key}: neither true nor false", key=key)
         raise InvalidPolicy(message)
     return value
 
@@ -123,14 +124,14 @@ def from_overrides(overrides: Mapping[str, Any], base: Policy = DEFAULT) -> Poli
         elif key != "paces" and key in {f.name for f in fields(Policy)}:
             changes[key] = _number(key, value, least=1)
         else:
-            message = f"{key}: no such setting"
+            message = Sentence("{key}: no such setting", key=key)
             raise InvalidPolicy(message)
     return replace(base, **changes)
 
 
 def _days(key: str, value: object) -> tuple[int, ...]:
     if not isinstance(value, list) or len(value) > _MOST_REMINDERS:
-        message = f"{key}: not a list of numbers of days"
+        message = Sentence("{key}: not a list of numbers of days", key=key)
         raise InvalidPolicy(message)
     return tuple(int(_number(key, days, least=1)) for days in value)
 
@@ -139,7 +140,7 @@ def _paces(overrides: object, base: Policy) -> dict[str, Pace]:
     changed: dict[str, Pace] = {}
     for priority, values in overrides.items() if isinstance(overrides, Mapping) else [("priorities", overrides)]:
         if priority not in vocabulary.PRIORITIES or not isinstance(values, Mapping):
-            message = f"{priority}: not a priority with its numbers"
+            message = Sentence("{key}: not a priority with its numbers", key=str(priority))
             raise InvalidPolicy(message)
         changed[priority] = _pace(values, base.paces[priority])
     return changed
@@ -159,7 +160,7 @@ def _pace(overrides: Mapping[str, Any], base: Pace) -> Pace:
             own = {term: _number(term, weight, least=0, whole=False) for term, weight in value.items()}
             changes[key] = MappingProxyType(dict(base.weights) | own)
         else:
-            message = f"{key}: no such setting, or not of its kind"
+            message = Sentence("{key}: no such setting, or not of its kind", key=key)
             raise InvalidPolicy(message)
     return replace(base, **changes)
 

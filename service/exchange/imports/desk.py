@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from service.kernel import email_addresses, errors
 from service.kernel.deidentification import ConfirmedSpan
 from service.kernel.work import Work
-from service.rules import file_tables
-from service.rules.file_tables import CellFault, Fact
+from service.rules import file_tables, sentences
+from service.rules.file_tables import CellFault
+from service.rules.sentences import Fact
 from service.rules.time import availability
 
 ADDRESS = "address"
@@ -118,7 +119,8 @@ class Desk:
         faults: Any = error.members.get("errors")
         for fault in faults or [{"pointer": "", "detail": error.detail or error.title()}]:
             column = fault["pointer"].removeprefix("/").partition("/")[0]
-            self.refuse(row, _COLUMNS.get(column, column), fault["detail"])
+            detail = fault["detail"]
+            self.refuse(row, _COLUMNS.get(column, column), sentences.key(detail), **sentences.facts(detail))
 
     def find(self, row: FileRow, column: str, kind: str, name: str | None = None) -> Any:  # noqa: ANN401 - an id or a code
         """Give the id of what the column (or `name`, an item of it) names; None, and a fault, if it does not exist."""

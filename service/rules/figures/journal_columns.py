@@ -3,6 +3,8 @@
 No column holds case text or a patient: the form's column with the patient is filled in inside the hospital.
 """
 
+from service.rules.sentences import Sentence
+
 COLUMNS = (
     "number",
     "filed_at",
@@ -47,5 +49,5 @@ def unknown(columns: tuple[str, ...]) -> str | None:
     """Give the fault of a choice of columns, in words for the person who chose; None if there is none."""
     unknown_names = [name for name in columns if name not in COLUMNS]
     if unknown_names or not columns or len(set(columns)) < len(columns):
-        return f"must be some of these, each once: {', '.join(COLUMNS)}"
+        return Sentence("must be some of these, each once: {columns}", columns=COLUMNS)
     return None

@@ -25,6 +25,7 @@ from zoneinfo import ZoneInfo
 
 import tzdata  # type: ignore[import-untyped]  # it is data, and one version string
 
+from service.rules.sentences import Sentence
 from service.rules.time import cells, intervals
 from service.rules.time.cells import Frame
 from service.rules.time.intervals import Interval
@@ -59,7 +60,7 @@ class NonexistentTime(ValueError):
 
     def __init__(self, wall: datetime, zone: str) -> None:
         """Keep the wall time and the zone."""
-        super().__init__(f"{wall.isoformat(sep=' ')} does not exist in {zone}")
+        super().__init__(Sentence("{wall} does not exist in {zone}", wall=wall.isoformat(sep=" "), zone=zone))
         self.wall = wall
         self.zone = zone
 

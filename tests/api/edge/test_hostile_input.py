@@ -189,7 +189,7 @@ ROLES = ["clinician", "coordinator", "mentor", "admin"] if IS_DRILL else [None]
 @pytest.mark.slow
 @pytest.mark.load(40)
 @pytest.mark.parametrize("role", ROLES)
-async def test_no_route_answers_hostile_input_with_5xx(
+async def test_ft_26_no_route_answers_hostile_input_with_5xx_nor_ukrainian_wishes_in_english(
     application: FastAPI, world: World, client: httpx.AsyncClient, test_clock: simulated.TestClock, role: str | None
 ) -> None:
     """As whoever may use the route; as everybody in the drills."""
@@ -201,12 +201,25 @@ async def test_no_route_answers_hostile_input_with_5xx(
         for method, path, operation in operations(openapi.describe(application)):
             for address, body in attacks(path, targets.at(known, path), operation):
                 who = role or WHO.get("/".join(path.split("/")[:3]), "clinician")
-                headers = {"If-Match": "*"} | bearers[who] | (JSON if body is not None else {})
+                headers = {"If-Match": "*", "Accept-Language": "uk"} | bearers[who] | (JSON if body is not None else {})
                 answer = await afar.request(method, address, content=body, headers=headers)
                 if answer.status_code >= 500:
                     bad.append(f"{method} {address[:120]} {(body or b'')[:80]!r} -> {answer.status_code}")
+                bad += [f"{method} {address[:120]} {(body or b'')[:80]!r} -> {text}" for text in not_ukrainian(answer)]
 
     assert not bad, "\n".join(bad)
+
+
+def not_ukrainian(answer: httpx.Response) -> list[str]:
+    """The texts of a problem that hold no Ukrainian letter, and the places that name a part of a library."""
+    if answer.headers.get("content-type") != "application/problem+json":
+        return []
+    problem = answer.json()
+    faults = problem.get("errors", [])
+    texts = [problem["title"], problem["detail"], *(fault["detail"] for fault in faults)]
+    return [text for text in texts if not re.search("[а-яіїєґ]", text)] + [
+        fault["pointer"] for fault in faults if re.search(r"function|union|str|int\b|\[", fault["pointer"])
+    ]
 
 
 def attacks(path: str, plain: str, operation: dict[str, Any]) -> Iterator[tuple[str, bytes | None]]:

@@ -199,7 +199,7 @@ def test_ft_24_no_message_speaks_of_patterns_or_types(kind: str) -> None:
     for fault in table.faults:
         if fault.key == desk.ADDRESS:
             continue  # words of their own
-        assert fault.key in catalogues.of("uk")["import.faults"], fault
+        assert fault.key in catalogues.of("uk")["faults"], fault
         for locale in vocabulary.LOCALES:
             said = import_words.sentence(fault, locale).replace("(shown as", "")
             for example in ("JSON", "{}", "об'єкт"):
@@ -425,4 +425,4 @@ def test_ft_24_without_the_columns_that_a_mapping_needs_nothing_is_read() -> Non
 def test_a_mapping_that_says_something_else_is_refused(content: bytes) -> None:
     with pytest.raises(Unreadable) as caught:
         mappings.read(content)
-    assert caught.value.key in catalogues.of("uk")["import.faults"]
+    assert caught.value.key in catalogues.of("uk")["faults"]
