@@ -19,6 +19,7 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     StringConstraints,
+    ValidationInfo,
     WithJsonSchema,
 )
 
@@ -35,6 +36,8 @@ LONGEST_TEXT = 10_000
 MOST_MARKS = 8
 """How many marks may follow one another: a letter of any living script has fewer, and NFC sorts them in square time."""
 FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+DOUBTS_ARE_ASKED = "doubts are asked about"
+"""The context in which a name that only looks damaged is taken: of files, whose sender is shown it and confirms."""
 T = TypeVar("T")
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -43,6 +46,7 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _CONTROLS = frozenset(["Cc", "Cs"])
 _LAYOUT = frozenset("\n\t")
+_AROUND = "\u200b\u2060\ufeff\xad \xa0\u2007\u202f\u3000"
 
 
 class Shape(BaseModel):
@@ -171,13 +175,32 @@ def _clean(value: str) -> str:
     return composed(value)
 
 
+def _trimmed(value: str) -> str:
+    """Take away what cannot be seen at either end, as files have it around their cells."""
+    return value.strip(_AROUND) or value
+
+
 def _single(value: str) -> str:
     if _LAYOUT & set(value):
         msg = "must be a single line"
         raise ValueError(msg)
-    damage = suspicious_text.fault(value)
-    if damage:
-        raise ValueError(damage.format(lost=suspicious_text.LOST))
+    fault = suspicious_text.fault_of_name(value)
+    if fault:
+        raise ValueError(fault)
+    return value
+
+
+def _undoubted(value: str, info: ValidationInfo) -> str:
+    doubt = None if info.context == DOUBTS_ARE_ASKED else suspicious_text.doubt_of_name(value)
+    if doubt:
+        raise ValueError(doubt)
+    return value
+
+
+def _seen(value: str) -> str:
+    fault = suspicious_text.fault_of_text(value)
+    if fault:
+        raise ValueError(fault)
     return value
 
 
@@ -192,8 +215,8 @@ def _zone(value: str) -> str:
         raise ValueError(msg) from None
 
 
-_CLEAN = (AfterValidator(_clean),)
-_LINE = (*_CLEAN, AfterValidator(_single))
+_TEXT = (AfterValidator(_clean), AfterValidator(_seen))
+_LINE = (AfterValidator(_trimmed), AfterValidator(_clean), AfterValidator(_single), AfterValidator(_undoubted))
 
 
 def wall(at: datetime) -> str:
@@ -237,8 +260,8 @@ Id = Annotated[
 ]
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), *_LINE]
 """A name or title: one line of at most 200 characters."""
-Note = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000), *_CLEAN]
-CaseText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TEXT), *_CLEAN]
+Note = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000), *_TEXT]
+CaseText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TEXT), *_TEXT]
 Code = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 """A word of a fixed vocabulary: specialty, tag, kind."""
 

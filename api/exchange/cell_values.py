@@ -12,7 +12,7 @@ from typing import Any
 from api.exchange import import_words
 from service import vocabulary
 from service.kernel import email_addresses
-from service.rules import csv_tables, file_cells
+from service.rules import csv_tables, file_cells, file_tables, sentences
 from service.rules.file_tables import Cell, CellFault, Unreadable, fault
 
 _EXAMPLES = {
@@ -153,13 +153,9 @@ def fault_of(  # noqa: PLR0911 - one for each kind of fault
     if isinstance(limits.get("error"), email_addresses.Refused):
         return import_words.address_fault(row, name, limits["error"])
     if kind == "value_error":
-        return fault_in(row, name, str(detail["msg"]).removeprefix("Value error, "))
+        said = limits["error"].args[0]
+        return file_tables.filled(row, name, sentences.key(said), sentences.facts(said))
     return fault(row, name, _KINDS.get(kind, "cannot be read"))
-
-
-def fault_in(row: int, name: str, sentence: str) -> CellFault:
-    """Give a fault whose sentence is whole already."""
-    return CellFault(row, name, sentence, sentence)
 
 
 _BOUNDS = ("max_length", "ge", "gt", "le", "lt")

@@ -8,13 +8,13 @@ from one installation to another keeps its id.
 
 import functools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Annotated, Any, BinaryIO
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError, ValidationInfo
 
 from api.edge import registry_shapes, shapes
 from api.exchange import cell_values, import_words, mappings
@@ -38,13 +38,20 @@ def _version_7(value: UUID) -> UUID:
     return value
 
 
+def _role(value: str, info: ValidationInfo) -> str:
+    """Read the department as the API does."""
+    role, slash, department = value.partition("/")
+    return role + slash + _line.validate_python(department, context=info.context) if slash else value
+
+
+_line: TypeAdapter[str] = TypeAdapter(shapes.Line)
 Id = Annotated[shapes.Id, AfterValidator(_version_7)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 """A code, or the id of what has none."""
 Names = Annotated[list[Name], Field(max_length=200, default_factory=list)]
 Codes = Annotated[list[shapes.Code], Field(max_length=200, default_factory=list)]
 Roles = Annotated[
-    list[Annotated[str, StringConstraints(pattern=r"^[a-z_]+@[^/]+(/.+)?$", max_length=300)]],
+    list[Annotated[str, StringConstraints(pattern=r"^[a-z_]+@[^/]+(/.+)?$", max_length=300), AfterValidator(_role)]],
     Field(max_length=20, default_factory=list),
 ]
 Language = Annotated[str, StringConstraints(pattern=rf"^[a-z]{{2,3}}:({'|'.join(vocabulary.LANGUAGE_LEVELS)})$")]
@@ -249,15 +256,18 @@ def read(kind: str, content: bytes, mapping: mappings.Mapping | None = None) -> 
         warnings += mapped.warnings
     rows = []
     for line in lines:
-        row, row_faults = _row(kind, line, is_1904=opened.is_1904)
+        row, row_faults, row_doubts = _row(kind, line, is_1904=opened.is_1904)
         faults += row_faults
-        warnings += _doubts(line)
+        warnings += row_doubts
         if row is not None:
             rows.append(row)
     return Read(rows, faults, warnings[:_MOST_TOLD], letters)
 
 
-def _row(kind: str, line: TableRow, *, is_1904: bool) -> tuple[FileRow | None, list[CellFault]]:
+def _row(
+    kind: str, line: TableRow, *, is_1904: bool
+) -> tuple[FileRow | None, Sequence[CellFault], Sequence[CellFault]]:
+    """Give the row, or its faults; and what of it looks damaged."""
     shape, types = SHAPES[kind], columns(kind)
     typed: dict[str, Any] = {}
     faults = []
@@ -268,28 +278,31 @@ def _row(kind: str, line: TableRow, *, is_1904: bool) -> tuple[FileRow | None, l
             typed[name] = cell_values.value(types[name], cell, is_1904=is_1904)
         except Unreadable as error:
             faults.append(file_tables.filled(line.row, name, error.key, error.facts))
-        sentence = suspicious_text.fault(cell) if isinstance(cell, str) else None
-        if sentence:
-            faults.append(fault(line.row, name, sentence, lost=suspicious_text.LOST))
+    found = []
     try:
-        values = shape.model_validate(typed).model_dump(by_alias=True)
+        shape.model_validate(typed)
     except ValidationError as error:
-        faulty = {each.column for each in faults}
         found = [cell_values.fault_of(line.row, types, detail) for detail in error.errors(include_url=False)]
-        faults += [each for each in found if each.column not in faulty]
-    return (None if faults else FileRow(line.row, values, frozenset(line.cells))), faults
+    faulty = {each.column for each in faults}
+    faults += [each for each in found if each.column not in faulty and each.key not in suspicious_text.WARNINGS]
+    doubts = [each for each in found if each.key in suspicious_text.WARNINGS]
+    doubts += _doubts(line, {each.column for each in (*faults, *doubts)})
+    if faults:
+        return None, faults, doubts
+    values = shape.model_validate(typed, context=shapes.DOUBTS_ARE_ASKED).model_dump(by_alias=True)
+    return FileRow(line.row, values, frozenset(line.cells)), faults, doubts
 
 
-def _doubts(line: TableRow) -> list[CellFault]:
-    """Name the texts that look damaged, with what was probably meant."""
-    doubts = []
+def _doubts(line: TableRow, told: Collection[str]) -> Iterator[CellFault]:
+    """Name the other texts that look damaged, with what was probably meant."""
     for name, cell in line.cells.items():
-        meant = suspicious_text.meant(cell) if isinstance(cell, str) else None
+        if not isinstance(cell, str) or name in told:
+            continue
+        meant = suspicious_text.meant(cell)
         if meant is not None:
-            doubts.append(fault(line.row, name, suspicious_text.MISREAD, meant=file_tables.shown(meant)))
-        elif isinstance(cell, str) and suspicious_text.has_lost_letters(cell) and not suspicious_text.fault(cell):
-            doubts.append(fault(line.row, name, suspicious_text.QUESTIONS))
-    return doubts
+            yield fault(line.row, name, suspicious_text.MISREAD, meant=file_tables.shown(meant))
+        elif suspicious_text.has_lost_letters(cell):
+            yield fault(line.row, name, suspicious_text.QUESTIONS)
 
 
 def written(kind: str, rows: Sequence[Mapping[str, Any]]) -> str:

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from api.edge import incoming, problems, shapes
 from service.kernel import email_addresses, errors
 from service.kernel.deidentification import ConfirmedSpan
+from service.rules import sentences, suspicious_text
 from service.rules.time import availability
 from service.rules.time.night import NightHours
 
@@ -129,8 +130,11 @@ class Fields:
             return kind.validate_python(value)
         except ValidationError as error:
             cause = error.errors()[0].get("ctx", {}).get("error")
+            said = cause.args[0] if isinstance(cause, ValueError) else ""
             if isinstance(cause, email_addresses.Refused):
                 self.faults[name] = cause
+            elif sentences.key(said) in suspicious_text.FAULTS:
+                self.faults[name] = said
             else:
                 self.faults[name] = "piled_marks" if shapes.piles_marks(value) else fault
             return None

@@ -38,7 +38,8 @@ class Words:
         if isinstance(detail, email_addresses.Refused):
             return address_words.worded(detail, catalogues.of(self.locale))
         faults = self.table["faults"]
-        return faults.get(detail) or (detail if self.locale == catalogues.FALLBACK else faults["other"])
+        said = catalogues.of(self.locale).said(detail)
+        return faults.get(detail) or (f"{said[0].upper()}{said[1:].rstrip('.')}." if said else faults["other"])
 
     def specialty(self, row: tables.Specialty) -> str:
         """Name the specialty."""

@@ -23,6 +23,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from integrations import address_words, catalogues
 from integrations.runtime import database_address
 from service.kernel import clock, email_addresses
+from service.rules import suspicious_text
 from service.rules.figures import journal_columns
 
 PREFIX = "POBRATYM_"
@@ -119,6 +120,11 @@ def _room_url(value: str) -> str:
 def _mail_from(value: str) -> str:
     sender = _NAMED_SENDER.fullmatch(value)
     name, address = sender.groups() if sender else ("", value)
+    shown = name.strip(' "')
+    fault = shown and (suspicious_text.fault_of_name(shown) or suspicious_text.doubt_of_name(shown))
+    if fault:
+        msg = f"the name before the address {fault}"
+        raise ValueError(msg)
     try:
         address = email_addresses.carried(address, utf8=False)  # also to servers that carry no other letters
     except email_addresses.Refused as refused:

@@ -17,6 +17,7 @@ import email_validator
 import idna
 
 from service.kernel import errors
+from service.rules import suspicious_text
 
 # Domains that no public mail reaches are accepted: `.local` is many a hospital's own network, and exported files hold
 # the addresses under `.invalid` that erased people and systems have. The library has no parameter for it but this list.
@@ -30,10 +31,6 @@ _LONGEST_LOCAL, _LONGEST_LABEL = 64, 63
 _ENCODED = "xn--"
 _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]")
 _DOMAIN = re.compile(r"[A-Za-z0-9.-]")
-# Invisible although their category is a letter, mark or symbol: joiners, fillers, variation selectors, empty Braille.
-_UNSEEN = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
-)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _PLAIN_IN_URI = "!$'*+-._~"
 _TOGETHER = {"HIRAGANA": "CJK", "KATAKANA": "CJK", "MODIFIER": "CYRILLIC"}
@@ -181,7 +178,7 @@ def _refuse_marks(typed: str) -> None:
         category = unicodedata.category(letter)
         if letter.isspace() or category[0] == "Z":
             raise Refused("blank", place, letter)
-        if category[0] == "C" or _UNSEEN.match(letter):
+        if category[0] == "C" or suspicious_text.UNSEEN.match(letter):
             raise Refused("unseen", place, letter)
         if letter in ",;":
             raise Refused("separator", place, letter)

@@ -1,4 +1,4 @@
-"""FT-26 and issue 9: what people read about a fault is ours, whole, and in the language they asked for."""
+"""What people read about a fault is ours, whole, and in the language they asked for (FT-24)."""
 
 import ast
 import re

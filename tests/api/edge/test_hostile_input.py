@@ -217,7 +217,7 @@ def not_ukrainian(answer: httpx.Response) -> list[str]:
     problem = answer.json()
     faults = problem.get("errors", [])
     texts = [problem["title"], problem["detail"], *(fault["detail"] for fault in faults)]
-    return [text for text in texts if not re.search("[а-яіїєґ]", text)] + [
+    return [text for text in texts if not re.search("[\u0430-\u044f\u0456\u0457\u0454]", text)] + [
         fault["pointer"] for fault in faults if re.search(r"function|union|str|int\b|\[", fault["pointer"])
     ]
 
