@@ -29,6 +29,7 @@ from api.v1 import (
     mentors,
     oauth,
     offers,
+    operations,
     people,
     programmes,
     reports,
@@ -65,6 +66,7 @@ ROUTERS = (
     journal.router,
     events.router,
     webhook_endpoints.router,
+    operations.router,
     event_schemas.router,
     pages.router,
 )
@@ -99,15 +101,24 @@ def serving() -> FastAPI:
 
 def serving_only() -> FastAPI:
     """Give the application of a server process beside which a worker runs."""
-    return create(lifespan=_with_world)
+    return create(lifespan=_without_jobs)
 
 
 @asynccontextmanager
-async def _with_world(app: FastAPI, purpose: str = "api") -> AsyncIterator[None]:
+async def _with_world(app: FastAPI, purpose: str) -> AsyncIterator[None]:
     loaded_settings = settings.load()
     logs.configure(loaded_settings.log_level)
-    async with worlds.opened(loaded_settings, purpose=purpose) as app.state.world:
+    async with worlds.opened(loaded_settings, purpose=purpose, version=VERSION) as app.state.world:
         yield
+
+
+@asynccontextmanager
+async def _without_jobs(app: FastAPI) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    async with _with_world(app, "api"), asyncio.TaskGroup() as tasks:
+        tasks.create_task(worker.beat(app.state.world, stop))
+        yield
+        stop.set()
 
 
 @asynccontextmanager

@@ -109,6 +109,7 @@ DELETE FROM delivery d USING old WHERE d.id = old.id
 """
 
 TASKS = (
+    _deleting("process", "beat_at < clock_timestamp() - interval '1 day'"),
     _deleting("idempotency_key", "created_at < :day_ago"),
     _deleting("import_file", "created_at < :day_ago"),
     _deleting("revoked_token", "expires_at < :now"),

@@ -73,7 +73,10 @@ TIMERS = (
         "zone_data",
         # Of two programs at once the newer data wins: each leaves alone what newer data than its own made.
         "SELECT id FROM appointment WHERE status = 'booked' AND starts_at > :now"
-        ' AND tzdata_version COLLATE "C" < :tzdata_version',
+        ' AND tzdata_version COLLATE "C" < :tzdata_version'
+        # Nor does it follow its own while a process with newer data runs, which would follow once more.
+        " AND NOT EXISTS (SELECT FROM process WHERE beat_at > clock_timestamp() - interval '60 seconds'"
+        ' AND tzdata COLLATE "C" > :tzdata_version)',
         appointments.follow_zone_data,
     ),
     Timer(
@@ -111,6 +114,13 @@ TIMERS = (
     ),
 )  # fmt: skip
 
+_MAIL, _EVENT = "a mail", "an event"
+_WAITING = {timer.name: timer.due for timer in TIMERS} | {
+    _MAIL: deliveries.MAIL_WAITS,
+    _EVENT: "SELECT FROM event WHERE position IS NULL",
+}
+_IS_DUE = sa.text("SELECT " + ", ".join(f'EXISTS ({due}) AS "{name}"' for name, due in _WAITING.items()))
+
 _PLACED_AT_ONCE = 1000
 _PLACE_EVENTS = sa.text(f"""
 UPDATE event SET position = placed.position
@@ -130,18 +140,28 @@ class Failure:
     error: Exception
 
 
-async def once(database: Database) -> list[Failure]:
+async def once(database: Database, moved: Callable[[], None] = lambda: None) -> list[Failure]:
     """Deal with everything that is due now, a batch of each kind; gives what failed. Nothing is, while all is held.
 
+    `moved` is called on the way.
     A row whose lock somebody else holds is no failure: the next sweep tries it again.
     """
+    # One statement asks for all timers at once, as nearly always none is due. Once one has done something, the later
+    # ones are asked for themselves: an offer that expires makes a wave due in the same sweep.
+    async with database.apart() as w:
+        (is_due,) = await w.fetch(_IS_DUE, _instants(w, _IS_DUE.text))
     failures: list[Failure] = []
+    has_acted = False
     for timer in TIMERS:
+        if not (has_acted or is_due[timer.name]):
+            continue
         async with database.work(actor.TIMER) as w:
             ids = (await w.sql(sa.text(timer.due + _ORDERED), _instants(w, timer.due))).scalars().all()
             if ids and await installation.is_held(w):
                 return failures
         for row_id in ids:
+            moved()
+            has_acted = True
             try:
                 await database.run(actor.TIMER, functools.partial(_act, timer, row_id))
             except errors.Unavailable:
@@ -150,9 +170,11 @@ async def once(database: Database) -> list[Failure]:
                 failures.append(Failure(timer.name, row_id, error))
             else:
                 database.counted["sweep_acted", timer.name] += 1
-    async with database.work(actor.TIMER) as w:
-        await deliveries.enqueue_due(w)
-    await place_events(database)
+    if has_acted or is_due[_MAIL]:
+        async with database.work(actor.TIMER) as w:
+            await deliveries.enqueue_due(w)
+    if has_acted or is_due[_EVENT]:
+        await place_events(database)
     return failures
 
 

@@ -375,6 +375,11 @@ EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 MENTOR_EVENT_STATES = ("verified", "unverified")
 """The `state` of a mentor in an event: whether offers can reach them."""
 
+ProcessKind = Literal["api", "api_with_worker", "worker"]
+PROCESS_KINDS: tuple[ProcessKind, ...] = get_args(ProcessKind)
+WORKING_KINDS: tuple[ProcessKind, ...] = ("api_with_worker", "worker")
+"""Those that deliver and keep the timers."""
+
 DeliveryKind = Literal["mail", "webhook"]
 DELIVERY_KINDS: tuple[DeliveryKind, ...] = get_args(DeliveryKind)
 

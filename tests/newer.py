@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from integrations.runtime import migrate
+from integrations.runtime import schema_version
 from postoffice import ROOT
 from service.vocabulary import LOCALES
 
@@ -24,8 +24,8 @@ class Schema:
 
     def __init__(self, folder: Path) -> None:
         """Copy those that there are into the folder."""
-        self.folder, self._last = folder / "migrations", str(migrate.head())
-        shutil.copytree(migrate.FOLDER, self.folder, ignore=shutil.ignore_patterns("__pycache__"))
+        self.folder, self._last = folder / "migrations", str(schema_version.head())
+        shutil.copytree(schema_version.FOLDER, self.folder, ignore=shutil.ignore_patterns("__pycache__"))
         self._count = 0
 
     def add(self, name: str, *statements: str) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from integrations import outbound_http
 from integrations.identity import access_tokens
-from integrations.runtime import database_address
+from integrations.runtime import database_address, presence
 from integrations.runtime.connector import Connector
 from integrations.runtime.settings import Settings
 from integrations.runtime.world import World, engine_of, outbox_of
@@ -89,7 +89,10 @@ def made(settings: Settings, engine: AsyncEngine, clock: TestClock, bind: AsyncC
     """A world on the engine, or on one connection of it."""
     database = work.Database(bind or engine, clock, KEYS, carries_utf8=settings.smtputf8, base_path=settings.base_path)
     issuer, outbound = access_tokens.AccessTokens(settings.base_url), outbound_http.client(settings)
-    return World(settings, clock, KEYS, engine, _CONNECTORS[engine], database, outbox_of(settings), issuer, outbound)
+    here = presence.of_this_process("api_with_worker", "0.test")
+    here.probe_seconds = 0.0  # each question is asked anew
+    connector, outbox = _CONNECTORS[engine], outbox_of(settings)
+    return World(settings, clock, KEYS, engine, connector, database, outbox, issuer, outbound, here)
 
 
 def calling(

@@ -21,7 +21,7 @@ import httpx
 import uvicorn
 from rich.console import Console
 
-from api import app
+from api import VERSION, app
 from api.exchange import import_work
 from integrations.runtime import worker
 from integrations.runtime.settings import BadSettings, Settings, remember_address
@@ -58,7 +58,7 @@ async def run(settings: Settings, *, port: int, once: bool, data_only: bool) -> 
     demo_settings = settings.model_copy(update=changes)
     if not (once or data_only):
         remember_address(demo_settings, port)
-    async with opened(demo_settings) as world:
+    async with opened(demo_settings, purpose="api with worker", version=VERSION) as world:
         emails = await load(world)
         if data_only:
             return

@@ -116,7 +116,7 @@ def migrate(
     ] = None,
 ) -> None:
     """Bring the database to the schema of this program, while others work on it."""
-    from integrations.runtime import database_faults, world  # noqa: PLC0415
+    from integrations.runtime import database_faults, schema_version, world  # noqa: PLC0415
     from integrations.runtime import migrate as migrations  # noqa: PLC0415
 
     loaded_settings = command.read_settings(log_level="warning")
@@ -133,7 +133,7 @@ def migrate(
                     await migrations.keep_at_role(opened.engine, world.session_settings(loaded_settings))
 
     asyncio.run(upgrade())
-    print(f"The schema is {migrations.head()}.")
+    print(f"The schema is {schema_version.head()}.")
 
 
 @commands.command()

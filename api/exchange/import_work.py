@@ -34,7 +34,9 @@ class _Rehearsed(Exception):
 async def run(world: World, stop: asyncio.Event) -> None:
     """Work on files until `stop` is set; raises when the database goes away, and goes on when it is begun anew."""
     while not stop.is_set():
-        if not await once(world):
+        is_found = await once(world)
+        world.presence.worked("imports")
+        if not is_found:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PAUSE_SECONDS):
                     await stop.wait()
@@ -143,6 +145,7 @@ class _Job:
     async def _report(self) -> None:
         while True:
             await asyncio.sleep(PROGRESS_SECONDS)
+            self.world.presence.moved("imports")
             async with self.world.database.apart() as w:
                 await import_files.progress(w, self.row.id, self.done, len(self.table.rows))
 

@@ -9,12 +9,13 @@ actions   the links in mails: a bare page, one button, the result
 cases     a consultation and an offer, and what is done there
 requests  filing a request
 certificates  what a code on paper proves
+operations  what runs, for admins
 """
 
 from fastapi import APIRouter
 
-from api.pages import actions, addresses, cases, certificates, entrance, requests
+from api.pages import actions, addresses, cases, certificates, entrance, operations, requests
 
 router = APIRouter(include_in_schema=False)
-for part in (entrance, addresses, actions, requests, cases, certificates):
+for part in (entrance, addresses, actions, requests, cases, certificates, operations):
     router.include_router(part.router)

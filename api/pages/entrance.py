@@ -14,7 +14,7 @@ from service.people import action_links, browser_sessions, logins
 from service.worklists import address_cards, page_views
 
 router = APIRouter(route_class=frame.PageRoute)
-_PLACES = re.compile(r"/people|/(offers|consultations)/([0-9a-f-]{36}|new)", re.ASCII)
+_PLACES = re.compile(r"/people|/operations|/(offers|consultations)/([0-9a-f-]{36}|new)", re.ASCII)
 
 
 @router.get(frame.STYLE_PATH)
@@ -31,7 +31,13 @@ async def home(visit: frame.Anybody) -> Response:
     if visit.person is None:
         return visit.show("welcome.html", is_wanted=False, is_sent=False, email="", fault=None)
     home_page, cards = await visit.do(page_views.home), await visit.do(address_cards.cards)
-    return visit.show("home.html", home=home_page, may_ask=await visit.do(filing.may_file), addresses=cards)
+    return visit.show(
+        "home.html",
+        home=home_page,
+        may_ask=await visit.do(filing.may_file),
+        addresses=cards,
+        runs_it=visit.actor.holds("programme_admin"),
+    )
 
 
 @router.post("/sign-in")

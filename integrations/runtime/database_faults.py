@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from alembic.util.exc import CommandError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -37,9 +36,6 @@ def explained() -> Iterator[None]:
     """
     try:
         yield
-    except CommandError as error:
-        msg = "The database's schema is not known to this program: was it migrated by a newer one?"
-        raise Unusable(msg) from error
     except DBAPIError as error:
         state = getattr(error.orig, "sqlstate", None) or ""
         advice = next((text for prefix, text in _ADVICE.items() if state.startswith(prefix)), None)

@@ -14,13 +14,13 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from integrations.mail import smtp
-from integrations.runtime import health, migrate, postgres
+from integrations.runtime import health, postgres, schema_version
 from integrations.runtime.connector import Connector
 from integrations.runtime.settings import NO_DIRECT_WAY, Settings
 from integrations.runtime.world import World, opened, session_settings
 from service import housekeeping
 from service.care import appointments
-from service.kernel import actor, clock, crypto, errors, installation
+from service.kernel import actor, clock, crypto, errors, installation, processes
 from service.outbox import deliveries, mail_server, webhooks
 from service.people import logins, people
 from service.reporting import rollups
@@ -63,7 +63,7 @@ async def examine(settings: Settings, *, with_reports: bool = False) -> list[Fin
             world = await stack.enter_async_context(opening)
             findings += [finding async for finding in connections(world)]
             findings += [finding async for finding in database(world)]
-            if with_reports and migrate.serves(await migrate.present(world.engine)):
+            if with_reports and schema_version.serves(await schema_version.present(world.engine)):
                 findings.append(await reports(world))
     except (postgres.CannotStart, SQLAlchemyError, asyncpg.PostgresError, OSError, errors.Unavailable) as error:
         mend = "Is the server running, and the address right?"
@@ -182,9 +182,9 @@ async def database(world: World) -> AsyncIterator[Finding]:
         detail = "the server takes no changes: it is a standby, its recovery is paused, or it was set so"
         mend = "Name the primary, promote this one (`SELECT pg_promote()`), or end default_transaction_read_only."
         yield Finding("database", is_well=False, detail=detail, mend=mend)
-    present = await migrate.present(world.engine)
-    is_served, newer = migrate.serves(present), ", of a newer program" if migrate.is_newer(present) else ""
-    detail = (present or "none") + newer
+    present = await schema_version.present(world.engine)
+    is_served = schema_version.serves(present)
+    detail = (present or "none") + (", of a newer program" if schema_version.is_newer(present) else "")
     yield Finding("schema", is_well=is_served, detail=detail, mend="Run `pobratym migrate`.")
     if is_served:
         async with world.database.work(actor.TIMER) as w:
@@ -206,6 +206,8 @@ async def database(world: World) -> AsyncIterator[Finding]:
             silent = await deliveries.unreachable(w)
             newest_zones = await appointments.newest_zone_data(w)
             unmailable = await people.unmailable(w)
+            running = await processes.running(w)
+        yield _processes(running)
         if newest_zones and newest_zones > world.database.tzdata_version:
             detail = f"booked times were made with {newest_zones}, which this program leaves as they are"
             mend = "Deploy a build with that tzdata package or a newer one: older data shows wrong local times."
@@ -218,6 +220,24 @@ async def database(world: World) -> AsyncIterator[Finding]:
             detail = f"no admin or coordinator of {', '.join(silent)} has an address that takes mail"
             mend = "Correct an address (`PATCH /v1/people/{id}`), or name somebody else."
             yield Finding("addresses", is_well=False, detail=detail, mend=mend)
+
+
+def _processes(running: Sequence[processes.Running]) -> Finding:
+    """Name what runs; none does where everything was stopped, and mail that waits for a worker is told of by itself."""
+    live = [process for process in running if process.is_live]
+    wrong = [process for process in live if process.is_clock_off or process.failing]
+    detail = "; ".join(_named_process(process) for process in live) or "none runs"
+    mend = "Have its host follow a time server" if any(process.is_clock_off for process in wrong) else "Read its log"
+    return Finding("processes", is_well=not wrong, detail=detail, mend=f"{mend}.")
+
+
+def _named_process(process: processes.Running) -> str:
+    row = process.row
+    named = f"{row.kind} on {row.host} ({row.version}, tzdata {row.tzdata}), heard {process.silent_seconds:.0f} s ago"
+    faults = [f"{', '.join(process.failing)} fails"] if process.failing else []
+    if process.is_clock_off:
+        faults.append(f"its clock is {(row.clock_offset_ms or 0) / 1000:+.1f} s from the database's")
+    return ": ".join([named, ", ".join(faults)] if faults else [named])
 
 
 async def _sent_mail(world: World) -> AsyncIterator[Finding]:

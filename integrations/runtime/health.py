@@ -6,22 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-import asyncpg
 import sqlalchemy as sa
-from alembic.util.exc import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlmodel import col
 
-from integrations.runtime import migrate
+from integrations.runtime import presence
 from integrations.runtime.world import World
 from service import housekeeping, tables, vocabulary
-from service.kernel import actor, database_errors, errors, installation
+from service.kernel import actor, errors, installation
 from service.kernel.work import Work
 from service.outbox import attempt_counts, mail_server
 
 _ANSWER_SECONDS = 5
+CLOCK_OFF = "clock_off"
 LATE_SECONDS = 900
 """A delivery that is due for longer than this means that no worker runs."""
 
@@ -71,6 +70,7 @@ async def notices(world: World) -> list[str]:
         "mail_held": standing.held_at is not None,
         "deliveries_late": is_late,
         "housekeeping_late": house.is_late or bool(house.failing),
+        CLOCK_OFF: world.presence.is_off(),
     }
     return [name for name, is_so in named.items() if is_so]
 
@@ -81,25 +81,10 @@ async def faults(world: World) -> list[str]:
     What it does not do itself is no reason: a worker that is away makes mail late, and taking the API out as well
     would not send it.
     """
-    try:
-        async with asyncio.timeout(_ANSWER_SECONDS):  # a server that hangs answers nothing, not even a refusal
-            if not migrate.serves(await migrate.present(world.engine)):
-                return [database_errors.SCHEMA_OUTDATED.name]
-            async with world.engine.connect() as connection:
-                is_read_only = (await connection.execute(_IS_READ_ONLY)).scalar_one() == "on"
-    except (
-        SQLAlchemyError,
-        asyncpg.PostgresError,
-        asyncpg.InterfaceError,
-        PoolTimeout,
-        OSError,
-        CommandError,
-    ) as error:
-        return [(database_errors.meaning(error) or database_errors.UNREACHABLE).name]
-    return [database_errors.READ_ONLY.name] if is_read_only else []
-
-
-_IS_READ_ONLY = sa.text("SHOW transaction_read_only")
+    reasons = await world.presence.faults(world.database)
+    if world.presence.identity.kind == "worker" and world.presence.is_off(presence.FAR_OFF_SECONDS):
+        reasons.append(CLOCK_OFF)
+    return reasons
 
 
 async def backlog(world: World) -> Backlog:

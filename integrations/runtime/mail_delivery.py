@@ -14,7 +14,7 @@ import structlog
 
 from integrations.calendar import invites
 from integrations.mail import letters, messages
-from integrations.runtime import migrate
+from integrations.runtime import schema_version
 from integrations.runtime.settings import Settings
 from integrations.runtime.world import World
 from service import vocabulary
@@ -104,7 +104,7 @@ async def _attempt(world: World, claim: deliveries.Claim) -> outcomes.Outcome | 
     try:
         message = compose(world, claim)
     except letters.Unknown as fault:
-        is_newer = migrate.is_newer(await migrate.present(world.engine))
+        is_newer = schema_version.is_newer(await schema_version.present(world.engine))
         return None if is_newer else outcomes.Unsendable(f"cannot be composed: {fault}")
     except ValueError as fault:  # a poison row must not stop the others
         return outcomes.Unsendable(f"cannot be composed: {fault}")

@@ -6,9 +6,7 @@ its own, so none is half done.
 """
 
 import asyncio
-import functools
 import logging
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,19 +14,16 @@ import sqlalchemy as sa
 import structlog
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from integrations.runtime import database_faults
+from integrations.runtime import database_faults, schema_version
 from service.kernel import clock
 
-FOLDER = Path(__file__).resolve().parents[2] / "migrations"
 PATIENCE_SECONDS = 300.0
 _PAUSE_SECONDS = 0.5  # five times as long as others may have to wait: so they get through what had piled up
 _GIVES_WAY = {"55P03", "40P01"}  # the lock was not available; a deadlock
-_DATED = re.compile(r"(\d{4}_\d\d_\d\d)_\w+")
 logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs its dialect at each look
 _log = structlog.get_logger("pobratym.migrate")
 _ONE_AT_A_TIME = 0x706F6272  # "pobr"
@@ -38,18 +33,21 @@ class InUse(database_faults.Unusable):
     """Others held what the migration needs, for too long; the message says what to do."""
 
 
-async def upgrade(engine: AsyncEngine, patience_seconds: float = PATIENCE_SECONDS, folder: Path = FOLDER) -> None:
+async def upgrade(
+    engine: AsyncEngine, patience_seconds: float = PATIENCE_SECONDS, folder: Path = schema_version.FOLDER
+) -> None:
     """The database has the folder's newest schema. Gives way to other sessions; a second process finds it done.
 
-    Raises InUse when the patience is over; the versions that were reached stay, the next one was not begun.
+    Raises Unusable for a version that is not in the folder, and InUse when the patience is over: the versions that
+    were reached stay, the next one was not begun.
     """
     until, attempt = clock.monotonic() + patience_seconds, 0
     while not await _tried(engine, folder):
         if clock.monotonic() >= until:
             msg = (
-                f"The schema is not {head(folder)} yet: for {patience_seconds:.0f} s somebody held what the next"
-                " version needs, or another migration ran. Nothing is half done: try again, longer or in a quieter"
-                " hour."
+                f"The schema is not {schema_version.head(folder)} yet: for {patience_seconds:.0f} s somebody held what"
+                " the next version needs, or another migration ran. Nothing is half done: try again, longer or in a"
+                " quieter hour."
             )
             raise InUse(msg)
         attempt += 1
@@ -70,40 +68,7 @@ SELECT format('ALTER ROLE CURRENT_USER IN DATABASE %I SET %I = %L', current_data
             await connection.exec_driver_sql(sql)
 
 
-async def present(engine: AsyncEngine) -> str | None:
-    """Tell the database's version; None when nothing was ever migrated."""
-    async with engine.connect() as connection:
-        return await connection.run_sync(
-            lambda sync_connection: MigrationContext.configure(sync_connection).get_current_revision()
-        )
-
-
-def serves(version: str | None) -> bool:
-    """Tell whether this program works on a database of that version: its own, or one of a newer program."""
-    return version == head() or is_newer(version)
-
-
-def is_newer(version: str | None) -> bool:
-    """Tell whether only a newer program knows that version: it added what we ignore and dropped what we do not use.
-
-    A version is dated by its name; one that is unknown and older is no version of ours.
-    """
-    dated = _DATED.fullmatch(version or "")
-    return dated is not None and version not in _known() and dated[1] >= (head() or "")[: len(dated[1])]
-
-
-@functools.cache
-def head(folder: Path = FOLDER) -> str | None:
-    """Give the newest version in the folder: by default, the one that this program needs."""
-    return ScriptDirectory.from_config(config(folder)).get_current_head()
-
-
-@functools.cache
-def _known() -> frozenset[str]:
-    return frozenset(script.revision for script in ScriptDirectory.from_config(config()).walk_revisions())
-
-
-def config(folder: Path = FOLDER) -> Config:
+def config(folder: Path = schema_version.FOLDER) -> Config:
     """Tell Alembic where the versions are."""
     alembic_config = Config()
     alembic_config.set_main_option("script_location", str(folder).replace("%", "%%"))
@@ -116,6 +81,9 @@ async def _tried(engine: AsyncEngine, folder: Path) -> bool:
     async with engine.connect() as connection:
         try:
             return await _is_alone(connection) and await connection.run_sync(_upgrade, config(folder))
+        except CommandError as error:
+            msg = "The database's schema is not known to this program: was it migrated by a newer one?"
+            raise database_faults.Unusable(msg) from error
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) not in _GIVES_WAY:
                 raise

@@ -45,8 +45,10 @@ class Watch:
         """Look until `stop` is set: each minute, and once a connection was made, as a restore breaks them all."""
         while not stop.is_set():
             await self.look()
+            self._world.presence.worked("restore")
             connections, until = self._world.connector.made, clock.monotonic() + SECONDS
             while not stop.is_set() and clock.monotonic() < until and self._world.connector.made == connections:
+                self._world.presence.moved("restore")
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(CONNECTED_ANEW_SECONDS):
                         await stop.wait()

@@ -11,12 +11,11 @@ import functools
 from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from integrations.runtime.world import World
 from integrations.webhooks import sending
-from service.kernel import actor, clock, crypto, errors, fanout, outcomes
+from service.kernel import actor, clock, crypto, errors, outcomes
 from service.kernel.work import Work
 from service.outbox import webhooks as lots
 from service.rules.delivery import receiver
@@ -48,7 +47,7 @@ class Lanes:
 
     async def wake_due(self) -> None:
         """Wake every endpoint for which something is due by the clock."""
-        async with self._world.database.work(actor.TIMER) as w:
+        async with self._world.database.apart() as w:
             due = await lots.due(w)
         for endpoint_id in due:
             self.wake(endpoint_id)
@@ -154,34 +153,22 @@ def _after(pace: receiver.SendingPace, attempts: Sequence[lots.Attempt], seconds
     return pace.after(seconds, slowest_seconds=slowest, is_whole=all(outcome.is_whole for outcome in delivered))
 
 
-async def run(world: World, stop: asyncio.Event) -> None:
-    """Send webhooks until `stop` is set or the connection that listens is gone; raises ConnectionError for that."""
+async def poll(lanes: Lanes, world: World, stop: asyncio.Event) -> None:
+    """Wake the endpoints for which something is due, until `stop` is set; what a notice tells of is woken at once."""
     pause = SIMULATED_POLL_SECONDS if world.settings.clock == "manual" else POLL_SECONDS
-    async with _lanes(world) as lanes, _listening(world) as connection:
-        await connection.add_listener(fanout.CHANNEL, lambda *notice: lanes.wake(UUID(str(notice[-1]))))
-        while not stop.is_set():
-            if connection.is_closed():
-                raise ConnectionError("the listening connection is closed")
-            await lanes.wake_due()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await stop.wait()
+    while not stop.is_set():
+        await lanes.wake_due()
+        world.presence.worked("webhooks")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await stop.wait()
 
 
 @contextlib.asynccontextmanager
-async def _lanes(world: World) -> AsyncIterator[Lanes]:
+async def opened(world: World) -> AsyncIterator[Lanes]:
+    """Give the lanes until the block ends; what is in flight is finished then."""
     lanes = Lanes(world)
     try:
         yield lanes
     finally:
         await lanes.stop()
-
-
-@contextlib.asynccontextmanager
-async def _listening(world: World) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    connection = await world.connector.connect({"application_name": "pobratym listening"})
-    try:
-        yield connection
-    finally:
-        with contextlib.suppress(Exception):
-            await connection.close()

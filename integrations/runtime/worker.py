@@ -6,8 +6,10 @@ column.
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -16,10 +18,10 @@ from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.core.qm import QueueManager
 from pgqueuer.domain.models import Job
 
-from integrations.runtime import mail_delivery, restore_watch, webhook_lanes
+from integrations.runtime import mail_delivery, presence, restore_watch, webhook_lanes
 from integrations.runtime.world import World
 from service import housekeeping, timers
-from service.kernel import clock, database_errors, errors, queue
+from service.kernel import clock, database_errors, errors, fanout, queue
 
 AT_ONCE = 8
 AHEAD = 4
@@ -33,29 +35,43 @@ LONGEST_PAUSE_SECONDS = 30.0
 WATCH_SECONDS = 1.0
 SILENCE_SECONDS = 30.0
 """After this long without an answer a server is taken for frozen, and its connection given up."""
+ASKED_SECONDS, ANSWER_SECONDS = 10.0, 5.0
+"""How often the connection that listens is asked whether it still does, and for how long the answer may take."""
 GRACE_SECONDS = 20.0
-Loop = Callable[[World, asyncio.Event], Awaitable[None]]
+Loop = Callable[[World, asyncio.Event], Awaitable[object]]
 _log = structlog.get_logger("pobratym.worker")
 
 
 async def run(world: World, stop: asyncio.Event, imports: Loop | None = None) -> None:
     """Work until `stop` is set, at `imports` too; finishes what was begun. A database that goes away is waited for."""
     watch = restore_watch.Watch(world)
-    await _again(stop, "first look", watch.look, is_once=True)  # before anything leaves
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_again(stop, "restore", lambda: watch.run(stop)))
+    await _again(world, stop, "restore", lambda *_: watch.look(), is_once=True)  # before anything leaves
+    async with webhook_lanes.opened(world) as lanes, asyncio.TaskGroup() as tasks:
+        loops: dict[str, Loop] = {
+            "queue": functools.partial(_listen, lanes),
+            "timers": _sweep,
+            "housekeeping": _keep_house,
+            "webhooks": functools.partial(webhook_lanes.poll, lanes),
+            "mail_server": _watch_mail_server,
+            "beat": _beat,
+            "restore": lambda _, stop: watch.run(stop),
+        }
         if imports is not None:
-            tasks.create_task(_again(stop, "imports", lambda: imports(world, stop)))
-        tasks.create_task(_again(stop, "queue", lambda: _take_jobs(world, stop)))
-        tasks.create_task(_again(stop, "timers", lambda: _sweep(world, stop)))
-        tasks.create_task(_again(stop, "housekeeping", lambda: _keep_house(world, stop)))
-        tasks.create_task(_again(stop, "webhooks", lambda: webhook_lanes.run(world, stop)))
-        tasks.create_task(_again(stop, "mail_server", lambda: _watch_mail_server(world, stop)))
+            loops["imports"] = imports
+        for name, body in loops.items():
+            tasks.create_task(_again(world, stop, name, body))
 
 
-async def _again(
-    stop: asyncio.Event, name: str, body: Callable[[], Awaitable[object]], *, is_once: bool = False
-) -> None:
+async def beat(world: World, stop: asyncio.Event) -> None:
+    """Say every ten seconds that this process lives, until `stop` is set, whatever the database does."""
+    await _again(world, stop, "beat", _beat)
+
+
+async def _beat(world: World, stop: asyncio.Event) -> None:
+    await presence.beating(world.presence, world.database, stop)
+
+
+async def _again(world: World, stop: asyncio.Event, name: str, body: Loop, *, is_once: bool = False) -> None:
     """Go on with a loop until `stop` is set, whatever ends it: after a second first, then after longer pauses.
 
     With `is_once`, until it has ended well.
@@ -64,31 +80,42 @@ async def _again(
     """
     pause = RECONNECT_SECONDS
     while not stop.is_set():
+        world.presence.moved(name)
         began = clock.monotonic()
         try:
-            await body()
+            await body(world, stop)
             if is_once:
                 return
         except Exception as error:  # noqa: BLE001 - see above
-            _tell(name, error)
+            _tell(world, name, error)
         if clock.monotonic() - began > LONGEST_PAUSE_SECONDS:
             pause = RECONNECT_SECONDS  # it worked in between
         await _pause(stop, pause * (1 + clock.jitter()) / 2)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
-def _tell(loop: str, error: Exception) -> None:
+def _tell(world: World, loop: str, error: Exception) -> None:
+    """Have one line for a failure: what kind, by which code of the server, how often in a row."""
+    state = database_errors.sqlstate(error)
+    values = {"loop": loop, "sqlstate": state, "count": world.presence.failed(loop, state)}
     meaning = database_errors.meaning(error)
     if meaning is None and not isinstance(error, errors.Unavailable):
-        _log.error("worker_loop_failed", loop=loop, exc_info=error)
+        _log.error("worker_loop_failed", exc_info=error, **values)
         return
-    _log.warning("worker_interrupted", loop=loop, error=type(error).__name__, reason=meaning and meaning.name)
+    reason = database_errors.reason(error).name
+    _log.warning("worker_interrupted", error=type(error).__name__, reason=reason, **values)
 
 
-async def _take_jobs(world: World, stop: asyncio.Event) -> None:
+async def _listen(lanes: webhook_lanes.Lanes, world: World, stop: asyncio.Event) -> None:
+    """Take jobs from the queue, and wake the lanes of which a notice tells: both by one connection, which only listens.
+
+    Raises what ends the connection, TimeoutError where the server does not answer any more.
+    """
     connection = await world.connector.connect({"application_name": "pobratym queue"}, command_timeout=SILENCE_SECONDS)
     try:
-        manager = QueueManager(queue.on(AsyncpgDriver(connection)))
+        driver = AsyncpgDriver(connection)
+        await driver.add_listener(fanout.CHANNEL, lambda endpoint: lanes.wake(UUID(str(endpoint))))
+        manager = QueueManager(queue.on(driver))
         limit = asyncio.Semaphore(AT_ONCE)
 
         @manager.entrypoint(queue.DELIVER, accepts_context=False)
@@ -101,13 +128,34 @@ async def _take_jobs(world: World, stop: asyncio.Event) -> None:
                 except (errors.DomainError, ValueError) as error:  # the row stays due: the sweep brings it again
                     _log.warning("delivery_interrupted", error=type(error).__name__)
 
-        await _run(manager, connection, stop)
+        await _run(manager, _Watched(world, connection, driver), stop)
     finally:
         with contextlib.suppress(Exception):
-            await connection.close()
+            await connection.close(timeout=ANSWER_SECONDS)
 
 
-async def _run(manager: QueueManager, connection: asyncpg.Connection, stop: asyncio.Event) -> None:
+class _Watched:
+    """The connection that listens, which is asked every ten seconds: a frozen server closes none."""
+
+    def __init__(self, world: World, connection: "asyncpg.Connection[Any]", driver: AsyncpgDriver) -> None:
+        self._world, self._connection, self._driver = world, connection, driver
+        self._asked_at = clock.monotonic()
+
+    async def look(self) -> None:
+        """Raise ConnectionError when it is closed, TimeoutError when nothing answers."""
+        self._world.presence.moved("queue")
+        if self._connection.is_closed():
+            message = "the queue's connection is closed"
+            raise ConnectionError(message)
+        if clock.monotonic() - self._asked_at < ASKED_SECONDS:
+            return
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await self._driver.fetch("SELECT 1")
+        self._asked_at = clock.monotonic()
+        self._world.presence.worked("queue")
+
+
+async def _run(manager: QueueManager, watched: _Watched, stop: asyncio.Event) -> None:
     """Let the manager take jobs until it is stopped or its connection is gone.
 
     The library sees a closed connection only when it asks for jobs again, after `POLL_SECONDS` without a notice, which
@@ -125,9 +173,7 @@ async def _run(manager: QueueManager, connection: asyncpg.Connection, stop: asyn
     try:
         while not (running.done() or stopping.done()):
             await asyncio.wait({running, stopping}, timeout=WATCH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            if connection.is_closed():
-                message = "the queue's connection is closed"
-                raise ConnectionError(message)
+            await watched.look()
         manager.shutdown.set()
         await asyncio.wait({running}, timeout=GRACE_SECONDS)
     finally:
@@ -141,8 +187,9 @@ async def _run(manager: QueueManager, connection: asyncpg.Connection, stop: asyn
 async def _sweep(world: World, stop: asyncio.Event) -> None:
     pause = SIMULATED_SWEEP_SECONDS if world.settings.clock == "manual" else SWEEP_SECONDS
     while not stop.is_set():
-        for failure in await timers.once(world.database):
+        for failure in await timers.once(world.database, functools.partial(world.presence.moved, "timers")):
             _log.error("timer_failed", timer=failure.timer, subject_id=str(failure.row_id), exc_info=failure.error)
+        world.presence.worked("timers")
         await _pause(stop, pause)
 
 
@@ -152,6 +199,7 @@ async def _keep_house(world: World, stop: asyncio.Event) -> None:
     while not stop.is_set():
         for failure in await housekeeping.run_due(world.database, kept):
             _log.error("housekeeping_failed", task=failure.task, exc_info=failure.error)
+        world.presence.worked("housekeeping")
         await _pause(stop, HOUSEKEEPING_SECONDS)
 
 
@@ -160,6 +208,7 @@ async def _watch_mail_server(world: World, stop: asyncio.Event) -> None:
     pause = SIMULATED_SWEEP_SECONDS if world.settings.clock == "manual" else POLL_SECONDS
     while not stop.is_set():
         await mail_delivery.look_for_server(world)
+        world.presence.worked("mail_server")
         await _pause(stop, pause)
 
 

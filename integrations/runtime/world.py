@@ -5,7 +5,7 @@ It is opened once at the start and handed to whoever needs it. It is never a glo
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,9 +18,11 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from integrations import outbound_http
 from integrations.identity import access_tokens
 from integrations.mail import maildir, smtp
-from integrations.runtime import database_address, database_faults, migrate, postgres
+from integrations.runtime import database_address, database_faults, postgres, schema_version
+from integrations.runtime import presence as presences
 from integrations.runtime.connector import Connector
 from integrations.runtime.settings import Settings
+from service import vocabulary
 from service.kernel import clock, crypto, outcomes, work
 
 _TRUSTED_SECONDS = 1.0
@@ -28,6 +30,8 @@ _USED = "pobratym_used_at"
 _SERVING = ("api", "api with worker")
 _THROUGH_POOLER = (*_SERVING, "command")
 _NEEDS_NO_SESSION = ("api", "command")
+_KINDS: Mapping[str, vocabulary.ProcessKind] = {"worker": "worker", "api with worker": "api_with_worker"}
+"""Of process, by purpose; a command is none that anybody watches, and says nothing."""
 
 
 class Outbox(Protocol):
@@ -55,6 +59,7 @@ class World:
     outbox: Outbox
     tokens: access_tokens.AccessTokens
     outbound: httpx.AsyncClient  # for addresses that others name
+    presence: presences.Presence
 
 
 class NotMigrated(Exception):
@@ -63,10 +68,16 @@ class NotMigrated(Exception):
 
 @asynccontextmanager
 async def opened(
-    settings: Settings, *, purpose: str = "api", statement_timeout_ms: int | None = None, migrating: bool = True
+    settings: Settings,
+    *,
+    purpose: str = "api",
+    version: str = "",
+    statement_timeout_ms: int | None = None,
+    migrating: bool = True,
 ) -> AsyncIterator[World]:
     """Give the world until the block ends; the embedded database is started, and brought to this program's schema.
 
+    `version` is the program's, as a process that serves or works says of itself.
     A database named by its address is never migrated from here: raises NotMigrated when its schema is older.
     Raises postgres.CannotStart, database_faults.Unusable, and BadSettings where a pooler is in the way.
     """
@@ -92,7 +103,8 @@ async def opened(
         if isinstance(outbox, smtp.SmtpOutbox):
             stack.push_async_callback(outbox.aclose)
         issuer = access_tokens.AccessTokens(settings.base_url)
-        yield World(settings, time, keys, engine, direct, database, outbox, issuer, outbound)
+        presence = presences.of_this_process(_KINDS.get(purpose, "api"), version)
+        yield World(settings, time, keys, engine, direct, database, outbox, issuer, outbound, presence)
 
 
 def outbox_of(settings: Settings) -> smtp.SmtpOutbox | maildir.MaildirOutbox:
@@ -176,12 +188,13 @@ async def _connectors(settings: Settings, stack: AsyncExitStack) -> tuple[Connec
 
 
 async def _have_schema(settings: Settings, engine: AsyncEngine) -> None:
-    present = await migrate.present(engine)
-    if migrate.serves(present):
+    present = await schema_version.present(engine)
+    if schema_version.serves(present):
         return
     if not settings.is_embedded:
-        msg = (
-            f"The database has schema {present or 'none'}, this program needs {migrate.head()}: run `pobratym migrate`."
-        )
+        needed = schema_version.head()
+        msg = f"The database has schema {present or 'none'}, this program needs {needed}: run `pobratym migrate`."
         raise NotMigrated(msg)
+    from integrations.runtime import migrate  # noqa: PLC0415 - Alembic is slow to import, and seldom needed
+
     await migrate.upgrade(engine)

@@ -12,5 +12,5 @@ Others call
     clock, crypto     time, random bytes, ids; sealed texts, tokens of links
     paging            a page of a list
     idempotency, limits      of requests, for `api.edge`
-    fanout, queue, outcomes  of deliveries, for the worker and the adapters
+    fanout, queue, outcomes, processes  of deliveries, and of who works at them, for the worker and the adapters
 """

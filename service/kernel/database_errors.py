@@ -73,3 +73,25 @@ def meaning(error: BaseException) -> Meaning | None:
         return None
     is_cut = isinstance(cause, _CUT) or getattr(error, "connection_invalidated", False)
     return UNREACHABLE if is_cut and not state else None
+
+
+def reason(error: BaseException) -> Meaning:
+    """Give why the database does not serve, by this error or by the one that it was made of."""
+    cause: BaseException | None = error
+    while cause is not None:
+        found = meaning(cause)
+        if found is not None:
+            return found
+        cause = cause.__cause__
+    return UNREACHABLE
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """Give the code of the server's refusal, from this error or the one that it was made of; None if it gave none."""
+    cause: BaseException | None = error
+    while cause is not None:
+        state: str | None = getattr(driver_error(cause), "sqlstate", None)
+        if state:
+            return state
+        cause = cause.__cause__
+    return None

@@ -410,6 +410,11 @@ async def enqueue_due(w: Work, limit: int = 500) -> int:
     return len(due)
 
 
+MAIL_WAITS = """
+SELECT FROM delivery WHERE kind = 'mail' AND state = 'pending' AND next_attempt_at <= :now AND held_at IS NULL
+AND NOT EXISTS (SELECT FROM mail_server WHERE away_since IS NOT NULL OR mail_server.held_at IS NOT NULL)
+"""
+"""Whether `enqueue_due` has something to do."""
 _URGENCY_SQL = " ".join(f"WHEN '{priority}' THEN {urgency}" for priority, urgency in URGENCY.items())
 _DUE = sa.text(f"""
 SELECT id, attempt, CASE payload -> 'values' ->> 'priority' {_URGENCY_SQL} ELSE 0 END AS urgency FROM delivery

@@ -108,7 +108,7 @@ class Attempt:
 
 async def due(w: Work) -> list[UUID]:
     """Name the endpoints for which something is due and that are tried now."""
-    return list((await w.sql(_DUE, {"now": w.now})).scalars())
+    return [row.id for row in await w.fetch(_DUE, {"now": w.now})]
 
 
 async def claim(w: Work, endpoint_id: UUID, count: int) -> Lot | None:

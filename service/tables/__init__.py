@@ -44,7 +44,7 @@ from service.tables.log import (
     Session,
     Statistic,
 )
-from service.tables.operations import Housekeeping
+from service.tables.operations import Housekeeping, Process
 from service.tables.people import (
     AddressChange,
     AvailabilityException,
@@ -118,6 +118,7 @@ __all__ = [
     "Participant",
     "Person",
     "PersonLanguage",
+    "Process",
     "Programme",
     "RankingMark",
     "RateLimit",

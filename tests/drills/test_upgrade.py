@@ -19,7 +19,7 @@ import build
 import newer
 import postoffice
 from drills import load, site
-from integrations.runtime import migrate
+from integrations.runtime import schema_version
 from service.kernel import actor, clock
 from service.people import logins
 
@@ -95,7 +95,7 @@ async def test_a_migration_that_a_long_transaction_holds_up_stalls_nobody_and_lo
             await people.grows(BETWEEN)
             slowest = people.slowest_seconds
         print(f"slowest answer {slowest:.2f} s, {before:.2f} s before; sent again: {dict(people.again)}")  # noqa: T201 - for `make drills`
-        assert await migrate.present(running.world.engine) == last
+        assert await schema_version.present(running.world.engine) == last
         await goes_well(running, people)
         assert people.again["503"] == 0
         assert slowest < HELD_SECONDS / 2
@@ -206,7 +206,7 @@ async def test_an_older_and_a_newer_program_work_side_by_side_and_back_again(
             await people.grows(BETWEEN)
             async with running.running(program.folder, "migrate") as migration:
                 assert await migration.wait() == 0
-            assert await migrate.present(running.world.engine) == version
+            assert await schema_version.present(running.world.engine) == version
             mail_id = await write_news(running)
             await people.grows(BETWEEN)
             await the_older_leaves_the_news(running, mail_id)

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 import secured_postgres
-from integrations.runtime import migrate, settings
+from integrations.runtime import schema_version, settings
 from integrations.runtime.connector import Connector
 from integrations.runtime.database_address import parse
 from integrations.runtime.world import engine_of
@@ -41,7 +41,7 @@ async def reached(address: str) -> dict[str, str]:
     engine = engine_of(settings.Settings(pool_timeout_ms=20_000), way, purpose="test")
     async with engine.connect() as pooled:
         answers["pool"] = (await pooled.execute(sa.text(SESSION))).scalar_one()
-    assert await migrate.present(engine) is None
+    assert await schema_version.present(engine) is None
     await engine.dispose()
     listening = await way.connect({"application_name": "listening"})
     heard = asyncio.get_running_loop().create_future()

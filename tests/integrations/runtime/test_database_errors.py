@@ -88,7 +88,7 @@ async def test_ops_05_a_worker_waits_for_a_database_that_only_lets_read(read_onl
         stop.set()
         await working
         logs.configure("error")
-    assert {entry["event"] for entry in told(lines)} == {"worker_interrupted"}
+    assert {entry["event"] for entry in told(lines)} == {"worker_interrupted"}, told(lines)
 
 
 def told(lines: io.StringIO) -> list[dict[str, str]]:

@@ -18,6 +18,6 @@ async def test_a_unit_of_work_beyond_its_deadline_is_unavailable_and_gives_its_c
     assert world.engine.pool.status().endswith("Current Checked out connections: 0")
 
 
-async def test_a_database_that_does_not_answer_is_unreachable(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "_ANSWER_SECONDS", 0)
+async def test_a_database_that_does_not_answer_is_unreachable(world: World) -> None:
+    world.presence.answer_seconds = 0
     assert await health.faults(world) == ["database_unreachable"]

@@ -14,7 +14,7 @@ from structlog import testing
 
 import newer
 import postoffice
-from integrations.runtime import migrate
+from integrations.runtime import migrate, schema_version
 from integrations.runtime.world import World
 
 pytestmark = pytest.mark.races
@@ -72,7 +72,7 @@ async def test_a_migration_gives_way_to_whoever_works_until_its_turn_comes(world
         await postoffice.until(lambda: attempts() >= 2)
         async with writing(world):
             assert not await has_column(world)
-    assert await migrate.present(world.engine) == name
+    assert await schema_version.present(world.engine) == name
     assert await has_column(world)
     assert await rows(world, "SELECT wait FROM seen") == [("100ms",)]
 
@@ -85,7 +85,7 @@ async def test_a_migration_whose_turn_does_not_come_gives_up_and_leaves_nothing_
     async with reading(world):
         with pytest.raises(migrate.InUse, match=f"The schema is not {name} yet: for 0 s .* Nothing is half done"):
             await migrate.upgrade(world.engine, 0, schema.folder)
-    assert await migrate.present(world.engine) == first
+    assert await schema_version.present(world.engine) == first
     assert await rows(world, "SELECT to_regclass('one') IS NULL, to_regclass('half') IS NULL") == [(False, True)]
     await migrate.upgrade(world.engine, folder=schema.folder)
     assert await has_column(world)
@@ -96,7 +96,7 @@ async def test_of_several_migrations_at_once_the_others_find_it_done(world: Worl
     async with asyncio.TaskGroup() as tasks:
         for _ in range(3):
             tasks.create_task(migrate.upgrade(world.engine, folder=schema.folder))
-    assert await migrate.present(world.engine) == name
+    assert await schema_version.present(world.engine) == name
 
 
 async def test_a_migration_leaves_its_timeouts_and_its_lock_in_no_pool(world: World) -> None:
@@ -135,7 +135,7 @@ async def test_an_index_is_made_while_others_write_as_the_page_says(world: World
         await postoffice.until(lambda: attempts() >= 2)
         async with writing(world):
             assert await is_making()
-    assert await migrate.present(world.engine) == name
+    assert await schema_version.present(world.engine) == name
     made = "SELECT count(*) FROM pg_index WHERE indexrelid = to_regclass('ix_consultation_example') AND indisvalid"
     assert await rows(world, made) == [(1,)]
 
@@ -150,6 +150,6 @@ async def test_an_operator_says_how_long_to_try_and_reads_why_it_ended(world: Wo
         await another.invalidate()
     assert process.returncode == 1
     assert complaint.decode() == (
-        f"The schema is not {migrate.head()} yet: for 0 s somebody held what the next version needs, or another"
+        f"The schema is not {schema_version.head()} yet: for 0 s somebody held what the next version needs, or another"
         " migration ran. Nothing is half done: try again, longer or in a quieter hour.\n"
     )

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 import flow
 import postoffice
 from integrations.mail import maildir
-from integrations.runtime import doctor, health, migrate, settings, worker
+from integrations.runtime import doctor, health, schema_version, settings, worker
 from integrations.runtime import world as worlds
 from integrations.runtime.world import World
 from service.kernel import actor, queue, work
@@ -59,7 +59,7 @@ async def test_a_newer_schema_is_served(world: World) -> None:
     await have_version(world, NEWER)
     assert await health.faults(world) == []
     async with worlds.opened(told(world)) as opened:
-        assert await migrate.present(opened.engine) == NEWER
+        assert await schema_version.present(opened.engine) == NEWER
     (found,) = [finding for finding in await doctor.examine(told(world)) if finding.subject == "schema"]
     assert (found.is_well, found.detail) == (True, f"{NEWER}, of a newer program")
 

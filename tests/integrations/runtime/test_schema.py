@@ -10,7 +10,7 @@ from sqlalchemy.pool import NullPool
 
 import migrations
 import world as simulated
-from integrations.runtime import migrate
+from integrations.runtime import migrate, schema_version
 from service import tables
 from service.kernel import queue
 from service.tables import ddl
@@ -88,7 +88,7 @@ async def test_a_migrated_database_equals_the_models(server_url: URL) -> None:
 
 
 def test_what_was_released_is_not_changed_any_more() -> None:
-    folder = migrate.FOLDER / "versions"
+    folder = schema_version.FOLDER / "versions"
     assert {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in RELEASED} == RELEASED
 
 
@@ -98,7 +98,11 @@ async def test_migrating_twice_changes_nothing(server_url: URL) -> None:
         await migrate.upgrade(engine)
         await migrate.upgrade(engine)
 
-        assert await migrate.present(engine) == migrate.head()
+        assert await schema_version.present(engine) == schema_version.head()
+
+
+def test_what_is_read_without_alembic_is_what_alembic_reads() -> None:
+    assert schema_version.head() == ScriptDirectory.from_config(migrate.config()).get_current_head()
 
 
 def test_a_version_bears_a_date_no_earlier_than_the_one_before_it() -> None:
