@@ -18,10 +18,13 @@ from service.kernel import clock
 _SEEING_SECONDS = 2
 """How long a client that is still sending has to read the answer, before the connection is cut."""
 _MOST_DISCARDED = 1_000_000
+_MOST_SEEING = 100
+"""How many connections have that time at once: those beyond are cut, since they count towards no other limit."""
 _MOST_HEAD_BYTES = 2 * (raw.MOST_HEAD_BYTES + raw.LONGEST_ADDRESS)
 """Before it is whole, what a head holds besides names and values is not told apart."""
 
 _settings = functools.cache(settings.load)
+_seeing: set["Connection"] = set()
 
 
 class _Transport:
@@ -64,6 +67,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timers."""
+        _seeing.discard(self)
         self._stop_waiting()
         self.resume_writing()
         super().connection_lost(exc)
@@ -162,7 +166,8 @@ class Connection(HttpToolsProtocol):
             return
         self._is_ending = True
         transport: asyncio.Transport = self.transport.real  # type: ignore[attr-defined]
-        if self._is_message_begun and transport.can_write_eof():
+        if self._is_message_begun and transport.can_write_eof() and len(_seeing) < _MOST_SEEING:
+            _seeing.add(self)
             transport.write_eof()
             transport.resume_reading()
             self.loop.call_later(_SEEING_SECONDS, transport.abort)

@@ -72,12 +72,14 @@ async def look(visit: frame.Anybody, token: str) -> Response:
 @router.post("/a/{token}")
 async def press(visit: frame.Anybody, token: str) -> Response:
     """Do it, once, and show what came of it; pressed again, it shows the same."""
-    opened = await _opened(visit, token)
-    if not isinstance(opened, _OpenedLink) or _is_over(opened):
-        return _page(opened) if isinstance(opened, _OpenedLink) else opened
-    if opened.act.state == "done":
-        return frame.see(visit.request.url.path)
+    opened = await _pressable(visit, token)
+    if isinstance(opened, Response):
+        return opened
     form = await fields.sent(visit.request)
+    if visit.request.state.body_came_in_pieces:  # it may have taken a minute: whose link it is may act no more
+        opened = await _pressable(visit, token)
+        if isinstance(opened, Response):
+            return opened
     pressed = _read(opened, form)
     night = opened.act.night
     if pressed.starts:
@@ -95,6 +97,16 @@ async def press(visit: frame.Anybody, token: str) -> Response:
         problem = frame.problem_words(opened.visit.words, error)
         return _page(opened, problems.status_of(type(error)), form, problem, next_starts=frame.next_starts(error))
     return frame.see(visit.request.url.path)
+
+
+async def _pressable(visit: frame.Visit, token: str) -> _OpenedLink | Response:
+    """Give the link if its button does something now, else the page that says why not."""
+    opened = await _opened(visit, token)
+    if not isinstance(opened, _OpenedLink):
+        return opened
+    if _is_over(opened):
+        return _page(opened)
+    return frame.see(visit.request.url.path) if opened.act.state == "done" else opened
 
 
 async def _do(w: Work, link: tables.Link, pressed: _Pressed) -> None:

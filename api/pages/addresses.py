@@ -30,7 +30,7 @@ async def look(visit: frame.Anybody, token: str) -> Response:
 async def press(visit: frame.Anybody, token: str) -> Response:
     """Stop the change, or confirm it; pressed again, it shows the same."""
     link, change, holder = await _opened(visit, token)
-    if change.outcome is not None or link.expires_at <= visit.world.clock.now():
+    if not address_changes.is_open(change, link, visit.world.clock.now()):
         return _page(holder, link, change)
     try:
         await holder.do(lambda w: address_changes.decide(w, link))
@@ -62,7 +62,7 @@ def _page(
     problem: dict[str, str] | None = None,
 ) -> Response:
     is_done = address_changes.is_settled_as(change, link)
-    if not is_done and (change.outcome is not None or link.expires_at <= visit.world.clock.now()):
+    if not is_done and not address_changes.is_open(change, link, visit.world.clock.now()):
         texts = visit.words.table["link_over"]
         return visit.show("message.html", 410, title=texts["title"], text=texts["text"])
     said = visit.words.table[link.purpose]

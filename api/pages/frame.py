@@ -179,14 +179,18 @@ async def visit(request: Request) -> Visit:
     return current
 
 
-async def _admitted(w: Work, request: Request, world: World) -> actors.Actor:
-    actor = actors.STRANGER
+async def _visitor(w: Work, request: Request, world: World) -> actors.Actor:
     token = request.cookies.get(cookie_name(world))
     if token:
         try:
-            actor = await browser_sessions.visitor(w, token)
+            return await browser_sessions.visitor(w, token)
         except errors.Unauthenticated:
-            actor = actors.STRANGER
+            return actors.STRANGER
+    return actors.STRANGER
+
+
+async def _admitted(w: Work, request: Request, world: World) -> actors.Actor:
+    actor = await _visitor(w, request, world)
     address = request.client.host if request.client else "unknown"
     is_sign_in = request.method == "POST" and request.url.path.startswith("/sign-in")
     per_minute = world.settings.sign_ins_per_minute if is_sign_in else world.settings.requests_per_minute
@@ -224,10 +228,22 @@ def _host_of(origin: str) -> str | None:
 
 
 async def known(current: Annotated[Visit, Depends(visit)]) -> Visit:
-    """Give the visit of somebody signed in; raises Unauthenticated."""
+    """Give the visit of somebody signed in, who still is when their form has arrived; raises Unauthenticated.
+
+    A form may take more than a minute, and roles end at once: who sends one that came in pieces is asked again.
+    """
     if current.person is None:
         raise errors.Unauthenticated
-    return current
+    if current.request.method == "POST":
+        await current.request.body()
+    if not current.request.state.body_came_in_pieces:
+        return current
+    actor = await current.do(lambda w: _visitor(w, current.request, current.world))
+    if actor.person_id is None:
+        raise errors.Unauthenticated
+    by_now = await current.acting_as(actor)
+    current.request.state.visit = by_now
+    return by_now
 
 
 Anybody = Annotated[Visit, Depends(visit)]

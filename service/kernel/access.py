@@ -424,7 +424,7 @@ def _seeing(
     key = next(iter(sa.inspect(kind).primary_key))
     statement = sa.select(kind).where(key == sa.bindparam("row_id"), visible(actor))
     if is_locking:
-        statement = statement.with_for_update().execution_options(populate_existing=True)
+        statement = statement.with_for_update(key_share=True).execution_options(populate_existing=True)
     return statement
 
 

@@ -23,13 +23,13 @@ _TAKE = sa.text("""
 _LOOK = sa.text("SELECT arrives_at FROM rate_limit WHERE bucket = :bucket")
 
 
-async def take(w: Work, bucket: str, at: datetime, per_minute: int) -> None:
-    """Count a call: `per_minute` calls may come at once, then one for each `1 / per_minute` of a minute that passes.
+async def take(w: Work, bucket: str, at: datetime, calls: int, span: timedelta = timedelta(minutes=1)) -> None:
+    """Count a call: so many `calls` may come at once, then one for each `1 / calls` of the `span` that passes.
 
     Raises TooManyRequests, saying when the next one is let in.
     """
-    gap = timedelta(minutes=1) / per_minute
-    room = gap * per_minute
+    gap = span / calls
+    room = gap * calls
     values = {"bucket": bucket, "now": at, "gap": gap, "room": room}
     if await w.fetch(_TAKE, values):
         return

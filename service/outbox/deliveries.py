@@ -319,14 +319,19 @@ async def _tell_bounced(w: Work, person_id: UUID, claimed: Claim) -> None:
     await tell_keepers(w, BOUNCED, person_id)
 
 
-async def tell_keepers(w: Work, template: str, person_id: UUID, *, but: UUID | None = None) -> None:
+async def tell_keepers(
+    w: Work, template: str, person_id: UUID, *, but: UUID | None = None, with_admins: bool = False
+) -> None:
     """Mail the person's keepers, `but` for one of them: whose person, and the page where it is dealt with.
 
     Keepers are the coordinators of the person's institutions, and for an admin the programme's other admins. Where
-    there is no other keeper, or none with an address that takes mail, the admins of every programme are told.
+    there is no other keeper, or none with an address that takes mail, the admins of every programme are told; with
+    `with_admins` they are told in any case.
     """
     values = {"id": person_id, "but": but or person_id}
-    keepers = [row.id for row in await w.sql(_KEEPERS, values)] or [row.id for row in await w.sql(_ADMINS, values)]
+    keepers = [row.id for row in await w.sql(_KEEPERS, values)]
+    if with_admins or not keepers:
+        keepers += [row.id for row in await w.sql(_ADMINS, values)]
     for keeper in (await w.read_all(tables.Person, keepers)).values():
         await mail(w, template=template, person=keeper, values={"person_id": str(person_id), "page": "/people"})
 

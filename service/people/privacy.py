@@ -100,7 +100,7 @@ _ERASURE = (
         " WHERE person_id = :id"
     ),
     "DELETE FROM idempotency_key WHERE caller = :text",
-    "DELETE FROM rate_limit WHERE bucket = 'person:' || :text",
+    "DELETE FROM rate_limit WHERE bucket LIKE '%:' || :text",
     "DELETE FROM link WHERE person_id = :id",
     "DELETE FROM address_change WHERE person_id = :id",
     "DELETE FROM import_file WHERE person_id = :id",

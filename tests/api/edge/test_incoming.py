@@ -3,6 +3,7 @@
 import json
 import unicodedata
 from collections.abc import Iterable, Iterator, MutableMapping
+from datetime import timedelta
 from typing import Any, Literal
 
 import httpx
@@ -18,6 +19,7 @@ from api.pages import fields, words
 from flow import Scene
 from integrations.runtime.world import World
 from service.kernel import actor
+from service.people import logins
 
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -305,3 +307,61 @@ async def test_sec_05_a_role_that_ends_while_a_body_is_coming_acts_no_more(
     )
 
     assert exchange.status == 403
+
+
+def _between_two_pieces(exchange: Exchange, world: World, statement: str, **values: object) -> None:
+    """Have the statement happen once the first piece of the form was read, and the second one be the last."""
+    receive = exchange._receive
+
+    async def happens(left: Iterator[bytes]) -> dict[str, Any]:
+        is_last = exchange.read > 0
+        if is_last:
+            async with world.database.work(actor.TIMER) as w:
+                await w.sql(sa.text(statement), values)
+        return await receive(left) | {"more_body": not is_last}
+
+    exchange._receive = happens  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    ("statement", "status"),
+    [
+        ("DELETE FROM role_grant WHERE person_id = :id", 404),
+        ("UPDATE person SET state = 'disabled' WHERE id = :id", 401),
+    ],
+)
+async def test_sec_05_whoever_may_no_more_when_their_form_has_arrived_changes_nothing(
+    exchange: Exchange, world: World, client: httpx.AsyncClient, statement: str, status: int
+) -> None:
+    async with world.database.work(actor.TIMER) as w:
+        hospital = await build.institution(w)
+        keeper, other = await build.coordinator(w, hospital), await build.clinician(w, hospital)
+        token = await logins.link_token(w, keeper.email, timedelta(minutes=15))
+    cookie = (await client.post(f"/sign-in/{token}")).headers["set-cookie"].split(";")[0]
+    client.cookies.clear()
+    body = b"email=somebody.else%40hospital.example"
+    _between_two_pieces(exchange, world, statement, id=keeper.id)
+    headers = FORM | {"Cookie": cookie, "Content-Length": str(len(body))}
+    await exchange.send("POST", f"/people/{other.id}/address", [body[:10], body[10:]], headers)
+
+    assert exchange.status == status
+    async with world.database.work(actor.TIMER) as w:
+        assert (await w.sql(sa.text("SELECT 1 FROM address_change"))).first() is None
+
+
+async def test_sec_05_a_link_whose_holder_may_no_more_when_its_form_has_arrived_does_nothing(
+    exchange: Exchange, world: World, test_clock: simulated.TestClock, client: httpx.AsyncClient
+) -> None:
+    scene = Scene(world, test_clock, client)
+    await scene.set_up(mentors=["mentor"])
+    await scene.request()
+    (link, *_) = await scene.rows("SELECT id FROM link WHERE purpose = 'offer.decline'")
+    path = f"/a/{world.keys.link_token(link.id, 'offer.decline')}"
+    body = b"reason=busy&note="
+    _between_two_pieces(
+        exchange, world, "UPDATE person SET state = 'disabled' WHERE id = :id", id=scene.people["mentor"].id
+    )
+    await exchange.send("POST", path, [body[:5], body[5:]], FORM | {"Content-Length": str(len(body))})
+
+    assert exchange.status >= 400
+    assert [row.state for row in await scene.rows("SELECT state FROM offer")] == ["pending"]
