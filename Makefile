@@ -19,7 +19,7 @@ STAMP := .venv/.ready
 NODE := tests/integrations/calendar/ical tests/integrations/webhooks
 LONGER = $(shell grep -rlE '"DRILLS"|PROPERTY' tests --include='test_*.py')
 
-.PHONY: help setup setup-pg15 setup-node setup-browser setup-proxies setup-deploy deploy-check demo fast test lint types architecture migration-lint \
+.PHONY: help setup setup-pg15 setup-node setup-browser setup-proxies setup-openapi setup-deploy deploy-check demo fast test lint types architecture migration-lint \
 	dockerfile-lint dead-code tests tests-pg15 coverage demo-once bench drills lock format clean
 
 help: ## show what can be asked for
@@ -72,6 +72,15 @@ setup-proxies: ## have Debian's nginx and Caddy for the drills that stand behind
 			>.cache/apt-proxies.log 2>&1 \
 			|| echo "LEFT OUT: nginx and Caddy cannot be installed (.cache/apt-proxies.log); their drills are skipped"; \
 	else echo "LEFT OUT: nginx or Caddy is not installed and we are not root; its drill is skipped"; fi
+
+setup-openapi: setup ## have what reads our description as other people do (Redocly, Spectral, makers of clients) for its drills
+	@mkdir -p .cache
+	@{ command -v npm >/dev/null && npm ci --prefix tests/drills/openapi --no-audit --no-fund --loglevel=error; } \
+		|| echo "LEFT OUT: npm found no way to what tests/drills/openapi needs; its drills are skipped"
+	@[ -x .cache/openapi-python-client/bin/openapi-python-client ] \
+		|| { $(PYTHON) -m venv .cache/openapi-python-client \
+			&& .cache/openapi-python-client/bin/python -m pip install --quiet openapi-python-client==0.29.1; } \
+		|| echo "LEFT OUT: openapi-python-client cannot be installed; its drill is skipped"
 
 setup-browser: ## have Debian's Chromium for the test that looks at the pages as a person does
 	@if command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1; then :; \
@@ -162,7 +171,7 @@ demo-once: setup
 	@rm -rf .cache/demo && mkdir -p .cache/coverage && \
 		POBRATYM_DATA_DIR=.cache/demo $(BIN)/coverage run $(BIN)/pobratym demo --once
 
-drills: setup setup-pg15 setup-node setup-proxies setup-deploy ## what kills, waits and fills up, and the tests that DRILLS=1 makes long
+drills: setup setup-pg15 setup-node setup-proxies setup-openapi setup-deploy ## what kills, waits and fills up, and the tests that DRILLS=1 makes long
 	@DRILLS=1 $(PYTEST) -q -rP --show-capture=stdout -m drill --durations=10 $(ARGS)
 	@DRILLS=1 $(PYTEST) -q -n 2 -m "not drill" --durations=10 $(LONGER) $(ARGS)
 

@@ -9,10 +9,32 @@ from integrations import outbound_http
 from integrations.runtime.world import World
 from service.kernel import errors
 
+_NULL = "\0null"
+
 
 def like(example: Mapping[str, Any]) -> ConfigDict:
     """Show an example of the whole body in the description."""
-    return ConfigDict(json_schema_extra={"examples": [dict(example)]})
+    return ConfigDict(json_schema_extra={"examples": [_without_null(dict(example))]})
+
+
+def with_null(value: Any) -> Any:  # noqa: ANN401 - a JSON value
+    """Give the part of the description with the nulls that its examples had.
+
+    FastAPI leaves every null out of what it describes, out of examples too; so they wait as a text that no example has.
+    """
+    if isinstance(value, dict):
+        return {name: with_null(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [with_null(member) for member in value]
+    return None if value == _NULL else value
+
+
+def _without_null(value: Any) -> Any:  # noqa: ANN401 - a JSON value
+    if isinstance(value, dict):
+        return {name: _without_null(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_without_null(member) for member in value]
+    return _NULL if value is None else value
 
 
 def absent() -> Any:  # noqa: ANN401 - pydantic's Field is Any

@@ -104,6 +104,8 @@ def described() -> dict[str, Any]:
         type_: {
             "post": {
                 "operationId": f"on_{type_.replace('.', '_')}",
+                "summary": f"{type_.replace('.', ' ').replace('_', ' ').capitalize()}",
+                "security": [],
                 "tags": ["events"],
                 "description": f"Sent when `{type_}` has happened.",
                 "parameters": headers,

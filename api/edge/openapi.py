@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from api.edge import event_schemas, problems, scopes, shapes, transactional
+from api.edge import bodies, event_schemas, problems, scopes, shapes, transactional
 from integrations.identity import client_credentials
 from service import vocabulary
 
@@ -34,6 +34,50 @@ _KEY_PARAMETER = {
     "description": "The same key, path and body give the same answer for 24 hours; an error frees the key.",
     "example": "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11",
 }
+_TAGS = {
+    "sign-in": "How people and systems prove who they are.",
+    "registry": "Programmes, hospitals, specialties.",
+    "people": "Who takes part, and in which role.",
+    "mentors": "What mentors can and when.",
+    "memoranda": "What links two hospitals.",
+    "Consultations": "A request from the first word to its end.",
+    "Offers": "What mentors are asked, and answer.",
+    "Appointments": "The agreed time.",
+    "Sessions": "What took place.",
+    "activities": "What a memorandum brings besides.",
+    "certificates": "Attendance, for continuing education.",
+    "log": "The chained log of a memorandum.",
+    "reports": "Figures of what was logged.",
+    "events": "What happened, in one order.",
+    "webhooks": "Where events are sent.",
+    "partner systems": "Clients that act for a hospital.",
+    "files": "Tables taken in.",
+    "operation": "Whether the server works.",
+}
+_VERSIONED = frozenset({
+    "AppointmentOut", "Availability", "Client", "ClientWithSecret", "ConsultationOut", "Endpoint", "Institution",
+    "MadeEndpoint", "Memorandum", "OfferOut", "Person", "Profile", "Programme",
+})  # fmt: skip
+"""Shapes of resources that have a version, which their answers name as `ETag`."""
+_HEADERS = {
+    name: {"description": description, "schema": schema}
+    for name, description, schema in (
+        ("X-Request-Id", "The request's own id, to tell an operator.", {"type": "string", "maxLength": 64}),
+        ("ETag", "The version, for `If-Match` and `If-None-Match`.", {"type": "string"}),
+        ("Location", "Where it is read.", {"type": "string", "format": "uri-reference"}),
+        ("Retry-After", "Seconds to wait before the next try.", {"type": "integer", "minimum": 0}),
+        ("WWW-Authenticate", "What is wrong with the token, or which scope it lacks (RFC 6750).", {"type": "string"}),
+    )
+}
+_HEADERS_BY_STATUS = {
+    "303": ("Location",),
+    "401": ("WWW-Authenticate",),
+    "403": ("WWW-Authenticate",),
+    "429": ("Retry-After",),
+    "503": ("Retry-After",),
+}
+_WITHOUT_ADDRESS = frozenset({"AdviceOut", "FeedbackOut", "Membership", "Specialty"})
+"""What is made and has no address of its own: it is read in a list, or where it was sent."""
 _SYSTEMS = "oauth2"
 _OUR_ADDRESSES = ("/problems/", "/schemas/", "/v1/")
 _pages = Environment(loader=PackageLoader("api.edge", "templates"), autoescape=select_autoescape(default=True))
@@ -52,7 +96,8 @@ def served(app: FastAPI, base_url: str) -> dict[str, Any]:
     }
     components = document["components"] | {"securitySchemes": schemes}
     told: dict[str, Any] = _outward(document | {"components": components}, urlsplit(base_url).path)
-    return told | {"servers": [{"url": base_url}]}
+    about = told["info"] | {"contact": {"name": "Who runs this server", "url": f"{base_url}/"}}
+    return told | {"info": about, "servers": [{"url": base_url}]}
 
 
 def _outward(value: Any, base: str) -> Any:  # noqa: ANN401 - a JSON value
@@ -70,9 +115,14 @@ def describe(app: FastAPI) -> dict[str, Any]:
     """Give what the document says wherever the API is served, made once."""
     if app.openapi_schema is None:
         document = get_openapi(
-            title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes, tags=app.openapi_tags
+            title=app.title,
+            version=app.version,
+            description=DESCRIPTION,
+            routes=app.routes,
+            tags=[{"name": name, "description": text} for name, text in _TAGS.items()],
+            license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
         )
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas = document["components"]["schemas"] = bodies.with_null(document["components"]["schemas"])
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
         schemas["Problem"] = shapes.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -81,6 +131,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
                 _complete(path, method, operation)
                 _offer_forms(operation)
                 _show_example(operation, schemas)
+                _describe_headers(path, operation)
+        document["components"]["headers"] = _HEADERS
         document["webhooks"] = event_schemas.described()
         app.openapi_schema = document
     return app.openapi_schema
@@ -100,8 +152,8 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     kinds = {parameter["in"] for parameter in parameters}
     needs_sign_in = bool(operation.get("security"))
     _complete_body(operation)
-    if kinds & {"query", "header"}:
-        problems.add_common(operation, "invalid")
+    operation.setdefault("security", [])  # open to everybody
+    problems.add_common(operation, "invalid")  # a parameter of the address that there is not
     if "path" in kinds or ("requestBody" in operation and needs_sign_in):  # an id in the body is looked up as well
         problems.add_common(operation, "not-found")
     if needs_sign_in:
@@ -114,6 +166,21 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         problems.add_common(operation, "invalid", "idempotency-key-reused")
     if path.startswith(("/v1", "/oauth2", "/fhir")):
         problems.add_common(operation, "too-many-requests", "unavailable")
+
+
+def _describe_headers(path: str, operation: dict[str, Any]) -> None:
+    """Name the headers that the answers carry beside the usual ones."""
+    for status, answer in operation["responses"].items():
+        names = list(_HEADERS_BY_STATUS.get(status, ()))
+        schema = answer.get("content", {}).get("application/json", {}).get("schema", {})
+        shapes_of_it = {one.get("$ref", "").rpartition("/")[2] for one in schema.get("anyOf", [schema])}
+        if status[0] == "2" and shapes_of_it & _VERSIONED:
+            names.append("ETag")
+        is_sent = status == "202" and path == "/v1/imports"
+        if is_sent or (status == "201" and not shapes_of_it & _WITHOUT_ADDRESS):
+            names.append("Location")
+        for name in ["X-Request-Id", *names]:
+            answer.setdefault("headers", {})[name] = {"$ref": f"#/components/headers/{name}"}
 
 
 def _complete_body(operation: dict[str, Any]) -> None:
