@@ -145,7 +145,7 @@ def _answered_institution(response: Response, row: tables.Institution) -> Instit
 
 
 def _institution(row: tables.Institution) -> Institution:
-    fields = row.model_dump(exclude={"version", "created_at"})
+    fields = row.model_dump(exclude={"version", "created_at", "has_coordinator"})
     return Institution.model_validate(
         fields | {"working_weekdays": [vocabulary.WEEKDAYS[day] for day in row.working_weekdays]}
     )

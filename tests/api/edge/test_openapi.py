@@ -193,6 +193,7 @@ async def call_much(scene: flow.Scene) -> None:
     await change(scene, "coordinator", f"/v1/clients/{system['client_id']}", {"client_name": "Register 2"})
     await scene.post("coordinator", f"/v1/clients/{system['client_id']}/rotate-secret")
     await change(scene, "admin", f"/v1/programmes/{scene.programme.id}", {"name": "Another"})
+    await change(scene, "admin", f"/v1/institutions/{scene.asking.id}", {"city": "Another"})
     await change(scene, "admin", f"/v1/memoranda/{scene.memorandum.id}", {"note": "Another"})
     await change(scene, "clinician", f"/v1/people/{scene.people['clinician'].id}", {"locale": "en"})
     for part in ("profile", "availability"):
