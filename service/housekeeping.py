@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
-from service.kernel import actor, clock, database_errors, installation
+from service.kernel import actor, clock, database_errors, installation, partitions
 from service.kernel.work import Database, Work
 from service.outbox import subscriptions
 from service.reporting import rollups
@@ -85,7 +85,6 @@ def _values(w: Work, kept: Kept) -> dict[str, object]:
         # Ids are made by the system's clock, and grow: what is old is at the beginning of the primary key.
         "mails_until": clock.least_id(wall - timedelta(days=kept.mail_days)),
         "attempts_until": clock.least_id(wall - ATTEMPTS_KEPT),
-        "audit_until": clock.least_id(wall - timedelta(days=kept.audit_days)),
         "at_once": kept.at_once,
     }
 
@@ -96,9 +95,16 @@ DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE id < :audit_until ORDE
 
 
 async def _end_audit(w: Work, kept: Kept) -> int:
+    """Delete what is too old of the part that was there before months had parts of their own."""
     await w.sql(sa.text("SELECT set_config('pobratym.retention', 'over', true)"))
-    values = _values(w, kept)
-    return _count(await w.sql(_END_AUDIT, {name: values[name] for name in ("audit_until", "at_once")}))
+    first, *_ = await partitions.parts(w, "audit")
+    until = clock.least_id(clock.wall() - timedelta(days=kept.audit_days))
+    return _count(await w.sql(_END_AUDIT, {"audit_until": min(until, first.until), "at_once": kept.at_once}))
+
+
+async def _months_of_audit(w: Work, kept: Kept) -> int:
+    made = await partitions.make_next(w, "audit")
+    return made + await partitions.drop_ended(w, "audit", clock.wall() - timedelta(days=kept.audit_days))
 
 
 # Attempts go with their delivery, in the same statement, as they refer to it.
@@ -166,6 +172,7 @@ TASKS = (
            AND e.position < (SELECT max(position) FROM event)
            AND NOT EXISTS (SELECT FROM delivery d WHERE d.event_id = e.id) ORDER BY e.position LIMIT :at_once)""",
     ),
+    Task("audit_months", "audit", _months_of_audit),
     Task("audit", "audit", _end_audit),
     _deleting("queue.pgqueuer_log", "created < :queue_log_until"),
 )  # fmt: skip

@@ -118,6 +118,7 @@ def migrate(
     """Bring the database to the schema of this program, while others work on it."""
     from integrations.runtime import database_faults, schema_version, world  # noqa: PLC0415
     from integrations.runtime import migrate as migrations  # noqa: PLC0415
+    from service.kernel import actor, partitions  # noqa: PLC0415
 
     loaded_settings = command.read_settings(log_level="warning")
 
@@ -129,6 +130,8 @@ def migrate(
             with database_faults.explained():
                 patience = migrations.PATIENCE_SECONDS if wait is None else wait
                 await migrations.upgrade(opened.engine, patience)
+                async with opened.database.work(actor.TIMER) as w:
+                    await partitions.make_all(w)
                 if loaded_settings.pooler != "none":
                     await migrations.keep_at_role(opened.engine, world.session_settings(loaded_settings))
 

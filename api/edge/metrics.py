@@ -51,6 +51,14 @@ HOUSEKEEPING_FAILING = Gauge(
 )
 
 
+PARTITION_ENDS = Gauge(
+    "pobratym_partition_ends_timestamp_seconds",
+    "When the last part of a table that is parted by month ends: it takes no row from then on",
+    ("table",),
+    registry=REGISTRY,
+)
+
+
 class _Totals(Collector):
     """A counter that is kept elsewhere: totals by the values of its labels."""
 
@@ -90,6 +98,8 @@ def shown(backlog: health.Backlog) -> tuple[bytes, str]:
     HOUSEKEEPING_FAILING.clear()
     for task in backlog.house.failing:
         HOUSEKEEPING_FAILING.labels(task).set(1)
+    for table, at in backlog.partition_ends.items():
+        PARTITION_ENDS.labels(table).set(at.timestamp())
     _show_process(backlog.process)
     RESTORE_HELD.set(backlog.is_restore_held)
     return generate_latest(REGISTRY), CONTENT_TYPE_LATEST

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import aiosmtplib
@@ -20,7 +21,7 @@ from integrations.runtime.settings import NO_DIRECT_WAY, Settings
 from integrations.runtime.world import World, opened, session_settings
 from service import housekeeping
 from service.care import appointments
-from service.kernel import actor, clock, crypto, errors, installation, processes
+from service.kernel import actor, clock, crypto, errors, installation, partitions, processes
 from service.outbox import deliveries, mail_server, webhooks
 from service.people import logins, people
 from service.reporting import rollups
@@ -202,6 +203,7 @@ async def database(world: World) -> AsyncIterator[Finding]:
         is_prompt, detail = waits <= health.LATE_SECONDS, f"the oldest due one waits for {waits:.0f} s"
         yield Finding("deliveries", is_well=is_prompt, detail=detail, mend="Run `pobratym worker`.")
         yield await _house(world)
+        yield await _partitions(world)
         async with world.database.work(actor.TIMER) as w:
             silent = await deliveries.unreachable(w)
             newest_zones = await appointments.newest_zone_data(w)
@@ -280,6 +282,16 @@ async def _house(world: World) -> Finding:
         detail = f"{detail}; failed since: {failed}"
     mend = "Run `pobratym worker`; what failed is in its log (`housekeeping_failed`)."
     return Finding("housekeeping", is_well=not (house.is_late or house.failing), detail=detail, mend=mend)
+
+
+async def _partitions(world: World) -> Finding:
+    """See whether the tables of parts have one for the months to come: without it they take no row."""
+    async with world.database.work(actor.TIMER) as w:
+        ends = await partitions.ends(w)
+    soon = clock.wall() + timedelta(days=partitions.LATE_DAYS)
+    detail = "; ".join(f"{table} takes rows until {at:%Y-%m-%d}" for table, at in ends.items())
+    mend = "Run `pobratym worker`, whose housekeeper makes the next ones, or `pobratym migrate`, which does so at once."
+    return Finding("partitions", is_well=min(ends.values()) > soon, detail=detail, mend=mend)
 
 
 async def _keys(world: World) -> Finding:

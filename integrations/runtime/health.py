@@ -15,7 +15,7 @@ from sqlmodel import col
 from integrations.runtime import presence
 from integrations.runtime.world import World
 from service import housekeeping, tables, vocabulary
-from service.kernel import actor, errors, installation
+from service.kernel import actor, errors, installation, partitions
 from service.kernel.work import Work
 from service.outbox import attempt_counts, mail_server
 
@@ -49,6 +49,7 @@ class Backlog:
     mail_server: mail_server.Standing
     unmatched: int  # consultations for which nobody is left to be asked
     house: housekeeping.Standing
+    partition_ends: Mapping[str, datetime]  # table -> when its last part ends
     process: Process
     is_restore_held: bool
     now: datetime
@@ -97,6 +98,7 @@ async def backlog(world: World) -> Backlog:
         unmatched = (await w.sql(_UNMATCHED)).scalar_one()
         house = await housekeeping.standing(w)
         is_held = await installation.is_held(w)
+        partition_ends = await partitions.ends(w)
     return Backlog(
         {(row.kind, row.state): row.number for row in rows},
         await _oldest_due_seconds(world),
@@ -105,6 +107,7 @@ async def backlog(world: World) -> Backlog:
         standing,
         unmatched,
         house,
+        partition_ends,
         _process(world),
         is_held,
         w.now,

@@ -23,7 +23,7 @@ from integrations.runtime import presence as presences
 from integrations.runtime.connector import Connector
 from integrations.runtime.settings import Settings
 from service import vocabulary
-from service.kernel import clock, crypto, outcomes, work
+from service.kernel import actor, clock, crypto, outcomes, partitions, work
 
 _TRUSTED_SECONDS = 1.0
 _USED = "pobratym_used_at"
@@ -99,6 +99,9 @@ async def opened(
         database = work.Database(
             engine, time, keys, deadline, carries_utf8=settings.smtputf8, base_path=settings.base_path
         )
+        if settings.is_embedded and migrating:
+            async with database.work(actor.TIMER) as w:  # it may have slept for months, and have no place for this one
+                await partitions.make_all(w)
         outbox = outbox_of(settings)
         if isinstance(outbox, smtp.SmtpOutbox):
             stack.push_async_callback(outbox.aclose)

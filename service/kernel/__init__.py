@@ -11,6 +11,7 @@ Others call
     installation      whether the database was restored: then nothing leaves; the epochs of its events
     clock, crypto     time, random bytes, ids; sealed texts, tokens of links
     paging            a page of a list
+    partitions        tables of which each month is a part
     idempotency, limits      of requests, for `api.edge`
     fanout, queue, outcomes, processes  of deliveries, and of who works at them, for the worker and the adapters
 """

@@ -203,6 +203,7 @@ class Audit(SQLModel, table=True):
     __table_args__ = (
         index("ix_audit_subject_id", "subject_id"),
         index("ix_audit_person_id_at", "person_id", "at"),
+        {"postgresql_partition_by": "RANGE (id)"},  # by month (`partitions`)
     )
 
 

@@ -21,7 +21,7 @@ CATALOGUE = {
                pg_get_expr(d.adbin, d.adrelid), a.attidentity
         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
         LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-        WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind = 'r' AND {ours}""",
+        WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p') AND {ours}""",
     "constraints": """
         SELECT n.nspname, k.conname, k.conrelid::regclass::text, pg_get_constraintdef(k.oid)
         FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -39,8 +39,9 @@ CATALOGUE = {
 }
 OURS = {
     "ours_alone": "n.nspname IN ('public', 'queue')",
-    "ours": "n.nspname IN ('public', 'queue') AND c.relname <> 'alembic_version'",
-    "ours_by_name": "n.schemaname IN ('public', 'queue') AND n.tablename <> 'alembic_version'",
+    "ours": "n.nspname IN ('public', 'queue') AND c.relname <> 'alembic_version' AND NOT c.relispartition",
+    "ours_by_name": """n.schemaname IN ('public', 'queue') AND n.tablename <> 'alembic_version' AND NOT EXISTS (
+        SELECT FROM pg_class c WHERE c.relname = n.tablename AND c.relispartition)""",
 }
 WAITING = (
     "ALTER TABLE participant ADD COLUMN sequence integer, ADD COLUMN dtstamp timestamptz",
