@@ -7,7 +7,7 @@ is, too: whoever writes meanwhile must find a place.
 from alembic import op
 
 revision = "2026_11_30_bound_audit"
-down_revision = "2026_11_30_mark_unreached_offers"
+down_revision = "2026_11_30_make_process"
 
 
 def upgrade() -> None:
