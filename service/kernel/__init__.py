@@ -10,8 +10,7 @@ Others call
     email_addresses   `normal_form`: the one check of an address
     installation      whether the database was restored: then nothing leaves; the epochs of its events
     clock, crypto     time, random bytes, ids; sealed texts, tokens of links
-    paging            a page of a list
-    partitions        tables of which each month is a part
+    paging, partitions       a page of a list; tables of which each month is a part
     idempotency, limits      of requests, for `api.edge`
     fanout, queue, outcomes, processes  of deliveries, and of who works at them, for the worker and the adapters
 """
