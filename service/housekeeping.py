@@ -269,6 +269,7 @@ INSERT INTO housekeeping (name, ran_at, rows, ms) VALUES (:name, clock_timestamp
 ON CONFLICT (name) DO UPDATE
 SET ran_at = excluded.ran_at, rows = excluded.rows, ms = excluded.ms, failed_at = NULL, error = NULL
 """)
+_ANCHORED = "log anchor"
 _FAILED = sa.text("""
 INSERT INTO housekeeping (name, failed_at, error) VALUES (:name, clock_timestamp(), :error)
 ON CONFLICT (name) DO UPDATE SET failed_at = excluded.failed_at, error = excluded.error
@@ -285,6 +286,7 @@ class Standing:
     age_seconds: float | None
     ran_at: float | None  # the same as an instant: seconds since 1970
     failing: dict[str, str]  # task -> what its last try failed with
+    anchored_at: float | None = None  # when an operator last wrote down where the logs end, as `ran_at`
 
     @property
     def is_late(self) -> bool:
@@ -301,8 +303,15 @@ FROM unnest(:names) AS n (name) LEFT JOIN housekeeping h ON h.name = n.name ORDE
 
 async def standing(w: Work) -> Standing:
     """Tell how the house is kept."""
-    rows = (await w.sql(_STANDING, {"names": list(NAMES)})).all()
+    rows = (await w.sql(_STANDING, {"names": [*NAMES, _ANCHORED]})).all()
+    (anchored_at,) = [row.ran_at for row in rows if row.name == _ANCHORED]
+    rows = [row for row in rows if row.name != _ANCHORED]
     failing = {row.name: row.error for row in rows if row.error}
     if any(row.ran_at is None for row in rows):
-        return Standing(None, None, failing)
-    return Standing(max(row.age for row in rows), min(row.ran_at for row in rows), failing)
+        return Standing(None, None, failing, anchored_at)
+    return Standing(max(row.age for row in rows), min(row.ran_at for row in rows), failing, anchored_at)
+
+
+async def note_anchor(w: Work) -> None:
+    """Keep that somebody has written down where every log ends: it is theirs to do, and this tells when they forget."""
+    await w.sql(_DONE, {"name": _ANCHORED, "rows": None, "ms": None})

@@ -37,6 +37,7 @@ cd "$0"
 mkdir -p machine
 pivot_root . machine
 umount -l machine
+mount --make-rshared /
 exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --log-target=null
 """
 

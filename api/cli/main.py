@@ -265,22 +265,28 @@ def write_anchor(
 ) -> None:
     """Print where every log ends now, in JSON; keep it where whoever runs the database cannot write."""
     from api.cli import anchors  # noqa: PLC0415
+    from service import housekeeping  # noqa: PLC0415
     from service.registry import memorandum_log  # noqa: PLC0415
 
-    async def heads(_: "World", w: "Work") -> str:
-        return anchors.written(await memorandum_log.anchors(w), w.now)
+    async def write(_: "World", w: "Work") -> None:
+        text = anchors.written(await memorandum_log.anchors(w), w.now)
+        if out is None:
+            print(text)
+        else:
+            _write_new(out, text + "\n")
+            print(f"{out} tells where every log ends now.")
+        await housekeeping.note_anchor(w)  # only now: what could not be written is no anchor
 
-    text = command.in_work(heads)
-    if out is None:
-        print(text)
-        return
+    command.in_work(write)
+
+
+def _write_new(path: Path, text: str) -> None:
     try:
-        with out.open("x", encoding="utf-8") as file:
-            file.write(text + "\n")
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
     except OSError as error:
-        msg = f"{out}: {error.strerror}"
+        msg = f"{path}: {error.strerror}"
         raise command.Stop(msg) from None
-    print(f"{out} tells where every log ends now.")
 
 
 async def _try_to_open(world: "contextlib.AbstractAsyncContextManager[World]") -> None:

@@ -1,6 +1,7 @@
 """Figures for Prometheus: requests by the template of their route, deliveries by kind and state."""
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -8,6 +9,8 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from integrations.runtime import health
+from service import vocabulary
+from service.kernel import processes
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 REGISTRY = CollectorRegistry()
@@ -49,6 +52,23 @@ HOUSEKEEPING_FAILING = Gauge(
     ("task",),
     registry=REGISTRY,
 )
+WORKER_BEAT = Gauge(
+    "pobratym_worker_beat_timestamp_seconds",
+    "When a worker last said that it lives; 0 when none did for a day",
+    registry=REGISTRY,
+)
+LOOP = Gauge("pobratym_loop_seconds", "For how long a worker's loop has not moved", ("host", "loop"), registry=REGISTRY)
+LOOP_FAILING = Gauge(
+    "pobratym_loop_failing", "1 for each loop that fails, or stands still", ("host", "loop"), registry=REGISTRY
+)
+CLOCK_OFFSET = Gauge(
+    "pobratym_clock_offset_seconds", "The clock of a process less the database's", ("host", "kind"), registry=REGISTRY
+)
+ANCHOR = Gauge(
+    "pobratym_anchor_timestamp_seconds",
+    "When `pobratym log anchor` last wrote down where every log ends; 0 when it never did",
+    registry=REGISTRY,
+)
 
 
 PARTITION_ENDS = Gauge(
@@ -76,6 +96,10 @@ class _Totals(Collector):
 
 
 ATTEMPTS = _Totals("pobratym_attempts", "Attempts to deliver: the database counts them", "kind", "outcome")
+_NO_ATTEMPTS: Mapping[Any, int] = dict.fromkeys(
+    itertools.product(vocabulary.DELIVERY_KINDS, vocabulary.ATTEMPT_OUTCOMES), 0
+)
+"""What is counted from its first one on cannot be seen to grow by it."""
 SWEEP_ACTED = _Totals("pobratym_sweep_acted", "Rows that this process dealt with when they were due", "timer")
 DATABASE_ERRORS = _Totals("pobratym_database_errors", "What the database refused this process", "sqlstate")
 WAVES = _Totals("pobratym_waves", "Times that this process asked mentors about a consultation")
@@ -89,18 +113,20 @@ def shown(backlog: health.Backlog) -> tuple[bytes, str]:
     OLDEST_DUE.set(backlog.oldest_due_seconds)
     for kind, seconds in backlog.oldest_undelivered_seconds.items():
         OLDEST_UNDELIVERED.labels(kind).set(seconds)
-    ATTEMPTS.totals = backlog.attempts
+    ATTEMPTS.totals = {**_NO_ATTEMPTS, **backlog.attempts}
     server = backlog.mail_server
     MAIL_SERVER_AWAY.set((backlog.now - server.away_since).total_seconds() if server.away_since else 0)
     MAIL_HELD.set(server.held_at is not None)
     UNMATCHED.set(backlog.unmatched)
     HOUSEKEEPING.set(backlog.house.ran_at or 0)
+    ANCHOR.set(backlog.house.anchored_at or 0)
     HOUSEKEEPING_FAILING.clear()
     for task in backlog.house.failing:
         HOUSEKEEPING_FAILING.labels(task).set(1)
     for table, at in backlog.partition_ends.items():
         PARTITION_ENDS.labels(table).set(at.timestamp())
     _show_process(backlog.process)
+    _show_running(backlog.running)
     RESTORE_HELD.set(backlog.is_restore_held)
     return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
 
@@ -111,3 +137,22 @@ def _show_process(process: health.Process) -> None:
     SWEEP_ACTED.totals = {(kind,): n for (what, kind), n in process.counted.items() if what == "sweep_acted"}
     DATABASE_ERRORS.totals = {(kind,): n for (what, kind), n in process.counted.items() if what == "database_errors"}
     WAVES.totals = {(): process.counted["waves", ""]}
+
+
+def _show_running(running: Sequence[processes.Running]) -> None:
+    """Show what every live process says of itself: of two of a kind on one host, the one that fares worse."""
+    WORKER_BEAT.set(
+        max((one.row.beat_at.timestamp() for one in running if one.row.kind in vocabulary.WORKING_KINDS), default=0)
+    )
+    live = [one for one in running if one.is_live]
+    for gauge in (LOOP, LOOP_FAILING, CLOCK_OFFSET):
+        gauge.clear()
+    for one in sorted(live, key=lambda one: abs(one.row.clock_offset_ms or 0)):
+        CLOCK_OFFSET.labels(one.row.host, one.row.kind).set((one.row.clock_offset_ms or 0) / 1000)
+    loops = [(one.row.host, name, loop["moved_s"]) for one in live for name, loop in one.row.loops.items()]
+    for host, name, seconds in sorted(loops, key=lambda loop: loop[2]):
+        LOOP.labels(host, name).set(seconds)
+        LOOP_FAILING.labels(host, name).set(0)
+    for one in live:
+        for name in one.failing:
+            LOOP_FAILING.labels(one.row.host, name).set(1)

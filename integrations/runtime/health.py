@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,7 +15,7 @@ from sqlmodel import col
 from integrations.runtime import presence
 from integrations.runtime.world import World
 from service import housekeeping, tables, vocabulary
-from service.kernel import actor, errors, installation, partitions
+from service.kernel import actor, errors, installation, partitions, processes
 from service.kernel.work import Work
 from service.outbox import attempt_counts, mail_server
 
@@ -51,6 +51,7 @@ class Backlog:
     house: housekeeping.Standing
     partition_ends: Mapping[str, datetime]  # table -> when its last part ends
     process: Process
+    running: Sequence[processes.Running]
     is_restore_held: bool
     now: datetime
 
@@ -97,6 +98,7 @@ async def backlog(world: World) -> Backlog:
         standing = await mail_server.standing(w)
         unmatched = (await w.sql(_UNMATCHED)).scalar_one()
         house = await housekeeping.standing(w)
+        running = await processes.running(w)
         is_held = await installation.is_held(w)
         partition_ends = await partitions.ends(w)
     return Backlog(
@@ -109,6 +111,7 @@ async def backlog(world: World) -> Backlog:
         house,
         partition_ends,
         _process(world),
+        running,
         is_held,
         w.now,
     )

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
+from prometheus_client.utils import floatToGoString
 
 from api.edge import metrics
 from integrations.runtime import doctor, health
@@ -219,3 +220,14 @@ async def test_ops_09_the_figures_count_what_this_process_did(world: World) -> N
     assert "pobratym_pool_waiting 0.0" in figures
     assert "pobratym_waves_total 0.0" in figures
     assert "pobratym_unmatched 0.0" in figures
+
+
+async def test_when_somebody_last_wrote_down_where_the_logs_end_is_in_the_figures(world: World) -> None:
+    assert "pobratym_anchor_timestamp_seconds 0.0" in metrics.shown(await health.backlog(world))[0].decode()
+    async with world.database.work(actor.TIMER) as w:
+        await housekeeping.note_anchor(w)
+    noted = await task(world, "log anchor")
+    assert noted is not None
+    assert noted.ran_at is not None
+    figures = metrics.shown(await health.backlog(world))[0].decode()
+    assert f"pobratym_anchor_timestamp_seconds {floatToGoString(noted.ran_at.timestamp())}" in figures

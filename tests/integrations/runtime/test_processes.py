@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import httpx
 import pytest
 import sqlalchemy as sa
+from prometheus_client.utils import floatToGoString
 
 import build
 import flow
@@ -214,3 +215,24 @@ async def test_a_row_of_a_process_that_ended_goes_after_a_day(scene: flow.Scene)
     await scene.rows("UPDATE process SET beat_at = beat_at - interval '25 hours' WHERE kind = 'worker' RETURNING 1")
     await housekeeping.run(scene.world.database, housekeeping.Kept(365))
     assert [row.kind for row in await scene.rows("SELECT kind FROM process")] == ["api_with_worker"]
+
+
+async def test_ops_07_what_processes_say_of_themselves_is_in_the_figures(scene: flow.Scene) -> None:
+    here = working(scene.world)
+    here.presence.moved("timers")
+    await here.presence.beat(here.database)
+    await scene.rows(
+        "UPDATE process SET clock_offset_ms = -7000, loops = jsonb_set(loops, '{timers,moved_s}', '75') RETURNING 1"
+    )
+    (row,) = await scene.rows("SELECT CAST(extract(epoch FROM beat_at) AS float8) AS beat_at, host FROM process")
+
+    figures = (await scene.client.get("/metrics")).text.splitlines()
+
+    assert f"pobratym_worker_beat_timestamp_seconds {floatToGoString(row.beat_at)}" in figures
+    assert f'pobratym_clock_offset_seconds{{host="{row.host}",kind="worker"}} -7.0' in figures
+    assert f'pobratym_loop_seconds{{host="{row.host}",loop="timers"}} 75.0' in figures
+    assert f'pobratym_loop_failing{{host="{row.host}",loop="timers"}} 1.0' in figures
+    await scene.rows("UPDATE process SET beat_at = beat_at - interval '2 minutes' RETURNING 1")
+    dead = (await scene.client.get("/metrics")).text
+    assert "pobratym_loop_failing{" not in dead
+    assert f"pobratym_worker_beat_timestamp_seconds {floatToGoString(row.beat_at - 120)}" in dead.splitlines()
