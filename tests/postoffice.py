@@ -93,3 +93,10 @@ async def deliver_all(scene: flow.Scene) -> None:
     """Try once everything that is due now, oldest first."""
     for row in await scene.rows("SELECT id FROM delivery WHERE state = 'pending' ORDER BY id"):
         await mail_delivery.deliver(scene.world, row.id)
+
+
+async def leases_end(scene: flow.Scene) -> None:
+    """Let a minute pass by the database's clock: what was claimed is free again."""
+    await scene.rows(
+        "UPDATE delivery SET leased_until = leased_until - interval '61 s' WHERE leased_until IS NOT NULL RETURNING 1"
+    )

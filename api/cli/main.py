@@ -90,23 +90,39 @@ def serve(
 
 
 @commands.command()
-def worker() -> None:
+def worker(host: Annotated[str, typer.Option(help="Address to say at how it is.")] = "127.0.0.1") -> None:
     """Deliver what is due and keep the timers, until stopped; as many as wanted."""
     import uvloop  # noqa: PLC0415
 
+    from api import VERSION  # noqa: PLC0415
+    from api.edge import metrics  # noqa: PLC0415
     from api.exchange import import_work  # noqa: PLC0415
     from integrations.runtime import worker as jobs  # noqa: PLC0415
-    from integrations.runtime import world  # noqa: PLC0415
+    from integrations.runtime import worker_port, world  # noqa: PLC0415
 
     loaded_settings = command.read_settings()
 
     async def work() -> None:
         stop = _stopped()  # before a database starts, which a signal would leave running
         timeout = loaded_settings.job_statement_timeout_ms
-        async with world.opened(loaded_settings, purpose="worker", statement_timeout_ms=timeout) as opened:
+        opening = world.opened(loaded_settings, purpose="worker", version=VERSION, statement_timeout_ms=timeout)
+        async with opening as opened, worker_port.opened(opened, host, metrics.shown):
             await jobs.run(opened, stop, import_work.run)
 
     uvloop.run(work())
+
+
+@commands.command()
+def health(
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Of the process; that of the container's first one if unset.")
+    ] = None,
+) -> None:
+    """Ask the process that runs here whether it lives; ends with 1 if it does not answer."""
+    from api.cli import health as asking  # noqa: PLC0415
+
+    is_alive = asking.is_alive(asking.port_of(asking.first_command()) if port is None else port)
+    raise typer.Exit(0 if is_alive else 1)
 
 
 @commands.command()

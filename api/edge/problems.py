@@ -88,6 +88,8 @@ _ADVICE = {
     "join-not-open": "Come back at `opens_at`; after `closes_at` the room is shut.",
     "disputed": "Nothing was changed. The coordinators of both sides were told and settle it; if the two sides met, "
     "log the session by POST /v1/appointments/{id}/session.",
+    "outcome-unknown": "Send the same request again with the same Idempotency-Key: it is done once. Without a key, "
+    "look first whether it was done.",
     "idempotency-key-reused": "Send a new request under a new key; repeat an old one with the same body.",
     "insufficient-scope": "Ask for a token with the scope that `scope` names; the client must be registered for it.",
 }

@@ -1,6 +1,8 @@
 """Tells whether this process can do its work, and how much waits."""
 
 import asyncio
+import hmac
+import ipaddress
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlmodel import col
 
 from integrations.runtime import presence
+from integrations.runtime.settings import Settings
 from integrations.runtime.world import World
 from service import housekeeping, tables, vocabulary
 from service.kernel import actor, errors, installation, partitions, processes
@@ -75,6 +78,21 @@ async def notices(world: World) -> list[str]:
         CLOCK_OFF: world.presence.is_off(),
     }
     return [name for name, is_so in named.items() if is_so]
+
+
+def may_see_figures(settings: Settings, address: str, authorization: str) -> bool:
+    """Tell whether whoever asks from there may see the figures: the machine itself, or by the settings' token."""
+    token = settings.metrics_token
+    sent = authorization.removeprefix("Bearer ").encode()
+    return bool(token and hmac.compare_digest(sent, token.get_secret_value().encode())) or is_local(address)
+
+
+def is_local(address: str) -> bool:
+    """Tell whether the machine itself asks."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 async def faults(world: World) -> list[str]:

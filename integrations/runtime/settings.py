@@ -219,6 +219,7 @@ class Settings(BaseModel):
     outbound_allow: Annotated[_List, AfterValidator(_host_or_network)] = ()
     oidc_issuers: Annotated[_List, AfterValidator(_issuers)] = ()
     workers: Annotated[int, Field(ge=1, le=64)] = 1
+    worker_port: Annotated[int, Field(ge=0, le=65_535)] = 8001  # where a worker says how it is; 0: nowhere
     pool_size: Annotated[int, Field(ge=1, le=200)] = 10
     pool_timeout_ms: _Milliseconds = 5_000
     lock_timeout_ms: _Milliseconds = 2_000

@@ -143,6 +143,7 @@ def engine_of(
     for name in ("connect", "checkin"):
         sa.event.listen(engine.sync_engine, name, _note_use)
     sa.event.listen(engine.sync_engine, "checkout", _must_live)
+    work.watch_commits(engine)
     return engine
 
 

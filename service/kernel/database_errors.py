@@ -75,6 +75,15 @@ def meaning(error: BaseException) -> Meaning | None:
     return UNREACHABLE if is_cut and not state else None
 
 
+def is_unanswered(error: BaseException) -> bool:
+    """Tell whether the server may have done what it was asked: its connection ended before it answered.
+
+    A refusal that it sends is an answer, unless it is the one by which it ends the session.
+    """
+    state = getattr(driver_error(error), "sqlstate", None) or ""
+    return not state or state.startswith(("57P", "08", "25P0"))
+
+
 def reason(error: BaseException) -> Meaning:
     """Give why the database does not serve, by this error or by the one that it was made of."""
     cause: BaseException | None = error

@@ -32,7 +32,8 @@ attributes the extension members. Status numbers are the edge's business (`api/e
     ├── PreconditionRequired, StaleVersion
     ├── TooManyRequests
     └── Unavailable          try again later; nothing was done
-        └── DatabaseReadOnly
+        ├── DatabaseReadOnly
+        └── OutcomeUnknown   it may have been done: the connection ended while it was being committed
 """
 
 from collections.abc import Sequence
@@ -260,3 +261,7 @@ class Unavailable(DomainError):
 
 class DatabaseReadOnly(Unavailable):
     """The database takes no changes right now; nothing was done, try again"""
+
+
+class OutcomeUnknown(Unavailable):
+    """We do not know whether this was done; repeat it with the same Idempotency-Key"""

@@ -19,6 +19,9 @@ from service.kernel import clock, errors
 from service.kernel.work import Work
 
 KEPT = timedelta(hours=24)
+# What was committed while the synchronous standby was away may be on this server only. A transaction that writes to its
+# log waits for the standby, and with it for all that came before; one that only reads would not (OPS-06).
+_AS_SAFE = sa.text("SELECT pg_logical_emit_message(true, 'pobratym', '')")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ async def begin(w: Work, request: Request) -> UUID | StoredAnswer:
         raise errors.Unavailable
     if row.request_hash != request.body_hash:
         raise errors.IdempotencyKeyReused
+    await w.sql(_AS_SAFE)
     return StoredAnswer(row.status, row.headers, w.keys.decrypt(row.body, row.id) if row.body else "")
 
 

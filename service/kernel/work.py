@@ -23,6 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSessionTransaction
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import SQLModel, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
@@ -39,6 +40,7 @@ Rows = sa.Result[*tuple[Any, ...]]
 RETRIES = 3
 _AT_ONCE = 1_000
 _RETRYABLE = {"40001", "40P01"}
+_WARNING, _WARNED = "01000", "pobratym_warned"
 _STALE = asyncpg.InvalidCachedStatementError  # a migration changed its columns after it was prepared
 _BAD_INPUT = {"22021", "22P05", "22P02", "22003", "22007", "22008", "22023"}
 
@@ -321,6 +323,9 @@ class Database:
     async def _open(
         self, bind: AsyncEngine | AsyncConnection, actor: actors.Actor, request_id: str | None
     ) -> AsyncIterator[Work]:
+        # What ends a COMMIT before its answer leaves open whether it was done; what ends anything before it undoes all,
+        # and what ends the connection after it undoes nothing (OPS-06).
+        stage, is_confirmed = "working", True
         try:
             async with (
                 asyncio.timeout(self.deadline_seconds),
@@ -337,7 +342,9 @@ class Database:
                     tzdata_version=self.tzdata_version,
                 )
                 yield w
-                await session.commit()
+                stage = "committing"
+                is_confirmed = await session.run_sync(_commit)
+                stage = "committed"
                 self.counted.update(w.counted)
         except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             self.counted["database_errors", database_errors.code(error)] += 1
@@ -345,10 +352,18 @@ class Database:
                 # Each is replaced when it is next wanted. Were the pool disposed of, those that others hold would be
                 # nobody's, and never closed.
                 self.engine.pool._invalidate_time = clock.wall().timestamp()  # noqa: SLF001 - it has no other way
-            raise _translated(error) from error
+            if stage == "working" or not database_errors.is_unanswered(error):
+                raise _translated(error) from error
+            if stage == "committing":
+                raise errors.OutcomeUnknown from error
         except (PoolTimeout, ConnectionError, OSError) as error:
             self.counted["database_errors", database_errors.code(error)] += 1
-            raise errors.Unavailable from error
+            if stage == "working":
+                raise errors.Unavailable from error
+            if stage == "committing":
+                raise errors.OutcomeUnknown from error
+        if not is_confirmed:
+            raise errors.OutcomeUnknown
 
     async def run(self, actor: actors.Actor, body: Callable[[Work], Awaitable[T]]) -> T:
         """Do `body` in one transaction, again after a deadlock or serialization failure."""
@@ -358,6 +373,30 @@ class Database:
                 return await body(w)
 
         return await retrying(attempt)
+
+
+def watch_commits(engine: AsyncEngine) -> None:
+    """Have each connection of the engine remember what the server warns of, for `_commit`."""
+
+    @sa.event.listens_for(engine.sync_engine, "connect")
+    def watch(connection: Any, record: ConnectionPoolEntry) -> None:  # noqa: ANN401 - the driver's
+        def remember(_: object, message: asyncpg.PostgresLogMessage) -> None:
+            if message.sqlstate == _WARNING:
+                record.info[_WARNED] = True
+
+        connection.driver_connection.add_log_listener(remember)
+
+
+def _commit(session: Session) -> bool:
+    """Commit; tells whether the server has confirmed it without a warning.
+
+    A server that no longer waits for its synchronous standby says so by a warning, in its own language, and that it has
+    committed. It knows of no other warning at that point (PostgreSQL, `SyncRepWaitForLSN`).
+    """
+    info = session.connection().connection.info if session.in_transaction() else {}
+    info.pop(_WARNED, None)
+    session.commit()
+    return not info.pop(_WARNED, False)
 
 
 class Retryable(errors.Unavailable):

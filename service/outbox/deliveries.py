@@ -23,6 +23,12 @@ from service.rules.delivery import retry
 
 LEASE = timedelta(seconds=60)
 """How long a claimed delivery belongs to its worker; longer than the 15 s that a call may take."""
+IS_FREE = "(leased_until IS NULL OR leased_until < clock_timestamp())"
+"""Whether a delivery is no worker's: by the one clock that all of them share (OPS-08), never a simulated one.
+
+`next_attempt_at`, by the domain's clock, goes a minute on with each claim as well: the release before this one knows no
+lease, and works beside it during an upgrade (decision 0052).
+"""
 LEFT_WAIT = timedelta(seconds=10)
 """How long a mail whose template a worker does not know waits for a newer worker."""
 URGENCY: Mapping[str, int] = MappingProxyType({"stat": 2, "asap": 1})
@@ -122,7 +128,8 @@ _CLAIM = sa.text(f"""
 UPDATE delivery
 SET attempt = delivery.attempt + CASE WHEN due.is_overtaken THEN 0 ELSE 1 END,
     state = CASE WHEN due.is_overtaken THEN 'dropped' ELSE 'pending' END,
-    next_attempt_at = CASE WHEN due.is_overtaken THEN NULL ELSE CAST(:leased_until AS timestamptz) END,
+    next_attempt_at = CASE WHEN due.is_overtaken THEN NULL ELSE CAST(:due_again_at AS timestamptz) END,
+    leased_until = CASE WHEN due.is_overtaken THEN NULL ELSE clock_timestamp() + CAST(:lease AS interval) END,
     settled_at = CASE WHEN due.is_overtaken THEN CAST(:now AS timestamptz) END
 FROM (
     -- Overtaken: nobody needs it any more, as its time is over, its reader was disabled and has nothing to take out of
@@ -142,6 +149,7 @@ FROM (
         WHERE bringing.offer_id = CAST(this.payload->>'after_offer' AS uuid)), false) AS is_overtaken
     FROM delivery this
     WHERE id = :id AND kind = 'mail' AND state = 'pending' AND next_attempt_at <= :now AND held_at IS NULL
+    AND {IS_FREE}
     AND NOT EXISTS (SELECT FROM mail_server WHERE away_since IS NOT NULL OR mail_server.held_at IS NOT NULL)
     AND NOT EXISTS (SELECT FROM delivery bringing
         WHERE bringing.offer_id = CAST(this.payload->>'after_offer' AS uuid) AND bringing.state = 'pending')
@@ -152,7 +160,7 @@ WHERE delivery.id = due.id
 RETURNING delivery.kind, delivery.state, delivery.attempt, delivery.payload, delivery.person_id,
     delivery.attempts_before, delivery.sealed_address,
     (SELECT id FROM offer WHERE offer.id = delivery.offer_id AND coalesce(timed_from, sent_at) < :late) AS late_offer_id
-""").columns(  # noqa: S608 - a condition of our own
+""").columns(  # noqa: S608 - our own words  # noqa: S608 - a condition of our own
     kind=sa.Text,
     state=sa.Text,
     attempt=sa.Integer,
@@ -171,7 +179,13 @@ async def claim(w: Work, delivery_id: UUID) -> Claim | None:
 
     None, too, while the mail server is away, and from a restored database that nobody has released.
     """
-    values = {"id": delivery_id, "now": w.now, "leased_until": w.now + LEASE, "late": w.now - offer_mails.LATE}
+    values = {
+        "id": delivery_id,
+        "now": w.now,
+        "due_again_at": w.now + LEASE,
+        "lease": LEASE,
+        "late": w.now - offer_mails.LATE,
+    }
     row = (await w.sql(_CLAIM, values)).one_or_none()
     if row is None or row.state == "dropped":
         return None
@@ -196,7 +210,7 @@ async def claim(w: Work, delivery_id: UUID) -> Claim | None:
 
 
 _LEAVE = sa.text("""
-UPDATE delivery SET attempt = attempt - 1, next_attempt_at = :again_at, error = :error
+UPDATE delivery SET attempt = attempt - 1, next_attempt_at = :again_at, leased_until = NULL, error = :error
 WHERE id = :id AND attempt = :attempt AND state = 'pending'
 """)
 
@@ -213,7 +227,8 @@ async def _give_back(w: Work, claimed: Claim, again_at: datetime, error: str) ->
 
 _SETTLE = sa.text("""
 WITH settled AS (
-    UPDATE delivery SET state = :state, next_attempt_at = :next_attempt_at, settled_at = :settled_at, error = :error
+    UPDATE delivery SET state = :state, next_attempt_at = :next_attempt_at, leased_until = NULL,
+        settled_at = :settled_at, error = :error
     WHERE id = :id AND attempt = :attempt AND state = 'pending'
     RETURNING id, attempt, error, person_id
 ),
@@ -358,7 +373,7 @@ async def count_dead(w: Work) -> int:
 
 
 _DROP = sa.text("""
-UPDATE delivery SET state = 'dropped', next_attempt_at = NULL, settled_at = :now
+UPDATE delivery SET state = 'dropped', next_attempt_at = NULL, leased_until = NULL, settled_at = :now
 WHERE id = :id AND attempt = :attempt AND state = 'pending'
 """)
 _PAYLOAD = sa.text("SELECT payload FROM delivery WHERE id = :id").columns(payload=postgresql.JSONB)
@@ -415,14 +430,14 @@ async def enqueue_due(w: Work, limit: int = 500) -> int:
     return len(due)
 
 
-MAIL_WAITS = """
+MAIL_WAITS = f"""
 SELECT FROM delivery WHERE kind = 'mail' AND state = 'pending' AND next_attempt_at <= :now AND held_at IS NULL
-AND NOT EXISTS (SELECT FROM mail_server WHERE away_since IS NOT NULL OR mail_server.held_at IS NOT NULL)
-"""
+AND {IS_FREE} AND NOT EXISTS (SELECT FROM mail_server WHERE away_since IS NOT NULL OR mail_server.held_at IS NOT NULL)
+"""  # noqa: S608 - our own words
 """Whether `enqueue_due` has something to do."""
 _URGENCY_SQL = " ".join(f"WHEN '{priority}' THEN {urgency}" for priority, urgency in URGENCY.items())
 _DUE = sa.text(f"""
 SELECT id, attempt, CASE payload -> 'values' ->> 'priority' {_URGENCY_SQL} ELSE 0 END AS urgency FROM delivery
-WHERE kind = 'mail' AND state = 'pending' AND next_attempt_at <= :now AND held_at IS NULL
+WHERE kind = 'mail' AND state = 'pending' AND next_attempt_at <= :now AND held_at IS NULL AND {IS_FREE}
 ORDER BY urgency DESC, created_at, id LIMIT :limit
 """)  # noqa: S608 - our own words

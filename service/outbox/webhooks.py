@@ -22,12 +22,12 @@ from service.kernel.work import Work
 from service.outbox import attempt_counts, deliveries, events, hearers
 from service.rules.delivery import receiver, retry
 
-_DUE = sa.text("""
+_DUE = sa.text(f"""
 SELECT p.id FROM webhook_endpoint p
 WHERE p.state = 'active' AND p.deleted_at IS NULL AND (p.broken_until IS NULL OR p.broken_until <= :now)
 AND EXISTS (SELECT FROM delivery d WHERE d.endpoint_id = p.id AND d.kind = 'webhook' AND d.state = 'pending'
-            AND d.next_attempt_at <= :now)
-""")
+            AND d.next_attempt_at <= :now AND {deliveries.IS_FREE})
+""")  # noqa: S608 - our own words
 
 _CLAIM = sa.text(f"""
 WITH place AS (
@@ -37,10 +37,13 @@ WITH place AS (
 due AS (
     SELECT id FROM delivery
     WHERE endpoint_id = :endpoint AND kind = 'webhook' AND state = 'pending' AND next_attempt_at <= :now
+    AND {deliveries.IS_FREE}
     ORDER BY next_attempt_at, id LIMIT coalesce((SELECT count FROM place), 0) FOR UPDATE SKIP LOCKED)
-UPDATE delivery d SET attempt = attempt + 1, next_attempt_at = :leased_until FROM due WHERE d.id = due.id
+UPDATE delivery d SET attempt = attempt + 1, next_attempt_at = :due_again_at,
+    leased_until = clock_timestamp() + CAST(:lease AS interval)
+FROM due WHERE d.id = due.id
 RETURNING d.id, coalesce(d.event_id, d.id) AS message_id, d.attempt, d.attempts_before, d.body
-""")  # noqa: S608 - a condition of our own
+""")  # noqa: S608 - our own words  # noqa: S608 - a condition of our own
 
 _SIGNED_WITH = sa.text("""
 SELECT p.url, p.signature, s.id, s.sealed FROM webhook_endpoint p JOIN webhook_secret s ON s.endpoint_id = p.id
@@ -59,7 +62,7 @@ _COLUMNS: dict[str, Any] = {
 _SETTLE = sa.text(f"""
 WITH tried AS (SELECT * FROM unnest({", ".join(f":{name}" for name in _COLUMNS)}) AS t ({", ".join(_COLUMNS)})),
 settled AS (
-    UPDATE delivery d SET state = t.state, next_attempt_at = t.next_at, error = t.error,
+    UPDATE delivery d SET state = t.state, next_attempt_at = t.next_at, leased_until = NULL, error = t.error,
         settled_at = CASE WHEN t.state = 'pending' THEN NULL ELSE CAST(:now AS timestamptz) END
     FROM tried t WHERE d.id = t.id AND d.attempt = t.attempt AND d.state = 'pending' RETURNING d.id)
 INSERT INTO delivery_attempt
@@ -69,7 +72,7 @@ FROM tried t JOIN settled s ON s.id = t.id
 """).bindparams(*(sa.bindparam(name, type_=ARRAY(kind)) for name, kind in _COLUMNS.items()))  # noqa: S608 - our names
 
 _RELEASE = sa.text("""
-UPDATE delivery d SET attempt = d.attempt - 1, next_attempt_at = :now
+UPDATE delivery d SET attempt = d.attempt - 1, next_attempt_at = :now, leased_until = NULL
 FROM unnest(:id, :attempt) AS t (id, attempt) WHERE d.id = t.id AND d.attempt = t.attempt AND d.state = 'pending'
 """).bindparams(sa.bindparam("id", type_=ARRAY(PG_UUID)), sa.bindparam("attempt", type_=ARRAY(Integer)))
 
@@ -113,7 +116,8 @@ async def due(w: Work) -> list[UUID]:
 
 async def claim(w: Work, endpoint_id: UUID, count: int) -> Lot | None:
     """Lease at most `count` due deliveries, oldest first; None when none is due, or the endpoint is not tried now."""
-    values = {"endpoint": endpoint_id, "now": w.now, "count": count, "leased_until": w.now + deliveries.LEASE}
+    lease = deliveries.LEASE
+    values = {"endpoint": endpoint_id, "now": w.now, "count": count, "due_again_at": w.now + lease, "lease": lease}
     parcels = tuple(Parcel(*row) for row in (await w.sql(_CLAIM, values)).all())
     if not parcels:
         return None

@@ -108,6 +108,7 @@ class Delivery(SQLModel, table=True):
     attempt: int = 0
     attempts_before: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})  # it was last sent again
     next_attempt_at: datetime | None = None
+    leased_until: datetime | None = None  # by the database's clock: until then it is a worker's
     useless_after: datetime | None = None
     held_at: datetime | None = None  # an operator holds this mail back since then
     created_at: datetime

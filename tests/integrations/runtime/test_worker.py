@@ -18,10 +18,10 @@ import sqlalchemy as sa
 import flow
 import postoffice
 from integrations.mail import maildir, smtp
-from integrations.runtime import worker
+from integrations.runtime import mail_delivery, worker
 from integrations.runtime.world import World
 from service.care import casefile
-from service.kernel import actor, clock, errors, outcomes
+from service.kernel import actor, clock, errors, outcomes, work
 from service.outbox import deliveries, notices
 from service.rules.delivery import retry
 from world import TestClock
@@ -146,6 +146,7 @@ async def a_minute_passes(scene: flow.Scene) -> None:
     await scene.rows(
         "UPDATE delivery SET next_attempt_at = next_attempt_at - interval '61 s' WHERE state = 'pending' RETURNING 1"
     )
+    await postoffice.leases_end(scene)
     await scene.rows("UPDATE queue.pgqueuer SET heartbeat = heartbeat - interval '61 s' RETURNING 1")
 
 
@@ -174,6 +175,7 @@ async def claimed_twice(scene: flow.Scene) -> tuple[deliveries.Claim, deliveries
         async with scene.world.database.work(actor.TIMER) as w:
             claims.append(await deliveries.claim(w, UUID(delivery)))
         scene.clock.forward(seconds=61)
+        await postoffice.leases_end(scene)
     slow, quick = claims
     assert slow is not None
     assert quick is not None
@@ -183,6 +185,52 @@ async def claimed_twice(scene: flow.Scene) -> tuple[deliveries.Claim, deliveries
 async def settle(scene: flow.Scene, claim: deliveries.Claim, outcome: outcomes.Outcome) -> None:
     async with scene.world.database.work(actor.TIMER) as w:
         await deliveries.settle(w, claim, outcome, w.now, 1)
+
+
+async def test_ops_08_a_simulated_clock_ends_no_lease(scene: flow.Scene) -> None:
+    (delivery,) = await receipts(scene, 1)
+    claims = []
+    for _ in range(2):
+        async with scene.world.database.work(actor.TIMER) as w:
+            claims.append(await deliveries.claim(w, UUID(delivery)))
+        scene.clock.forward(days=30)
+    assert claims[0] is not None
+    assert claims[1] is None
+
+
+class Held(postoffice.Reachable):
+    """An outbox whose server answers only once it is let."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self.may_answer = asyncio.Event()
+
+    async def send(self, message: bytes, _recipient: str) -> outcomes.Outcome:
+        self.sent.append(message.split(b"Message-ID: <", 1)[1].split(b"@", 1)[0].decode())
+        await self.may_answer.wait()
+        return outcomes.Delivered(None)
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_ops_08_two_workers_whose_clocks_are_an_hour_apart_send_no_mail_twice(
+    scene: flow.Scene, hours: int
+) -> None:
+    outbox, off = Held(), TestClock()
+    off.set(scene.clock.now() + timedelta(hours=hours))
+    ids = await receipts(scene, 8)
+    right = dataclasses.replace(scene.world, outbox=outbox)
+    wrong = dataclasses.replace(right, clock=off, database=work.Database(right.engine, off, right.keys))
+    first, second = (wrong, right) if hours < 0 else (right, wrong)  # the second one's clock is the later
+    async with asyncio.TaskGroup() as tasks:
+        for delivery in ids:
+            tasks.create_task(mail_delivery.deliver(first, UUID(delivery)))
+        await postoffice.until(lambda: len(outbox.sent) == (0 if hours < 0 else len(ids)))
+        for delivery in ids:
+            tasks.create_task(mail_delivery.deliver(second, UUID(delivery)))
+        await postoffice.until(lambda: len(outbox.sent) == len(ids))
+        await asyncio.gather(*(mail_delivery.deliver(second, UUID(delivery)) for delivery in ids))
+        outbox.may_answer.set()
+    assert sorted(outbox.sent) == sorted(ids)
 
 
 async def test_a_late_worker_does_not_overwrite_what_its_successor_settled(scene: flow.Scene) -> None:

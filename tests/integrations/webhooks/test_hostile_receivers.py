@@ -444,6 +444,7 @@ async def test_a_late_worker_does_not_settle_what_was_claimed_again(outbound: fl
         async with outbound.world.database.work(actor.TIMER) as w:
             lots.append(await service_webhooks.claim(w, UUID(made["id"]), 10))
         outbound.clock.forward(seconds=61)
+        await postoffice.leases_end(outbound)
     late, quick = lots
     assert late is not None
     assert quick is not None

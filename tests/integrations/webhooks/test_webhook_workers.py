@@ -43,6 +43,7 @@ class Workers:
             "UPDATE delivery SET next_attempt_at = next_attempt_at - interval '61 s'"
             " WHERE state = 'pending' RETURNING 1"
         )
+        await postoffice.leases_end(self.scene)
 
     def end(self) -> None:
         for process in self.processes:
