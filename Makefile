@@ -19,8 +19,8 @@ STAMP := .venv/.ready
 NODE := tests/integrations/calendar/ical tests/integrations/webhooks
 LONGER = $(shell grep -rlE '"DRILLS"|PROPERTY' tests --include='test_*.py')
 
-.PHONY: help setup setup-pg15 setup-node setup-browser setup-proxies setup-openapi setup-deploy deploy-check demo fast test lint types architecture migration-lint \
-	dockerfile-lint dead-code tests tests-pg15 coverage demo-once bench drills lock format clean
+.PHONY: help setup setup-pg15 setup-node setup-browser setup-proxies setup-pgbouncer setup-openapi setup-deploy deploy-check demo fast test lint types architecture migration-lint \
+	dockerfile-lint dead-code tests tests-pg15 tests-pooler coverage demo-once bench drills lock format clean
 
 help: ## show what can be asked for
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -89,6 +89,10 @@ setup-browser: ## have Debian's Chromium for the test that looks at the pages as
 			>.cache/apt-browser.log 2>&1 \
 			|| echo "LEFT OUT: Chromium cannot be installed (.cache/apt-browser.log); its test is skipped"; \
 	else echo "LEFT OUT: Chromium is not installed and we are not root; its test is skipped"; fi
+
+setup-pgbouncer: setup-pg15 ## build the next Debian's PgBouncer, which keeps prepared statements, into .cache (two minutes)
+	@[ -x .cache/pgbouncer/pgbouncer ] || { deploy/build-pgbouncer "$$PWD/.cache/pgbouncer" >.cache/pgbouncer.log 2>&1 \
+		|| echo "LEFT OUT: the next Debian's PgBouncer cannot be built (.cache/pgbouncer.log); nothing is proved through it"; }
 
 setup-deploy: setup ## have what `make deploy-check` asks: promtool, amtool, docker-compose, kubectl, Kubernetes' schemas
 	@deploy/setup-tools
@@ -171,7 +175,14 @@ demo-once: setup
 	@rm -rf .cache/demo && mkdir -p .cache/coverage && \
 		POBRATYM_DATA_DIR=.cache/demo $(BIN)/coverage run $(BIN)/pobratym demo --once
 
-drills: setup setup-pg15 setup-node setup-proxies setup-openapi setup-deploy ## what kills, waits and fills up, and the tests that DRILLS=1 makes long
+tests-pooler: setup setup-pgbouncer ## the API's tests, journeys and pages through PgBouncer in transaction mode, both kinds
+	@for which in newer older; do \
+		echo "== through PgBouncer, $$which"; \
+		$(PYTHON) tests/behind_pooler.py $$which -q -n 2 --dist loadfile -m "not drill and not load" \
+			tests/api tests/journeys tests/pages $(ARGS) || exit 1; \
+	done
+
+drills: setup setup-pg15 setup-node setup-proxies setup-pgbouncer setup-openapi setup-deploy ## what kills, waits and fills up, and the tests that DRILLS=1 makes long
 	@DRILLS=1 $(PYTEST) -q -rP --show-capture=stdout -m drill --durations=10 $(ARGS)
 	@DRILLS=1 $(PYTEST) -q -n 2 -m "not drill" --durations=10 $(LONGER) $(ARGS)
 

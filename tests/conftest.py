@@ -1,6 +1,8 @@
 """One database server for the whole run; per test a transaction that is rolled back, or a copy of its own.
 
 `POBRATYM_TEST_DATABASE_URL` names another server to run the same tests on; its user must be able to make databases.
+`POBRATYM_TEST_POOLER_URL` names a pooler before it, in transaction mode: then each test has a copy of its own, so that
+its transactions are spread over the pooler's connections (`tests/behind_pooler.py`).
 """
 
 import os
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 TEMPLATE = f"pobratym_template_{os.getpid()}"
+POOLER = os.environ.get("POBRATYM_TEST_POOLER_URL")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -113,6 +116,8 @@ def the_settings(data_dir: Path) -> settings.Settings:
         lock_timeout_ms=60_000,
         statement_timeout_ms=60_000,
         idle_in_transaction_timeout_ms=300_000,
+        database_pooler="transaction" if POOLER else "none",
+        statement_cache="off" if os.environ.get("POBRATYM_TEST_STATEMENT_CACHE") == "off" else "on",
     )
 
 
@@ -126,12 +131,12 @@ async def world(
     test_clock: simulated.TestClock,
 ) -> AsyncIterator[World]:
     """Everything a process holds, on a database without rows; with a copy of its own for tests marked `races`."""
-    if request.node.get_closest_marker("races") is None:
+    if request.node.get_closest_marker("races") is None and POOLER is None:
         async with simulated.rolled_back(shared_engine) as bind:
             yield simulated.made(the_settings, shared_engine, test_clock, bind)
         return
     async with simulated.database(server_url, f"pobratym_{clock.new_id().hex}", template) as url:
-        engine = simulated.engine(the_settings, url)
+        engine = simulated.engine(the_settings, url, make_url(POOLER).set(database=url.database) if POOLER else None)
         yield simulated.made(the_settings, engine, test_clock)
         await engine.dispose()
 

@@ -73,10 +73,13 @@ async def rolled_back(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 _CONNECTORS: "weakref.WeakKeyDictionary[AsyncEngine, Connector]" = weakref.WeakKeyDictionary()
 
 
-def engine(settings: Settings, url: URL) -> AsyncEngine:
-    connector = Connector(database_address.parse(text_of(url)), usual_seconds=settings.pool_timeout_ms / 1000)
-    made = engine_of(settings, connector, purpose="test")
-    _CONNECTORS[made] = connector
+def engine(settings: Settings, url: URL, pooler: URL | None = None) -> AsyncEngine:
+    """An engine over the database; through the pooler if one is named, which refuses what sessions begin with."""
+    seconds = settings.pool_timeout_ms / 1000
+    direct = Connector(database_address.parse(text_of(url)), usual_seconds=seconds)
+    through = Connector(database_address.parse(text_of(pooler)), usual_seconds=seconds) if pooler else direct
+    made = engine_of(settings, through, purpose="api" if pooler else "test")
+    _CONNECTORS[made] = direct
     return made
 
 

@@ -1,5 +1,6 @@
 """Anchors of logs as a file: where each chain ended when it was written, kept outside the database."""
 
+import dataclasses
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal
@@ -23,22 +24,33 @@ class Head(shapes.Shape):
     hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+class RestoredEnd(Head):
+    """Where the log ended when a restored database was released; what had stood behind it was lost."""
+
+    epoch: Annotated[int, Field(ge=2)]
+    made_at: shapes.Instant
+
+
 class Anchor(shapes.Shape):
-    """Where every log ended at one instant."""
+    """Where every log ended at one instant, and at each restore before it."""
 
     kind: Literal["pobratym log anchor"]
     made_at: shapes.Instant
     heads: list[Head]
+    restores: list[RestoredEnd] = []
 
 
-def written(ends: Sequence[memorandum_log.Anchor], at: datetime) -> str:
+def written(
+    ends: Sequence[memorandum_log.Anchor], at: datetime, restored_ends: Sequence[memorandum_log.RestoredEnd] = ()
+) -> str:
     """Give the file's text."""
     anchor = Anchor(
         kind="pobratym log anchor",
         made_at=at,
         heads=[Head(memorandum_id=end.memorandum_id, position=end.head.position, hash=end.head.hash) for end in ends],
+        restores=[RestoredEnd(**dataclasses.asdict(end)) for end in restored_ends],
     )
-    return anchor.model_dump_json(indent=1)
+    return anchor.model_dump_json(indent=1, exclude_defaults=True)  # no `restores`, where the release before reads it
 
 
 def read(text: bytes) -> list[memorandum_log.Anchor]:

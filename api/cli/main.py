@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
 
 import typer
 
@@ -16,6 +17,8 @@ from integrations.runtime import settings
 if TYPE_CHECKING:
     from integrations.runtime.world import World
     from service.kernel.work import Work
+    from service.registry import memorandum_log
+    from service.rules import chain
 
 BAD_SETTINGS = 2
 
@@ -256,13 +259,13 @@ def verify(
 ) -> None:
     """Follow every memorandum's chain; fails when an entry was changed or taken out, or (by an anchor) cut off."""
     from api.cli import anchors  # noqa: PLC0415
-    from service.registry import memorandum_log  # noqa: PLC0415
 
     try:
         anchored = anchors.read(anchor.read_bytes()) if anchor else []
     except anchors.NoAnchor as error:
         raise command.Stop(str(error)) from None
-    verifications = command.in_work(lambda _, w: memorandum_log.verify_all(w, anchored))
+    verifications, restored_ends = command.in_work(lambda _, w: _verified(w, anchored))
+    cut = {end.memorandum_id: f" (a restore of {end.made_at:%Y-%m-%d} left {end.position})" for end in restored_ends}
     lines = [
         {"memorandum_id": str(id_), "ok": result.ok, "entries": result.entries, "first_broken": result.first_broken}
         for id_, result in verifications.items()
@@ -270,9 +273,21 @@ def verify(
     if as_json:
         print(json.dumps(lines, default=str))
     for line in () if as_json else lines:
-        state = "holds" if line["ok"] else f"BROKEN at {line['first_broken']}"
+        state = (
+            "holds"
+            if line["ok"]
+            else f"BROKEN at {line['first_broken']}{cut.get(UUID(str(line['memorandum_id'])), '')}"
+        )
         print(f"{line['memorandum_id']}: {line['entries']} entries, {state}")
     raise typer.Exit(0 if all(result.ok for result in verifications.values()) else 1)
+
+
+async def _verified(
+    w: "Work", anchored: "list[memorandum_log.Anchor]"
+) -> "tuple[dict[UUID, chain.Verification], list[memorandum_log.RestoredEnd]]":
+    from service.registry import memorandum_log  # noqa: PLC0415
+
+    return await memorandum_log.verify_all(w, anchored), await memorandum_log.restored_ends(w)
 
 
 @log.command("anchor")
@@ -285,7 +300,7 @@ def write_anchor(
     from service.registry import memorandum_log  # noqa: PLC0415
 
     async def write(_: "World", w: "Work") -> None:
-        text = anchors.written(await memorandum_log.anchors(w), w.now)
+        text = anchors.written(await memorandum_log.anchors(w), w.now, await memorandum_log.restored_ends(w))
         if out is None:
             print(text)
         else:

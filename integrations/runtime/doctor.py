@@ -123,7 +123,12 @@ async def connections(world: World) -> AsyncIterator[Finding]:
         mend = "Have both machines follow a time server."
         detail = f"the database's is {difference:+.1f} s from ours"
         yield Finding("clock", is_well=abs(difference) <= FARTHEST_CLOCK_SECONDS, detail=detail, mend=mend)
-        yield await _notices(world, direct)
+        if session["is_read_only"]:  # then nobody can notify either
+            detail = "the server takes no changes: it is a standby, its recovery is paused, or it was set so"
+            mend = "Name the primary, promote this one (`SELECT pg_promote()`), or end default_transaction_read_only."
+            yield Finding("database", is_well=False, detail=detail, mend=mend)
+        else:
+            yield await _notices(world, direct)
     finally:
         await direct.close()
     if world.settings.pooler != "none":
@@ -134,6 +139,7 @@ _SESSION = """
 SELECT coalesce(host(inet_server_addr()) || ':' || inet_server_port(), 'by a socket') AS place,
        coalesce((SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl), 'without TLS') AS tls,
        current_user AS role, CASE WHEN pg_is_in_recovery() THEN 'a standby' ELSE 'the primary' END AS kind,
+       current_setting('transaction_read_only') = 'on' AS is_read_only,
        CAST(extract(epoch FROM clock_timestamp()) AS float8) AS epoch,
        CAST(current_setting('max_connections') AS int) - CAST(current_setting('superuser_reserved_connections') AS int)
        - (SELECT sum(numbackends) FROM pg_stat_database) AS connections_left
@@ -176,13 +182,8 @@ async def database(world: World) -> AsyncIterator[Finding]:
     async with world.engine.connect() as connection:
         number = int((await connection.execute(sa.text("SHOW server_version_num"))).scalar_one())
         version = (await connection.execute(sa.text("SHOW server_version"))).scalar_one()
-        is_read_only = (await connection.execute(sa.text("SHOW transaction_read_only"))).scalar_one() == "on"
     mend = "PostgreSQL 15 or later is needed."
     yield Finding("database", is_well=number >= OLDEST_SERVER, detail=f"PostgreSQL {version}", mend=mend)
-    if is_read_only:
-        detail = "the server takes no changes: it is a standby, its recovery is paused, or it was set so"
-        mend = "Name the primary, promote this one (`SELECT pg_promote()`), or end default_transaction_read_only."
-        yield Finding("database", is_well=False, detail=detail, mend=mend)
     present = await schema_version.present(world.engine)
     is_served = schema_version.serves(present)
     detail = (present or "none") + (", of a newer program" if schema_version.is_newer(present) else "")

@@ -45,6 +45,7 @@ class Presence:
     probe_seconds: float = PROBE_SECONDS
     answer_seconds: float = ANSWER_SECONDS  # that the database may take
     offset_seconds: float | None = None  # by which its clock is before the database's
+    said: dict[str, dict[str, Any]] = field(default_factory=dict)  # by loops, for other processes
     _loops: dict[str, _Loop] = field(default_factory=dict)
     _answer: list[str] = field(default_factory=list)
     _is_corrupt: bool = False  # once it was, nobody believes it well before a restart
@@ -78,10 +79,15 @@ class Presence:
         return sorted(name for name, loop in self._loops.items() if processes.is_stuck(name, now - loop.moved_at))
 
     def loops(self) -> dict[str, Any]:
-        """Give how each loop does, by name: seconds since it moved, failures in a row and the SQLSTATE of the last."""
+        """Give how each loop does: seconds since it moved, failures in a row, SQLSTATE of the last, what it said."""
         now = clock.monotonic()
         return {
-            name: {"moved_s": round(now - loop.moved_at, 1), "failures": loop.failures, "sqlstate": loop.sqlstate}
+            name: {
+                "moved_s": round(now - loop.moved_at, 1),
+                "failures": loop.failures,
+                "sqlstate": loop.sqlstate,
+                **self.said.get(name, {}),
+            }
             for name, loop in sorted(self._loops.items())
         }
 

@@ -1,7 +1,8 @@
 """Notices that the database was restored, before anything leaves it (decision 0060).
 
-A worker looks when it starts, when it has connected anew, and each minute. What it has seen is remembered here and in a
-file of the data directory, outside of the database: files that were copied and put back have the original's identity.
+A worker looks when it starts, when it has connected anew, and each minute. What it has seen is remembered outside of
+the database, as files that were copied and put back have the original's identity: here, whence its beat tells the other
+workers (`process.loops`), and in a file of the data directory.
 """
 
 import asyncio
@@ -45,16 +46,16 @@ class Watch:
         """Look until `stop` is set: each minute, and once a connection was made, as a restore breaks them all."""
         while not stop.is_set():
             await self.look()
-            self._world.presence.worked("restore")
+            self._world.presence.worked(installation.LOOP)
             connections, until = self._world.connector.made, clock.monotonic() + SECONDS
             while not stop.is_set() and clock.monotonic() < until and self._world.connector.made == connections:
-                self._world.presence.moved("restore")
+                self._world.presence.moved(installation.LOOP)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(CONNECTED_ANEW_SECONDS):
                         await stop.wait()
 
     async def _look(self, w: Work) -> installation.Look:
-        identity, _ = await installation.present(w)
+        identity = (await installation.present(w)).identity
         seen = self._position if self._identity and _is_same(self._identity, identity) else 0
         holds = self._world.settings.on_promotion == "hold"
         return await installation.look(w, position_seen=seen, holds_on_promotion=holds)
@@ -63,6 +64,7 @@ class Watch:
         if (self._identity, self._position) == (look.identity, look.position):
             return
         self._identity, self._position = look.identity, look.position
+        self._world.presence.said[installation.LOOP] = {"position": look.position}
         seen = {
             "system_identifier": look.identity.system_identifier,
             "database_oid": look.identity.database_oid,

@@ -29,11 +29,15 @@ HELD = f"""EXISTS (SELECT FROM installation WHERE installation.held_since IS NOT
 LOCK_POSITIONS = sa.text("SELECT pg_advisory_xact_lock(hashtext('pobratym event positions'))")
 """Held by whoever gives events their positions, or decides what the next one is."""
 
+LOOP = "restore"
+"""Of a worker: it looks, and its `position` in `process.loops` is the last that it has seen."""
+
 _HELD = sa.text(f"SELECT {HELD}")
 _PRESENT = sa.text(f"""
 SELECT (SELECT system_identifier FROM pg_control_system()) AS system_identifier,
        CAST({_DATABASE} AS bigint) AS database_oid, {_TIMELINE} AS timeline,
-       coalesce((SELECT max(position) FROM event), 0) AS position
+       coalesce((SELECT max(position) FROM event), 0) AS position,
+       coalesce((SELECT max(CAST(loops->'{LOOP}'->>'position' AS bigint)) FROM process), 0) AS position_seen
 """)  # noqa: S608 - as above
 _KNOW = sa.text("""
 INSERT INTO installation (id, system_identifier, database_oid, timeline)
@@ -80,16 +84,26 @@ async def epochs(w: Work) -> Sequence[restores.Epoch]:
     return [restores.FIRST, *(restores.Epoch(*row) for row in rows)]
 
 
-async def present(w: Work) -> tuple[restores.Identity, int]:
-    """Tell which database this is now, and the position of its last event; the server must take changes."""
+@dataclass(frozen=True, slots=True)
+class Present:
+    """Which database this is now, the position of its last event, and the last that any worker says it has seen."""
+
+    identity: restores.Identity
+    position: int
+    position_seen: int
+
+
+async def present(w: Work) -> Present:
+    """Tell how the database is now; its server must take changes."""
     row = (await w.sql(_PRESENT)).one()
-    return restores.Identity(row.system_identifier, row.database_oid, row.timeline), row.position
+    identity = restores.Identity(row.system_identifier, row.database_oid, row.timeline)
+    return Present(identity, row.position, row.position_seen)
 
 
 async def known(w: Work) -> tables.Installation:
     """Give the database as it was last seen, locked; one that was never seen is as it is now."""
     await w.sql(LOCK_POSITIONS)
-    identity, _ = await present(w)
+    identity = (await present(w)).identity
     await w.sql(
         _KNOW,
         {
@@ -105,15 +119,17 @@ async def known(w: Work) -> tables.Installation:
 async def look(w: Work, *, position_seen: int, holds_on_promotion: bool) -> Look:
     """See whether this is the database as it was; hold it, or begin an epoch after a promotion.
 
-    `position_seen` is the last position that anybody has seen in this very database, 0 if nobody knows.
+    `position_seen` is the last position that this worker has seen in this very database, 0 if it has not.
     """
     row = await known(w)
-    identity, position = await present(w)
+    now = await present(w)
+    identity, position = now.identity, now.position
     if row.held_reason is not None:
         return Look(identity, position, row.held_reason)
     before = restores.Identity(row.system_identifier, row.database_oid, row.timeline)
+    seen = max(position_seen, now.position_seen)
     reason = restores.why_held(
-        before, identity, position=position, position_seen=position_seen, holds_on_promotion=holds_on_promotion
+        before, identity, position=position, position_seen=seen, holds_on_promotion=holds_on_promotion
     )
     if reason is not None:
         row.held_since, row.held_reason = w.now, reason
@@ -132,10 +148,10 @@ class Begun:
 
 async def begin_epoch(w: Work, row: tables.Installation) -> Begun:
     """Have the next position lie above every earlier one, and know the database as it is now."""
-    identity, position = await present(w)
+    now = await present(w)
     last = (await epochs(w))[-1]
     branch = int.from_bytes(clock.random_bytes(4))
-    epoch = restores.next_epoch(last, position, branch)
+    epoch = restores.next_epoch(last, now.position, branch)
     begun = tables.EventEpoch(
         number=epoch.number,
         id=clock.new_id(),
@@ -145,6 +161,6 @@ async def begin_epoch(w: Work, row: tables.Installation) -> Begun:
         began_at=w.now,
     )
     w.add(begun)
-    row.system_identifier, row.database_oid = identity.system_identifier, identity.database_oid
-    row.timeline, row.epoch, row.floor = identity.timeline, epoch.number, epoch.floor
+    row.system_identifier, row.database_oid = now.identity.system_identifier, now.identity.database_oid
+    row.timeline, row.epoch, row.floor = now.identity.timeline, epoch.number, epoch.floor
     return Begun(epoch, begun)

@@ -8,6 +8,7 @@ position and hash of the newest entry, so that a tail that was cut off is notice
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -255,6 +256,24 @@ async def verify_all(w: Work, anchors: Sequence[Anchor] = ()) -> dict[UUID, chai
     anchored: Mapping[UUID, chain.Head] = {anchor.memorandum_id: anchor.head for anchor in anchors}
     memorandum_ids = set((await w.sql(sa.text("SELECT memorandum_id FROM log_head"))).scalars())
     return {id_: await verify(w, id_, anchored.get(id_)) for id_ in sorted(memorandum_ids | anchored.keys())}
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredEnd:
+    """Where a memorandum's chain ended when a restored database was released: what had stood behind it was lost."""
+
+    memorandum_id: UUID
+    epoch: int
+    position: int
+    hash: str
+    made_at: datetime
+
+
+async def restored_ends(w: Work) -> list[RestoredEnd]:
+    """Give where each chain ended at each restore, the oldest first."""
+    row = tables.LogAnchor
+    rows = (await w.sql(sa.select(row).order_by(col(row.epoch), col(row.memorandum_id)))).scalars()
+    return [RestoredEnd(each.memorandum_id, each.epoch, each.position, each.hash, each.made_at) for each in rows]
 
 
 async def anchors(w: Work) -> list[Anchor]:

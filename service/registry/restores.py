@@ -62,7 +62,7 @@ SELECT ARRAY(SELECT id FROM institution ORDER BY id) AS institution_ids,
 async def status(w: Work) -> Status:
     """Tell how the database stands, and what waits in it since before the restore."""
     standing = await installation.standing(w)
-    _, position = await installation.present(w)
+    position = (await installation.present(w)).position
     waiting = [
         Waiting(*(await w.sql(_WAITING, {"kind": kind, "until": standing.held_since})).one())
         for kind in vocabulary.DELIVERY_KINDS

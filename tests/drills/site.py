@@ -1,6 +1,7 @@
 """The whole thing as an operator runs it, in a folder of its own: PostgreSQL, an API process, a worker process."""
 
 import asyncio
+import base64
 import contextlib
 import dataclasses
 import os
@@ -18,7 +19,7 @@ import build
 import flow
 import postoffice
 import world as simulated
-from integrations.runtime import postgres, settings
+from integrations.runtime import migrate, postgres, settings
 from integrations.runtime import world as worlds
 from integrations.runtime.world import World
 from service.kernel import actor, clock, work
@@ -158,6 +159,36 @@ async def opened(data_dir: Path, **more: str) -> AsyncIterator[Site]:
         try:
             await made.people()
             await made.start("api", "worker")
+            yield made
+        finally:
+            made.end()
+
+
+KEYS = f"test:{base64.urlsafe_b64encode(bytes(range(32))).decode().rstrip('=')}"
+
+
+@contextlib.asynccontextmanager
+async def over(url: str, data_dir: Path, *, is_new: bool = True, **more: str) -> AsyncIterator[Site]:
+    """Have the API and the worker over a database named by its address, by the system's clock.
+
+    A new database is migrated and gets its people; over another one nothing is started.
+    """
+    port = free_port()
+    named = {"DATABASE_URL": url, "SECRET_KEYS": KEYS, "BASE_URL": f"http://127.0.0.1:{port}", "CLOCK": "system"}
+    told = settings.load({f"POBRATYM_{name}": value for name, value in (named | more).items()} | {
+        "POBRATYM_DATA_DIR": str(data_dir)
+    })  # fmt: skip
+    async with (
+        worlds.opened(told, migrating=False) as world,
+        httpx.AsyncClient(base_url=told.base_url, timeout=60, limits=httpx.Limits(max_connections=None)) as client,
+    ):
+        made = Site(world, client, port, **(named | more))
+        made.scene.clock.set(clock.wall())
+        try:
+            if is_new:
+                await migrate.upgrade(world.engine)
+                await made.people()
+                await made.start("api", "worker")
             yield made
         finally:
             made.end()

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 import flow
+from api.cli import anchors
 from integrations.runtime import doctor, logs, mail_delivery, restore_watch
 from integrations.runtime.settings import Settings
 from integrations.runtime.world import World
@@ -17,7 +18,7 @@ from receiver import tell
 from service import timers
 from service.kernel import actor, installation, outcomes
 from service.outbox import deliveries, webhooks
-from service.registry import restores
+from service.registry import memorandum_log, restores
 from world import TestClock
 
 ELSEWHERE = {
@@ -142,7 +143,7 @@ async def test_ops_10_whoever_works_in_it_goes_on_and_no_time_runs_out(scene: fl
 async def test_ops_10_a_released_database_begins_an_epoch_whose_first_event_tells_everybody(scene: flow.Scene) -> None:
     await scene.request()
     await scene.rows(
-        "INSERT INTO log_head (memorandum_id, position, hash) VALUES (:id, 7, 'seven') RETURNING 1",
+        "INSERT INTO log_head (memorandum_id, position, hash) VALUES (:id, 7, repeat('7', 64)) RETURNING 1",
         id=scene.memorandum.id,
     )
     await look(scene)
@@ -168,8 +169,12 @@ async def test_ops_10_a_released_database_begins_an_epoch_whose_first_event_tell
         }  # fmt: skip
         following = await scene.get(who, page["items"][0]["data"]["links"]["self"])
         assert following["items"][0]["type"] == "installation.restored"
-    (anchor,) = await scene.rows("SELECT memorandum_id, epoch, position, hash FROM log_anchor")
-    assert anchor == (scene.memorandum.id, 2, 7, "seven")
+    async with scene.world.database.work(actor.TIMER) as w:
+        written = anchors.written(await memorandum_log.anchors(w), w.now, await memorandum_log.restored_ends(w))
+    (end,) = json.loads(written)["restores"]
+    head = {"memorandum_id": str(scene.memorandum.id), "position": 7, "hash": "7" * 64}
+    assert end == head | {"epoch": 2, "made_at": flow.instant(scene.clock.now())}
+    assert len(anchors.read(written.encode())) == 1
     assert (await look(scene)).held_reason is None
     assert await leave(scene) > 0
 
@@ -239,6 +244,21 @@ async def test_ops_10_a_database_whose_last_event_was_seen_and_is_gone_is_held(s
     assert released.epoch.lost_after == 1
     assert (await look(scene)).held_reason is None
     assert first != second
+
+
+async def test_ops_10_what_another_worker_says_it_has_seen_counts(scene: flow.Scene) -> None:
+    async with scene.world.database.work(actor.TIMER) as w:
+        tell(w, scene)
+    await timers.place_events(scene.world.database)
+    await look(scene)
+    scene.world.presence.worked("restore")
+    await scene.world.presence.beat(scene.world.database)
+    (row,) = await scene.rows("SELECT loops FROM process")
+    assert row.loops["restore"]["position"] == 1
+    assert (await look(scene)).held_reason is None
+    scene.world.presence.said["restore"] = {"position": 2}
+    await scene.world.presence.beat(scene.world.database)
+    assert (await look(scene)).held_reason == "events_missing"
 
 
 async def test_ops_10_a_file_of_another_database_or_none_at_all_holds_nothing(scene: flow.Scene) -> None:
