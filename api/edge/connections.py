@@ -7,6 +7,7 @@ always has a timer: until its head is whole, or until the next one begins. What 
 
 import asyncio
 import functools
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -16,8 +17,10 @@ from integrations.runtime import settings
 from service.kernel import clock
 
 _SEEING_SECONDS = 2
-"""How long a client that is still sending has to read the answer, before the connection is cut."""
-_MOST_DISCARDED = 1_000_000
+"""How long a client that is done, or sends nothing more, has to read the answer before the connection is cut."""
+_LONGEST_SEEING_SECONDS, _MOST_DISCARDED = 10, 32_000_000
+"""How long, and how much, of a body that nobody wanted is thrown away for a client that reads no answer before its end:
+most libraries do not. It is three times the largest body that is taken; it costs us no memory."""
 _MOST_SEEING = 100
 """How many connections have that time at once: those beyond are cut, since they count towards no other limit."""
 _MOST_HEAD_BYTES = 2 * (raw.MOST_HEAD_BYTES + raw.LONGEST_ADDRESS)
@@ -153,7 +156,8 @@ class Connection(HttpToolsProtocol):
         answer = problems.answer({"state": state}, problem, headers=headers)
         head = b"".join(b"%s: %s\r\n" % pair for pair in answer.raw_headers)
         status = problems.catalogue()[problem][0]
-        self.transport.write(b"HTTP/1.1 %d \r\n%s\r\n%s" % (status, head, answer.body))
+        phrase = HTTPStatus(status).phrase.encode()
+        self.transport.write(b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (status, phrase, head, answer.body))
         self._is_message_begun = True  # whatever follows
         self.end()
 
@@ -170,7 +174,7 @@ class Connection(HttpToolsProtocol):
             _seeing.add(self)
             transport.write_eof()
             transport.resume_reading()
-            self.loop.call_later(_SEEING_SECONDS, transport.abort)
+            self.loop.call_later(_SEEING_SECONDS, self._cut, 0, self.loop.time() + _LONGEST_SEEING_SECONDS)
         else:
             transport.close()
 
@@ -182,6 +186,14 @@ class Connection(HttpToolsProtocol):
         self._discarded_bytes += len(data)
         if self._discarded_bytes > _MOST_DISCARDED:
             self.transport.pause_reading()
+
+    def _cut(self, discarded_bytes: int, until: float) -> None:
+        """Cut the connection, unless the client has sent more of its body than it had, and has time for the rest."""
+        is_sending = self._discarded_bytes > discarded_bytes and self._discarded_bytes <= _MOST_DISCARDED
+        if is_sending and self.loop.time() < until:
+            self.loop.call_later(_SEEING_SECONDS, self._cut, self._discarded_bytes, until)
+        else:
+            self.transport.abort()
 
     def _give_up(self) -> None:
         self._answer_timer = None

@@ -11,10 +11,18 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any, BinaryIO, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from api.edge import registry_shapes, shapes
 from api.exchange import cell_values, import_words, mappings
@@ -99,7 +107,7 @@ class MemorandumRow(shapes.Shape):
     areas: Codes
     activities: Codes
     signed_date: shapes.Day | None = None
-    signed_precision: vocabulary.DatePrecision = "unknown"
+    signed_precision: vocabulary.DatePrecision | None = None
     valid_from: shapes.Day | None = None
     valid_until: shapes.Day | None = None
     budget_minutes: shapes.BudgetMinutes | None = None
@@ -108,6 +116,13 @@ class MemorandumRow(shapes.Shape):
     source: shapes.Line | None = None
     note: shapes.Note | None = None
     id: Id | None = None
+
+    @model_validator(mode="after")
+    def _signed_on_its_day(self) -> Self:
+        """Read a date of signing without a precision as the day itself."""
+        if self.signed_precision is None:
+            self.signed_precision = "unknown" if self.signed_date is None else "on"
+        return self
 
 
 class PersonRow(shapes.Shape):

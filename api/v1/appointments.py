@@ -32,7 +32,8 @@ class ParticipantOut(shapes.Shape):
 class AppointmentOut(shapes.Shape):
     """One agreed or held time. Its id never changes, and is the stem of the calendar's UID.
 
-    `note`, of a cancellation, is there for the people of the case, in the single resource only.
+    `note`, of a cancellation, is there for the people of the case, in the single resource only. `needs_mentor`: the
+    time stands, its mentor has left, and another one is sought; there is no call unless one is found.
     """
 
     id: shapes.Id
@@ -43,6 +44,7 @@ class AppointmentOut(shapes.Shape):
     starts_at: shapes.Instant
     ends_at: shapes.Instant
     participants: list[ParticipantOut]
+    needs_mentor: bool
     held_until: shapes.Instant | None
     proposed_starts: list[shapes.Instant]
     proposed_by: shapes.Id | None
@@ -92,6 +94,7 @@ def appointment_out(
     return AppointmentOut(
         **{name: getattr(row, name) for name in AppointmentOut.model_fields if hasattr(row, name) and name != "note"},
         note=note,
+        needs_mentor=view.needs_mentor,
         warnings=shapes.warnings(view.warnings),
         participants=[
             ParticipantOut(

@@ -327,6 +327,11 @@ class AppointmentView:
     participants: Sequence[tables.Participant]
 
     @property
+    def needs_mentor(self) -> bool:
+        """Whether the time stands and its mentor has left: another one is sought for it."""
+        return self.row.status == "booked" and all(person.role != "mentor" for person in self.participants)
+
+    @property
     def warnings(self) -> Sequence[NightHours]:
         """Which of its times, the proposed ones too, are at night for whom."""
         return self.warnings_of([self.row.starts_at, *self.row.proposed_starts])

@@ -21,6 +21,7 @@ from service.outbox import events, hearers, notices
 from service.rules import lifecycle, policy, transfer
 from service.rules.case import Case
 from service.rules.matching import ranking
+from service.rules.sentences import Sentence
 from service.rules.time import availability, intervals
 from service.rules.time.intervals import Interval
 
@@ -67,7 +68,7 @@ async def request(w: Work, wish: NewRequest) -> tables.Consultation:
         raise errors.Invalid("/specialty", "not a specialty that consultations are asked for")
     if wish.follows_id:
         access.requires_requesting_side(w, await access.visible_consultation(w, wish.follows_id))
-    _check_windows(w, wish.windows)
+    _check_windows(w, wish)
     texts = {"question": wish.question, "department": wish.department, **deidentification.of_tags(wish.tags)}
     await deidentification.check_long(w, texts, wish.confirmed_spans)
     row_id = clock.new_id()
@@ -105,12 +106,26 @@ async def request(w: Work, wish: NewRequest) -> tables.Consultation:
     return consultation
 
 
-def _check_windows(w: Work, windows: Sequence[tuple[datetime, datetime]]) -> None:
-    for number, (from_at, until_at) in enumerate(windows):
+_SHORT = "less than the {minutes} minutes of the call lie ahead in this window"
+
+
+def _check_windows(w: Work, wish: NewRequest) -> None:
+    """Pass windows that each leave room for the call, with those that they touch; raises Invalid."""
+    for number, (from_at, until_at) in enumerate(wish.windows):
         if until_at <= from_at:
             raise errors.Invalid(f"/windows/{number}/until", "a window ends after its start")
         if until_at <= w.now:
             raise errors.Invalid(f"/windows/{number}/until", "this window lies behind us")
+    if wish.mode == "written":
+        return
+    ahead = intervals.merge([(max(from_at, w.now), until_at) for from_at, until_at in wish.windows])
+    for number, (_, until_at) in enumerate(wish.windows):
+        minutes = next((end - begin).total_seconds() / 60 for begin, end in ahead if begin < until_at <= end)
+        if minutes < wish.duration_minutes:
+            detail = Sentence(
+                "less than the {minutes} minutes of the call lie ahead in this window", minutes=wish.duration_minutes
+            )
+            raise errors.Invalid(f"/windows/{number}/until", detail)
 
 
 async def _of_requesting_side(w: Work, consultation_id: UUID) -> CaseFile:

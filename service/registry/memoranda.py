@@ -335,7 +335,8 @@ async def _check_areas(w: Work, areas: Iterable[str]) -> None:
 
 def _check_dates(row: tables.Memorandum) -> None:
     if row.valid_from and row.valid_until and row.valid_until <= row.valid_from:
-        raise errors.Invalid("/valid_until", "must be later than valid_from: it is the first day without validity")
+        fault = "must be later than the day from which it is valid: it is the first day without validity"
+        raise errors.Invalid("/valid_until", fault)
     if (row.signed_on is None) != (row.signed_precision == "unknown"):
         raise errors.Invalid("/signed", "a date goes with the precision on or by, no date with unknown")
 

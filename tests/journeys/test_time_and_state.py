@@ -116,6 +116,40 @@ async def test_ft_06_windows_are_united_and_shown(
     assert listed["windows"] == shown["windows"]
 
 
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [
+        ([(9, 9.25)], 0),
+        ([(9, 12), (13, 13.25)], 1),
+        ([(9, 9.25), (9.5, 9.75)], 0),
+        ([(-20, 0.25)], 0),  # begun long ago: what is left is too short
+    ],
+)
+async def test_ft_06_a_window_shorter_than_the_call_is_named(
+    scene: flow.Scene, given: list[tuple[float, float]], place: int
+) -> None:
+    windows = [window(scene, *pair) for pair in given]
+    if given[0][0] < 0:
+        now = scene.clock.now()
+        windows = [
+            {"from": flow.instant(now - timedelta(hours=20)), "until": flow.instant(now + timedelta(minutes=15))}
+        ]
+    body = scene.wish(windows=windows)
+    answer = await scene.call("clinician", "POST", "/v1/consultations", body, status=422)
+    (fault,) = answer.json()["errors"]
+    assert fault == {
+        "pointer": f"/windows/{place}/until",
+        "detail": "less than the 30 minutes of the call lie ahead in this window",
+    }
+    written = await scene.call("clinician", "POST", "/v1/consultations", {**body, "mode": "written"}, status=201)
+    assert written.json()["state"] == "offered"
+
+
+async def test_ft_06_windows_that_touch_hold_the_call_together(scene: flow.Scene) -> None:
+    id_ = await scene.request(priority="routine", windows=[window(scene, 9, 9.25), window(scene, 9.25, 10)])
+    assert (await scene.get("clinician", f"/v1/consultations/{id_}"))["windows"] == [window(scene, 9, 10)]
+
+
 async def test_ft_06_a_consultation_without_windows_shows_none(scene: flow.Scene) -> None:
     id_ = await scene.request()
     assert (await scene.get("clinician", f"/v1/consultations/{id_}"))["windows"] == []

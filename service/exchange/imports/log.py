@@ -98,7 +98,7 @@ class _Sessions:
         except errors.Invalid as error:
             self.desk.refuse_error(row, error)
         if values["minutes"] not in (None, sessions.minutes_of(values["started_at"], values["ended_at"])):
-            self.desk.refuse(row, "minutes", "does not follow from started_at and ended_at")
+            self.desk.refuse(row, "minutes", "does not follow from start and end")
 
     def _is_civil(self, values: Mapping[str, Any], column: str, person_id: UUID) -> bool:
         stated: bool | None = values[column]
@@ -231,7 +231,7 @@ def _add_activity(
         source=values["source"],
     )
     if values["people_op"] and values["people_count"] is None:
-        desk.refuse(row, "people_count", "goes with people_op")
+        desk.refuse(row, "people_count", "goes with the sign of the number of people")
     if len({place.institution_id for place in entry.places}) < len(entry.places):
         desk.refuse(row, "to_institutions", "an institution is there twice")
     if memorandum_id and programme_id and links.programme[memorandum_id] != programme_id:

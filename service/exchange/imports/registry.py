@@ -155,14 +155,14 @@ async def change_memorandum(desk: Desk, row: FileRow, existing: Mapping[str, Any
             return
         for to in steps:
             await memoranda.transition(desk.w, memorandum, to, desk.today(memorandum.programme_id), "by a file")
-    changes = _memorandum({name: row.values[name] for name in differing | {"signed_date", "signed_precision"}})
+    signature = {"signed_date", "signed_precision"}
+    names = differing | signature if differing & signature else differing
+    changes = _memorandum({name: row.values[name] for name in names})
     if "areas" in differing:
         changes["areas"] = desk.find_all(row, "areas", "specialty")
     if "renewed_by" in differing:
         name = row.values["renewed_by"]
         changes["renewed_by"] = None if name is None else desk.find(row, "renewed_by", "memorandum")
-    if "signed_date" not in row.given and "signed_precision" not in row.given:
-        changes = {name: value for name, value in changes.items() if not name.startswith("signed_")}
     if changes:
         await memoranda.change(desk.w, memorandum, changes, desk.confirmed)
 
@@ -171,7 +171,8 @@ def _memorandum(values: Mapping[str, Any]) -> dict[str, Any]:
     """Give the columns of the table; references are looked up elsewhere."""
     columns = ("code", "valid_from", "valid_until", "activities", "budget_minutes", "budget_per", "source", "note")
     fields = {name: values[name] for name in columns if name in values}
-    fields |= {"signed_on": values["signed_date"], "signed_precision": values["signed_precision"]}
+    if "signed_date" in values:
+        fields |= {"signed_on": values["signed_date"], "signed_precision": values["signed_precision"]}
     return fields
 
 

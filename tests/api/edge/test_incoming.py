@@ -365,3 +365,22 @@ async def test_sec_05_a_link_whose_holder_may_no_more_when_its_form_has_arrived_
 
     assert exchange.status >= 400
     assert [row.state for row in await scene.rows("SELECT state FROM offer")] == ["pending"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"[" * 100_000, "nested more than 32 deep"),
+        (b'{"a":' * 50_000, "nested more than 32 deep"),
+        (b"[" * 100_000 + b"]" * 100_000, "nested more than 32 deep"),
+        (b'["' + b"[" * 90_000 + b'",' + b"1," * 6_000 + b"1]", "more than 5000 values"),
+        (b"[" + b"[]," * 6_000 + b"1]", "more than 5000 values"),
+        (b"]" * 900_000, "not JSON"),
+    ],
+)
+async def test_sec_01_what_is_nested_too_deep_is_not_called_too_many_values(
+    probing: httpx.AsyncClient, body: bytes, said: str
+) -> None:
+    answer = await probing.post("/v1/probes", content=body, headers=JSON)
+    assert answer.status_code == 400
+    assert said in answer.json()["detail"]

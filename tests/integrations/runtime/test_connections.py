@@ -3,9 +3,13 @@
 import asyncio
 import base64
 import contextlib
+import http.client
 import os
 import socket
 import sys
+import urllib.error
+import urllib.parse
+import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -218,3 +222,57 @@ async def test_sec_05_leave_to_send_is_given_once_the_caller_is_known(served: Se
 
     assert status(leave) == 100
     assert status(answer) == 202
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/v1/consultations", "/v1/imports"])
+@pytest.mark.parametrize("library", ["urllib", "httpx", "http.client"])
+async def test_sec_05_libraries_that_send_the_whole_body_first_read_the_answer(
+    served: Served, path: str, library: str
+) -> None:
+    address = f"http://127.0.0.1:{served.port}{path}"
+    body = bytes(25_000_000)
+    got = await asyncio.to_thread(LIBRARIES[library], address, body)
+    assert got == (404 if path == "/nowhere" else 401)
+
+
+def by_urllib(address: str, body: bytes) -> int:
+    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)
+    caught.value.close()
+    return caught.value.code
+
+
+def by_http_client(address: str, body: bytes) -> int:
+    parts = urllib.parse.urlsplit(address)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port)
+    connection.request("POST", parts.path, iter([body[:1_000_000]] * 25))  # chunked
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def by_httpx(address: str, body: bytes) -> int:
+    return httpx.post(address, content=body, headers={"Content-Type": "application/json"}).status_code
+
+
+LIBRARIES = {"urllib": by_urllib, "http.client": by_http_client, "httpx": by_httpx}
+
+
+async def test_sec_05_a_body_without_an_end_is_not_read_for_ever(served: Served) -> None:
+    sent = 0
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    writer.write(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    with contextlib.suppress(OSError):
+        while sent < 200_000_000:
+            writer.write(b"F4240\r\n" + bytes(1_000_000) + b"\r\n")
+            await writer.drain()
+            sent += 1_000_000
+    assert sent < 100_000_000
+    writer.close()
+    assert status(await _all_of(reader)) in (404, 0)
+
+
+async def test_sec_06_a_refusal_of_a_connection_has_the_phrase_of_its_status(served: Served) -> None:
+    assert (await served.answer(HALF_A_HEAD)).startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+    assert (await served.answer(b"no http at all\r\n\r\n")).startswith(b"HTTP/1.1 400 Bad Request\r\n")

@@ -229,7 +229,7 @@ async def test_a_row_that_differs_is_changed_where_a_verb_may_change_it(w: Work)
         (
             "sessions",
             (SESSIONS + ",minutes", PAST + ",advice_given,29"),
-            CellFault(2, "minutes", "does not follow from started_at and ended_at"),
+            CellFault(2, "minutes", "does not follow from start and end"),
         ),
         (
             "activities",

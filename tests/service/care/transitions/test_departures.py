@@ -73,10 +73,12 @@ async def test_ft_01_the_place_of_a_booked_mentor_who_left_is_offered_for_the_sa
     assert ("clinician", "REQUEST", "TENTATIVE", 1) in change.calendars
     (asked,) = await scene.rows("SELECT id, starts FROM offer WHERE state = 'pending'")
     assert [flow.instant(start) for start in asked.starts] == [booked["starts_at"]]
+    shown = await scene.get("clinician", f"/v1/appointments/{booked['id']}")
+    assert (booked["needs_mentor"], shown["status"], shown["needs_mentor"]) == (False, "booked", True)
     state = await scene.state()
     assert (state.consultation, state.appointment, state.seats) == ("offered", "booked", ["clinician"])
     taken = await scene.post(other, f"/v1/offers/{asked.id}/accept", {"starts_at": booked["starts_at"]})
-    assert (taken["id"], taken["starts_at"]) == (booked["id"], booked["starts_at"])
+    assert (taken["id"], taken["starts_at"], taken["needs_mentor"]) == (booked["id"], booked["starts_at"], False)
     change = await scene.change()
     assert ("mentor_replaced", "clinician") in change.mails
     assert ("booked", other) in change.mails
