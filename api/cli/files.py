@@ -197,9 +197,11 @@ def _loaded(
 def _complain(file: Path, faults: "Sequence[CellFault]", table: "Read", speaker: "Speaker", *, as_json: bool) -> None:
     if as_json:
         listed = [speaker.fault(fault, table.letters) for fault in faults]
-        print(json.dumps({"errors": listed}, ensure_ascii=False))
+        warnings = [speaker.fault(warning, table.letters) for warning in table.warnings]
+        print(json.dumps({"errors": listed, "warnings": warnings}, ensure_ascii=False))
         return
     _print((speaker.line(fault, table.letters) for fault in faults), to=sys.stderr)
+    _print(speaker.warnings(table), to=sys.stderr)
     print(speaker.word("faults", file=str(file), count=len(faults)), file=sys.stderr)
 
 

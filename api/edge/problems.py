@@ -24,6 +24,7 @@ from service.rules.sentences import Sentence
 
 MEDIA_TYPE = "application/problem+json"
 _MOST_FAULTS = 100
+_MEGABYTE = 1_000_000
 _EXAMPLE = {"state": {"request_id": "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"}}
 STATUS: dict[type[errors.DomainError], int] = {
     errors.Unauthenticated: 401,
@@ -105,7 +106,10 @@ class TooLarge(Exception):
 
     def __init__(self, most_bytes: int) -> None:
         """Keep how large it may be."""
-        super().__init__(Sentence("At most {most} bytes.", most=most_bytes))
+        if most_bytes >= _MEGABYTE:
+            super().__init__(Sentence("At most {most} MB.", most=f"{most_bytes / _MEGABYTE:g}"))
+        else:
+            super().__init__(Sentence("At most {most} bytes.", most=most_bytes))
 
 
 class TooSlow(Exception):

@@ -32,11 +32,12 @@ from service import vocabulary
 from service.exchange.imports import FileRow
 from service.kernel import email_addresses
 from service.outbox.events import instant
-from service.rules import csv_tables, file_tables, suspicious_text
+from service.rules import csv_tables, file_cells, file_tables, suspicious_text
 from service.rules.file_tables import CellFault, TableRow, Unreadable, fault
 
 _YES, _NO = "yes", "no"
 _MOST_TOLD = 500
+MORE = "from here on there are {count} more, which are not listed"
 
 
 def _version_7(value: UUID) -> UUID:
@@ -269,28 +270,37 @@ def read(kind: str, content: bytes, mapping: mappings.Mapping | None = None) -> 
         lines, letters = mapped.rows, dict(mapped.letters)
         faults += mapped.faults
         warnings += mapped.warnings
+    at_fault = {each.column for each in table.faults if each.column}  # in the head, which was told once
     rows = []
     for line in lines:
         row, row_faults, row_doubts = _row(kind, line, is_1904=opened.is_1904)
-        faults += row_faults
+        faults += [each for each in row_faults if each.column not in at_fault]
         warnings += row_doubts
         if row is not None:
             rows.append(row)
-    return Read(rows, faults, warnings[:_MOST_TOLD], letters)
+    return Read([] if faults else rows, _bounded(faults), _bounded(warnings), letters)
+
+
+def _bounded(told: list[CellFault]) -> list[CellFault]:
+    """Give the first of them, and how many more there are."""
+    more = len(told) - _MOST_TOLD
+    return told if more <= 0 else [*told[:_MOST_TOLD], fault(told[_MOST_TOLD].row, "", MORE, count=more)]
 
 
 def _row(
     kind: str, line: TableRow, *, is_1904: bool
 ) -> tuple[FileRow | None, Sequence[CellFault], Sequence[CellFault]]:
-    """Give the row, or its faults; and what of it looks damaged."""
+    """Give the row, or its faults; and what of it looks damaged, or was read as what it may not be."""
     shape, types = SHAPES[kind], columns(kind)
     typed: dict[str, Any] = {}
-    faults = []
+    faults, guesses = [], []
     for name, cell in line.cells.items():
         if file_tables.is_blank(cell):
             continue
         try:
             typed[name] = cell_values.value(types[name], cell, is_1904=is_1904)
+            if types[name].form == "date" and file_cells.is_guessed(cell):
+                guesses.append(fault(line.row, name, file_cells.READ_AS, day=typed[name]))
         except Unreadable as error:
             faults.append(file_tables.filled(line.row, name, error.key, error.facts))
     found = []
@@ -300,7 +310,7 @@ def _row(
         found = [cell_values.fault_of(line.row, types, detail) for detail in error.errors(include_url=False)]
     faulty = {each.column for each in faults}
     faults += [each for each in found if each.column not in faulty and each.key not in suspicious_text.WARNINGS]
-    doubts = [each for each in found if each.key in suspicious_text.WARNINGS]
+    doubts = guesses + [each for each in found if each.key in suspicious_text.WARNINGS]
     doubts += _doubts(line, {each.column for each in (*faults, *doubts)})
     if faults:
         return None, faults, doubts

@@ -23,7 +23,21 @@ MOST_BYTES = 10_000_000
 MOST_UNPACKED = 100_000_000
 MOST_ROWS, MOST_COLUMNS, MOST_CELLS = 200_000, 1_000, 5_000_000
 NO_FILE = "is neither CSV nor XLSX: save it as one of these"
-_ZIP, _OLD_EXCEL, _OPEN_DOCUMENT = b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"application/vnd.oasis.opendocument"
+IS_ANOTHER = "is a file of another kind ({what}), whatever its name says: save the table as XLSX or CSV"
+IS_LOCKED = "is protected by a password: take the protection away, and save it again"
+IS_DAMAGED = "is an XLSX file that is damaged or not whole: save it again"
+_ZIP, _OLD_OFFICE, _LOCKED = b"PK\x03\x04", b"\xd0\xcf\x11\xe0", "EncryptedPackage".encode("utf-16-le")
+_KINDS = (
+    (b"%PDF-", "PDF"), (b"\x89PNG", "PNG"), (b"\xff\xd8\xff", "JPEG"), (b"GIF8", "GIF"), (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"), (b"\x1f\x8b", "GZIP"), (b"7z\xbc\xaf", "7z"), (b"Rar!", "RAR"), (b"{\\rtf", "RTF"),
+    (b"SQLite format 3", "SQLite"), (b"<!doctype html", "HTML"), (b"<html", "HTML"), (b"<table", "HTML"),
+    (b"<?xml", "XML"), (b"[{", "JSON"), (b'{"', "JSON"),
+)  # fmt: skip
+"""How files begin that are often given the name of a table; those of letters in any case, after blanks."""
+_PACKED = (
+    ("mimetype", "OpenDocument"), ("xl/workbook.bin", "XLSB"), ("word/document.xml", "Word"),
+    ("ppt/presentation.xml", "PowerPoint"), ("index/document.iwa", "Apple Numbers"),
+)  # fmt: skip
 _MARKS = (
     (b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe\x00\x00", "utf-32"), (b"\x00\x00\xfe\xff", "utf-32"),
     (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"),
@@ -53,8 +67,12 @@ def opened(content: bytes, is_head: Callable[[str], bool]) -> Opened:
     """Give the cells of the file; raises Unreadable. `is_head` tells what may stand in the first row."""
     if content.startswith(_ZIP):
         return _workbook(content)
-    if content.startswith(_OLD_EXCEL) or b"%PDF-" in content[:8]:
-        raise Unreadable(NO_FILE)
+    if content.startswith(_OLD_OFFICE):
+        raise Unreadable(IS_LOCKED) if _LOCKED in content else Unreadable(IS_ANOTHER, what="XLS of an old Excel")
+    begin = content[:_LOOKED_AT].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    for mark, kind in _KINDS:
+        if begin.startswith(mark.lower()):
+            raise Unreadable(IS_ANOTHER, what=kind)
     text, notes = _text(content)
     grid, faults = csv_tables.grid(text, is_head)
     if len(grid) > MOST_ROWS or any(len(row) > MOST_COLUMNS for row in grid):
@@ -126,7 +144,7 @@ def _workbook(content: bytes) -> Opened:
             and sheet.visible == python_calamine.SheetVisibleEnum.Visible
         ]
     except (python_calamine.CalamineError, ValueError, OverflowError):
-        raise Unreadable(NO_FILE) from None
+        raise Unreadable(IS_DAMAGED) from None
     filled = [
         (name, grid) for name, grid in grids if any(not file_tables.is_blank(cell) for row in grid for cell in row)
     ]
@@ -151,9 +169,9 @@ def _checked(content: bytes) -> _Parts:
     is_1904, errors, left = False, list[tuple[str, int]](), MOST_UNPACKED
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            names = archive.namelist()
+            names = [name.lower() for name in archive.namelist()]
             if "xl/workbook.xml" not in names:
-                raise Unreadable(NO_FILE)
+                raise Unreadable(IS_ANOTHER, what=next((kind for name, kind in _PACKED if name in names), "ZIP"))
             for info in archive.infolist():
                 info.file_size = MOST_UNPACKED + 1  # what it says of itself is not believed: it is read to its end
                 with archive.open(info) as part:
@@ -168,7 +186,7 @@ def _checked(content: bytes) -> _Parts:
                     if info.filename.endswith("/sheet1.xml"):
                         errors = [(found[1].decode(), int(found[2])) for found in _ERROR.finditer(data)][:100]
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError):
-        raise Unreadable(NO_FILE) from None
+        raise Unreadable(IS_DAMAGED) from None
     return _Parts(is_1904, errors)
 
 

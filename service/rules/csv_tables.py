@@ -10,8 +10,13 @@ import io
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from service.rules.file_tables import CellFault, Unreadable, fault
+from service.rules.file_tables import CellFault, Unreadable, filled
+from service.rules.sentences import Fact
 
+OPEN = "a quotation mark is opened here and never closed: close it, or write it twice within a text"
+LONG_CELL = "a cell is longer than {most} characters: is a quotation mark opened here and not closed?"
+UNQUOTED = "something follows a closing quotation mark: write a quotation mark within a text twice"
+_BROKEN = (("end of data", OPEN), ("field limit", LONG_CELL))
 MOST_CHARACTERS = 100_000_000
 LONGEST_CELL = 1_000_000
 SEPARATORS = (",", ";", "\t", "|")
@@ -42,8 +47,10 @@ def grid(
     try:
         for cells in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True):
             rows.append([restored(cell) for cell in cells])  # noqa: PERF401 - those before a fault are kept
-    except csv.Error:
-        return rows, [fault(len(rows) + 1, "", "cannot be read: a quotation mark is open, or a cell is too long")]
+    except csv.Error as error:
+        key = next((key for part, key in _BROKEN if part in str(error)), UNQUOTED)
+        facts: dict[str, Fact] = {"most": LONGEST_CELL} if key == LONG_CELL else {}
+        return rows, [filled(len(rows) + 1, "", key, facts)]
     return rows, []
 
 

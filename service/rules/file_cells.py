@@ -12,6 +12,10 @@ from service.rules import file_tables
 from service.rules.file_tables import Cell, Unreadable
 
 NOT_A_DAY = "is no date: write 31.12.2026 or 2026-12-31"
+WITH_A_TIME = "has a time of day, and a date is wanted: write 31.12.2026"
+NO_SUCH_DAY = "there is no such date: write 31.12.2026 or 2026-12-31"
+NO_DAY_NAMED = "names a month or a year, and a day is wanted: write 31.12.2026"
+READ_AS = "was read as {day}"
 NOT_WHOLE = "is no whole number: write it as 1200"
 NOT_A_TRUTH = "must be yes or no"
 NOT_AN_INSTANT = "is no date with a time: write 2026-11-21 15:00+02:00"
@@ -27,7 +31,17 @@ _DAY = re.compile(
     r"|(?P<a>\d{1,2})(?P<sep>[-./])(?P<b>\d{1,2})(?P=sep)(?P<year>\d{4}|\d\d))",
     re.ASCII,
 )
-_NAMED_DAY = re.compile(r"(?P<d>\d{1,2})\.? (?P<month>[^\W\d_]+)\.? (?P<y>\d{4})")
+_NAMED_DAY = re.compile(
+    r"(?P<d>\d{1,2})(?:-?го|st|nd|rd|th)?[. -]+(?P<month>[^\W\d_]+)[., -]+(?P<y>\d{4}|\d\d)", re.IGNORECASE
+)
+_NAMED_MONTH_FIRST = re.compile(
+    r"(?P<month>[^\W\d_]+)[. ]+(?P<d>\d{1,2})(?:st|nd|rd|th)?,? (?P<y>\d{4})", re.IGNORECASE
+)
+_WEEKDAY = re.compile(r"^[^\W\d_]{2,9}\.?, ?(?=.*\d.*\d)")
+_QUOTED_DAY = re.compile(r"^[«\"“„](\d{1,2})[»\"”“]")
+_TEXT_SERIAL = re.compile(r"(\d{5,6})(?:[.,]0+)?", re.ASCII)
+_MONTH_OR_YEAR = re.compile(r"\d{4}|\d{1,2}[./-]\d{4}|\d{4}[./-]\d{1,2}|[^\W\d_]+\.? \d{4}")
+_SHORT_YEAR = re.compile(r"(?:.*\D)?\d{1,2}\D+\d\d", re.ASCII)
 _CLOCK = re.compile(r"(\d{1,2})[:.](\d\d)(?::(\d\d)(?:[.,](\d{1,6})\d*)?)?", re.ASCII)
 _HALF = re.compile(r"\s*([ap])\.?m\.?$", re.IGNORECASE)
 _OFFSET = re.compile(
@@ -39,11 +53,14 @@ _GROUPED = re.compile(r"\d{1,3}([ .,'])\d{3}(\1\d{3})*", re.ASCII)
 _WHOLE = re.compile(r"(?P<whole>\d{1,15})(?:[.,]0*)?", re.ASCII)
 _YEAR_END = re.compile(r"\s*(?:р\.|р|року|г\.)$", re.IGNORECASE)
 _MIDNIGHT = re.compile(r"[ T]0?0:00(:00(\.0+)?)?$", re.ASCII)
+_TIME = re.compile(
+    r"[ T,]+\d{1,2}[:.]\d\d(?::\d\d(?:\.\d+)?)?\s*(?:Z|UTC|[+-]\d\d:?\d\d|[ap]\.?m\.?)?$", re.ASCII | re.IGNORECASE
+)
 _MONTHS = {
     stem: number
     for number, stems in enumerate(
-        ("січ jan", "лют feb", "бер mar", "кві apr", "тра may", "чер jun", "лип jul", "сер aug", "вер sep", "жов oct",
-         "лис nov", "гру dec"),
+        ("січ jan янв i", "лют feb фев ii", "бер mar мар iii", "кві apr апр iv", "тра may май мая v", "чер jun июн vi",
+         "лип jul июл vii", "сер aug авг viii", "вер sep сен ix", "жов oct окт x", "лис nov ноя xi", "гру dec дек xii"),
         1,
     )
     for stem in stems.split()
@@ -73,16 +90,30 @@ def day(cell: Cell, *, is_1904: bool = False) -> str:
     """Give the day as `2026-12-31`; a number is a serial day of a spreadsheet, counted from 1900 or 1904."""
     if isinstance(cell, datetime):
         if cell.time() != time():
-            raise Unreadable("has a time of day, and a date is wanted: write 31.12.2026")
+            raise Unreadable(WITH_A_TIME)
         return cell.date().isoformat()
     if isinstance(cell, date):
         return cell.isoformat()
     if isinstance(cell, int | float) and not isinstance(cell, bool):
         return _serial(cell, is_1904=is_1904)
-    found = _day(_MIDNIGHT.sub("", text(cell)))
+    if isinstance(cell, time):
+        raise Unreadable(WITH_A_TIME)
+    written = _MIDNIGHT.sub("", text(cell))
+    serial = _TEXT_SERIAL.fullmatch(written)
+    if serial:
+        return _serial(int(serial[1]), is_1904=is_1904)
+    found = _day(written)
     if found is None:
-        raise Unreadable(NOT_A_DAY)
+        raise Unreadable(_why_no_day(written))
     return found.isoformat()
+
+
+def is_guessed(cell: Cell) -> bool:
+    """Tell whether a day was read of a text that somebody may have meant otherwise: a serial number, a short year."""
+    if not isinstance(cell, str):
+        return False
+    written = text(cell)
+    return bool(_TEXT_SERIAL.fullmatch(written) or (_SHORT_YEAR.fullmatch(written) and not written[:4].isdigit()))
 
 
 def instant(cell: Cell) -> str:
@@ -162,33 +193,52 @@ def code(cell: Cell, words: Mapping[str, str]) -> str:
     return words.get(file_tables.plain(written), written)
 
 
+def _why_no_day(written: str) -> str:
+    if _TIME.search(written):
+        return WITH_A_TIME
+    if _MONTH_OR_YEAR.fullmatch(_YEAR_END.sub("", written)):
+        return NO_DAY_NAMED
+    return NO_SUCH_DAY if _DAY.fullmatch(_plain(written)) else NOT_A_DAY
+
+
+def _plain(written: str) -> str:
+    """Give the text of a day without what people put around it: a weekday, quotation marks, `року`, blanks at dots."""
+    written = " ".join(_YEAR_END.sub("", written).split()).rstrip(".")
+    return re.sub(r"(?<=\d)\. (?=\d)", ".", _QUOTED_DAY.sub(r"\1", _WEEKDAY.sub("", written)))
+
+
 def _serial(number: float, *, is_1904: bool) -> str:
     serial = int(number) + ((_EPOCH_1904 - _EPOCH).days if is_1904 else 0)
-    if number != int(number) or serial not in _SERIALS:
+    if serial not in _SERIALS:
         raise Unreadable(NOT_A_DAY)
+    if number != int(number):
+        raise Unreadable(WITH_A_TIME)
     return (_EPOCH + timedelta(days=serial)).isoformat()
 
 
 def _day(written: str) -> date | None:
     """Read a day; raises Unreadable if it may be two days."""
-    written = _YEAR_END.sub("", written)
-    named = _NAMED_DAY.fullmatch(" ".join(written.split()))
+    written = _plain(written)
+    named = _NAMED_DAY.fullmatch(written) or _NAMED_MONTH_FIRST.fullmatch(written)
     if named:
-        month = _MONTHS.get(named["month"].casefold()[:3])
-        return _of(int(named["y"]), month or 0, int(named["d"]))
+        month = named["month"].casefold()
+        return _of(_year(named["y"]), _MONTHS.get(month) or _MONTHS.get(month[:3]) or 0, int(named["d"]))
     found = _DAY.fullmatch(written)
     if found is None:
         return None
     if found["y"]:
         return _of(int(found["y"]), int(found["m"]), int(found["d"]))
-    first, second, year = int(found["a"]), int(found["b"]), int(found["year"])
-    year += 2000 if len(found["year"]) == 2 else 0  # noqa: PLR2004 - digits
+    first, second, year = int(found["a"]), int(found["b"]), _year(found["year"])
     if found["sep"] == ".":
         return _of(year, second, first)
     days = {day for day in (_of(year, second, first), _of(year, first, second)) if day}
     if len(days) > 1:
         raise Unreadable("may be the {first} or the {second}: write 31.12.2026", **_both(days))
     return next(iter(days), None)
+
+
+def _year(digits: str) -> int:
+    return int(digits) + (2000 if len(digits) == 2 else 0)  # noqa: PLR2004 - digits
 
 
 def _both(days: set[date]) -> dict[str, str]:

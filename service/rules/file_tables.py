@@ -14,6 +14,7 @@ from service.rules import sentences
 from service.rules.sentences import Fact
 
 Cell = str | int | float | bool | date | datetime | time | None
+NO_HEAD = "the first row names no column of this table: there are {columns}"
 _LONGEST_SHOWN = 40
 _CLOSE = 0.75
 _LETTERS = 26
@@ -79,19 +80,20 @@ def read(
     """Give the table: its head is the first row with anything in it, and names columns in any order.
 
     `names` gives the column of a head as `plain` writes it. Rows and columns without anything in them are passed over;
-    in a foreign table, so are columns that nobody named. With a head at fault no row is read.
+    in a foreign table, so are columns that nobody named. What the head does not say once is in no row.
     """
     filled = [(number, cells) for number, cells in enumerate(grid, 1) if not all(map(is_blank, cells))]
     if not filled:
         return Table([], {}, [fault(1, "", "the file is empty: its first row names the columns")])
     (head_row, head), *rows = filled
     places = {place: names.get(plain(cell), "") for place, cell in enumerate(head) if not is_blank(cell)}
-    columns = {place: column for place, column in places.items() if column}
+    named = [column for column in places.values() if column]
+    if not named and not is_foreign:
+        return Table([], {}, [fault(head_row, "", NO_HEAD, columns=tuple(dict.fromkeys(names.values())))])
+    columns = {place: column for place, column in places.items() if column and named.count(column) == 1}
     letters = {column: letter(place) for place, column in columns.items()}
-    unknown = [_unknown(head_row, letter(place), head[place], names) for place in places.keys() - columns.keys()]
-    faults = _head_faults(head_row, list(columns.values()), required) + ([] if is_foreign else unknown)
-    if faults:
-        return Table([], letters, faults)
+    unknown = [_unknown(head_row, letter(place), head[place], names) for place, column in places.items() if not column]
+    faults = _head_faults(head_row, named, required) + ([] if is_foreign else unknown)
     lines = []
     for number, cells in rows:
         faults += [

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rules.values import PROPERTY
 from service.rules import csv_tables
-from service.rules.file_tables import CellFault, Unreadable
+from service.rules.file_tables import Unreadable
 
 COLUMNS = ("code", "name", "note")
 HOSTILE = [
@@ -102,10 +102,19 @@ def test_nothing_is_no_row() -> None:
     assert grid("") == []
 
 
-@pytest.mark.parametrize("text", ['code\n"x', "code\n" + "x" * 1_000_001], ids=["open", "long cell"])
-def test_what_cannot_be_read_is_said_with_its_row(text: str) -> None:
-    said = CellFault(2, "", "cannot be read: a quotation mark is open, or a cell is too long")
-    assert csv_tables.grid(text, lambda _: True) == ([["code"]], [said])
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('code\n"x', csv_tables.OPEN),
+        ('code\n"x,y\nz,w\n', csv_tables.OPEN),
+        ('code\n"x"y\n', csv_tables.UNQUOTED),
+        ("code\n" + "x" * 1_000_001, csv_tables.LONG_CELL),
+    ],
+    ids=["open", "open to the end", "after a closed one", "long cell"],
+)
+def test_ft_24_what_cannot_be_read_is_said_with_its_row_and_what_it_truly_is(text: str, key: str) -> None:
+    rows, (fault,) = csv_tables.grid(text, lambda _: True)
+    assert (rows, fault.row, fault.key) == ([["code"]], 2, key)
 
 
 def test_a_table_that_fills_the_memory_is_not_read() -> None:

@@ -2,6 +2,7 @@
 
 from datetime import date, datetime, time
 
+import babel.dates
 import pytest
 
 from service.rules import file_cells
@@ -35,7 +36,9 @@ def test_ft_24_a_typed_cell_has_a_text(cell: Cell, text: str) -> None:
     [
         "2026-12-31", "2026/12/31", "2026.12.31", "31.12.2026", "31.12.26", "31/12/2026", "12/31/2026", "31-12-2026",
         " 31.12.2026\xa0", "31.12.2026 р.", "31.12.2026 00:00:00", "2026-12-31T00:00", "31 грудня 2026 року",
-        "31 December 2026", "31. Dec 2026", DAY, DAY.date(), 46_387, 46_387.0,
+        "31 December 2026", "31. Dec 2026", DAY, DAY.date(), 46_387, 46_387.0, "46387", "46387,0", "31. 12. 2026",
+        "«31» грудня 2026 р.", '"31" грудня 2026', "31-го грудня 2026", "Dec 31, 2026", "December 31st, 2026",
+        "31-Dec-26", "31 декабря 2026 г.", "31.XII.2026", "чт, 31.12.2026", "Thursday, 31 December 2026", "31.12.2026.",
     ],
 )  # fmt: skip
 def test_ft_24_a_day_is_read_however_it_is_written(cell: Cell) -> None:
@@ -54,23 +57,47 @@ def test_a_day_and_month_that_are_one_number_are_one_day() -> None:
     ("cell", "said"),
     [
         ("03/04/2026", "may be the {first} or the {second}"),
-        ("31.02.2026", "is no date"),
-        ("31/02/2026", "is no date"),
-        ("2026-13-01", "is no date"),
-        ("12.31.2026", "is no date"),
+        ("31.02.2026", "there is no such date"),
+        ("31/02/2026", "there is no such date"),
+        ("2026-13-01", "there is no such date"),
+        ("12.31.2026", "there is no such date"),
+        ("1900-02-29", "there is no such date"),
+        ("12.2026", "names a month or a year"),
+        ("2026 р.", "names a month or a year"),
+        ("грудень 2026", "names a month or a year"),
+        ("31.12.2026 14:30", "has a time of day"),
+        ("2026-12-31T22:00:00Z", "has a time of day"),
         ("31 смарагд 2026", "is no date"),
         ("tomorrow", "is no date"),
-        ("46387", "is no date"),
-        (46_387.5, "is no date"),
+        ("12345", "is no date"),
+        (46_387.5, "has a time of day"),
         (12.0, "is no date"),
         (True, "is no date"),
-        (time(7), "is no date"),
+        (time(7), "has a time of day"),
         (DAY.replace(hour=7), "has a time of day"),
     ],
 )
 def test_ft_24_what_is_no_day_or_may_be_two_is_said(cell: Cell, said: str) -> None:
     with pytest.raises(Unreadable, match=said.replace("{", r"\{")):
         file_cells.day(cell)
+
+
+@pytest.mark.parametrize(
+    ("cell", "is_guessed"),
+    [
+        ("46387", True), ("31.12.26", True), ("1.1.27", True), ("31 грудня 26", True),
+        ("31.12.2026", False), ("2026-12-31", False), (46_387, False), (DAY, False),
+    ],
+)  # fmt: skip
+def test_ft_24_a_day_that_was_guessed_is_shown(cell: Cell, is_guessed: bool) -> None:
+    assert file_cells.is_guessed(cell) is is_guessed
+
+
+@pytest.mark.parametrize("number", range(1, 13))
+def test_ft_24_months_have_names_in_the_languages_of_files_and_roman_numbers(number: int) -> None:
+    names = [babel.dates.format_date(date(2026, number, 5), "d MMMM y", locale) for locale in ("uk", "en", "ru")]
+    roman = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"][number - 1]
+    assert {file_cells.day(name) for name in (*names, f"5.{roman}.2026")} == {f"2026-{number:02}-05"}
 
 
 @pytest.mark.parametrize(

@@ -276,6 +276,15 @@ def test_a_file_with_faults_ends_with_one_and_names_each_and_leaves_nothing(run:
     assert {fault["column"] for fault in told["errors"]} == {"email", "zone"}
 
 
+def test_ft_24_faults_hide_no_warning(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("email,display_name,zone,roles\nnobody,Іван,Europe/Kyiv,\nx@y.example,Ð†Ð²Ð°Ð½,Europe/Kyiv,\n")
+    complaint = run("import", "people", str(path), "--dry-run")[2].splitlines()
+    assert complaint[1].startswith("Look at row 3, column B, name (display_name): looks read in a wrong encoding")
+    told = json.loads(run("import", "people", str(path), "--dry-run", "--json")[1])
+    assert ([fault["row"] for fault in told["errors"]], [each["row"] for each in told["warnings"]]) == ([2], [3])
+
+
 def test_a_file_that_names_what_is_not_there_leaves_nothing(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "people.csv"
     path.write_text("email,display_name,zone,roles\nx@y.example,X,Europe/Kyiv,mentor@no-where\n")
@@ -287,7 +296,10 @@ def test_a_file_that_names_what_is_not_there_leaves_nothing(run: Run, tmp_path: 
 
 @pytest.mark.parametrize(
     ("kind", "content", "said"),
-    [("weather", b"a", "There are these kinds: programmes"), ("people", b"%PDF-1.7", "is neither CSV nor XLSX")],
+    [
+        ("weather", b"a", "There are these kinds: programmes"),
+        ("people", b"%PDF-1.7", "is a file of another kind (PDF)"),
+    ],
 )
 def test_what_is_no_such_file_is_said_in_a_sentence(
     run: Run, tmp_path: Path, kind: str, content: bytes, said: str

@@ -170,6 +170,99 @@ def test_ft_24_all_faults_are_told_at_once_in_words_of_the_language() -> None:
     ]
 
 
+def packed(*names: str, comment: bytes = b"") -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"<x/>" + comment)
+    return buffer.getvalue()
+
+
+OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)
+RENAMED = {
+    "PDF": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj",
+    "PNG": b"\x89PNG\r\n\x1a\n" + bytes(range(256)),
+    "JPEG": b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(range(256)),
+    "GZIP": b"\x1f\x8b\x08\x00" + bytes(30),
+    "HTML": b"\xef\xbb\xbf \n<HTML><table><tr><td>code</td></tr></table>",
+    "XML": b'<?xml version="1.0"?><rows/>',
+    "JSON": b'[{"code": "x"}]',
+    "OpenDocument": packed("mimetype", "content.xml"),
+    "Word": packed("word/document.xml"),
+    "XLSB": packed("xl/workbook.bin"),
+    "ZIP": packed("institutions.csv"),
+    "XLS of an old Excel": OLD_OFFICE,
+}
+
+
+@pytest.mark.parametrize("what", RENAMED)
+def test_ft_24_a_file_of_another_kind_is_called_what_it_is(what: str) -> None:
+    (said,) = told(record_tables.read("institutions", RENAMED[what]), "uk")
+    assert f"насправді це файл іншого виду ({what})" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (OLD_OFFICE + "EncryptedPackage".encode("utf-16-le") + bytes(50), "захищено паролем"),
+        (packed("xl/workbook.xml")[:-20], "пошкоджений або неповний"),
+        (packed("xl/workbook.xml"), "пошкоджений або неповний"),
+        (b"", "файл порожній"),
+        ("x-one,hospital,Перша\n".encode(), "перший рядок не називає жодного стовпця"),
+        ('code,kind,name\nx,hospital,"Перша\ny,hospital,Друга\n'.encode(), "тут відкрито лапки"),
+    ],
+)
+def test_ft_24_the_first_message_says_what_a_file_truly_is(content: bytes, said: str) -> None:
+    assert said in told(record_tables.read("institutions", content), "uk")[0]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_ft_24_a_file_in_wide_characters_is_read(encoding: str) -> None:
+    assert only("institutions", "code,kind,name\nx,hospital,Перша\n".encode(encoding))["name"] == "Перша"
+
+
+def test_ft_24_a_head_at_fault_hides_no_row_at_fault() -> None:
+    content = "email,display_name,zon,state,email\na@x.example,\u200b,Europe/Kyiv,x,b@x.example\n,І,,active,\n"
+    assert sorted(told(record_tables.read("people", content.encode()), "en")) == [
+        "row 1, column C: “zon” is no column here: did you mean time zone (zone)?",
+        "row 1, e-mail (email): there are two columns of this name",
+        "row 1, time zone (zone): this column is missing",
+        "row 2, column B, name (display_name): needs a value",
+        "row 2, column D, state: must be one of: active, disabled",
+    ]
+
+
+def test_ft_24_faults_beyond_a_bound_are_counted() -> None:
+    content = "code,kind,name\n" + "".join(f"x-{number},!,Перша\n" for number in range(700))
+    table = record_tables.read("institutions", content.encode())
+    assert (len(table.faults), table.rows) == (501, [])
+    assert told(table, "uk")[-1] == "рядок 502: звідси є ще 200, їх не перелічено"
+
+
+def test_ft_24_days_that_were_guessed_are_shown_and_those_that_are_none_are_said() -> None:
+    head = "programme,kind,requesting,partners,valid_from,valid_until\nua,bilateral,a,b,"
+    table = record_tables.read("memoranda", f"{head}46387,31.12.27\n".encode())
+    assert [str(table.rows[0].values[name]) for name in ("valid_from", "valid_until")] == ["2026-12-31", "2027-12-31"]
+    assert told(table, "uk") == [
+        "рядок 2, стовпець E, чинний від (valid_from): прочитано як 2026-12-31",
+        "рядок 2, стовпець F, чинний до (valid_until): прочитано як 2027-12-31",
+    ]
+    table = record_tables.read("memoranda", f"{head}1900-02-29,31.12.2027 14:30\n".encode())
+    assert told(table, "uk") == [
+        "рядок 2, стовпець E, чинний від (valid_from): такої дати немає: пишіть 31.12.2026 або 2026-12-31",
+        "рядок 2, стовпець F, чинний до (valid_until): містить час, а потрібна лише дата: пишіть 31.12.2026",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("signed", "precision", "read_as"), [("10.10.2025", "", "on"), ("10.10.2025", "by", "by"), ("", "", "unknown")]
+)
+def test_ft_24_a_date_of_signing_alone_is_the_day_itself(signed: str, precision: str, read_as: str) -> None:
+    head = "programme,kind,requesting,partners,signed_date,signed_precision"
+    values = only("memoranda", f"{head}\nua,bilateral,a,b,{signed},{precision}\n".encode())
+    assert values["signed_precision"] == read_as
+
+
 WRONG = [
     "!",
     "?",
