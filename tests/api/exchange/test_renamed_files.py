@@ -48,8 +48,8 @@ def test_ft_24_a_file_of_another_kind_is_called_what_it_is(what: str) -> None:
     ("content", "said"),
     [
         (OLD_OFFICE + "EncryptedPackage".encode("utf-16-le") + bytes(50), "захищено паролем"),
-        (packed("xl/workbook.xml")[:-20], "пошкоджений або неповний"),
-        (packed("xl/workbook.xml"), "пошкоджений або неповний"),
+        (packed("xl/workbook.xml")[:-20], "файл XLSX, але пошкоджений"),
+        (packed("xl/workbook.xml"), "файл XLSX, але пошкоджений"),
         (b"", "файл порожній"),
         ("x-one,hospital,Перша\n".encode(), "перший рядок не називає жодного стовпця"),
         ('code,kind,name\nx,hospital,"Перша\ny,hospital,Друга\n'.encode(), "тут відкрито лапки"),
