@@ -1,15 +1,9 @@
 """The costliest input of every route: no step of the event loop may take 100 ms of its own processor time (SEC-01)."""
 
-# ruff: noqa: ANN401, RUF001, PLR0911, T201 - bodies are JSON; Cyrillic texts; one case a line; printed for `make drills`
+# ruff: noqa: ANN401, PLR0911 - bodies are JSON; one case a line
 
-import asyncio
-import gc
 import json
 import re
-import time
-from asyncio import events
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,32 +15,13 @@ import build
 import targets
 import world as simulated
 from api.edge import incoming, openapi
+from drills.looping import COSTLY, Loop
 from flow import Scene
 from integrations.runtime.world import World
 
 pytestmark = [pytest.mark.drill, pytest.mark.races]
 
-MOST_SECONDS = 0.1
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-COSTLY = {
-    "accents in every order": ("a" + "\u0316\u0301" * 4) * 1_200,
-    "accents without an end": "a" + "\u0316\u0301" * 5_000,
-    "marks that take two to write": "a" + "\u0f73" * 9_999,
-    "zero widths": "\u200b0\u200b6\u200b7" * 1_700,
-    "digits": "0 67-" * 2_000,
-    "digits without an end": "1" * 10_000,
-    "dates": "12.3.85 " * 1_250,
-    "quotes": "«\"'„" * 2_500,
-    "encoded words": "=?utf-8?b?" * 1_000,
-    "addresses": "a.b@c-d.e." * 1_000,
-    "one long address": "a." * 4_000 + "@" + "b." * 999,
-    "names": "Ковальчук О. М. " * 625,
-    "initials": "А. " * 3_333,
-    "capitals": "Іваненко " * 1_110,
-    "streets": "вул. " * 2_000,
-    "blanks": " \t\n" * 3_333,
-    "hyphens": "а-" * 5_000,
-}
 STRUCTURES = {
     "lists": b"[" + b"[]," * 2_490 + b"[]]",
     "values": b'{"a":[' + b"0," * 4_990 + b"0]}",
@@ -56,40 +31,6 @@ STRUCTURES = {
     "brackets in a text": b'{"a":"' + b"[{," * 333_000 + b'"}',
     "an unclosed text": b'["' + b"[" * 40 + b'\\"' * 499_000,
 }
-
-
-@dataclass
-class Loop:
-    """The longest step of the loop by what was going on: seconds of the loop's own thread."""
-
-    longest: dict[str, float] = field(default_factory=dict)
-    doing: str = ""
-
-    async def begin(self, doing: str) -> None:
-        """Let what the test itself did end; from here on the time is that of what is named."""
-        self.doing = ""
-        await asyncio.sleep(0)
-        self.doing = doing
-
-    def note(self, seconds: float) -> None:
-        self.longest[self.doing] = max(seconds, self.longest.get(self.doing, 0))
-
-
-@pytest.fixture
-def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
-    """Measure every callback that asyncio's own loop runs; the collector of garbage counts apart."""
-    measured, run = Loop(), events.Handle._run
-
-    def timed(handle: events.Handle) -> None:
-        began = time.thread_time()
-        run(handle)
-        measured.note(time.thread_time() - began)
-
-    monkeypatch.setattr(events.Handle, "_run", timed)
-    gc.collect()
-    gc.freeze()
-    yield measured
-    gc.unfreeze()
 
 
 def filled(schema: dict[str, Any], parts: dict[str, Any], text: str, depth: int = 0) -> Any:
@@ -133,11 +74,7 @@ async def test_sec_01_no_input_holds_the_loop(
         for method, operation in operations.items():
             await _try(client, loop, bearers, method.upper(), targets.at(known, path), path, operation, described)
     await _try_pages(client, loop)
-    loop.longest.pop("", None)
-    worst = sorted(loop.longest.items(), key=lambda item: -item[1])
-    for doing, seconds in worst[:10]:
-        print(f"{seconds * 1000:7.1f} ms  {doing}")
-    assert [doing for doing, seconds in worst if seconds > MOST_SECONDS] == []
+    assert loop.too_long() == []
 
 
 async def _try(  # noqa: PLR0917 - one call, from one loop

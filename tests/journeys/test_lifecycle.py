@@ -24,7 +24,7 @@ from integrations.runtime.settings import Settings
 from service.kernel import clock
 from service.rules import lifecycle
 
-pytestmark = [pytest.mark.slow, pytest.mark.load(15)]
+pytestmark = [pytest.mark.slow, pytest.mark.load(8)]
 
 MENTORS = st.sampled_from(("mentor", "rival"))
 THURSDAY = datetime(2026, 11, 19, 10, tzinfo=UTC)
@@ -299,7 +299,7 @@ def test_the_rows_follow_a_dictionary_through_any_order_of_steps(
         Lifecycle.runner, Lifecycle.engine, Lifecycle.told = runner, engine, the_settings
         Lifecycle.application = app.create()
         quiet = settings(
-            max_examples=200 if os.environ.get("DRILLS") == "1" else 12,
+            max_examples=200 if os.environ.get("DRILLS") == "1" else 5,
             stateful_step_count=12,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -175,8 +175,7 @@ def mentors(said: str) -> set[str]:
     return {mentor["display_name"] for mentor in json.loads(said[said.rindex('{"items"') :])["items"]}
 
 
-@pytest.mark.slow
-@pytest.mark.load(60)
+@pytest.mark.drill
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("bash")), reason="no curl or no bash on this machine")
 def test_the_lines_on_the_page_get_a_token_by_secret_and_by_private_key_and_use_it(tmp_path: Path) -> None:
     for name, text in saved("With a private key").items():

@@ -14,9 +14,9 @@ import crowd
 import flow
 from service.kernel import actor
 
-pytestmark = [pytest.mark.races, pytest.mark.slow, pytest.mark.load(35)]
+pytestmark = [pytest.mark.races, pytest.mark.slow, pytest.mark.load(10)]
 
-OPERATIONS = 10_000 if os.environ.get("DRILLS") == "1" else 960
+OPERATIONS = 10_000 if os.environ.get("DRILLS") == "1" else 240
 CLIENTS = 16
 MENTORS = ("mentor", "rival", "third")
 OCCUPIED = timedelta(minutes=40)

@@ -1,6 +1,7 @@
 """Invariant I2: none of these may be a 5xx, on any route that takes input."""
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -187,19 +188,20 @@ ROLES = ["clinician", "coordinator", "mentor", "admin"] if IS_DRILL else [None]
 
 
 @pytest.mark.slow
-@pytest.mark.load(40)
+@pytest.mark.load(20)
 @pytest.mark.parametrize("role", ROLES)
 async def test_ft_26_no_route_answers_hostile_input_with_5xx_nor_ukrainian_wishes_in_english(
     application: FastAPI, world: World, client: httpx.AsyncClient, test_clock: simulated.TestClock, role: str | None
 ) -> None:
-    """As whoever may use the route; as everybody in the drills."""
+    """As whoever may use the route, each with every third attack; with all of them as everybody in the drills."""
     scene = Scene(world, test_clock, client)
     known = await targets.ids(scene)
     bearers = {name: await build.bearer(world, person) for name, person in scene.people.items()}
     bad: list[str] = []
     async with simulated.calling(application, world, address="192.0.2.1") as afar:
-        for method, path, operation in operations(openapi.describe(application)):
-            for address, body in attacks(path, targets.at(known, path), operation):
+        for number, (method, path, operation) in enumerate(operations(openapi.describe(application))):
+            every = attacks(path, targets.at(known, path), operation)
+            for address, body in every if IS_DRILL else itertools.islice(every, number % 3, None, 3):
                 who = role or WHO.get("/".join(path.split("/")[:3]), "clinician")
                 headers = {"If-Match": "*", "Accept-Language": "uk"} | bearers[who] | (JSON if body is not None else {})
                 answer = await afar.request(method, address, content=body, headers=headers)

@@ -25,7 +25,7 @@ from flow import Scene
 from integrations.runtime.world import World
 
 IS_DRILL = os.environ.get("DRILLS") == "1"
-ROLES = ("clinician", "coordinator", "mentor", "partner", "admin") if IS_DRILL else ("clinician", "coordinator")
+ROLES = ("clinician", "coordinator", "mentor", "partner", "admin") if IS_DRILL else ("coordinator",)
 EXAMPLES = 40 if IS_DRILL else 5
 LEFT_OUT = ("/demo/",)  # the clock of others is not to be moved
 

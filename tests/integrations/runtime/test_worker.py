@@ -29,8 +29,8 @@ from world import TestClock
 pytestmark = pytest.mark.races
 
 READER = Path(__file__).parents[1] / "calendar" / "ical"
-MAILS = 5_000 if os.environ.get("DRILLS") == "1" else 80
-KILLS = 8 if os.environ.get("DRILLS") == "1" else 2
+MAILS = 5_000 if os.environ.get("DRILLS") == "1" else 40
+KILLS = 8 if os.environ.get("DRILLS") == "1" else 1
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ async def test_every_mail_of_a_booking_reaches_a_mail_server_once_although_two_w
 
 
 @pytest.mark.slow
-@pytest.mark.load(25)
+@pytest.mark.load(15)
 async def test_a_worker_killed_again_and_again_loses_nothing_and_repeats_nothing_under_another_name(
     scene: flow.Scene,
 ) -> None:
