@@ -86,12 +86,15 @@ def why(mail_id: Id, *, as_json: command.AsJson = False) -> None:
     row, attempts = explained.mail, explained.attempts
     if as_json:
         tried = [attempt.model_dump() | {"in_words": _IN_WORDS[_outcome(attempt)]} for attempt in attempts]
-        facts = {"mail": _shown(row), "attempts": tried, "mail_server": dataclasses.asdict(standing)}
+        origin = {"request_id": row.request_id, "traceparent": row.traceparent, "queued_at": explained.queued_at}
+        facts = {"mail": _shown(row) | origin, "attempts": tried, "mail_server": dataclasses.asdict(standing)}
         print(json.dumps(facts, default=str))
         return
     print(f"{row.payload['template']}, recorded {row.created_at:%Y-%m-%d %H:%M} UTC, {_STATES[_state(row)]}.")
     for name, value in _about(row).items():
         print(f"{name}: {value}")
+    print(f"request: {row.request_id or 'none, a timer'}" + (f", trace {row.traceparent}" if row.traceparent else ""))
+    print("job: " + (f"queued since {explained.queued_at:%Y-%m-%d %H:%M} UTC" if explained.queued_at else "none now"))
     for attempt in attempts:
         said = f" ({attempt.error})" if attempt.error else ""
         print(f"attempt {attempt.attempt}, {attempt.at:%Y-%m-%d %H:%M}: {_IN_WORDS[_outcome(attempt)]}{said}")

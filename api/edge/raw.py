@@ -30,6 +30,7 @@ HEADERS = {
 """What every answer carries, unless its handler said otherwise."""
 
 _OURS_TO_KEEP = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 _WENT_AWAY = 499
 _OF_THE_BODY = ("content-length", "content-type", "content-encoding")
 _log = structlog.get_logger(__name__)
@@ -66,6 +67,12 @@ class Edge:
             exchange.end()
 
 
+def _traceparent(headers: Headers) -> str | None:
+    """Give the caller's place in a trace (W3C Trace Context); None for none, and for what is not one."""
+    given = headers.getlist("traceparent")
+    return given[0] if len(given) == 1 and _TRACEPARENT.fullmatch(given[0]) else None
+
+
 class _Exchange:
     """One request and its answer."""
 
@@ -76,6 +83,7 @@ class _Exchange:
         self.method: str = scope["method"]
         self.scope = base_path.entered(scope, scope["app"].state.world.settings.base_path)
         self.scope["state"]["request_id"] = self.request_id
+        self.scope["state"]["traceparent"] = _traceparent(self._headers)
         if self.method == "HEAD":
             self.scope["method"] = "GET"
         self.status = 0

@@ -71,7 +71,7 @@ class Transactional(APIRoute):
             must_know(actor)
 
             async def attempt() -> Response:
-                async with world.database.work(actor, request.state.request_id) as w:
+                async with world.database.work(actor, request.state.request_id, request.state.traceparent) as w:
                     request.state.work = w
                     key = _idempotency(request, actor, body)
                     return await (_once(w, key, handler, request, hidden, self.path) if key else handler(request))

@@ -75,7 +75,8 @@ class Visit:
         """Do `body` in one transaction as the visitor, committed when this returns."""
 
         async def attempt() -> T:
-            async with self.world.database.work(self.actor, self.request.state.request_id) as w:
+            state = self.request.state
+            async with self.world.database.work(self.actor, state.request_id, state.traceparent) as w:
                 return await body(w)
 
         return await work.retrying(attempt)

@@ -45,6 +45,7 @@ class Mail:
     template: str
     values: Mapping[str, Any]
     links: Mapping[str, str]
+    request_id: str | None = None  # of ours, for whoever asks us about the mail
     method: Literal["REQUEST", "CANCEL"] | None = None
 
 
@@ -86,6 +87,7 @@ def compose(mail: Mail, calendar: bytes | None) -> bytes:
         ("Date", utils.format_datetime(mail.dated.astimezone(UTC))),
         ("Message-ID", f"<{message_id}>"),
         ("Auto-Submitted", "auto-generated"),
+        *([("X-Request-Id", mail.request_id)] if mail.request_id else []),
         ("Content-Language", mail.locale),
         ("MIME-Version", "1.0"),
     ]

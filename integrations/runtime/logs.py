@@ -49,6 +49,7 @@ FIELDS = frozenset(
         "task",
         "timer",
         "timestamp",
+        "traceparent",
         "version",
         "where",
         "worker_id",

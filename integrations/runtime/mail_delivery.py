@@ -66,6 +66,8 @@ def _tell(claim: deliveries.Claim, outcome: outcomes.Outcome, settled: deliverie
         return
     values = {
         "delivery_id": str(claim.delivery_id),
+        "request_id": claim.request_id,
+        "traceparent": claim.traceparent,
         "attempt": claim.attempt,
         "outcome": outcomes.word(outcome),
         "phase": outcome.phase,
@@ -132,6 +134,7 @@ def compose(world: World, claim: deliveries.Claim) -> bytes:
             template=payload["template"],
             values=payload["values"],
             links=links,
+            request_id=clock.own_id(claim.request_id),
             method=calendar["method"] if calendar else None,
         ),
         ics,

@@ -121,12 +121,14 @@ class Lanes:
                 lot.url,
                 str(parcel.message_id),
                 parcel.body,
+                request_id=clock.own_id(parcel.request_id),
                 signature=lot.signature,
                 secrets=lot.secrets,
                 deadline_seconds=self._deadline_seconds,
             )
         except Exception as error:  # noqa: BLE001 - one call must not take the others of its lot along
-            _log.error("webhook_failed", subject_id=str(parcel.delivery_id), exc_info=error)
+            origin = {"request_id": parcel.request_id, "traceparent": parcel.traceparent}
+            _log.error("webhook_failed", subject_id=str(parcel.delivery_id), exc_info=error, **origin)
             outcome = outcomes.Retry(None, "broken_answer")
         return lots.Attempt(parcel, outcome, began_at, round((clock.monotonic() - stopwatch) * 1000))
 

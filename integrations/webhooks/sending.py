@@ -62,22 +62,27 @@ def _signed(signature: str, secret: str, content: bytes) -> bytes:
     return hmac.digest(key, content, hashlib.sha256)
 
 
-async def post(
+async def post(  # noqa: PLR0913 - what is said, and how it is signed, each by name
     client: httpx.AsyncClient,
     url: str,
     message_id: str,
     body: str,
     *,
+    request_id: str | None = None,
     signature: str,
     secrets: Sequence[str],
     deadline_seconds: float = DEADLINE_SECONDS,
 ) -> outcomes.Outcome:
     """Post the webhook; gives the outcome within the deadline, whatever the receiver does.
 
+    `request_id` names the request that brought it about, for whoever asks us about it.
+
     Once the head of the answer has come, its status is the outcome: what goes wrong after it changes nothing.
     """
     content = body.encode()
     headers = _OURS | headers_of(message_id, content, clock.wall(), signature, secrets)
+    if request_id:
+        headers["X-Request-Id"] = request_id
     outcome: outcomes.Outcome | None = None
     try:
         with outbound_http.at_most(_MOST_BYTES):

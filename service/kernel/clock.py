@@ -5,12 +5,15 @@ parties check: timestamps of webhooks, client assertions, Date headers.
 """
 
 import os
+import re
 import secrets
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID
+
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII)
 
 
 class Clock(Protocol):
@@ -71,6 +74,11 @@ def new_id() -> UUID:
 def least_id(at: datetime) -> UUID:
     """Give the least of the ids that `new_id` makes from this instant on."""
     return UUID(int=(int(at.timestamp() * 1000) << 80) | 0x7 << 76 | 0b10 << 62)
+
+
+def own_id(text: str | None) -> str | None:
+    """Give the text if it has the form of our ids: what others chose themselves is not passed on to third parties."""
+    return text if text and _ID.fullmatch(text) else None
 
 
 def jitter() -> float:

@@ -27,9 +27,10 @@ SUBSCRIBED = """\
 
 # A row's id has the instant of its event's: all digits up to the version are the same, the rest is random.
 _INSERT = f"""\
-INSERT INTO delivery (id, kind, event_id, endpoint_id, body, state, attempt, next_attempt_at, created_at)
+INSERT INTO delivery
+    (id, kind, event_id, endpoint_id, body, state, attempt, next_attempt_at, created_at, request_id, traceparent)
 SELECT CAST(left(CAST(e.id AS text), 15) || substr(CAST(gen_random_uuid() AS text), 16) AS uuid), 'webhook', e.id, p.id,
-    e.body, 'pending', 0, :now, :now
+    e.body, 'pending', 0, :now, :now, CAST(:request_id AS text), CAST(:traceparent AS text)
 FROM event e JOIN webhook_endpoint p ON p.state = 'active' AND p.deleted_at IS NULL AND {VISIBLE} AND {SUBSCRIBED}
 """  # noqa: S608 - two conditions of our own
 
@@ -56,7 +57,14 @@ NOTIFY = sa.text(f"SELECT pg_notify('{CHANNEL}', :endpoint)")
 """Tells the workers that listen that something of this endpoint is due."""
 
 
-async def put(session: AsyncSession, events: Collection[UUID], now: datetime) -> None:
-    """Insert a delivery of each of these events to each active endpoint that may see it and has subscribed to it."""
+async def put(
+    session: AsyncSession, events: Collection[UUID], now: datetime, origin: tuple[str | None, str | None]
+) -> None:
+    """Insert a delivery of each of these events to each active endpoint that may see it and has subscribed to it.
+
+    `origin` is the id of the request that brought them about, and its `traceparent`.
+    """
     if events:
-        await session.exec(_PUT, params={"events": list(events), "now": now})  # type: ignore[call-overload]
+        request_id, traceparent = origin
+        values = {"events": list(events), "now": now, "request_id": request_id, "traceparent": traceparent}
+        await session.exec(_PUT, params=values)  # type: ignore[call-overload]

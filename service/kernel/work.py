@@ -95,6 +95,7 @@ class Work:
     actor: actors.Actor
     keys: crypto.Keys
     request_id: str | None = None
+    traceparent: str | None = None  # that the request came with (W3C Trace Context)
     tzdata_version: str = availability.TZDATA_VERSION  # of the zone data by which this process expands zones
     jobs: list[tuple[UUID, int, int]] = field(default_factory=list)  # for `queue.put`, when this commits
     event_ids: list[UUID] = field(default_factory=list)  # events whose webhooks become rows when this commits
@@ -138,7 +139,7 @@ class Work:
             table = sa.inspect(kind).local_table  # given the class, rows with and without a value would go one by one
             for first in range(0, len(written[kind]), _AT_ONCE):
                 await connection.execute(sa.insert(table), written[kind][first : first + _AT_ONCE])
-        await fanout.put(self.session, self.event_ids, self.now)
+        await fanout.put(self.session, self.event_ids, self.now, (self.request_id, self.traceparent))
         await queue.put(self.session, self.jobs)
         self.event_ids.clear()
         self.jobs.clear()
@@ -290,13 +291,16 @@ class Database:
         self.tzdata_version = availability.TZDATA_VERSION  # a field, so that a test can be two programs
 
     @asynccontextmanager
-    async def work(self, actor: actors.Actor, request_id: str | None = None) -> AsyncIterator[Work]:
+    async def work(
+        self, actor: actors.Actor, request_id: str | None = None, traceparent: str | None = None
+    ) -> AsyncIterator[Work]:
         """Open a transaction that commits when the block ends and rolls back when it raises.
 
         An error that is recorded (`DomainError.is_recorded`) is raised again after the commit.
         """
         recorded: errors.DomainError | None = None
         async with self._open(self.engine, actor, request_id) as w:
+            w.traceparent = traceparent
             try:
                 yield w
             except errors.DomainError as error:

@@ -104,6 +104,8 @@ async def mail(  # noqa: PLR0913 - what a mail is made of, each by name
         "sealed_address": w.seal(address, row_id),
         "useless_after": useless_after,
         "created_at": w.now,
+        "request_id": w.request_id,
+        "traceparent": w.traceparent,
     }
     w.write(tables.Delivery, row)
     w.jobs.append((row_id, 0, URGENCY.get(values.get("priority", ""), 0)))
@@ -122,6 +124,8 @@ class Claim:
     people: Mapping[str, tuple[str, str, str]]  # id -> name, address, locale: for the attendees of an invite
     attempts_before: int = 0  # an operator has had it tried again
     late_offer_id: UUID | None = None  # the offer that it brings to its mentor, if it leaves late
+    request_id: str | None = None
+    traceparent: str | None = None
 
 
 _CLAIM = sa.text(f"""
@@ -158,7 +162,7 @@ FROM (
 ) due
 WHERE delivery.id = due.id
 RETURNING delivery.kind, delivery.state, delivery.attempt, delivery.payload, delivery.person_id,
-    delivery.attempts_before, delivery.sealed_address,
+    delivery.attempts_before, delivery.sealed_address, delivery.request_id, delivery.traceparent,
     (SELECT id FROM offer WHERE offer.id = delivery.offer_id AND coalesce(timed_from, sent_at) < :late) AS late_offer_id
 """).columns(  # noqa: S608 - our own words  # noqa: S608 - a condition of our own
     kind=sa.Text,
@@ -206,6 +210,8 @@ async def claim(w: Work, delivery_id: UUID) -> Claim | None:
         people,
         row.attempts_before,
         row.late_offer_id,
+        row.request_id,
+        row.traceparent,
     )
 
 

@@ -21,6 +21,7 @@ class Explained:
 
     mail: tables.Delivery
     attempts: Sequence[tables.DeliveryAttempt]
+    queued_at: datetime | None  # since when the queue has a job for it, by the database's clock
 
 
 async def find(
@@ -52,7 +53,13 @@ async def explain(w: Work, mail_id: UUID) -> Explained | None:
         return None
     attempt = tables.DeliveryAttempt
     rows = await w.sql(sa.select(attempt).where(col(attempt.delivery_id) == mail_id).order_by(col(attempt.attempt)))
-    return Explained(mail, list(rows.scalars()))
+    queued_at = (await w.sql(_QUEUED, {"id": mail_id.bytes})).scalar_one()
+    return Explained(mail, list(rows.scalars()), queued_at)
+
+
+_QUEUED = sa.text(
+    "SELECT min(created) FROM queue.pgqueuer WHERE payload = :id AND (status = 'queued' OR status = 'picked')"
+)
 
 
 _RETRY = """

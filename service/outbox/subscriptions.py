@@ -148,6 +148,8 @@ async def test(w: Work, row: tables.WebhookEndpoint) -> tables.Delivery:
         endpoint_id=row.id,
         body=events.body(TEST_EVENT, w.now, data),
         next_attempt_at=w.now,
+        request_id=w.request_id,
+        traceparent=w.traceparent,
         created_at=w.now,
     )
     w.add(delivery)
@@ -190,6 +192,7 @@ async def recover(w: Work, row: tables.WebhookEndpoint, since: datetime) -> int:
         raise errors.Invalid("/since", Sentence("must be at most {days} days ago", days=RECOVERABLE.days))
     leased_until = w.now + deliveries.LEASE  # a delivery that is due later is not leased
     values = {"endpoint": row.id, "since": since, "now": w.now, "leased_until": leased_until}
+    values |= {"request_id": w.request_id, "traceparent": w.traceparent}
     count = (await w.sql(fanout.RECOVER, values)).scalar_one()
     audit.record(w, "recovered", "webhook_endpoint", row.id, since=since.isoformat(), count=count)
     await w.sql(fanout.NOTIFY, {"endpoint": str(row.id)})

@@ -42,8 +42,9 @@ due AS (
 UPDATE delivery d SET attempt = attempt + 1, next_attempt_at = :due_again_at,
     leased_until = clock_timestamp() + CAST(:lease AS interval)
 FROM due WHERE d.id = due.id
-RETURNING d.id, coalesce(d.event_id, d.id) AS message_id, d.attempt, d.attempts_before, d.body
-""")  # noqa: S608 - our own words  # noqa: S608 - a condition of our own
+RETURNING d.id, coalesce(d.event_id, d.id) AS message_id, d.attempt, d.attempts_before, d.body, d.request_id,
+    d.traceparent
+""")  # noqa: S608 - our own words
 
 _SIGNED_WITH = sa.text("""
 SELECT p.url, p.signature, s.id, s.sealed FROM webhook_endpoint p JOIN webhook_secret s ON s.endpoint_id = p.id
@@ -86,6 +87,8 @@ class Parcel:
     attempt: int
     attempts_before: int
     body: str
+    request_id: str | None
+    traceparent: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,8 @@ class Delivery(SQLModel, table=True):
     created_at: datetime
     settled_at: datetime | None = None
     error: str | None = None
+    request_id: str | None = None  # of the request that brought it about; none where a timer did
+    traceparent: str | None = None  # that the request came with (W3C Trace Context)
 
     __table_args__ = (
         one_of("kind", *vocabulary.DELIVERY_KINDS),
