@@ -20,6 +20,8 @@ COPY migrations ./migrations
 COPY service ./service
 COPY integrations ./integrations
 COPY api ./api
+# What it runs is compiled here, as nobody may write where it runs; by content, so that two builds are equal.
+RUN python -m compileall -q --invalidation-mode unchecked-hash service integrations api migrations
 USER 10001:10001
 EXPOSE 8000
 # Of whichever command runs: it asks the port of `serve`, or that of `worker`.

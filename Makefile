@@ -45,7 +45,7 @@ $(STAMP): requirements.lock pyproject.toml
 		echo "make: no Python from 3.11 on with venv is on the PATH (Debian: apt-get install python3-venv)" >&2; exit 1; }
 	@awk '/^[^ ]/ { ours = /^uv==/ } ours' requirements.lock >.cache/uv.lock
 	@$(PYTHON) -m pip install --quiet --require-hashes -r .cache/uv.lock
-	@$(BIN)/uv pip sync --quiet --python $(PYTHON) requirements.lock \
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(PYTHON) requirements.lock \
 		|| { echo "make: uv found no way to the packages, pip tries (a minute or two)" >&2; \
 			$(PYTHON) -m pip install --quiet --require-hashes -r requirements.lock; }
 	@$(BIN)/uv pip install --quiet --python $(PYTHON) --no-deps --editable . \

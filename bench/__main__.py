@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 import uvloop
 
-from bench import hooks, live, pure, scratch
+from bench import hooks, idle, live, pure, scratch
 from bench.table import Line, show
 from integrations.runtime import logs
 
@@ -39,6 +39,7 @@ async def measure(*, quick: bool) -> list[Line]:
         site = sites[10_000]
         lines += pure.invites(rounds, site.world.settings)
         steps: list[tuple[str, Callable[[], Awaitable[list[Line]]]]] = [
+            ("idle", lambda: idle.lines(rounds, 20 if quick else 60)),
             ("bare", lambda: live.bare(site, rounds)),
             # Before anything else leaves mails in the queue.
             ("mail", lambda: live.mail(site, 4 if quick else 20)),

@@ -3,16 +3,14 @@
 Everything heavy is imported inside the function that needs it, here too, so that `pobratym --help` is quick.
 """
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from integrations.runtime import logs, settings
-
 if TYPE_CHECKING:
+    from integrations.runtime.settings import Settings
     from integrations.runtime.world import World
     from service.kernel.work import Work
 
@@ -24,8 +22,10 @@ class Stop(Exception):
     """The command cannot go on; the message is for the operator."""
 
 
-def read_settings(log_level: str | None = None) -> settings.Settings:
+def read_settings(log_level: str | None = None) -> "Settings":
     """Read the settings and configure logging; warns of settings that are for development only."""
+    from integrations.runtime import logs, settings  # noqa: PLC0415
+
     loaded_settings = settings.load()
     logs.configure(log_level or loaded_settings.log_level)
     if loaded_settings.outbound_allow:
@@ -35,6 +35,8 @@ def read_settings(log_level: str | None = None) -> settings.Settings:
 
 def in_work(act: Callable[["World", "Work"], Awaitable[T]]) -> T:
     """Do `act` in one unit of work for the operator; only errors are logged."""
+    import asyncio  # noqa: PLC0415
+
     from integrations.runtime import world  # noqa: PLC0415
     from service.kernel import actor  # noqa: PLC0415
 

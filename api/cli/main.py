@@ -1,6 +1,5 @@
 """The command line, put together. Everything heavy is imported by the command that needs it."""
 
-import asyncio
 import contextlib
 import dataclasses
 import json
@@ -12,17 +11,18 @@ from uuid import UUID
 import typer
 
 from api.cli import command, files, mail, reports, restore
-from integrations.runtime import settings
 
 if TYPE_CHECKING:
+    import asyncio
+
     from integrations.runtime.world import World
     from service.kernel.work import Work
     from service.registry import memorandum_log
     from service.rules import chain
 
-BAD_SETTINGS = 2
-
-commands = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+commands = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+)
 log = typer.Typer(no_args_is_help=True, help="The chained log of each memorandum.")
 commands.add_typer(log, name="log")
 commands.add_typer(reports.report, name="report")
@@ -33,29 +33,18 @@ commands.add_typer(restore.restore, name="restore")
 
 def main() -> None:
     """Run the command that was typed; an error that we foresee is printed as a sentence, never as a traceback."""
-    from integrations import address_words, catalogues  # noqa: PLC0415
-    from integrations.runtime import database_faults, postgres  # noqa: PLC0415
-    from integrations.runtime.world import NotMigrated  # noqa: PLC0415
-    from service.kernel import crypto, email_addresses, errors  # noqa: PLC0415
-
     try:
         commands()
-    except settings.BadSettings as error:
-        for fault in error.faults:
-            print(fault, file=sys.stderr)
-        sys.exit(BAD_SETTINGS)
-    except (command.Stop, postgres.CannotStart, NotMigrated, database_faults.Unusable) as error:
-        print(error, file=sys.stderr)
-        sys.exit(1)
-    except email_addresses.Unmailable as error:
-        print(address_words.worded(error.refused, catalogues.of(catalogues.FALLBACK)), file=sys.stderr)
-        sys.exit(1)
-    except errors.Unavailable:
-        print("The database went away, or was too busy: try again.", file=sys.stderr)
-        sys.exit(1)
-    except crypto.CannotDecrypt:
-        print("POBRATYM_SECRET_KEYS lacks the key under which the database was sealed.", file=sys.stderr)
-        sys.exit(1)
+    except Exception as error:
+        from api.cli import complaints  # noqa: PLC0415 - it knows every error by its class
+
+        complaint = complaints.told(error)
+        if complaint is None:
+            raise
+        status, sentences = complaint
+        for sentence in sentences:
+            print(sentence, file=sys.stderr)
+        sys.exit(status)
 
 
 @commands.command()
@@ -66,9 +55,11 @@ def serve(
     worker: Annotated[bool, typer.Option(help="Deliver mail and keep timers in the same process.")] = True,  # noqa: FBT002
 ) -> None:
     """Serve the API and the pages, and do the jobs in the same process."""
+    import asyncio  # noqa: PLC0415
+
     import uvicorn  # noqa: PLC0415
 
-    from integrations.runtime import postgres, world  # noqa: PLC0415
+    from integrations.runtime import postgres, settings, world  # noqa: PLC0415
 
     loaded_settings = command.read_settings()
     _leave_on_sigterm()
@@ -135,6 +126,8 @@ def migrate(
     ] = None,
 ) -> None:
     """Bring the database to the schema of this program, while others work on it."""
+    import asyncio  # noqa: PLC0415
+
     from integrations.runtime import database_faults, schema_version, world  # noqa: PLC0415
     from integrations.runtime import migrate as migrations  # noqa: PLC0415
     from service.kernel import actor, partitions  # noqa: PLC0415
@@ -193,6 +186,8 @@ def demo(
     data_only: Annotated[bool, typer.Option(help="Load the registry and the demo people, and end.")] = False,  # noqa: FBT002
 ) -> None:
     """Walk one consultation from request to report over HTTP, then serve."""
+    import asyncio  # noqa: PLC0415
+
     from api.cli import demo as walk  # noqa: PLC0415
 
     loaded_settings = command.read_settings(log_level="warning")
@@ -217,6 +212,8 @@ def listen(
     token: Annotated[str | None, typer.Option(help="The access token to ask with.", envvar="POBRATYM_TOKEN")] = None,
 ) -> None:
     """Receive webhooks on this machine: verify, show and keep each. For trying things out."""
+    import asyncio  # noqa: PLC0415
+
     from rich.console import Console  # noqa: PLC0415
 
     from api.cli import listen as receiver  # noqa: PLC0415
@@ -236,6 +233,8 @@ def doctor(
     as_json: command.AsJson = False,
 ) -> None:
     """Tell what is wrong, and how to mend it."""
+    import asyncio  # noqa: PLC0415
+
     from integrations.runtime import doctor as doctors  # noqa: PLC0415
 
     findings = asyncio.run(doctors.examine(command.read_settings(log_level="error"), with_reports=reports))
@@ -333,8 +332,9 @@ def _leave_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
-def _stopped() -> asyncio.Event:
+def _stopped() -> "asyncio.Event":
     """Give the event that SIGTERM and SIGINT set."""
+    import asyncio  # noqa: PLC0415
     import signal  # noqa: PLC0415
 
     stop = asyncio.Event()

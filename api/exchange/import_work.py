@@ -22,7 +22,7 @@ from service.people import logins
 from service.rules import file_tables
 from service.rules.file_tables import CellFault, Unreadable
 
-PAUSE_SECONDS = 1.0
+PAUSE_SECONDS = 2.0
 PROGRESS_SECONDS = 5.0
 _log = structlog.get_logger("pobratym.imports")
 
@@ -44,7 +44,7 @@ async def run(world: World, stop: asyncio.Event) -> None:
 
 async def once(world: World) -> bool:
     """Work on one file, if one waits."""
-    async with world.database.work(actor.TIMER) as w:
+    async with world.database.apart() as w:
         row_id = await import_files.claim(w)
     if row_id is None:
         return False

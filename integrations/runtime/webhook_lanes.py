@@ -22,7 +22,7 @@ from service.rules.delivery import receiver
 
 ALL = 32
 BEGIN_SECONDS = 20.0
-POLL_SECONDS = 1.0
+POLL_SECONDS = 2.0
 SIMULATED_POLL_SECONDS = 0.2
 _log = structlog.get_logger("pobratym.lanes")
 

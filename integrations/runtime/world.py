@@ -25,7 +25,7 @@ from integrations.runtime.settings import Settings
 from service import vocabulary
 from service.kernel import actor, clock, crypto, outcomes, partitions, work
 
-_TRUSTED_SECONDS = 1.0
+_TRUSTED_SECONDS = 2.0
 _USED = "pobratym_used_at"
 _SERVING = ("api", "api with worker")
 _THROUGH_POOLER = (*_SERVING, "command")
@@ -133,6 +133,7 @@ def engine_of(
         "postgresql+asyncpg://",
         pool_size=settings.pool_size,
         max_overflow=0,
+        pool_use_lifo=True,  # who asks each second has the connection of a moment ago, which needs no ping
         pool_timeout=settings.pool_timeout_ms / 1000,
         hide_parameters=True,  # an error of the database must not quote what was being written
         connect_args={
@@ -165,7 +166,7 @@ def _note_use(_connection: object, record: ConnectionPoolEntry) -> None:
 
 
 def _must_live(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:  # noqa: ANN401 - the driver's
-    """Replace a connection that is gone; it is pinged only after a second unused, as a ping costs three round trips."""
+    """Replace a connection that is gone; pinged only after two seconds unused: a ping costs three round trips."""
     if connection.driver_connection.is_closed():
         raise sa.exc.DisconnectionError
     if clock.monotonic() - record.info[_USED] >= _TRUSTED_SECONDS:

@@ -89,7 +89,8 @@ def found(w: Work, row: tables.ImportFile) -> Mapping[str, Any]:
 
 async def claim(w: Work) -> UUID | None:
     """Take a file to work on, for as long as the lease lasts; one whose worker was killed is taken again."""
-    row_id: UUID | None = (await w.sql(_CLAIM, {"seconds": LEASE_SECONDS})).scalar_one_or_none()
+    rows = await w.fetch(_CLAIM, {"seconds": LEASE_SECONDS})
+    row_id: UUID | None = rows[0].id if rows else None
     return row_id
 
 
