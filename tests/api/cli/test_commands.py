@@ -87,7 +87,7 @@ def test_the_doctor_finds_a_sound_installation_well(run: Run) -> None:
 
     assert status == 0
     subjects = {finding["subject"] for finding in json.loads(said)}
-    ways = {"connection", "clock", "notices", "processes", "partitions"}
+    ways = {"connection", "clock", "notices", "processes", "partitions", "housekeeping"}
     assert subjects == ways | {"zones", "mail", "database", "schema", "keys", "deliveries", "reports"}
     assert all(finding["is_well"] for finding in json.loads(said))
 
