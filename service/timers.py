@@ -30,7 +30,9 @@ class Timer:
     act: Callable[[Work, UUID], Awaitable[object]]
 
 
-_ORDERED = " ORDER BY 1 LIMIT 100"  # a batch: the rest follows at the next sweep
+_BATCH = "WITH due (id) AS MATERIALIZED ({due}) SELECT id FROM due ORDER BY 1 LIMIT 100"
+"""The rest follows at the next sweep. Materialized: to have the first hundred in order the planner would else walk
+through a table by its key, past everything that is long over, to find the few that are due."""
 TIMERS = (
     # Before whatever takes something out of a calendar: that goes to the address which is in it then.
     Timer("readdressed", readdressing.READDRESSED, readdressing.follow_address),
@@ -109,7 +111,11 @@ TIMERS = (
         "retention",
         "SELECT c.id FROM consultation c JOIN programme p ON p.id = c.programme_id"
         " WHERE NOT c.is_forgotten AND coalesce(c.closed_at, CASE WHEN c.state = 'draft' THEN c.created_at END)"
-        " + make_interval(days => coalesce(CAST(p.policy->>'case_text_days' AS int), :text_days)) <= :now",
+        " + make_interval(days => coalesce(CAST(p.policy->>'case_text_days' AS int), :text_days)) <= :now"
+        # Said once more for the programme that keeps them shortest, so that an index finds them.
+        " AND coalesce(c.closed_at, CASE WHEN c.state = 'draft' THEN c.created_at END) <= CAST(:now AS timestamptz)"
+        " - make_interval(days => (SELECT min(coalesce(CAST(policy->>'case_text_days' AS int), :text_days))"
+        " FROM programme))",
         consultations.forget,
     ),
 )  # fmt: skip
@@ -156,7 +162,7 @@ async def once(database: Database, moved: Callable[[], None] = lambda: None) -> 
         if not (has_acted or is_due[timer.name]):
             continue
         async with database.work(actor.TIMER) as w:
-            ids = (await w.sql(sa.text(timer.due + _ORDERED), _instants(w, timer.due))).scalars().all()
+            ids = (await w.sql(sa.text(batch_of(timer)), _instants(w, timer.due))).scalars().all()
             if ids and await installation.is_held(w):
                 return failures
         for row_id in ids:
@@ -176,6 +182,11 @@ async def once(database: Database, moved: Callable[[], None] = lambda: None) -> 
     if has_acted or is_due[_EVENT]:
         await place_events(database)
     return failures
+
+
+def batch_of(timer: Timer) -> str:
+    """Give the SQL that finds what a sweep deals with."""
+    return _BATCH.format(due=timer.due)
 
 
 async def _act(timer: Timer, row_id: UUID, w: Work) -> None:

@@ -217,14 +217,9 @@ async def release_hold(w: Work, appointment_id: UUID) -> tables.Appointment:
     return case.appointment
 
 
-async def _of_timer(w: Work, appointment_id: UUID) -> CaseFile:
-    appointment = await w.read(tables.Appointment, appointment_id)
-    return await casefile.open_case(w, appointment.consultation_id, appointment_id)
-
-
 async def expire_hold(w: Work, appointment_id: UUID) -> None:
     """Let go of a hold whose time is over; nothing if it was booked or released."""
-    case = await _of_timer(w, appointment_id)
+    case = await casefile.by_appointment(w, appointment_id)
     held_until = case.appointment.held_until
     if held_until and lifecycle.expire_hold(case.appointment.status, held_until, w.now) == "cancelled":
         await bookings.release(case, "hold_expired")
@@ -311,7 +306,7 @@ async def room(w: Work, appointment_id: UUID) -> tables.Appointment:
 
 async def remind(w: Work, appointment_id: UUID) -> None:
     """The participants are reminded, and the next reminder is set; nothing for what is no longer booked."""
-    case = await _of_timer(w, appointment_id)
+    case = await casefile.by_appointment(w, appointment_id)
     appointment = case.appointment
     if not case.is_booked or appointment.remind_at is None or appointment.remind_at > w.now:
         return
@@ -388,7 +383,7 @@ async def follow_zone_data(w: Work, appointment_id: UUID) -> None:
     Nothing moves silently (invariant T4). A participant whom it no longer suits moves it like any other time. What
     newer data than this process's has made is left alone: two programs at once end with the newer one's.
     """
-    case = await _of_timer(w, appointment_id)
+    case = await casefile.by_appointment(w, appointment_id)
     appointment = case.appointment
     if not case.is_booked or appointment.tzdata_version >= w.tzdata_version:
         return
@@ -434,7 +429,7 @@ _LATEST_STEP = sa.text(f"SELECT step.id {_NOT_TOLD_OF_END} AND a.id = :id")
 
 async def follow_memorandum_end(w: Work, appointment_id: UUID) -> None:
     """Both sides' coordinators hear of an appointment whose memorandum no longer holds; by policy it is called off."""
-    case = await _of_timer(w, appointment_id)
+    case = await casefile.by_appointment(w, appointment_id)
     step_id = (await w.sql(_LATEST_STEP, {"id": appointment_id})).scalar_one_or_none()
     if step_id is None:
         return

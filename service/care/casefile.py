@@ -287,6 +287,19 @@ async def open_case(w: Work, consultation_id: UUID, appointment_id: UUID | None 
     return CaseFile(w, consultation, offers, appointment, participants)
 
 
+async def by_appointment(w: Work, appointment_id: UUID) -> CaseFile:
+    """Open the case of an appointment, for a timer: whoever may see it."""
+    unlocked_appointment = await w.read(tables.Appointment, appointment_id)
+    return await open_case(w, unlocked_appointment.consultation_id, appointment_id)
+
+
+async def by_offer(w: Work, offer_id: UUID) -> tuple[CaseFile, tables.Offer]:
+    """Open the case of an offer, for a timer: whoever may see it."""
+    unlocked_offer = await w.read(tables.Offer, offer_id)
+    case = await open_case(w, unlocked_offer.consultation_id)
+    return case, case.offer(offer_id)
+
+
 async def of_offer(w: Work, offer_id: UUID) -> tuple[CaseFile, tables.Offer]:
     """Open the case of an offer that the actor sees; raises NotFound."""
     visible_offer = await access.visible_offer(w, offer_id)

@@ -81,10 +81,13 @@ AND NOT EXISTS (SELECT FROM appointment a WHERE a.consultation_id = c.id AND a.s
 CLINICIANS_BACK = f"SELECT c.id {_ATTENDED}"
 _IS_BACK = sa.text(f"SELECT c.id {_ATTENDED} AND c.id = :id")
 
+# From the few cases that have a place empty, not from all times that have begun: each part has an index of its own.
 _VACANT = """
-FROM appointment a JOIN consultation c ON c.id = a.consultation_id
+FROM (SELECT id FROM consultation WHERE state IN ('open', 'offered', 'unmatched')
+      UNION SELECT id FROM consultation WHERE clinician_left_at IS NOT NULL
+      AND state IN ('draft', 'open', 'offered', 'scheduled', 'unmatched')) c
+JOIN appointment a ON a.consultation_id = c.id
 WHERE a.status = 'booked' AND a.starts_at <= :now
-AND (c.state IN ('open', 'offered', 'unmatched') OR c.clinician_left_at IS NOT NULL)
 AND (SELECT count(DISTINCT role) FROM participant t WHERE t.appointment_id = a.id
      AND t.role IN ('mentor', 'clinician')) < 2"""
 STILL_VACANT = f"SELECT a.id {_VACANT}"
@@ -96,18 +99,11 @@ JOIN person p ON p.id = t.person_id AND p.zone <> t.zone
 WHERE a.status IN ('pending', 'booked') AND a.starts_at > :now"""
 
 
-async def _of_appointment(w: Work, appointment_id: UUID) -> CaseFile:
-    appointment = await w.read(tables.Appointment, appointment_id)
-    return await casefile.open_case(w, appointment.consultation_id, appointment_id)
-
-
 async def follow_offer(w: Work, offer_id: UUID) -> None:
     """An offer to a mentor who may not take it is withdrawn, what was held for them is free, and others are asked."""
-    unlocked_offer = await w.read(tables.Offer, offer_id)
-    case = await casefile.open_case(w, unlocked_offer.consultation_id)
+    case, offer = await casefile.by_offer(w, offer_id)
     if (await w.sql(_IS_OFFER_LEFT, {"now": w.now, "id": offer_id})).first() is None:
         return
-    offer = case.offer(offer_id)
     await offers.withdraw(case, [offer])
     await notices.void_links(w, offer.mentor_id, [offer.id])
     await bookings.release_of(case, [offer.mentor_id])
@@ -119,7 +115,7 @@ async def follow_booking(w: Work, appointment_id: UUID) -> None:
 
     A hold is let go; a call that has begun is called off, since nobody else can come to it.
     """
-    case = await _of_appointment(w, appointment_id)
+    case = await casefile.by_appointment(w, appointment_id)
     left = set((await w.sql(_WHO_LEFT, {"now": w.now, "id": appointment_id})).scalars())
     if not left:
         return
@@ -145,7 +141,7 @@ async def follow_booking(w: Work, appointment_id: UUID) -> None:
 
 async def follow_vacancy(w: Work, appointment_id: UUID) -> None:
     """A booked time that begins with a place still empty is called off, and everybody still concerned is told."""
-    case = await _of_appointment(w, appointment_id)
+    case = await casefile.by_appointment(w, appointment_id)
     if (await w.sql(_IS_VACANT, {"now": w.now, "id": appointment_id})).first() is None:
         return
     institutions = {row.institution_id for row in case.participants} | {case.consultation.institution_id}
@@ -217,7 +213,7 @@ def _each_once(people: Iterable[tables.Person]) -> list[tables.Person]:
 
 async def follow_zone_of_person(w: Work, appointment_id: UUID) -> None:
     """The instant stays; whoever lives in another zone by now is told when it is on their clock."""
-    case = await _of_appointment(w, appointment_id)
+    case = await casefile.by_appointment(w, appointment_id)
     if not (case.is_held or case.is_booked):
         return
     people = await notices.people(w, [row.person_id for row in case.participants])

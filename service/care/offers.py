@@ -234,9 +234,7 @@ async def wave_if_due(w: Work, consultation_id: UUID) -> None:
 
 async def expire(w: Work, offer_id: UUID) -> None:
     """Close an offer that nobody answered in time, and let the next wave go out; nothing if it was answered."""
-    unlocked_offer = await w.read(tables.Offer, offer_id)
-    case = await casefile.open_case(w, unlocked_offer.consultation_id)
-    offer = case.offer(offer_id)
+    case, offer = await casefile.by_offer(w, offer_id)
     if lifecycle.expire(offer.state, offer.answer_by, w.now) != offer.state:
         if not await _wait_for_mail(case, offer):
             await lapse(case, offer)
@@ -255,9 +253,7 @@ async def start_clock(w: Work, offer_id: UUID) -> bool:
 
     Then its times are past, or what is due comes too soon: the offer lapses, and the next wave asks anew.
     """
-    unlocked_offer = await w.read(tables.Offer, offer_id)
-    case = await casefile.open_case(w, unlocked_offer.consultation_id)
-    offer = case.offer(offer_id)
+    case, offer = await casefile.by_offer(w, offer_id)
     if offer.state != "pending":
         return False
     if await _time_from_now(case, offer):

@@ -4,7 +4,6 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from service import tables
 from service.care import bookings, casefile
 from service.kernel.work import Work
 
@@ -25,8 +24,7 @@ async def follow_address(w: Work, appointment_id: UUID) -> None:
 
     What was called off before the calendars could follow is taken out at the former address too.
     """
-    appointment = await w.read(tables.Appointment, appointment_id)
-    case = await casefile.open_case(w, appointment.consultation_id, appointment_id)
+    case = await casefile.by_appointment(w, appointment_id)
     participants = {row.person_id: row for row in case.participants}
     former = {}
     for left in await w.sql(_FORMER, {"appointment": appointment_id}):

@@ -19,14 +19,20 @@ from service.rules.matching import gate
 
 
 def _links(memorandum: str, requesting: str, partner: str) -> str:
-    """Give the SQL that tells whether an active memorandum links two hospitals, as parties or members, today."""
+    """Give the SQL that tells whether an active memorandum links two hospitals, as parties or members, today.
+
+    It is the day of the memorandum's programme, as everywhere: by another one a membership would be found to have ended
+    hours late, or hours too early, and again at each sweep.
+    """
+    today = "CAST(CAST(:now AS timestamptz) AT TIME ZONE p.zone AS date)"
     sides = " ".join(
         f"""AND EXISTS (SELECT FROM memorandum_party s LEFT JOIN membership b ON b.network_id = s.institution_id
-            AND b.institution_id = {place} AND b.from_on <= :today AND (b.until_on IS NULL OR b.until_on > :today)
+            AND b.institution_id = {place} AND b.from_on <= {today} AND (b.until_on IS NULL OR b.until_on > {today})
             WHERE s.memorandum_id = m.id AND s.side = '{side}' AND (s.institution_id = {place} OR b.id IS NOT NULL))"""
         for side, place in (("requesting", requesting), ("partner", partner))
     )
-    return f"EXISTS (SELECT FROM memorandum m WHERE m.id = {memorandum} AND m.status = 'active' {sides})"
+    return f"""EXISTS (SELECT FROM memorandum m JOIN programme p ON p.id = m.programme_id
+            WHERE m.id = {memorandum} AND m.status = 'active' {sides})"""
 
 
 # In two parts, because each has an index of its own.
@@ -50,9 +56,7 @@ AND NOT {_links("a.memorandum_id", "c.institution_id", "t.institution_id")}"""  
 
 async def follow_offer(w: Work, offer_id: UUID) -> None:
     """An open offer goes on under another memorandum, or is withdrawn and others are asked."""
-    unlocked_offer = await w.read(tables.Offer, offer_id)
-    case = await casefile.open_case(w, unlocked_offer.consultation_id)
-    offer = case.offer(offer_id)
+    case, offer = await casefile.by_offer(w, offer_id)
     if offer not in case.open_offers or not await _is_unlinked(case, offer, w.now):
         return
     if link := await _another(case, offer.institution_id, w.now):
@@ -67,9 +71,7 @@ async def follow_offer(w: Work, offer_id: UUID) -> None:
 
 async def follow_promise(w: Work, offer_id: UUID) -> None:
     """Promised advice goes on under another memorandum, or both sides are told; by policy it is sought again."""
-    unlocked_offer = await w.read(tables.Offer, offer_id)
-    case = await casefile.open_case(w, unlocked_offer.consultation_id)
-    offer = case.offer(offer_id)
+    case, offer = await casefile.by_offer(w, offer_id)
     if offer not in case.standing_offers or offer.unlinked_at or not await _is_unlinked(case, offer, w.now):
         return
     if link := await _another(case, offer.institution_id, w.now):
@@ -88,8 +90,7 @@ async def follow_promise(w: Work, offer_id: UUID) -> None:
 
 async def follow_booking(w: Work, appointment_id: UUID) -> None:
     """A time booked through a membership that ended goes on under another memorandum, or both sides are told."""
-    appointment = await w.read(tables.Appointment, appointment_id)
-    case = await casefile.open_case(w, appointment.consultation_id, appointment_id)
+    case = await casefile.by_appointment(w, appointment_id)
     appointment, consultation = case.appointment, case.consultation
     is_due = case.mentors and (case.is_held or case.is_booked) and not appointment.unlinked_at
     if not is_due:

@@ -101,6 +101,11 @@ class Consultation(Versioned, table=True):
             where="state IN ('draft', 'open', 'offered', 'scheduled', 'unmatched')",
         ),
         index(
+            "ix_consultation_left",
+            "clinician_left_at",
+            where="clinician_left_at IS NOT NULL AND state IN ('draft', 'open', 'offered', 'scheduled', 'unmatched')",
+        ),
+        index(
             "ix_consultation_text",
             "coalesce(closed_at, CASE WHEN state = 'draft' THEN created_at END)",
             where="NOT is_forgotten",

@@ -4,12 +4,14 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 import build
 import flow
 from flow import Scene
 from leaving import patch
 from service import tables
+from service.care import unlinked
 from service.kernel import actor, clock
 from service.rules.time import availability
 
@@ -65,6 +67,34 @@ async def test_ft_01_open_offers_that_no_memorandum_reaches_are_withdrawn(scene:
     assert {("offer.withdrawn", "mentor"), ("offer.withdrawn", "rival")} <= set(change.events)
     assert ("offer_closed", "mentor") in change.mails
     assert ("unmatched", "coordinator") in change.mails
+
+
+@pytest.mark.parametrize(
+    ("zone", "at", "is_over"),
+    [
+        ("Europe/Kyiv", "2026-11-16T21:59:59Z", False),
+        ("Europe/Kyiv", "2026-11-16T22:00:00Z", True),  # midnight there
+        ("America/New_York", "2026-11-17T04:59:59Z", False),
+        ("America/New_York", "2026-11-17T05:00:00Z", True),
+    ],
+)
+async def test_ft_01_a_membership_ends_with_the_day_of_the_programme(
+    scene: Scene, zone: str, at: str, *, is_over: bool
+) -> None:
+    membership = await by_membership(scene)
+    await scene.rows("UPDATE programme SET zone = :zone RETURNING 1", zone=zone)
+    case = await scene.request()
+    path = f"/v1/institutions/{scene.asking.id}/memberships/{membership}/end"
+    await scene.post("admin", path, {"until": "2026-11-17"})
+    await scene.rows("UPDATE offer SET answer_by = answer_by + interval '3 days' RETURNING 1")
+    await scene.rows("UPDATE consultation SET next_wave_at = next_wave_at + interval '3 days' RETURNING 1")
+    scene.clock.set(flow.read_instant(at))
+    await scene.sweep()
+    offers = await scene.rows("SELECT state FROM offer WHERE consultation_id = :case", case=case)
+    assert {row.state for row in offers} == {"withdrawn" if is_over else "pending"}
+    due = sa.text(unlinked.OFFERS_UNLINKED)
+    async with scene.world.database.work(actor.TIMER) as w:
+        assert (await w.sql(due, {"now": w.now})).all() == []  # none is found again and again
 
 
 async def test_ft_01_open_offers_go_on_under_another_memorandum(scene: Scene) -> None:
