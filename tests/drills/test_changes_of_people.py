@@ -21,8 +21,9 @@ import crowd
 import flow
 from integrations.runtime.world import World
 from service import tables, timers
-from service.kernel import actor, clock
+from service.kernel import actor, clock, errors
 from service.outbox import deliveries
+from service.people import privacy
 from world import TestClock
 
 pytestmark = [pytest.mark.drill, pytest.mark.races]
@@ -30,6 +31,7 @@ pytestmark = [pytest.mark.drill, pytest.mark.races]
 ALWAYS = [(day, 0, 1440) for day in range(7)]
 HOSPITALS, PARTNERS, CLINICIANS, MENTORS = 6, 5, 15, 19
 AT_ONCE = 6
+REQUESTING = {"clinician", "coordinator", "programme_admin"}
 
 
 class Town:
@@ -41,6 +43,7 @@ class Town:
         self.statuses: Counter[str] = Counter()
         self.failures: list[Any] = []
         self.gate = asyncio.Semaphore(AT_ONCE)
+        self.made: Counter[str] = Counter()
         self.is_over = False
 
     async def people(self) -> None:
@@ -67,10 +70,12 @@ class Town:
                 ]
             for place in [*self.places, *self.partners]:
                 self.keepers.append(await build.coordinator(w, place))
+            scene.people["second admin"] = await build.admin(w, scene.programme)
+            self.idle = [await build.clinician(w, self.places[3]) for _ in range(5)]
             profile = {"sessions_per_week": 100, "offers_per_week": 100}
             for partner in self.partners:
                 self.mentors += [await build.mentor(w, partner, weekly=ALWAYS, profile=profile) for _ in range(MENTORS)]
-        everybody = [*self.clinicians, *self.mentors, *self.keepers]
+        everybody = [*self.clinicians, *self.mentors, *self.keepers, *self.idle]
         assert len(everybody) >= 190
         for number, person in enumerate(everybody):
             scene.people[str(number)] = person
@@ -112,6 +117,41 @@ class Town:
         path = f"/v1/people/{mentor.id}/verification"
         assert (await self.call(self.scene.people["admin"].id, "POST", path, {"until": until})).status_code == 200
 
+    async def change_address(self, person: tables.Person, *, ends: str) -> None:
+        """Give them another address, which a second person confirms, the former address stops, or nobody does."""
+        await self.patch(person, {"email": f"moved.{person.id.hex}@hospital.example"})
+        if ends == "confirmed":
+            path = f"/v1/people/{person.id}/address-confirmation"
+            answer = await self.call(self.scene.people["second admin"].id, "POST", path)
+            assert answer.status_code == 200, answer.text
+        if ends == "stopped":
+            (link,) = await self.scene.rows(
+                "SELECT id, purpose FROM link WHERE person_id = :id AND purpose = 'address.stop'", id=person.id
+            )
+            answer = await self.scene.client.post(f"/a/address/{self.world.keys.link_token(link.id, link.purpose)}")
+            assert answer.status_code == 303, answer.text
+
+    async def erase(self, person: tables.Person) -> None:
+        """Erase them, if nothing is with them."""
+        try:
+            async with self.world.database.work(actor.TIMER) as w:
+                await privacy.erase(w, person.email)
+        except errors.Conflict:
+            self.made["erasure refused"] += 1
+
+    async def lower_caps(self, mentor: tables.Person) -> None:
+        path = f"/v1/mentors/{mentor.id}/profile"
+        admin = self.scene.people["admin"].id
+        answer = await self.call(admin, "GET", path)
+        body = answer.json() | {"caps": {"offers_per_week": 1, "sessions_per_week": 1}}
+        answer = await self.call(admin, "PUT", path, body, **{"If-Match": answer.headers["etag"]})
+        assert answer.status_code == 200, answer.text
+
+    async def move_institution(self, place: tables.Institution) -> None:
+        path, body = f"/v1/institutions/{place.id}", {"zone": "Europe/Warsaw", "name_en": "Moved hospital"}
+        answer = await self.call(self.scene.people["admin"].id, "PATCH", path, body, **{"If-Match": "*"})
+        assert answer.status_code == 200, answer.text
+
     async def away(self, mentor: tables.Person) -> None:
         async with self.world.database.work(actor.TIMER) as w:
             wall = w.now.replace(tzinfo=None)
@@ -125,31 +165,59 @@ class Town:
         self.chance.shuffle(clinicians)
         there = {"role": "mentor", "institution_id": str(self.elsewhere.id)}
         away = {"role": "clinician", "institution_id": str(self.elsewhere.id)}
+        helps = {"role": "coordinator", "institution_id": str(self.elsewhere.id)}
         zone, name, language = {"zone": "Asia/Tokyo"}, {"display_name": "Anne"}, {"locale": "uk"}
-        made = [self.patch(person, {"state": "disabled"}) for person in [*mentors[:10], *clinicians[:10]]]
-        made += [self.patch(person, {"roles": [there]}) for person in mentors[10:18]]
-        made += [self.patch(person, {"roles": [away]}) for person in clinicians[10:18]]
-        made += [self.verify(person, -1) for person in mentors[18:26]]
-        made += [self.verify(person, 3) for person in mentors[26:32]]
-        made += [self.away(person) for person in mentors[32:38]]
-        made += [self.patch(person, zone) for person in [*mentors[38:44], *clinicians[18:24]]]
-        made += [self.patch(person, name | language) for person in [*mentors[44:50], *clinicians[24:30]]]
-        made += [self.patch(self.keepers[number], {"state": "disabled"}) for number in (1, HOSPITALS)]
-        made += [self.back(person) for person in clinicians[30:34]]
-        made += [self.suspend(), self.leave_network()]
-        self.chance.shuffle(made)
-        return made
+
+        def ward(person: tables.Person) -> Any:
+            place = self.places[self.clinicians.index(person) // CLINICIANS]
+            return {"role": "clinician", "institution_id": str(place.id), "department": "another ward"}
+
+        ends = ("confirmed", "stopped", "waiting")
+        made: dict[str, list[Any]] = {
+            "disabled": [self.patch(person, {"state": "disabled"}) for person in [*mentors[:10], *clinicians[:10]]],
+            "role moved": [
+                *(self.patch(person, {"roles": [there]}) for person in mentors[10:16]),
+                *(self.patch(person, {"roles": [away]}) for person in clinicians[10:16]),
+            ],
+            "role ended": [self.patch(person, {"roles": [helps]}) for person in [*mentors[16:18], *clinicians[16:18]]],
+            "unverified": [self.verify(person, -1) for person in mentors[18:26]],
+            "verified too short": [self.verify(person, 3) for person in mentors[26:32]],
+            "away": [self.away(person) for person in mentors[32:38]],
+            "zone": [self.patch(person, zone) for person in [*mentors[38:44], *clinicians[18:24]]],
+            "renamed, language": [
+                self.patch(person, name | language) for person in [*mentors[44:50], *clinicians[24:30]]
+            ],
+            "coordinator disabled": [
+                self.patch(self.keepers[number], {"state": "disabled"}) for number in (1, HOSPITALS)
+            ],
+            "back": [self.back(person) for person in clinicians[30:34]],
+            "address": [
+                self.change_address(person, ends=ends[number % 3])
+                for number, person in enumerate([*mentors[50:59], *clinicians[34:43]])
+            ],
+            "erased": [self.erase(person) for person in [*mentors[59:64], *clinicians[43:48], *self.idle]],
+            "department": [self.patch(person, {"roles": [ward(person)]}) for person in clinicians[48:54]],
+            "caps": [self.lower_caps(person) for person in mentors[64:70]],
+            "institution moved": [self.move_institution(place) for place in (self.places[2], self.partners[2])],
+            "memorandum suspended": [self.step(self.memoranda[0], "suspended")],
+            "memorandum terminated": [self.step(self.memoranda[1], "terminated")],
+            "membership ended": [self.leave_network()],
+        }
+        self.made.update({kind: len(changes) for kind, changes in made.items()})
+        every = [change for changes in made.values() for change in changes]
+        self.chance.shuffle(every)
+        return every
 
     async def back(self, clinician: tables.Person) -> None:
         await self.patch(clinician, {"state": "disabled"})
         await asyncio.sleep(0.5)
         await self.patch(clinician, {"state": "active"})
 
-    async def suspend(self) -> None:
-        body = {"to": "suspended", "on": self.scene.clock.now().date().isoformat()}
-        await self.call(
-            self.scene.people["admin"].id, "POST", f"/v1/memoranda/{self.memoranda[0].id}/transitions", body
-        )
+    async def step(self, memorandum: tables.Memorandum, to: str) -> None:
+        body = {"to": to, "on": self.scene.clock.now().date().isoformat()}
+        path = f"/v1/memoranda/{memorandum.id}/transitions"
+        answer = await self.call(self.scene.people["admin"].id, "POST", path, body)
+        assert answer.is_success, answer.text
 
     async def leave_network(self) -> None:
         async with self.world.database.work(actor.TIMER) as w:
@@ -195,16 +263,23 @@ def mentor_acts(row: Any, at: Any, held: set[Any], verified: dict[UUID, Any]) ->
     return (row.person_id, "mentor", row.institution_id) in held and until is not None and until > at
 
 
+async def waiting_addresses(town: Town) -> set[UUID]:
+    rows = await town.scene.rows("SELECT id FROM person WHERE address_unconfirmed_since IS NOT NULL")
+    return {row.id for row in rows}
+
+
 async def with_the_wrong(town: Town) -> list[Any]:
     """Name every open offer, booked time, promise, place and link of somebody who may not act on it."""
     now, found = town.scene.clock.now(), list[Any]()
     held, verified, active = await rights(town)
+    waiting = await waiting_addresses(town)
     offers = """SELECT o.id, o.mentor_id AS person_id, o.institution_id, o.state, m.status FROM offer o
         JOIN consultation c ON c.id = o.consultation_id JOIN memorandum m ON m.id = o.memorandum_id
         WHERE o.state IN ('pending', 'countered')
         OR (o.state = 'accepted' AND o.ended_at IS NULL AND c.state = 'scheduled' AND c.advice_due_at IS NOT NULL)"""
     for row in await town.scene.rows(offers):
-        if not mentor_acts(row, now, held, verified):
+        is_open = row.state in {"pending", "countered"}
+        if not mentor_acts(row, now, held, verified) or (is_open and row.person_id in waiting):
             found.append(("offer", *row))
         if row.state != "accepted" and row.status != "active":
             found.append(("offer without a memorandum", *row))
@@ -216,12 +291,14 @@ async def with_the_wrong(town: Town) -> list[Any]:
             found.append(("booked", *row))
     seats = "SELECT s.person_id FROM seat s WHERE upper(s.during) > :now"
     found += [("seat", row.person_id) for row in await town.scene.rows(seats, now=now) if row.person_id not in active]
-    links = """SELECT l.id, l.person_id, l.purpose, coalesce(o.consultation_id, a.consultation_id) AS consultation_id
-        FROM link l LEFT JOIN offer o ON o.id = l.subject_id LEFT JOIN appointment a ON a.id = l.subject_id
-        WHERE l.used_at IS NULL AND l.expires_at > :now"""
-    for row in await town.scene.rows(links, now=now):
-        if row.person_id not in active:
-            found.append(("link", *row))
+    untold_ends = """SELECT a.id, a.memorandum_id FROM appointment a JOIN memorandum m ON m.id = a.memorandum_id
+        WHERE a.status IN ('pending', 'booked') AND m.status <> 'active' AND a.told_end_id IS NULL"""
+    found += [("under a memorandum that ended, and nobody told", *row) for row in await town.scene.rows(untold_ends)]
+    erased = """SELECT p.id FROM person p WHERE p.email LIKE '%@erased.invalid' AND (
+        EXISTS (SELECT FROM link l WHERE l.person_id = p.id)
+        OR EXISTS (SELECT FROM role_grant g WHERE g.person_id = p.id)
+        OR EXISTS (SELECT FROM delivery d WHERE d.person_id = p.id AND d.state = 'pending'))"""
+    found += [("of somebody erased", *row) for row in await town.scene.rows(erased)]
     unassigned = """SELECT c.id, c.clinician_id, c.institution_id, c.clinician_left_at FROM consultation c
         WHERE c.state NOT IN ('completed', 'cancelled', 'expired')"""
     for row in await town.scene.rows(unassigned):
@@ -229,6 +306,60 @@ async def with_the_wrong(town: Town) -> list[Any]:
         if not is_there and row.clinician_left_at is None:
             found.append(("case", *row))
     return found
+
+
+LINKS = """
+SELECT l.id, l.person_id, l.purpose, l.used_at, l.created_at, o.mentor_id, o.state, o.institution_id,
+       c.clinician_id, c.institution_id AS asking_id, c.department, a.status, t.person_id AS takes_part
+FROM link l LEFT JOIN offer o ON o.id = l.subject_id LEFT JOIN appointment a ON a.id = l.subject_id
+LEFT JOIN consultation c ON c.id = coalesce(o.consultation_id, a.consultation_id)
+LEFT JOIN participant t ON t.appointment_id = a.id AND t.person_id = l.person_id
+WHERE l.purpose NOT LIKE 'address.%' ORDER BY l.id"""
+
+
+async def may_act(town: Town) -> Any:
+    """Give what tells whether a link's person may do what the link does, by the rows as they are now."""
+    held, verified, active = await rights(town)
+    waiting, now = await waiting_addresses(town), town.scene.clock.now()
+
+    def may(link: Any) -> bool:
+        if link.person_id not in active:
+            return False
+        if link.purpose.startswith("offer."):
+            of_mentor = link.mentor_id == link.person_id and (link.person_id, "mentor", link.institution_id) in held
+            is_verified = (verified.get(link.person_id) or now) > now and link.person_id not in waiting
+            return of_mentor and (is_verified or link.purpose == "offer.decline") and link.state == "pending"
+        if link.purpose.startswith("counter."):  # the clinician's, or whoever hears of the case in their stead
+            places = {place for person, role, place in held if person == link.person_id and role in REQUESTING}
+            return link.state == "countered" and link.asking_id in places | {None}
+        return link.takes_part is not None or link.purpose in {"sign_in", "feedback"}
+
+    return may
+
+
+async def links_that_act(town: Town) -> tuple[list[Any], Counter[str]]:
+    """Press every link ever mailed to somebody who may not do what it does; name those that did something."""
+    may, found, pressed = await may_act(town), list[Any](), Counter[str]()
+
+    async def press(link: Any) -> None:
+        token = town.world.keys.link_token(link.id, link.purpose)
+        async with town.gate:
+            if link.purpose == "join":
+                answer = await town.scene.client.get(f"/j/{token}")
+            else:
+                folder = "sign-in" if link.purpose == "sign_in" else "a"
+                answer = await town.scene.client.post(f"/{folder}/{token}", data={"reason": "busy", "sure": "yes"})
+        pressed[f"{link.purpose} {answer.status_code}"] += 1
+        is_let_in = link.purpose == "join" and answer.status_code in {200, 303}
+        if answer.status_code >= 500 or is_let_in:
+            found.append((link.purpose, link.person_id, answer.status_code))
+
+    before = {link.id: link for link in await town.scene.rows(LINKS) if not may(link)}
+    await asyncio.gather(*(press(link) for link in before.values()))
+    for link in await town.scene.rows(LINKS):  # what was done already is shown again, and uses no link up
+        if link.id in before and link.used_at != before[link.id].used_at:
+            found.append((link.purpose, link.person_id, "used"))
+    return found, pressed
 
 
 async def untold(town: Town) -> tuple[list[Any], Counter[str]]:
@@ -289,13 +420,22 @@ async def test_ft_01_ft_02_two_hundred_people_change_while_everybody_works_and_n
     await town.people()
     await town.work()
     faults, counted = await untold(town)
-    tell(town.statuses.items())
-    tell(counted.items())
+    acting, pressed = await links_that_act(town)
+    for figures in (town.made, town.statuses, counted, pressed):
+        tell(figures.items())
     assert town.failures == []
     assert await with_the_wrong(town) == []
     assert faults == []
+    assert acting == []
     assert await mailed_to_the_disabled(town) == []
     # A new zone changes what is shown of a booked time, which is no event.
     faults = [fault for fault in await crowd.faults(town.scene) if fault[0] != "a version that rose without a word"]
     assert faults == []
     assert min(counted["appointment.mentor_left"], counted["consultation.clinician_left"]) > 0
+    assert town.made["erased"] > town.made["erasure refused"] > 0
+    assert counted["address_changed"] == town.made["address"]
+    assert counted["address_confirmed"] == 2 * town.made["address"] // 3  # at both addresses
+    assert counted["uncoordinated"] == 2 * town.made["coordinator disabled"]  # two admins
+    assert counted["memorandum_ended"] > 0
+    assert counted["zone_changed"] > 0
+    assert sum(pressed.values()) > 500

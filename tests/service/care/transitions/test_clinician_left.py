@@ -95,6 +95,7 @@ async def test_ft_02_without_a_coordinator_an_admin_hears(scene: Scene) -> None:
     scene.clock.forward(hours=9)
     await scene.sweep()
     assert ("alert", "admin") in (await scene.change()).mails
+    assert (await scene.get("admin", "/v1/consultations"))["items"] != []
 
 
 @pytest.mark.parametrize("leave", LEAVING)
@@ -129,6 +130,11 @@ async def test_ft_02_who_is_assigned_has_the_case_and_its_time(scene: Scene, who
     change = await scene.change()
     assert ("booked", who) in change.mails
     assert ("clinician_replaced", "mentor") in change.mails
+    assert (who, "REQUEST") in {(reader, method) for reader, method, *_ in change.calendars}
+    assert change.events == []
+    links = "SELECT 1 FROM link WHERE person_id = :id AND purpose = 'join' AND expires_at > :now"
+    assert await scene.rows(links, id=scene.people[who].id, now=scene.clock.now())
+    assert await scene.rows("SELECT 1 FROM appointment WHERE remind_at IS NOT NULL")
     assert (await scene.get("mentor", f"/v1/appointments/{booked['id']}"))["status"] == "booked"
     assert (await scene.state()).seats == sorted([who, "mentor"])
     await scene.sweep()

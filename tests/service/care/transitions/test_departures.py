@@ -169,6 +169,8 @@ async def test_ft_01_advice_promised_by_a_mentor_who_left_is_sought_elsewhere(sc
     told = {("advice_handed_back", who) for who in ("clinician", "coordinator", "partner")}
     assert told <= set(change.mails)
     assert ("offer_written", "rival") in change.mails
+    promises = "SELECT 1 FROM offer WHERE state = 'accepted' AND ended_at IS NULL"
+    assert await scene.rows(promises) == []
 
 
 async def test_ft_01_a_verification_that_ends_before_the_booked_start_is_found_when_it_is_shortened(
@@ -183,6 +185,7 @@ async def test_ft_01_a_verification_that_ends_before_the_booked_start_is_found_w
     await verified_until(scene, "mentor", flow.instant(start))
     await scene.sweep()
     assert ("mentor_left", "clinician") in (await scene.change()).mails
+    assert (await scene.state()).participants.keys() == {"clinician"}
 
 
 async def test_ft_01_an_offer_whose_times_lie_beyond_the_verification_is_withdrawn(scene: Scene) -> None:
@@ -232,8 +235,13 @@ async def test_ft_01_erasing_waits_until_nothing_is_with_the_person(scene: Scene
     async with scene.world.database.work(actor.TIMER) as w:
         await privacy.erase(w, scene.people["mentor"].email)
     await scene.sweep()
-    (row,) = await scene.rows("SELECT count(*) FROM link WHERE person_id = :id", id=scene.people["mentor"].id)
-    assert row.count == 0
+    links = await scene.rows("SELECT 1 FROM link WHERE person_id = :id", id=scene.people["mentor"].id)
+    reminders = await scene.rows("SELECT 1 FROM seat WHERE person_id = :id", id=scene.people["mentor"].id)
+    assert (links, reminders) == ([], [])
+    page = await scene.get("admin", f"/v1/people/{scene.people['mentor'].id}")
+    assert page["display_name"] == "-"
+    mails = "SELECT 1 FROM delivery WHERE person_id = :id AND state = 'pending'"
+    assert await scene.rows(mails, id=scene.people["mentor"].id) == []
 
 
 async def test_ft_01_a_disabled_person_is_mailed_nothing_that_was_waiting(scene: Scene) -> None:

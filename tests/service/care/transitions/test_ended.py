@@ -143,7 +143,9 @@ async def test_a_memorandum_that_ends_is_told_to_the_coordinators_of_both_sides_
     change = await scene.change()
     assert change.events == [(event, "memorandum")]
     assert change.mails == [("memorandum_ended", "coordinator"), ("memorandum_ended", "partner")]
+    assert change.calendars == []
     assert await scene.state() == before
+    assert await scene.rows("SELECT 1 FROM appointment WHERE remind_at IS NOT NULL")
 
 
 async def test_where_the_programme_says_so_what_was_booked_under_it_is_called_off_and_seeks_again(scene: Scene) -> None:
