@@ -16,6 +16,7 @@ import flow
 import postoffice
 from addressing import ANY, NEW, OLD, THIRD, change, confirm, id_of, page_of, post, told
 from integrations.runtime.world import World
+from service import tables
 from service.kernel import actor
 from service.kernel.actor import Actor
 from service.people import address_changes, logins, people
@@ -221,7 +222,7 @@ async def test_sec_03_a_sign_in_that_begins_while_the_address_changes_ends_with_
 
     async def change_it() -> None:
         async with database.work(actor.TIMER) as w:
-            person = await w.read(people.tables.Person, scene.people["mentor"].id)
+            person = await w.read(tables.Person, scene.people["mentor"].id)
             await people.change(w, person, fields, None)
 
     async with database.work(Actor("stranger")) as w:
