@@ -138,9 +138,10 @@ def _assertions(name: str, functions: Mapping[str, ast.AST], seen: set[str]) -> 
     for node in ast.walk(functions[name]):
         if isinstance(node, ast.Assert):
             yield ast.unparse(node)
-        called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
-        if called in functions and called not in seen:
-            yield from _assertions(called, functions, seen)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            called = node.func.id
+            if called in functions and called not in seen:
+                yield from _assertions(called, functions, seen)
 
 
 @pytest.mark.parametrize("change", sorted(TESTS))

@@ -88,8 +88,8 @@ async def test_ft_01_a_sweep_reads_what_is_live_and_not_the_past(world: World) -
     read = {}
     async with world.database.work(actor.TIMER) as w:
         for timer in timers.TIMERS:
-            statement = sa.text(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {timers.batch_of(timer)}")
-            (explained,) = (await w.sql(statement, timers._instants(w, timer.due))).scalars()
+            explain = sa.text(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {timers.batch_of(timer)}")
+            (explained,) = (await w.sql(explain, timers._instants(w, timer.due))).scalars()
             (plan,) = json.loads(explained) if isinstance(explained, str) else explained
             read[timer.name] = list(scans(plan["Plan"]))
     most = {name: sum(rows for _, rows in found) for name, found in read.items()}
