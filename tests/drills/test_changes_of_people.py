@@ -7,7 +7,7 @@ The requests come through the API, two sweeps run beside them. Who may act is ju
 
 import asyncio
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Any
@@ -366,10 +366,11 @@ async def untold(town: Town) -> tuple[list[Any], Counter[str]]:
     """Name every departure of which somebody concerned was not told; count what was told."""
     mails = await town.scene.rows("SELECT person_id, payload FROM delivery WHERE kind = 'mail'")
     counted = Counter(mail.payload["template"] for mail in mails)
-    named: Counter[str] = Counter()
+    named: defaultdict[str, Counter[UUID]] = defaultdict(Counter)  # case -> who was told of it, how often
     for mail in mails:
         if mail.payload["template"] == "clinician_left":
-            named.update({case["consultation_id"] for case in mail.payload["values"]["cases"]})
+            for case in {case["consultation_id"] for case in mail.payload["values"]["cases"]}:
+                named[case][mail.person_id] += 1
     events = await town.scene.rows(
         "SELECT type, subject_id, count(*) AS count FROM event WHERE type LIKE '%_left' GROUP BY type, subject_id"
     )
@@ -385,7 +386,7 @@ async def untold(town: Town) -> tuple[list[Any], Counter[str]]:
     for event in events:
         subject = str(event.subject_id)
         counted[event.type] += event.count
-        if event.type == "consultation.clinician_left" and named[subject] != event.count:
+        if event.type == "consultation.clinician_left" and set(named[subject].values()) != {event.count}:
             faults.append((event.type, subject, event.count, named[subject]))
         if event.type == "appointment.mentor_left" and by_appointment[subject] < 2 * event.count:
             faults.append((event.type, subject, event.count, by_appointment[subject]))
