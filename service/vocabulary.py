@@ -192,7 +192,8 @@ ConsentScope = Literal["general", "countries"]
 CONSENT_SCOPES: tuple[ConsentScope, ...] = get_args(ConsentScope)
 
 PersonalData = Literal[
-    "email", "tax_number", "passport", "birth_date", "record_number", "phone", "address", "name", "long_number"
+    "email", "tax_number", "passport", "birth_date", "record_number", "phone", "account", "address", "name",
+    "long_number",
 ]  # fmt: skip
 PERSONAL_DATA: tuple[PersonalData, ...] = get_args(PersonalData)
 """What a case text must not hold; of two that claim the same characters the first is named."""

@@ -43,7 +43,7 @@ KEYED_IN_PART = {
     ("service/registry/memoranda.py", "active suspended expired terminated"): "of a draft nobody is told",
     (
         "service/rules/deidentify/numbers.py",
-        "email tax_number passport phone record_number long_number",
+        "email tax_number passport phone account record_number long_number",
     ): "names, addresses and dates are no numbers",
     ("service/care/sessions.py", "no_show_mentor no_show_clinician"): "whose absence: a late cancellation is nobody's",
     (

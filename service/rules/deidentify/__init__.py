@@ -6,6 +6,7 @@ are called by. Each module searches the text that `folding` has made plain, in t
 
     folding               signs that nobody sees taken out, digits of all scripts as ASCII; the way back to the places
     numbers, telephones   mail addresses, tax numbers, passports, telephones, record numbers, long numbers
+    accounts              accounts of messengers and networks
     birth_dates           dates of birth among the other dates
     names, name_words     names of persons, and the words that tell them
     addresses             streets with their houses

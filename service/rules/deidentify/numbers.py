@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 from service import vocabulary
-from service.rules.deidentify import telephones
+from service.rules.deidentify import accounts, telephones
 
 Places = Iterator[tuple[int, int]]
 
@@ -56,7 +56,7 @@ _NO_SERIES = frozenset(_NO_SERIES_WORDS.split())
 
 _RECORD_WORDS = (
     r"(?i:(?:історі|истори)\w{1,3} (?:хвороби|болезни|розвитку|родів|пологів|родов)|іст\.? ?хв\b\.?"
-    r"|ист\.? ?бол\b\.?|медкарт\w{1,3}|мед\.? ?карт\w{1,3}"
+    r"|ист\.? ?бол\b\.?|медкарт\w{1,3}|(?:мед|амб|стац)\.? ?карт\w{1,3}|мксх\b|емк\b|эмк\b|akte\b"
     r"|(?:медичн|амбулаторн|стаціонарн|медицинск|стационарн)\w{1,4} карт\w{1,3}|mrn|m\.r\.n\.|nhs|kvnr|nir\b|ipp\b"
     r"|(?:medical|hospital|patient|health)(?:'s)? (?:record|file|id|chart|insurance)|record number|chart number"
     r"|krankenakte|patientenakte|patientennummer|patienten-?id|fallnummer|aktenzeichen|versicher\w{2,5}nummer"
@@ -70,7 +70,9 @@ _RECORD_SIGNED = re.compile(  # with a number sign a short number does, and a fe
     r"(?P<number>(?:[^\W\d_]{1,4}[-/ ]?)?\d[\w/-]{1,20}(?: \d{2,6}(?!\d)){0,3})"
 )
 _RECORD_PLAIN = re.compile(  # without one it must follow the word, which means nothing else, and be no year
-    r"\b(?i:(?:історі|истори)\w{1,3} (?:хвороби|болезни)|медкарт\w{1,3}|mrn|nhs(?: number)?|kvnr|pesel|снилс"
+    r"\b(?i:(?:історі|истори)\w{1,3} (?:хвороби|болезни)|медкарт\w{1,3}|(?:мед|амб|стац)\.? ?карт\w{1,3}|мксх|[еэ]мк"
+    r"|карт\w{1,3} (?:пацієнт\w{1,3}|хворо\w{2,3}|пациент\w{1,2}|больно\w{2})|(?:електронн|электронн)\w{2} карт\w{1,3}"
+    r"|dossier (?:médical|patient|du patient)|patienten-?id|mrn|nhs(?: number)?|kvnr|pesel|снилс"
     r"|\bі/х\b|\bиб\b"
     r"|medical record|hospital number|patient id|krankenakte|patientenakte|patientennummer|fallnummer|helsi|[еє]соз"
     r"|e-?health"
@@ -78,7 +80,7 @@ _RECORD_PLAIN = re.compile(  # without one it must follow the word, which means 
     r"(?P<number>(?:[^\W\d_]{1,3}[-/ ]?)?(?!(?:19|20)\d\d\b)\d[\d/-]{3,20}(?: \d{2,6}(?!\d)){0,5})"
 )
 _RECORD_AFTER_SIGN = re.compile(  # the sign may stand before the word: № історії хвороби 512, Fall-Nr. 512
-    r"(?i:(?:№|\bn°|\bномер|\bnumber of|\bnuméro (?:de|du))\s?(?:медичн\w{2,3} |амбулаторн\w{2,3} )?"
+    r"(?i:(?:№|\bn°(?: d[eu])?|\bномер|\bnumber of|\bnuméro (?:de|du))\s?(?:медичн\w{2,3} |амбулаторн\w{2,3} )?"
     r"(?:історії хвороби|истории болезни|карт[икыу]|картки|медкарт[икыу]|поліса|полісу|полиса|dossier|справи"
     r"|декларації|направлення|рецепта|рецепту)"
     r"|\b(?:akten|fall|patienten|versicherten|kranken|behandlungs)-?nr\b\.?|\bnda\b|\bпол[иі]с\w{0,2})"
@@ -106,7 +108,7 @@ def has_check_digit(number: str) -> bool:
 def _emails(text: str) -> Places:
     for match in _AT_DOMAIN.finditer(text):
         local = _LOCAL_PART.search(text, max(0, match.start() - 64), match.start())
-        if local:
+        if local and not match.group().strip(" @").replace(".", "").isdigit():  # noradrenaline @ 0.2
             yield local.start(), match.end()
 
 
@@ -154,7 +156,8 @@ SEARCHES: Mapping[vocabulary.PersonalData, Callable[[str], Places]] = MappingPro
     "tax_number": _tax_numbers,
     "passport": _passports,
     "phone": telephones.find,
+    "account": accounts.find,
     "record_number": _records,
     "long_number": _long_numbers,
 })  # fmt: skip
-"""Each kind that is a number, and its search."""
+"""Each kind that is a number or a name to be reached by, and its search."""

@@ -158,6 +158,14 @@ def test_every_problem_has_a_title_and_a_next_step_in_every_language(locale: str
         assert words.said(problems.advice(name)), problems.advice(name)
 
 
+@pytest.mark.parametrize("locale", vocabulary.LOCALES)
+def test_sec_04_every_kind_of_personal_data_is_named_in_every_language(locale: str) -> None:
+    for kind in vocabulary.PERSONAL_DATA:
+        (fault,) = errors.PersonalDataFound([("note", 0, 1, kind)]).members["errors"]  # type: ignore[misc,attr-defined]
+        assert catalogues.of(locale).said(fault["detail"]), fault
+        assert kind in catalogues.of(locale)["page.personal_data"]
+
+
 def test_what_the_gate_refuses_is_named_by_its_words() -> None:
     said = catalogues.of("uk").said(errors.GateRefused(["no_memorandum"]).detail or "")
     assert said is not None
