@@ -1,5 +1,6 @@
 """Debian's PostgreSQL 15 as operators run it: by TCP, with an archive, a standby, a recovery; each thrown away."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -71,14 +72,13 @@ class Cluster:
         self.installation.run("pg_ctl", "-D", str(self.data), "-m", "fast", "-w", "stop")
 
     def signal(self, number: signal.Signals) -> None:
-        """Send the signal to the server's every process."""
-        postmaster = int((self.data / "postmaster.pid").read_text().split()[0])
-        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-        for process in (postmaster, *map(int, children)):
-            try:
-                os.kill(process, number)
-            except ProcessLookupError:
-                continue
+        """Send the signal to the server's every process, if it runs."""
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            postmaster = int((self.data / "postmaster.pid").read_text().split()[0])
+            children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+            for process in (postmaster, *map(int, children)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, number)
 
     def archiving(self) -> dict[str, str]:
         """Give the settings of the archive, as the operations page has them."""
