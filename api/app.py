@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
 from api import VERSION, pages
-from api.edge import event_schemas, openapi, problems, raw
+from api.edge import event_schemas, openapi, problems, query, raw
 from api.exchange import import_work
 from api.v1 import (
     activities,
@@ -89,7 +89,8 @@ def create(world: World | None = None, lifespan: Lifespan | None = None) -> Fast
     app.add_middleware(raw.Edge)
     problems.install(app)
     for router in ROUTERS:
-        app.include_router(router)
+        known = [] if router is pages.router else [Depends(query.must_be_known)]
+        app.include_router(router, dependencies=known)
     _add_description(app)
     return app
 
@@ -136,7 +137,7 @@ def _base_url(app: FastAPI) -> str:
 
 
 def _add_description(app: FastAPI) -> None:
-    @app.get("/openapi.json", include_in_schema=False)
+    @app.get("/openapi.json", include_in_schema=False, dependencies=[Depends(query.must_be_known)])
     async def description() -> JSONResponse:
         return JSONResponse(openapi.served(app, _base_url(app)))
 

@@ -46,6 +46,22 @@ LANGUAGE_LEVELS: tuple[LanguageLevel, ...] = get_args(LanguageLevel)
 
 AuthMethod = Literal["client_secret_basic", "private_key_jwt"]
 AUTH_METHODS: tuple[AuthMethod, ...] = get_args(AuthMethod)
+ProofFault = Literal[
+    "malformed",
+    "unknown_key",
+    "algorithm",
+    "signature",
+    "client",
+    "audience",
+    "expired",
+    "lives_too_long",
+    "not_yet_valid",
+    "used_before",
+    "secret",
+    "other_method",
+]
+"""Why a proof of a partner system was refused; for who runs it, never in the refusal itself."""
+PROOF_FAULTS: tuple[ProofFault, ...] = get_args(ProofFault)
 """How a partner system proves itself at the token endpoint (RFC 7591)."""
 
 SCOPES: Mapping[str, str] = MappingProxyType({

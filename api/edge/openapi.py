@@ -76,6 +76,7 @@ _HEADERS_BY_STATUS = {
     "429": ("Retry-After",),
     "503": ("Retry-After",),
 }
+_LISTS = frozenset({"Events", "Journal"})
 _WITHOUT_ADDRESS = frozenset({"AdviceOut", "FeedbackOut", "Membership", "Specialty"})
 """What is made and has no address of its own: it is read in a list, or where it was sent."""
 _SYSTEMS = "oauth2"
@@ -86,7 +87,7 @@ _pages = Environment(loader=PackageLoader("api.edge", "templates"), autoescape=s
 def served(app: FastAPI, base_url: str) -> dict[str, Any]:
     """Give the OpenAPI 3.1 document of the API at this address."""
     document = describe(app)
-    flow = {"tokenUrl": client_credentials.audience(base_url), "scopes": dict(vocabulary.SCOPES)}
+    flow = {"tokenUrl": client_credentials.token_address(base_url), "scopes": dict(vocabulary.SCOPES)}
     schemes = document["components"]["securitySchemes"] | {
         _SYSTEMS: {
             "type": "oauth2",
@@ -174,7 +175,8 @@ def _describe_headers(path: str, operation: dict[str, Any]) -> None:
         names = list(_HEADERS_BY_STATUS.get(status, ()))
         schema = answer.get("content", {}).get("application/json", {}).get("schema", {})
         shapes_of_it = {one.get("$ref", "").rpartition("/")[2] for one in schema.get("anyOf", [schema])}
-        if status[0] == "2" and shapes_of_it & _VERSIONED:
+        is_list = any(name.startswith("Listing_") or name in _LISTS for name in shapes_of_it)
+        if status[0] == "2" and (is_list or shapes_of_it & _VERSIONED):
             names.append("ETag")
         is_sent = status == "202" and path == "/v1/imports"
         if is_sent or (status == "201" and not shapes_of_it & _WITHOUT_ADDRESS):

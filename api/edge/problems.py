@@ -25,6 +25,10 @@ from service.rules.sentences import Sentence
 MEDIA_TYPE = "application/problem+json"
 _MOST_FAULTS = 100
 _MEGABYTE = 1_000_000
+_OF_TOKENS = {
+    "invalid_token": "The access token is not ours, expired or was revoked",
+    "insufficient_scope": "The access token is not good for this call",
+}
 _EXAMPLE = {"state": {"request_id": "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"}}
 STATUS: dict[type[errors.DomainError], int] = {
     errors.Unauthenticated: 401,
@@ -227,9 +231,11 @@ async def _domain(request: Request, error: Exception) -> Response:
     if isinstance(error, errors.TooManyRequests | errors.Unavailable):
         headers["Retry-After"] = str(error.retry_after_seconds)
     if isinstance(error, errors.Unauthenticated):
-        headers["WWW-Authenticate"] = "Bearer"
+        has_token = request.headers.get("authorization", "").lower().startswith("bearer ")
+        is_of_token = has_token and not isinstance(error, errors.LinkInvalid)
+        headers["WWW-Authenticate"] = challenge("invalid_token" if is_of_token else None)
     if isinstance(error, errors.InsufficientScope):
-        headers["WWW-Authenticate"] = _lacking(error.scope)
+        headers["WWW-Authenticate"] = challenge("insufficient_scope", error.scope)
     if isinstance(error, email_addresses.Unmailable):
         error = errors.Invalid(error.pointer, address_words.worded(error.refused, words_for(request.scope)))
     members = {name: value for name, value in error.members.items() if value is not None}
@@ -245,9 +251,10 @@ def words_for(scope: Mapping[str, Any]) -> Catalogue:
     return catalogues.of(catalogues.wanted(wish))
 
 
-def _lacking(scope: str | None) -> str:
-    """Word what a token lacks (RFC 6750 §3)."""
-    return 'Bearer error="insufficient_scope"' + (f', scope="{scope}"' if scope else "")
+def challenge(error: str | None = None, scope: str | None = None) -> str:
+    """Word what is wrong with a token, or that there is none (RFC 6750 §3); `scope` is the one that would do."""
+    told = {"realm": "pobratym", "error": error, "error_description": _OF_TOKENS.get(error or ""), "scope": scope}
+    return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in told.items() if value)
 
 
 async def _validation(request: Request, error: Exception) -> Response:

@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.edge import base_path, conditional, incoming, metrics, problems
+from api.edge import base_path, conditional, cors, incoming, metrics, problems
 from service.kernel import clock
 
 LONGEST_ADDRESS = 8_192
@@ -55,7 +55,8 @@ class Edge:
             if fault:
                 await problems.answer(scope, fault)(scope, receive, exchange.send)
             else:
-                await self._app(scope, exchange.body.receive, exchange.send)
+                answering = cors.preflight(scope, exchange.told_to_others) or self._app
+                await answering(scope, exchange.body.receive, exchange.send)
         except ClientDisconnect:
             exchange.status = exchange.status or _WENT_AWAY
         except Exception as error:
@@ -84,6 +85,7 @@ class _Exchange:
         self.scope = base_path.entered(scope, scope["app"].state.world.settings.base_path)
         self.scope["state"]["request_id"] = self.request_id
         self.scope["state"]["traceparent"] = _traceparent(self._headers)
+        self.told_to_others = cors.headers(self.scope, scope["app"].state.world.settings)
         if self.method == "HEAD":
             self.scope["method"] = "GET"
         self.status = 0
@@ -103,6 +105,8 @@ class _Exchange:
             headers = MutableHeaders(scope=message)
             self._condition(message, headers)
             self.status = message["status"]
+            for name, value in self.told_to_others.items():
+                headers.add_vary_header(value) if name == "Vary" else headers.append(name, value)
             if "location" in headers:
                 headers["location"] = base_path.outward(self.scope, headers["location"])
             for name, value in HEADERS.items():

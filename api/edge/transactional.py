@@ -9,6 +9,7 @@ the stored answer                  of a POST with an Idempotency-Key, in the han
 import hashlib
 import json
 from collections.abc import Callable, Coroutine
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request, Response, params
@@ -32,7 +33,7 @@ class Transactional(APIRoute):
 
     def get_route_handler(self) -> Handler:
         """Put the transaction around the handler."""
-        handler = super().get_route_handler()
+        handler = _tagging(super().get_route_handler(), self.response_model)
         hidden = shapes.shown_once(self.response_model)
         is_reading = any(dependency.call is deps.reading for dependency in self.dependant.dependencies)
         needs_sign_in = is_reading or any(
@@ -79,6 +80,21 @@ class Transactional(APIRoute):
             return await work.retrying(attempt)
 
         return transactional
+
+
+def _tagging(handler: Handler, shape: object) -> Handler:
+    """Have a list carry the digest of what it says as its tag (decision 0066)."""
+    if "items" not in getattr(shape, "model_fields", ()):
+        return handler
+
+    async def tagging(request: Request) -> Response:
+        response = await handler(request)
+        is_json = response.headers.get("content-type", "").startswith("application/json")
+        if is_json and response.status_code == HTTPStatus.OK:
+            response.headers["ETag"] = f'"{hashlib.sha256(response.body).hexdigest()[:32]}"'
+        return response
+
+    return tagging
 
 
 async def admitted(w: work.Work, request: Request) -> actors.Actor:

@@ -77,7 +77,7 @@ async def refresh(body: RefreshToken, w: deps.Anyone, world: deps.TheWorld, requ
     """Exchange a refresh token for new tokens. Using one a second time ends the whole sign-in."""
     signed_in = await logins.refresh(w, body.refresh_token)
     if signed_in is None:  # answered, not raised: that the sign-in ends must be committed
-        return problems.answer(request.scope, "unauthenticated", None, {"WWW-Authenticate": "Bearer"})
+        return problems.answer(request.scope, "unauthenticated", None, {"WWW-Authenticate": problems.challenge()})
     return await _issued(w, world.tokens, signed_in)
 
 

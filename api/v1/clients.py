@@ -48,6 +48,8 @@ _CLIENT = _WISH | {
     "secrets": [{"created_at": "2026-11-16T08:00:00Z", "expires_at": None, "last_used_at": None}],
     "created_at": "2026-11-16T08:00:00Z",
     "last_used_at": None,
+    "refused_at": "2026-11-16T09:00:00Z",
+    "refused_for": "audience",
     "revoked_at": None,
 }
 
@@ -83,7 +85,10 @@ class Secret(shapes.Shape):
 
 
 class Client(shapes.Shape):
-    """A partner system. `last_used_at` is when it last got a token."""
+    """A partner system. `last_used_at` is when it last got a token.
+
+    `refused_at` is when a proof in its name was refused last, and `refused_for` why: you are told, the system is not.
+    """
 
     model_config = bodies.like(_CLIENT)
     client_id: shapes.Id
@@ -96,6 +101,8 @@ class Client(shapes.Shape):
     secrets: list[Secret]
     created_at: shapes.Instant
     last_used_at: shapes.Instant | None
+    refused_at: shapes.Instant | None
+    refused_for: vocabulary.ProofFault | None
     revoked_at: shapes.Instant | None
 
 
@@ -195,21 +202,25 @@ def _keys(jwks: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def _shown(view: clients.ClientView) -> Client:
     row = view.row
-    return Client(
-        client_id=row.id,
-        institution_id=row.institution_id,
-        client_name=row.name,
-        scope=" ".join(row.scopes),
-        token_endpoint_auth_method=row.token_endpoint_auth_method,
-        jwks=row.jwks,
-        jwks_uri=row.jwks_uri,
-        secrets=[
-            Secret(created_at=secret.created_at, expires_at=secret.expires_at, last_used_at=secret.last_used_at)
-            for secret in view.secrets
-        ],
-        created_at=row.created_at,
-        last_used_at=row.last_used_at,
-        revoked_at=row.revoked_at,
+    return Client.model_validate(
+        {
+            "client_id": row.id,
+            "institution_id": row.institution_id,
+            "client_name": row.name,
+            "scope": " ".join(row.scopes),
+            "token_endpoint_auth_method": row.token_endpoint_auth_method,
+            "jwks": row.jwks,
+            "jwks_uri": row.jwks_uri,
+            "secrets": [
+                Secret(created_at=secret.created_at, expires_at=secret.expires_at, last_used_at=secret.last_used_at)
+                for secret in view.secrets
+            ],
+            "created_at": row.created_at,
+            "last_used_at": row.last_used_at,
+            "refused_at": row.refused_at,
+            "refused_for": row.refused_for,
+            "revoked_at": row.revoked_at,
+        }
     )
 
 

@@ -30,6 +30,8 @@ _SCHEMA = {
     "properties": {
         "grant_type": {"type": "string", "const": "client_credentials"},
         "scope": {"type": "string", "description": "Separated by spaces; all that are registered, when left out."},
+        "client_id": {"type": "string", "format": "uuid"},
+        "client_secret": {"type": "string", "description": "For `client_secret_post`, with `client_id`."},
         "client_assertion_type": {"type": "string", "const": ASSERTION_TYPE},
         "client_assertion": {"type": "string", "description": "For `private_key_jwt`: a JWT (RFC 7523 §3)."},
     },
@@ -88,7 +90,10 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     openapi_extra={"requestBody": {"required": True, "content": {FORM: {"schema": _SCHEMA, "example": _EXAMPLE}}}},
 )
 async def token(request: Request, world: deps.TheWorld) -> Response:
-    """Give a partner system an access token: client credentials, by `client_secret_basic` or `private_key_jwt`.
+    """Give a partner system an access token: client credentials, by its secret or by `private_key_jwt`.
+
+    A secret comes in `Authorization: Basic`, or in the form (`client_secret_post`). An assertion's `aud` is this
+    address or the issuer.
 
     The token lives at most 15 minutes and is good for the scopes asked for, never for more than is registered.
     """
@@ -117,11 +122,11 @@ async def metadata(world: deps.TheWorld) -> Metadata:
     issuer = world.settings.base_url
     return Metadata(
         issuer=issuer,
-        token_endpoint=client_credentials.audience(issuer),
+        token_endpoint=client_credentials.token_address(issuer),
         jwks_uri=f"{issuer}/oauth2/jwks.json",
         response_types_supported=[],
         grant_types_supported=["client_credentials"],
-        token_endpoint_auth_methods_supported=list(vocabulary.AUTH_METHODS),
+        token_endpoint_auth_methods_supported=["client_secret_basic", "client_secret_post", "private_key_jwt"],
         token_endpoint_auth_signing_alg_values_supported=list(jwt.SIGNATURES),
         scopes_supported=list(vocabulary.SCOPES),
         service_documentation=f"{issuer}/docs",
@@ -145,9 +150,12 @@ def _wish(request: Request, body: bytes) -> client_credentials.TokenRequest:
     scopes = tuple(form["scope"].split(" ")) if form.get("scope") else None
     form_client_id = _id(form["client_id"]) if "client_id" in form else None
     proofs = request.headers.getlist("authorization")
-    if "client_assertion" in form or "client_assertion_type" in form:
-        if proofs:
-            raise _bad("A client proves itself in one way, not in two.")
+    is_by_assertion = "client_assertion" in form or "client_assertion_type" in form
+    if bool(proofs) + is_by_assertion + ("client_secret" in form) > 1:
+        raise _bad("A client proves itself in one way, not in two.")
+    if "client_secret" in form:
+        return client_credentials.TokenRequest(form_client_id, form["client_secret"], None, scopes)
+    if is_by_assertion:
         if form.get("client_assertion_type") != ASSERTION_TYPE or not form.get("client_assertion"):
             raise _bad("client_assertion and its client_assertion_type belong together.")
         return client_credentials.TokenRequest(form_client_id, None, form["client_assertion"], scopes)

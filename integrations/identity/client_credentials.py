@@ -1,22 +1,35 @@
 """Client credentials (RFC 6749 §4.4): a partner system proves who it is and gets an access token bound to scopes.
 
 It proves it by a secret, or by an assertion signed with its private key (RFC 7523, as SMART Backend Services has it).
-Every failed proof gets the same refusal, which does not tell what part of it was wrong.
+Every failed proof gets the same refusal, which does not tell what part of it was wrong. Who runs the client sees
+it at the client (`refused_at`, `refused_for`), and operators in the log.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+import structlog
+
 from integrations.identity import jwt, key_sets
 from integrations.runtime.world import World
-from service import tables
+from service import tables, vocabulary
 from service.kernel import actor as actors
 from service.kernel import clock, work
 from service.kernel.work import Work
 from service.people import clients
 
+_log = structlog.get_logger(__name__)
 TOKEN_PATH = "/oauth2/token"  # noqa: S105 - an address
+
+
+class Unproved(Exception):
+    """A client has not proved that it is the one it names; `fault` says why to who runs it."""
+
+    def __init__(self, fault: vocabulary.ProofFault) -> None:
+        """Keep why."""
+        super().__init__(fault)
+        self.fault = fault
 
 
 class TokenRefused(Exception):
@@ -47,8 +60,8 @@ class TokenGrant:
     scopes: tuple[str, ...]
 
 
-def audience(base_url: str) -> str:
-    """Give the address that assertions must be for."""
+def token_address(base_url: str) -> str:
+    """Give the address where tokens are asked for."""
     return base_url + TOKEN_PATH
 
 
@@ -61,37 +74,52 @@ async def grant(world: World, request_id: str, wish: TokenRequest) -> TokenGrant
     if wish.assertion is not None:
         client_id, key_id = _claimed(wish.assertion)
         if wish.client_id not in {None, client_id}:
-            raise _unproved()
+            raise _refused()
         await key_sets.refresh(world, client_id, key_id)
 
     async def attempt() -> TokenGrant:
         async with world.database.work(actors.STRANGER, request_id) as w:
             row = await clients.find(w, client_id) if client_id else None
-            if row is None or not await _is_proved(w, world, row, wish):
-                raise _unproved()
+            if row is None:
+                raise _refused()
+            await _prove(w, world, row, wish)
             scopes = _granted_scopes(row.scopes, wish.scopes)
             await clients.let_in(w, row, scopes)
             token, seconds = await world.tokens.issue(w, row.id, clock.new_id(), scopes)
             return TokenGrant(token, seconds, scopes)
 
-    return await work.retrying(attempt)
+    try:
+        return await work.retrying(attempt)
+    except Unproved as unproved:
+        fault = unproved.fault
+        _log.warning("client_proof_refused", client_id=str(client_id), reason=fault)
+        await world.database.run(actors.STRANGER, lambda w: clients.keep_refusal(w, client_id, fault))
+        raise _refused() from None
 
 
-async def _is_proved(w: Work, world: World, row: tables.Client, wish: TokenRequest) -> bool:
+async def _prove(w: Work, world: World, row: tables.Client, wish: TokenRequest) -> None:
+    """Pass a client whose proof holds, and use the proof up; raises Unproved."""
+    is_by_secret = row.token_endpoint_auth_method == clients.SECRET
+    if (wish.assertion is None) != is_by_secret:
+        raise Unproved("other_method")
     if wish.assertion is None:
-        return wish.secret is not None and await clients.is_secret(w, row, wish.secret)
+        if wish.secret is None or not await clients.is_secret(w, row, wish.secret):
+            raise Unproved("secret")
+        return
+    issuer = world.settings.base_url
     at = clock.wall()
     try:
         proof = jwt.verify_assertion(
             wish.assertion,
             key_sets.keys_of(row, at),
             client_id=str(row.id),
-            audience=audience(world.settings.base_url),
+            audiences=(token_address(issuer), issuer),
             now=at,
         )
-    except jwt.InvalidToken:
-        return False
-    return await clients.use_up(w, row, proof.token_id, proof.expires_at)
+    except jwt.InvalidToken as invalid:
+        raise Unproved(invalid.fault) from None
+    if not await clients.use_up(w, row, proof.token_id, proof.expires_at):
+        raise Unproved("used_before")
 
 
 def _claimed(assertion: str) -> tuple[UUID, str]:
@@ -99,7 +127,7 @@ def _claimed(assertion: str) -> tuple[UUID, str]:
     try:
         return UUID(jwt.claimed_issuer(assertion)), jwt.key_id(assertion)
     except (jwt.InvalidToken, ValueError):
-        raise _unproved() from None
+        raise _refused() from None
 
 
 def _granted_scopes(registered: Sequence[str], requested: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -111,5 +139,5 @@ def _granted_scopes(registered: Sequence[str], requested: tuple[str, ...] | None
     return tuple(sorted(set(requested)))
 
 
-def _unproved() -> TokenRefused:
+def _refused() -> TokenRefused:
     return TokenRefused("invalid_client", "The client is not known, or has not proved that it is the one it names.")

@@ -16,6 +16,8 @@ from typing import Any, NoReturn
 from jose import jws
 from jose.exceptions import JOSEError
 
+from service import vocabulary
+
 ACCESS = "at+jwt"
 LIFE = timedelta(minutes=15)
 ASSERTION_LIFE = timedelta(minutes=5)
@@ -33,7 +35,12 @@ _LATEST = 253_402_300_799  # the last second of the year 9999
 
 
 class InvalidToken(Exception):
-    """This token proves nothing; the message is for our own tests, never for the caller."""
+    """This token proves nothing; why is for those who run the client or the server, never for the caller."""
+
+    def __init__(self, why: str, fault: vocabulary.ProofFault = "malformed") -> None:
+        """Say why, and of which kind it is."""
+        super().__init__(why)
+        self.fault = fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,22 +101,32 @@ def holding(payload: Mapping[str, Any], *, audience: str, issuer: str, now: date
     return Claims(sub, jti, datetime.fromtimestamp(expires, UTC), scopes)
 
 
-def verify_assertion(token: str, keys: Mapping[str, Key], *, client_id: str, audience: str, now: datetime) -> Assertion:
-    """Give what a client's assertion proves at `now` of the system's clock (RFC 7523 §3); a fault raises InvalidToken.
+def verify_assertion(
+    token: str, keys: Mapping[str, Key], *, client_id: str, audiences: Collection[str], now: datetime
+) -> Assertion:
+    """Give what a client's assertion proves at `now` of the system's clock (RFC 7523 §3); raises InvalidToken.
 
-    It names the client as `iss` and `sub`, exactly our address as `aud`, a `jti`, and ends within five minutes.
+    It names the client as `iss` and `sub`, one of our `audiences` as `aud` (a text, or a list of this one), a `jti`,
+    and ends within five minutes.
     """
     payload = _proved(token, keys, _ASSERTION_TYPES)
-    if {_text(payload, name) for name in ("iss", "sub")} != {client_id} or payload.get("aud") != audience:
-        _refuse("of another client, or for somebody else")
+    if {_text(payload, name) for name in ("iss", "sub")} != {client_id}:
+        _refuse("of another client", "client")
+    audience = payload.get("aud")
+    if isinstance(audience, list) and len(audience) == 1:
+        audience = audience[0]
+    if not isinstance(audience, str) or audience not in audiences:
+        _refuse("for somebody else", "audience")
     seconds = now.timestamp()
     expires, token_id = _instant(payload, "exp"), _text(payload, "jti")
     began = [_instant(payload, name) for name in ("iat", "nbf") if name in payload]
     life = ASSERTION_LIFE.total_seconds()
-    if not seconds < expires <= seconds + life + _PARTNERS_LEEWAY:
-        _refuse("no longer, or for too long")
-    if any(at > seconds + _PARTNERS_LEEWAY or not 0 < expires - at <= life for at in began):
-        _refuse("not yet, or for too long")
+    if seconds >= expires:
+        _refuse("no longer", "expired")
+    if expires > seconds + life + _PARTNERS_LEEWAY or any(not 0 < expires - at <= life for at in began):
+        _refuse("for too long", "lives_too_long")
+    if any(at > seconds + _PARTNERS_LEEWAY for at in began):
+        _refuse("not yet", "not_yet_valid")
     if len(token_id) > _MOST_ID:
         _refuse("jti is too long")
     return Assertion(token_id, datetime.fromtimestamp(expires, UTC))
@@ -130,11 +147,11 @@ def _proved(token: str, keys: Mapping[str, Key], types: Collection[str | None]) 
     header, payload, signature = _read(token)
     key = _key(header, keys, types)
     if SIGNATURES[key.algorithm] not in {None, len(signature)}:
-        _refuse("the signature has another length")
+        _refuse("the signature has another length", "signature")
     try:
         jws.verify(token, dict(key.jwk), algorithms=[key.algorithm])
     except (JOSEError, ValueError, TypeError, KeyError, ArithmeticError) as error:
-        raise InvalidToken(type(error).__name__) from None
+        raise InvalidToken(type(error).__name__, "signature") from None
     return payload
 
 
@@ -189,9 +206,9 @@ def _key(header: Mapping[str, Any], keys: Mapping[str, Key], types: Collection[s
         _refuse("crit is not understood")
     key = keys.get(_text(header, "kid"))
     if key is None:
-        _refuse("no such key")
+        _refuse("no such key", "unknown_key")
     if header.get("alg") != key.algorithm or header.get("typ") not in types:
-        _refuse("another algorithm or type")
+        _refuse("another algorithm or type", "algorithm")
     return key
 
 
@@ -209,5 +226,5 @@ def _instant(values: Mapping[str, Any], name: str) -> int:
     return value
 
 
-def _refuse(why: str) -> NoReturn:
-    raise InvalidToken(why)
+def _refuse(why: str, fault: vocabulary.ProofFault = "malformed") -> NoReturn:
+    raise InvalidToken(why, fault)

@@ -17,6 +17,7 @@ FIELDS = frozenset(
         "addr_family",
         "attempt",
         "away_s",
+        "client_id",
         "count",
         "delivery_id",
         "duration_ms",

@@ -149,6 +149,18 @@ def _issuers(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(_web_address(value) for value in values)
 
 
+def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        parts = urlsplit(_web_address(value))
+        default_port = {"https": 443, "http": 80}[parts.scheme]
+        is_host = _HOST.fullmatch(parts.hostname or "") or ":" in (parts.hostname or "")
+        is_plain = value == f"{parts.scheme}://{parts.netloc}".lower() and "@" not in value
+        if not (is_plain and is_host) or parts.port == default_port:
+            msg = f"{value!r} must be written as a browser sends it, such as https://hospital.example: no path, no *"
+            raise ValueError(msg)
+    return values
+
+
 def _journal_columns(values: tuple[str, ...]) -> tuple[str, ...]:
     fault = journal_columns.unknown(values)
     if fault:
@@ -217,6 +229,7 @@ class Settings(BaseModel):
     metrics_token: Annotated[_Secret, AfterValidator(_optional(_long_enough))] = None
     room_url: Annotated[str | None, AfterValidator(_optional(_room_url))] = None
     outbound_allow: Annotated[_List, AfterValidator(_host_or_network)] = ()
+    cors_origins: Annotated[_List, AfterValidator(_origins)] = ()  # whose pages may read the API in a browser
     oidc_issuers: Annotated[_List, AfterValidator(_issuers)] = ()
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     worker_port: Annotated[int, Field(ge=0, le=65_535)] = 8001  # where a worker says how it is; 0: nowhere

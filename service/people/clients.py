@@ -198,6 +198,12 @@ async def is_secret(w: Work, row: tables.Client, secret: str) -> bool:
     return matching.first() is not None and row.token_endpoint_auth_method == SECRET
 
 
+async def keep_refusal(w: Work, client_id: UUID | None, fault: vocabulary.ProofFault) -> None:
+    """Record that a proof in the client's name was refused, for who runs it: the last one, whoever sent it."""
+    kind = tables.Client
+    await w.sql(sa.update(kind).where(col(kind.id) == client_id).values(refused_at=w.now, refused_for=fault))
+
+
 async def use_up(w: Work, row: tables.Client, assertion_id: str, expires_at: datetime) -> bool:
     """Tell whether the assertion is used for the first time, and store it; of many at once one is the first."""
     values = {"client_id": row.id, "digest": _digest(assertion_id), "expires_at": expires_at}

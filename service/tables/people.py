@@ -273,6 +273,8 @@ class Client(Versioned, table=True):
     created_by: UUID | None = Field(default=None, foreign_key="person.id")
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
+    refused_at: datetime | None = None  # when a proof in its name was last refused, and why
+    refused_for: str | None = None
 
     __table_args__ = (
         one_of("token_endpoint_auth_method", *vocabulary.AUTH_METHODS),

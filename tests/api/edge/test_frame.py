@@ -42,7 +42,7 @@ async def test_a_stranger_is_refused_before_the_body_is_judged(probing: httpx.As
     answer = await probing.post("/v1/probes", json={"nonsense": 1}, headers={"Authorization": ""})
 
     assert answer.status_code == 401
-    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.headers["www-authenticate"] == 'Bearer realm="pobratym"'
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["type"] == "/problems/unauthenticated"
 

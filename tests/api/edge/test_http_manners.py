@@ -100,6 +100,14 @@ async def test_ops_11_who_has_this_version_is_told_so_without_a_body(probing: ht
         assert (other.status_code, other.json()["name"]) == (200, "a")
 
 
+async def test_a_list_is_sent_again_only_when_it_says_something_else(probing: httpx.AsyncClient) -> None:
+    first = await probing.get("/v1/probes")
+    tag = {"If-None-Match": first.headers["etag"]}
+    assert (await probing.get("/v1/probes", headers=tag)).status_code == 304
+    await probing.post("/v1/probes", json={"name": "a"})
+    assert (await probing.get("/v1/probes", headers=tag)).json() != first.json()
+
+
 @pytest.mark.parametrize(
     "header", ["", "3", '"3', '3"', '"3" "4"', 'w/"3"', '"3-gzi"', '"gzip"', ', "3"x', '"3-gzip-gzip"']
 )

@@ -242,7 +242,8 @@ async def test_what_was_used_when_is_seen(hospital: Hospital, test_clock: TestCl
     assert (read["last_used_at"], read["secrets"][0]["last_used_at"]) == ("2026-11-16T08:05:00Z",) * 2
     test_clock.forward(minutes=5)
     await hospital.token(known, "wrong")
-    assert (await hospital.client.get(path, headers=hospital.bearer)).json() == read
+    refusal = {"refused_at": "2026-11-16T08:10:00Z", "refused_for": "secret"}
+    assert (await hospital.client.get(path, headers=hospital.bearer)).json() == read | refusal
 
 
 @pytest.mark.parametrize(

@@ -91,9 +91,14 @@ WRONG: dict[str, Json] = {
     "about another client": {"sub": str(clock.new_id())},
     "without subject": {"sub": None},
     "for another audience": {"aud": "https://elsewhere.example/oauth2/token"},
-    "for the issuer, not the endpoint": {"aud": "http://127.0.0.1:8000"},
     "for the endpoint with a slash": {"aud": keyring.AUDIENCE + "/"},
-    "for many": {"aud": [keyring.AUDIENCE]},
+    "for the issuer with a slash": {"aud": "http://127.0.0.1:8000/"},
+    "for many": {"aud": [keyring.AUDIENCE, "http://127.0.0.1:8000"]},
+    "for us twice": {"aud": [keyring.AUDIENCE, keyring.AUDIENCE]},
+    "for a list in a list": {"aud": [[keyring.AUDIENCE]]},
+    "for none of a list": {"aud": []},
+    "for another of a list": {"aud": ["https://elsewhere.example"]},
+    "for a number": {"aud": [1]},
     "for nobody": {"aud": None},
     "without end": {"exp": None},
     "ended": {"exp": Ahead(-1), "iat": Ahead(-200)},
@@ -111,6 +116,80 @@ WRONG: dict[str, Json] = {
     "with an endless jti": {"jti": "x" * 256},
     "with half a character as jti": {"jti": "\ud800"},
 }
+
+
+@pytest.mark.parametrize("issuer", [keyring.AUDIENCE, "http://127.0.0.1:8000"])
+@pytest.mark.parametrize("form", [lambda aud: aud, lambda aud: [aud]], ids=["text", "list"])
+async def test_an_assertion_is_for_the_endpoint_or_the_issuer_as_a_text_or_a_list_of_it(
+    system: System, issuer: str, form: Callable[[str], object]
+) -> None:
+    answer = await system.ask(keyring.assertion(KEY, system.id, aud=form(issuer)))
+    assert answer.status_code == 200, answer.text
+
+
+async def test_a_secret_may_stand_in_the_form_and_then_nowhere_else(system: System) -> None:
+    proof = {"client_id": system.second["client_id"], "client_secret": system.second["client_secret"]}
+    post = system.client.post
+    metadata = (await system.client.get("/.well-known/oauth-authorization-server")).json()
+
+    assert (await post("/oauth2/token", data=FORM | proof)).status_code == 200
+    assert "client_secret_post" in metadata["token_endpoint_auth_methods_supported"]
+    assert refused(await post("/oauth2/token", data=FORM | proof | {"client_secret": "x"}), "invalid_client")
+    assert refused(await post("/oauth2/token", data=FORM | {"client_secret": "x"}), "invalid_client")
+    assert refused(await system.ask_by_secret(**proof), "invalid_request")
+    assert refused(await system.ask(keyring.assertion(KEY, system.id), **proof), "invalid_request")
+
+
+FAULTS: dict[str, Json] = {
+    "audience": {"aud": "https://elsewhere.example/oauth2/token"},
+    "client": {"sub": "another"},
+    "expired": {"exp": Ahead(-1), "iat": Ahead(-200)},
+    "lives_too_long": {"exp": Ahead(360)},
+    "not_yet_valid": {"iat": Ahead(90), "exp": Ahead(240)},
+    "malformed": {"jti": None},
+}
+
+
+@pytest.mark.parametrize(("fault", "members"), FAULTS.items(), ids=FAULTS.keys())
+async def test_who_runs_the_client_reads_why_its_proof_was_refused(system: System, fault: str, members: Json) -> None:
+    assert await why(system, system.id) is None
+    now = int(time.time())
+    said = {name: now + value.seconds if isinstance(value, Ahead) else value for name, value in members.items()}
+    answer = await system.ask(keyring.assertion(KEY, system.id, **said))
+
+    assert refused(answer, "invalid_client")
+    assert answer.json() == (await system.ask(keyring.assertion(KEY, str(clock.new_id())))).json()  # tells nothing more
+    assert await why(system, system.id) == fault
+
+
+async def test_who_runs_the_client_reads_which_key_or_secret_was_wrong(system: System) -> None:
+    text = keyring.assertion(KEY, system.id)
+    await system.ask(text)
+    await system.ask(text)
+    assert await why(system, system.id) == "used_before"
+    await system.ask(keyring.assertion(OTHER, system.id))
+    assert await why(system, system.id) == "signature"
+    await system.ask(KEY.jws(json.dumps(keyring.header(KEY, kid="k9")), json.dumps(keyring.claims(system.id))))
+    assert await why(system, system.id) == "unknown_key"
+    await system.ask_by_secret("x" * 43)
+    assert await why(system, system.second["client_id"]) == "secret"
+    await system.client.post("/oauth2/token", data=FORM, auth=(system.id, "x" * 43))
+    assert await why(system, system.id) == "other_method"
+
+
+async def test_a_refusal_is_no_change_of_the_client(system: System) -> None:
+    path = f"/v1/clients/{system.second['client_id']}"
+    before = (await system.client.get(path, headers=system.coordinator)).headers["etag"]
+    await system.ask_by_secret("x" * 43)
+    after = await system.client.get(path, headers=system.coordinator)
+
+    assert (after.headers["etag"], after.json()["refused_at"] is None) == (before, False)
+
+
+async def why(system: System, client_id: str) -> str | None:
+    answer = await system.client.get(f"/v1/clients/{client_id}", headers=system.coordinator)
+    reason: str | None = answer.json()["refused_for"]
+    return reason
 
 
 @pytest.mark.parametrize("members", WRONG.values(), ids=WRONG.keys())
@@ -222,7 +301,10 @@ async def test_a_token_is_never_wider_than_what_is_registered(system: System) ->
     assert (await system.client.get("/v1/memoranda", headers=headers)).status_code == 200
     denied = await system.client.get("/v1/appointments", headers=headers)
     assert (denied.status_code, denied.json()["type"]) == (403, "/problems/insufficient-scope")
-    assert denied.headers["www-authenticate"] == 'Bearer error="insufficient_scope", scope="appointments:read"'
+    assert denied.headers["www-authenticate"] == (
+        'Bearer realm="pobratym", error="insufficient_scope", '
+        'error_description="The access token is not good for this call", scope="appointments:read"'
+    )
 
 
 async def test_an_answer_that_was_stored_is_not_repeated_to_a_token_without_the_scope(system: System) -> None:
@@ -295,7 +377,8 @@ async def test_json_is_no_form(client: httpx.AsyncClient) -> None:
 async def test_the_metadata_says_where_and_how(client: httpx.AsyncClient) -> None:
     told = (await client.get("/.well-known/oauth-authorization-server")).json()
     assert told["token_endpoint"] == keyring.AUDIENCE
-    assert told["token_endpoint_auth_methods_supported"] == ["client_secret_basic", "private_key_jwt"]
+    methods = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
+    assert told["token_endpoint_auth_methods_supported"] == methods
     assert set(told["token_endpoint_auth_signing_alg_values_supported"]) == {"ES256", "ES384", "RS256", "RS384"}
     assert (await client.get(told["jwks_uri"].removeprefix(told["issuer"]))).status_code == 200
 
