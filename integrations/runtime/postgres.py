@@ -136,12 +136,40 @@ def _ensure_running(installation: Installation, folder: Path, *, fast_unsafe: bo
     cluster = folder / "data"
     if not cluster.exists():
         initialise(installation, cluster)
+    _close(folder, cluster, installation.user)
     sockets = _socket_folder(folder, installation)
     options = ["-c", "max_connections=200", "-c", "timezone=UTC"]
     if fast_unsafe:
         options += ["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]
     start(installation, cluster, sockets, options)
     return Server(sockets)
+
+
+def _close(folder: Path, cluster: Path, user: str | None) -> None:
+    """Give the cluster's files to whoever runs them, and to nobody else: a copy or `chmod -R` loses what PostgreSQL asks.
+
+    Raises CannotStart where they are another user's. Others must not enter the folder either: its socket asks for no
+    password.
+    """
+    owner = os.geteuid() if user is None else pwd.getpwnam(user).pw_uid
+    status = cluster.stat()
+    if (status.st_uid, stat.S_IMODE(status.st_mode)) == (owner, 0o700) and not folder.stat().st_mode & 0o077:
+        return
+    try:
+        for path in (folder, cluster):
+            _keep(path, user)
+        for above, folders, files in os.walk(cluster):
+            for name in (*folders, *files):
+                _keep(Path(above, name), user)
+    except PermissionError as error:
+        msg = f"{error.filename} belongs to another user, so its database is that user's to start"
+        raise CannotStart(msg) from error
+    _log.warning("embedded_database_closed_to_others", folder=str(folder))
+
+
+def _keep(path: Path, user: str | None) -> None:
+    give(path, user)
+    path.chmod(0o700 if path.is_dir() else 0o600)
 
 
 def _stop_if_last(installation: Installation, folder: Path, users: int) -> None:
@@ -255,7 +283,10 @@ def _installation(folder: Path) -> Installation:
 def _system_user(cluster: Path) -> str:
     """Give the user that runs the server for root, whom PostgreSQL refuses: the data's owner, or our own, made once."""
     if cluster.exists():
-        return cluster.owner()
+        with suppress(KeyError):  # a copy may be of a user whom this machine does not know, or be root's
+            owner = cluster.owner()
+            if owner != "root":
+                return owner
     with suppress(KeyError):
         return pwd.getpwnam(SYSTEM_USER).pw_name
     command = ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER]

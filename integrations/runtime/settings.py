@@ -396,6 +396,8 @@ def _fault(name: str, message: str) -> str:
 
 def _read_or_make(path: Path) -> str:
     try:
+        with contextlib.suppress(PermissionError):  # a copy, or `chmod -R`, may have opened it to others
+            path.chmod(0o600)
         return path.read_text().strip()
     except FileNotFoundError:
         make_data_dir(path.parent)

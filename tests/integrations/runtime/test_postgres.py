@@ -269,3 +269,27 @@ async def test_the_address_is_good_for_asyncpg_too(server: postgres.Server) -> N
         assert await asyncio.wait_for(connection.fetchval("SELECT 1"), 60) == 1
     finally:
         await connection.close()
+
+
+AS_COPIED = {
+    "a copy by root": ["chown", "-R", "root:root"],
+    "open to all": ["chmod", "-R", "777"],
+    "read by all": ["chmod", "-R", "go+rX"],
+    "without writing": ["chmod", "-R", "a-w"],
+    "of a user of another machine": ["chown", "-R", "54321:54321"],
+}
+
+
+@pytest.mark.parametrize("spoil", AS_COPIED.values(), ids=AS_COPIED)
+async def test_a_copy_whose_owner_or_rights_were_lost_is_set_right(data_dir: Path, spoil: list[str]) -> None:
+    if os.geteuid() != 0 and spoil[0] == "chown":
+        pytest.skip("no root")
+    with postgres.running(data_dir) as server:
+        await ask(server, "CREATE TABLE kept AS SELECT 7 AS n")
+    await asyncio.to_thread(subprocess.run, [*spoil, str(data_dir)], check=True)
+
+    with postgres.running(data_dir) as server:
+        assert await ask(server, "SELECT n FROM kept") == 7
+
+    files = [data_dir / "postgres", *(data_dir / "postgres/data").rglob("*")]
+    assert [path for path in files if stat.S_IMODE(path.stat().st_mode) & 0o077] == []

@@ -268,6 +268,9 @@ def test_keys_are_made_once_and_for_their_owner_only(tmp_path: Path) -> None:
     made = found.keys()
     assert found.keys() == made
     assert stat.S_IMODE((tmp_path / "data/secret-keys").stat().st_mode) == 0o600
+    (tmp_path / "data/secret-keys").chmod(0o644)  # as a copy may leave it
+    assert found.keys() == made
+    assert stat.S_IMODE((tmp_path / "data/secret-keys").stat().st_mode) == 0o600
 
 
 def test_processes_that_start_at_once_agree_on_the_keys(tmp_path: Path) -> None:
