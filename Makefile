@@ -24,7 +24,7 @@ OLDEST := tests/integrations/runtime/test_schema.py tests/service tests/races/te
 REPEATING := $(addprefix --ignore=tests/service/care/transitions/test_, departures.py unlinked.py)
 LONGER = $(shell grep -rlE '"DRILLS"|PROPERTY' tests --include='test_*.py')
 
-.PHONY: help setup setup-office setup-pg15 setup-node setup-browser setup-proxies setup-pgbouncer setup-openapi setup-deploy deploy-check demo fast test lint types architecture migration-lint \
+.PHONY: help setup setup-office setup-pg15 setup-node setup-browser setup-proxies setup-pgbouncer setup-openapi setup-deploy deploy-check advisories demo fast test lint types architecture migration-lint \
 	dockerfile-lint dead-code tests tests-pg15 tests-pooler coverage demo-once bench drills lock format clean
 
 help: ## show what can be asked for
@@ -47,7 +47,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -m pip install --quiet --require-hashes -r .cache/uv.lock
 	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(PYTHON) requirements.lock \
 		|| { echo "make: uv found no way to the packages, pip tries (a minute or two)" >&2; \
-			$(PYTHON) -m pip install --quiet --require-hashes -r requirements.lock; }
+			$(PYTHON) -m pip install --quiet --require-hashes --no-deps -r requirements.lock; }
 	@$(BIN)/uv pip install --quiet --python $(PYTHON) --no-deps --editable . \
 		|| $(PYTHON) -m pip install --quiet --no-deps --editable .
 	@touch $@
@@ -201,6 +201,9 @@ drills: setup setup-pg15 setup-node setup-proxies setup-pgbouncer setup-openapi 
 
 deploy-check: setup setup-deploy ## have compose, systemd, Kustomize, Prometheus and Alertmanager read what deploy/ gives them
 	@$(PYTEST) -q -p no:randomly tests/deploy $(ARGS)
+
+advisories: setup ## compare the lock files with the known advisories of deploy/advisories, which are kept by hand
+	@$(PYTHON) deploy/image/advisories.py deploy/advisories requirements-run.lock requirements.lock
 
 bench: setup ## measure, and print one table with ratios
 	@$(PYTHON) -m bench

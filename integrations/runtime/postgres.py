@@ -146,7 +146,7 @@ def _ensure_running(installation: Installation, folder: Path, *, fast_unsafe: bo
 
 
 def _close(folder: Path, cluster: Path, user: str | None) -> None:
-    """Give the cluster's files to whoever runs them, and to nobody else: a copy or `chmod -R` loses what PostgreSQL asks.
+    """Give the cluster's files to whoever runs them and to nobody else, as PostgreSQL asks: copies forget it.
 
     Raises CannotStart where they are another user's. Others must not enter the folder either: its socket asks for no
     password.
