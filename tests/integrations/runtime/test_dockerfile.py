@@ -156,8 +156,8 @@ def free_port() -> int:
 
 def health_check(port: int) -> list[str]:
     """Give the command of HEALTHCHECK, asking at another port than the image's."""
-    command: list[str] = json.loads(said("HEALTHCHECK")[0].partition("CMD ")[2].replace(":8000/", f":{port}/"))
-    return command
+    command: list[str] = json.loads(said("HEALTHCHECK")[0].partition("CMD ")[2])
+    return [*command, "--port", str(port)]
 
 
 async def served(url: str, server: subprocess.Popen[str]) -> object:
