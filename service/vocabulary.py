@@ -46,6 +46,8 @@ LANGUAGE_LEVELS: tuple[LanguageLevel, ...] = get_args(LanguageLevel)
 
 AuthMethod = Literal["client_secret_basic", "private_key_jwt"]
 AUTH_METHODS: tuple[AuthMethod, ...] = get_args(AuthMethod)
+"""How a partner system proves itself at the token endpoint (RFC 7591)."""
+
 ProofFault = Literal[
     "malformed",
     "unknown_key",
@@ -61,8 +63,6 @@ ProofFault = Literal[
     "other_method",
 ]
 """Why a proof of a partner system was refused; for who runs it, never in the refusal itself."""
-PROOF_FAULTS: tuple[ProofFault, ...] = get_args(ProofFault)
-"""How a partner system proves itself at the token endpoint (RFC 7591)."""
 
 SCOPES: Mapping[str, str] = MappingProxyType({
     "consultations:read": "read the institution's consultations, without case text",

@@ -57,9 +57,7 @@ async def explain(w: Work, mail_id: UUID) -> Explained | None:
     return Explained(mail, list(rows.scalars()), queued_at)
 
 
-_QUEUED = sa.text(
-    "SELECT min(created) FROM queue.pgqueuer WHERE payload = :id AND (status = 'queued' OR status = 'picked')"
-)
+_QUEUED = sa.text("SELECT min(created) FROM queue.pgqueuer WHERE payload = :id")  # a job that is done is no row
 
 
 _RETRY = """
