@@ -60,26 +60,37 @@ class Port:
         return HTTPStatus.OK, media_type, body
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request, and close."""
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
-            async with asyncio.timeout(_HEAD_SECONDS):
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            method, target, _ = head.split("\r\n", 1)[0].split(" ")
-            lines = (line.partition(":") for line in head.split("\r\n")[1:])
-            fields = {name.lower(): value.strip() for name, _, value in lines}
-            address = (writer.get_extra_info("peername") or ("",))[0]
+        """Answer one request, and close, whatever is asked and however slowly the answer is taken."""
+        try:
+            # What cannot be read as a head, or does not come in time (an OSError), is no question to answer.
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
+                await self._talk(reader, writer)
+        finally:
+            writer.close()
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with asyncio.timeout(_HEAD_SECONDS):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        method, target, _ = head.split("\r\n", 1)[0].split(" ")
+        lines = (line.partition(":") for line in head.split("\r\n")[1:])
+        fields = {name.lower(): value.strip() for name, _, value in lines}
+        address = (writer.get_extra_info("peername") or ("",))[0]
+        try:
             status, media_type, body = await self.answer(
                 method, target.partition("?")[0], address, fields.get("authorization", "")
             )
-            answer = (
-                f"HTTP/1.1 {status:d} {HTTPStatus(status).phrase}",
-                f"Content-Type: {media_type}",
-                f"Content-Length: {len(body)}",
-                "Connection: close",
-            )
-            writer.write("\r\n".join(answer).encode() + b"\r\n\r\n" + (b"" if method == "HEAD" else body))
+        except Exception as error:  # noqa: BLE001 - whoever asks must read that something is wrong here
+            _log.error("worker_port_failed", error=type(error).__name__)
+            status, media_type, body = HTTPStatus.INTERNAL_SERVER_ERROR, _JSON, b"{}"
+        answer = (
+            f"HTTP/1.1 {status:d} {HTTPStatus(status).phrase}",
+            f"Content-Type: {media_type}",
+            f"Content-Length: {len(body)}",
+            "Connection: close",
+        )
+        writer.write("\r\n".join(answer).encode() + b"\r\n\r\n" + (b"" if method == "HEAD" else body))
+        async with asyncio.timeout(_HEAD_SECONDS):
             await writer.drain()
-        writer.close()
 
 
 def _told(status: str, reasons: list[str]) -> tuple[int, str, bytes]:

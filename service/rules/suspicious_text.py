@@ -41,6 +41,7 @@ _RUN = re.compile(r"[^\x00-\x7f]+(?: [^\x00-\x7f]+)*")
 _LETTERS = re.compile(r"[\u0400-\u045f\u0490\u0491\u00c0-\u017f\u2010-\u2026\u00ab\u00bb\u02bc\u2116 ]+")
 _QUESTIONS = re.compile(r"\?{3,}|\?\?+ \?\?+")
 _LATIN_WORD = re.compile(r"[\u00c0-\u00ff\u00b3\u00bf\u00ba\u00b2\u00af\u00aa\u00b4\u00a5]{4,}")
+_ACCENTED_TOGETHER = 3  # Estonian has `Jäääär`
 _ACCENTED = re.compile("[\u00c2-\u00c5][\u00a1-\u00a9\u00ac-\u00b4\u00b6-\u00b9\u00bc-\u00bf]")
 """Both bytes of an accented Latin letter, as cp1252 shows them: no name has a capital before such a sign."""
 _READ_AS: tuple[Literal["cp1251", "cp1252"], ...] = ("cp1251", "cp1252")
@@ -48,6 +49,8 @@ _ESCAPED = re.compile(r"(?:\\u[0-9a-fA-F]{4})+|(?:%[0-9a-fA-F]{2}){2,}|&(?:#\d{2
 _UNICODE_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _WORD = re.compile(r"[^\W\d_]+")
 _ROMAN = frozenset("IVXLCDM\u0406\u0425\u0421\u041c")  # numerals, with letters of either keyboard
+_ELECTRONIC = re.compile(r"[ei][\u0400-\u042f\u0490]")
+"""A lone Latin letter before a Cyrillic capital, as brands of the kind of eHealth are written."""
 _LOOK_ALIKE = dict(zip(
     "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0457\u0458\u0455\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425\u0423\u0406\u0407\u0408\u0405",
     "aeopcyxi\u00efjsABEKMHOPCTXYI\u00cfJS", strict=True,
@@ -133,7 +136,7 @@ def _mixed(text: str) -> str | None:
     for word in _WORD.finditer(text):
         cyrillic = [char for char in word[0] if "\u0400" <= char <= "\u052f"]
         latin = [char for char in word[0] if unicodedata.name(char, "").startswith("LATIN ")]
-        if not cyrillic or not latin or set(word[0]) <= _ROMAN:
+        if not cyrillic or not latin or set(word[0]) <= _ROMAN or (len(latin) == 1 and _ELECTRONIC.match(word[0])):
             continue
         is_latin_meant = len(latin) > len(cyrillic)
         for odd, table in ((cyrillic, _LOOK_ALIKE), (latin, _LOOKED_LIKE))[:: 1 if is_latin_meant else -1]:
@@ -165,7 +168,7 @@ def _as_utf8(run: str, encoding: str) -> str | None:
         decoded = b"".join(_byte(char, encoding) for char in run).decode("utf-8", "ignore")
     except UnicodeEncodeError:
         return None
-    is_whole = len(decoded) > 1 and 2 * len(decoded) >= len(run) - 1  # a byte without a character may be gone
+    is_whole = len(decoded) > 1 and len(decoded.encode()) >= len(run) - 1  # a byte without a character may be gone
     is_whole |= _ACCENTED.fullmatch(run) is not None
     return decoded if is_whole and _LETTERS.fullmatch(decoded) else None
 
@@ -176,6 +179,8 @@ def _byte(char: str, encoding: str) -> bytes:
 
 
 def _as_cyrillic(word: str) -> str | None:
-    """Read a word of nothing but accented Latin letters as cp1251: no language writes four of them in a row."""
+    """Read a word of nothing but accented Latin letters as cp1251: so many different ones in a row are none."""
+    if len(set(word.lower())) < _ACCENTED_TOGETHER:
+        return None
     decoded = word.encode("cp1252").decode("cp1251")
     return decoded if all("\u0400" <= char <= "\u04ff" for char in decoded) else None

@@ -91,7 +91,7 @@ def test_a_number_sign_that_is_seen_is_no_invisible_one() -> None:
     assert suspicious_text.fault_of_name("\u0600١٢") is None
 
 
-@pytest.mark.parametrize("text", [*REAL, "Why?"])
+@pytest.mark.parametrize("text", [*REAL, "Why?", "eЗдоров'я", "iКлініка", "eМед", "Jäääär", "Ріс Рік"])
 def test_ft_26_real_names_of_every_script_pass(text: str) -> None:
     assert (suspicious_text.fault_of_name(text), suspicious_text.doubt_of_name(text)) == (None, None)
 

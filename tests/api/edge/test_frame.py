@@ -326,8 +326,14 @@ async def test_metrics_are_for_the_machine_itself_or_a_token(application: FastAP
     assert "pobratym_oldest_due_seconds" in known.text
 
 
-async def test_the_machine_itself_reads_metrics(client: httpx.AsyncClient) -> None:
-    assert (await client.get("/metrics")).status_code == 200
+async def test_the_machine_itself_reads_metrics_where_no_token_is_set(client: httpx.AsyncClient, world: World) -> None:
+    without = await client.get("/metrics")
+    world.settings = world.settings.model_validate(
+        {**world.settings.model_dump(exclude_none=True), "metrics_token": "a-token-of-sixteen"}
+    )
+    with_one = await client.get("/metrics")  # behind a proxy it may be anybody
+
+    assert [without.status_code, with_one.status_code] == [200, 403]
 
 
 # --- the demo's clock -------------------------------------------------------------------------------------------

@@ -72,6 +72,16 @@ async def test_ops_07_the_port_answers_three_addresses_only(
     assert (await port.request(method, path)).status_code == status
 
 
+async def test_ops_07_figures_that_fail_are_an_answer_too(working: World) -> None:
+    def fail(_: object) -> tuple[bytes, str]:
+        raise LookupError
+
+    url = f"http://127.0.0.1:{working.settings.worker_port}"
+    async with worker_port.opened(working, "127.0.0.1", fail), httpx.AsyncClient(base_url=url) as client:
+        await postoffice.until(lambda: asyncio.to_thread(asking.is_alive, working.settings.worker_port))
+        assert (await client.get("/metrics")).status_code == 500
+
+
 async def test_ops_07_a_port_that_is_taken_keeps_no_mail_back(working: World, port: httpx.AsyncClient) -> None:
     async with worker_port.opened(working, "127.0.0.1", metrics.shown):
         assert (await port.get("/health/live")).status_code == 200
