@@ -24,7 +24,7 @@ OLDEST := tests/integrations/runtime/test_schema.py tests/service tests/races/te
 REPEATING := $(addprefix --ignore=tests/service/care/transitions/test_, departures.py unlinked.py)
 LONGER = $(shell grep -rlE '"DRILLS"|PROPERTY' tests --include='test_*.py')
 
-.PHONY: help setup setup-office setup-pg15 setup-node setup-browser setup-proxies setup-pgbouncer setup-openapi setup-deploy deploy-check advisories demo fast test lint types architecture migration-lint \
+.PHONY: help setup setup-office setup-clock setup-pg15 setup-node setup-browser setup-proxies setup-pgbouncer setup-openapi setup-deploy deploy-check advisories demo fast test lint types architecture migration-lint \
 	dockerfile-lint dead-code tests tests-pg15 tests-pooler coverage demo-once bench drills lock format clean
 
 help: ## show what can be asked for
@@ -111,6 +111,15 @@ setup-office: ## have Debian's LibreOffice for the drill that opens our files in
 			|| echo "LEFT OUT: LibreOffice cannot be installed (.cache/apt-office.log); its drill is skipped"; \
 	else echo "LEFT OUT: LibreOffice is not installed and we are not root; its drill is skipped"; fi
 
+setup-clock: ## have Debian's faketime for the drill with a worker whose clock is off
+	@mkdir -p .cache
+	@if command -v faketime >/dev/null 2>&1; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends faketime; } \
+			>.cache/apt-clock.log 2>&1 \
+			|| echo "LEFT OUT: faketime cannot be installed (.cache/apt-clock.log); its drill is skipped"; \
+	else echo "LEFT OUT: faketime is not installed and we are not root; its drill is skipped"; fi
+
 lock: ## resolve the dependencies anew, with hashes and without naming a host
 	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --universal --generate-hashes --no-emit-index-url \
 		--no-header --output-file requirements.lock $(LOCK)
@@ -195,7 +204,7 @@ tests-pooler: setup setup-pgbouncer ## the API's tests, journeys and pages throu
 			tests/api tests/journeys tests/pages $(ARGS) || exit 1; \
 	done
 
-drills: setup setup-pg15 setup-node setup-proxies setup-pgbouncer setup-openapi setup-deploy setup-office ## what kills, waits and fills up, and the tests that DRILLS=1 makes long
+drills: setup setup-pg15 setup-node setup-proxies setup-pgbouncer setup-openapi setup-deploy setup-office setup-clock ## what kills, waits and fills up, and the tests that DRILLS=1 makes long
 	@DRILLS=1 $(PYTEST) -q -rP --show-capture=stdout -m drill --durations=10 $(ARGS)
 	@DRILLS=1 $(PYTEST) -q -n 2 -m "not drill" --durations=10 $(LONGER) $(ARGS)
 

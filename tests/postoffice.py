@@ -22,10 +22,10 @@ PATIENCE_SECONDS = 120
 
 
 class PostOffice:
-    """Takes mail, keeps every attempt by its Message-ID, and refuses the first attempt of each `every`-th for now."""
+    """Takes mail slowly, keeps every attempt by its Message-ID, and refuses the first attempt of each `every`-th."""
 
-    def __init__(self, every: int = 0) -> None:
-        self.every = every
+    def __init__(self, every: int, seconds: float) -> None:
+        self.every, self.seconds = every, seconds
         self.attempts: dict[str, list[bytes]] = defaultdict(list)
         self.taken: list[str] = []
         self.url = ""
@@ -34,7 +34,7 @@ class PostOffice:
         content = envelope.content if isinstance(envelope.content, bytes) else b""
         name = content.split(b"Message-ID: <", 1)[1].split(b"@", 1)[0].decode()
         self.attempts[name].append(content)
-        await asyncio.sleep(0.005)  # a call in flight is what a kill must hit
+        await asyncio.sleep(self.seconds)  # a call in flight is what a kill must hit
         if self.every and len(self.attempts[name]) == 1 and len(self.attempts) % self.every == 0:
             return "451 try later"
         self.taken.append(name)
@@ -49,9 +49,9 @@ class Reachable:
 
 
 @contextlib.asynccontextmanager
-async def opened(every: int = 0) -> AsyncIterator[PostOffice]:
+async def opened(every: int = 0, seconds: float = 0.005) -> AsyncIterator[PostOffice]:
     """Have a server that listens on this machine."""
-    office = PostOffice(every)
+    office = PostOffice(every, seconds)
     listener = await asyncio.get_running_loop().create_server(lambda: smtp.SMTP(office), "127.0.0.1", 0)
     office.url = f"smtp://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
     try:

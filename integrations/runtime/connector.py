@@ -7,6 +7,7 @@ host that accepts and says nothing would use it up. The host that served last is
 import asyncio
 import socket
 import ssl
+import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -39,6 +40,7 @@ class Connector:
             hosts.sort(key=lambda _: clock.jitter())
         self.hosts = hosts
         self.made = 0  # connections, ever: whoever sees it rise knows that one was lost, or is the first
+        self._in_use: weakref.WeakSet[Connection[Any]] = weakref.WeakSet()
 
     async def connect(self, settings: Mapping[str, str], **options: Any) -> "Connection[Any]":  # noqa: ANN401 - asyncpg's
         """Give a connection with these settings of the server; `options` are asyncpg's.
@@ -60,6 +62,14 @@ class Connector:
                     self._remember(host)
                     return connection
         raise fault or ConnectionError("the address names no host")
+
+    def give_up(self) -> None:
+        """Cut every connection, for a server that answers nothing: whoever waits for it goes on with an error.
+
+        A frozen server closes no connection, and its machine acknowledges what arrives, so nothing else would end them.
+        """
+        for connection in tuple(self._in_use):
+            connection.terminate()
 
     def _wanted(self) -> Iterable[str]:
         is_either = self.address.session_attributes == "prefer-standby"
@@ -87,6 +97,7 @@ class Connector:
         async with asyncio.timeout(self._seconds):
             connection: Connection[Any] = await asyncpg.connect(address.dsn, **arguments)
         self._keep_alive(connection)
+        self._in_use.add(connection)
         self.made += 1
         return connection
 

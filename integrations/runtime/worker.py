@@ -129,6 +129,9 @@ async def _listen(lanes: webhook_lanes.Lanes, world: World, stop: asyncio.Event)
                     _log.warning("delivery_interrupted", error=type(error).__name__)
 
         await _run(manager, _Watched(world, connection, driver), stop)
+    except TimeoutError:
+        world.connector.give_up()  # the other loops wait for the same server, and have no deadline of their own
+        raise
     finally:
         with contextlib.suppress(Exception):
             await connection.close(timeout=ANSWER_SECONDS)

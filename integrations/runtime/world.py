@@ -184,7 +184,8 @@ async def _connectors(settings: Settings, stack: AsyncExitStack) -> tuple[Connec
     seconds = settings.pool_timeout_ms / 1000
     if not settings.is_embedded:
         pooled, direct = settings.address(), settings.direct_address()
-        return Connector(pooled, usual_seconds=seconds), Connector(direct, usual_seconds=seconds)
+        past = Connector(direct, usual_seconds=seconds)
+        return (past if pooled == direct else Connector(pooled, usual_seconds=seconds)), past
     server = postgres.running(settings.data_dir)
     url = (await asyncio.to_thread(server.__enter__)).url()
     stack.push_async_callback(asyncio.to_thread, server.__exit__, None, None, None)

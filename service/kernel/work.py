@@ -352,22 +352,30 @@ class Database:
                 self.counted.update(w.counted)
         except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             self.counted["database_errors", database_errors.code(error)] += 1
-            if isinstance(self.engine, AsyncEngine) and _spoils_the_pool(error):
-                # Each is replaced when it is next wanted. Were the pool disposed of, those that others hold would be
-                # nobody's, and never closed.
-                self.engine.pool._invalidate_time = clock.wall().timestamp()  # noqa: SLF001 - it has no other way
+            if _spoils_the_pool(error):
+                self._replace_connections()
             if stage == "working" or not database_errors.is_unanswered(error):
                 raise _translated(error) from error
             if stage == "committing":
                 raise errors.OutcomeUnknown from error
         except (PoolTimeout, ConnectionError, OSError) as error:
             self.counted["database_errors", database_errors.code(error)] += 1
+            if isinstance(error, TimeoutError):  # a server that hangs answers on no other connection
+                self._replace_connections()
             if stage == "working":
                 raise errors.Unavailable from error
             if stage == "committing":
                 raise errors.OutcomeUnknown from error
         if not is_confirmed:
             raise errors.OutcomeUnknown
+
+    def _replace_connections(self) -> None:
+        """Have each connection of the pool replaced when it is next wanted.
+
+        Were the pool disposed of, those that others hold would be nobody's, and never closed.
+        """
+        if isinstance(self.engine, AsyncEngine):
+            self.engine.pool._invalidate_time = clock.wall().timestamp()  # noqa: SLF001 - it has no other way
 
     async def run(self, actor: actors.Actor, body: Callable[[Work], Awaitable[T]]) -> T:
         """Do `body` in one transaction, again after a deadlock or serialization failure."""
