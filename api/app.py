@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fastapi import Depends, FastAPI
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.types import Scope
 
 from api import VERSION, pages
 from api.edge import event_schemas, openapi, problems, query, raw
@@ -92,7 +93,15 @@ def create(world: World | None = None, lifespan: Lifespan | None = None) -> Fast
         known = [] if router is pages.router else [Depends(query.must_be_known)]
         app.include_router(router, dependencies=known)
     _add_description(app)
+    _complete_routes(app)
     return app
+
+
+def _complete_routes(app: FastAPI) -> None:
+    """Let FastAPI make what every route needs: it does when a path is first compared, which takes 0.2 s of the loop."""
+    nowhere: Scope = {"type": "http", "method": "GET", "path": "/", "root_path": "", "headers": []}
+    for route in app.routes:
+        route.matches(nowhere)
 
 
 def serving() -> FastAPI:

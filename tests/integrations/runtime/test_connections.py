@@ -57,7 +57,7 @@ class Served:
             return await reading
 
     async def figure(self, reason: str) -> float:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=postoffice.PATIENCE_SECONDS) as client:
             text = (await client.get(f"http://127.0.0.1:{self.port}/metrics")).text
         name = f'pobratym_connections_ended_total{{reason="{reason}"}} '
         return next((float(line.removeprefix(name)) for line in text.splitlines() if line.startswith(name)), 0)
@@ -188,7 +188,8 @@ async def test_sec_06_what_is_no_http_is_answered_and_closed(served: Served) -> 
 
 
 async def test_sec_06_unknown_paths_are_counted_under_one_label(served: Served) -> None:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{served.port}") as client:
+    base = f"http://127.0.0.1:{served.port}"
+    async with httpx.AsyncClient(base_url=base, timeout=postoffice.PATIENCE_SECONDS) as client:
         for number in range(20):
             for method in ("GET", "POST", "BREW"):
                 await client.request(method, f"/canary-{number}/x?y={number}")
@@ -253,7 +254,8 @@ def by_http_client(address: str, body: bytes) -> int:
 
 
 def by_httpx(address: str, body: bytes) -> int:
-    return httpx.post(address, content=body, headers={"Content-Type": "application/json"}).status_code
+    kind = {"Content-Type": "application/json"}
+    return httpx.post(address, content=body, headers=kind, timeout=postoffice.PATIENCE_SECONDS).status_code
 
 
 LIBRARIES = {"urllib": by_urllib, "http.client": by_http_client, "httpx": by_httpx}
