@@ -446,6 +446,9 @@ SIGNATURE_SCHEMES: tuple[SignatureScheme, ...] = get_args(SignatureScheme)
 ReportKind = Literal["memorandum", "programme", "institution"]
 REPORT_KINDS: tuple[ReportKind, ...] = get_args(ReportKind)
 
+ReplicaFallback = Literal["late", "changed", "refused", "ended", "unreachable", "other_database"]
+"""Why the primary was read in the replica's place."""
+REPLICA_FALLBACKS: tuple[ReplicaFallback, ...] = get_args(ReplicaFallback)
 ReportRows = Literal["consultations", "offers", "sessions", "answers", "memoranda", "activities"]
 """Of what kind the rows behind a figure are."""
 

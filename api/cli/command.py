@@ -35,19 +35,33 @@ def read_settings(log_level: str | None = None) -> "Settings":
 
 def in_work(act: Callable[["World", "Work"], Awaitable[T]]) -> T:
     """Do `act` in one unit of work for the operator; only errors are logged."""
+    from service.kernel import actor  # noqa: PLC0415
+
+    async def run(opened: "World") -> T:
+        async with opened.database.work(actor.TIMER) as w:
+            return await act(opened, w)
+
+    return _in_world(run)
+
+
+def in_reading(act: Callable[["Work"], Awaitable[T]]) -> T:
+    """Do `act`, which reads only and may be done twice, for the operator: on the replica if it has everything."""
+    from integrations.runtime import replicas  # noqa: PLC0415
+    from service.kernel import actor  # noqa: PLC0415
+
+    return _in_world(lambda opened: replicas.read(opened.database, opened.replica, actor.TIMER, act))
+
+
+def _in_world(act: Callable[["World"], Awaitable[T]]) -> T:
     import asyncio  # noqa: PLC0415
 
     from integrations.runtime import world  # noqa: PLC0415
-    from service.kernel import actor  # noqa: PLC0415
 
     loaded_settings = read_settings(log_level="error")
 
     async def run() -> T:
         timeout = loaded_settings.job_statement_timeout_ms
-        async with (
-            world.opened(loaded_settings, purpose="command", statement_timeout_ms=timeout) as opened,
-            opened.database.work(actor.TIMER) as w,
-        ):
-            return await act(opened, w)
+        async with world.opened(loaded_settings, purpose="command", statement_timeout_ms=timeout) as opened:
+            return await act(opened)
 
     return asyncio.run(run())

@@ -118,7 +118,10 @@ def export(
         paths |= {kind: folder / "read-only" / f"{kind}.{ending}" for kind in exports.RECORDS}
     counts: dict[str, int] = {}
 
-    async def write(_: "World", w: "Work") -> None:
+    async def write(w: "Work") -> None:
+        for kind in counts:  # what a replica wrote that was lost in the middle
+            paths[kind].unlink()
+        counts.clear()
         programme_id = await exports.programme_id(w, programme) if programme else None
         if programme and programme_id is None:
             msg = "No programme has this code."
@@ -128,7 +131,7 @@ def export(
                 counts[kind] = await _export(w, kind, paths[kind], programme_id, ending)
                 advance(1)
 
-    command.in_work(write)
+    command.in_reading(write)
     if as_json:
         print(json.dumps({"file" if is_one else "folder": str(paths[target] if is_one else target), "rows": counts}))
         return

@@ -263,7 +263,7 @@ def verify(
         anchored = anchors.read(anchor.read_bytes()) if anchor else []
     except anchors.NoAnchor as error:
         raise command.Stop(str(error)) from None
-    verifications, restored_ends = command.in_work(lambda _, w: _verified(w, anchored))
+    verifications, restored_ends = command.in_reading(lambda w: _verified(w, anchored))
     cut = {end.memorandum_id: f" (a restore of {end.made_at:%Y-%m-%d} left {end.position})" for end in restored_ends}
     lines = [
         {"memorandum_id": str(id_), "ok": result.ok, "entries": result.entries, "first_broken": result.first_broken}

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import BinaryIO
 
-    from integrations.runtime.world import World
     from service.kernel.work import Work
     from service.reporting.reports import PeriodWish, Report
 
@@ -67,7 +66,7 @@ def _read(
     makers = {"memorandum": reports.memorandum, "programme": reports.programme, "institution": reports.institution}
     is_whole = form != "table"
 
-    async def read(_: "World", w: "Work") -> "tuple[Report, Callable[[], BinaryIO] | None]":
+    async def read(w: "Work") -> "tuple[Report, Callable[[], BinaryIO] | None]":
         from_on, until_on, zone = period
         canonical_zone = zone_names.canonical(zone) if zone else None
         subject_id = await access.id_of(w, kind, subject)
@@ -82,7 +81,7 @@ def _read(
         return report, await report_forms.writer(w, report, form, lang)
 
     try:
-        return command.in_work(read)
+        return command.in_reading(read)
     except errors.NotFound:
         msg = f"No {kind} has this id or code."
         raise command.Stop(msg) from None

@@ -16,7 +16,8 @@ _READABLE = ("/v1/", "/fhir/", "/oauth2/", "/openapi.json", "/problems/", "/sche
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 _SENT = "Accept, Accept-Language, Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id"
 _SHOWN = (
-    "ETag, Location, Retry-After, X-Request-Id, Idempotency-Replayed, WWW-Authenticate, Content-Disposition, Expires"
+    "As-Of, ETag, Location, Retry-After, X-Request-Id, Idempotency-Replayed, WWW-Authenticate, Content-Disposition,"
+    " Expires"
 )
 _KEPT_SECONDS = "600"
 

@@ -64,6 +64,13 @@ async def reading(
     return await signed_in(request)
 
 
+async def from_replica(
+    request: Request, _token: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None
+) -> Work:
+    """Give what `signed_in` gives to a report: it writes nothing, and may be of a minute ago (`replicas`)."""
+    return await signed_in(request)
+
+
 async def world(request: Request) -> World:
     """Give the world of the process."""
     current: World = request.app.state.world
@@ -72,6 +79,7 @@ async def world(request: Request) -> World:
 
 W = Annotated[Work, Depends(signed_in)]
 R = Annotated[Work, Depends(reading)]
+Reported = Annotated[Work, Depends(from_replica)]
 Anyone = Annotated[Work, Depends(anyone)]
 TheWorld = Annotated[World, Depends(world)]
 

@@ -71,6 +71,11 @@ ANCHOR = Gauge(
 )
 
 
+REPLICA_LAG = Gauge(
+    "pobratym_replica_lag_seconds",
+    "How late the replica for reports is; 0 if none is named, +Inf if it cannot be read",
+    registry=REGISTRY,
+)
 PARTITION_ENDS = Gauge(
     "pobratym_partition_ends_timestamp_seconds",
     "When the last part of a table that is parted by month ends: it takes no row from then on",
@@ -102,6 +107,9 @@ _NO_ATTEMPTS: Mapping[Any, int] = dict.fromkeys(
 """What is counted from its first one on cannot be seen to grow by it."""
 SWEEP_ACTED = _Totals("pobratym_sweep_acted", "Rows that this process dealt with when they were due", "timer")
 DATABASE_ERRORS = _Totals("pobratym_database_errors", "What the database refused this process", "sqlstate")
+REPLICA_FALLBACKS = _Totals(
+    "pobratym_replica_fallbacks", "Reports that this process read on the primary in the replica's place", "reason"
+)
 WAVES = _Totals("pobratym_waves", "Times that this process asked mentors about a consultation")
 
 
@@ -127,6 +135,7 @@ def shown(backlog: health.Backlog) -> tuple[bytes, str]:
         PARTITION_ENDS.labels(table).set(at.timestamp())
     _show_process(backlog.process)
     _show_running(backlog.running)
+    REPLICA_LAG.set(backlog.replica_lag_seconds)
     RESTORE_HELD.set(backlog.is_restore_held)
     return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
 
@@ -136,6 +145,9 @@ def _show_process(process: health.Process) -> None:
     POOL_WAITING.set(process.pool_waiting)
     SWEEP_ACTED.totals = {(kind,): n for (what, kind), n in process.counted.items() if what == "sweep_acted"}
     DATABASE_ERRORS.totals = {(kind,): n for (what, kind), n in process.counted.items() if what == "database_errors"}
+    REPLICA_FALLBACKS.totals = {
+        (reason,): process.counted["replica_fallbacks", reason] for reason in vocabulary.REPLICA_FALLBACKS
+    }
     WAVES.totals = {(): process.counted["waves", ""]}
 
 

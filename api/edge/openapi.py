@@ -63,6 +63,7 @@ _HEADERS = {
     name: {"description": description, "schema": schema}
     for name, description, schema in (
         ("X-Request-Id", "The request's own id, to tell an operator.", {"type": "string", "maxLength": 64}),
+        ("As-Of", "What is reported was so then.", {"type": "string", "format": "date-time"}),
         ("ETag", "The version, for `If-Match` and `If-None-Match`.", {"type": "string"}),
         ("Location", "Where it is read.", {"type": "string", "format": "uri-reference"}),
         ("Retry-After", "Seconds to wait before the next try.", {"type": "integer", "minimum": 0}),
@@ -178,6 +179,8 @@ def _describe_headers(path: str, operation: dict[str, Any]) -> None:
         is_list = any(name.startswith("Listing_") or name in _LISTS for name in shapes_of_it)
         if status[0] == "2" and (is_list or shapes_of_it & _VERSIONED):
             names.append("ETag")
+        if status[0] == "2" and "reports" in operation.get("tags", ()):
+            names.append("As-Of")
         is_sent = status == "202" and path == "/v1/imports"
         if is_sent or (status == "201" and not shapes_of_it & _WITHOUT_ADDRESS):
             names.append("Location")

@@ -78,6 +78,7 @@ class Report(shapes.Shape):
             "until": "2026-12-01",
             "zone": "Europe/Kyiv",
             "made_at": "2026-11-30T09:00:00Z",
+            "as_of": "2026-11-30T09:00:00Z",
             "idle_since": "2026-11-20T10:02:00Z",
             "previous": {"from": "2026-10-01", "until": "2026-11-01"},
             "figures": [
@@ -115,6 +116,7 @@ class Report(shapes.Shape):
     until: shapes.Day
     zone: str
     made_at: shapes.Instant
+    as_of: Annotated[shapes.Instant, Field(description="What is counted was so then: up to a minute before.")]
     idle_since: Annotated[shapes.Instant | None, Field(description="When something was last logged, in any period.")]
     previous: Before | None
     figures: list[Figure]
@@ -134,6 +136,7 @@ def shown(report: reports.Report, base_path: str) -> Report:
             "until": report.until_on,
             "zone": report.zone,
             "made_at": report.made_at,
+            "as_of": report.as_of,
             "idle_since": report.idle_since,
             "previous": report.previous and {"from": report.previous[0], "until": report.previous[1]},
             "figures": [_figure(figure, rows_at) for figure in report.figures],

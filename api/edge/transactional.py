@@ -2,7 +2,8 @@
 
 who calls, and may they call now   outside the transaction, so that a failed call is counted too
 the handler                        one unit of work: rolled back if the handler raises, committed if it returns
-                                   (a handler that only reads, `deps.R`, has no transaction)
+                                   (a handler that only reads, `deps.R`, has no transaction; a report,
+                                   `deps.Reported`, is read in one of the replica's, if there is one)
 the stored answer                  of a POST with an Idempotency-Key, in the handler's transaction
 """
 
@@ -16,9 +17,11 @@ from fastapi import Request, Response, params
 from fastapi.routing import APIRoute
 
 from api.edge import deps, incoming, plain_json, problems, scopes, shapes, stored_answers
+from integrations.runtime import replicas
 from integrations.runtime.world import World
 from service.kernel import actor as actors
 from service.kernel import clock, errors, idempotency, limits, work
+from service.outbox.events import instant
 from service.rules.sentences import Sentence
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -35,10 +38,9 @@ class Transactional(APIRoute):
         """Put the transaction around the handler."""
         handler = _tagging(super().get_route_handler(), self.response_model)
         hidden = shapes.shown_once(self.response_model)
-        is_reading = any(dependency.call is deps.reading for dependency in self.dependant.dependencies)
-        needs_sign_in = is_reading or any(
-            dependency.call is deps.signed_in for dependency in self.dependant.dependencies
-        )
+        asked_for = {dependency.call for dependency in self.dependant.dependencies}
+        is_reading, is_report = deps.reading in asked_for, deps.from_replica in asked_for
+        needs_sign_in = is_reading or is_report or deps.signed_in in asked_for
         reads_json = self.body_field is not None and not isinstance(self.body_field.field_info, params.Form)
 
         async def transactional(request: Request) -> Response:
@@ -77,9 +79,22 @@ class Transactional(APIRoute):
                     key = _idempotency(request, actor, body)
                     return await (_once(w, key, handler, request, hidden, self.path) if key else handler(request))
 
-            return await work.retrying(attempt)
+            # Who reads a report was let in and counted by the primary, which alone knows their roles of now.
+            return await (_reported(world, request, actor, handler) if is_report else work.retrying(attempt))
 
         return transactional
+
+
+async def _reported(world: World, request: Request, actor: actors.Actor, handler: Handler) -> Response:
+    """Give the report, and say as of when it is."""
+
+    async def handle(w: work.Work) -> Response:
+        request.state.work = w
+        response = await handler(request)
+        response.headers["As-Of"] = instant(w.as_of or w.now)
+        return response
+
+    return await replicas.read(world.database, world.replica, actor, handle, request.state.request_id)
 
 
 def _tagging(handler: Handler, shape: object) -> Handler:

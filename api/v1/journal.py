@@ -83,7 +83,7 @@ class Choice:
     responses=_OFFERED.described() | problems.of(errors.Forbidden),
 )
 async def of_institution(
-    w: deps.W,
+    w: deps.Reported,
     id: shapes.Id,  # noqa: A002
     period: Asked,
     choice: Annotated[Choice, Depends()],
@@ -118,7 +118,7 @@ async def of_institution(
 
 
 async def _file(
-    w: deps.W, institution_journal: journal.Journal, choice: Choice, form: vocabulary.ResponseForm
+    w: deps.Reported, institution_journal: journal.Journal, choice: Choice, form: vocabulary.ResponseForm
 ) -> files.Later:
     """Write the whole period, a piece at a time, so that a journal of any length can be written."""
     lang = choice.lang or institution_journal.locale or vocabulary.LOCALES[0]

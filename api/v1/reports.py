@@ -86,25 +86,25 @@ Beside = Annotated[Extras, Depends()]
 
 
 @router.get("/v1/memoranda/{id}/report", response_model=report_forms.Report, responses=_ANSWERS)
-async def of_memorandum(w: deps.W, id: shapes.Id, period: Asked, beside: Beside, response: Response) -> Any:  # noqa: A002, ANN401
+async def of_memorandum(w: deps.Reported, id: shapes.Id, period: Asked, beside: Beside, response: Response) -> Any:  # noqa: A002, ANN401
     """Report on a memorandum, to the coordinators of its parties and the programme's admins."""
     return await _answer(w, reports.memorandum, id, period, beside, response)
 
 
 @router.get("/v1/programmes/{id}/report", response_model=report_forms.Report, responses=_ANSWERS)
-async def of_programme(w: deps.W, id: shapes.Id, period: Asked, beside: Beside, response: Response) -> Any:  # noqa: A002, ANN401
+async def of_programme(w: deps.Reported, id: shapes.Id, period: Asked, beside: Beside, response: Response) -> Any:  # noqa: A002, ANN401
     """Report on a programme, to its admins."""
     return await _answer(w, reports.programme, id, period, beside, response)
 
 
 @router.get("/v1/institutions/{id}/report", response_model=report_forms.Report, responses=_ANSWERS)
-async def of_institution(w: deps.W, id: shapes.Id, period: Asked, beside: Beside, response: Response) -> Any:  # noqa: A002, ANN401
+async def of_institution(w: deps.Reported, id: shapes.Id, period: Asked, beside: Beside, response: Response) -> Any:  # noqa: A002, ANN401
     """Report on an institution, both sides together, to its coordinators; to an admin what is their programmes'."""
     return await _answer(w, reports.institution, id, period, beside, response)
 
 
 async def _answer(
-    w: deps.W,
+    w: deps.Reported,
     make: Callable[..., Awaitable[reports.Report]],
     subject_id: UUID,
     period: Period,
@@ -122,7 +122,7 @@ async def _answer(
 
 @router.get("/v1/memoranda/{id}/report/rows", responses=_REFUSED)
 async def rows_of_memorandum(
-    w: deps.W,
+    w: deps.Reported,
     id: shapes.Id,  # noqa: A002
     of: Of,
     period: Asked,
@@ -134,7 +134,7 @@ async def rows_of_memorandum(
 
 @router.get("/v1/programmes/{id}/report/rows", responses=_REFUSED)
 async def rows_of_programme(
-    w: deps.W,
+    w: deps.Reported,
     id: shapes.Id,  # noqa: A002
     of: Of,
     period: Asked,
@@ -146,7 +146,7 @@ async def rows_of_programme(
 
 @router.get("/v1/institutions/{id}/report/rows", responses=_REFUSED)
 async def rows_of_institution(
-    w: deps.W,
+    w: deps.Reported,
     id: shapes.Id,  # noqa: A002
     of: Of,
     period: Asked,
@@ -157,7 +157,7 @@ async def rows_of_institution(
 
 
 async def _rows(
-    w: deps.W, kind: str, subject_id: UUID, of: str, period: Period, page: deps.Page
+    w: deps.Reported, kind: str, subject_id: UUID, of: str, period: Period, page: deps.Page
 ) -> shapes.Listing[Row]:
     rows = await reports.rows(w, kind, subject_id, period.wanted, of, after=page.after_id(), limit=page.limit)
     items, following = page.cut(rows, lambda row: (row["id"],))

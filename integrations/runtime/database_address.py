@@ -95,8 +95,11 @@ class DatabaseAddress:
     trusts_system: bool
 
 
-def parse(text: str) -> DatabaseAddress:
-    """Read the address; raises BadAddress with every fault at once."""
+def parse(text: str, *, several_hosts: str = "read-write") -> DatabaseAddress:
+    """Read the address; raises BadAddress with every fault at once.
+
+    Of several hosts the one with the attribute `several_hosts` is wanted, where the address does not say.
+    """
     parts = _split(text)
     faults: list[str] = []
     given = _parameters(parts, faults)
@@ -112,7 +115,7 @@ def parse(text: str) -> DatabaseAddress:
     if faults:
         raise BadAddress("; ".join(faults))
     seconds = float(given["connect_timeout"]) if int(given.get("connect_timeout", "0")) else None
-    several = "read-write" if len(hosts) > 1 else "any"  # one of several is a standby
+    several = several_hosts if len(hosts) > 1 else "any"  # one of several is a standby
     return DatabaseAddress(
         text=text,
         hosts=hosts,

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from integrations.mail import smtp
-from integrations.runtime import health, postgres, schema_version
+from integrations.runtime import health, postgres, replicas, schema_version
 from integrations.runtime.connector import Connector
 from integrations.runtime.settings import NO_DIRECT_WAY, Settings
 from integrations.runtime.world import World, opened, session_settings
@@ -64,6 +64,7 @@ async def examine(settings: Settings, *, with_reports: bool = False) -> list[Fin
             world = await stack.enter_async_context(opening)
             findings += [finding async for finding in connections(world)]
             findings += [finding async for finding in database(world)]
+            findings += await _replica(world)
             if with_reports and schema_version.serves(await schema_version.present(world.engine)):
                 findings.append(await reports(world))
     except (postgres.CannotStart, SQLAlchemyError, asyncpg.PostgresError, OSError, errors.Unavailable) as error:
@@ -158,6 +159,29 @@ async def _notices(world: World, connection: "asyncpg.Connection[Any]") -> Findi
     mend = "A pooler stands in the way: set POBRATYM_DATABASE_DIRECT_URL to the address of the database itself."
     detail = "arrive" if heard.is_set() else f"do not arrive within {_NOTICE_SECONDS} s: mail and webhooks leave late"
     return Finding("notices", is_well=heard.is_set(), detail=detail, mend=mend)
+
+
+async def _replica(world: World) -> list[Finding]:
+    """Open the replica that reports are read on, and see that it is one of this database, and how late."""
+    if world.replica is None:
+        return []
+    mend = "Is it running, and POBRATYM_DATABASE_READ_URL right? Reports are read on the primary meanwhile."
+    try:
+        connection = await world.replica.connector.connect({"application_name": "pobratym doctor"})
+        try:
+            (session,) = await connection.fetch(_SESSION)
+        finally:
+            await connection.close()
+        standing = await world.replica.standing(world.database)
+    except replicas.NotRead as fault:
+        detail = f"it cannot be read: {fault.reason}"
+        return [Finding("replica", is_well=False, detail=detail, mend=mend)]
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+        return [Finding("replica", is_well=False, detail=_wording(error), mend=mend)]
+    is_prompt = standing.lag_seconds <= world.replica.most_lag_seconds
+    detail = f"{session['place']}, {session['tls']}, as {session['role']}, {session['kind']}"
+    mend = "See `pg_stat_replication` at the primary, and whether replay is paused or waits for a long query."
+    return [Finding("replica", is_well=is_prompt, detail=f"{detail}; {standing.lag_seconds:.0f} s late", mend=mend)]
 
 
 async def _pooled(world: World) -> Finding:

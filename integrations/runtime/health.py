@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlmodel import col
 
-from integrations.runtime import presence
+from integrations.runtime import presence, replicas
 from integrations.runtime.settings import Settings
 from integrations.runtime.world import World
 from service import housekeeping, tables, vocabulary
@@ -56,6 +56,7 @@ class Backlog:
     process: Process
     running: Sequence[processes.Running]
     is_restore_held: bool
+    replica_lag_seconds: float  # without end when it cannot be read
     now: datetime
 
 
@@ -136,6 +137,7 @@ async def backlog(world: World) -> Backlog:
         _process(world),
         running,
         is_held,
+        await replicas.lag_seconds(world.database, world.replica),
         w.now,
     )
 

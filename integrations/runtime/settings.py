@@ -217,6 +217,7 @@ class Settings(BaseModel):
     data_dir: Path = Path(".pobratym")
     database_url: Annotated[_Secret, AfterValidator(_optional(_database_url))] = None
     database_direct_url: Annotated[_Secret, AfterValidator(_optional(_database_url))] = None  # past the pooler
+    database_read_url: Annotated[_Secret, AfterValidator(_optional(_database_url))] = None  # a replica, for reports
     database_pooler: Literal["none", "session", "transaction"] = "none"
     on_promotion: Literal["go", "hold"] = "go"  # hold when the write-ahead log begins a new timeline, until released
     statement_cache: Literal["on", "off"] = "on"  # off for a pooler in transaction mode that keeps no statements
@@ -261,6 +262,12 @@ class Settings(BaseModel):
         if self.database_direct_url is None:
             return self.address()
         return database_address.parse(self.database_direct_url.get_secret_value())
+
+    def read_address(self) -> database_address.DatabaseAddress | None:
+        """Give the address of the replica for reports, if there is one; of several hosts a standby is taken first."""
+        if self.database_read_url is None:
+            return None
+        return database_address.parse(self.database_read_url.get_secret_value(), several_hosts="prefer-standby")
 
     @property
     def pooler(self) -> str:
@@ -322,8 +329,9 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
             faults.append(f"{PREFIX}SECRET_KEYS must be set together with {PREFIX}DATABASE_URL")
         if ours.get("CLOCK") == "manual":
             faults.append(f"{PREFIX}CLOCK=manual is for the embedded database only")
-    elif "DATABASE_DIRECT_URL" in ours:
-        faults.append(f"{PREFIX}DATABASE_DIRECT_URL goes with {PREFIX}DATABASE_URL")
+    else:
+        beside = [name for name in ("DATABASE_DIRECT_URL", "DATABASE_READ_URL") if name in ours]
+        faults += [f"{PREFIX}{name} goes with {PREFIX}DATABASE_URL" for name in beside]
     try:
         settings = Settings.model_validate({name.lower(): text for name, text in ours.items() if name in setting_names})
     except ValidationError as error:

@@ -18,7 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from integrations import outbound_http
 from integrations.identity import access_tokens
 from integrations.mail import maildir, smtp
-from integrations.runtime import database_address, database_faults, postgres, schema_version
+from integrations.runtime import database_address, database_faults, postgres, replicas, schema_version
 from integrations.runtime import presence as presences
 from integrations.runtime.connector import Connector
 from integrations.runtime.settings import Settings
@@ -29,6 +29,7 @@ _TRUSTED_SECONDS = 2.0
 _USED = "pobratym_used_at"
 _SERVING = ("api", "api with worker")
 _THROUGH_POOLER = (*_SERVING, "command")
+_REPORTING = (*_THROUGH_POOLER, "doctor")
 _NEEDS_NO_SESSION = ("api", "command")
 _KINDS: Mapping[str, vocabulary.ProcessKind] = {"worker": "worker", "api with worker": "api_with_worker"}
 """Of process, by purpose; a command is none that anybody watches, and says nothing."""
@@ -60,6 +61,7 @@ class World:
     tokens: access_tokens.AccessTokens
     outbound: httpx.AsyncClient  # for addresses that others name
     presence: presences.Presence
+    replica: replicas.Replica | None = None  # for reports, which are read by `replicas.read`
 
 
 class NotMigrated(Exception):
@@ -107,7 +109,10 @@ async def opened(
             stack.push_async_callback(outbox.aclose)
         issuer = access_tokens.AccessTokens(settings.base_url)
         presence = presences.of_this_process(_KINDS.get(purpose, "api"), version)
-        yield World(settings, time, keys, engine, direct, database, outbox, issuer, outbound, presence)
+        world = World(settings, time, keys, engine, direct, database, outbox, issuer, outbound, presence)
+        if purpose in _REPORTING:
+            world.replica = _replica(world, stack, purpose, statement_timeout_ms)
+        yield world
 
 
 def outbox_of(settings: Settings) -> smtp.SmtpOutbox | maildir.MaildirOutbox:
@@ -126,7 +131,8 @@ def engine_of(
     (`migrate.keep_at_role`).
     """
     session = {"application_name": f"pobratym {purpose}", "timezone": "UTC"}
-    if settings.pooler == "none" or purpose not in _THROUGH_POOLER:
+    is_refused = connector.address.is_pooled or (settings.pooler != "none" and purpose in _THROUGH_POOLER)
+    if not is_refused:
         session |= session_settings(settings, statement_timeout_ms)
     caches = {} if settings.statement_cache == "on" else {"statement_cache_size": 0}
     engine = create_async_engine(
@@ -146,6 +152,33 @@ def engine_of(
     sa.event.listen(engine.sync_engine, "checkout", _must_live)
     work.watch_commits(engine)
     return engine
+
+
+def _replica(
+    world: World, stack: AsyncExitStack, purpose: str, statement_timeout_ms: int | None
+) -> replicas.Replica | None:
+    """Give what reads the replica that the settings name, in transactions that the server lets write nothing.
+
+    From now on the primary notes who changes what. Nothing is connected before something is read.
+    """
+    address = world.settings.read_address()
+    if address is None:
+        return None
+    connector = Connector(address, usual_seconds=world.settings.pool_timeout_ms / 1000)
+    engine = engine_of(world.settings, connector, purpose=purpose, statement_timeout_ms=statement_timeout_ms)
+    stack.push_async_callback(engine.dispose)
+    reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    primary = world.database
+    primary.notes_changes = True
+    database = work.Database(
+        reading,
+        primary.clock,
+        primary.keys,
+        primary.deadline_seconds,
+        carries_utf8=primary.carries_utf8,
+        base_path=primary.base_path,
+    )
+    return replicas.Replica(database, connector)
 
 
 def session_settings(settings: Settings, statement_timeout_ms: int | None = None) -> dict[str, str]:

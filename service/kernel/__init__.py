@@ -11,6 +11,6 @@ Others call
     installation      whether the database was restored: then nothing leaves; the epochs of its events
     clock, crypto     time, random bytes, ids; sealed texts, tokens of links
     paging, partitions       a page of a list; tables of which each month is a part
-    idempotency, limits      of requests, for `api.edge`
+    idempotency, limits, recent_changes  of requests, for `api.edge` and whoever reads a replica
     fanout, queue, outcomes, processes  of deliveries, and of who works at them, for the worker and the adapters
 """

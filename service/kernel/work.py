@@ -30,7 +30,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from service import tables
 from service.kernel import actor as actors
-from service.kernel import clock, crypto, database_errors, errors, fanout, queue
+from service.kernel import clock, crypto, database_errors, errors, fanout, queue, recent_changes
 from service.rules.time import availability
 from service.tables import columns
 
@@ -110,6 +110,7 @@ class Work:
     counted: Counter[tuple[str, str]] = field(default_factory=Counter)  # for `Database.counted`, when this commits
     carries_utf8: bool = False  # the operator says that the mail server takes SMTPUTF8 (`email_addresses`)
     base_path: str = ""  # what stands before each address of the API that a client is told
+    as_of: datetime | None = None  # what is read was so then; None where it is so now
 
     def add(self, *rows: SQLModel) -> None:
         """Insert the rows before the next statement."""
@@ -288,6 +289,7 @@ class Database:
         self.counted: Counter[tuple[str, str]] = Counter()
         """What this process did so far, by what and which kind of it: for the operators' figures."""
         self.base_path = base_path
+        self.notes_changes = False  # for whom a replica that is late must not be asked
         self.tzdata_version = availability.TZDATA_VERSION  # a field, so that a test can be two programs
 
     @asynccontextmanager
@@ -308,6 +310,8 @@ class Database:
                     raise
                 recorded = error
             await w.finish()
+            if self.notes_changes and actor.person_id:
+                await recent_changes.note(w, actor.person_id, clock.wall())
         if recorded is not None:
             raise recorded
 

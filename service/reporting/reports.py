@@ -44,6 +44,7 @@ class Report:
     until_on: date
     zone: str
     made_at: datetime
+    as_of: datetime  # what it counts was so then
     idle_since: datetime | None
     figures: tuple[Figure, ...]
     previous: tuple[date, date] | None = None  # the days that the figures' `previous` values are of
@@ -288,6 +289,7 @@ async def _made(w: Work, request: _Request, *, compare: bool, by_month: bool) ->
         *days,
         request.zone,
         w.now,
+        w.as_of or w.now,
         last_used_at,
         tuple(report_figures),
         previous_days,

@@ -167,6 +167,9 @@ async def test_ops_03_drill_a_frozen_host_is_passed_over_and_the_workers_loops_n
             )
             patience = running.world.settings
             deadline_seconds = (patience.pool_timeout_ms + 2 * patience.statement_timeout_ms) / 1000
-            assert served_seconds <= switch_seconds + deadline_seconds + A_HOST_SECONDS + SWITCH_SLACK_SECONDS + usual_seconds
+            assert (
+                served_seconds
+                <= switch_seconds + deadline_seconds + A_HOST_SECONDS + SWITCH_SLACK_SECONDS + usual_seconds
+            )
             assert noticed_seconds <= switch_seconds + NOTICED_SECONDS
             assert A_HOST_SECONDS <= passed_seconds <= A_HOST_SECONDS + SWITCH_SLACK_SECONDS

@@ -50,7 +50,8 @@ def test_every_usual_way_to_name_the_database_is_understood(scheme: str) -> None
 
 def test_every_secret_may_stand_in_a_file_and_nothing_else_may(tmp_path: Path) -> None:
     secrets = {
-        "DATABASE_URL": "postgresql://u:p@db/d", "DATABASE_DIRECT_URL": "postgresql://u:p@direct/d", "SMTP_URL": "smtp://m:25",
+        "DATABASE_URL": "postgresql://u:p@db/d", "DATABASE_DIRECT_URL": "postgresql://u:p@direct/d",
+        "DATABASE_READ_URL": "postgresql://u:p@standby/d", "SMTP_URL": "smtp://m:25",
         "SECRET_KEYS": f"a:{KEY}", "METRICS_TOKEN": "0123456789abcdef",
     }  # fmt: skip
     for name, text in secrets.items():
