@@ -146,7 +146,7 @@ def release(mail_id: MaybeId = None) -> None:
         print("Mail leaves again." if is_changed else "No mail was held.")
 
 
-_NO_MAIL = "There is no such mail, or nothing to do about it: see `pobratym mail why`."
+_NO_MAIL = "There is no such mail, or nothing to do about it: see `pobratym mail list` and `mail why ID`."
 
 
 def _change(verb: "Callable[[Work, UUID], Awaitable[bool]]", mail_id: UUID, done: str) -> None:

@@ -84,7 +84,9 @@ def serve(
 
 
 @commands.command()
-def worker(host: Annotated[str, typer.Option(help="Address to say at how it is.")] = "127.0.0.1") -> None:
+def worker(
+    host: Annotated[str, typer.Option(help="Address at which POBRATYM_WORKER_PORT listens.")] = "127.0.0.1",
+) -> None:
     """Deliver what is due and keep the timers, until stopped; as many as wanted."""
     import uvloop  # noqa: PLC0415
 
@@ -116,7 +118,9 @@ def health(
     from api.cli import health as asking  # noqa: PLC0415
 
     is_alive = asking.is_alive(asking.port_of(asking.first_command()) if port is None else port)
-    raise typer.Exit(0 if is_alive else 1)
+    if not is_alive:
+        print("It does not answer, or says that it is stuck.")
+        raise typer.Exit(1)
 
 
 @commands.command()

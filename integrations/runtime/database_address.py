@@ -138,7 +138,7 @@ def _split(text: str) -> SplitResult:
     """Take the address apart; urllib's own complaints quote it, password and all."""
     try:
         parts = urlsplit(text)
-        is_ours = parts.scheme in _SCHEMES
+        is_ours = parts.scheme in _SCHEMES and text.strip().startswith(f"{parts.scheme}://")
     except ValueError:
         raise BadAddress(f"it cannot be read: {_PERCENT}") from None
     if not is_ours:

@@ -91,6 +91,9 @@ def _web_address(value: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         msg = "must be an http(s) address without query, such as https://pobratym.example"
         raise ValueError(msg)
+    if "@" in parts.netloc:
+        msg = "must hold no user and password: others read it"
+        raise ValueError(msg)
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
         msg = "must begin with https:// unless it is this machine"
         raise ValueError(msg)

@@ -85,6 +85,8 @@ def test_authorities_of_the_system_are_trusted_when_asked_for() -> None:
     [
         ("mysql://db/d", "must look like postgresql://"),
         ("db.example/pobratym", "must look like postgresql://"),
+        ("postgresql:/u:p@db/d", "must look like postgresql://"),
+        ("postgresql:u:p@db/d", "must look like postgresql://"),
         ("postgresql://db", "names no database"),
         ("postgresql://db/d?foo=1", "`foo` is not a parameter"),
         ("postgresql://db/d?sslmode=require&sslmode=disable", "`sslmode` stands twice"),

@@ -118,6 +118,12 @@ def test_all_faults_are_named_at_once() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["BASE_URL", "CORS_ORIGINS"])
+def test_an_address_that_others_read_holds_no_password(name: str) -> None:
+    (fault,) = faults(**{name: "https://someone:a-password@hospital.example"})
+    assert fault.endswith("must hold no user and password: others read it")
+
+
 def test_a_misspelt_setting_is_refused() -> None:
     assert faults(BASURL="http://127.0.0.1") == ["POBRATYM_BASURL is not a setting"]
 
