@@ -43,7 +43,7 @@ READERS = 8
 
 @contextlib.contextmanager
 def pair() -> Iterator[tuple[clusters.Cluster, clusters.Cluster]]:
-    """Have a primary and an asynchronous standby, on which a role may read everything but one table."""
+    """Have a primary and an asynchronous standby."""
     with clusters.primary() as primary:
         standby = primary.back_up("standby", "-R")
         standby.start(primary_conninfo=f"host=127.0.0.1 port={primary.port} user=postgres")
@@ -225,7 +225,7 @@ async def test_drill_a_standby_that_is_killed_in_the_middle_of_a_report_is_notic
             )
 
 
-async def test_drill_another_cluster_is_no_replica_and_a_frozen_one_costs_two_seconds(folder: Path) -> None:
+async def test_drill_another_cluster_is_no_replica_and_a_frozen_one_costs_few_readers_a_wait(folder: Path) -> None:
     with pair() as (primary, standby), clusters.primary() as other:
         async with site.over(address(primary), folder, DATABASE_READ_URL=address(other)) as running:
             assert await replicas.read(running.world.database, running.world.replica, actor.TIMER, _is_standby) is False
