@@ -1,12 +1,14 @@
 """Forty words, written into every text over the whole flow: after the erasure and after a role's end nobody finds one.
 
-They are looked for in every row, opened with the keys, in the answers that are stored or told again, in waiting mails,
-exports, logs and metrics, and in what every route shows to who has lost their role.
+They are looked for in every row, opened with the keys, in the answers that are stored or told again, in waiting mails
+and in the bytes of those that still leave, in exports, logs and metrics, and in what every route shows to who has lost
+their role.
 """
 
 import io
 import json
 import re
+from email import message_from_bytes, policy
 
 import httpx
 import pytest
@@ -15,8 +17,10 @@ from fastapi import FastAPI
 from sqlalchemy.dialects.postgresql import BYTEA
 
 import build
+import postoffice
 import targets
 import world as simulated
+from addressing import Kept
 from api.edge import openapi
 from integrations.runtime import logs
 from integrations.runtime.world import World
@@ -28,6 +32,8 @@ from service.people import privacy
 
 pytestmark = pytest.mark.races
 FORTY = 40
+OF_A_CALENDAR = ("canaryname", "canarymail")
+"""A call that was booked is called off with the names that its invitation had; of the case's texts no mail has any."""
 
 
 @pytest.fixture
@@ -62,6 +68,20 @@ async def close_everything(scene: Repeating) -> None:
     await scene.sweep()
 
 
+async def sent(scene: Repeating) -> list[tuple[str, str]]:
+    """Let every mail that waits leave; gives whom they went to, and all that stands in them."""
+    scene.world.outbox = kept = Kept()  # type: ignore[assignment]
+    await scene.sweep(mail_leaves=False)
+    await postoffice.deliver_all(scene)
+    return [(recipient, _read(mail)) for recipient, mail in kept.mails]
+
+
+def _read(mail: bytes) -> str:
+    parts = message_from_bytes(mail, policy=policy.default).walk()
+    texts = [part.get_payload(decode=True) for part in parts if not part.is_multipart()]
+    return mail.decode() + "".join(text.decode() for text in texts if isinstance(text, bytes))
+
+
 async def everything(scene: Repeating) -> str:
     """Give the text of every row of every table, with every sealed value opened."""
     texts = []
@@ -94,12 +114,14 @@ async def test_sec_02_after_the_erasure_forty_canaries_are_found_nowhere(scene: 
         async with scene.world.database.work(actor.TIMER) as w:
             for address in [*(person.email for person in scene.people.values()), "canary.doctor@zebra2.example"]:
                 await privacy.erase(w, address)
+        mails = await sent(scene)
         metrics = (await scene.client.get("/metrics")).text
     finally:
         logs.configure("critical")
 
     assert words(await everything(scene)) == []
     assert words(metrics + stream.getvalue()) == []
+    assert words(str(mails)) == []
     assert stream.getvalue() != ""
 
 
@@ -110,6 +132,8 @@ async def test_sec_02_who_lost_their_role_finds_no_canary_on_any_route(
     await the_story(scene)
     await close_everything(scene)
     mine = scene.people[who]
+    waiting = await scene.rows("SELECT id FROM delivery WHERE person_id = :id AND state = 'pending'", id=mine.id)
+    assert waiting  # mails that were written while they had the role
     await scene.rows("DELETE FROM role_grant WHERE person_id = :id RETURNING 1", id=mine.id)
     await scene.rows("UPDATE person SET version = version + 1 WHERE id = :id RETURNING 1", id=mine.id)
     bearer = await build.bearer(scene.world, mine)
@@ -126,6 +150,8 @@ async def test_sec_02_who_lost_their_role_finds_no_canary_on_any_route(
             shown += (await scene.again(call)).text
     own = {mine.email.lower().split("@")[0], mine.display_name.lower().split()[0]}
     assert [word for word in words(shown) if word not in own] == []
+    mails = "".join(text for recipient, text in await sent(scene) if recipient == mine.email)
+    assert [word for word in words(mails) if not word.startswith(OF_A_CALENDAR)] == []
 
 
 def addresses(path: str, ids: dict[str, list[str]]) -> list[str]:

@@ -28,7 +28,7 @@ async def scene(world: World, test_clock: TestClock, client: httpx.AsyncClient) 
     return made
 
 
-def cells(table: str, *, besides: Iterable[int] = ()) -> Any:  # noqa: ANN401 - a mark of pytest
+def cells(table: str, *, besides: Iterable[int] = ()) -> pytest.MarkDecorator:
     """Every cell of the table as a case: the step, the number of its phase, what it says."""
     steps = lifecycle.STEP_TABLES[table]
     return pytest.mark.parametrize(
