@@ -2,16 +2,17 @@
 
 One worker of the installation does it at a time, and each task is due ten minutes after it was done. A task goes in
 batches, each in a transaction of its own, so that no lock and no statement lasts long; one that fails stops no other.
-What was done last, and what failed, is in `housekeeping`.
+What was done last, and what failed, is in `housekeeping`. What is old is told by the database's clock: a host's that
+jumps ahead must end nothing, and a worker whose clock is a minute off leaves all of it to others.
 """
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from service.kernel import actor, clock, database_errors, installation, partitions
+from service.kernel import actor, clock, database_clock, database_errors, installation, partitions
 from service.kernel.work import Database, Work
 from service.outbox import subscriptions
 from service.reporting import rollups
@@ -57,8 +58,8 @@ def _saying(name: str, statement: str, table: str | None = None) -> Task:
     text = sa.text(statement)
 
     async def batch(w: Work, kept: Kept) -> int:
-        values = {name: value for name, value in _values(w, kept).items() if f":{name}" in statement}
-        return _count(await w.sql(text, values))
+        known = _values(w, kept, await database_clock.now(w))
+        return _count(await w.sql(text, {name: value for name, value in known.items() if f":{name}" in statement}))
 
     return Task(name, table or name, batch)
 
@@ -73,13 +74,14 @@ def _count(result: sa.Result[*tuple[object, ...]]) -> int:
     return int(result.rowcount)  # type: ignore[attr-defined]
 
 
-def _values(w: Work, kept: Kept) -> dict[str, object]:
-    wall = clock.wall()
+def _values(w: Work, kept: Kept, wall: datetime) -> dict[str, object]:
+    """Give every bound by the database's clock `wall`, which the domain's may be ahead of in a demo."""
+    now = w.now - clock.wall() + wall
     return {
-        "now": w.now,
-        "day_ago": w.now - timedelta(days=1),
-        "month_ago": w.now - KEPT,
-        "recoverable": w.now - subscriptions.RECOVERABLE,
+        "now": now,
+        "day_ago": now - timedelta(days=1),
+        "month_ago": now - KEPT,
+        "recoverable": now - subscriptions.RECOVERABLE,
         "wall": wall,
         "queue_log_until": wall - QUEUE_LOG_KEPT,
         # Ids are made by the system's clock, and grow: what is old is at the beginning of the primary key.
@@ -98,13 +100,20 @@ async def _end_audit(w: Work, kept: Kept) -> int:
     """Delete what is too old of the part that was there before months had parts of their own."""
     await w.sql(sa.text("SELECT set_config('pobratym.retention', 'over', true)"))
     first, *_ = await partitions.parts(w, "audit")
-    until = clock.least_id(clock.wall() - timedelta(days=kept.audit_days))
+    until = clock.least_id(await _end_of_audit(w, kept))
     return _count(await w.sql(_END_AUDIT, {"audit_until": min(until, first.until), "at_once": kept.at_once}))
 
 
-async def _months_of_audit(w: Work, kept: Kept) -> int:
-    made = await partitions.make_next(w, "audit")
-    return made + await partitions.drop_ended(w, "audit", clock.wall() - timedelta(days=kept.audit_days))
+async def _end_of_audit(w: Work, kept: Kept) -> datetime:
+    return await database_clock.now(w) - timedelta(days=kept.audit_days)
+
+
+async def _next_months_of_audit(w: Work, _: Kept) -> int:
+    return await partitions.make_next(w, "audit")
+
+
+async def _drop_month_of_audit(w: Work, kept: Kept) -> int:
+    return await partitions.drop_oldest(w, "audit", await _end_of_audit(w, kept))
 
 
 # Attempts go with their delivery, in the same statement, as they refer to it.
@@ -172,7 +181,9 @@ TASKS = (
            AND e.position < (SELECT max(position) FROM event)
            AND NOT EXISTS (SELECT FROM delivery d WHERE d.event_id = e.id) ORDER BY e.position LIMIT :at_once)""",
     ),
-    Task("audit_months", "audit", _months_of_audit),
+    # Apart, each in its own transaction: who keeps a month from being dropped must not keep the next from being made.
+    Task("audit_next_months", "audit", _next_months_of_audit),
+    Task("audit_months", "audit", _drop_month_of_audit),
     Task("audit", "audit", _end_audit),
     _deleting("queue.pgqueuer_log", "created < :queue_log_until"),
 )  # fmt: skip
@@ -245,9 +256,10 @@ class _Progress:
 async def _is_ours(w: Work, name: str, pause: timedelta) -> bool:
     """Tell whether no other worker keeps house now, and the task is due; nobody else begins until this commits.
 
-    Nothing ends in a restored database that nobody has released: somebody may compare it with what was lost.
+    Nothing ends in a restored database that nobody has released: somebody may compare it with what was lost. Nor is it
+    ours while this process's clock is far off, which `presence` tells.
     """
-    if not (await w.sql(_TRY)).scalar_one():
+    if await database_clock.is_far_off(w) or not (await w.sql(_TRY)).scalar_one():
         return False
     return (await w.sql(_IS_DONE, {"name": name, "pause": pause})).one_or_none() is None
 

@@ -21,7 +21,7 @@ from integrations.runtime.settings import NO_DIRECT_WAY, Settings
 from integrations.runtime.world import World, opened, session_settings
 from service import housekeeping
 from service.care import appointments
-from service.kernel import actor, clock, crypto, errors, installation, partitions, processes
+from service.kernel import actor, clock, crypto, database_clock, errors, installation, partitions, processes
 from service.outbox import deliveries, mail_server, webhooks
 from service.people import logins, people
 from service.reporting import rollups
@@ -313,7 +313,7 @@ async def _partitions(world: World) -> Finding:
     """See whether the tables of parts have one for the months to come: without it they take no row."""
     async with world.database.work(actor.TIMER) as w:
         ends = await partitions.ends(w)
-    soon = clock.wall() + timedelta(days=partitions.LATE_DAYS)
+        soon = await database_clock.now(w) + timedelta(days=partitions.LATE_DAYS)
     detail = "; ".join(f"{table} takes rows until {at:%Y-%m-%d}" for table, at in ends.items())
     mend = "Run `pobratym worker`, whose housekeeper makes the next ones, or `pobratym migrate`, which does so at once."
     return Finding("partitions", is_well=min(ends.values()) > soon, detail=detail, mend=mend)

@@ -14,11 +14,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlmodel import col
 
-from integrations.runtime import presence, replicas
+from integrations.runtime import replicas
 from integrations.runtime.settings import Settings
 from integrations.runtime.world import World
 from service import housekeeping, tables, vocabulary
-from service.kernel import actor, errors, installation, partitions, processes
+from service.kernel import actor, database_clock, errors, installation, partitions, processes
 from service.kernel.work import Work
 from service.outbox import attempt_counts, mail_server
 
@@ -108,7 +108,7 @@ async def faults(world: World) -> list[str]:
     would not send it.
     """
     reasons = await world.presence.faults(world.database)
-    if world.presence.identity.kind == "worker" and world.presence.is_off(presence.FAR_OFF_SECONDS):
+    if world.presence.is_off(database_clock.FAR_OFF_SECONDS):  # its ids may have no place in the audit's parts
         reasons.append(CLOCK_OFF)
     return reasons
 

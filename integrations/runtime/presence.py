@@ -21,8 +21,6 @@ from service.kernel import clock, database_errors, errors, processes, work
 from service.rules.time import availability
 
 PROBE_SECONDS = 5.0
-FAR_OFF_SECONDS = 60.0
-"""A clock that is off by more keeps a worker from being ready."""
 ANSWER_SECONDS = 5.0
 _log = structlog.get_logger("pobratym.presence")
 

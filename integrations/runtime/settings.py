@@ -250,7 +250,7 @@ class Settings(BaseModel):
     answer_seconds: Annotated[float, Field(gt=0, le=3_600)] = 60  # until a client that reads nothing is given up
     body_seconds: Annotated[float, Field(gt=0, le=3_600)] = 10  # until a body has to come at its slowest pace
     journal_columns: Annotated[_List, AfterValidator(_journal_columns)] = journal_columns.USUAL
-    audit_days: Annotated[int, Field(ge=1, le=36_500)] = 1_827  # five years
+    audit_days: Annotated[int, Field(ge=90, le=36_500)] = 1_827  # five years
     mail_days: Annotated[int, Field(ge=90, le=36_500)] = 400
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -9,7 +9,7 @@ Others call
     deidentification  `check`: free text before it is stored
     email_addresses   `normal_form`: the one check of an address
     installation      whether the database was restored: then nothing leaves; the epochs of its events
-    clock, crypto     time, random bytes, ids; sealed texts, tokens of links
+    clock, database_clock, crypto  time, random bytes, ids; the time that all processes share; sealed texts
     paging, partitions       a page of a list; tables of which each month is a part
     idempotency, limits, recent_changes  of requests, for `api.edge` and whoever reads a replica
     fanout, queue, outcomes, processes  of deliveries, and of who works at them, for the worker and the adapters

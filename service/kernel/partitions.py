@@ -12,7 +12,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from service.kernel import clock
+from service.kernel import clock, database_clock
 from service.kernel.work import Work
 
 MONTHLY = ("audit",)
@@ -47,7 +47,7 @@ async def make_next(w: Work, table: str) -> int:
     """Have a part of this month and of each of the next ones; gives how many were made."""
     await w.sql(sa.text("SELECT pg_advisory_xact_lock(hashtext('pobratym partitions'))"))
     made, last = 0, (await parts(w, table))[-1].ends_at()
-    until = _months_after(clock.wall(), MONTHS_AHEAD + 1)
+    until = _months_after(await database_clock.now(w), MONTHS_AHEAD + 1)
     while last < until:
         name, end = f"{table}_{last:%Y_%m}", _months_after(last, 1)
         await w.sql(sa.text(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"))
@@ -70,17 +70,19 @@ async def make_all(w: Work) -> None:
         await make_next(w, table)
 
 
-async def drop_ended(w: Work, table: str, until: datetime) -> int:
-    """Drop the parts of which every id was made before `until`; gives how many.
+async def drop_oldest(w: Work, table: str, until: datetime) -> int:
+    """Drop the oldest part if every id of it was made before `until`; gives how many were dropped.
+
+    One at a time: where `until` is wrong, somebody sees it before all is gone.
 
     The table is wanted alone for an instant: whoever is in the way is not waited for, and it is tried again later.
     """
-    ended = [part for part in await parts(w, table) if part.ends_at() <= until]
-    if ended:
-        await w.sql(sa.text("SET LOCAL lock_timeout = '100ms'"))
-    for part in ended:
-        await w.sql(sa.text(f"DROP TABLE {part.name}"))
-    return len(ended)
+    oldest, *_ = await parts(w, table)
+    if oldest.ends_at() > until:
+        return 0
+    await w.sql(sa.text("SET LOCAL lock_timeout = '100ms'"))
+    await w.sql(sa.text(f"DROP TABLE {oldest.name}"))
+    return 1
 
 
 async def ends(w: Work) -> dict[str, datetime]:

@@ -6,12 +6,14 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
+import build
 from api.edge import metrics
 from integrations.runtime import doctor, health
 from integrations.runtime.world import World
 from service import housekeeping
 from service.kernel import actor, clock
 from service.kernel.work import Work
+from world import TestClock
 
 KEPT = housekeeping.Kept(1827)
 
@@ -163,6 +165,81 @@ async def test_ops_09_a_mail_is_kept_for_400_days_or_as_set_unless_it_still_wait
     assert [attempt > id_of(90) for attempt in attempts] == [True]
     await housekeeping.run(world.database, housekeeping.Kept(1827, mail_days=90))
     assert await count_of(world, "delivery") == 2
+
+
+OTHERS = ("queue.pgqueuer_log", "used_assertion")
+
+
+def jump(monkeypatch: pytest.MonkeyPatch, ahead: timedelta) -> None:
+    """Have this process's clock jump ahead, and not the database's."""
+    real = clock.wall
+    monkeypatch.setattr(clock, "wall", lambda: real() + ahead)
+
+
+async def old_rows(world: World) -> None:
+    """Rows whose time is up in a quarter of a minute, one for each bound that follows the system's clock."""
+    soon = timedelta(seconds=15)
+    async with world.database.work(actor.TIMER) as w:
+        await mail(w, id_of(400 - soon / timedelta(days=1)))
+        await mail(w, id_of(90 - soon / timedelta(days=1), 1))
+        client_id = (await build.system(w, await build.institution(w))).id
+        audited = clock.wall() - timedelta(days=1827) + soon
+        for statement, values in (
+            (
+                """INSERT INTO audit (id, at, actor_kind, action, subject, details)
+                   VALUES (:id, :at, 'system', 'created', 'person', '{}')""",
+                {"id": clock.least_id(audited), "at": audited},
+            ),
+            (
+                """INSERT INTO queue.pgqueuer_log (created, job_id, status, priority, entrypoint)
+                   VALUES (:at, 1, 'successful', 0, 'deliver')""",
+                {"at": clock.wall() - timedelta(days=7) + soon},
+            ),
+            (
+                "INSERT INTO used_assertion (client_id, digest, expires_at) VALUES (:client_id, 'x', :at)",
+                {"client_id": client_id, "at": clock.wall() + soon},
+            ),
+        ):
+            await w.sql(sa.text(statement), values)
+
+
+async def test_ops_09_no_bound_follows_the_clock_of_a_worker_that_jumped_ahead(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await old_rows(world)
+    counts = {table: await count_of(world, table) for table in ("delivery", "delivery_attempt", "audit", *OTHERS)}
+    jump(monkeypatch, timedelta(seconds=50))  # less than keeps it from the housekeeping
+    assert await housekeeping.run(world.database, KEPT) == []
+    assert await task(world, "audit") is not None
+    left = {table: await count_of(world, table) for table in counts}
+    assert left == {**counts, "delivery_attempt": 1}  # that of the older mail was over before
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=3650), timedelta(seconds=61), timedelta(seconds=-61)])
+async def test_ops_08_whose_clock_is_a_minute_off_keeps_no_house(
+    world: World, monkeypatch: pytest.MonkeyPatch, ahead: timedelta
+) -> None:
+    async with world.database.work(actor.TIMER) as w:
+        await mail(w, id_of(399))
+        await limits(w, 1)
+    jump(monkeypatch, ahead)
+    assert await housekeeping.run(world.database, KEPT) == []
+    assert (await count_of(world, "delivery"), await count_of(world, "rate_limit")) == (1, 1)
+    assert await task(world, "mails") is None
+
+
+async def test_ops_09_what_the_domain_dates_ends_by_the_databases_clock_too(
+    world: World, test_clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The domain's time is the system's, or before it by so much in a demo: it jumps with it."""
+    async with world.database.work(actor.TIMER) as w:
+        at = w.now - timedelta(days=1) + timedelta(seconds=15)
+        await w.sql(sa.text("INSERT INTO rate_limit VALUES ('soon', :at)"), {"at": at})
+    ahead = timedelta(seconds=50)
+    jump(monkeypatch, ahead)
+    test_clock.forward(seconds=ahead.total_seconds())
+    await housekeeping.run(world.database, KEPT)
+    assert await count_of(world, "rate_limit") == 1
 
 
 async def test_ops_09_the_queues_own_log_is_kept_for_seven_days(world: World) -> None:

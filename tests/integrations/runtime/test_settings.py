@@ -124,6 +124,13 @@ def test_an_address_that_others_read_holds_no_password(name: str) -> None:
     assert fault.endswith("must hold no user and password: others read it")
 
 
+@pytest.mark.parametrize("name", ["AUDIT_DAYS", "MAIL_DAYS"])
+def test_what_shows_who_did_what_is_kept_for_90_days_at_least(name: str) -> None:
+    load(**{name: "90"})
+    (fault,) = faults(**{name: "89"})
+    assert name in fault
+
+
 def test_a_misspelt_setting_is_refused() -> None:
     assert faults(BASURL="http://127.0.0.1") == ["POBRATYM_BASURL is not a setting"]
 
