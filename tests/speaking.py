@@ -39,7 +39,7 @@ def mail(locale: str, number: int) -> str:
 def report(locale: str) -> str:
     figures = tuple(Figure(name, 3, "number", "") for name in FIGURES)
     made_at = datetime(2026, 11, 3, tzinfo=UTC)
-    made = Report("programme", UUID(int=1), DAY, date(2026, 11, 4), "UTC", made_at, None, figures)
+    made = Report("programme", UUID(int=1), DAY, date(2026, 11, 4), "UTC", made_at, made_at, None, figures)
     return text_of(report_pages.document(made, Titles(NAMES, {}, None), locale).read())
 
 

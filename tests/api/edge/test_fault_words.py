@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
@@ -161,8 +162,8 @@ def test_every_problem_has_a_title_and_a_next_step_in_every_language(locale: str
 @pytest.mark.parametrize("locale", vocabulary.LOCALES)
 def test_sec_04_every_kind_of_personal_data_is_named_in_every_language(locale: str) -> None:
     for kind in vocabulary.PERSONAL_DATA:
-        (fault,) = errors.PersonalDataFound([("note", 0, 1, kind)]).members["errors"]  # type: ignore[misc,attr-defined]
-        assert catalogues.of(locale).said(fault["detail"]), fault
+        faults: Any = errors.PersonalDataFound([("note", 0, 1, kind)]).members["errors"]
+        assert catalogues.of(locale).said(faults[0]["detail"]), faults
         assert kind in catalogues.of(locale)["page.personal_data"]
 
 

@@ -71,10 +71,11 @@ async def test_reports_and_journal_are_the_same_from_a_replica_and_without_one(
     address = world.connector.address.text if read_url == "the same server" else read_url
     async with worlds.opened(told(world, address)) as reading:
         reading.database.clock = reading.replica.database.clock = world.clock  # type: ignore[union-attr]
-        for path, form in (
+        forms: tuple[tuple[str, vocabulary.ResponseForm], ...] = (
             ("report?compare=previous&by=month&", "json"), ("report?", "csv"),
             ("report/rows?of=sessions&", "json"), ("journal?", "json"), ("journal?", "csv"),
-        ):  # fmt: skip
+        )  # fmt: skip
+        for path, form in forms:
             expected = await asked(application, world, scene, path, form)
             found = await asked(application, reading, scene, path, form)
             assert (found.status_code, "as-of" in found.headers) == (200, True), (path, form)
