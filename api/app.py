@@ -85,6 +85,8 @@ def create(world: World | None = None, lifespan: Lifespan | None = None) -> Fast
         openapi_url=None,
         lifespan=lifespan,
         redirect_slashes=False,
+        # FastAPI's own would export paths, which hold tokens, and texts of exceptions (`integrations.runtime.tracing`).
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.world = world
     app.add_middleware(raw.Edge)

@@ -7,14 +7,18 @@ tokens.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 
 import structlog
+from opentelemetry import trace
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.edge import base_path, conditional, cors, incoming, metrics, problems
+from integrations.runtime import tracing
 from service.kernel import clock
 
 LONGEST_ADDRESS = 8_192
@@ -31,6 +35,7 @@ HEADERS = {
 
 _OURS_TO_KEEP = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
+_UNTRACED = ("/a/", "/j/", "/sign-in/")
 _WENT_AWAY = 499
 _OF_THE_BODY = ("content-length", "content-type", "content-encoding")
 _log = structlog.get_logger(__name__)
@@ -50,6 +55,10 @@ class Edge:
             return
         fault = _fault_of_head(scope)
         exchange = _Exchange(scope, receive, send)
+        with exchange.traced():
+            await self._answer(exchange, fault, receive)
+
+    async def _answer(self, exchange: "_Exchange", fault: str | None, receive: Receive) -> None:
         scope = exchange.scope
         try:
             if fault:
@@ -98,6 +107,28 @@ class _Exchange:
     def route(self) -> str:
         """The template of the route that answered; never the path, which may hold a token."""
         return getattr(self.scope.get("route"), "path", None) or "unknown"
+
+    @contextmanager
+    def traced(self) -> Iterator[None]:
+        """Do the block in a span of the caller's trace, whose place what comes of the request goes on from.
+
+        It names what was asked by the route's template; a link out of a mail is not traced at all.
+        """
+        tracer: trace.Tracer = self.scope["app"].state.world.tracer
+        given = self.scope["state"]["traceparent"]
+        if isinstance(tracer, trace.NoOpTracer) or self.scope["path"].startswith(_UNTRACED):
+            yield
+            return
+        method = self.method if self.method in metrics.METHODS else "other"
+        with tracing.span(tracer, method, given, trace.SpanKind.SERVER) as current:
+            self.scope["state"]["traceparent"] = tracing.traceparent()
+            yield
+            current.update_name(f"{method} {self.route}")
+            current.set_attributes(
+                {"http.request.method": method, "http.route": self.route, "http.response.status_code": self.status}
+            )
+            if self.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                tracing.failed(current, str(self.status))
 
     async def send(self, message: Message) -> None:
         """Pass the answer on, with the headers that every answer carries; with a body unread it is the last one."""

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Response
 
 from api.pages import frame
+from service import housekeeping
 from service.kernel import processes
 
 router = APIRouter(route_class=frame.PageRoute)
@@ -10,6 +11,8 @@ router = APIRouter(route_class=frame.PageRoute)
 
 @router.get("/operations")
 async def show(visit: frame.Known) -> Response:
-    """Show the processes of the last day, and what is wrong with each."""
+    """Show the processes of the last day, and what is wrong with each; and when the house was last kept."""
     found = await visit.do(processes.running)
-    return visit.show("operations.html", processes=found, works=any(process.works for process in found))
+    tasks = await visit.do(housekeeping.tasks)
+    works = any(process.works for process in found)
+    return visit.show("operations.html", processes=found, works=works, tasks=tasks)

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from api.edge import deps, problems, shapes
 from api.edge.transactional import Transactional
-from service import vocabulary
+from service import housekeeping, vocabulary
 from service.kernel import errors, processes
 
 router = APIRouter(tags=["operation"], route_class=Transactional)
@@ -43,6 +43,24 @@ class Process(shapes.Shape):
 async def list_processes(w: deps.R) -> shapes.Listing[Process]:
     """List the processes of the last day, those heard of last first; for admins."""
     return shapes.Listing[Process](items=[_process(found) for found in await processes.running(w)], next=None)
+
+
+class Task(shapes.Shape):
+    """What a task of the housekeeper last did; `error` is of a try since then. Instants are the database's."""
+
+    name: str
+    ran_at: shapes.Instant | None
+    rows: int | None
+    ms: int | None
+    failed_at: shapes.Instant | None
+    error: str | None
+
+
+@router.get("/v1/operations/housekeeping", responses=problems.of(errors.Forbidden))
+async def list_housekeeping(w: deps.R) -> shapes.Listing[Task]:
+    """List the housekeeper's tasks with when each was last done, and what failed since; for admins."""
+    found = [Task.model_validate(row, from_attributes=True) for row in await housekeeping.tasks(w)]
+    return shapes.Listing[Task](items=found, next=None)
 
 
 def _process(found: processes.Running) -> Process:

@@ -6,7 +6,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,7 +18,7 @@ from integrations.runtime import replicas
 from integrations.runtime.settings import Settings
 from integrations.runtime.world import World
 from service import housekeeping, tables, vocabulary
-from service.kernel import actor, database_clock, errors, installation, partitions, processes
+from service.kernel import actor, clock, database_clock, errors, installation, partitions, processes
 from service.kernel.work import Work
 from service.outbox import attempt_counts, mail_server
 
@@ -68,6 +68,7 @@ async def notices(world: World) -> list[str]:
             is_held = await installation.is_held(w)
             is_late = await _oldest_due_seconds(world) > LATE_SECONDS
             house = await housekeeping.standing(w)
+            first_end = min((await partitions.ends(w)).values())
     except (SQLAlchemyError, PoolTimeout, OSError, errors.DomainError):
         return []
     named = {
@@ -76,6 +77,7 @@ async def notices(world: World) -> list[str]:
         "mail_held": standing.held_at is not None,
         "deliveries_late": is_late,
         "housekeeping_late": house.is_late or bool(house.failing),
+        "month_without_part": first_end <= clock.wall() + timedelta(days=partitions.LATE_DAYS),
         CLOCK_OFF: world.presence.is_off(),
     }
     return [name for name, is_so in named.items() if is_so]

@@ -14,7 +14,7 @@ import structlog
 
 from integrations.calendar import invites
 from integrations.mail import letters, messages
-from integrations.runtime import schema_version
+from integrations.runtime import schema_version, tracing
 from integrations.runtime.settings import Settings
 from integrations.runtime.world import World
 from service import vocabulary
@@ -39,7 +39,9 @@ async def deliver(world: World, delivery_id: UUID) -> None:
         if claim is None:
             return
     started_at, stopwatch = world.clock.now(), clock.monotonic()
-    outcome = await _attempt(world, claim)
+    with tracing.span(world.tracer, "mail", claim.traceparent) as current:
+        outcome = await _attempt(world, claim)
+        tracing.attempted(current, claim.delivery_id, claim.attempt, outcome)
     if outcome is None:
         await world.database.run(actor.TIMER, lambda w: deliveries.leave(w, claim))
         return

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from integrations.runtime import schema_version
 from service import vocabulary
-from service.kernel import clock, database_errors, errors, processes, work
+from service.kernel import clock, database_errors, errors, partitions, processes, work
 from service.rules.time import availability
 
 PROBE_SECONDS = 5.0
@@ -105,12 +105,16 @@ class Presence:
         try:
             async with asyncio.timeout(self.answer_seconds):  # a server that hangs answers nothing, not even a refusal
                 is_served = schema_version.serves(await self.beat(database))
+                has_place = not is_served or await _has_place(database)
         except (SQLAlchemyError, OSError, errors.DomainError) as error:
             reason = database_errors.reason(error)
             self._is_corrupt |= reason is database_errors.CORRUPT
             return [reason.name]
         if self._is_corrupt:
             return [database_errors.CORRUPT.name]
+        if not has_place:
+            _log.error("no_part_for_this_month")
+            return [database_errors.NO_PLACE.name]
         return [] if is_served else [database_errors.SCHEMA_OUTDATED.name]
 
     async def beat(self, database: work.Database) -> str | None:
@@ -125,6 +129,12 @@ class Presence:
             _log.error("clock_off", offset_s=round(offset, 1))
         self.offset_seconds = offset
         return heard.schema
+
+
+async def _has_place(database: work.Database) -> bool:
+    """Tell whether each table of which each month is a part has one for now."""
+    async with database.apart() as w:
+        return min((await partitions.ends(w)).values()) > clock.wall()
 
 
 def of_this_process(kind: vocabulary.ProcessKind, version: str) -> Presence:

@@ -10,6 +10,7 @@ be told), and makes every `Settings(…)` read the environment: tried, it saved 
 import base64
 import binascii
 import contextlib
+import importlib.util
 import ipaddress
 import os
 import re
@@ -45,6 +46,7 @@ _PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
 _KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,32}")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
 _NAMED_SENDER = re.compile(r'([^<>@,;:\\"()\[\]\x00-\x1f\x7f]* )<([^<>]*)>')
+_SENDS_TRACES = "opentelemetry.exporter.otlp.proto.http"
 T = TypeVar("T")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -206,6 +208,21 @@ def _optional(check: Callable[[T], T]) -> Callable[[T | None], T | None]:
     return lambda value: None if value is None else check(value)
 
 
+def _collector(value: str) -> str:
+    try:
+        is_installed = importlib.util.find_spec(_SENDS_TRACES) is not None
+    except ModuleNotFoundError:
+        is_installed = False
+    if not is_installed:
+        msg = "traces need a package that is not installed: pip install 'pobratym[otel]', or unset it"
+        raise ValueError(msg)
+    parts = _split(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        msg = "must be the address of a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318"
+        raise ValueError(msg)
+    return value.rstrip("/")
+
+
 _List = Annotated[tuple[str, ...], BeforeValidator(_items)]
 _Milliseconds = Annotated[int, Field(ge=1, le=3_600_000)]
 _PerMinute = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -249,6 +266,7 @@ class Settings(BaseModel):
     head_seconds: Annotated[float, Field(gt=0, le=3_600)] = 10  # until the head of a request is whole
     answer_seconds: Annotated[float, Field(gt=0, le=3_600)] = 60  # until a client that reads nothing is given up
     body_seconds: Annotated[float, Field(gt=0, le=3_600)] = 10  # until a body has to come at its slowest pace
+    otlp_endpoint: Annotated[str | None, AfterValidator(_optional(_collector))] = None  # where traces go; none if unset
     journal_columns: Annotated[_List, AfterValidator(_journal_columns)] = journal_columns.USUAL
     audit_days: Annotated[int, Field(ge=90, le=36_500)] = 1_827  # five years
     mail_days: Annotated[int, Field(ge=90, le=36_500)] = 400
@@ -325,6 +343,8 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     environment = {name.upper(): text for name, text in (os.environ if environ is None else environ).items()}
     ours = {name.removeprefix(PREFIX): text for name, text in environment.items() if name.startswith(PREFIX) and text}
     faults = _read_secret_files(ours)
+    if environment.get("OTEL_EXPORTER_OTLP_ENDPOINT"):  # the name that every program knows
+        ours.setdefault("OTLP_ENDPOINT", environment["OTEL_EXPORTER_OTLP_ENDPOINT"])
     setting_names = {name.upper() for name in Settings.model_fields}
     faults += [f"{PREFIX}{name} is not a setting" for name in sorted(ours.keys() - setting_names)]
     if "DATABASE_URL" in ours:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import structlog
 
+from integrations.runtime import tracing
 from integrations.runtime.world import World
 from integrations.webhooks import sending
 from service.kernel import actor, clock, crypto, errors, outcomes
@@ -114,6 +115,12 @@ class Lanes:
         return attempts
 
     async def _tried(self, lot: lots.Lot, parcel: lots.Parcel) -> lots.Attempt:
+        with tracing.span(self._world.tracer, "webhook", parcel.traceparent) as current:
+            attempt = await self._posted(lot, parcel)
+            tracing.attempted(current, parcel.delivery_id, parcel.attempt, attempt.outcome)
+        return attempt
+
+    async def _posted(self, lot: lots.Lot, parcel: lots.Parcel) -> lots.Attempt:
         began_at, stopwatch = self._world.clock.now(), clock.monotonic()
         try:
             outcome = await sending.post(

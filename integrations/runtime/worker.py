@@ -21,7 +21,7 @@ from pgqueuer.domain.models import Job
 from integrations.runtime import mail_delivery, presence, restore_watch, webhook_lanes
 from integrations.runtime.world import World
 from service import housekeeping, timers
-from service.kernel import clock, database_errors, errors, fanout, queue
+from service.kernel import actor, clock, database_errors, errors, fanout, partitions, queue
 
 AT_ONCE = 8
 AHEAD = 4
@@ -63,8 +63,21 @@ async def run(world: World, stop: asyncio.Event, imports: Loop | None = None) ->
 
 
 async def beat(world: World, stop: asyncio.Event) -> None:
-    """Say every ten seconds that this process lives, until `stop` is set, whatever the database does."""
-    await _again(world, stop, "beat", _beat)
+    """Do what a process without a worker's loops does until `stop` is set, whatever the database does.
+
+    It says every ten seconds that it lives. And it has a part for the months to come made before the last one ends:
+    without one nothing can be written, and the workers, whose housekeepers make them, may have been away for long.
+    """
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_again(world, stop, "beat", _beat))
+        tasks.create_task(_again(world, stop, "partitions", _have_parts))
+
+
+async def _have_parts(world: World, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        await world.database.run(actor.TIMER, partitions.make_late)
+        world.presence.worked("partitions")
+        await _pause(stop, HOUSEKEEPING_SECONDS)
 
 
 async def _beat(world: World, stop: asyncio.Event) -> None:

@@ -7,18 +7,19 @@ import asyncio
 import functools
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import httpx
 import sqlalchemy as sa
+from opentelemetry import trace
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from integrations import outbound_http
 from integrations.identity import access_tokens
 from integrations.mail import maildir, smtp
-from integrations.runtime import database_address, database_faults, postgres, replicas, schema_version
+from integrations.runtime import database_address, database_faults, postgres, replicas, schema_version, tracing
 from integrations.runtime import presence as presences
 from integrations.runtime.connector import Connector
 from integrations.runtime.settings import Settings
@@ -62,6 +63,7 @@ class World:
     outbound: httpx.AsyncClient  # for addresses that others name
     presence: presences.Presence
     replica: replicas.Replica | None = None  # for reports, which are read by `replicas.read`
+    tracer: trace.Tracer = field(default_factory=trace.NoOpTracer)
 
 
 class NotMigrated(Exception):
@@ -112,6 +114,8 @@ async def opened(
         world = World(settings, time, keys, engine, direct, database, outbox, issuer, outbound, presence)
         if purpose in _REPORTING:
             world.replica = _replica(world, stack, purpose, statement_timeout_ms)
+        world.tracer = await stack.enter_async_context(tracing.opened(settings, presence.identity))
+        tracing.watch(world.tracer, engine)
         yield world
 
 

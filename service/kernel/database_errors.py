@@ -24,6 +24,8 @@ FULL = Meaning("database_full", 30)
 FAILING = Meaning("database_failing", 30)
 REFUSES_US = Meaning("database_refuses_us", 30)
 SCHEMA_OUTDATED = Meaning("schema_outdated", 30)
+NO_PLACE = Meaning("database_without_this_month", 30)
+"""A table of which each month is a part has none for this one: a housekeeper, or `pobratym migrate`, makes it."""
 CORRUPT = Meaning("database_corrupt", 0)
 """Never tried again: what is damaged gets no better by reading it."""
 
@@ -49,6 +51,7 @@ _MEANINGS = {
     "XX001": CORRUPT,
     "XX002": CORRUPT,
 }
+_NO_PARTITION = "23514"
 _CUT = (asyncpg.InternalClientError, asyncpg.InterfaceError, PoolTimeout, OSError)
 
 
@@ -66,6 +69,9 @@ def meaning(error: BaseException) -> Meaning | None:
     """Give what an error of the database or of the way to it means; None for one that is our own fault."""
     cause = driver_error(error)
     state = getattr(cause, "sqlstate", None) or ""
+    # PostgreSQL says that no part takes a row by the code of a CHECK, of which only a real one has a name.
+    if state == _NO_PARTITION and getattr(cause, "constraint_name", None) is None:
+        return NO_PLACE
     for length in (5, 3, 2):
         if len(state) >= length and state[:length] in _MEANINGS:
             return _MEANINGS[state[:length]]

@@ -16,6 +16,15 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 CHANNEL = "pobratym_webhooks"
 
+IS_FREE = "(leased_until IS NULL OR leased_until < clock_timestamp())"
+"""Whether a delivery is no worker's: by the one clock that all of them share (OPS-08), never a simulated one.
+
+`next_attempt_at`, by the domain's clock, goes a minute on with each claim as well: the release before this one knows no
+lease, and works beside it during an upgrade (decision 0052).
+"""
+IS_FREE = "(leased_until IS NULL OR leased_until < clock_timestamp())"
+"""Whether nobody is trying the delivery now: leases go by the database's clock (`service.outbox.deliveries`)."""
+
 VISIBLE = """\
 (p.institution_id = ANY (e.institution_ids) OR EXISTS (
     SELECT FROM memorandum_party m WHERE m.memorandum_id = e.memorandum_id AND m.institution_id = p.institution_id))"""
@@ -47,7 +56,7 @@ failed AS (UPDATE delivery d
            SET state = 'pending', next_attempt_at = :now, attempts_before = d.attempt, settled_at = NULL
            FROM event e WHERE e.id = d.event_id AND e.occurred_at >= :since AND d.endpoint_id = :endpoint
            AND d.kind = 'webhook' AND (d.state IN ('refused', 'dead', 'dropped')
-             OR d.state = 'pending' AND d.next_attempt_at > :leased_until) RETURNING d.id)
+             OR d.state = 'pending' AND d.next_attempt_at > :now AND {IS_FREE}) RETURNING d.id)
 SELECT (SELECT count(*) FROM missing) + (SELECT count(*) FROM failed) AS count
 """  # noqa: S608 - as above
 RECOVER = sa.text(_RECOVER)

@@ -7,7 +7,7 @@ for what fits into none, so the next months' are made long before they begin.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -68,6 +68,12 @@ async def make_all(w: Work) -> None:
     """Have the parts of the next months of every table: at a migration, as no worker may run for long."""
     for table in MONTHLY:
         await make_next(w, table)
+
+
+async def make_late(w: Work) -> None:
+    """Have the parts of the next months if a last one ends soon: for a process beside which no worker may run."""
+    if min((await ends(w)).values()) <= clock.wall() + timedelta(days=LATE_DAYS):
+        await make_all(w)
 
 
 async def drop_oldest(w: Work, table: str, until: datetime) -> int:

@@ -21,8 +21,8 @@ LIVE_SECONDS = 60
 """A process that has said nothing for longer is taken for dead."""
 MOVED_SECONDS = 60.0
 """A loop that has not moved for longer is stuck."""
-_LONGER: Mapping[str, float] = {"housekeeping": 900.0}
-"""Except these: it rests for a minute, and a task of it may take some; that it is late is told by itself."""
+_LONGER: Mapping[str, float] = {"housekeeping": 900.0, "partitions": 900.0}
+"""Except these: they rest for a minute, and a task may take some; that it is late is told by itself."""
 OFF_SECONDS = 5.0
 """A clock that differs from the database's by more is told of."""
 

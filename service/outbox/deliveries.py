@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from service import tables, vocabulary
-from service.kernel import audit, clock, installation, outcomes
+from service.kernel import audit, clock, fanout, installation, outcomes
 from service.kernel.work import Work
 from service.outbox import attempt_counts, mail_server, offer_mails
 from service.outbox.events import instant
@@ -23,12 +23,6 @@ from service.rules.delivery import retry
 
 LEASE = timedelta(seconds=60)
 """How long a claimed delivery belongs to its worker; longer than the 15 s that a call may take."""
-IS_FREE = "(leased_until IS NULL OR leased_until < clock_timestamp())"
-"""Whether a delivery is no worker's: by the one clock that all of them share (OPS-08), never a simulated one.
-
-`next_attempt_at`, by the domain's clock, goes a minute on with each claim as well: the release before this one knows no
-lease, and works beside it during an upgrade (decision 0052).
-"""
 LEFT_WAIT = timedelta(seconds=10)
 """How long a mail whose template a worker does not know waits for a newer worker."""
 URGENCY: Mapping[str, int] = MappingProxyType({"stat": 2, "asap": 1})
@@ -153,7 +147,7 @@ FROM (
         WHERE bringing.offer_id = CAST(this.payload->>'after_offer' AS uuid)), false) AS is_overtaken
     FROM delivery this
     WHERE id = :id AND kind = 'mail' AND state = 'pending' AND next_attempt_at <= :now AND held_at IS NULL
-    AND {IS_FREE}
+    AND {fanout.IS_FREE}
     AND NOT EXISTS (SELECT FROM mail_server WHERE away_since IS NOT NULL OR mail_server.held_at IS NOT NULL)
     AND NOT EXISTS (SELECT FROM delivery bringing
         WHERE bringing.offer_id = CAST(this.payload->>'after_offer' AS uuid) AND bringing.state = 'pending')
@@ -438,12 +432,13 @@ async def enqueue_due(w: Work, limit: int = 500) -> int:
 
 MAIL_WAITS = f"""
 SELECT FROM delivery WHERE kind = 'mail' AND state = 'pending' AND next_attempt_at <= :now AND held_at IS NULL
-AND {IS_FREE} AND NOT EXISTS (SELECT FROM mail_server WHERE away_since IS NOT NULL OR mail_server.held_at IS NOT NULL)
+AND {fanout.IS_FREE}
+AND NOT EXISTS (SELECT FROM mail_server WHERE away_since IS NOT NULL OR mail_server.held_at IS NOT NULL)
 """  # noqa: S608 - our own words
 """Whether `enqueue_due` has something to do."""
 _URGENCY_SQL = " ".join(f"WHEN '{priority}' THEN {urgency}" for priority, urgency in URGENCY.items())
 _DUE = sa.text(f"""
 SELECT id, attempt, CASE payload -> 'values' ->> 'priority' {_URGENCY_SQL} ELSE 0 END AS urgency FROM delivery
-WHERE kind = 'mail' AND state = 'pending' AND next_attempt_at <= :now AND held_at IS NULL AND {IS_FREE}
+WHERE kind = 'mail' AND state = 'pending' AND next_attempt_at <= :now AND held_at IS NULL AND {fanout.IS_FREE}
 ORDER BY urgency DESC, created_at, id LIMIT :limit
 """)  # noqa: S608 - our own words

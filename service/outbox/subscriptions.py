@@ -17,7 +17,7 @@ from sqlmodel import col
 from service import tables, vocabulary
 from service.kernel import access, audit, clock, crypto, errors, fanout, paging
 from service.kernel.work import Work
-from service.outbox import deliveries, events
+from service.outbox import events
 from service.rules.delivery import receiver
 from service.rules.sentences import Sentence
 
@@ -190,8 +190,7 @@ async def recover(w: Work, row: tables.WebhookEndpoint, since: datetime) -> int:
     _requires_active(row)
     if since < w.now - RECOVERABLE:
         raise errors.Invalid("/since", Sentence("must be at most {days} days ago", days=RECOVERABLE.days))
-    leased_until = w.now + deliveries.LEASE  # a delivery that is due later is not leased
-    values = {"endpoint": row.id, "since": since, "now": w.now, "leased_until": leased_until}
+    values: dict[str, object] = {"endpoint": row.id, "since": since, "now": w.now}
     values |= {"request_id": w.request_id, "traceparent": w.traceparent}
     count = (await w.sql(fanout.RECOVER, values)).scalar_one()
     audit.record(w, "recovered", "webhook_endpoint", row.id, since=since.isoformat(), count=count)

@@ -17,7 +17,7 @@ from sqlalchemy.types import Integer, Text
 from sqlmodel import col
 
 from service import tables
-from service.kernel import audit, clock, crypto, installation, outcomes
+from service.kernel import audit, clock, crypto, fanout, installation, outcomes
 from service.kernel.work import Work
 from service.outbox import attempt_counts, deliveries, events, hearers
 from service.rules.delivery import receiver, retry
@@ -26,7 +26,7 @@ _DUE = sa.text(f"""
 SELECT p.id FROM webhook_endpoint p
 WHERE p.state = 'active' AND p.deleted_at IS NULL AND (p.broken_until IS NULL OR p.broken_until <= :now)
 AND EXISTS (SELECT FROM delivery d WHERE d.endpoint_id = p.id AND d.kind = 'webhook' AND d.state = 'pending'
-            AND d.next_attempt_at <= :now AND {deliveries.IS_FREE})
+            AND d.next_attempt_at <= :now AND {fanout.IS_FREE})
 """)  # noqa: S608 - our own words
 
 _CLAIM = sa.text(f"""
@@ -37,7 +37,7 @@ WITH place AS (
 due AS (
     SELECT id FROM delivery
     WHERE endpoint_id = :endpoint AND kind = 'webhook' AND state = 'pending' AND next_attempt_at <= :now
-    AND {deliveries.IS_FREE}
+    AND {fanout.IS_FREE}
     ORDER BY next_attempt_at, id LIMIT coalesce((SELECT count FROM place), 0) FOR UPDATE SKIP LOCKED)
 UPDATE delivery d SET attempt = attempt + 1, next_attempt_at = :due_again_at,
     leased_until = clock_timestamp() + CAST(:lease AS interval)

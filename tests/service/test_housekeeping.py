@@ -3,10 +3,12 @@
 from datetime import timedelta
 from uuid import UUID
 
+import httpx
 import pytest
 import sqlalchemy as sa
 
 import build
+import flow
 from api.edge import metrics
 from integrations.runtime import doctor, health
 from integrations.runtime.world import World
@@ -307,3 +309,21 @@ async def test_when_somebody_last_wrote_down_where_the_logs_end_is_in_the_figure
     assert noted.ran_at is not None
     metrics.shown(await health.backlog(world))
     assert metrics.REGISTRY.get_sample_value("pobratym_anchor_timestamp_seconds") == noted.ran_at.timestamp()
+
+
+async def test_ops_09_admins_see_when_each_task_was_last_done_and_nobody_else_does(
+    world: World, test_clock: TestClock, client: httpx.AsyncClient
+) -> None:
+    scene = flow.Scene(world, test_clock, client)
+    await scene.set_up()
+    async with world.database.work(actor.TIMER) as w:
+        scene.people["admin"] = await build.admin(w, scene.programme)
+        await limits(w, 7)
+    await housekeeping.run(world.database, KEPT)
+    async with world.database.work(actor.TIMER) as w:
+        await w.sql(sa.text("UPDATE housekeeping SET error = 'X 42P01', failed_at = now() WHERE name = 'link'"))
+    listed = {task["name"]: task for task in (await scene.get("admin", "/v1/operations/housekeeping"))["items"]}
+    assert listed.keys() == set(housekeeping.NAMES)
+    assert (listed["rate_limit"]["rows"], listed["rate_limit"]["error"]) == (7, None)
+    assert listed["link"]["error"] == "X 42P01"
+    await scene.call("coordinator", "GET", "/v1/operations/housekeeping", status=403)

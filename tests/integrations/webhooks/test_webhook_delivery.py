@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from email.utils import format_datetime
+from uuid import UUID
 
 import httpx
 import pytest
@@ -14,6 +15,7 @@ import leaving
 import receiver
 from receiver import happen, log, sent
 from service.kernel import actor, clock
+from service.outbox import webhooks
 from service.rules.delivery import retry
 
 PATH = "/v1/webhook-endpoints"
@@ -296,6 +298,21 @@ async def test_wh_14_recover_sends_now_what_waits_to_be_tried_again(outbound: fl
         await sent(outbound, made)
     assert recovery == {"count": 1}
     assert len(hospital.arrivals) == 2
+
+
+async def test_wh_14_recover_leaves_alone_what_a_worker_tries_now(outbound: flow.Scene) -> None:
+    async with receiver.opened() as hospital:
+        made = await receiver.endpoint(outbound, hospital.url)
+        since = flow.instant(outbound.clock.now())
+        await happen(outbound)
+        async with outbound.world.database.work(actor.TIMER) as w:
+            assert await webhooks.claim(w, UUID(made["id"]), 1) is not None
+        recovery = await outbound.post("coordinator", f"{PATH}/{made['id']}/recover", {"since": since}, 202)
+        assert recovery == {"count": 0}
+        outbound.clock.forward(seconds=-30)  # a simulated clock moves no lease
+        await outbound.rows("UPDATE delivery SET leased_until = now() - interval '1 second' RETURNING 1")
+        recovery = await outbound.post("coordinator", f"{PATH}/{made['id']}/recover", {"since": since}, 202)
+    assert recovery == {"count": 1}
 
 
 async def test_wh_14_a_test_event_goes_to_the_one_endpoint_and_is_signed_like_any_other(outbound: flow.Scene) -> None:

@@ -1,9 +1,13 @@
 """Each month of the audit is a part of it: made before it begins, dropped whole when it has ended."""
 
+import asyncio
+import io
+import json
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import asyncpg
+import httpx
 import pytest
 import sqlalchemy as sa
 from alembic import command
@@ -12,12 +16,14 @@ from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+import build
+import flow
 import world as simulated
 from api.edge import metrics
-from integrations.runtime import doctor, health, migrate
+from integrations.runtime import doctor, health, logs, migrate, worker
 from integrations.runtime.world import World
 from service import housekeeping
-from service.kernel import actor, audit, clock, database_clock, partitions
+from service.kernel import actor, audit, clock, database_clock, database_errors, partitions
 from service.kernel.work import Work
 
 KEPT = housekeeping.Kept(1827)
@@ -83,6 +89,60 @@ async def test_ops_09_a_row_after_the_last_part_has_no_place(world: World) -> No
         with pytest.raises(sa.exc.DBAPIError, match="no partition"):
             async with w.savepoint():
                 await noted(w, beginning(3))
+
+
+@pytest.fixture
+async def ended(world: World, client: httpx.AsyncClient, test_clock: simulated.TestClock) -> flow.Scene:
+    """An installation whose audit takes nothing any more, as if no worker had run for months."""
+    scene = flow.Scene(world, test_clock, client)
+    await scene.set_up()
+    client.headers.update(await build.bearer(world, scene.people["clinician"]))  # while that is still noted
+    a_year_ago = clock.least_id(clock.wall() - timedelta(days=365))
+    async with world.database.work(actor.TIMER) as w:
+        await w.sql(sa.text("ALTER TABLE audit DETACH PARTITION audit_past"))
+        for part in await partitions.parts(w, "audit"):
+            await w.sql(sa.text(f"DROP TABLE {part.name}"))
+        await w.sql(sa.text("CREATE TABLE audit_old (LIKE audit INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"))
+        bounds = f"FROM ('{UUID(int=0)}') TO ('{a_year_ago}')".replace(":", r"\:")
+        await w.sql(sa.text(f"ALTER TABLE audit ATTACH PARTITION audit_old FOR VALUES {bounds}"))
+    world.presence.probe_seconds = 0
+    return scene
+
+
+@pytest.mark.races
+async def test_ops_09_without_a_part_for_now_a_write_is_503_and_ready_says_why(ended: flow.Scene) -> None:
+    lines = io.StringIO()
+    logs.configure("error", lines)
+    try:
+        answer = await ended.client.post("/v1/consultations", json=ended.wish())
+        ready = await ended.client.get("/health/ready")
+    finally:
+        logs.configure("critical")
+    told = (answer.status_code, answer.json()["type"], answer.headers["Retry-After"])
+    assert told == (503, "/problems/unavailable", "30")
+    assert (ready.status_code, ready.json()["reasons"]) == (503, ["database_without_this_month"])
+    assert [json.loads(line)["event"] for line in lines.getvalue().splitlines()] == ["no_part_for_this_month"]
+
+
+@pytest.mark.races
+async def test_ops_09_a_process_without_a_worker_makes_the_parts_that_are_missing(ended: flow.Scene) -> None:
+    stop = asyncio.Event()
+    beating = asyncio.create_task(worker.beat(ended.world, stop))
+    while await health.faults(ended.world):  # noqa: ASYNC110 - what is waited for is in the database
+        await asyncio.sleep(0)
+    stop.set()
+    await beating
+    await ended.call("clinician", "POST", "/v1/consultations", ended.wish(), status=201)
+    assert "month_without_part" not in await health.notices(ended.world)
+
+
+async def test_ops_09_a_check_that_a_row_fails_stays_a_fault_of_ours(world: World) -> None:
+    raising = sa.text("DO $$ BEGIN RAISE check_violation USING CONSTRAINT = 'ck_x'; END $$")
+    async with world.database.work(actor.TIMER) as w:
+        with pytest.raises(sa.exc.IntegrityError) as refused:
+            async with w.savepoint():
+                await w.sql(raising)
+    assert database_errors.meaning(refused.value) is None
 
 
 @pytest.mark.parametrize("statement", ["DELETE FROM {part}", "UPDATE {part} SET action = 'x'", "TRUNCATE {part}"])
