@@ -93,7 +93,7 @@ def create() -> FastAPI:
     @asynccontextmanager
     async def with_pool(served: FastAPI) -> AsyncIterator[None]:
         async with inner(served):
-            url = served.state.world.connector.address.text
+            url = served.state.world.connector.address.text.replace("+asyncpg", "", 1)  # which is SQLAlchemy's
             async with asyncpg.create_pool(url, min_size=8, max_size=8) as served.state.pool:
                 yield
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from uuid import UUID
 
 import typer
 
+from api import VERSION
 from api.cli import command, files, mail, reports, restore
 
 if TYPE_CHECKING:
@@ -29,6 +31,22 @@ commands.add_typer(reports.report, name="report")
 commands.add_typer(files.person, name="person")
 commands.add_typer(mail.mail, name="mail")
 commands.add_typer(restore.restore, name="restore")
+
+
+def _tell_version(is_asked: bool) -> None:  # noqa: FBT001 - Typer calls it
+    if is_asked:
+        print(VERSION)
+        raise typer.Exit
+
+
+@commands.callback()
+def _program(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Print the version, and end.")
+    ] = False,
+) -> None:
+    """Schedule consultations between clinicians and mentors abroad."""
 
 
 def main() -> None:
@@ -55,13 +73,17 @@ def serve(
     worker: Annotated[bool, typer.Option(help="Deliver mail and keep timers in the same process.")] = True,  # noqa: FBT002
 ) -> None:
     """Serve the API and the pages, and do the jobs in the same process."""
-    import asyncio  # noqa: PLC0415
+    with command.importing():
+        import asyncio  # noqa: PLC0415
 
-    import uvicorn  # noqa: PLC0415
+        import uvicorn  # noqa: PLC0415
 
-    from integrations.runtime import postgres, settings, world  # noqa: PLC0415
+        from integrations.runtime import postgres, settings, world  # noqa: PLC0415
 
-    loaded_settings = command.read_settings()
+        loaded_settings = command.read_settings()
+        processes = workers or loaded_settings.workers
+        if processes == 1:  # else each imports it for itself
+            importlib.import_module("api.app")
     _leave_on_sigterm()
     with contextlib.ExitStack() as stack:
         if loaded_settings.is_embedded:  # held here, so that it outlives each of the processes
@@ -75,7 +97,7 @@ def serve(
             ws="none",
             host=host,
             port=port,
-            workers=workers or loaded_settings.workers,
+            workers=processes,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -88,13 +110,13 @@ def worker(
     host: Annotated[str, typer.Option(help="Address at which POBRATYM_WORKER_PORT listens.")] = "127.0.0.1",
 ) -> None:
     """Deliver what is due and keep the timers, until stopped; as many as wanted."""
-    import uvloop  # noqa: PLC0415
+    with command.importing():
+        import uvloop  # noqa: PLC0415
 
-    from api import VERSION  # noqa: PLC0415
-    from api.edge import metrics  # noqa: PLC0415
-    from api.exchange import import_work  # noqa: PLC0415
-    from integrations.runtime import worker as jobs  # noqa: PLC0415
-    from integrations.runtime import worker_port, world  # noqa: PLC0415
+        from api.edge import metrics  # noqa: PLC0415
+        from api.exchange import import_work  # noqa: PLC0415
+        from integrations.runtime import worker as jobs  # noqa: PLC0415
+        from integrations.runtime import worker_port, world  # noqa: PLC0415
 
     loaded_settings = command.read_settings()
 

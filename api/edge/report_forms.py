@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from pydantic import Field
 
 from api.edge import bodies, shapes
-from integrations.documents import report_pages, report_tables
+from integrations.documents import report_tables
 from service import vocabulary
 from service.kernel.work import Work
 from service.reporting import reports
@@ -181,6 +181,12 @@ async def writer(
     """Give the function that writes the report as a file; everything it needs is read by now."""
     if form == "pdf":
         titles = await reports.titles(w, report)
-        return lambda: report_pages.document(report, titles, lang or titles.locale or vocabulary.LOCALES[0])
+
+        def pages() -> BinaryIO:  # imported by its thread: it is large and seldom needed, and no request waits for it
+            from integrations.documents import report_pages  # noqa: PLC0415
+
+            return report_pages.document(report, titles, lang or titles.locale or vocabulary.LOCALES[0])
+
+        return pages
     write = report_tables.text if form == "csv" else report_tables.workbook
     return lambda: write(report, lang)

@@ -8,7 +8,6 @@ from pydantic import Field
 
 from api.edge import bodies, deps, problems, shapes
 from api.edge.transactional import Transactional
-from integrations.documents import certificates as papers
 from service import vocabulary
 from service.kernel import errors
 from service.people import people
@@ -71,7 +70,13 @@ async def of_session(
     if not _wants_paper(request):
         return answer
     language = locale or (await people.own(w)).row.locale
-    return Response(await asyncio.to_thread(papers.one, certificate, language, answer.confirmed_at), media_type=PDF)
+
+    def paper() -> bytes:  # imported by its thread: it is large and seldom needed, and no request waits for it
+        from integrations.documents import certificates as papers  # noqa: PLC0415
+
+        return papers.one(certificate, language, answer.confirmed_at)
+
+    return Response(await asyncio.to_thread(paper), media_type=PDF)
 
 
 @router.get("/v1/me/certificates", responses=_ON_PAPER, response_model=shapes.Listing[Certificate])
@@ -92,10 +97,13 @@ async def of_period(
         )
     me = (await people.own(w)).row
     language, period = locale or me.locale, (from_.isoformat(), until.isoformat())
-    paper = await asyncio.to_thread(
-        papers.many, own_certificates, language, me.display_name, period, f"{base}/certificates/…"
-    )
-    return Response(paper, media_type=PDF)
+
+    def paper() -> bytes:
+        from integrations.documents import certificates as papers  # noqa: PLC0415
+
+        return papers.many(own_certificates, language, me.display_name, period, f"{base}/certificates/…")
+
+    return Response(await asyncio.to_thread(paper), media_type=PDF)
 
 
 def _wants_paper(request: Request) -> bool:
