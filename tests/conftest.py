@@ -131,6 +131,7 @@ async def world(
     test_clock: simulated.TestClock,
 ) -> AsyncIterator[World]:
     """Everything a process holds, on a database without rows; with a copy of its own for tests marked `races`."""
+    the_settings.position_path.unlink(missing_ok=True)  # of the database of the test before
     if request.node.get_closest_marker("races") is None and POOLER is None:
         async with simulated.rolled_back(shared_engine) as bind:
             yield simulated.made(the_settings, shared_engine, test_clock, bind)

@@ -47,10 +47,15 @@ class TestClock:
         return self.instant
 
 
+_KNOW = "UPDATE installation SET database_oid = (SELECT oid FROM pg_database WHERE datname = current_database())"
+
+
 @asynccontextmanager
 async def database(server: URL, name: str, template: str = "template1") -> AsyncIterator[URL]:
     """A database copied from `template`, dropped at the end."""
     await _outside(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    if template != "template1":  # a copy would be held as such
+        await _outside(server.set(database=name), _KNOW)
     try:
         yield server.set(database=name)
     finally:

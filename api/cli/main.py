@@ -154,9 +154,9 @@ def migrate(
     """Bring the database to the schema of this program, while others work on it."""
     import asyncio  # noqa: PLC0415
 
-    from integrations.runtime import database_faults, schema_version, world  # noqa: PLC0415
+    from integrations.runtime import database_faults, doctor, schema_version, world  # noqa: PLC0415
     from integrations.runtime import migrate as migrations  # noqa: PLC0415
-    from service.kernel import actor, partitions  # noqa: PLC0415
+    from service.kernel import actor, installation, partitions  # noqa: PLC0415
 
     loaded_settings = command.read_settings(log_level="warning")
 
@@ -170,6 +170,9 @@ def migrate(
                 await migrations.upgrade(opened.engine, patience)
                 async with opened.database.work(actor.TIMER) as w:
                     await partitions.make_all(w)
+                    grant = await installation.missing_rights(w)
+                if grant:
+                    print(f"Missing: {doctor.UNREADABLE}. {grant};", file=sys.stderr)
                 if loaded_settings.pooler != "none":
                     await migrations.keep_at_role(opened.engine, world.session_settings(loaded_settings))
 

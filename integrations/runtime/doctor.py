@@ -30,6 +30,7 @@ from service.rules.time.intervals import Interval
 
 OLDEST_SERVER = 150_000
 FARTHEST_CLOCK_SECONDS = 5.0
+UNREADABLE = "the role may not read which database this is, so not every restore is noticed"
 _TRIAL = "pobratym_doctor"
 _NOTICE_SECONDS = 5
 _NAMED = 10  # weeks of each programme: who has more of them needs no longer list
@@ -215,6 +216,10 @@ async def database(world: World) -> AsyncIterator[Finding]:
     if is_served:
         async with world.database.work(actor.TIMER) as w:
             restore = await installation.standing(w)
+            grant = await installation.missing_rights(w)
+        if grant:
+            mend = f"Have a superuser say in this database: {grant};"
+            yield Finding("rights", is_well=False, detail=UNREADABLE, mend=mend)
         if restore.held_since:
             detail = (
                 f"restored, held since {restore.held_since:%Y-%m-%d %H:%M} UTC ({restore.held_reason}): nothing leaves"

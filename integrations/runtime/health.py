@@ -24,6 +24,9 @@ from service.outbox import attempt_counts, mail_server
 
 _ANSWER_SECONDS = 5
 CLOCK_OFF = "clock_off"
+UNKNOWN = "notices_unknown"
+UNSEEN = "restore_unseen"
+"""A worker could not look whether the database was restored: nothing leaves before it has."""
 LATE_SECONDS = 900
 """A delivery that is due for longer than this means that no worker runs."""
 
@@ -70,7 +73,7 @@ async def notices(world: World) -> list[str]:
             house = await housekeeping.standing(w)
             first_end = min((await partitions.ends(w)).values())
     except (SQLAlchemyError, PoolTimeout, OSError, errors.DomainError):
-        return []
+        return [UNKNOWN]
     named = {
         "restored_held": is_held,
         "mail_server_away": standing.away_since is not None,
@@ -79,6 +82,7 @@ async def notices(world: World) -> list[str]:
         "housekeeping_late": house.is_late or bool(house.failing),
         "month_without_part": first_end <= clock.wall() + timedelta(days=partitions.LATE_DAYS),
         CLOCK_OFF: world.presence.is_off(),
+        UNSEEN: world.presence.is_kept_from(installation.LOOP),
     }
     return [name for name, is_so in named.items() if is_so]
 
@@ -112,6 +116,8 @@ async def faults(world: World) -> list[str]:
     reasons = await world.presence.faults(world.database)
     if world.presence.is_off(database_clock.FAR_OFF_SECONDS):  # its ids may have no place in the audit's parts
         reasons.append(CLOCK_OFF)
+    if world.presence.identity.kind == "worker" and not reasons and world.presence.is_kept_from(installation.LOOP):
+        reasons.append(UNSEEN)
     return reasons
 
 

@@ -32,6 +32,7 @@ class _Loop:
     moved_at: float
     failures: int = 0
     sqlstate: str | None = None
+    has_worked: bool = False  # since this process began
 
 
 @dataclass(slots=True)
@@ -69,7 +70,12 @@ class Presence:
         """Note that the loop has worked since it last failed."""
         self.moved(loop)
         known = self._loops[loop]
-        known.failures, known.sqlstate = 0, None
+        known.failures, known.sqlstate, known.has_worked = 0, None, True
+
+    def is_kept_from(self, loop: str) -> bool:
+        """Tell whether the loop has failed whenever it was tried."""
+        known = self._loops.get(loop)
+        return known is not None and known.failures > 0 and not known.has_worked
 
     def stuck(self) -> list[str]:
         """Name the loops that have not moved for a minute."""

@@ -8,13 +8,15 @@ workers (`process.loops`), and in a file of the data directory.
 import asyncio
 import contextlib
 import json
+from datetime import datetime
 
 import structlog
 
 from integrations.runtime.world import World
-from service.kernel import actor, clock, installation
+from service.kernel import actor, clock, errors, installation, partitions
 from service.kernel.work import Work
-from service.rules import restores
+from service.registry import restores
+from service.rules.restores import Identity, Seen
 
 SECONDS = 60.0
 CONNECTED_ANEW_SECONDS = 1.0
@@ -27,26 +29,36 @@ class Watch:
     def __init__(self, world: World) -> None:
         """Begin with what an earlier process on this machine has seen."""
         self._world = world
-        self._identity, self._position = _read(world)
+        self._seen = _read(world)
 
     async def look(self) -> installation.Look:
-        """Look once; whatever is new is in the log."""
+        """Look once; whatever is new is in the log. One that is held must still take rows of the months that come."""
         look = await self._world.database.run(actor.TIMER, self._look)
         if look.is_newly_held:
             _log.error("restored_held", reason=look.held_reason)
         elif look.held_reason:
             _log.warning("still_held", reason=look.held_reason)
-        if look.new_epoch:
-            _log.warning("event_epoch_begun", epoch=look.new_epoch.number, position=look.new_epoch.floor)
+        if look.begun:
+            epoch = look.begun.epoch
+            _log.warning("event_epoch_begun", epoch=epoch.number, position=epoch.floor)
         if look.held_reason is None:
-            self._remember(look)
+            self._remember(look.seen)
+        else:
+            await self._make_room()
+        self._world.presence.worked(installation.LOOP)
         return look
+
+    async def _make_room(self) -> None:
+        """Have the parts of the next months, as the housekeeper rests: a look that found a restore has not failed."""
+        try:
+            await self._world.database.run(actor.TIMER, partitions.make_all)
+        except errors.Unavailable as error:
+            _log.error("partitions_not_made", exc_info=error)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look until `stop` is set: each minute, and once a connection was made, as a restore breaks them all."""
         while not stop.is_set():
             await self.look()
-            self._world.presence.worked(installation.LOOP)
             connections, until = self._world.connector.made, clock.monotonic() + SECONDS
             while not stop.is_set() and clock.monotonic() < until and self._world.connector.made == connections:
                 self._world.presence.moved(installation.LOOP)
@@ -55,36 +67,36 @@ class Watch:
                         await stop.wait()
 
     async def _look(self, w: Work) -> installation.Look:
-        identity = (await installation.present(w)).identity
-        seen = self._position if self._identity and _is_same(self._identity, identity) else 0
         holds = self._world.settings.on_promotion == "hold"
-        return await installation.look(w, position_seen=seen, holds_on_promotion=holds)
+        look = await installation.look(w, remembered=self._seen, holds_on_promotion=holds)
+        if look.begun:
+            await restores.tell(w, look.begun)
+        return look
 
-    def _remember(self, look: installation.Look) -> None:
-        if (self._identity, self._position) == (look.identity, look.position):
+    def _remember(self, seen: Seen) -> None:
+        if self._seen and (self._seen.identity, self._seen.position) == (seen.identity, seen.position):
             return
-        self._identity, self._position = look.identity, look.position
-        self._world.presence.said[installation.LOOP] = {"position": look.position}
-        seen = {
-            "system_identifier": look.identity.system_identifier,
-            "database_oid": look.identity.database_oid,
-            "position": look.position,
+        self._seen = seen
+        self._world.presence.said[installation.LOOP] = {"position": seen.position}
+        written = {
+            "system_identifier": seen.identity.system_identifier,
+            "database_oid": seen.identity.database_oid,
+            "position": seen.position,
+            "at": seen.at.isoformat(),
         }
         path = self._world.settings.position_path
         with contextlib.suppress(OSError):  # a container may have no folder that it can write
             unfinished = path.with_suffix(".new")
-            unfinished.write_text(json.dumps(seen))
+            unfinished.write_text(json.dumps(written))
             unfinished.replace(path)
 
 
-def _is_same(one: restores.Identity, other: restores.Identity) -> bool:
-    return (one.system_identifier, one.database_oid) == (other.system_identifier, other.database_oid)
-
-
-def _read(world: World) -> tuple[restores.Identity | None, int]:
+def _read(world: World) -> Seen | None:
+    """Give what an earlier process has seen; its timeline may be an old one, which is no restore."""
     try:
         seen = json.loads(world.settings.position_path.read_text())
-        identity = restores.Identity(int(seen["system_identifier"]), int(seen["database_oid"]), "")
-        return identity, int(seen["position"])
+        system = seen["system_identifier"]
+        identity = Identity(None if system is None else int(system), int(seen["database_oid"]), None)
+        return Seen(identity, int(seen["position"]), datetime.fromisoformat(seen["at"]))
     except (OSError, ValueError, KeyError, TypeError):
-        return None, 0
+        return None

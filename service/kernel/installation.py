@@ -16,14 +16,12 @@ from service.kernel import clock
 from service.kernel.work import Work
 from service.rules import restores
 
-_TIMELINE = "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"  # the control file's own may lag behind
-_WRITES = "NOT pg_is_in_recovery()"  # a server in recovery writes no log, and lets nothing be claimed
 _DATABASE = "(SELECT oid FROM pg_database WHERE datname = current_database())"
 
 HELD = f"""EXISTS (SELECT FROM installation WHERE installation.held_since IS NOT NULL
-    OR installation.system_identifier <> (SELECT system_identifier FROM pg_control_system())
+    OR installation.system_identifier <> present_system_identifier()
     OR installation.database_oid <> {_DATABASE}
-    OR CASE WHEN {_WRITES} THEN installation.timeline <> {_TIMELINE} END)"""  # noqa: S608 - our own words
+    OR installation.timeline <> present_timeline())"""
 """A condition: nothing may leave this database now, because it is held, or is not the one that a worker last saw."""
 
 LOCK_POSITIONS = sa.text("SELECT pg_advisory_xact_lock(hashtext('pobratym event positions'))")
@@ -34,14 +32,24 @@ LOOP = "restore"
 
 _HELD = sa.text(f"SELECT {HELD}")
 _PRESENT = sa.text(f"""
-SELECT (SELECT system_identifier FROM pg_control_system()) AS system_identifier,
-       CAST({_DATABASE} AS bigint) AS database_oid, {_TIMELINE} AS timeline,
+SELECT present_system_identifier() AS system_identifier,
+       CAST({_DATABASE} AS bigint) AS database_oid, present_timeline() AS timeline,
        coalesce((SELECT max(position) FROM event), 0) AS position,
        coalesce((SELECT max(CAST(loops->'{LOOP}'->>'position' AS bigint)) FROM process), 0) AS position_seen
 """)  # noqa: S608 - as above
-_KNOW = sa.text("""
+_HAS_WORKED = "EXISTS (SELECT FROM event) OR EXISTS (SELECT FROM delivery)"
+# The migration has made the row. A database that works already and lacks it is none that we know: none has number 0.
+_KNOW = sa.text(f"""
 INSERT INTO installation (id, system_identifier, database_oid, timeline)
-VALUES (1, :system_identifier, :database_oid, :timeline) ON CONFLICT DO NOTHING
+VALUES (1, :system_identifier, CASE WHEN {_HAS_WORKED} THEN 0 ELSE :database_oid END, :timeline) ON CONFLICT DO NOTHING
+""")  # noqa: S608 - as above
+_IS_REMEMBERED = sa.text(f"""
+SELECT ({_HAS_WORKED}) AND NOT EXISTS (SELECT FROM event_epoch WHERE began_at > :at)
+""")  # noqa: S608 - as above
+_RIGHTS = sa.text("""
+SELECT f AS function, CAST(current_user AS text) AS role
+FROM unnest(ARRAY['pg_control_system()', 'pg_current_wal_lsn()', 'pg_walfile_name(pg_lsn)']) WITH ORDINALITY AS t (f, n)
+WHERE NOT has_function_privilege('pg_catalog.' || f, 'EXECUTE') ORDER BY n
 """)
 _KNOWN = sa.select(tables.Installation).with_for_update().execution_options(populate_existing=True)
 _EPOCHS = sa.text("SELECT number, floor, lost_after, branch FROM event_epoch ORDER BY number")
@@ -56,14 +64,21 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What a look has found: which database, its last event's position, whether it is held, and what is new of that."""
+class Begun:
+    """An epoch that has begun, and the row that stands for it."""
 
-    identity: restores.Identity
-    position: int
+    epoch: restores.Epoch
+    row: tables.EventEpoch
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look has found: what to remember, whether it is held, and what is new of that."""
+
+    seen: restores.Seen
     held_reason: vocabulary.HeldReason | None = None
     is_newly_held: bool = False
-    new_epoch: restores.Epoch | None = None
+    begun: Begun | None = None
 
 
 async def is_held(w: Work) -> bool:
@@ -94,14 +109,14 @@ class Present:
 
 
 async def present(w: Work) -> Present:
-    """Tell how the database is now; its server must take changes."""
+    """Tell how the database is now; this can be asked of a standby, too, which has no timeline of its own."""
     row = (await w.sql(_PRESENT)).one()
     identity = restores.Identity(row.system_identifier, row.database_oid, row.timeline)
     return Present(identity, row.position, row.position_seen)
 
 
 async def known(w: Work) -> tables.Installation:
-    """Give the database as it was last seen, locked; one that was never seen is as it is now."""
+    """Give the database as it was last seen, locked; one that was never seen and has done nothing is as it is now."""
     await w.sql(LOCK_POSITIONS)
     identity = (await present(w)).identity
     await w.sql(
@@ -116,34 +131,44 @@ async def known(w: Work) -> tables.Installation:
     return row
 
 
-async def look(w: Work, *, position_seen: int, holds_on_promotion: bool) -> Look:
+async def missing_rights(w: Work) -> str | None:
+    """Give the statement that lets this role read which database it is, if it may not."""
+    rows = (await w.sql(_RIGHTS, after_changes=False)).all()
+    functions = ", ".join(row.function for row in rows)
+    return f'GRANT EXECUTE ON FUNCTION {functions} TO "{rows[0].role}"' if rows else None
+
+
+async def look(w: Work, *, remembered: restores.Seen | None, holds_on_promotion: bool) -> Look:
     """See whether this is the database as it was; hold it, or begin an epoch after a promotion.
 
-    `position_seen` is the last position that this worker has seen in this very database, 0 if it has not.
+    `remembered` is what this worker, or one before it on this machine, has seen last, if any has.
     """
     row = await known(w)
     now = await present(w)
-    identity, position = now.identity, now.position
+    seen = restores.Seen(now.identity, now.position, w.now)
     if row.held_reason is not None:
-        return Look(identity, position, row.held_reason)
+        return Look(seen, row.held_reason)
     before = restores.Identity(row.system_identifier, row.database_oid, row.timeline)
-    seen = max(position_seen, now.position_seen)
+    elsewhere = restores.why_elsewhere(remembered.identity, now.identity) if remembered else None
+    position_seen = max(now.position_seen, remembered.position if remembered and not elsewhere else 0)
     reason = restores.why_held(
-        before, identity, position=position, position_seen=seen, holds_on_promotion=holds_on_promotion
+        before, now.identity, position=now.position, position_seen=position_seen, holds_on_promotion=holds_on_promotion
     )
+    if reason is None and remembered and elsewhere and await _is_remembered(w, remembered):
+        reason = elsewhere
     if reason is not None:
         row.held_since, row.held_reason = w.now, reason
-        return Look(identity, position, reason, is_newly_held=True)
-    new_epoch = None if before == identity else (await begin_epoch(w, row)).epoch
-    return Look(identity, position, new_epoch=new_epoch)
+        return Look(seen, reason, is_newly_held=True)
+    if restores.is_other_timeline(before, now.identity):
+        return Look(seen, begun=await begin_epoch(w, row))
+    row.system_identifier = now.identity.system_identifier or row.system_identifier  # what was refused may be told now
+    row.timeline = now.identity.timeline or row.timeline
+    return Look(seen)
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """An epoch that has begun, and the row that stands for it."""
-
-    epoch: restores.Epoch
-    row: tables.EventEpoch
+async def _is_remembered(w: Work, remembered: restores.Seen) -> bool:
+    """Tell whether a memory of another database counts: not against a new one, nor one that was released since then."""
+    return bool((await w.sql(_IS_REMEMBERED, {"at": remembered.at})).scalar_one())
 
 
 async def begin_epoch(w: Work, row: tables.Installation) -> Begun:

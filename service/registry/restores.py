@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from service import tables, vocabulary
-from service.kernel import audit, installation
+from service.kernel import audit, installation, partitions
 from service.kernel.work import Work
 from service.outbox import events
 from service.registry import memorandum_log
@@ -76,6 +76,7 @@ async def release(w: Work, *, drop_mails_before: timedelta | None, drop_webhooks
     Of what was pending when the restore was noticed, mails are dropped that were recorded longer ago than
     `drop_mails_before` (None: none), and webhooks as said; the rest leaves.
     """
+    await partitions.make_all(w)  # the last part of what it was restored from may be over: then `audit` took no row
     row = await installation.known(w)
     if row.held_since is None:
         return None
@@ -84,8 +85,7 @@ async def release(w: Work, *, drop_mails_before: timedelta | None, drop_webhooks
     webhooks = await _drop(w, "webhook", row.held_since) if drop_webhooks else 0
     reason, row.held_since, row.held_reason = row.held_reason, None, None
     begun = await installation.begin_epoch(w, row)
-    await w.flush()
-    await _tell(w, begun)
+    await tell(w, begun)
     await _anchor_logs(w, begun.epoch.number)
     audit.record(
         w, "released", "installation", begun.row.id,
@@ -98,8 +98,12 @@ async def _drop(w: Work, kind: str, until: datetime) -> int:
     return len((await w.sql(_DROP, {"kind": kind, "until": until, "now": w.now})).all())
 
 
-async def _tell(w: Work, begun: installation.Begun) -> None:
-    """Record the epoch's first event, for every institution and every admin."""
+async def tell(w: Work, begun: installation.Begun) -> None:
+    """Record the epoch's first event, for every institution and every admin.
+
+    It stands at the floor, so that an older program, which knows of no epochs, goes on above it, too.
+    """
+    await w.flush()
     everybody = (await w.sql(_EVERYBODY)).one()
     epoch = begun.epoch
     start = restores.Cursor(epoch.number, epoch.floor - 1, epoch.branch)

@@ -12,6 +12,7 @@ has its id); one that is skipped is lost.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from service.vocabulary import HeldReason
 
@@ -25,12 +26,22 @@ class Identity:
     """Which database this is: the cluster's system identifier, the database in it, the timeline of its write-ahead log.
 
     A restore into a new cluster changes the first, a dump that is restored beside the original the second, and a
-    recovery to a point in time or a promoted standby the third.
+    recovery to a point in time or a promoted standby the third. None is what the server refuses to tell, or tells only
+    where it takes changes: it is compared with nothing.
     """
 
-    system_identifier: int
+    system_identifier: int | None
     database_oid: int
-    timeline: str
+    timeline: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a worker remembers outside of the database: which it was, the position of its last event, and when."""
+
+    identity: Identity
+    position: int
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +134,25 @@ def why_held(
     `known` is what it was when it was last looked at; `position` is that of its last event, and `position_seen` the
     last that anybody has seen in it: a database that has gone back was restored, whatever it says of itself.
     """
-    if known.system_identifier != present.system_identifier:
-        return "other_system"
-    if known.database_oid != present.database_oid:
-        return "other_database"
+    reason = why_elsewhere(known, present)
+    if reason is not None:
+        return reason
     if position < position_seen:
         return "events_missing"
-    if known.timeline != present.timeline and holds_on_promotion:
+    if is_other_timeline(known, present) and holds_on_promotion:
         return "other_timeline"
     return None
+
+
+def why_elsewhere(known: Identity, present: Identity) -> HeldReason | None:
+    """Tell in what they are two databases, if they are."""
+    if None not in (known.system_identifier, present.system_identifier) and (
+        known.system_identifier != present.system_identifier
+    ):
+        return "other_system"
+    return None if known.database_oid == present.database_oid else "other_database"
+
+
+def is_other_timeline(known: Identity, present: Identity) -> bool:
+    """Tell whether the write-ahead log has begun a new timeline."""
+    return None not in (known.timeline, present.timeline) and known.timeline != present.timeline

@@ -140,6 +140,28 @@ def _concerning(table: str) -> list[str]:
     ]
 
 
+# PL/pgSQL looks at a statement only when it comes to it; plain SQL with a function that is refused would be as a whole.
+_SYSTEM_IDENTIFIER = """\
+CREATE FUNCTION present_system_identifier() RETURNS bigint LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+BEGIN
+    IF has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE') THEN
+        RETURN (SELECT system_identifier FROM pg_catalog.pg_control_system());
+    END IF;
+    RETURN NULL;
+END $$"""
+# A server in recovery writes no log. The control file's own timeline may lag behind.
+_TIMELINE = """\
+CREATE FUNCTION present_timeline() RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+BEGIN
+    IF NOT pg_catalog.pg_is_in_recovery()
+        AND has_function_privilege('pg_catalog.pg_current_wal_lsn()', 'EXECUTE')
+        AND has_function_privilege('pg_catalog.pg_walfile_name(pg_lsn)', 'EXECUTE')
+    THEN
+        RETURN substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8);
+    END IF;
+    RETURN NULL;
+END $$"""
+
 AFTER = (
     _REFUSE,
     *(
@@ -150,6 +172,9 @@ AFTER = (
     *(statement for table in _MARKED for statement in _marking(table)),
     *_VOID_ROLLUPS,
     *(statement for table in _CONCERNED for statement in _concerning(table)),
+    _SYSTEM_IDENTIFIER,
+    _TIMELINE,
 )
-"""Triggers: rows of append-only tables never change, by a bug or by hand, but audit rows end with their retention; a
-change of what reports count, or of what a ranking reads of mentors and the registry, leaves a mark."""
+"""Functions that tell which database this is. Triggers: rows of append-only tables never change, by bug or by hand, but
+audit rows end with their retention; a change of what reports count, or of what a ranking reads of mentors and the
+registry, leaves a mark."""

@@ -11,15 +11,15 @@ from service.tables.columns import check, one_of
 
 
 class Installation(SQLModel, table=True):
-    """The database as a worker last saw it: one row, made by the first worker that looks (decision 0060).
+    """The database as a worker last saw it: one row (decision 0060); None is what the server refuses to tell.
 
     `epoch` and `floor` are those of the newest `EventEpoch`. While it is held, nothing leaves.
     """
 
     id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
-    system_identifier: int = Field(sa_type=BigInteger)
+    system_identifier: int | None = Field(sa_type=BigInteger)
     database_oid: int = Field(sa_type=BigInteger)
-    timeline: str
+    timeline: str | None
     epoch: int = Field(default=1, sa_column_kwargs={"server_default": text("1")})
     floor: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
     held_since: datetime | None = None

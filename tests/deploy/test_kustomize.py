@@ -8,7 +8,7 @@ import yaml
 
 from deploying import DEPLOY, documents, ran
 
-OVERLAYS = ["base", "overlays/cnpg", "overlays/external-db", "overlays/pgbouncer"]
+OVERLAYS = ["base", "overlays/recovered", "overlays/cnpg", "overlays/external-db", "overlays/pgbouncer"]
 KUBERNETES = "1.34"
 OPERATORS_OWN = {"Cluster", "Pooler"}  # CloudNativePG's: no schema of theirs is here
 
@@ -87,3 +87,14 @@ def test_behind_the_pooler_is_the_api_alone() -> None:
         assert environment[name]["POBRATYM_DATABASE_URL"]["valueFrom"]["secretKeyRef"]["key"] == "uri"
     (pooler,) = [one for one in built("overlays/pgbouncer") if one["kind"] == "Pooler"]
     assert int(pooler["spec"]["pgbouncer"]["parameters"]["max_prepared_statements"]) >= 200
+
+
+def test_ops_10_nothing_leaves_a_cluster_that_is_recovered_as_both_read_the_setting_that_holds() -> None:
+    resources = built("overlays/recovered")
+    (settings,) = [one for one in resources if one["kind"] == "ConfigMap"]
+    assert settings["data"]["POBRATYM_ON_PROMOTION"] == "hold"
+    assert settings["data"]["POBRATYM_BASE_URL"]
+    for one in resources:
+        if one["kind"] in {"Deployment", "Job"}:
+            (container,) = one["spec"]["template"]["spec"]["containers"]
+            assert {"configMapRef": {"name": settings["metadata"]["name"]}} in container["envFrom"]

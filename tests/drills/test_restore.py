@@ -158,6 +158,7 @@ async def _goes_on(
         doctor = command(running, "doctor")
         assert doctor.returncode == 1
         assert "the server takes no changes" in doctor.stdout
+        assert "the last position is " in command(running, "restore", "status").stdout
         restored.sql("SELECT pg_promote()")
         recovered_seconds = clock.monotonic() - began
         running.bearers = {name: await build.bearer(running.world, person) for name, person in people.items()}

@@ -106,9 +106,9 @@ async def a_mentor_and_a_partner_system_change(scene: Scene) -> None:
 
 async def the_database_is_restored(scene: Scene) -> None:
     async with scene.world.database.work(actor.TIMER) as w:
-        await installation.look(w, position_seen=0, holds_on_promotion=False)
+        await installation.look(w, remembered=None, holds_on_promotion=False)
         await w.sql(sa.text("UPDATE installation SET system_identifier = system_identifier + 1"))
-        await installation.look(w, position_seen=0, holds_on_promotion=False)
+        await installation.look(w, remembered=None, holds_on_promotion=False)
         await restores.release(w, drop_mails_before=None, drop_webhooks=False)
 
 

@@ -216,7 +216,7 @@ async def test_too_many_requests_are_told_in_words(client: httpx.AsyncClient, wo
 async def test_ops_10_every_page_of_somebody_signed_in_says_that_the_database_is_held(scene: Scene) -> None:
     title = "Restored, held."
     async with scene.world.database.work(actor.TIMER) as w:
-        await installation.look(w, position_seen=0, holds_on_promotion=False)
+        await installation.look(w, remembered=None, holds_on_promotion=False)
     async with scene.browser(scene.mentor) as browser, scene.browser() as stranger:
         assert title not in (await browser.get("/")).text
         await scene.rows("UPDATE installation SET held_since = now(), held_reason = 'other_system' RETURNING 1")

@@ -161,10 +161,15 @@ HERE = Identity(7000, 16384, "00000001")
         (replace(HERE, timeline="00000002"), 20, False, None),
         (replace(HERE, timeline="00000002"), 20, True, "other_timeline"),
         (replace(HERE, timeline="00000002"), 19, False, "events_missing"),
+        (replace(HERE, system_identifier=None), 20, True, None),
+        (replace(HERE, system_identifier=None, database_oid=16385), 20, True, "other_database"),
+        (replace(HERE, timeline=None), 20, True, None),
+        (replace(HERE, system_identifier=None, timeline=None), 19, True, "events_missing"),
     ],
 )
 def test_ops_10_a_database_that_is_another_or_has_gone_back_is_held(
     there: Identity, position: int, holds_on_promotion: bool, reason: str | None
 ) -> None:
-    held = restores.why_held(HERE, there, position=position, position_seen=20, holds_on_promotion=holds_on_promotion)
-    assert held == reason
+    for one, other in ((HERE, there), (there, HERE)):
+        held = restores.why_held(one, other, position=position, position_seen=20, holds_on_promotion=holds_on_promotion)
+        assert held == reason

@@ -45,7 +45,7 @@ def _restored(data_dir: Path) -> None:
             for statement in ("SELECT 1", "UPDATE installation SET system_identifier = system_identifier + 1"):
                 async with opened.database.work(actor.TIMER) as w:
                     await w.sql(sa.text(statement))
-                    await installation.look(w, position_seen=0, holds_on_promotion=False)
+                    await installation.look(w, remembered=None, holds_on_promotion=False)
 
     asyncio.run(make())
 

@@ -1,22 +1,28 @@
 """A restored database is noticed before anything leaves it, and works again once an operator has said so (OPS-10)."""
 
+import asyncio
 import io
 import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
 
 import flow
+import postoffice
+import world as simulated
 from api.cli import anchors
-from integrations.runtime import doctor, logs, mail_delivery, restore_watch
+from integrations.runtime import doctor, health, logs, mail_delivery, migrate, presence, restore_watch, worker
 from integrations.runtime.settings import Settings
 from integrations.runtime.world import World
 from receiver import tell
 from service import timers
-from service.kernel import actor, installation, outcomes
+from service.kernel import actor, clock, database_clock, installation, outcomes, partitions
 from service.outbox import deliveries, webhooks
 from service.registry import memorandum_log, restores
 from world import TestClock
@@ -224,8 +230,10 @@ async def test_ops_10_a_promoted_standby_goes_on_in_a_new_epoch(scene: flow.Scen
     await restored(scene, "other_timeline")
     found = await look(scene)
     assert found.held_reason is None
-    assert found.new_epoch is not None
-    assert (found.new_epoch.number, found.new_epoch.floor) == (2, 1_000_000)
+    assert found.begun is not None
+    assert (found.begun.epoch.number, found.begun.epoch.floor) == (2, 1_000_000)
+    rows = await scene.rows("SELECT type, position FROM event WHERE position IS NOT NULL")
+    assert [tuple(row) for row in rows] == [("installation.restored", 1_000_000)]  # an older program goes on above it
     assert await leave(scene) > 0
     assert [row[0] for row in await scene.rows("SELECT min(position) FROM event")] == [1_000_000]
 
@@ -261,11 +269,141 @@ async def test_ops_10_what_another_worker_says_it_has_seen_counts(scene: flow.Sc
     assert (await look(scene)).held_reason == "events_missing"
 
 
-async def test_ops_10_a_file_of_another_database_or_none_at_all_holds_nothing(scene: flow.Scene) -> None:
+FILE = '{"system_identifier": 1, "database_oid": 1, "position": 99, "at": "2026-11-15T00:00:00+00:00"}'
+"""Of another database, as a worker on this machine has written it."""
+
+
+async def test_ops_10_a_file_that_says_nothing_or_that_is_beside_a_new_database_holds_nothing(
+    scene: flow.Scene,
+) -> None:
     path = scene.world.settings.position_path
-    for text in ("", "[]", "{}", '{"system_identifier": 1, "database_oid": 1, "position": 99}'):
+    await scene.rows("DELETE FROM event RETURNING 1")
+    await scene.rows("DELETE FROM delivery RETURNING 1")
+    for text in ("", "[]", "{}", '{"system_identifier": null, "database_oid": 1}', FILE):
         path.write_text(text)
         assert (await look(scene)).held_reason is None
+
+
+async def test_ops_10_a_database_that_works_already_and_is_not_the_one_of_the_file_is_held_until_its_release(
+    scene: flow.Scene,
+) -> None:
+    """A dump of before an upgrade is as the migration found it: only the machine remembers another one."""
+    await scene.request()
+    path = scene.world.settings.position_path
+    path.write_text(FILE)
+    assert (await look(scene)).held_reason == "other_system"
+    assert await leave(scene) == 0
+    scene.clock.forward(minutes=1)
+    await release(scene)
+    path.write_text(FILE)  # of a machine that was away meanwhile
+    assert (await look(scene)).held_reason is None
+    assert json.loads(path.read_text())["at"] == scene.clock.now().isoformat()
+
+
+@pytest.mark.parametrize("has_worked", [True, False])
+async def test_ops_10_a_database_that_works_already_and_that_nobody_knows_is_held(
+    scene: flow.Scene, *, has_worked: bool
+) -> None:
+    if has_worked:
+        await scene.request()
+    else:
+        await scene.rows("DELETE FROM event RETURNING 1")
+        await scene.rows("DELETE FROM delivery RETURNING 1")
+    await scene.rows("DELETE FROM installation RETURNING 1")
+    assert (await look(scene)).held_reason == ("other_database" if has_worked else None)
+
+
+async def test_ops_10_a_migration_knows_the_database_that_it_has_brought_up_to_date(
+    server_url: URL, the_settings: Settings
+) -> None:
+    async with simulated.database(server_url, f"pobratym_{clock.new_id().hex}") as url:
+        engine = simulated.engine(the_settings, url)
+        await migrate.upgrade(engine)
+        async with engine.connect() as connection:
+            known = "SELECT system_identifier, database_oid, timeline FROM installation"
+            (row,) = await connection.execute(sa.text(known))
+            own = "SELECT (SELECT system_identifier FROM pg_control_system()), oid, present_timeline() FROM pg_database"
+            (present,) = await connection.execute(sa.text(f"{own} WHERE datname = current_database()"))
+        await engine.dispose()
+        assert tuple(row) == tuple(present)
+
+
+RIGHTS = ("pg_control_system()", "pg_current_wal_lsn()", "pg_walfile_name(pg_lsn)")
+
+
+async def refuse(scene: flow.Scene, *functions: str) -> None:
+    """Have us be a role that may read and write all there is, and call none of the functions."""
+    statements = (
+        *(f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC" for function in functions),
+        "CREATE ROLE poor IN ROLE pg_read_all_data, pg_write_all_data",
+        "GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA public TO poor",
+        "SET ROLE poor",
+    )
+    async with scene.world.database.work(actor.TIMER) as w:
+        for statement in statements:
+            await w.sql(sa.text(statement))
+
+
+@pytest.mark.parametrize("refused", [*((each,) for each in RIGHTS), RIGHTS])
+async def test_ops_10_where_the_server_refuses_to_tell_which_database_it_is_all_works_and_doctor_names_the_right(
+    scene: flow.Scene, refused: tuple[str, ...]
+) -> None:
+    await scene.request()
+    await look(scene)
+    async with scene.world.database.work(actor.TIMER) as w:
+        await partitions.make_all(w)
+    await refuse(scene, *refused)
+    assert (await look(scene)).held_reason is None
+    assert (await look(scene)).begun is None
+    assert await leave(scene) > 0
+    assert await health.notices(scene.world) == []
+    (finding,) = [each async for each in doctor.database(scene.world) if each.subject == "rights"]
+    assert not finding.is_well
+    assert f'GRANT EXECUTE ON FUNCTION {", ".join(refused)} TO "poor"' in finding.mend
+    await scene.rows("UPDATE installation SET database_oid = database_oid + 1 RETURNING 1")
+    assert (await look(scene)).held_reason == "other_database"
+
+
+async def test_ops_10_what_was_refused_and_is_told_later_is_known_from_then_on(scene: flow.Scene) -> None:
+    await scene.request()
+    await scene.rows("UPDATE installation SET system_identifier = NULL, timeline = NULL RETURNING 1")
+    assert (await look(scene)).held_reason is None
+    (row,) = await scene.rows("SELECT system_identifier IS NOT NULL AND timeline IS NOT NULL FROM installation")
+    assert row[0]
+
+
+async def test_ops_10_a_worker_that_cannot_look_is_not_ready_until_it_has_looked(scene: flow.Scene) -> None:
+    working = presence.of_this_process("worker", "0.test")
+    serving, scene.world.presence = scene.world.presence, working
+    await scene.rows("ALTER TABLE installation RENAME TO gone")
+    stop = asyncio.Event()
+    running = asyncio.create_task(worker.run(scene.world, stop))
+    await postoffice.until(lambda: working.is_kept_from("restore"))
+    stop.set()
+    await running
+    assert await health.faults(scene.world) == ["restore_unseen"]
+    assert await health.notices(scene.world) == ["notices_unknown"]
+    await scene.rows("ALTER TABLE gone RENAME TO installation")
+    assert await health.notices(scene.world) == ["restore_unseen"]
+    await look(scene)
+    assert (await health.faults(scene.world), await health.notices(scene.world)) == ([], [])
+    scene.world.presence = serving
+
+
+async def test_ops_10_a_database_whose_last_month_of_audit_is_over_is_released(
+    scene: flow.Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await restored(scene)
+    later = clock.wall() + timedelta(days=400)
+    monkeypatch.setattr(clock, "wall", lambda: later)
+    monkeypatch.setattr(database_clock, "now", AsyncMock(side_effect=lambda _: clock.wall()))
+    await look(scene)
+    async with scene.world.database.work(actor.TIMER) as w:
+        assert (await partitions.ends(w))["audit"] > later  # people write, too
+    still_later = later + timedelta(days=400)
+    monkeypatch.setattr(clock, "wall", lambda: still_later)
+    await release(scene)
+    assert len(await scene.rows("SELECT 1 FROM audit WHERE subject = 'installation'")) == 1
 
 
 async def test_ops_10_a_reader_from_before_the_restore_is_told_and_has_every_new_event(scene: flow.Scene) -> None:
