@@ -100,7 +100,7 @@ def made(settings: Settings, engine: AsyncEngine, clock: TestClock, bind: AsyncC
     here = presence.of_this_process("api_with_worker", "0.test")
     here.probe_seconds = 0.0  # each question is asked anew
     connector, outbox = _CONNECTORS[engine], outbox_of(settings)
-    return World(settings, clock, KEYS, engine, connector, database, outbox, issuer, outbound, here)
+    return World(settings, clock, KEYS, engine, connector, database, outbox, issuer, outbound, here, database)
 
 
 def calling(

@@ -22,7 +22,7 @@ from service.kernel import actor, clock, database_clock, errors, installation, p
 from service.kernel.work import Work
 from service.outbox import attempt_counts, mail_server
 
-_ANSWER_SECONDS = 5
+_ANSWER_SECONDS = 1.0
 CLOCK_OFF = "clock_off"
 UNKNOWN = "notices_unknown"
 UNSEEN = "restore_unseen"
@@ -65,26 +65,37 @@ class Backlog:
 
 async def notices(world: World) -> list[str]:
     """Name what this process cannot mend and can work without: mail waits meanwhile, and the API serves."""
-    try:
-        async with asyncio.timeout(_ANSWER_SECONDS), world.database.work(actor.TIMER) as w:
-            standing = await mail_server.standing(w)
-            is_held = await installation.is_held(w)
-            is_late = await _oldest_due_seconds(world) > LATE_SECONDS
-            house = await housekeeping.standing(w)
-            first_end = min((await partitions.ends(w)).values())
-    except (SQLAlchemyError, PoolTimeout, OSError, errors.DomainError):
-        return [UNKNOWN]
-    named = {
-        "restored_held": is_held,
-        "mail_server_away": standing.away_since is not None,
-        "mail_held": standing.held_at is not None,
-        "deliveries_late": is_late,
-        "housekeeping_late": house.is_late or bool(house.failing),
-        "month_without_part": first_end <= clock.wall() + timedelta(days=partitions.LATE_DAYS),
+    own = {
         CLOCK_OFF: world.presence.is_off(),
         UNSEEN: world.presence.is_kept_from(installation.LOOP),
+        "pool_exhausted": _is_exhausted(world),
     }
-    return [name for name, is_so in named.items() if is_so]
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS), world.watching.work(actor.TIMER) as w:
+            named = await _shared_notices(w)
+    except (SQLAlchemyError, PoolTimeout, OSError, errors.DomainError):
+        named = {UNKNOWN: True}
+    return [name for name, is_so in (named | own).items() if is_so]
+
+
+async def _shared_notices(w: Work) -> dict[str, bool]:
+    standing = await mail_server.standing(w)
+    house = await housekeeping.standing(w)
+    first_end = min((await partitions.ends(w)).values())
+    return {
+        "restored_held": await installation.is_held(w),
+        "mail_server_away": standing.away_since is not None,
+        "mail_held": standing.held_at is not None,
+        "deliveries_late": await _oldest_due_seconds(w) > LATE_SECONDS,
+        "housekeeping_late": house.is_late or bool(house.failing),
+        "month_without_part": first_end <= clock.wall() + timedelta(days=partitions.LATE_DAYS),
+    }
+
+
+def _is_exhausted(world: World) -> bool:
+    """Tell whether requests hold every connection of the pool: whoever comes next waits."""
+    pool = world.engine.pool
+    return isinstance(pool, AsyncAdaptedQueuePool) and pool.checkedout() >= pool.size()
 
 
 def may_see_figures(settings: Settings, address: str, authorization: str) -> bool:
@@ -113,7 +124,7 @@ async def faults(world: World) -> list[str]:
     What it does not do itself is no reason: a worker that is away makes mail late, and taking the API out as well
     would not send it.
     """
-    reasons = await world.presence.faults(world.database)
+    reasons = await world.presence.faults(world.watching)
     if world.presence.is_off(database_clock.FAR_OFF_SECONDS):  # its ids may have no place in the audit's parts
         reasons.append(CLOCK_OFF)
     if world.presence.identity.kind == "worker" and not reasons and world.presence.is_kept_from(installation.LOOP):
@@ -133,9 +144,10 @@ async def backlog(world: World) -> Backlog:
         running = await processes.running(w)
         is_held = await installation.is_held(w)
         partition_ends = await partitions.ends(w)
+        oldest_due_seconds = await _oldest_due_seconds(w)
     return Backlog(
         {(row.kind, row.state): row.number for row in rows},
-        await _oldest_due_seconds(world),
+        oldest_due_seconds,
         {row.kind: max(0.0, (w.now - row.since).total_seconds()) if row.since else 0.0 for row in undelivered},
         attempts,
         standing,
@@ -180,7 +192,7 @@ SELECT 'webhook', (SELECT d.created_at FROM delivery d JOIN webhook_endpoint p O
 """)
 
 
-async def _oldest_due_seconds(world: World) -> float:
+async def _oldest_due_seconds(w: Work) -> float:
     """Tell for how long the oldest mail, or event without a position, waits for a worker.
 
     A webhook may wait for its receiver, which says nothing of us; that its event has no position yet does. Mail waits
@@ -188,12 +200,11 @@ async def _oldest_due_seconds(world: World) -> float:
     no worker has to do anything.
     """
     event = sa.select(sa.func.min(col(tables.Event.occurred_at))).where(col(tables.Event.position).is_(None))
-    async with world.database.work(actor.TIMER) as w:
-        if await installation.is_held(w):
-            return 0.0
-        waiting = [(await w.sql(event)).scalar_one(), await _mail_due(w)]
-        ages: list[float] = [(w.now - since).total_seconds() for since in waiting if since]
-        return max([0.0, *ages])
+    if await installation.is_held(w):
+        return 0.0
+    waiting = [(await w.sql(event)).scalar_one(), await _mail_due(w)]
+    ages: list[float] = [(w.now - since).total_seconds() for since in waiting if since]
+    return max([0.0, *ages])
 
 
 async def _mail_due(w: Work) -> datetime | None:

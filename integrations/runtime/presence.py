@@ -21,7 +21,8 @@ from service.kernel import clock, database_errors, errors, partitions, processes
 from service.rules.time import availability
 
 PROBE_SECONDS = 5.0
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 3.0
+"""That the database may take; with what `health.notices` may take, less than whoever asks waits for."""
 _log = structlog.get_logger("pobratym.presence")
 
 
@@ -100,7 +101,10 @@ class Presence:
         return abs(self.offset_seconds or 0.0) > by_seconds
 
     async def faults(self, database: work.Database) -> list[str]:
-        """Name what keeps this process from its work; found out anew if nobody has asked for five seconds."""
+        """Name what keeps this process from its work; found out anew if nobody has asked for five seconds.
+
+        `database` is not that of the requests: one that they keep busy serves.
+        """
         async with self._one_at_a_time:
             if self._asked_at is None or clock.monotonic() - self._asked_at >= self.probe_seconds:
                 self._answer = await self._probed(database)

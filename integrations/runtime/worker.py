@@ -81,7 +81,7 @@ async def _have_parts(world: World, stop: asyncio.Event) -> None:
 
 
 async def _beat(world: World, stop: asyncio.Event) -> None:
-    await presence.beating(world.presence, world.database, stop)
+    await presence.beating(world.presence, world.watching, stop)
 
 
 async def _again(world: World, stop: asyncio.Event, name: str, body: Loop, *, is_once: bool = False) -> None:

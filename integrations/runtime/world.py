@@ -24,7 +24,7 @@ from integrations.runtime import presence as presences
 from integrations.runtime.connector import Connector
 from integrations.runtime.settings import Settings
 from service import vocabulary
-from service.kernel import actor, clock, crypto, outcomes, partitions, work
+from service.kernel import actor, clock, crypto, outcomes, partitions, processes, work
 
 _TRUSTED_SECONDS = 2.0
 _USED = "pobratym_used_at"
@@ -62,6 +62,7 @@ class World:
     tokens: access_tokens.AccessTokens
     outbound: httpx.AsyncClient  # for addresses that others name
     presence: presences.Presence
+    watching: work.Database  # over one connection of its own, so that a busy pool keeps nobody from seeing how it is
     replica: replicas.Replica | None = None  # for reports, which are read by `replicas.read`
     tracer: trace.Tracer = field(default_factory=trace.NoOpTracer)
 
@@ -111,7 +112,10 @@ async def opened(
             stack.push_async_callback(outbox.aclose)
         issuer = access_tokens.AccessTokens(settings.base_url)
         presence = presences.of_this_process(_KINDS.get(purpose, "api"), version)
-        world = World(settings, time, keys, engine, direct, database, outbox, issuer, outbound, presence)
+        watching_engine = engine_of(settings, through, purpose=purpose, size=1)
+        stack.push_async_callback(watching_engine.dispose)
+        watching = work.Database(watching_engine, time, keys, processes.BEAT_SECONDS)
+        world = World(settings, time, keys, engine, direct, database, outbox, issuer, outbound, presence, watching)
         if purpose in _REPORTING:
             world.replica = _replica(world, stack, purpose, statement_timeout_ms)
         world.tracer = await stack.enter_async_context(tracing.opened(settings, presence.identity))
@@ -127,9 +131,14 @@ def outbox_of(settings: Settings) -> smtp.SmtpOutbox | maildir.MaildirOutbox:
 
 
 def engine_of(
-    settings: Settings, connector: Connector, *, purpose: str, statement_timeout_ms: int | None = None
+    settings: Settings,
+    connector: Connector,
+    *,
+    purpose: str,
+    statement_timeout_ms: int | None = None,
+    size: int | None = None,
 ) -> AsyncEngine:
-    """Give an engine whose connections carry the timeouts of the settings (invariant E5).
+    """Give an engine of `size` connections, else `pool_size`, which carry the timeouts of the settings (invariant E5).
 
     A pooler refuses them, as it lends its connections to whoever comes: there they stand at the role
     (`migrate.keep_at_role`).
@@ -141,7 +150,7 @@ def engine_of(
     caches = {} if settings.statement_cache == "on" else {"statement_cache_size": 0}
     engine = create_async_engine(
         "postgresql+asyncpg://",
-        pool_size=settings.pool_size,
+        pool_size=size or settings.pool_size,
         max_overflow=0,
         pool_use_lifo=True,  # who asks each second has the connection of a moment ago, which needs no ping
         pool_timeout=settings.pool_timeout_ms / 1000,
