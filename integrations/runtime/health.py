@@ -65,14 +65,10 @@ class Backlog:
 
 async def notices(world: World) -> list[str]:
     """Name what this process cannot mend and can work without: mail waits meanwhile, and the API serves."""
-    own = {
-        CLOCK_OFF: world.presence.is_off(),
-        UNSEEN: world.presence.is_kept_from(installation.LOOP),
-        "pool_exhausted": _is_exhausted(world),
-    }
+    own = {CLOCK_OFF: world.presence.is_off(), "pool_exhausted": _is_exhausted(world)}
     try:
         async with asyncio.timeout(_ANSWER_SECONDS), world.watching.work(actor.TIMER) as w:
-            named = await _shared_notices(w)
+            named = await _shared_notices(w) | {UNSEEN: world.presence.is_kept_from(installation.LOOP)}
     except (SQLAlchemyError, PoolTimeout, OSError, errors.DomainError):
         named = {UNKNOWN: True}
     return [name for name, is_so in (named | own).items() if is_so]
