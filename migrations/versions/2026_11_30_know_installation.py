@@ -16,9 +16,9 @@ def upgrade() -> None:
 _INSTALLATION = """\
 CREATE TABLE installation (
     id INTEGER NOT NULL,
-    system_identifier BIGINT NOT NULL,
+    system_identifier BIGINT,
     database_oid BIGINT NOT NULL,
-    timeline VARCHAR NOT NULL,
+    timeline VARCHAR,
     epoch INTEGER DEFAULT 1 NOT NULL,
     floor BIGINT DEFAULT 0 NOT NULL,
     held_since TIMESTAMP WITH TIME ZONE,

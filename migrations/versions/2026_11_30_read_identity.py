@@ -7,15 +7,12 @@ down_revision = "2026_11_30_keep_refusals"
 
 
 def upgrade() -> None:
-    """Make the functions, let what cannot be read be null, and know this database: nobody waits for more than a moment.
+    """Make the functions, and know this database: nobody waits for more than a moment.
 
     They are in PL/pgSQL, which looks at a statement only when it comes to it: plain SQL would be refused as a whole.
     """
     op.execute(_SYSTEM_IDENTIFIER)
     op.execute(_TIMELINE)
-    op.execute(
-        "ALTER TABLE installation ALTER COLUMN system_identifier DROP NOT NULL, ALTER COLUMN timeline DROP NOT NULL"
-    )
     op.execute(_KNOW)
 
 
