@@ -64,7 +64,7 @@ async def asked(
         return await client.get(f"/v1/institutions/{scene.asking.id}/{path}from={FROM}&until={UNTIL}")
 
 
-@pytest.mark.parametrize("read_url", ["the same server", NOBODY])
+@pytest.mark.parametrize("read_url", ["the same server", NOBODY], ids=["the same server", "nobody"])
 async def test_reports_and_journal_are_the_same_from_a_replica_and_without_one(
     application: FastAPI, world: World, scene: Caseload, read_url: str
 ) -> None:
