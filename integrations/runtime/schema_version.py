@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 FOLDER = Path(__file__).resolve().parents[2] / "migrations"
 _DATED = re.compile(r"(\d{4}_\d\d_\d\d)_\w+")
-_BEFORE = re.compile(r'^down_revision = "(\w+)"$', re.MULTILINE)
+_BEFORE = re.compile(r"""^down_revision = ["'](\w+)["']$""", re.MULTILINE)
 _HAS_VERSIONS = sa.text("SELECT to_regclass('alembic_version') IS NOT NULL")
 _VERSION = sa.text("SELECT version_num FROM alembic_version")
 

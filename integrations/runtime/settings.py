@@ -38,8 +38,8 @@ _FEWEST_DISTINCT_BYTES = 8
 _SHORTEST_TOKEN = 16
 OWN_NAMES = frozenset({
     ".well-known", "a", "appointments", "calendar", "certificates", "consultations", "demo", "docs", "fhir", "health",
-    "j", "metrics", "oauth2", "offers", "openapi.json", "pages", "people", "problems", "schemas", "sign-in", "sign-out",
-    "v1",
+    "j", "metrics", "oauth2", "offers", "openapi.json", "operations", "pages", "people", "problems", "schemas",
+    "sign-in", "sign-out", "v1",
 })  # fmt: skip
 """How the addresses of the API and of the pages begin."""
 _PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")

@@ -165,6 +165,7 @@ async def test_inv_16_a_retried_mail_is_the_same_to_the_octet_although_the_appoi
     async with scene.world.database.work(actor.TIMER) as w:
         first = await deliveries.claim(w, row.id)
     scene.clock.forward(minutes=5)
+    await postoffice.leases_end(scene)
     async with scene.world.database.work(actor.TIMER) as w:
         second = await deliveries.claim(w, row.id)
     assert first is not None

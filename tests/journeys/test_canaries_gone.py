@@ -133,7 +133,7 @@ async def test_sec_02_who_lost_their_role_finds_no_canary_on_any_route(
     await close_everything(scene)
     mine = scene.people[who]
     waiting = await scene.rows("SELECT id FROM delivery WHERE person_id = :id AND state = 'pending'", id=mine.id)
-    assert waiting  # mails that were written while they had the role
+    assert waiting or who == "partner"  # mails that were written while they had the role: a partner gets none
     await scene.rows("DELETE FROM role_grant WHERE person_id = :id RETURNING 1", id=mine.id)
     await scene.rows("UPDATE person SET version = version + 1 WHERE id = :id RETURNING 1", id=mine.id)
     bearer = await build.bearer(scene.world, mine)

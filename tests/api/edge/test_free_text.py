@@ -23,6 +23,7 @@ NAMED_ON_PURPOSE = {
     "zone": "one of the zone data's, else refused",
     "scope": "of those known, else refused",
     "client_assertion": "read as a signed token",
+    "client_secret": "compared, never stored",
     "roles/*/department": "a ward of the staff; a request's is checked",
     "confirmed_spans/*/field": "compared, never stored",
     "file": "a table of people and places; its notes and other texts are checked by the worker, row by row",
