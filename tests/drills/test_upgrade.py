@@ -38,7 +38,7 @@ def program(tmp_path: Path) -> newer.Program:
 @contextlib.asynccontextmanager
 async def own_connection(running: site.Site) -> AsyncIterator["asyncpg.Connection[Any]"]:
     """Have a session without any timeout, as an operator's is."""
-    connection = await asyncpg.connect(running.world.connector.address.text)
+    connection = await asyncpg.connect(running.world.connector.address.text.replace("+asyncpg", "", 1))
     try:
         yield connection
     finally:
