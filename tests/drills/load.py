@@ -99,6 +99,9 @@ class Load:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _answer(self, name: str, offer: Any) -> None:  # noqa: ANN401 - JSON
+        if offer["kind"] == "live" and not offer["starts"]:  # each of its times was taken meanwhile
+            await self.send(name, "POST", f"/v1/offers/{offer['id']}/decline", {"reason": "busy"})
+            return
         body = {"starts_at": offer["starts"][0]} if offer["kind"] == "live" else {}
         answer = await self.send(name, "POST", f"/v1/offers/{offer['id']}/accept", body)
         if answer.status_code != 200:

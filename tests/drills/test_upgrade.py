@@ -91,7 +91,7 @@ async def test_a_migration_that_a_long_transaction_holds_up_stalls_nobody_and_lo
                     await complains(migration, '"attempt": 4')
                     await people.grows(BETWEEN)
                     assert migration.returncode is None
-                assert await migration.wait() == 0
+                assert await migration.wait() == 0, await complaints(migration)
             await people.grows(BETWEEN)
             slowest = people.slowest_seconds
         print(f"slowest answer {slowest:.2f} s, {before:.2f} s before; sent again: {dict(people.again)}")  # noqa: T201 - for `make drills`
@@ -121,7 +121,7 @@ def expanded(program: newer.Program) -> str:
     """Let the newer program's schema have what a next release might add; gives its version."""
     program.learn("triaged", NOVEL)
     for table in (*HOT, "queue.pgqueuer"):
-        name = table[-10:].strip("._")
+        name = table.replace(".", "_")[-10:].strip("_")
         program.schema.add(f"add_mood_{name}", f"ALTER TABLE {table} ADD COLUMN mood text DEFAULT 'calm'")
     program.schema.add("make_triage", "CREATE TABLE triage (consultation_id uuid PRIMARY KEY REFERENCES consultation)")
     program.schema.add_written(
@@ -174,7 +174,7 @@ async def the_older_leaves_the_news(running: site.Site, mail_id: str) -> None:
     await postoffice.until(is_left)
     (letter,) = await running.scene.rows("SELECT state, attempt FROM delivery WHERE id = :id", id=mail_id)
     assert tuple(letter) == ("pending", 0)
-    assert (await running.client.get("/health/ready")).json() == {"status": "ready", "reasons": []}
+    assert (await running.client.get("/health/ready")).json() == {"status": "ready", "reasons": [], "notices": []}
     signed_anew = await build.bearer(running.world, running.scene.people["coordinator"])
     listed = await running.client.get("/v1/events?limit=200", headers=signed_anew)
     page = listed.json()
@@ -205,7 +205,7 @@ async def test_an_older_and_a_newer_program_work_side_by_side_and_back_again(
         async with people.going_on():
             await people.grows(BETWEEN)
             async with running.running(program.folder, "migrate") as migration:
-                assert await migration.wait() == 0
+                assert await migration.wait() == 0, await complaints(migration)
             assert await schema_version.present(running.world.engine) == version
             mail_id = await write_news(running)
             await people.grows(BETWEEN)
@@ -233,3 +233,8 @@ async def has_left(running: site.Site, mail_id: str) -> bool:
     """Tell whether the newer program's letter was delivered."""
     (row,) = await running.scene.rows("SELECT state FROM delivery WHERE id = :id", id=mail_id)
     return bool(row.state == "delivered")
+
+
+async def complaints(process: asyncio.subprocess.Process) -> str:
+    assert process.stderr is not None
+    return (await process.stderr.read()).decode()
