@@ -6,7 +6,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,7 +18,7 @@ from integrations.runtime import replicas
 from integrations.runtime.settings import Settings
 from integrations.runtime.world import World
 from service import housekeeping, tables, vocabulary
-from service.kernel import actor, clock, database_clock, errors, installation, partitions, processes
+from service.kernel import actor, database_clock, errors, installation, partitions, processes
 from service.kernel.work import Work
 from service.outbox import attempt_counts, mail_server
 
@@ -77,14 +77,13 @@ async def notices(world: World) -> list[str]:
 async def _shared_notices(w: Work) -> dict[str, bool]:
     standing = await mail_server.standing(w)
     house = await housekeeping.standing(w)
-    first_end = min((await partitions.ends(w)).values())
     return {
         "restored_held": await installation.is_held(w),
         "mail_server_away": standing.away_since is not None,
         "mail_held": standing.held_at is not None,
         "deliveries_late": await _oldest_due_seconds(w) > LATE_SECONDS,
         "housekeeping_late": house.is_late or bool(house.failing),
-        "month_without_part": first_end <= clock.wall() + timedelta(days=partitions.LATE_DAYS),
+        "month_without_part": await partitions.is_late(w),
     }
 
 

@@ -36,17 +36,15 @@ _FAULTS = (
 _log = structlog.get_logger(__name__)
 
 _END = sa.text("""
-SELECT CAST(system_identifier AS text) AS system, clock_timestamp() AS at,
+SELECT present_system_identifier() AS system, clock_timestamp() AS at,
        CASE WHEN NOT pg_is_in_recovery() THEN CAST(pg_current_wal_flush_lsn() AS text) END AS lsn
-FROM pg_control_system()
 """)
 # A name of the primary's that stands for the replica as well is one that was promoted: it has what it has.
 _HAS = sa.text("""
-SELECT CAST(system_identifier AS text) AS system,
+SELECT present_system_identifier() AS system,
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END
        >= CAST(CAST(:lsn AS text) AS pg_lsn) AS has_all,
        CASE WHEN pg_is_in_recovery() THEN pg_last_xact_replay_timestamp() END AS replayed_at
-FROM pg_control_system()
 """)
 
 
@@ -61,9 +59,12 @@ class NotRead(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """Where the primary's log ended at `at`, by its own clock; no position when it is none any more."""
+    """Where the primary's log ended at `at`, by its own clock; no position when it is none any more.
 
-    system: str
+    `system` is the cluster's identifier, None where the server does not tell it: then the replica's is not compared.
+    """
+
+    system: int | None
     lsn: str | None
     at: datetime
 
@@ -107,11 +108,11 @@ class Replica:
 
     async def standing(self, primary: work.Database) -> Standing:
         """Compare the replica with the primary, and give it a moment to catch up; raises NotRead."""
-        async with primary.apart() as w:
-            (row,) = await w.sql(_END)
         if clock.monotonic() < self.left_alone_until:
             raise NotRead("unreachable")
         try:
+            async with primary.apart() as w:
+                (row,) = await w.sql(_END)
             async with asyncio.timeout(_ANSWER_SECONDS), self.database.apart() as w:
                 return await _caught_up(w, _End(row.system, row.lsn, row.at))
         except _FAULTS as error:
@@ -156,7 +157,7 @@ async def _caught_up(w: Work, end: _End) -> Standing:
     began = clock.monotonic()
     while True:
         (row,) = await w.sql(_HAS, {"lsn": end.lsn})
-        if row.system != end.system:
+        if None not in (row.system, end.system) and row.system != end.system:
             raise NotRead("other_database")
         if row.has_all:
             return Standing(0.0, end.at)

@@ -72,8 +72,13 @@ async def make_all(w: Work) -> None:
 
 async def make_late(w: Work) -> None:
     """Have the parts of the next months if a last one ends soon: for a process beside which no worker may run."""
-    if min((await ends(w)).values()) <= clock.wall() + timedelta(days=LATE_DAYS):
+    if await is_late(w):
         await make_all(w)
+
+
+async def is_late(w: Work) -> bool:
+    """Tell whether the last part of a table ends soon."""
+    return min((await ends(w)).values()) <= await database_clock.now(w) + timedelta(days=LATE_DAYS)
 
 
 async def drop_oldest(w: Work, table: str, until: datetime) -> int:

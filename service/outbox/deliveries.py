@@ -158,7 +158,7 @@ WHERE delivery.id = due.id
 RETURNING delivery.kind, delivery.state, delivery.attempt, delivery.payload, delivery.person_id,
     delivery.attempts_before, delivery.sealed_address, delivery.request_id, delivery.traceparent,
     (SELECT id FROM offer WHERE offer.id = delivery.offer_id AND coalesce(timed_from, sent_at) < :late) AS late_offer_id
-""").columns(  # noqa: S608 - our own words  # noqa: S608 - a condition of our own
+""").columns(  # noqa: S608 - conditions of our own
     kind=sa.Text,
     state=sa.Text,
     attempt=sa.Integer,

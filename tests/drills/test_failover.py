@@ -124,7 +124,7 @@ async def test_ops_03_drill_failover_over_two_hosts_loses_nothing_and_needs_no_r
                 f" beyond it, where a request usually takes {usual_seconds:.2f} s;"
                 f" {len(writers.acknowledged)} acknowledged, 0 lost"
             )
-            assert gap_seconds <= switch_seconds + SWITCH_SLACK_SECONDS + usual_seconds
+            assert gap_seconds <= switch_seconds + SWITCH_SLACK_SECONDS
 
 
 @contextmanager
@@ -147,7 +147,7 @@ async def test_ops_03_drill_a_frozen_host_is_passed_over_and_the_workers_loops_n
             async with writers.at_work():
                 await writers.grow(10)
                 await postoffice.until(lambda: len(office.taken) > 0)
-                usual_seconds, began = statistics.median(writers.took), clock.monotonic()
+                began = clock.monotonic()
                 with frozen(primary):
                     standby.sql("SELECT pg_promote()")
                     switched = clock.monotonic()
@@ -167,9 +167,6 @@ async def test_ops_03_drill_a_frozen_host_is_passed_over_and_the_workers_loops_n
             )
             patience = running.world.settings
             deadline_seconds = (patience.pool_timeout_ms + 2 * patience.statement_timeout_ms) / 1000
-            assert (
-                served_seconds
-                <= switch_seconds + deadline_seconds + A_HOST_SECONDS + SWITCH_SLACK_SECONDS + usual_seconds
-            )
+            assert served_seconds <= switch_seconds + deadline_seconds + A_HOST_SECONDS + SWITCH_SLACK_SECONDS
             assert noticed_seconds <= switch_seconds + NOTICED_SECONDS
             assert A_HOST_SECONDS <= passed_seconds <= A_HOST_SECONDS + SWITCH_SLACK_SECONDS

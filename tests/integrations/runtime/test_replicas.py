@@ -19,7 +19,7 @@ from integrations.runtime import doctor, health, replicas, settings
 from integrations.runtime import world as worlds
 from integrations.runtime.world import World
 from service import vocabulary
-from service.kernel import actor, errors, recent_changes
+from service.kernel import actor, clock, errors, recent_changes
 from service.kernel.work import Work
 
 pytestmark = pytest.mark.races
@@ -111,6 +111,26 @@ async def test_a_report_reads_one_snapshot_in_which_nothing_can_be_written(readi
     assert await replicas.read(reading.database, reading.replica, actor.TIMER, write) == "written"
     assert seen[1:] == [["on"], ["off"]]  # the primary did it
     assert fallbacks(reading) == {"ended": 1}
+
+
+async def test_a_server_that_does_not_tell_which_cluster_it_is_is_read_all_the_same(world: World) -> None:
+    """As a managed one, of which a role may not ask for it: no report may fail for that."""
+    role = f"poor_{clock.new_id().hex}"
+    statements = (
+        "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC",
+        f"CREATE ROLE {role} IN ROLE pg_read_all_data, pg_write_all_data",
+        f"ALTER DATABASE {world.connector.address.database} SET role = '{role}'",
+    )
+    async with world.database.work(actor.TIMER) as w:
+        for statement in statements:
+            await w.sql(sa.text(statement))
+
+    async def look(w: Work) -> tuple[str, bool]:
+        return (await w.sql(sa.text("SELECT current_user"))).scalar_one(), w.as_of is not None
+
+    async with worlds.opened(told(world, world.connector.address.text)) as reading:
+        assert await replicas.read(reading.database, reading.replica, actor.TIMER, look) == (role, True)
+        assert fallbacks(reading) == {}
 
 
 async def test_what_the_replica_refuses_the_primary_decides(

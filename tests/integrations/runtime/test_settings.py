@@ -118,9 +118,10 @@ def test_all_faults_are_named_at_once() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["BASE_URL", "CORS_ORIGINS"])
+@pytest.mark.parametrize("name", ["BASE_URL", "CORS_ORIGINS", "ROOM_URL"])
 def test_an_address_that_others_read_holds_no_password(name: str) -> None:
-    (fault,) = faults(**{name: "https://someone:a-password@hospital.example"})
+    path = "/{appointment_id}" if name == "ROOM_URL" else ""
+    (fault,) = faults(**{name: f"https://someone:a-password@hospital.example{path}"})
     assert fault.endswith("must hold no user and password: others read it")
 
 
