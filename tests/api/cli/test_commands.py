@@ -1,8 +1,7 @@
 import asyncio
 import base64
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,11 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from api.cli import main
+import terminal
 from integrations.runtime import logs, postgres, settings, world
 from service.kernel import actor, clock
+from terminal import Run
 
-Run = Callable[..., tuple[int, str, str]]
 KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 
 
@@ -29,22 +28,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def run(installed: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
     """Type a command; gives its status, what it printed, what it complained of."""
-
-    def typed(*words: str, **variables: str) -> tuple[int, str, str]:
-        monkeypatch.setenv("POBRATYM_DATA_DIR", str(installed))
-        for name, value in variables.items():
-            monkeypatch.setenv(f"POBRATYM_{name}", value)
-        monkeypatch.setattr(sys, "argv", ["pobratym", *words])
-        try:
-            main.main()
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        else:
-            status = 0
-        said = capfd.readouterr()
-        return status, said.out, said.err
-
-    yield typed
+    yield terminal.over(installed, monkeypatch, capfd)
     logs.configure("critical")
 
 

@@ -2,20 +2,18 @@
 
 import asyncio
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 import build
-from api.cli import main
+import terminal
 from integrations.runtime import logs, postgres, settings, world
 from service.kernel import actor, outcomes
 from service.outbox import deliveries
-
-Run = Callable[..., tuple[int, str, str]]
+from terminal import Run
 
 
 @pytest.fixture(scope="module")
@@ -29,20 +27,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def run(installed: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
     """Type a command; gives its status, what it printed, what it complained of."""
-
-    def typed(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setenv("POBRATYM_DATA_DIR", str(installed))
-        monkeypatch.setattr(sys, "argv", ["pobratym", "mail", *words])
-        try:
-            main.main()
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        else:
-            status = 0
-        said = capfd.readouterr()
-        return status, said.out, said.err
-
-    yield typed
+    yield terminal.over(installed, monkeypatch, capfd, "mail")
     logs.configure("critical")
 
 

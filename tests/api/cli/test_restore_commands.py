@@ -2,38 +2,23 @@
 
 import asyncio
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from api.cli import main
+import terminal
 from integrations.runtime import logs, postgres, settings, world
 from service.kernel import actor, installation
-
-Run = Callable[..., tuple[int, str, str]]
+from terminal import Run
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
     """Type a command over a running server; gives its status, what it printed, what it complained of."""
-
-    def typed(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setenv("POBRATYM_DATA_DIR", str(tmp_path))
-        monkeypatch.setattr(sys, "argv", ["pobratym", "restore", *words])
-        try:
-            main.main()
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        else:
-            status = 0
-        said = capfd.readouterr()
-        return status, said.out, said.err
-
     with postgres.running(tmp_path, fast_unsafe=True):
-        yield typed
+        yield terminal.over(tmp_path, monkeypatch, capfd, "restore")
     logs.configure("critical")
 
 
