@@ -9,64 +9,93 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 import uvloop
 
-from bench import hooks, idle, live, pure, scratch
+from bench import hooks, idle, live, pure
+from bench.frame import Bench, say
 from bench.table import Line, show
 from integrations.runtime import logs
 
 
-async def measure(*, quick: bool) -> list[Line]:
-    """Fill the databases, take every figure, and say on the way what is under way."""
-    rounds, count, cases = (3, 80, 20_000) if quick else (5, 160, 50_000)
-    sizes: tuple[int, ...] = (1_000, 10_000) if quick else (1_000, 10_000, 100_000)
-    if "candidates" not in (sys.argv[1:] or ["candidates"]):
-        sizes = (10_000,)
-    lines = pure.free_time(rounds)
+async def _free_time(bench: Bench) -> list[Line]:
+    return pure.free_time(bench.rounds)
+
+
+async def _invites(bench: Bench) -> list[Line]:
+    return pure.invites(bench.rounds, (await bench.mentors()).world.settings)
+
+
+async def _idle(bench: Bench) -> list[Line]:
+    return await idle.lines(bench.rounds, 20 if bench.quick else 60)
+
+
+async def _bare(bench: Bench) -> list[Line]:
+    return await live.bare(await bench.mentors(), bench.rounds)
+
+
+async def _mail(bench: Bench) -> list[Line]:
+    return await live.mail(await bench.mentors(), 4 if bench.quick else 20)
+
+
+async def _webhooks(bench: Bench) -> list[Line]:
+    seconds, waiting = (4, 1_000) if bench.quick else (20, 3_000)
+    return await hooks.webhook_lines(await bench.mentors(), bench.rounds, seconds, waiting)
+
+
+async def _candidates(bench: Bench) -> list[Line]:
+    return await live.candidates({size: await bench.mentors(size) for size in bench.sizes}, bench.rounds)
+
+
+async def _reports(bench: Bench) -> list[Line]:
+    return await live.reports(await bench.mentors(), bench.rounds, bench.cases)
+
+
+async def _filing(bench: Bench) -> list[Line]:
+    return await live.filing(await bench.mentors(), bench.rounds, bench.count)
+
+
+async def _acceptances(bench: Bench) -> list[Line]:
+    return await live.accepting(await bench.mentors(), 3, bench.count)
+
+
+PARTS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
+    "free_time": _free_time,
+    "invites": _invites,
+    "idle": _idle,
+    "bare": _bare,
+    # Before anything else leaves mails in the queue.
+    "mail": _mail,
+    "webhooks": _webhooks,
+    "candidates": _candidates,
+    "reports": _reports,
+    "filing": _filing,
+    "acceptances": _acceptances,
+}
+"""In the order in which they are measured; a goal's own module has a line here."""
+
+
+async def measure(names: Sequence[str], *, quick: bool) -> list[Line]:
+    """Take every figure of these parts, and say on the way what is under way."""
+    lines: list[Line] = []
     async with AsyncExitStack() as stack:
-        folder = stack.enter_context(scratch.server())
-        sites = {}
-        for size in sizes:
-            _say(f"filling a database with {size:,} mentors")
-            sites[size] = await stack.enter_async_context(
-                scratch.site(folder, f"mentors_{size}", size, cases if size == 10_000 else cases // 10)
-            )
-            stack.enter_context(scratch.served(sites[size]))
-        site = sites[10_000]
-        lines += pure.invites(rounds, site.world.settings)
-        steps: list[tuple[str, Callable[[], Awaitable[list[Line]]]]] = [
-            ("idle", lambda: idle.lines(rounds, 20 if quick else 60)),
-            ("bare", lambda: live.bare(site, rounds)),
-            # Before anything else leaves mails in the queue.
-            ("mail", lambda: live.mail(site, 4 if quick else 20)),
-            ("webhooks", lambda: hooks.webhook_lines(site, rounds, 4 if quick else 20, 1_000 if quick else 3_000)),
-            ("candidates", lambda: live.candidates(sites, rounds)),
-            ("reports", lambda: live.reports(site, rounds, cases)),
-            ("filing", lambda: live.filing(site, rounds, count)),
-            ("acceptances", lambda: live.accepting(site, 3, count)),
-        ]
-        for name, step in steps:
-            if name in (sys.argv[1:] or dict(steps)):
-                _say(name)
-                lines += await _taken(name, step)
+        bench = Bench.of(stack, quick=quick)
+        for name in names:
+            say(name)
+            lines += await _taken(name, bench)
     return lines
 
 
-async def _taken(name: str, step: Callable[[], Awaitable[list[Line]]]) -> list[Line]:
-    """Take a step's figures; one that fails is a miss, and the others are taken all the same."""
+async def _taken(name: str, bench: Bench) -> list[Line]:
+    """Take a part's figures; one that fails is a miss, and the others are taken all the same."""
     try:
-        return await step()
+        return await PARTS[name](bench)
     except Exception as error:  # noqa: BLE001 - whatever it was, it is told
         traceback.print_exc()
         return [Line(name, f"failed: {type(error).__name__}", is_met=False)]
-
-
-def _say(what: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
@@ -75,7 +104,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers and folders go with us
     quick = os.environ.get("QUICK") == "1"
     began = time.perf_counter()
-    lines = uvloop.run(measure(quick=quick))  # as the server and the worker run
+    names = [name for name in PARTS if name in (sys.argv[1:] or PARTS)]
+    lines = uvloop.run(measure(names, quick=quick))  # as the server and the worker run
     today = datetime.now(UTC).date()
     print(f"{today}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, ", end="")
     print(f"{'quick' if quick else 'whole'} run, {time.perf_counter() - began:.0f} s, load {os.getloadavg()[0]:.1f}\n")

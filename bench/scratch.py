@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -104,6 +104,10 @@ class Load:
         return self
 
 
+Fill = Callable[[asyncpg.Connection, Site], Awaitable[None]]
+"""Puts rows into an empty database."""
+
+
 @contextmanager
 def server() -> Iterator[Path]:
     """Have an embedded server, durable as in production, until the block ends; gives its socket's folder."""
@@ -114,8 +118,8 @@ def server() -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def site(socket_folder: Path, name: str, mentors: int, cases: int) -> AsyncIterator[Site]:
-    """Have a database of this size, made and filled."""
+async def site(socket_folder: Path, name: str, fill: Fill) -> AsyncIterator[Site]:
+    """Have a database of its own, made and filled."""
     base = f"postgresql://{postgres.SUPERUSER}@/postgres?host={socket_folder}"
     maker = await asyncpg.connect(base)
     await maker.execute(f'CREATE DATABASE "{name}"')
@@ -130,7 +134,7 @@ async def site(socket_folder: Path, name: str, mentors: int, cases: int) -> Asyn
     async with worlds.opened(told, statement_timeout_ms=600_000) as world:
         made = Site(name, socket_folder, now, world)
         connection = await asyncpg.connect(made.dsn)
-        await data.populate(connection, now, mentors, cases)
+        await fill(connection, made)
         await connection.close()
         while await rollups.fold(made.world.database):
             pass  # as the housekeeping of a year would have done
