@@ -118,6 +118,12 @@ class SmtpOutbox:
             await _leave(client)
 
 
+def place(url: str) -> str:
+    """Give the host and port of the server, without a user and a password."""
+    client = _client(url)
+    return f"{client.hostname}:{client.port}"
+
+
 async def offers_utf8(url: str) -> bool:
     """Tell whether the server of `url` offers SMTPUTF8; raises SMTPException or OSError when it cannot be asked."""
     client = _client(url)

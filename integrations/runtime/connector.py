@@ -15,6 +15,7 @@ import asyncpg
 import structlog
 from asyncpg.connect_utils import SessionAttribute
 
+from integrations.runtime import database_faults
 from integrations.runtime.database_address import DatabaseAddress, Host
 from service.kernel import clock
 
@@ -49,19 +50,21 @@ class Connector:
         role, asyncpg.TargetServerAttributeNotMatched. A server that refuses the user, the database or TLS ends the
         search: another one is not an answer to that.
         """
+        tried: list[str] = []
         fault: Exception | None = None
         for attributes in self._wanted():
             for host in tuple(self.hosts):
                 try:
                     connection = await self._connect(host, attributes, settings, options)
                 except (OSError, asyncpg.PostgresError, asyncpg.TargetServerAttributeNotMatched) as error:
-                    if not _is_passed_over(error):
-                        raise
+                    tried.append(f"{host or 'the usual socket'}: {database_faults.reason(error)}")
                     fault = error
+                    if not _is_passed_over(error):
+                        raise _noted(error, tried) from None
                 else:
                     self._remember(host)
                     return connection
-        raise fault or ConnectionError("the address names no host")
+        raise _noted(fault or ConnectionError("the address names no host"), tried)
 
     def give_up(self) -> None:
         """Cut every connection, for a server that answers nothing: whoever waits for it goes on with an error.
@@ -116,6 +119,13 @@ class Connector:
         ):
             if value and hasattr(socket, option):  # not every system has each
                 tcp.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+def _noted(fault: Exception, tried: Iterable[str]) -> Exception:
+    """Give the fault with what was tried, for `database_faults.told`."""
+    for place in dict.fromkeys(tried):
+        fault.add_note(place)
+    return fault
 
 
 def _is_passed_over(error: Exception) -> bool:

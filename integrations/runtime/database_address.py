@@ -45,6 +45,8 @@ _PLACES = {"host", "port", "user", "password", "dbname", "database"}
 _KNOWN = _OF_ASYNCPG | _OF_THE_SERVER | _PLACES | set(_CHOICES) | set(_NUMBERS)
 _SYSTEM = "system"  # for sslrootcert: the authorities that the operating system trusts
 _VERIFYING = {"verify-ca", "verify-full"}
+_PERCENTS = re.compile(r"%.{0,2}", re.DOTALL)
+_OCTET = re.compile(r"%(?!00)[0-9A-Fa-f]{2}")
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _HIGHEST_PORT = 65_535
 
@@ -134,8 +136,24 @@ def parse(text: str, *, several_hosts: str = "read-write") -> DatabaseAddress:
     )
 
 
+def check_percents(text: str) -> None:
+    """Refuse an address with a `%` that stands for no octet: urllib would take it for itself, others do not.
+
+    Raises ValueError, whose message quotes nothing.
+    """
+    is_whole = all(_OCTET.fullmatch(escape) for escape in _PERCENTS.findall(text))
+    try:
+        unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        is_whole = False
+    if not is_whole:
+        msg = "a % must begin an octet of UTF-8 such as %40; a % that means itself is %25"
+        raise BadAddress(msg)
+
+
 def _split(text: str) -> SplitResult:
     """Take the address apart; urllib's own complaints quote it, password and all."""
+    check_percents(text)
     try:
         parts = urlsplit(text)
         is_ours = parts.scheme in _SCHEMES and text.strip().startswith(f"{parts.scheme}://")
@@ -167,12 +185,17 @@ def _parameters(parts: SplitResult, faults: list[str]) -> dict[str, str]:
             given[known_name] = value
     for name, choices in _CHOICES.items():
         if name in given and given[name] not in choices:
-            faults.append(f"{name} is one of {', '.join(choices)}{_why_not(name, given[name])}")
+            written = "ssl (sslmode)" if name == "sslmode" and _names_ssl(parts) else name
+            faults.append(f"{written} is one of {', '.join(choices)}{_why_not(name, given[name])}")
     for name in _NUMBERS:
         if name in given and not _PORT.fullmatch(given[name]):
             faults.append(f"{name} is a whole number")
             given[name] = "0"
     return given
+
+
+def _names_ssl(parts: SplitResult) -> bool:
+    return any(name == "ssl" for name, _ in parse_qsl(parts.query))
 
 
 def _why_not(name: str, value: str) -> str:

@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from integrations.mail import smtp
-from integrations.runtime import health, postgres, replicas, schema_version
+from integrations.runtime import database_faults, health, postgres, replicas, schema_version
 from integrations.runtime.connector import Connector
-from integrations.runtime.settings import NO_DIRECT_WAY, Settings
+from integrations.runtime.settings import NO_DIRECT_WAY, BadSettings, Settings
 from integrations.runtime.world import World, opened, session_settings
 from service import housekeeping
 from service.care import appointments
@@ -31,6 +31,7 @@ from service.rules.time.intervals import Interval
 OLDEST_SERVER = 150_000
 FARTHEST_CLOCK_SECONDS = 5.0
 UNREADABLE = "the role may not read which database this is, so not every restore is noticed"
+_UNREACHED = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _TRIAL = "pobratym_doctor"
 _NOTICE_SECONDS = 5
 _NAMED = 10  # weeks of each programme: who has more of them needs no longer list
@@ -68,17 +69,19 @@ async def examine(settings: Settings, *, with_reports: bool = False) -> list[Fin
             findings += await _replica(world)
             if with_reports and schema_version.serves(await schema_version.present(world.engine)):
                 findings.append(await reports(world))
-    except (postgres.CannotStart, SQLAlchemyError, asyncpg.PostgresError, OSError, errors.Unavailable) as error:
+    except postgres.NoFolder as error:
+        mend = "Name a folder that this user may make and write to, or mend its rights."
+        findings.append(Finding("database", is_well=False, detail=str(error), mend=mend))
+    except postgres.CannotStart as error:
+        mend = "Read the log that the message names, and see that the disk is not full."
+        findings.append(Finding("database", is_well=False, detail=str(error), mend=mend))
+    except BadSettings as error:
+        mend = "Put the file back as it was (a backup of it has the keys), or mend its rights."
+        findings.append(Finding("keys", is_well=False, detail="; ".join(error.faults), mend=mend))
+    except (SQLAlchemyError, *_UNREACHED, errors.Unavailable) as error:
         mend = "Is the server running, and the address right?"
-        if isinstance(error, postgres.CannotStart):
-            mend = "Read the log that the message names, and see that the disk is not full."
-        findings.append(Finding("database", is_well=False, detail=_wording(error), mend=mend))
+        findings.append(Finding("database", is_well=False, detail=database_faults.told(error), mend=mend))
     return findings
-
-
-def _wording(error: Exception) -> str:
-    """Give our own words, but only the kind of a driver's error: its words may hold the address and password."""
-    return str(error) if isinstance(error, postgres.CannotStart) else type(error).__name__
 
 
 def _zones() -> Finding:
@@ -87,7 +90,7 @@ def _zones() -> Finding:
 
 def _mail(settings: Settings) -> Finding:
     if settings.smtp_url is not None:
-        return Finding("mail", is_well=True, detail="by SMTP")
+        return Finding("mail", is_well=True, detail=f"by SMTP to {smtp.place(settings.smtp_url.get_secret_value())}")
     folder = next(path for path in (settings.mail_dir, *settings.mail_dir.absolute().parents) if path.exists())
     return Finding(
         "mail",
@@ -105,7 +108,9 @@ async def _letters_of_mail(settings: Settings) -> list[Finding]:
         is_offered = await smtp.offers_utf8(settings.smtp_url.get_secret_value())
     except (aiosmtplib.SMTPException, OSError) as fault:
         mend = "Is the mail server running, and POBRATYM_SMTP_URL right?"
-        return [Finding("mail", is_well=False, detail=f"the server cannot be asked: {type(fault).__name__}", mend=mend)]
+        place = smtp.place(settings.smtp_url.get_secret_value())
+        detail = f"{place} cannot be asked: {database_faults.told(fault)}"
+        return [Finding("mail", is_well=False, detail=detail, mend=mend)]
     detail = "the server offers SMTPUTF8" if is_offered else smtp.NO_SMTPUTF8
     mend = "Unset POBRATYM_SMTPUTF8, or have the server carry such addresses (Postfix: smtputf8_enable)."
     return [Finding("mail", is_well=is_offered, detail=detail, mend=mend)]
@@ -177,8 +182,8 @@ async def _replica(world: World) -> list[Finding]:
     except replicas.NotRead as fault:
         detail = f"it cannot be read: {fault.reason}"
         return [Finding("replica", is_well=False, detail=detail, mend=mend)]
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
-        return [Finding("replica", is_well=False, detail=_wording(error), mend=mend)]
+    except _UNREACHED as error:
+        return [Finding("replica", is_well=False, detail=database_faults.told(error), mend=mend)]
     is_prompt = standing.lag_seconds <= world.replica.most_lag_seconds
     detail = f"{session['place']}, {session['tls']}, as {session['role']}, {session['kind']}"
     mend = "See `pg_stat_replication` at the primary, and whether replay is paused or waits for a long query."

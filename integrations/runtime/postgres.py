@@ -48,6 +48,10 @@ class CannotStart(Exception):
     """The embedded database does not start; the message says why and where its log is."""
 
 
+class NoFolder(CannotStart):
+    """The data directory cannot hold it; the message names the folder and the setting."""
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """A running server, reached over its unix socket by whoever may enter the socket's folder."""
@@ -113,20 +117,20 @@ def _exclusive(folder: Path) -> Iterator[None]:
 
 
 def _folder(data_dir: Path) -> Path:
-    """Give the folder of the server's files, made if it is missing; raises CannotStart."""
+    """Give the folder of the server's files, made if it is missing; raises NoFolder."""
     folder = data_dir / "postgres"
     if _MEANS_SOMETHING_TO_A_SHELL.search(str(folder)):
         msg = f"{str(folder)!r}: the path of the data directory must do without quotes, backslashes and $"
-        raise CannotStart(msg)
+        raise NoFolder(msg)
     try:
         settings.make_data_dir(data_dir)
         folder.mkdir(exist_ok=True, mode=0o700)
     except OSError as error:
-        msg = f"{folder} cannot be made: {error.strerror}"
-        raise CannotStart(msg) from error
+        msg = f"{settings.PREFIX}DATA_DIR: {folder} cannot be made: {error.strerror}"
+        raise NoFolder(msg) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         msg = f"{folder} belongs to another user, so its database is that user's to start"
-        raise CannotStart(msg)
+        raise NoFolder(msg)
     return folder
 
 

@@ -8,47 +8,25 @@ be told), and makes every `Settings(…)` read the environment: tried, it saved 
 """
 
 import base64
-import binascii
 import contextlib
-import importlib.util
-import ipaddress
 import os
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
-from urllib.parse import SplitResult, urlsplit
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
-from integrations import address_words, catalogues
-from integrations.runtime import database_address
-from service.kernel import clock, email_addresses
-from service.rules import suspicious_text
+from integrations.runtime import database_address, setting_faults
+from integrations.runtime import setting_checks as checks
+from service.kernel import clock
 from service.rules.figures import journal_columns
 
 PREFIX = "POBRATYM_"
-KEY_BYTES = 32
 NO_DIRECT_WAY = (
     f"{PREFIX}DATABASE_DIRECT_URL must name the database past the pooler: a pooler that lends a connection for one"
     " transaction passes on no notices and holds no session, which the worker, `migrate` and `doctor` need"
 )
-
-_FEWEST_DISTINCT_BYTES = 8
-_SHORTEST_TOKEN = 16
-OWN_NAMES = frozenset({
-    ".well-known", "a", "appointments", "calendar", "certificates", "consultations", "demo", "docs", "fhir", "health",
-    "j", "metrics", "oauth2", "offers", "openapi.json", "operations", "pages", "people", "problems", "schemas",
-    "sign-in", "sign-out", "v1",
-})  # fmt: skip
-"""How the addresses of the API and of the pages begin."""
-_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
-_KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,32}")
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
-_NAMED_SENDER = re.compile(r'([^<>@,;:\\"()\[\]\x00-\x1f\x7f]* )<([^<>]*)>')
-_SENDS_TRACES = "opentelemetry.exporter.otlp.proto.http"
-T = TypeVar("T")
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class BadSettings(Exception):
@@ -60,173 +38,11 @@ class BadSettings(Exception):
         self.faults = faults
 
 
-def _items(value: object) -> object:
-    return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
-
-
-def _split(value: str) -> SplitResult:
-    """Take an address apart; Python's own complaints quote it, password and all."""
-    try:
-        parts = urlsplit(value)
-        _ = parts.port
-    except ValueError:
-        msg = "is not an address; a password in it must be percent-encoded"
-        raise ValueError(msg) from None
-    return parts
-
-
-def _database_url(value: SecretStr) -> SecretStr:
-    database_address.parse(value.get_secret_value())
-    return value
-
-
-def _smtp_url(value: SecretStr) -> SecretStr:
-    parts = _split(value.get_secret_value())
-    if parts.scheme not in ("smtp", "smtp+starttls", "smtps") or not parts.hostname:
-        msg = "must look like smtp://host:25, smtp+starttls://user:password@host:587 or smtps://user:password@host"
-        raise ValueError(msg)
-    return value
-
-
-def _web_address(value: str) -> str:
-    parts = _split(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        msg = "must be an http(s) address without query, such as https://pobratym.example"
-        raise ValueError(msg)
-    if "@" in parts.netloc:
-        msg = "must hold no user and password: others read it"
-        raise ValueError(msg)
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-        msg = "must begin with https:// unless it is this machine"
-        raise ValueError(msg)
-    return value.rstrip("/")
-
-
-def _base_url(value: str) -> str:
-    address = _web_address(value)
-    if not _PATH.fullmatch(urlsplit(address).path):
-        msg = "must have a path of plain names if it has one, such as https://hospital.example/pobratym"
-        raise ValueError(msg)
-    first = urlsplit(address).path.split("/")[1:2]
-    if first and first[0] in OWN_NAMES:  # whether a proxy had stripped the path could not be told
-        msg = f"must not have a path that begins with /{first[0]}, as addresses of our own do"
-        raise ValueError(msg)
-    return address
-
-
-def _room_url(value: str) -> str:
-    if "{appointment_id}" not in value:
-        msg = "must contain {appointment_id}, so that each appointment has its own room"
-        raise ValueError(msg)
-    _web_address(value.replace("{appointment_id}", "0"))
-    return value
-
-
-def _mail_from(value: str) -> str:
-    sender = _NAMED_SENDER.fullmatch(value)
-    name, address = sender.groups() if sender else ("", value)
-    shown = name.strip(' "')
-    fault = shown and (suspicious_text.fault_of_name(shown) or suspicious_text.doubt_of_name(shown))
-    if fault:
-        msg = f"the name before the address {fault}"
-        raise ValueError(msg)
-    try:
-        address = email_addresses.carried(address, utf8=False)  # also to servers that carry no other letters
-    except email_addresses.Refused as refused:
-        fault = address_words.worded(refused, catalogues.of(catalogues.FALLBACK))
-        msg = f"must look like Pobratym <no-reply@pobratym.example>. {fault}"
-        raise ValueError(msg) from None
-    return f"{name}<{address}>" if sender else address
-
-
-def _host_or_network(values: tuple[str, ...]) -> tuple[str, ...]:
-    for value in values:
-        try:
-            ipaddress.ip_network(value)
-        except ValueError:
-            if not _HOST.fullmatch(value):
-                msg = f"{value!r} is neither a host nor a network such as 127.0.0.0/8"
-                raise ValueError(msg) from None
-    return values
-
-
-def _issuers(values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(_web_address(value) for value in values)
-
-
-def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
-    for value in values:
-        parts = urlsplit(_web_address(value))
-        default_port = {"https": 443, "http": 80}[parts.scheme]
-        is_host = _HOST.fullmatch(parts.hostname or "") or ":" in (parts.hostname or "")
-        is_plain = value == f"{parts.scheme}://{parts.netloc}".lower() and "@" not in value
-        if not (is_plain and is_host) or parts.port == default_port:
-            msg = f"{value!r} must be written as a browser sends it, such as https://hospital.example: no path, no *"
-            raise ValueError(msg)
-    return values
-
-
-def _journal_columns(values: tuple[str, ...]) -> tuple[str, ...]:
-    fault = journal_columns.unknown(values)
-    if fault:
-        raise ValueError(fault)
-    return values
-
-
-def _long_enough(value: SecretStr) -> SecretStr:
-    if len(value.get_secret_value()) < _SHORTEST_TOKEN:
-        msg = f"must have at least {_SHORTEST_TOKEN} characters"
-        raise ValueError(msg)
-    return value
-
-
-def _known_keys(value: SecretStr) -> SecretStr:
-    parse_keys(value.get_secret_value())
-    return value
-
-
-def parse_keys(text: str) -> dict[str, bytes]:
-    """Read `id:base64url` pairs; raises ValueError naming the id, never the key, that is short, weak or twice there."""
-    keys: dict[str, bytes] = {}
-    for place, pair in enumerate(text.split(","), start=1):
-        name, _, encoded = pair.strip().partition(":")
-        if not _KEY_ID.fullmatch(name) or not encoded or name in keys:
-            msg = f"key {place} must look like id:base64url, with an id of its own"
-            raise ValueError(msg)
-        try:
-            key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
-        except (binascii.Error, ValueError):
-            key = b""
-        if len(key) != KEY_BYTES or len(set(key)) < _FEWEST_DISTINCT_BYTES:
-            msg = f"the key {name!r} must be {KEY_BYTES} random bytes in base64url"
-            raise ValueError(msg)
-        keys[name] = key
-    return keys
-
-
-def _optional(check: Callable[[T], T]) -> Callable[[T | None], T | None]:
-    return lambda value: None if value is None else check(value)
-
-
-def _collector(value: str) -> str:
-    try:
-        is_installed = importlib.util.find_spec(_SENDS_TRACES) is not None
-    except ModuleNotFoundError:
-        is_installed = False
-    if not is_installed:
-        msg = "traces need a package that is not installed: pip install 'pobratym[otel]', or unset it"
-        raise ValueError(msg)
-    parts = _split(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        msg = "must be the address of a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318"
-        raise ValueError(msg)
-    return value.rstrip("/")
-
-
-_List = Annotated[tuple[str, ...], BeforeValidator(_items)]
+_List = Annotated[tuple[str, ...], BeforeValidator(checks.items)]
 _Milliseconds = Annotated[int, Field(ge=1, le=3_600_000)]
 _PerMinute = Annotated[int, Field(ge=0, le=1_000_000)]
 _Secret = SecretStr | None
+_DatabaseUrl = Annotated[_Secret, AfterValidator(checks.optional(checks.database_url))]
 
 
 class Settings(BaseModel):
@@ -234,24 +50,24 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    data_dir: Path = Path(".pobratym")
-    database_url: Annotated[_Secret, AfterValidator(_optional(_database_url))] = None
-    database_direct_url: Annotated[_Secret, AfterValidator(_optional(_database_url))] = None  # past the pooler
-    database_read_url: Annotated[_Secret, AfterValidator(_optional(_database_url))] = None  # a replica, for reports
+    data_dir: Annotated[Path, AfterValidator(checks.data_dir)] = Path(".pobratym")
+    database_url: _DatabaseUrl = None
+    database_direct_url: _DatabaseUrl = None  # past the pooler
+    database_read_url: _DatabaseUrl = None  # a replica, for reports
     database_pooler: Literal["none", "session", "transaction"] = "none"
     on_promotion: Literal["go", "hold"] = "go"  # hold when the write-ahead log begins a new timeline, until released
     statement_cache: Literal["on", "off"] = "on"  # off for a pooler in transaction mode that keeps no statements
-    smtp_url: Annotated[_Secret, AfterValidator(_optional(_smtp_url))] = None
-    base_url: Annotated[str, AfterValidator(_base_url)] = "http://127.0.0.1:8000"
+    smtp_url: Annotated[_Secret, AfterValidator(checks.optional(checks.smtp_url))] = None
+    base_url: Annotated[str, AfterValidator(checks.base_url)] = "http://127.0.0.1:8000"
     smtputf8: bool = False  # the mail server carries addresses in letters other than Latin
-    secret_keys: Annotated[_Secret, AfterValidator(_optional(_known_keys))] = None
-    mail_from: Annotated[str, AfterValidator(_mail_from)] = "Pobratym <no-reply@pobratym.example>"
+    secret_keys: Annotated[_Secret, AfterValidator(checks.optional(checks.known_keys))] = None
+    mail_from: Annotated[str, AfterValidator(checks.mail_from)] = "Pobratym <no-reply@pobratym.example>"
     clock: Literal["system", "manual"] = "system"
-    metrics_token: Annotated[_Secret, AfterValidator(_optional(_long_enough))] = None
-    room_url: Annotated[str | None, AfterValidator(_optional(_room_url))] = None
-    outbound_allow: Annotated[_List, AfterValidator(_host_or_network)] = ()
-    cors_origins: Annotated[_List, AfterValidator(_origins)] = ()  # whose pages may read the API in a browser
-    oidc_issuers: Annotated[_List, AfterValidator(_issuers)] = ()
+    metrics_token: Annotated[_Secret, AfterValidator(checks.optional(checks.token))] = None
+    room_url: Annotated[str | None, AfterValidator(checks.optional(checks.room_url))] = None
+    outbound_allow: Annotated[_List, AfterValidator(checks.hosts_or_networks)] = ()
+    cors_origins: Annotated[_List, AfterValidator(checks.origins)] = ()  # whose pages may read the API in a browser
+    oidc_issuers: Annotated[_List, AfterValidator(checks.issuers)] = ()
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     worker_port: Annotated[int, Field(ge=0, le=65_535)] = 8001  # where a worker says how it is; 0: nowhere
     pool_size: Annotated[int, Field(ge=1, le=200)] = 10
@@ -266,8 +82,8 @@ class Settings(BaseModel):
     head_seconds: Annotated[float, Field(gt=0, le=3_600)] = 10  # until the head of a request is whole
     answer_seconds: Annotated[float, Field(gt=0, le=3_600)] = 60  # until a client that reads nothing is given up
     body_seconds: Annotated[float, Field(gt=0, le=3_600)] = 10  # until a body has to come at its slowest pace
-    otlp_endpoint: Annotated[str | None, AfterValidator(_optional(_collector))] = None  # where traces go; none if unset
-    journal_columns: Annotated[_List, AfterValidator(_journal_columns)] = journal_columns.USUAL
+    otlp_endpoint: Annotated[str | None, AfterValidator(checks.optional(checks.collector))] = None  # where traces go
+    journal_columns: Annotated[_List, AfterValidator(checks.journal_column_names)] = journal_columns.USUAL
     audit_days: Annotated[int, Field(ge=90, le=36_500)] = 1_827  # five years
     mail_days: Annotated[int, Field(ge=90, le=36_500)] = 400
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -334,19 +150,28 @@ class Settings(BaseModel):
     def keys(self) -> dict[str, bytes]:
         """Give the secret keys by id, the encrypting one first; with the embedded database made once if unset."""
         if self.secret_keys is not None:
-            return parse_keys(self.secret_keys.get_secret_value())
-        return parse_keys(_read_or_make(self.data_dir / "secret-keys"))
+            return checks.parse_keys(self.secret_keys.get_secret_value())
+        path = self.data_dir / "secret-keys"
+        try:
+            return checks.parse_keys(_read_or_make(path))
+        except (OSError, ValueError) as error:
+            fault = error.strerror if isinstance(error, OSError) else str(error)
+            raise BadSettings([f"{path}: {fault}"]) from None
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read and check the settings; raises BadSettings with every fault there is. An empty variable is unset."""
-    environment = {name.upper(): text for name, text in (os.environ if environ is None else environ).items()}
-    ours = {name.removeprefix(PREFIX): text for name, text in environment.items() if name.startswith(PREFIX) and text}
-    faults = _read_secret_files(ours)
+    """Read and check the settings; raises BadSettings with every fault there is.
+
+    An empty variable is unset where nothing is a value (no mail server, no origins), and a fault elsewhere.
+    """
+    environment = os.environ if environ is None else environ
+    ours, faults = _named_in_capitals(environment)
+    faults += _read_secret_files(ours)
     if environment.get("OTEL_EXPORTER_OTLP_ENDPOINT"):  # the name that every program knows
         ours.setdefault("OTLP_ENDPOINT", environment["OTEL_EXPORTER_OTLP_ENDPOINT"])
     setting_names = {name.upper() for name in Settings.model_fields}
     faults += [f"{PREFIX}{name} is not a setting" for name in sorted(ours.keys() - setting_names)]
+    faults += _drop_empty(ours)
     if "DATABASE_URL" in ours:
         if "SECRET_KEYS" not in ours:
             faults.append(f"{PREFIX}SECRET_KEYS must be set together with {PREFIX}DATABASE_URL")
@@ -358,10 +183,35 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     try:
         settings = Settings.model_validate({name.lower(): text for name, text in ours.items() if name in setting_names})
     except ValidationError as error:
-        faults += [_fault(str(fault["loc"][0]), fault["msg"]) for fault in error.errors(include_input=False)]
+        for fault in error.errors(include_input=False):
+            name = str(fault["loc"][0])
+            about, text = Settings.model_fields[name], ours[name.upper()]
+            faults.append(f"{PREFIX}{name.upper()}: {setting_faults.worded(about, fault, text)}")
     if faults:
         raise BadSettings(faults)
     return _at_the_served_address(settings)
+
+
+def _named_in_capitals(environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Give our variables without the prefix, and the faults: one in small letters would be read by no other program."""
+    ours, faults = {}, []
+    for name, text in sorted(environment.items()):
+        if name.startswith(PREFIX) and name == name.upper():
+            ours[name.removeprefix(PREFIX)] = text
+        elif name.upper().startswith(PREFIX):
+            faults.append(f"{name}: settings are named in capitals, {name.upper()}")
+    return ours, faults
+
+
+def _drop_empty(ours: dict[str, str]) -> list[str]:
+    """Take out what is empty, and give the faults: a default that only seems to be replaced would be silent."""
+    faults = []
+    for name in [name for name, text in ours.items() if not text.strip()]:
+        about = Settings.model_fields.get(name.lower())
+        del ours[name]
+        if about is not None and about.default not in (None, ()):
+            faults.append(f"{PREFIX}{name}: {setting_faults.empty(about)}")
+    return faults
 
 
 def _read_secret_files(ours: dict[str, str]) -> list[str]:
@@ -372,10 +222,10 @@ def _read_secret_files(ours: dict[str, str]) -> list[str]:
     """
     faults = []
     for name in (name.upper() for name, about in Settings.model_fields.items() if about.annotation == _Secret):
-        path = ours.pop(f"{name}_FILE", None)
-        if path is None:
+        path = ours.pop(f"{name}_FILE", "").strip()
+        if not path:
             continue
-        if name in ours:
+        if ours.get(name):
             faults.append(f"{PREFIX}{name} and {PREFIX}{name}_FILE are both set: one of them")
             continue
         try:
@@ -410,7 +260,7 @@ def _at_the_served_address(settings: Settings) -> Settings:
     if not settings.is_embedded or "base_url" in settings.model_fields_set:
         return settings
     with contextlib.suppress(OSError, ValueError):
-        address = _base_url(settings.address_path.read_text().strip())
+        address = checks.base_url(settings.address_path.read_text().strip())
         # As `model_copy` does, but the field stays one that nobody set.
         return Settings.model_construct(settings.model_fields_set, **(vars(settings) | {"base_url": address}))
     return settings
@@ -421,10 +271,6 @@ def make_data_dir(path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
 
 
-def _fault(name: str, message: str) -> str:
-    return f"{PREFIX}{name.upper()}: {message.removeprefix('Value error, ')}"
-
-
 def _read_or_make(path: Path) -> str:
     try:
         with contextlib.suppress(PermissionError):  # a copy, or `chmod -R`, may have opened it to others
@@ -433,7 +279,7 @@ def _read_or_make(path: Path) -> str:
     except FileNotFoundError:
         make_data_dir(path.parent)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")
-    encoded = base64.urlsafe_b64encode(clock.random_bytes(KEY_BYTES)).decode().rstrip("=")
+    encoded = base64.urlsafe_b64encode(clock.random_bytes(checks.KEY_BYTES)).decode().rstrip("=")
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(f"k1:{encoded}\n")
     try:

@@ -81,9 +81,23 @@ def test_the_doctor_says_what_is_ill_and_how_to_mend_it(run: Run) -> None:
     status, said, complaint = run("doctor", DATABASE_URL=address, SECRET_KEYS=KEYS, OUTBOUND_ALLOW="127.0.0.1")
 
     assert status == 1
-    assert "ILL   database" in said
+    assert "ILL   database: 127.0.0.1:1: nothing listens there (ConnectionRefusedError)\n" in said
     assert "ILL   outbound" in said
     assert "canary" not in said + complaint
+
+
+@pytest.mark.parametrize("folder", ["/proc/x", "{tmp}/file", "{tmp}/file/x"])
+def test_a_data_directory_that_cannot_be_made_is_a_sentence(run: Run, tmp_path: Path, folder: str) -> None:
+    (tmp_path / "file").touch()
+    data_dir = folder.format(tmp=tmp_path)
+
+    status, _, complaint = run("token", "x@y.example", DATA_DIR=data_dir)
+    assert (status, complaint.count("\n")) == (1, 1)
+    assert complaint.startswith(f"POBRATYM_DATA_DIR: {data_dir}/postgres cannot be made: ")
+
+    status, said, _ = run("doctor", DATA_DIR=data_dir)
+    assert status == 1
+    assert f"ILL   database: {complaint}      Name a folder" in said
 
 
 def test_a_database_by_address_is_migrated_by_the_operator_only(run: Run, installed: Path) -> None:
@@ -151,17 +165,17 @@ def test_a_database_that_does_not_answer_is_a_sentence(run: Run, tmp_path: Path,
 
     assert (status, said) == (1, "")
     assert complaint == (
-        "The database cannot be reached (ConnectionRefusedError): is its server running? And is"
-        " POBRATYM_DATABASE_URL right?\n"
+        "The database cannot be reached: 127.0.0.1:1: nothing listens there (ConnectionRefusedError). Is its server"
+        " running? And is POBRATYM_DATABASE_URL right?\n"
     )
 
 
 @pytest.mark.parametrize(
     ("database", "user", "said"),
     [
-        ("nothing", "postgres", "The database cannot be used (InvalidCatalogNameError): "),
-        ("by_somebody", "nobody", "The database cannot be used (InvalidAuthorizationSpecificationError): "),
-        ("by_somebody", "reader", "The database cannot be used (InsufficientPrivilegeError): "),
+        ("nothing", "postgres", "it has no such database (InvalidCatalogNameError): "),
+        ("by_somebody", "nobody", "it refuses this user or password (InvalidAuthorizationSpecificationError): "),
+        ("by_somebody", "reader", "it refuses (InsufficientPrivilegeError): "),
         ("of_the_future", "postgres", "The database's schema is not known to this program: "),
     ],
 )
@@ -177,7 +191,8 @@ def test_a_database_that_refuses_is_a_sentence(run: Run, installed: Path, databa
     status, printed, complaint = run("migrate", **named)
 
     assert (status, printed) == (1, "")
-    assert complaint.startswith(said)
+    assert complaint.startswith("The database")
+    assert said in complaint
     assert complaint.count("\n") == 1
 
 

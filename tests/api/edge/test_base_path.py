@@ -15,7 +15,7 @@ from fastapi.routing import iter_route_contexts
 import flow
 import world as simulated
 from integrations.identity import access_tokens
-from integrations.runtime import mail_delivery, settings
+from integrations.runtime import mail_delivery, setting_checks
 from integrations.runtime.world import World
 from service import timers
 from service.kernel import actor
@@ -161,7 +161,7 @@ async def test_ops_14_no_page_answer_or_mail_tells_an_address_without_the_path(
 def test_ops_14_a_path_cannot_be_taken_for_an_address_of_our_own(application: FastAPI) -> None:
     begun = {(route.path or "/").split("/")[1].partition("{")[0] for route in iter_route_contexts(application.routes)}
 
-    assert begun - {""} <= settings.OWN_NAMES
+    assert begun - {""} <= setting_checks.OWN_NAMES
 
 
 async def sign_in(scene: flow.Scene, client: httpx.AsyncClient, who: str) -> None:

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 import flow
 import postoffice
 from api import app
-from integrations.runtime import health, logs, worker
+from integrations.runtime import database_address, database_faults, health, logs, worker
+from integrations.runtime.connector import Connector
 from integrations.runtime.world import World
 from service.kernel import actor, database_errors, errors
 from world import TestClock, calling
@@ -102,3 +103,23 @@ async def test_ops_07_a_worker_that_is_away_makes_mail_late_and_takes_no_api_out
     scene.clock.forward(minutes=16)
     ready = await scene.client.get("/health/ready")
     assert (ready.status_code, ready.json()["reasons"], ready.json()["notices"]) == (200, [], ["deliveries_late"])
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("127.0.0.1:1/d", "127.0.0.1:1: nothing listens there (ConnectionRefusedError)"),
+        ("nobody.invalid/d", "nobody.invalid:5432: no host has this name (gaierror)"),
+        ("/d?host=/nowhere", "/nowhere: there is no socket (FileNotFoundError)"),
+        (
+            "127.0.0.1:1,127.0.0.1:2/d",
+            "127.0.0.1:1: nothing listens there; 127.0.0.1:2: nothing listens there (ConnectionRefusedError)",
+        ),
+    ],
+)
+async def test_a_server_that_is_not_reached_is_named_with_why(address: str, said: str) -> None:
+    user = "" if address.startswith("/") else "u:canary@"
+    way = Connector(database_address.parse(f"postgresql://{user}{address}"), usual_seconds=60)
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - whichever kind
+        await way.connect({})
+    assert database_faults.told(caught.value) == said

@@ -32,8 +32,10 @@ def test_nothing_set_means_the_embedded_database_a_maildir_and_the_systems_clock
     assert (found.mail_dir, found.clock) == (Path(".pobratym/mail"), "system")
 
 
-def test_an_empty_variable_is_unset() -> None:
-    assert load(DATABASE_URL="", SMTP_URL="").is_embedded
+def test_an_empty_variable_is_unset_where_nothing_is_a_value(tmp_path: Path) -> None:
+    assert load(DATABASE_URL="", SMTP_URL="", SMTP_URL_FILE="").is_embedded
+    (tmp_path / "address").write_text("smtp://m:25")
+    assert load(SMTP_URL="", SMTP_URL_FILE=str(tmp_path / "address")).smtp_url is not None
 
 
 def test_variables_of_others_are_left_alone() -> None:
@@ -227,7 +229,7 @@ def test_ft_20_a_sender_is_one_that_every_server_carries() -> None:
     assert "CYRILLIC SMALL LETTER EL" in fault
 
 
-@pytest.mark.parametrize(("text", "is_on"), [("on", True), ("off", False), ("", False)])
+@pytest.mark.parametrize(("text", "is_on"), [("on", True), ("off", False)])
 def test_ft_20_letters_before_the_at_are_carried_when_the_operator_says_so(text: str, *, is_on: bool) -> None:
     assert load(SMTPUTF8=text).smtputf8 is is_on
 
