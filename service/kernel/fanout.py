@@ -5,14 +5,7 @@ a worker that did not listen finds the rows because they are due. An endpoint th
 and can recover what it missed from the events.
 """
 
-from collections.abc import Collection
-from datetime import datetime
-from uuid import UUID
-
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.dialects.postgresql import UUID as PG_UUID
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 CHANNEL = "pobratym_webhooks"
 
@@ -22,8 +15,6 @@ IS_FREE = "(leased_until IS NULL OR leased_until < clock_timestamp())"
 `next_attempt_at`, by the domain's clock, goes a minute on with each claim as well: the release before this one knows no
 lease, and works beside it during an upgrade (decision 0052).
 """
-IS_FREE = "(leased_until IS NULL OR leased_until < clock_timestamp())"
-"""Whether nobody is trying the delivery now: leases go by the database's clock (`service.outbox.deliveries`)."""
 
 VISIBLE = """\
 (p.institution_id = ANY (e.institution_ids) OR EXISTS (
@@ -34,23 +25,37 @@ SUBSCRIBED = """\
 (p.types = '{}' OR e.type = ANY (p.types)) AND (p.memoranda = '{}' OR e.memorandum_id = ANY (p.memoranda))"""
 """Whether endpoint `p` has subscribed to event `e`."""
 
-# A row's id has the instant of its event's: all digits up to the version are the same, the rest is random.
-_INSERT = f"""\
+READ = "id, type, memorandum_id, institution_ids, occurred_at, body"
+"""The columns of an event that are read here."""
+
+
+def _insert(events: str, now: str, request_id: str, traceparent: str) -> str:
+    """Write the INSERT of a delivery of each of the `events` to each endpoint that may see it and has subscribed to it.
+
+    A row's id has the instant of its event's: all digits up to the version are the same, the rest is random.
+    """
+    return f"""\
 INSERT INTO delivery
     (id, kind, event_id, endpoint_id, body, state, attempt, next_attempt_at, created_at, request_id, traceparent)
 SELECT CAST(left(CAST(e.id AS text), 15) || substr(CAST(gen_random_uuid() AS text), 16) AS uuid), 'webhook', e.id, p.id,
-    e.body, 'pending', 0, :now, :now, CAST(:request_id AS text), CAST(:traceparent AS text)
-FROM event e JOIN webhook_endpoint p ON p.state = 'active' AND p.deleted_at IS NULL AND {VISIBLE} AND {SUBSCRIBED}
-"""  # noqa: S608 - two conditions of our own
+    e.body, 'pending', 0, {now}, {now}, CAST({request_id} AS text), CAST({traceparent} AS text)
+FROM {events} e JOIN webhook_endpoint p ON p.state = 'active' AND p.deleted_at IS NULL AND {VISIBLE} AND {SUBSCRIBED}
+"""  # noqa: S608 - conditions and names of our own
 
-_PUT_ALL = f"""
-WITH inserted AS ({_INSERT} WHERE e.id = ANY (:events) RETURNING endpoint_id)
-SELECT pg_notify('{CHANNEL}', CAST(endpoint_id AS text)) FROM (SELECT DISTINCT endpoint_id FROM inserted) endpoints
-"""  # noqa: S608 - as above
-_PUT = sa.text(_PUT_ALL).bindparams(sa.bindparam("events", type_=ARRAY(PG_UUID)))
 
+def insert(events: str, request_id: str, traceparent: str) -> str:
+    """Write the INSERT for events of now, which also tells the workers that listen, once for each endpoint.
+
+    `events` names rows with the columns `READ`; the others are SQL of what brought them about. PostgreSQL tells the
+    same thing once for each transaction, however often it is said.
+    """
+    returning = f"RETURNING pg_notify('{CHANNEL}', CAST(endpoint_id AS text))"
+    return _insert(events, "e.occurred_at", request_id, traceparent) + returning
+
+
+_OF_BEFORE = _insert("event", ":now", ":request_id", ":traceparent")
 _RECOVER = f"""
-WITH missing AS ({_INSERT} WHERE p.id = :endpoint AND e.occurred_at >= :since
+WITH missing AS ({_OF_BEFORE} WHERE p.id = :endpoint AND e.occurred_at >= :since
                  ON CONFLICT (endpoint_id, event_id) WHERE kind = 'webhook' DO NOTHING RETURNING id),
 failed AS (UPDATE delivery d
            SET state = 'pending', next_attempt_at = :now, attempts_before = d.attempt, settled_at = NULL
@@ -64,16 +69,3 @@ RECOVER = sa.text(_RECOVER)
 
 NOTIFY = sa.text(f"SELECT pg_notify('{CHANNEL}', :endpoint)")
 """Tells the workers that listen that something of this endpoint is due."""
-
-
-async def put(
-    session: AsyncSession, events: Collection[UUID], now: datetime, origin: tuple[str | None, str | None]
-) -> None:
-    """Insert a delivery of each of these events to each active endpoint that may see it and has subscribed to it.
-
-    `origin` is the id of the request that brought them about, and its `traceparent`.
-    """
-    if events:
-        request_id, traceparent = origin
-        values = {"events": list(events), "now": now, "request_id": request_id, "traceparent": traceparent}
-        await session.exec(_PUT, params=values)  # type: ignore[call-overload]

@@ -1,21 +1,31 @@
-"""Puts jobs into the queue (pgqueuer) in the caller's transaction.
+"""Words the statement that puts jobs into the queue (pgqueuer), for the caller's transaction (`closing`).
 
-pgqueuer's own driver takes a raw asyncpg connection. SQLAlchemy begins the transaction with the session's first
-statement, and jobs that the raw driver puts before that would stay although the transaction rolls back. The driver here
-goes through the session. A job carries an id only; the row with that id is the truth (invariant E3).
+pgqueuer's own driver would run it on a raw asyncpg connection. SQLAlchemy begins the transaction with the session's
+first statement, and jobs that the raw driver puts before that would stay although the transaction rolls back.
+A job carries an id only; the row with that id is the truth (invariant E3).
 """
 
 from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 from uuid import UUID
 
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.adapters.persistence import qb, queries
 from pgqueuer.domain.settings import DBSettings
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 SCHEMA = "queue"
 DELIVER = "deliver"
+
+Job = tuple[UUID, int, int]
+"""A delivery, the number of the attempt before, and how urgent it is."""
+
+
+class Enqueueing(NamedTuple):
+    """A statement with its values, as the driver takes them."""
+
+    text: str
+    values: tuple[object, ...]
 
 
 def settings() -> DBSettings:
@@ -35,36 +45,29 @@ def _builders() -> tuple[qb.QueryBuilderEnvironment, qb.QueryQueueBuilder, qb.Qu
     return qb.QueryBuilderEnvironment(names), qb.QueryQueueBuilder(names), qb.QuerySchedulerBuilder(names)
 
 
-class _InTransaction(AsyncpgDriver):
-    """A driver whose statements belong to the session's transaction."""
+class _Noting(AsyncpgDriver):
+    """A driver that notes a statement and its values instead of running it."""
 
-    def __init__(self, session: AsyncSession) -> None:
-        self._session = session
+    def __init__(self) -> None:
+        self.noted = Enqueueing("", ())
 
     async def fetch(self, query: str, *args: object) -> list[dict[str, object]]:
-        connection = await self._session.connection()
-        result = await connection.exec_driver_sql(query, args)
-        return [dict(row._mapping) for row in result]  # noqa: SLF001 - SQLAlchemy's public name for it
-
-    async def execute(self, query: str, *args: object) -> str:
-        connection = await self._session.connection()
-        await connection.exec_driver_sql(query, args)
-        return ""
+        self.noted = Enqueueing(query.strip(), args)
+        return []
 
 
-async def put(session: AsyncSession, deliveries: Sequence[tuple[UUID, int, int]]) -> None:
-    """Queue a job for each (delivery, attempt, urgency); one that is in the queue already is not put twice.
+async def enqueueing(jobs: Sequence[Job]) -> Enqueueing:
+    """Give the queue's own statement that puts these jobs; one that is in the queue already is not put twice.
 
     The most urgent are taken first.
     """
-    if not deliveries:
-        return
-    count = len(deliveries)
-    await on(_InTransaction(session)).enqueue(
+    count, driver = len(jobs), _Noting()
+    await on(driver).enqueue(
         [DELIVER] * count,
-        [delivery.bytes for delivery, _, _ in deliveries],
-        [urgency for _, _, urgency in deliveries],
+        [delivery.bytes for delivery, _, _ in jobs],
+        [urgency for _, _, urgency in jobs],
         [None] * count,
-        [f"{delivery}:{attempt}" for delivery, attempt, _ in deliveries],
+        [f"{delivery}:{attempt}" for delivery, attempt, _ in jobs],
         on_conflict="skip",
     )
+    return driver.noted

@@ -30,7 +30,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from service import tables
 from service.kernel import actor as actors
-from service.kernel import clock, crypto, database_errors, errors, fanout, queue, recent_changes
+from service.kernel import clock, closing, crypto, database_errors, errors, queue, recent_changes
 from service.rules.time import availability
 from service.tables import columns
 
@@ -38,7 +38,6 @@ T = TypeVar("T")
 Row = TypeVar("Row", bound=SQLModel)
 Rows = sa.Result[*tuple[Any, ...]]
 RETRIES = 3
-_AT_ONCE = 1_000
 _RETRYABLE = {"40001", "40P01"}
 _WARNING, _WARNED = "01000", "pobratym_warned"
 _STALE = asyncpg.InvalidCachedStatementError  # a migration changed its columns after it was prepared
@@ -97,9 +96,7 @@ class Work:
     request_id: str | None = None
     traceparent: str | None = None  # that the request came with (W3C Trace Context)
     tzdata_version: str = availability.TZDATA_VERSION  # of the zone data by which this process expands zones
-    jobs: list[tuple[UUID, int, int]] = field(default_factory=list)  # for `queue.put`, when this commits
-    event_ids: list[UUID] = field(default_factory=list)  # events whose webhooks become rows when this commits
-
+    jobs: list[queue.Job] = field(default_factory=list)  # to put into the queue when this commits
     pending: list[SQLModel] = field(default_factory=list)  # rows to insert at the next flush
     written: dict[type[SQLModel], list[Mapping[str, object]]] = field(default_factory=dict)  # to insert at the end
     rows_read: dict[type[SQLModel], dict[object, SQLModel]] = field(default_factory=dict)  # what `read` has read
@@ -120,7 +117,8 @@ class Work:
         """Insert a row at the end, with all others of its table: one that nothing in this Work reads or changes again.
 
         Such rows are many, and tracking objects would cost ten times as much. All rows of a table name the same
-        columns. Not for use in a savepoint: a rollback of that would not take the row back.
+        columns; an event's webhooks are written with it. Not for use in a savepoint: a rollback of that would not take
+        the row back.
         """
         self.written.setdefault(kind, []).append(values)
 
@@ -133,17 +131,13 @@ class Work:
     async def finish(self) -> None:
         """Send everything: rows of `add` and `write`, the webhooks of events, and the jobs for the worker."""
         await self.flush()
-        written, self.written = self.written, {}
-        for kind in sorted(written, key=_place):
+        written, self.written, jobs, self.jobs = self.written, {}, self.jobs, []
+        if written:
             self._needs_transaction()
+        rows = {kind: written[kind] for kind in sorted(written, key=_place)}
+        for text, values in await closing.statements(rows, jobs, closing.Origin(self.request_id, self.traceparent)):
             connection = await self.session.connection()
-            table = sa.inspect(kind).local_table  # given the class, rows with and without a value would go one by one
-            for first in range(0, len(written[kind]), _AT_ONCE):
-                await connection.execute(sa.insert(table), written[kind][first : first + _AT_ONCE])
-        await fanout.put(self.session, self.event_ids, self.now, (self.request_id, self.traceparent))
-        await queue.put(self.session, self.jobs)
-        self.event_ids.clear()
-        self.jobs.clear()
+            await connection.exec_driver_sql(text, values)
 
     def _needs_transaction(self) -> None:
         if self.is_apart:
@@ -449,8 +443,8 @@ def _key(kind: type[SQLModel]) -> Any:  # noqa: ANN401 - a class attribute of a 
 
 def _insert(session: Session, rows: Sequence[SQLModel]) -> None:
     """Insert the rows of one table, a part of them at once, so that no statement takes too long."""
-    for first in range(0, len(rows), _AT_ONCE):
-        values = [row.model_dump() for row in rows[first : first + _AT_ONCE]]
+    for first in range(0, len(rows), closing.AT_ONCE):
+        values = [row.model_dump() for row in rows[first : first + closing.AT_ONCE]]
         session.connection().execute(sa.insert(type(rows[0])), values)
 
 

@@ -111,7 +111,6 @@ def record(  # noqa: PLR0913 - the payload's fields, each by name
         "body": body(type_, w.now, data),
     }
     w.write(tables.Event, values)
-    w.event_ids.append(row_id)
     return Recorded(row_id)
 
 
