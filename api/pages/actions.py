@@ -83,7 +83,7 @@ async def press(visit: frame.Anybody, token: str) -> Response:
     pressed = _read(opened, form)
     night = opened.act.night
     if pressed.starts:
-        night = await opened.visit.do(
+        night = await opened.visit.read(
             lambda w: page_views.night_of_offer(w, opened.link.subject_id or opened.link.id, pressed.starts)
         )
     if form.faults or (night and not form.has("sure", "yes")):
@@ -116,13 +116,12 @@ async def _do(w: Work, link: tables.Link, pressed: _Pressed) -> None:
 
 async def _opened(visit: frame.Visit, token: str) -> _OpenedLink | Response:
     try:
-        link = await visit.do(lambda w: action_links.read(w, token, *_VERBS))
+        link = await visit.read(lambda w: action_links.read(w, token, *_VERBS))
     except errors.LinkInvalid:
         return _message(visit, 404, "link_unknown")
     try:
-        holder = await visit.do(lambda w: action_links.holder(w, link))
-        visit = await visit.acting_as(holder, by_link=True)
-        return _OpenedLink(visit, link, await visit.do(lambda w: link_views.behind(w, link)))
+        visit = await visit.by_link_of(await visit.read(lambda w: action_links.holder(w, link)))
+        return _OpenedLink(visit, link, await visit.read(lambda w: link_views.behind(w, link)))
     except (errors.LinkInvalid, errors.NotFound):
         return _message(visit, 410, "link_not_yours")
 
@@ -197,13 +196,13 @@ def _start(link: tables.Link) -> datetime:
 async def join(visit: frame.Anybody, token: str) -> Response:
     """Send the person to the room, from ten minutes before until an hour after; else say when it opens."""
     try:
-        link = await visit.do(lambda w: action_links.read(w, token, JOIN))
+        link = await visit.read(lambda w: action_links.read(w, token, JOIN))
     except errors.LinkInvalid:
         return _message(visit, 404, "link_unknown")
     appointment_id = link.subject_id or link.id
     try:
-        visit = await visit.acting_as(await visit.do(lambda w: action_links.holder(w, link)), by_link=True)
-        view = await visit.do(lambda w: appointments.read(w, appointment_id))
+        visit = await visit.by_link_of(await visit.read(lambda w: action_links.holder(w, link)))
+        view = await visit.read(lambda w: appointments.read(w, appointment_id))
     except (errors.LinkInvalid, errors.NotFound):
         return _message(visit, 410, "link_not_yours")
     if visit.actor.person_id not in {row.person_id for row in view.participants}:
@@ -217,9 +216,9 @@ async def enter(visit: frame.Visit, appointment_id: UUID) -> Response:
     """Send the visitor to the appointment's room if it is open, else say why not."""
     texts = visit.words.table
     try:
-        await visit.do(lambda w: appointments.room(w, appointment_id))
+        await visit.read(lambda w: appointments.room(w, appointment_id))
     except errors.JoinNotOpen as error:
-        row = (await visit.do(lambda w: appointments.read(w, appointment_id))).row
+        row = (await visit.read(lambda w: appointments.read(w, appointment_id))).row
         opens_at = datetime.fromisoformat(str(error.members["opens_at"]))
         if row.status == "cancelled" or opens_at <= visit.world.clock.now():
             return visit.show("message.html", 409, title=texts["join_over"]["title"], text=texts["join_over"]["text"])

@@ -43,13 +43,13 @@ async def press(visit: frame.Anybody, token: str) -> Response:
 async def _opened(visit: frame.Visit, token: str) -> tuple[tables.Link, tables.AddressChange, frame.Visit]:
     """Give the link, the change that it is about, and its person's visit: also of somebody who signs in no more."""
     link = await _found(visit, token)
-    change = await visit.do(lambda w: address_changes.of_link(w, link))
-    return link, change, await visit.acting_as(Actor("person", link.person_id), by_link=True)
+    change = await visit.read(lambda w: address_changes.of_link(w, link))
+    return link, change, await visit.by_link_of(Actor("person", link.person_id))
 
 
 async def _found(visit: frame.Visit, token: str) -> tables.Link:
     try:
-        return await visit.do(lambda w: action_links.read(w, token, *vocabulary.ADDRESS_PURPOSES))
+        return await visit.read(lambda w: action_links.read(w, token, *vocabulary.ADDRESS_PURPOSES))
     except errors.LinkInvalid:
         raise errors.NotFound from None
 
@@ -107,7 +107,7 @@ async def _changed(w: Work, person_id: UUID, address: str) -> None:
 
 
 async def _list(visit: frame.Visit, form: fields.Fields, person_id: UUID | None = None) -> Response:
-    cards = await visit.do(address_cards.cards)
+    cards = await visit.read(address_cards.cards)
     status = 422 if form.faults else 200
     readable = {card.person.id: email_addresses.shown(card.person.email) for card in cards}
     former = {card.person.id: email_addresses.shown(card.former) for card in cards if card.former}

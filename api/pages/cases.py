@@ -49,7 +49,7 @@ async def consent(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     """Record the patient's consent; a draft is open then."""
     form = await fields.sent(visit.request)
     scope = form.one_of("consent", vocabulary.CONSENT_SCOPES)
-    choices = await visit.do(page_views.choices)
+    choices = await visit.read(page_views.choices)
     countries = form.some_of("countries", choices.countries, needed=scope == "countries")
     consent_given = consultations.ConsentGiven(scope, form.day("given_on") or visit.today, countries)
     return await _try(visit, "consent", form, id, lambda w: consultations.consent(w, id, consent_given))
@@ -220,7 +220,7 @@ async def _attempt(
     if form.faults:
         return await again(fields.Tried(name, form), 422)
     if night and not form.has("sure", "yes"):
-        warnings = await visit.do(night)
+        warnings = await visit.read(night)
         if warnings:
             return await again(fields.Tried(name, form, night=warnings), 422)
     try:
@@ -248,12 +248,12 @@ def _field(name: str, pointer: str) -> str:
 
 
 async def _consultation_of(visit: frame.Visit, offer_id: UUID) -> UUID:
-    offer = await visit.do(lambda w: access.visible_offer(w, offer_id))
+    offer = await visit.read(lambda w: access.visible_offer(w, offer_id))
     return offer.consultation_id
 
 
 async def _consultation_at(visit: frame.Visit, appointment_id: UUID) -> UUID:
-    return (await visit.do(lambda w: appointments.read(w, appointment_id))).row.consultation_id
+    return (await visit.read(lambda w: appointments.read(w, appointment_id))).row.consultation_id
 
 
 async def _case(
@@ -261,7 +261,7 @@ async def _case(
 ) -> Response:
     case = await visit.do(lambda w: page_views.case(w, consultation_id))
     countries = (
-        (await visit.do(page_views.choices)).countries if case.row.state == "draft" and case.is_requesting else []
+        (await visit.read(page_views.choices)).countries if case.row.state == "draft" and case.is_requesting else []
     )
     mine = [offer for offer in case.offers if visit.person and offer.mentor_id == visit.person.id]
     return visit.show(
@@ -293,7 +293,7 @@ async def _offer(visit: frame.Visit, offer_id: UUID, tried: fields.Tried | None 
     is_open = may_answer and offer.state == "pending" and offer.answer_by > now
     next_starts = tried.next_starts if tried else ()
     if is_open and not card.starts and not next_starts:
-        next_starts = await visit.do(lambda w: answers.next_starts(w, offer))
+        next_starts = await visit.read(lambda w: answers.next_starts(w, offer))
     return visit.show(
         "offer.html",
         status,

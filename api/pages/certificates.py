@@ -11,7 +11,7 @@ router = APIRouter(route_class=frame.PageRoute)
 @router.get("/certificates/{code}")
 async def confirm(visit: frame.Anybody, code: str) -> Response:
     """Say whether the certificate is ours, whether it still stands, and what it is about; no name is shown."""
-    certificate = await visit.do(lambda w: certificates.confirmed(w, code[:100]))
+    certificate = await visit.read(lambda w: certificates.confirmed(w, code[:100]))
     if certificate is None:
         texts = visit.words.table["certificate"]
         return visit.show("message.html", 404, title=texts["unknown_title"], text=texts["unknown"])

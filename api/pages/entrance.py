@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 
 from fastapi import APIRouter, Response
 
@@ -10,6 +11,7 @@ from api.pages import fields, frame
 from service import tables
 from service.care import filing
 from service.kernel import email_addresses, errors
+from service.kernel.work import Work
 from service.people import action_links, browser_sessions, logins
 from service.worklists import address_cards, page_views
 
@@ -30,14 +32,18 @@ async def home(visit: frame.Anybody) -> Response:
     """Show what waits for the person; a stranger reads what this is, and may ask for a link."""
     if visit.person is None:
         return visit.show("welcome.html", is_wanted=False, is_sent=False, email="", fault=None)
-    home_page, cards = await visit.do(page_views.home), await visit.do(address_cards.cards)
+    home_page, cards, may_ask = await visit.read(_of_home)
     return visit.show(
         "home.html",
         home=home_page,
-        may_ask=await visit.do(filing.may_file),
+        may_ask=may_ask,
         addresses=cards,
         runs_it=visit.actor.holds("programme_admin"),
     )
+
+
+async def _of_home(w: Work) -> tuple[page_views.Home, Sequence[address_cards.AddressCard], bool]:
+    return await page_views.home(w), await address_cards.cards(w), await filing.may_file(w)
 
 
 @router.post("/sign-in")
@@ -61,7 +67,7 @@ async def ask_for_link(visit: frame.Anybody) -> Response:
 async def sign_in_page(visit: frame.Anybody, token: str) -> Response:
     """Show the button; nobody is signed in by looking."""
     try:
-        link = await visit.do(lambda w: action_links.read(w, token, logins.SIGN_IN))
+        link = await visit.read(lambda w: action_links.read(w, token, logins.SIGN_IN))
     except errors.LinkInvalid:
         return _over(visit, "unknown", 404)
     return _state(visit, link) or visit.show("sign_in.html")
@@ -71,7 +77,7 @@ async def sign_in_page(visit: frame.Anybody, token: str) -> Response:
 async def sign_in(visit: frame.Anybody, token: str) -> Response:
     """Sign the link's person in, once."""
     try:
-        link = await visit.do(lambda w: action_links.read(w, token, logins.SIGN_IN))
+        link = await visit.read(lambda w: action_links.read(w, token, logins.SIGN_IN))
         over = _state(visit, link)
         if over:
             return frame.see("/") if link.person_id == visit.actor.person_id else over

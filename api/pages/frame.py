@@ -1,7 +1,8 @@
 """Who looks at a page, in which language, and what every page has: headers, errors in words, no foreign forms.
 
 A handler asks for a `Visit`. Each thing it does is one transaction of its own (`do`), committed before the page is
-built from the next: a form that fails is shown again with what was typed, and nothing half done.
+built from the next: a form that fails is shown again with what was typed, and nothing half done. What it only reads
+needs none (`read`), and is read at once: each visit to the database has its price before it has said anything.
 """
 
 import base64
@@ -25,13 +26,11 @@ from api.pages import words
 from api.pages.words import Words
 from integrations import catalogues
 from integrations.runtime.world import World
-from service import tables
 from service.kernel import actor as actors
-from service.kernel import clock, errors, installation, limits, work
+from service.kernel import clock, errors, limits, work
 from service.kernel.work import Work
 from service.people import browser_sessions
 from service.rules.time import availability
-from service.worklists import page_views
 
 T = TypeVar("T")
 _FOLDER = Path(__file__).parent
@@ -66,7 +65,7 @@ class Visit:
     request: Request
     world: World
     actor: actors.Actor
-    person: tables.Person | None
+    person: browser_sessions.Person | None
     words: Words
     by_link: bool = False
     held_since: datetime | None = None  # nothing is mailed, as the database was restored and not released
@@ -81,14 +80,27 @@ class Visit:
 
         return await work.retrying(attempt)
 
-    async def acting_as(self, actor: actors.Actor, *, by_link: bool = False) -> "Visit":
-        """Give this visit as another person's, in their language.
+    async def read(self, body: Callable[[Work], Awaitable[T]]) -> T:
+        """Do `body`, which writes nothing, as the visitor and in no transaction: BEGIN and COMMIT are round trips too.
+
+        Not for case text, since that it was read is written down.
+        """
+
+        async def attempt() -> T:
+            async with self.world.database.apart(self.request.state.request_id) as w:
+                w.actor = self.actor
+                return await body(w)
+
+        return await work.retrying(attempt)
+
+    async def by_link_of(self, actor: actors.Actor) -> "Visit":
+        """Give this visit as that of a link's holder, in their language.
 
         A link signs nobody in, and mails are forwarded: a page opened by a link does not name its holder.
         """
         switched = dataclasses.replace(self, actor=actor)
-        person = await switched.do(page_views.me)
-        return dataclasses.replace(switched, person=person, words=words.of(person.locale), by_link=by_link)
+        person = await switched.read(browser_sessions.acting)
+        return dataclasses.replace(switched, person=person, words=words.of(person.locale), by_link=True)
 
     @property
     def zone(self) -> str:
@@ -171,34 +183,43 @@ async def visit(request: Request) -> Visit:
     request.state.visit = current
     if request.method == "POST":
         _refuse_foreign(request, world)
-    actor = await current.do(lambda w: _admitted(w, request, world))
-    if actor.person_id is not None:
-        current = await current.acting_as(actor)
-        standing = await current.do(installation.standing)
-        current = dataclasses.replace(current, held_since=standing.held_since)
-        request.state.visit = current
+    return _of_visitor(current, await current.read(lambda w: _admitted(w, request, world)))
+
+
+def _of_visitor(current: Visit, visitor: browser_sessions.Visitor | None) -> Visit:
+    """Give the visit as that of whoever is signed in, and keep it for the pages of errors."""
+    if visitor is not None:
+        current = dataclasses.replace(
+            current,
+            actor=visitor.actor,
+            person=visitor.person,
+            words=words.of(visitor.person.locale),
+            held_since=visitor.held_since,
+        )
+        current.request.state.visit = current
     return current
 
 
-async def _visitor(w: Work, request: Request, world: World) -> actors.Actor:
+async def _visitor(w: Work, request: Request, world: World) -> browser_sessions.Visitor | None:
     token = request.cookies.get(cookie_name(world))
     if token:
         try:
             return await browser_sessions.visitor(w, token)
         except errors.Unauthenticated:
-            return actors.STRANGER
-    return actors.STRANGER
+            return None
+    return None
 
 
-async def _admitted(w: Work, request: Request, world: World) -> actors.Actor:
-    actor = await _visitor(w, request, world)
+async def _admitted(w: Work, request: Request, world: World) -> browser_sessions.Visitor | None:
+    """Give who is signed in, and count the call, whatever becomes of it."""
+    visitor = await _visitor(w, request, world)
     address = request.client.host if request.client else "unknown"
     is_sign_in = request.method == "POST" and request.url.path.startswith("/sign-in")
     per_minute = world.settings.sign_ins_per_minute if is_sign_in else world.settings.requests_per_minute
     if per_minute:
-        bucket = f"sign-in:{address}" if is_sign_in else f"person:{actor.person_id}" if actor.person_id else None
+        bucket = f"sign-in:{address}" if is_sign_in else f"person:{visitor.person.id}" if visitor else None
         await limits.take(w, bucket or f"address:{address}", clock.wall(), per_minute)
-    return actor
+    return visitor
 
 
 def _refuse_foreign(request: Request, world: World) -> None:
@@ -239,12 +260,10 @@ async def known(current: Annotated[Visit, Depends(visit)]) -> Visit:
         await current.request.body()
     if not current.request.state.body_came_in_pieces:
         return current
-    actor = await current.do(lambda w: _visitor(w, current.request, current.world))
-    if actor.person_id is None:
+    visitor = await current.read(lambda w: _visitor(w, current.request, current.world))
+    if visitor is None:
         raise errors.Unauthenticated
-    by_now = await current.acting_as(actor)
-    current.request.state.visit = by_now
-    return by_now
+    return _of_visitor(current, visitor)
 
 
 Anybody = Annotated[Visit, Depends(visit)]

@@ -26,21 +26,27 @@ _POINTER = re.compile(r"/windows/(\d)/(from|until)")
 @router.get("/consultations/new")
 async def form_page(visit: frame.Known) -> Response:
     """Show the empty form to whoever may file for somebody."""
-    if not await visit.do(filing.may_file):
+    choices = await visit.read(_choices_to_file)
+    if choices is None:
         texts = visit.words.table["nobody_to_file_for"]
         return visit.show("message.html", 403, title=texts["title"], text=texts["text"])
     usual = [("priority", "routine"), ("mode", "either"), ("age_band", "adult"), ("duration", "30")]
-    return await _page(visit, fields.Tried("new", fields.Fields([*usual, ("given_on", visit.today.isoformat())])))
+    return _page(visit, choices, fields.Tried("new", fields.Fields([*usual, ("given_on", visit.today.isoformat())])))
+
+
+async def _choices_to_file(w: Work) -> page_views.Choices | None:
+    """Give what a request can be made of; None if there is nobody to file for."""
+    return await page_views.choices(w) if await filing.may_file(w) else None
 
 
 @router.post("/consultations/new")
 async def file(visit: frame.Known) -> Response:
     """File the request; sent twice, it is filed once."""
     form = await fields.sent(visit.request)
-    choices = await visit.do(page_views.choices)
+    choices = await visit.read(page_views.choices)
     wish = _wish(visit, form, choices)
     if wish is None:
-        return await _page(visit, fields.Tried("new", form), 422)
+        return _page(visit, choices, fields.Tried("new", form), 422)
     body = await visit.request.body()
     key = idempotency.Request(
         str(visit.actor.person_id),
@@ -51,13 +57,13 @@ async def file(visit: frame.Known) -> Response:
     try:
         return frame.see(await visit.do(lambda w: _file_once(w, key, wish)))
     except errors.PersonalDataFound as error:
-        return await _page(visit, fields.named("new", form, error), 422)
+        return _page(visit, choices, fields.named("new", form, error), 422)
     except errors.Invalid as error:
         _point(form, error)
-        return await _page(visit, fields.Tried("new", form), 422)
+        return _page(visit, choices, fields.Tried("new", form), 422)
     except (errors.Forbidden, errors.Conflict, errors.IdempotencyKeyReused) as error:
         problem = frame.problem_words(visit.words, error)
-        return await _page(visit, fields.Tried("new", form, problem), problems.status_of(type(error)))
+        return _page(visit, choices, fields.Tried("new", form, problem), problems.status_of(type(error)))
 
 
 async def _file_once(w: Work, key: idempotency.Request, wish: consultations.NewRequest) -> str:
@@ -134,8 +140,8 @@ def _point(form: fields.Fields, error: errors.Invalid) -> None:
         form.faults[name] = "choose_hospital" if name == "institution_id" else fault["detail"]
 
 
-async def _page(visit: frame.Visit, tried: fields.Tried, status: int = 200) -> Response:
-    choices, texts = await visit.do(page_views.choices), visit.words
+def _page(visit: frame.Visit, choices: page_views.Choices, tried: fields.Tried, status: int = 200) -> Response:
+    texts = visit.words
     specialties = [(area, texts.in_order(rows, texts.specialty)) for area, rows in choices.specialties]
     return visit.show(
         "new.html",

@@ -4,7 +4,9 @@ The row is a refresh token's, so whatever ends a person's sign-ins ends their br
 refresh it is never handed out, and the token in the cookie opens the pages only.
 """
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -26,12 +28,54 @@ async def begin(w: Work, link_token: str) -> str:
     return w.keys.link_token(signed_in.token_id, _VISIT)
 
 
-async def visitor(w: Work, token: str) -> actors.Actor:
-    """Give the person of the session, with the roles they hold now; raises Unauthenticated when it is over."""
-    row = await _row(w, token)
-    if row is None or row.revoked_at is not None or row.created_at + LIFE <= w.now:
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What every page says of whoever looks at it, or says by it: their name, language and zone."""
+
+    id: UUID
+    display_name: str
+    locale: str
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """The person of a session with the roles they hold now, and since when nothing is mailed (`installation`)."""
+
+    actor: actors.Actor
+    person: Person
+    held_since: datetime | None
+
+
+async def visitor(w: Work, token: str) -> Visitor:
+    """Give the person of the session as pages need them, in one statement; raises Unauthenticated if it is over."""
+    row_and_purpose = w.keys.link_row(token, _VISIT)
+    if row_and_purpose is None:
         raise errors.Unauthenticated
-    return await logins.caller(w, row.person_id, row.id)
+    rows = await w.fetch(_VISITOR, {"session": row_and_purpose[0], "since": w.now - LIFE})
+    actor = logins.actor_of(rows, w.now)
+    return Visitor(actor, _person(rows[0]), rows[0].held_since)
+
+
+async def acting(w: Work) -> Person:
+    """Give the person who acts; raises Unauthenticated if nobody does."""
+    rows = await w.fetch(_PERSON, {"person": w.actor.person_id})
+    if not rows:
+        raise errors.Unauthenticated
+    return _person(rows[0])
+
+
+def _person(row: Any) -> Person:  # noqa: ANN401 - a row of one of the two statements below
+    return Person(row.id, row.display_name, row.locale, row.zone)
+
+
+_VISITOR = sa.text(f"""
+SELECT {logins.ACTOR}, p.display_name, p.locale, p.zone, (SELECT held_since FROM installation) AS held_since
+FROM refresh_token t JOIN person p ON p.id = t.person_id {logins.ROLES}
+WHERE t.id = :session AND t.revoked_at IS NULL AND t.created_at > :since AND p.state = 'active'
+AND NOT EXISTS (SELECT FROM revoked_token WHERE jti = t.id)
+""")  # noqa: S608 - constants of ours
+_PERSON = sa.text("SELECT id, display_name, locale, zone FROM person WHERE id = :person")
 
 
 async def end(w: Work, token: str) -> None:

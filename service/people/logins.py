@@ -6,7 +6,7 @@ whether one counts.
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -59,25 +59,32 @@ async def caller(w: Work, person_id: UUID, token_id: UUID, scopes: frozenset[str
 
     A partner system comes with `scopes`, those of its token that it still has.
     """
-    rows = await w.fetch(_CALLER, {"person": person_id, "token": token_id})
+    return actor_of(await w.fetch(_CALLER, {"person": person_id, "token": token_id}), w.now, scopes)
+
+
+def actor_of(rows: Sequence[Any], now: datetime, scopes: frozenset[str] = frozenset()) -> actors.Actor:
+    """Give the person whom rows of `ACTOR` and `ROLES` are about; raises Unauthenticated if there are none."""
     if not rows:
         raise errors.Unauthenticated
     grants = frozenset(actors.Grant(*row[:4]) for row in rows if row.role is not None)
     programmes = zip(rows[0].zones, rows[0].programmes, strict=True)
-    days = frozenset((availability.local_date(w.now, zone), programme) for zone, programme in programmes)
+    days = frozenset((availability.local_date(now, zone), programme) for zone, programme in programmes)
     if rows[0].kind == "system":
-        return actors.Actor("system", person_id, grants, scopes & frozenset(rows[0].scopes), days)
+        return actors.Actor("system", rows[0].id, grants, scopes & frozenset(rows[0].scopes), days)
     return actors.Actor(
-        "person", person_id, grants, days=days, is_address_confirmed=rows[0].address_unconfirmed_since is None
+        "person", rows[0].id, grants, days=days, is_address_confirmed=rows[0].address_unconfirmed_since is None
     )
 
 
-_CALLER = sa.text("""
-SELECT g.role, g.institution_id, g.programme_id, g.department, p.kind, p.address_unconfirmed_since, c.scopes,
-       ARRAY(SELECT zone FROM programme ORDER BY id) AS zones, ARRAY(SELECT id FROM programme ORDER BY id) AS programmes
-FROM person p LEFT JOIN client c ON c.id = p.id LEFT JOIN role_grant g ON g.person_id = p.id
+ACTOR = """
+g.role, g.institution_id, g.programme_id, g.department, p.id, p.kind, p.address_unconfirmed_since, c.scopes,
+ARRAY(SELECT zone FROM programme ORDER BY id) AS zones, ARRAY(SELECT id FROM programme ORDER BY id) AS programmes"""
+"""Columns, the first ones of a statement that asks who acts, a row a grant; `ROLES` joins them to person `p`."""
+ROLES = "LEFT JOIN client c ON c.id = p.id LEFT JOIN role_grant g ON g.person_id = p.id"
+_CALLER = sa.text(f"""
+SELECT {ACTOR} FROM person p {ROLES}
 WHERE p.id = :person AND p.state = 'active' AND NOT EXISTS (SELECT FROM revoked_token WHERE jti = :token)
-""")
+""")  # noqa: S608 - the two constants above
 
 
 async def person_with(w: Work, email: str) -> UUID:

@@ -104,13 +104,6 @@ class Choices:
     hospitals: Sequence[tables.Institution]
 
 
-async def me(w: Work) -> tables.Person:
-    """Give the person who acts."""
-    if w.actor.person_id is None:
-        raise errors.Unauthenticated
-    return await w.read(tables.Person, w.actor.person_id)
-
-
 async def home(w: Work) -> Home:
     """Give what waits for the actor, most pressing first.
 

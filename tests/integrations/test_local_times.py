@@ -2,13 +2,15 @@
 
 import re
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
+from babel import dates
 from hypothesis import given
 from hypothesis import strategies as st
 
 import letterbox
-from integrations import local_times
+from integrations import catalogues, local_times
 from integrations.documents import journal_tables
 from integrations.mail import letters, messages
 from rules.values import PROPERTY
@@ -96,3 +98,19 @@ def test_ft_09_a_journal_says_the_offset_of_a_time_that_its_clock_shows_twice() 
 @pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/Argentina/Buenos_Aires", "America/Indiana/Indianapolis"])
 def test_ft_13_a_place_is_named_in_ukrainian_under_its_present_name(zone: str) -> None:
     assert not re.search("[A-Za-z/]", local_times.place(zone, "uk"))
+
+
+@PROPERTY
+@given(
+    st.integers(0, 2 * 366 * 86_400).map(lambda seconds: at("2026-01-01T00:00Z") + timedelta(seconds=seconds)),
+    st.sampled_from(["Europe/Kyiv", "America/St_Johns", "Australia/Lord_Howe", "Asia/Kathmandu"]),
+    st.sampled_from(["uk", "en"]),
+)
+def test_words_that_are_kept_are_those_that_babel_gives_now(instant: datetime, zone: str, locale: str) -> None:
+    wall = instant.astimezone(ZoneInfo(zone))
+    words = catalogues.of(locale)
+    place = words["zones"].get(zone) or dates.get_timezone_location(zone, words.formats, return_city=True)
+    day = dates.format_date(wall.date(), "full", words.formats)
+    for _ in range(2):
+        said = local_times.moment(instant, zone, locale)
+        assert said == f"{day}, {wall:%H:%M} ({place}, {local_times.offset(instant, zone)})"
