@@ -197,7 +197,7 @@ demo-once: setup
 	@rm -rf .cache/demo && mkdir -p .cache/coverage && \
 		POBRATYM_DATA_DIR=.cache/demo $(BIN)/coverage run $(BIN)/pobratym demo --once
 
-tests-pooler: setup setup-pgbouncer ## the API's tests, journeys and pages through PgBouncer in transaction mode, both kinds
+tests-pooler: setup setup-node setup-pgbouncer ## the API's tests, journeys and pages through PgBouncer in transaction mode, both kinds
 	@for which in newer older; do \
 		echo "== through PgBouncer, $$which"; \
 		$(PYTHON) tests/behind_pooler.py $$which -q -n 2 --dist loadfile -m "not drill and not load" \

@@ -40,9 +40,9 @@ def main(which: str, *arguments: str) -> int:
         before = pooler.before(address, prepared=prepared, program=program, is_any=True)
         with before as through:
             environment = os.environ | {
-                "POBRATYM_TEST_DATABASE_URL": url,
-                "POBRATYM_TEST_POOLER_URL": through,
-                "POBRATYM_TEST_STATEMENT_CACHE": "on" if prepared else "off",
+                "TESTS_DATABASE_URL": url,
+                "TESTS_POOLER_URL": through,
+                "TESTS_STATEMENT_CACHE": "on" if prepared else "off",
             }
             command = [sys.executable, "-m", "pytest", *arguments]
             return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode

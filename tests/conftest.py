@@ -1,7 +1,7 @@
 """One database server for the whole run; per test a transaction that is rolled back, or a copy of its own.
 
-`POBRATYM_TEST_DATABASE_URL` names another server to run the same tests on; its user must be able to make databases.
-`POBRATYM_TEST_POOLER_URL` names a pooler before it, in transaction mode: then each test has a copy of its own, so that
+`TESTS_DATABASE_URL` names another server to run the same tests on; its user must be able to make databases.
+`TESTS_POOLER_URL` names a pooler before it, in transaction mode: then each test has a copy of its own, so that
 its transactions are spread over the pooler's connections (`tests/behind_pooler.py`).
 """
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 TEMPLATE = f"pobratym_template_{os.getpid()}"
-POOLER = os.environ.get("POBRATYM_TEST_POOLER_URL")
+POOLER = os.environ.get("TESTS_POOLER_URL")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -63,7 +63,7 @@ def data_dir() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def server_url(data_dir: Path) -> Iterator[URL]:
     """The server's own database, from which others are made."""
-    given = os.environ.get("POBRATYM_TEST_DATABASE_URL")
+    given = os.environ.get("TESTS_DATABASE_URL")
     if given:
         yield make_url(given).set(drivername="postgresql+asyncpg")
         return
@@ -117,7 +117,7 @@ def the_settings(data_dir: Path) -> settings.Settings:
         statement_timeout_ms=60_000,
         idle_in_transaction_timeout_ms=300_000,
         database_pooler="transaction" if POOLER else "none",
-        statement_cache="off" if os.environ.get("POBRATYM_TEST_STATEMENT_CACHE") == "off" else "on",
+        statement_cache="off" if os.environ.get("TESTS_STATEMENT_CACHE") == "off" else "on",
     )
 
 

@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> int:
         sys.stdout.write("LEFT OUT: Debian's PostgreSQL 15 is not installed; nothing was proved on it\n")
         return 0
     with pg15.running() as server:
-        environment = {**os.environ, "POBRATYM_TEST_DATABASE_URL": server.url(postgres.SUPERUSER)}
+        environment = {**os.environ, "TESTS_DATABASE_URL": server.url(postgres.SUPERUSER)}
         command = [sys.executable, "-m", "pytest", *arguments]
         return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 

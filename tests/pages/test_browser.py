@@ -64,8 +64,8 @@ async def phone(complaints: list[str], locale: str) -> AsyncIterator["Page"]:
 
 
 async def picture(page: "Page", folder: Path, name: str) -> None:
-    """Keep a picture, in the folder of POBRATYM_TEST_PICTURES if it is set; nothing may be wider than the phone."""
-    folder = Path(os.environ.get("POBRATYM_TEST_PICTURES", folder))
+    """Keep a picture, in the folder of TESTS_PICTURES if it is set; nothing may be wider than the phone."""
+    folder = Path(os.environ.get("TESTS_PICTURES", folder))
     await page.screenshot(path=folder / f"{name}.png", full_page=True)
     for box in [await element.bounding_box() for element in await page.locator("section, input, button").all()]:
         assert box is None or box["x"] + box["width"] <= WIDTH, name
