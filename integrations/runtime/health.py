@@ -28,7 +28,7 @@ UNKNOWN = "notices_unknown"
 UNSEEN = "restore_unseen"
 """A worker could not look whether the database was restored: nothing leaves before it has."""
 LATE_SECONDS = 900
-"""A delivery that is due for longer than this means that no worker runs."""
+"""A delivery that is due for longer than this means that no worker runs, or none gets on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +77,15 @@ async def notices(world: World) -> list[str]:
 async def _shared_notices(w: Work) -> dict[str, bool]:
     standing = await mail_server.standing(w)
     house = await housekeeping.standing(w)
+    due_seconds = await _oldest_due_seconds(w)
+    workers = await processes.workers(w)
+    is_missed = workers.is_known or due_seconds > processes.LIVE_SECONDS
     return {
         "restored_held": await installation.is_held(w),
         "mail_server_away": standing.away_since is not None,
         "mail_held": standing.held_at is not None,
-        "deliveries_late": await _oldest_due_seconds(w) > LATE_SECONDS,
+        "deliveries_late": due_seconds > LATE_SECONDS,
+        "no_worker": is_missed and not workers.lives,
         "housekeeping_late": house.is_late or bool(house.failing),
         "month_without_part": await partitions.is_late(w),
     }

@@ -109,6 +109,23 @@ def running(data_dir: Path, *, fast_unsafe: bool = False) -> Iterator[Server]:
                 _stop_if_last(installation, folder, users.fileno())
 
 
+def revive(data_dir: Path) -> bool:
+    """Start the server again if it is gone, for whoever is inside `running`; tells whether it was.
+
+    Raises CannotStart, also where its files are gone: an empty database is not the one that was lost.
+    """
+    folder = _folder(data_dir.resolve())
+    installation = _installation(folder)
+    if not (folder / "data").exists():
+        msg = f"{folder / 'data'} is gone, and the embedded database with it"
+        raise CannotStart(msg)
+    with _exclusive(folder):
+        if _accepts(installation, _socket_folder(folder, installation)):
+            return False
+        _ensure_running(installation, folder, fast_unsafe=False)
+    return True
+
+
 @contextmanager
 def _exclusive(folder: Path) -> Iterator[None]:
     with (folder / "starting.lock").open("a") as file:

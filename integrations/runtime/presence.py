@@ -1,7 +1,7 @@
 """What a process says of itself: that it lives, how its loops move, whether its clock is right.
 
 It says so every ten seconds in its row of `process`. Whoever asks whether it is ready has it say so at once, which
-proves that the database takes changes; at most every five seconds, however many ask.
+proves that the database takes changes; at most once a second, however many ask.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from service import vocabulary
 from service.kernel import clock, database_errors, errors, partitions, processes, work
 from service.rules.time import availability
 
-PROBE_SECONDS = 5.0
+PROBE_SECONDS = 1.0
 ANSWER_SECONDS = 3.0
 """That the database may take; with what `health.notices` may take, less than whoever asks waits for."""
 _log = structlog.get_logger("pobratym.presence")
@@ -101,7 +101,7 @@ class Presence:
         return abs(self.offset_seconds or 0.0) > by_seconds
 
     async def faults(self, database: work.Database) -> list[str]:
-        """Name what keeps this process from its work; found out anew if nobody has asked for five seconds.
+        """Name what keeps this process from its work; found out anew if nobody has asked for a second.
 
         `database` is not that of the requests: one that they keep busy serves.
         """

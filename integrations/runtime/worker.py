@@ -18,7 +18,7 @@ from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.core.qm import QueueManager
 from pgqueuer.domain.models import Job
 
-from integrations.runtime import mail_delivery, presence, restore_watch, webhook_lanes
+from integrations.runtime import mail_delivery, postgres, presence, restore_watch, webhook_lanes
 from integrations.runtime.world import World
 from service import housekeeping, timers
 from service.kernel import actor, clock, database_errors, errors, fanout, partitions, queue
@@ -39,7 +39,9 @@ ASKED_SECONDS, ANSWER_SECONDS = 10.0, 5.0
 """How often the connection that listens is asked whether it still does, and for how long the answer may take."""
 GRACE_SECONDS = 20.0
 Loop = Callable[[World, asyncio.Event], Awaitable[object]]
+_OF_EVERY_PROCESS = ("beat", "partitions")
 _log = structlog.get_logger("pobratym.worker")
+_process_log = structlog.get_logger("pobratym.presence")
 
 
 async def run(world: World, stop: asyncio.Event, imports: Loop | None = None) -> None:
@@ -101,6 +103,7 @@ async def _again(world: World, stop: asyncio.Event, name: str, body: Loop, *, is
                 return
         except Exception as error:  # noqa: BLE001 - see above
             _tell(world, name, error)
+            await _revive(world, error)
         if clock.monotonic() - began > LONGEST_PAUSE_SECONDS:
             pause = RECONNECT_SECONDS  # it worked in between
         await _pause(stop, pause * (1 + clock.jitter()) / 2)
@@ -111,12 +114,30 @@ def _tell(world: World, loop: str, error: Exception) -> None:
     """Have one line for a failure: what kind, by which code of the server, how often in a row."""
     state = database_errors.sqlstate(error)
     values = {"loop": loop, "sqlstate": state, "count": world.presence.failed(loop, state)}
+    is_shared = loop in _OF_EVERY_PROCESS  # these run where no worker does, too
     meaning = database_errors.meaning(error)
     if meaning is None and not isinstance(error, errors.Unavailable):
-        _log.error("worker_loop_failed", exc_info=error, **values)
+        if is_shared:
+            _process_log.error("process_loop_failed", exc_info=error, **values)
+        else:
+            _log.error("worker_loop_failed", exc_info=error, **values)
         return
-    reason = database_errors.reason(error).name
-    _log.warning("worker_interrupted", error=type(error).__name__, reason=reason, **values)
+    values |= {"error": type(error).__name__, "reason": database_errors.reason(error).name}
+    if is_shared:
+        _process_log.warning("process_interrupted", **values)
+    else:
+        _log.warning("worker_interrupted", **values)
+
+
+async def _revive(world: World, error: Exception) -> None:
+    """Start the embedded database again where it is gone: its users are the only ones who would."""
+    if world.revive is None or database_errors.reason(error) is not database_errors.UNREACHABLE:
+        return
+    try:
+        if await asyncio.to_thread(world.revive):
+            _process_log.error("embedded_database_restarted")
+    except (postgres.CannotStart, OSError) as fault:
+        _process_log.error("embedded_database_gone", error=type(fault).__name__)
 
 
 async def _listen(lanes: webhook_lanes.Lanes, world: World, stop: asyncio.Event) -> None:

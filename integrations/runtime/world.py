@@ -5,7 +5,7 @@ It is opened once at the start and handed to whoever needs it. It is never a glo
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -63,6 +63,7 @@ class World:
     outbound: httpx.AsyncClient  # for addresses that others name
     presence: presences.Presence
     watching: work.Database  # over one connection of its own, so that a busy pool keeps nobody from seeing how it is
+    revive: Callable[[], bool] | None = None  # starts the embedded server if it is gone; blocks, raises CannotStart
     replica: replicas.Replica | None = None  # for reports, which are read by `replicas.read`
     tracer: trace.Tracer = field(default_factory=trace.NoOpTracer)
 
@@ -116,6 +117,8 @@ async def opened(
         stack.push_async_callback(watching_engine.dispose)
         watching = work.Database(watching_engine, time, keys, processes.BEAT_SECONDS)
         world = World(settings, time, keys, engine, direct, database, outbox, issuer, outbound, presence, watching)
+        if settings.is_embedded:
+            world.revive = functools.partial(postgres.revive, settings.data_dir)
         if purpose in _REPORTING:
             world.replica = _replica(world, stack, purpose, statement_timeout_ms)
         world.tracer = await stack.enter_async_context(tracing.opened(settings, presence.identity))

@@ -41,6 +41,12 @@ RETURNING CAST(extract(epoch FROM clock_timestamp()) AS float8) AS epoch,
     (SELECT version_num FROM alembic_version) AS schema
 """)
 
+_WORKERS = sa.text("""
+SELECT count(*) > 0 AS is_known,
+    count(*) FILTER (WHERE beat_at >= clock_timestamp() - make_interval(secs => :seconds)) > 0 AS lives
+FROM process WHERE kind = ANY (:kinds)
+""")
+
 
 def is_stuck(loop: str, moved_seconds: float) -> bool:
     """Tell whether the loop should have moved by now."""
@@ -104,6 +110,20 @@ class Running:
         """The loops that fail, or have not moved for a minute."""
         loops = sorted(self.row.loops.items())
         return [name for name, loop in loops if loop["failures"] or is_stuck(name, loop["moved_s"])]
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Whether a process that delivers and keeps the timers lives, and whether one was heard of within the last day."""
+
+    lives: bool
+    is_known: bool
+
+
+async def workers(w: Work) -> Workers:
+    """Tell whether anybody works; for whoever watches this installation."""
+    row = (await w.sql(_WORKERS, {"kinds": list(vocabulary.WORKING_KINDS), "seconds": LIVE_SECONDS})).one()
+    return Workers(row.lives, row.is_known)
 
 
 async def running(w: Work) -> Sequence[Running]:

@@ -169,6 +169,18 @@ async def test_acknowledged_rows_survive_a_killed_server(data_dir: Path) -> None
             assert await ask(again, "SELECT n FROM kept") == 7
 
 
+async def test_whoever_uses_a_killed_server_starts_it_again_and_never_an_empty_one(data_dir: Path) -> None:
+    with postgres.running(data_dir) as server:
+        await ask(server, "CREATE TABLE kept AS SELECT 7 AS n")
+        assert not postgres.revive(data_dir)
+        os.kill(postmaster(data_dir), signal.SIGKILL)
+        assert postgres.revive(data_dir)
+        assert await ask(server, "SELECT n FROM kept") == 7
+    (data_dir / "postgres/data").rename(data_dir / "postgres/lost")
+    with pytest.raises(postgres.CannotStart, match="is gone"):
+        postgres.revive(data_dir)
+
+
 async def test_a_process_id_that_somebody_else_has_now_does_not_stop_the_start(data_dir: Path) -> None:
     with postgres.running(data_dir):
         kept = (data_dir / "postgres/data/postmaster.pid").read_text().splitlines()
