@@ -8,13 +8,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from api.edge import base_path
+from api.edge import base_path, query
 from service import vocabulary
 from service.kernel import errors
 from service.outbox import subscriptions
 
 MEDIA_TYPE = "application/schema+json"
-router = APIRouter(prefix="/schemas/events", include_in_schema=False)
+router = APIRouter(prefix="/schemas/events", include_in_schema=False, dependencies=query.KNOWN_ONLY)
 
 _ID = {"type": "string", "format": "uuid"}
 _INSTANT = {"type": "string", "format": "date-time"}

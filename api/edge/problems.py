@@ -3,6 +3,7 @@
 A document never repeats the input, nor the message of an error that is not ours: drivers quote rows in theirs.
 """
 
+import functools
 import html
 import json
 import re
@@ -143,6 +144,7 @@ def kinds(kind: type[errors.DomainError] = errors.DomainError) -> Iterator[type[
             yield from kinds(child)
 
 
+@functools.cache
 def catalogue() -> dict[str, tuple[int, str]]:
     """Give status and title of every problem there is, by name."""
     return {name_of(kind): (status_of(kind), kind.title()) for kind in kinds()} | _EDGE

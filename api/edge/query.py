@@ -7,7 +7,7 @@ refused, as an unknown field of a body is. Pages are not checked: what programs 
 
 from collections import Counter
 
-from fastapi import Request
+from fastapi import Depends, Request
 from fastapi.routing import APIRoute
 
 from service.kernel import errors
@@ -30,6 +30,10 @@ async def must_be_known(request: Request) -> None:
     if faults:
         first, *more = faults[:_MOST_FAULTS]
         raise errors.Invalid(first.pointer, first.detail, *more)
+
+
+KNOWN_ONLY = [Depends(must_be_known)]
+"""The dependencies of a router whose routes refuse what they do not know."""
 
 
 def _names(route: APIRoute) -> frozenset[str]:

@@ -12,10 +12,6 @@ certificates  what a code on paper proves
 operations  what runs, for admins
 """
 
-from fastapi import APIRouter
-
 from api.pages import actions, addresses, cases, certificates, entrance, operations, requests
 
-router = APIRouter(include_in_schema=False)
-for part in (entrance, addresses, actions, requests, cases, certificates, operations):
-    router.include_router(part.router)
+ROUTERS = tuple(part.router for part in (entrance, addresses, actions, requests, cases, certificates, operations))

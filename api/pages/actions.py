@@ -22,7 +22,7 @@ from service.people import action_links
 from service.rules.time.night import NightHours
 from service.worklists import link_views, page_views
 
-router = APIRouter(route_class=frame.PageRoute)
+router = APIRouter(route_class=frame.PageRoute, include_in_schema=False)
 JOIN = "join"
 TIMES = ("time_1", "time_2", "time_3")
 

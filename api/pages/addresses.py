@@ -16,7 +16,7 @@ from service.kernel.work import Work
 from service.people import action_links, address_changes, people
 from service.worklists import address_cards
 
-router = APIRouter(route_class=frame.PageRoute)
+router = APIRouter(route_class=frame.PageRoute, include_in_schema=False)
 
 
 @router.get("/a/address/{token}")

@@ -15,7 +15,7 @@ from service.kernel.work import Work
 from service.rules.time.night import NightHours
 from service.worklists import page_views
 
-router = APIRouter(route_class=frame.PageRoute)
+router = APIRouter(route_class=frame.PageRoute, include_in_schema=False)
 LONGEST_ADVICE_MINUTES = 1440
 Again = Callable[[fields.Tried, int], Awaitable[Response]]
 Night = Callable[[Work], Awaitable[Sequence[NightHours]]]

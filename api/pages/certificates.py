@@ -5,7 +5,7 @@ from fastapi import APIRouter, Response
 from api.pages import frame
 from service.reporting import certificates
 
-router = APIRouter(route_class=frame.PageRoute)
+router = APIRouter(route_class=frame.PageRoute, include_in_schema=False)
 
 
 @router.get("/certificates/{code}")

@@ -15,7 +15,7 @@ from service.kernel.work import Work
 from service.people import action_links, browser_sessions, logins
 from service.worklists import address_cards, page_views
 
-router = APIRouter(route_class=frame.PageRoute)
+router = APIRouter(route_class=frame.PageRoute, include_in_schema=False)
 _PLACES = re.compile(r"/people|/operations|/(offers|consultations)/([0-9a-f-]{36}|new)", re.ASCII)
 
 

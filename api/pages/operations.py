@@ -9,7 +9,7 @@ from service import housekeeping, tables
 from service.kernel import processes
 from service.kernel.work import Work
 
-router = APIRouter(route_class=frame.PageRoute)
+router = APIRouter(route_class=frame.PageRoute, include_in_schema=False)
 
 
 @router.get("/operations")

@@ -14,7 +14,7 @@ from service.kernel import clock, errors, idempotency
 from service.kernel.work import Work
 from service.worklists import page_views
 
-router = APIRouter(route_class=frame.PageRoute)
+router = APIRouter(route_class=frame.PageRoute, include_in_schema=False)
 WINDOWS = (1, 2, 3)
 MOST_TAGS = 10
 LENGTHS = ("15", "30", "45", "60", "90")

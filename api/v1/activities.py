@@ -6,13 +6,13 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from api.edge import bodies, deps, problems, shapes
+from api.edge import bodies, deps, problems, query, shapes
 from api.edge.transactional import Transactional
 from service import vocabulary
 from service.kernel import errors
 from service.registry import activities
 
-router = APIRouter(tags=["activities"], route_class=Transactional)
+router = APIRouter(tags=["activities"], route_class=Transactional, dependencies=query.KNOWN_ONLY)
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
 _ACTIVITY = {
     "kind": "traineeship",

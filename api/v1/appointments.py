@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import RedirectResponse
 
-from api.edge import bodies, deps, problems, shapes
+from api.edge import bodies, deps, problems, query, shapes
 from api.edge.transactional import Transactional
 from integrations import video
 from integrations.runtime import mail_delivery
@@ -13,7 +13,7 @@ from service import vocabulary
 from service.care import appointments
 from service.kernel import errors
 
-router = APIRouter(route_class=Transactional, tags=["Appointments"])
+router = APIRouter(route_class=Transactional, tags=["Appointments"], dependencies=query.KNOWN_ONLY)
 
 _OVER = (errors.Forbidden, errors.IllegalTransition, errors.TooLate)
 

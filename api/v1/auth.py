@@ -5,14 +5,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request, Response
 from pydantic import Field, StringConstraints
 
-from api.edge import bodies, deps, problems, shapes
+from api.edge import bodies, deps, problems, query, shapes
 from api.edge.transactional import Transactional
 from integrations.identity import access_tokens
 from service.kernel import errors
 from service.kernel.work import Work
 from service.people import logins
 
-router = APIRouter(tags=["sign-in"], route_class=Transactional)
+router = APIRouter(tags=["sign-in"], route_class=Transactional, dependencies=query.KNOWN_ONLY)
 Token = Annotated[str, StringConstraints(min_length=1, max_length=8192, pattern=r"^[A-Za-z0-9._=-]+$")]
 
 

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
-from api.edge import bodies, deps, problems, shapes
+from api.edge import bodies, deps, problems, query, shapes
 from api.edge.transactional import Transactional
 from service import vocabulary
 from service.kernel import errors
 from service.people import people
 from service.reporting import certificates
 
-router = APIRouter(tags=["certificates"], route_class=Transactional)
+router = APIRouter(tags=["certificates"], route_class=Transactional, dependencies=query.KNOWN_ONLY)
 PDF = "application/pdf"
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
 _CERTIFICATE = {

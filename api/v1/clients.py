@@ -6,14 +6,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Response
 from pydantic import Field, StringConstraints
 
-from api.edge import bodies, deps, problems, shapes
+from api.edge import bodies, deps, problems, query, shapes
 from api.edge.transactional import Transactional
 from integrations.identity import key_sets
 from service import vocabulary
 from service.kernel import access, errors
 from service.people import clients
 
-router = APIRouter(tags=["partner systems"], route_class=Transactional)
+router = APIRouter(tags=["partner systems"], route_class=Transactional, dependencies=query.KNOWN_ONLY)
 Scope = Annotated[
     str,
     StringConstraints(min_length=1, max_length=500, pattern=r"^[a-z:]+( [a-z:]+)*$"),

@@ -9,7 +9,7 @@ import orjson
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from api.edge import bodies, deps, problems, shapes
+from api.edge import bodies, deps, problems, query, shapes
 from api.edge.transactional import Transactional
 from api.v1.appointments import AppointmentOut, appointment_out
 from api.v1.offers import OfferOut, shown
@@ -20,7 +20,7 @@ from service.outbox import events
 from service.rules.matching import ranking
 from service.rules.time import availability
 
-router = APIRouter(route_class=Transactional, tags=["Consultations"])
+router = APIRouter(route_class=Transactional, tags=["Consultations"], dependencies=query.KNOWN_ONLY)
 
 
 EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"

@@ -5,14 +5,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import StringConstraints
 
-from api.edge import bodies, deps, shapes
+from api.edge import bodies, deps, query, shapes
 from api.edge.transactional import Transactional
 from service import vocabulary
 from service.kernel import errors, installation
 from service.outbox import events
 from service.rules import restores
 
-router = APIRouter(prefix="/v1/events", tags=["events"], route_class=Transactional)
+router = APIRouter(prefix="/v1/events", tags=["events"], route_class=Transactional, dependencies=query.KNOWN_ONLY)
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
 _EVENT = {
     "id": _EXAMPLE_ID,

@@ -7,11 +7,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
-from api.edge import deps, metrics, problems, shapes
+from api.edge import deps, metrics, problems, query, shapes
 from integrations.runtime import health
 from service.kernel import clock, errors
 
-router = APIRouter(tags=["operation"])
+router = APIRouter(tags=["operation"], dependencies=query.KNOWN_ONLY)
 
 
 class Alive(shapes.Shape):
@@ -78,7 +78,7 @@ class DemoRoute(APIRoute):
         return asked_first
 
 
-demo_router = APIRouter(tags=["operation"], route_class=DemoRoute)
+demo_router = APIRouter(tags=["operation"], route_class=DemoRoute, dependencies=query.KNOWN_ONLY)
 
 
 @demo_router.put("/demo/clock", responses=problems.of(errors.LocalOnly, errors.NotFound))

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, File, Form, Response, UploadFile
 
-from api.edge import bodies, deps, problems, shapes
+from api.edge import bodies, deps, problems, query, shapes
 from api.edge.transactional import Transactional
 from api.exchange import mappings
 from integrations import catalogues
@@ -14,7 +14,7 @@ from service import tables, vocabulary
 from service.exchange import import_files
 from service.kernel import errors
 
-router = APIRouter(tags=["files"], route_class=Transactional)
+router = APIRouter(tags=["files"], route_class=Transactional, dependencies=query.KNOWN_ONLY)
 _FAULT = {"row": 3, "column": "valid_from", "letter": "G", "reason": "is no date: write 31.12.2026 or 2026-12-31"}
 _SUMMARY = {
     "added": 2,

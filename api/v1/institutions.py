@@ -5,13 +5,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from api.edge import bodies, deps, problems, registry_shapes, shapes
+from api.edge import bodies, deps, problems, query, registry_shapes, shapes
 from api.edge.transactional import Transactional
 from service import tables, vocabulary
 from service.kernel import access, errors
 from service.registry import institutions as registry
 
-router = APIRouter(tags=["registry"], route_class=Transactional)
+router = APIRouter(tags=["registry"], route_class=Transactional, dependencies=query.KNOWN_ONLY)
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
 _MEMBERSHIP = {"network_id": _EXAMPLE_ID, "from": "2026-01-01", "until": None}
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import Field
 
-from api.edge import bodies, deps, files, problems, shapes
+from api.edge import bodies, deps, files, problems, query, shapes
 from api.edge.transactional import Transactional
 from api.v1.reports import Asked
 from integrations.documents import journal_tables, spreadsheets
@@ -17,7 +17,7 @@ from service.outbox.events import instant
 from service.reporting import journal
 from service.rules.figures import journal_columns as rules
 
-router = APIRouter(tags=["reports"], route_class=Transactional)
+router = APIRouter(tags=["reports"], route_class=Transactional, dependencies=query.KNOWN_ONLY)
 _OFFERED = files.Offered("csv", "xlsx")
 _PIECE = 1_000
 _WIDTHS = {"number": 8, "minutes": 10, "filed_at": 20, "started_at": 20, "ended_at": 20}

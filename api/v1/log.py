@@ -5,13 +5,15 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from pydantic import Field, TypeAdapter
 
-from api.edge import bodies, deps, problems, shapes
+from api.edge import bodies, deps, problems, query, shapes
 from api.edge.transactional import Transactional
 from api.v1 import activities
 from service.kernel import errors
 from service.registry import memorandum_log
 
-router = APIRouter(prefix="/v1/memoranda/{id}/log", tags=["log"], route_class=Transactional)
+router = APIRouter(
+    prefix="/v1/memoranda/{id}/log", tags=["log"], route_class=Transactional, dependencies=query.KNOWN_ONLY
+)
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
 _GENESIS, _HASH = "0" * 64, "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _FACTS = {

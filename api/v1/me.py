@@ -2,13 +2,13 @@
 
 from fastapi import APIRouter
 
-from api.edge import bodies, deps, shapes
+from api.edge import bodies, deps, query, shapes
 from api.edge.transactional import Transactional
 from api.v1.people import Role, roles_of
 from service.kernel import email_addresses
 from service.people import people
 
-router = APIRouter(tags=["people"], route_class=Transactional)
+router = APIRouter(tags=["people"], route_class=Transactional, dependencies=query.KNOWN_ONLY)
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
 
 

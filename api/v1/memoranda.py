@@ -5,13 +5,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from api.edge import bodies, deps, problems, shapes
+from api.edge import bodies, deps, problems, query, shapes
 from api.edge.transactional import Transactional
 from service import vocabulary
 from service.kernel import access, errors
 from service.registry import memoranda, memorandum_reminders
 
-router = APIRouter(tags=["memoranda"], route_class=Transactional)
+router = APIRouter(tags=["memoranda"], route_class=Transactional, dependencies=query.KNOWN_ONLY)
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
 _MEMORANDUM = {
     "programme_id": _EXAMPLE_ID,

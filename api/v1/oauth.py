@@ -11,12 +11,12 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from api.edge import bodies, deps, transactional
+from api.edge import bodies, deps, query, transactional
 from integrations.identity import client_credentials, jwt
 from service import vocabulary
 from service.kernel import errors
 
-router = APIRouter(tags=["sign-in"])
+router = APIRouter(tags=["sign-in"], dependencies=query.KNOWN_ONLY)
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 FORM = "application/x-www-form-urlencoded"
 

@@ -5,14 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from api.edge import bodies, deps, problems, shapes
+from api.edge import bodies, deps, problems, query, shapes
 from api.edge.transactional import Transactional
 from api.v1.appointments import AppointmentOut, appointment_out
 from service import vocabulary
 from service.care import answers, appointments, offers
 from service.kernel import errors
 
-router = APIRouter(route_class=Transactional, tags=["Offers"])
+router = APIRouter(route_class=Transactional, tags=["Offers"], dependencies=query.KNOWN_ONLY)
 
 _CLOSED = (errors.Forbidden, errors.OfferClosed, errors.OfferExpired)
 

@@ -4,12 +4,12 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from api.edge import deps, problems, shapes
+from api.edge import deps, problems, query, shapes
 from api.edge.transactional import Transactional
 from service import housekeeping, vocabulary
 from service.kernel import errors, processes
 
-router = APIRouter(tags=["operation"], route_class=Transactional)
+router = APIRouter(tags=["operation"], route_class=Transactional, dependencies=query.KNOWN_ONLY)
 
 
 class LoopState(shapes.Shape):

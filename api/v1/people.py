@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from api.edge import bodies, deps, problems, shapes
+from api.edge import bodies, deps, problems, query, shapes
 from api.edge.transactional import Transactional
 from service import vocabulary
 from service.kernel import access, email_addresses, errors
@@ -14,7 +14,7 @@ from service.kernel.actor import Grant
 from service.people import address_changes, people
 from service.rules.time import availability
 
-router = APIRouter(tags=["people"], route_class=Transactional)
+router = APIRouter(tags=["people"], route_class=Transactional, dependencies=query.KNOWN_ONLY)
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
 _PERSON = {
     "email": "clinician@chernihiv.example",

@@ -4,13 +4,13 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from api.edge import bodies, deps, problems, registry_shapes, shapes
+from api.edge import bodies, deps, problems, query, registry_shapes, shapes
 from api.edge.transactional import Transactional
 from service import tables
 from service.kernel import access, errors
 from service.registry import programmes as registry
 
-router = APIRouter(tags=["registry"], route_class=Transactional)
+router = APIRouter(tags=["registry"], route_class=Transactional, dependencies=query.KNOWN_ONLY)
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
 
 

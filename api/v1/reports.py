@@ -7,14 +7,14 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from api.edge import bodies, deps, files, problems, report_forms, shapes
+from api.edge import bodies, deps, files, problems, query, report_forms, shapes
 from api.edge.transactional import Transactional
 from service import vocabulary
 from service.kernel import errors
 from service.outbox.events import instant
 from service.reporting import reports
 
-router = APIRouter(tags=["reports"], route_class=Transactional)
+router = APIRouter(tags=["reports"], route_class=Transactional, dependencies=query.KNOWN_ONLY)
 _REFUSED = problems.of(errors.Forbidden)
 
 

@@ -5,13 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from api.edge import bodies, deps, problems, shapes
+from api.edge import bodies, deps, problems, query, shapes
 from api.edge.transactional import Transactional
 from service import tables, vocabulary
 from service.care import sessions
 from service.kernel import access, errors
 
-router = APIRouter(route_class=Transactional, tags=["Sessions"])
+router = APIRouter(route_class=Transactional, tags=["Sessions"], dependencies=query.KNOWN_ONLY)
 
 EXAMPLE = {
     "started_at": "2026-11-20T10:02:00Z",

@@ -2,12 +2,12 @@
 
 from fastapi import APIRouter
 
-from api.edge import deps, problems, registry_shapes, shapes
+from api.edge import deps, problems, query, registry_shapes, shapes
 from api.edge.transactional import Transactional
 from service.kernel import errors
 from service.registry import programmes as registry
 
-router = APIRouter(tags=["registry"], route_class=Transactional)
+router = APIRouter(tags=["registry"], route_class=Transactional, dependencies=query.KNOWN_ONLY)
 
 
 @router.get("/v1/specialties")

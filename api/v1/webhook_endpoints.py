@@ -6,13 +6,15 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import Field, StringConstraints
 
-from api.edge import bodies, deps, problems, shapes
+from api.edge import bodies, deps, problems, query, shapes
 from api.edge.transactional import Transactional
 from service import tables, vocabulary
 from service.kernel import access, errors
 from service.outbox import subscriptions
 
-router = APIRouter(prefix="/v1/webhook-endpoints", tags=["webhooks"], route_class=Transactional)
+router = APIRouter(
+    prefix="/v1/webhook-endpoints", tags=["webhooks"], route_class=Transactional, dependencies=query.KNOWN_ONLY
+)
 Url = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=9, max_length=2_000, pattern=r"^https?://[!-~]+$")
 ]

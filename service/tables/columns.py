@@ -17,6 +17,7 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 SQLModel.metadata.naming_convention = NAMING
+SQLModel.model_config["defer_build"] = True  # rows are never checked by pydantic
 
 
 def one_of(column: str, *values: str) -> CheckConstraint:
