@@ -5,11 +5,11 @@ Nothing is guessed: `"5"` is no number, an instant has an offset, an unknown fie
 
 import re
 import unicodedata
-import warnings
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
+from warnings import filterwarnings
 
 from pydantic import (
     AfterValidator,
@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 # FastAPI names bodies in a way that pydantic finds odd, and silences it while it makes what checks them; ours is made
 # later (see `Shape`).
-warnings.filterwarnings("ignore", category=UnsupportedFieldAttributeWarning)
+filterwarnings("ignore", category=UnsupportedFieldAttributeWarning)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _WALL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
