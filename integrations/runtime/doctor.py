@@ -351,7 +351,7 @@ async def reports(world: World) -> Finding:
     differing = [comparison for comparison in comparisons if comparison.differing]
     if not differing:
         return Finding(
-            "reports", is_well=True, detail=f"{rollup_count} weeks and blocks of weeks are kept as their rows say"
+            "reports", is_well=True, detail=f"{rollup_count} days, weeks and blocks of weeks are kept as their rows say"
         )
     spans = "; ".join(f"{comparison.programme_code}: {_named(comparison.differing)}" for comparison in differing)
     return Finding(

@@ -5,7 +5,7 @@ Read-only; it knows no figures (`rules.figures` does), and no visibility (`repor
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, cast
 from uuid import UUID
@@ -20,7 +20,10 @@ from service.rules.figures import counts
 from service.rules.time import periods
 from service.rules.time.intervals import Interval
 
-_WEEK = timedelta(days=7)
+MONDAY = datetime(2000, 1, 3, tzinfo=UTC)
+"""Weeks are counted from here, in UTC."""
+
+WEEK = timedelta(days=7)
 _MORE_MEMORY = sa.text("SELECT set_config('work_mem', '64MB', true)")  # a year's rows are sorted in memory, not on disk
 
 
@@ -67,8 +70,8 @@ INSTITUTION = Scope(
     " AND (:is_everywhere OR a.programme_id = ANY(:programmes))",
 )
 
-# LATERAL looks up the offers and sessions of each consultation: mostly few are counted, while the planner, expecting
-# many, would read both tables whole.
+# LATERAL looks up the offers and sessions of each consultation, and the answers of each session: mostly few are counted,
+# while the planner, expecting many, would read these tables whole.
 _CONSULTATIONS = """
 WITH cohort AS (
   SELECT c.id, priority, state, opened_at, answer_due_at, closed_at FROM consultation c
@@ -79,6 +82,7 @@ timed AS (
          date_part('epoch', allocated_at - opened_at) / 3600 AS allocation,
          date_part('epoch', answered_at - opened_at) / 3600 AS answer,
          CASE state WHEN 'completed' THEN date_part('epoch', closed_at - opened_at) / 3600 END AS closing,
+         CASE WHEN state <> 'cancelled' THEN date_part('epoch', answer_due_at) END AS due,
          allocated_at IS NOT NULL OR (answer_due_at <= :now AND state <> 'cancelled') AS allocation_decided,
          answered_at IS NOT NULL OR (answer_due_at <= :now AND state <> 'cancelled') AS answer_decided,
          answered_at IS NOT NULL OR (opened_at <= :day_ago AND state <> 'cancelled') AS day_decided
@@ -116,6 +120,8 @@ SELECT priority, count(*) AS filed,
        count(*) FILTER (WHERE first_over AND first_accepted) AS first_wave_accepted,
        count(*) FILTER (WHERE needs_backup) AS needing_backup,
        count(consultation_id) AS with_offers,
+       array_agg(due ORDER BY due) FILTER (WHERE due > :now_epoch AND allocated_at IS NULL) AS allocation_decided_due,
+       array_agg(due ORDER BY due) FILTER (WHERE due > :now_epoch AND answered_at IS NULL) AS answer_decided_due,
        array_agg(allocation ORDER BY allocation) FILTER (WHERE allocation IS NOT NULL) AS allocation,
        array_agg(answer ORDER BY answer) FILTER (WHERE answer IS NOT NULL) AS answer,
        array_agg(closing ORDER BY closing) FILTER (WHERE closing IS NOT NULL) AS closing
@@ -124,7 +130,7 @@ FROM timed GROUP BY priority
 
 _OFFERS = """
 WITH weekly AS (
-  SELECT mentor_id, date_trunc('week', sent_at AT TIME ZONE 'UTC') AS week,
+  SELECT mentor_id, CAST(floor(date_part('epoch', sent_at - CAST(:monday AS timestamptz)) / 604800) AS int) AS week,
          count(*) FILTER (WHERE NOT is_undelivered) AS sent,
          count(*) FILTER (WHERE is_undelivered) AS undelivered,
          count(*) FILTER (WHERE state = 'accepted') AS accepted,
@@ -135,8 +141,11 @@ WITH weekly AS (
 SELECT coalesce(sum(sent), 0)::int AS sent, coalesce(sum(undelivered), 0)::int AS undelivered,
        coalesce(sum(accepted), 0)::int AS accepted,
        coalesce(sum(declined), 0)::int AS declined, coalesce(sum(wrong_specialty), 0)::int AS wrong_specialty,
-       coalesce(max(sent), 0) AS most_in_week,
-       coalesce(array_agg(DISTINCT mentor_id) FILTER (WHERE sent > 0), '{{}}') AS mentor_ids
+       coalesce(max(sent) FILTER (WHERE week <> ALL(CAST(:shared AS int[]))), 0) AS most_in_week,
+       coalesce(array_agg(DISTINCT mentor_id) FILTER (WHERE sent > 0), '{{}}') AS mentor_ids,
+       coalesce(array_agg(week ORDER BY week, mentor_id) FILTER (WHERE {is_shared}), '{{}}') AS weeks,
+       coalesce(array_agg(mentor_id ORDER BY week, mentor_id) FILTER (WHERE {is_shared}), '{{}}') AS week_mentor_ids,
+       coalesce(array_agg(sent ORDER BY week, mentor_id) FILTER (WHERE {is_shared}), '{{}}') AS week_sent
 FROM weekly
 """
 
@@ -150,7 +159,9 @@ GROUP BY GROUPING SETS ((mode, outcome, route, is_civil_for_requester, is_civil_
 
 _ANSWERS = """
 SELECT side, is_useful, patient_outcome, count(*) AS answers
-FROM session s JOIN feedback f ON s.id = f.session_id WHERE {sessions} AND {started} GROUP BY 1, 2, 3
+FROM session s
+CROSS JOIN LATERAL (SELECT side, is_useful, patient_outcome FROM feedback WHERE session_id = s.id OFFSET 0) AS f
+WHERE {sessions} AND {started} GROUP BY 1, 2, 3
 """
 
 _COUNTED = {"consultations": _CONSULTATIONS, "offers": _OFFERS, "sessions": _SESSIONS, "answers": _ANSWERS}
@@ -217,19 +228,24 @@ async def first_at(w: Work, scope: Scope, subject: Mapping[str, Any]) -> datetim
 
 async def tally(w: Work, scope: Scope, subject: Mapping[str, Any], spans: Sequence[Interval]) -> counts.Tally:
     """Count what was opened, sent and held in the stretches of time, as things stand now."""
-    bound = {**subject, "now": w.now, "day_ago": w.now - timedelta(days=1)}
+    bound = {**subject, "now": w.now, "now_epoch": w.now.timestamp(), "day_ago": w.now - timedelta(days=1)}
+    bound |= {"monday": MONDAY, "shared": _shared_weeks(spans)}
     for number, (since, till) in enumerate(spans):
         bound |= {f"since_{number}": since, f"till_{number}": till}
-    await w.sql(_MORE_MEMORY)
+    await w.fetch(_MORE_MEMORY, {})
     totals = counts.Tally()
     for row in await run(w, _COUNTED["consultations"], scope, bound, len(spans)):
         columns = row._asdict()
-        hours = {name: columns.pop(name) or [] for name in counts.HOURS}
-        totals.consultations[columns.pop("priority")] = counts.PriorityTally(columns, hours)
+        hours = {name: [counts.histogram(columns.pop(name) or ())] for name in counts.HOURS}
+        due = {name: columns.pop(f"{name}_due") or [] for name in counts.DUE}
+        totals.consultations[columns.pop("priority")] = counts.PriorityTally(columns, hours, due)
     (row,) = await run(w, _COUNTED["offers"], scope, bound, len(spans))
     offers = row._asdict()
     totals.asked_mentors = {mentor.bytes for mentor in offers.pop("mentor_ids")}
     totals.most_in_week = offers.pop("most_in_week")
+    of_weeks = [offers.pop(name) for name in ("weeks", "week_mentor_ids", "week_sent")]
+    for week, mentor, sent in zip(*of_weeks, strict=True):
+        totals.shared_weeks.setdefault(week, {})[mentor.bytes] = sent
     totals.offers = offers
     for *key, mentor_id, partner_id, specialty, requester_id, sessions, minutes in await run(
         w, _COUNTED["sessions"], scope, bound, len(spans)
@@ -247,6 +263,11 @@ async def tally(w: Work, scope: Scope, subject: Mapping[str, Any], spans: Sequen
     for row in await run(w, _COUNTED["answers"], scope, bound, len(spans)):
         totals.answers[row.side, row.is_useful, row.patient_outcome] = row.answers
     return totals
+
+
+def _shared_weeks(spans: Sequence[Interval]) -> list[int]:
+    """Number the weeks of which the spans may have a part only."""
+    return sorted({(at - MONDAY) // WEEK for span in spans for at in span if (at - MONDAY) % WEEK})
 
 
 async def months(
@@ -274,8 +295,8 @@ async def report_counts(
         offers=counts.OfferCounts(
             **totals.offers,
             mentors=len(totals.asked_mentors),
-            most_in_week=totals.most_in_week,
-            weeks=max(1.0, elapsed / _WEEK),
+            most_in_week=counts.most_in_week(totals),
+            weeks=max(1.0, elapsed / WEEK),
         ),
         sessions=[counts.SessionCount(*key, *numbers) for key, numbers in totals.sessions.items()],
         answers=[counts.AnswerCount(*key, answers) for key, answers in totals.answers.items()],
@@ -318,6 +339,7 @@ def _text(statement: str, scope: Scope, spans: int) -> sa.TextClause:
             opened=_within("opened_at", spans),
             sent=_within("sent_at", spans),
             started=_within("started_at", spans),
+            is_shared="sent > 0 AND week = ANY(CAST(:shared AS int[]))",
             consultations=scope.consultations,
             offers=scope.offers,
             sessions=scope.sessions,

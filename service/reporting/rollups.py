@@ -1,12 +1,13 @@
-"""A programme's past, counted once: whole weeks and blocks of weeks, kept until a row in them changes.
+"""A programme's past, counted once: days, weeks and blocks of weeks, kept until a row in them changes.
 
-A report over years would count every row each time. Instead the past is cut into weeks (UTC) and blocks of sixteen
-weeks, what `count_queries` tallies of each is kept as a row, its rollup, and a report adds up the widest rollups within
-its period and counts only what lies beside them. Two things may make such a row wrong:
+A report over years would count every row each time. Instead the past is cut into days (UTC), what `count_queries`
+tallies of each is kept as a row, its rollup, and so is the sum of the days of each week and of the weeks of each block
+of sixteen. A report adds up the widest rollups within its period and counts only what lies beside them. Two things may
+make such a row wrong:
 
 - **The rows change that it counted.** Triggers write a mark, the instant at which the changed row counts, in the
   transaction of the change: who sees a change sees its mark. A rollup with a mark in it is not used. `fold` takes
-  the marks of a week first and counts it afterwards: a change that comes between is counted and its mark stays, which
+  the marks of a day first and counts it afterwards: a change that comes between is counted and its mark stays, which
   costs a count and never a figure. With the marks go, by a trigger too, all rollups in which they lay, whoever made
   them and whoever takes the marks.
 - **The program changes that counted it.** Each rollup carries the `DIGEST` of the statements and definitions that made
@@ -14,7 +15,8 @@ its period and counts only what lies beside them. Two things may make such a row
   keep their rollups beside each other, count none of each other's, and end with a full set each. The sets of programs
   that are gone are dropped when nothing was added to them for thirty days.
 
-Everything here can be counted again: to lose a rollup costs time only.
+What the clock alone changes is kept as the instants at which it will (`counts.decided`), so a day is counted although
+something in it is still due. Everything here can be counted again: to lose a rollup costs time only.
 """
 
 import ast
@@ -26,44 +28,47 @@ import textwrap
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlmodel import col
 
-from service import tables
-from service.kernel import actor
+from service.kernel import actor, clock, database_errors, errors
 from service.kernel.work import Database, Work
 from service.reporting import count_queries
 from service.rules.figures import counts
 from service.rules.time import intervals
 from service.rules.time.intervals import Interval
 
-_MONDAY = datetime(2000, 1, 3, tzinfo=UTC)
-_WEEK = timedelta(days=7)
-_BLOCK = 16 * _WEEK
+_DAY = timedelta(days=1)
+_BLOCK = 16 * count_queries.WEEK
+_LENGTHS = (_DAY, count_queries.WEEK, _BLOCK)  # each is made of those before it
 _SETTLED = timedelta(days=1)  # a share within a day of opening is decided then
-_UNUSED = timedelta(days=30)  # a program that folds adds a rollup every week
-_AT_ONCE = 200
+_UNUSED = timedelta(days=30)  # a program that folds adds a rollup every day
+_AT_ONCE = 1_000
+_STEP_SECONDS = 1  # and what is under way then
 _LOCK = 0x70696563  # every version's: they take the marks one after the other
-_ID_BYTES = 16
+_ID_BYTES, _VALUE_BYTES = 16, 8
+_TOOK_TOO_LONG = "57014"
 
+# The widest are few, the others many: a narrower one is read only where no wider one holds.
 _THAT_HOLD = sa.text("""
 WITH held AS MATERIALIZED (
-  SELECT from_at, until_at FROM report_rollup r
+  SELECT id, from_at, until_at FROM report_rollup r
   WHERE programme_id = :id AND digest = :digest AND from_at >= :since AND until_at <= :till AND made_at <= :now
   AND NOT EXISTS (SELECT 1 FROM report_mark m WHERE m.programme_id = :id AND m.at >= r.from_at AND m.at < r.until_at)
 )
-SELECT r.from_at, r.until_at, counted, hours, asked_mentors, mentors, minutes
-FROM held JOIN report_rollup r ON r.programme_id = :id AND r.digest = :digest AND r.from_at = held.from_at
-                                  AND r.until_at = held.until_at
+SELECT id, from_at, until_at FROM held
 WHERE CAST(:with_narrower AS boolean)
 OR NOT EXISTS (SELECT 1 FROM held wider WHERE wider.from_at <= held.from_at AND wider.until_at >= held.until_at
                AND wider.until_at - wider.from_at > held.until_at - held.from_at)
-ORDER BY r.until_at - r.from_at DESC, r.from_at
+ORDER BY until_at - from_at DESC, from_at
+""")
+
+_CONTENTS = sa.text("""
+SELECT id, from_at, until_at, counted, hours, asked_mentors, mentors, minutes FROM report_rollup
+WHERE programme_id = :id AND digest = :digest AND id = ANY(CAST(CAST(:ids AS text[]) AS uuid[]))
 """)
 
 _BEGAN = sa.text("""
@@ -72,13 +77,17 @@ SELECT p.id, least((SELECT min(opened_at) FROM consultation WHERE programme_id =
 FROM programme p ORDER BY p.id
 """)
 
-_HELD_UP = sa.text("""
-SELECT 1 FROM consultation
-WHERE programme_id = :id AND opened_at >= :since AND opened_at < :till AND answer_due_at > :now LIMIT 1
-""")
-
-_MARKED = sa.text("SELECT 1 FROM report_mark WHERE programme_id = :id AND at >= :since AND at < :till LIMIT 1")
 _TAKE_MARKS = sa.text("DELETE FROM report_mark WHERE programme_id = :id AND at >= :since AND at < :till")
+
+_KEEP = sa.text("""
+INSERT INTO report_rollup (id, programme_id, digest, from_at, until_at, made_at, counted, hours, asked_mentors, mentors,
+                           minutes)
+VALUES (:id, :programme_id, :digest, :from_at, :until_at, :made_at, :counted, :hours, :asked_mentors, :mentors,
+        :minutes)
+ON CONFLICT (programme_id, digest, from_at, until_at) DO UPDATE
+SET id = EXCLUDED.id, made_at = EXCLUDED.made_at, counted = EXCLUDED.counted, hours = EXCLUDED.hours,
+    asked_mentors = EXCLUDED.asked_mentors, mentors = EXCLUDED.mentors, minutes = EXCLUDED.minutes
+""")
 
 _DROP_UNUSED = sa.text("""
 DELETE FROM report_rollup WHERE digest <> :digest
@@ -90,15 +99,31 @@ _SNAPSHOT = sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 
 async def cover(w: Work, programme_id: UUID, during: Interval) -> tuple[counts.Tally, list[Interval]]:
     """Give the sum of the valid rollups within the period (read-only), and the stretches that they leave out."""
-    rows = await _that_hold(w, programme_id, during, with_narrower=False)
-    rest = intervals.subtract([during], [(row.from_at, row.until_at) for row in rows])
-    return _sum(*[_Packed(*row[2:]) for row in rows]), rest
+    held = await _that_hold(w, programme_id, during, with_narrower=False)
+    ids = tuple(row.id for row in held)
+    summed = _sums.pop(ids, None)
+    if summed is None:
+        contents = await _contents(w, programme_id, ids)
+        held = [row for row in held if row.id in contents]  # one may have become void meanwhile
+        ids = tuple(row.id for row in held)
+        summed = counts.compact(counts.total([counts.Tally(), *(_unpacked(contents[each]) for each in ids)]))
+    _sums[ids] = summed
+    while len(_sums) > _MOST_SUMS:
+        del _sums[next(iter(_sums))]
+    rest = intervals.subtract([during], [(row.from_at, row.until_at) for row in held])
+    return counts.decided(summed, w.now.timestamp()), rest
+
+
+_MOST_SUMS = 8
+_sums: dict[tuple[UUID, ...], counts.Tally] = {}
+"""The sums last asked for. A rollup is never changed, only made anew with another id: so no sum is ever stale."""
 
 
 async def fold(database: Database) -> int:
-    """Every week and block that is over and settled has its rollup; gives how many were made, of 200 at most.
+    """Every day, week and block that is over and settled has its rollup; gives how many were made, of 1,000 at most.
 
-    Each is a transaction of its own: a run that is killed is continued by the next one.
+    It goes in steps of about a second, each a transaction of its own: a run that is killed is continued by the next
+    one. What the database breaks off, because it took too long, holds up no other; it is raised at the end.
     """
     async with database.work(actor.TIMER) as w:
         await _lock(w)
@@ -110,10 +135,34 @@ async def fold(database: Database) -> int:
             for programme_id, at in programme_starts
             for programme_unit in await _missing(w, programme_id, at)
         ]
-    made_count = 0
-    for programme_id, unit in missing[:_AT_ONCE]:
-        async with database.work(actor.TIMER) as w:
-            made_count += await _fold(w, programme_id, unit)
+    made_count, failures, waiting = 0, [], missing[:_AT_ONCE]
+    while waiting:
+        step: list[tuple[UUID, Interval]] = []
+        try:
+            async with database.work(actor.TIMER) as w:
+                made = await _fold_step(w, waiting, step)
+        except errors.Unavailable as error:
+            if database_errors.sqlstate(error) != _TOOK_TOO_LONG:
+                raise
+            failures.append(error)
+            waiting = [*step[:-1], *waiting[len(step) :]]  # without the one at which it was broken off
+        else:
+            made_count += made
+            waiting = waiting[len(step) :]
+    if failures:
+        raise failures[0]
+    return made_count
+
+
+async def _fold_step(w: Work, waiting: Sequence[tuple[UUID, Interval]], step: list[tuple[UUID, Interval]]) -> int:
+    """Fold the first of those that wait, which go into `step`; gives how many were made."""
+    await _lock(w)
+    until, made_count = clock.monotonic() + _STEP_SECONDS, 0
+    for programme_id, unit in waiting:
+        if step and clock.monotonic() > until:
+            break
+        step.append((programme_id, unit))
+        made_count += await _fold(w, programme_id, unit)
     return made_count
 
 
@@ -137,8 +186,8 @@ async def compare(database: Database) -> list[Comparison]:
     for programme_id, code in programmes:
         async with database.work(actor.TIMER) as w:
             await w.sql(_SNAPSHOT)
-            rows = await _that_hold(w, programme_id, (_MONDAY, w.now), with_narrower=True)
-            differing = [(row.from_at, row.until_at) for row in rows if not await _says_the_truth(w, programme_id, row)]
+            rows = await _that_hold(w, programme_id, (count_queries.MONDAY, w.now), with_narrower=True)
+            differing = await _differing(w, programme_id, rows)
         comparisons.append(Comparison(code, len(rows), differing))
     return comparisons
 
@@ -149,50 +198,74 @@ async def _that_hold(w: Work, programme_id: UUID, during: Interval, *, with_narr
     return await w.fetch(_THAT_HOLD, bound | {"with_narrower": with_narrower})
 
 
-async def _says_the_truth(w: Work, programme_id: UUID, row: Any) -> bool:  # noqa: ANN401 - of the database
-    try:
-        stored = _unpacked(_Packed(*row[2:]))
-    except (ValueError, TypeError, LookupError):
-        return False  # not written by this program
-    return stored == await _counted(w, programme_id, (row.from_at, row.until_at))
+async def _contents(w: Work, programme_id: UUID, ids: Sequence[UUID]) -> "dict[UUID, _Packed]":
+    bound = {"id": programme_id, "digest": DIGEST, "ids": [*map(str, ids)]}
+    return {row.id: _Packed(*row[3:]) for row in await w.fetch(_CONTENTS, bound)}
+
+
+async def _differing(w: Work, programme_id: UUID, held: Sequence[Any]) -> list[Interval]:
+    """Name those of the rollups that do not say what the days say of which they are, each counted anew once."""
+    days: dict[Interval, counts.Tally] = {}
+    differing = []
+    for row in held:
+        unit = (row.from_at, row.until_at)
+        for day in _units(_DAY, *unit):
+            if day not in days:
+                days[day] = await _counted(w, programme_id, day)
+        anew = _summed([days[day] for day in _units(_DAY, *unit)], unit)
+        packed = (await _contents(w, programme_id, [row.id]))[row.id]
+        try:
+            stored = counts.decided(_unpacked(packed), w.now.timestamp())
+        except (ValueError, TypeError, LookupError):  # not written by this program
+            differing.append(unit)
+            continue
+        if stored != anew:
+            differing.append(unit)
+    return differing
 
 
 async def _counted(w: Work, programme_id: UUID, unit: Interval) -> counts.Tally:
     return await count_queries.tally(w, count_queries.PROGRAMME, count_queries.values(programme_id), [unit])
 
 
+def _summed(parts: Sequence[counts.Tally], unit: Interval) -> counts.Tally:
+    """Give what was counted in all parts of the unit, as it is kept."""
+    tally = counts.compact(counts.total([counts.Tally(), *parts]))
+    return tally if unit[1] - unit[0] == _DAY else counts.whole_weeks(tally)
+
+
 async def _missing(w: Work, programme_id: UUID, began_at: datetime) -> list[tuple[UUID, Interval]]:
-    """Name the units of the programme's past that have no rollup, or one that holds no more."""
-    settled_until = w.now - _SETTLED
-    units = [unit for length in (_WEEK, _BLOCK) for unit in _units(length, began_at, settled_until)]
-    rows = await w.sql(
-        sa.text(
-            "SELECT from_at, until_at FROM report_rollup r WHERE programme_id = :id AND digest = :digest AND NOT EXISTS"
-            " (SELECT 1 FROM report_mark m WHERE m.programme_id = :id AND m.at >= r.from_at AND m.at < r.until_at)"
-        ),
-        {"id": programme_id, "digest": DIGEST},
-    )
-    rolled_up = {(row.from_at, row.until_at) for row in rows}
-    return [(programme_id, unit) for unit in units if unit not in rolled_up]
+    """Name the units of the programme's past that have no rollup, or one that holds no more: the days first."""
+    monday = count_queries.MONDAY
+    during = (monday + (began_at - monday) // _BLOCK * _BLOCK, w.now - _SETTLED)
+    held = {(row.from_at, row.until_at) for row in await _that_hold(w, programme_id, during, with_narrower=True)}
+    units = [unit for length in _LENGTHS for unit in _units(length, *during)]
+    return [(programme_id, unit) for unit in units if unit not in held]
 
 
-def _units(length: timedelta, began_at: datetime, settled_until: datetime) -> Iterable[Interval]:
-    start = _MONDAY + (began_at - _MONDAY) // length * length
-    while start + length <= settled_until:
-        yield start, start + length
-        start += length
+def _units(length: timedelta, since: datetime, till: datetime) -> Iterable[Interval]:
+    while since + length <= till:
+        yield since, since + length
+        since += length
 
 
 async def _fold(w: Work, programme_id: UUID, unit: Interval) -> bool:
-    bound = {"id": programme_id, "since": unit[0], "till": unit[1]}
-    await _lock(w)
-    if (await w.sql(_HELD_UP, bound | {"now": w.now})).first():
-        return False  # whether it will be answered in time is still open
-    if unit[1] - unit[0] == _WEEK:
-        await w.sql(_TAKE_MARKS, bound)
-    elif (await w.sql(_MARKED, bound)).first():
-        return False  # its week comes first, and takes the marks
-    await _keep(w, programme_id, unit, await _counted(w, programme_id, unit))
+    """Keep what was counted of the unit; tells whether that was wanted, and could be done."""
+    held = {(row.from_at, row.until_at): row.id for row in await _that_hold(w, programme_id, unit, with_narrower=True)}
+    if unit in held:
+        return False  # another worker came before
+    length = unit[1] - unit[0]
+    if length == _DAY:
+        await w.fetch(_TAKE_MARKS, {"id": programme_id, "since": unit[0], "till": unit[1]})
+        parts = [await _counted(w, programme_id, unit)]
+    else:
+        narrower = _LENGTHS[_LENGTHS.index(length) - 1]
+        ids = [held.get(part) for part in _units(narrower, *unit)]
+        contents = await _contents(w, programme_id, [each for each in ids if each])
+        if len(contents) < len(ids):
+            return False  # something in it has changed just now
+        parts = [_unpacked(each) for each in contents.values()]
+    await _keep(w, programme_id, unit, _summed(parts, unit))
     return True
 
 
@@ -202,37 +275,21 @@ async def _lock(w: Work) -> None:
 
 
 async def _keep(w: Work, programme_id: UUID, unit: Interval, tally: counts.Tally) -> None:
-    rollup = tables.ReportRollup
-    await w.sql(
-        sa.delete(rollup).where(
-            col(rollup.programme_id) == programme_id,
-            col(rollup.digest) == DIGEST,
-            col(rollup.from_at) == unit[0],
-            col(rollup.until_at) == unit[1],
-        )
-    )
-    row = rollup(
-        programme_id=programme_id,
-        digest=DIGEST,
-        from_at=unit[0],
-        until_at=unit[1],
-        made_at=w.now,
-        **_packed(tally)._asdict(),
-    )
-    w.add(row)
-
-
-@lru_cache(maxsize=8)
-def _sum(*rollups: "_Packed") -> counts.Tally:
-    """Give the sum of the rollups; it is cached by their whole content, so it is never stale."""
-    return counts.total([_unpacked(packed) for packed in rollups])
+    key = {
+        "id": clock.new_id(),
+        "programme_id": programme_id,
+        "digest": DIGEST,
+        "from_at": unit[0],
+        "until_at": unit[1],
+    }
+    await w.fetch(_KEEP, key | {"made_at": w.now} | _packed(tally)._asdict())
 
 
 class _Packed(NamedTuple):
     """What a row of `report_rollup` keeps of a tally: JSON, and arrays of ids and numbers as bytes.
 
-    Hours, mentors and their minutes are many, and JSON would take most of a report's time to read them. The lengths of
-    the runs of hours, one after another in one array, stand in the JSON.
+    Hours, mentors and their minutes are many, and JSON would take most of a report's time to read them. Of the
+    histograms of hours all values come first, then all counts; how many are each one's stands in the JSON.
     """
 
     counted: str
@@ -243,17 +300,23 @@ class _Packed(NamedTuple):
 
 
 def _packed(tally: counts.Tally) -> _Packed:
-    hours = array("d")
+    values, upto = array("d"), array("I")
     consultations: dict[str, Any] = {}
     for priority, of_priority in tally.consultations.items():
-        lengths = {name: len(run) for name, run in of_priority.hours.items()}
-        consultations[priority] = [of_priority.counts, lengths]
-        for run in of_priority.hours.values():
-            hours.extend(run)
+        lengths = {}
+        for name, (histogram,) in of_priority.hours.items():
+            lengths[name] = len(histogram.values)
+            values.extend(histogram.values)
+            upto.extend(histogram.upto)
+        consultations[priority] = [of_priority.counts, lengths, of_priority.due]
     counted = {
         "consultations": consultations,
         "offers": tally.offers,
         "most_in_week": tally.most_in_week,
+        "shared_weeks": [
+            [week, [[each.hex(), sent] for each, sent in sorted(of_mentors.items())]]
+            for week, of_mentors in tally.shared_weeks.items()
+        ],
         "sessions": [[*key, *numbers] for key, numbers in tally.sessions.items()],
         "answers": [[*key, number] for key, number in tally.answers.items()],
         "areas": tally.areas,
@@ -262,7 +325,7 @@ def _packed(tally: counts.Tally) -> _Packed:
     }
     return _Packed(
         json.dumps(counted, separators=(",", ":")),
-        hours.tobytes(),
+        values.tobytes() + upto.tobytes(),
         b"".join(sorted(tally.asked_mentors)),
         b"".join(tally.mentor_minutes),
         array("i", tally.mentor_minutes.values()).tobytes(),
@@ -271,10 +334,13 @@ def _packed(tally: counts.Tally) -> _Packed:
 
 def _unpacked(packed: _Packed) -> counts.Tally:
     counted = json.loads(packed.counted)
-    hours = array("d", packed.hours).tolist()
     tally = counts.Tally(
         offers=counted["offers"],
         most_in_week=counted["most_in_week"],
+        shared_weeks={
+            week: {bytes.fromhex(mentor): sent for mentor, sent in of_mentors}
+            for week, of_mentors in counted["shared_weeks"]
+        },
         sessions={tuple(row[:5]): (row[5], row[6]) for row in counted["sessions"]},
         answers={tuple(row[:3]): row[3] for row in counted["answers"]},
         asked_mentors=set(_ids(packed.asked_mentors)),
@@ -283,12 +349,15 @@ def _unpacked(packed: _Packed) -> counts.Tally:
         partners=counted["partners"],
         requesters=counted["requesters"],
     )
+    length = sum(sum(lengths.values()) for _, lengths, _ in counted["consultations"].values())
+    values, upto = array("d", packed.hours[: length * _VALUE_BYTES]), array("I", packed.hours[length * _VALUE_BYTES :])
     place = 0
-    for priority, (numbers, lengths) in counted["consultations"].items():
-        tally.consultations[priority] = counts.PriorityTally(numbers)
-        for name, length in lengths.items():
-            tally.consultations[priority].hours[name] = hours[place : place + length]
-            place += length
+    for priority, (numbers, lengths, due) in counted["consultations"].items():
+        tally.consultations[priority] = counts.PriorityTally(numbers, due=due)
+        for name, count in lengths.items():
+            part = slice(place, place + count)
+            tally.consultations[priority].hours[name] = [counts.Histogram(values[part], upto[part])]
+            place += count
     return tally
 
 
@@ -310,11 +379,17 @@ def _digest() -> str:
     Two programs with the same digest count the same. The converse is not true, and costs a count only: another Python
     may write the same source in another way.
     """
-    made_by = (counts.Tally, counts.PriorityTally, count_queries.tally, _packed, _unpacked, _ids, _Packed)
+    made_by = (
+        *(counts.Histogram, counts.PriorityTally, counts.Tally, counts.histogram, counts.merged, counts.total),
+        *(counts.compact, counts.whole_weeks, counts.most_in_week, count_queries.tally, _summed),
+        *(_packed, _unpacked, _ids, _Packed),
+    )
     decides = [
         *count_queries.statements(),
         *(_logic(definition) for definition in made_by),
-        repr((counts.HOURS, _MONDAY, _WEEK, _BLOCK, _SETTLED, _HELD_UP.text, _ID_BYTES, sys.byteorder)),
+        repr(
+            (counts.HOURS, counts.DUE, count_queries.MONDAY, _LENGTHS, _SETTLED, _ID_BYTES, _VALUE_BYTES, sys.byteorder)
+        ),
     ]
     return hashlib.sha256("\0".join(decides).encode()).hexdigest()
 

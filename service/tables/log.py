@@ -214,6 +214,7 @@ class ReportRollup(SQLModel, table=True):
     asked_mentors: bytes
     mentors: bytes
     minutes: bytes
+    id: UUID | None = None  # an older program writes none
 
 
 class ReportPiece(SQLModel, table=True):

@@ -2,13 +2,17 @@
 
 Counts come in two shapes. A `Tally` is what can be added: stretches of time are counted apart, once, and their tallies
 summed. `ReportCounts` is what figures are made of: quartiles and numbers of different mentors, which nobody can add.
-So a tally keeps the hours and the ids themselves, and they become quartiles and numbers after the last addition.
+So a tally keeps how often each number of hours occurs, and the ids themselves; they become quartiles and numbers after
+the last addition. What the clock alone changes (an answer that is not there becomes one that is late) it keeps as
+instants, so that a stretch need not be over to be counted once.
 """
 
 import itertools
+from array import array
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import mul
 from typing import Any, TypeVar
 
@@ -123,12 +127,30 @@ Mentor = bytes
 """A mentor's id, packed into bytes, because a tally holds many."""
 
 
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How often each value occurs: the values ascending, and how many there are up to each, itself included."""
+
+    values: "array[float]"
+    upto: "array[int]"
+
+    @property
+    def rows(self) -> int:
+        """Tell how many there are."""
+        return self.upto[-1] if self.upto else 0
+
+
 @dataclass(slots=True)
 class PriorityTally:
-    """What became of the consultations of one priority: counts, and hours in order, by `ConsultationCounts`' names."""
+    """What became of the consultations of one priority, by `ConsultationCounts`' names.
+
+    `hours` are histograms that belong together. `due` are the instants (seconds since 1970, ascending) at which one
+    more will be counted, unless a row changes before.
+    """
 
     counts: dict[str, int] = field(default_factory=dict)
-    hours: dict[str, list[float]] = field(default_factory=dict)
+    hours: dict[str, list[Histogram]] = field(default_factory=dict)
+    due: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -136,13 +158,14 @@ class Tally:
     """What was counted in some stretches of time, so that the tallies of others can be added.
 
     Consultations are by priority, sessions (how many, how many minutes) by the first fields of `SessionCount`, answers
-    by those of `AnswerCount`, areas by specialty, partners and requesters by institution. No stretch cuts a week of
-    another one, or `most_in_week` would not be the most.
+    by those of `AnswerCount`, areas by specialty, partners and requesters by institution. `most_in_week` is of the
+    weeks that lie within one stretch; of a week that several may share, `shared_weeks` has the offers of each mentor.
     """
 
     consultations: dict[str, PriorityTally] = field(default_factory=dict)
     offers: dict[str, int] = field(default_factory=dict)
     most_in_week: int = 0
+    shared_weeks: dict[int, dict[Mentor, int]] = field(default_factory=dict)
     sessions: dict[tuple[str, str, str, bool, bool], tuple[int, int]] = field(default_factory=dict)
     answers: dict[tuple[str, bool, str | None], int] = field(default_factory=dict)
     asked_mentors: set[Mentor] = field(default_factory=set)
@@ -154,6 +177,8 @@ class Tally:
 
 Key = TypeVar("Key")
 HOURS = ("allocation", "answer", "closing")
+DUE = ("allocation_decided", "answer_decided")
+"""What becomes more by the clock alone."""
 
 
 def total(tallies: Sequence[Tally]) -> Tally:
@@ -173,15 +198,48 @@ def total(tallies: Sequence[Tally]) -> Tally:
         for key, (sessions, minutes) in tally.sessions.items():
             before = summed.sessions.get(key, (0, 0))
             summed.sessions[key] = (before[0] + sessions, before[1] + minutes)
+        for week, of_mentors in tally.shared_weeks.items():
+            _add(summed.shared_weeks.setdefault(week, {}), of_mentors)
         for priority, consultations in tally.consultations.items():
             of_priority = summed.consultations.setdefault(priority, PriorityTally())
             _add(of_priority.counts, consultations.counts)
-            for name, hours in consultations.hours.items():
-                of_priority.hours.setdefault(name, []).extend(hours)
-    for of_priority in summed.consultations.values():
-        for hours in of_priority.hours.values():
-            hours.sort()  # sorted runs, one after another: this is quick
+            for name, histograms in consultations.hours.items():
+                of_priority.hours.setdefault(name, []).extend(histograms)
+            for name, instants in consultations.due.items():
+                of_priority.due[name] = sorted([*of_priority.due.get(name, ()), *instants])
     return summed
+
+
+def compact(tally: Tally) -> Tally:
+    """Put histograms that belong together into one: for what is kept, not for what is read once."""
+    for of_priority in tally.consultations.values():
+        of_priority.hours = {name: [merged(histograms)] for name, histograms in of_priority.hours.items()}
+    return tally
+
+
+def whole_weeks(tally: Tally) -> Tally:
+    """Take each shared week as complete: only the most that one mentor got in it is kept."""
+    tally.most_in_week = most_in_week(tally)
+    tally.shared_weeks = {}
+    return tally
+
+
+def most_in_week(tally: Tally) -> int:
+    """Give the most offers that one mentor got in one week."""
+    return max([tally.most_in_week, *(max(each.values(), default=0) for each in tally.shared_weeks.values())])
+
+
+def decided(tally: Tally, at: float) -> Tally:
+    """Count what is due by the instant (seconds since 1970); gives another tally, that shares what is as it was."""
+    consultations = {}
+    for priority, before in tally.consultations.items():
+        numbers, due = dict(before.counts), {}
+        for name, instants in before.due.items():
+            place = bisect_right(instants, at)
+            numbers[name] = numbers.get(name, 0) + place
+            due[name] = instants[place:]
+        consultations[priority] = PriorityTally(numbers, before.hours, due)
+    return replace(tally, consultations=consultations)
 
 
 def _add(summed: dict[Key, int], more: Mapping[Key, int]) -> None:
@@ -199,41 +257,74 @@ def of_consultations(tallies: Sequence[PriorityTally]) -> ConsultationCounts:
     for of_priority in tallies:
         _add(fields, of_priority.counts)
     for name in HOURS:
-        fields[name] = quartiles(*(of_priority.hours.get(name, ()) for of_priority in tallies))
+        fields[name] = quartiles([each for of_priority in tallies for each in of_priority.hours.get(name, ())])
     return ConsultationCounts(**fields)
 
 
-def quartiles(*runs: Sequence[float]) -> Quartiles:
-    """Give the median and the quartiles of all sorted runs together, interpolated between the two nearest values."""
-    rows = sum(map(len, runs))
+def histogram(values: Iterable[float]) -> Histogram:
+    """Count how often each of the values, which ascend, occurs."""
+    occurring = Counter(values)
+    return Histogram(array("d", occurring), array("I", itertools.accumulate(occurring.values())))
+
+
+def merged(histograms: Sequence[Histogram]) -> Histogram:
+    """Give the histogram of all values together."""
+    if len(histograms) == 1:
+        return histograms[0]
+    occurring: Counter[float] = Counter()
+    for each in histograms:
+        before = 0
+        for value, upto in zip(each.values, each.upto, strict=True):
+            occurring[value] += upto - before
+            before = upto
+    values = sorted(occurring)
+    return Histogram(array("d", values), array("I", itertools.accumulate(map(occurring.__getitem__, values))))
+
+
+def quartiles(histograms: Sequence[Histogram]) -> Quartiles:
+    """Give the median and the quartiles of all values together, interpolated between the two nearest values."""
+    rows = sum(each.rows for each in histograms)
     if not rows:
         return Quartiles()
-    return Quartiles(rows, *(_at(runs, (rows - 1) * share) for share in (0.25, 0.5, 0.75)))
+    return Quartiles(rows, *(_at(histograms, (rows - 1) * share) for share in (0.25, 0.5, 0.75)))
 
 
-def _at(runs: Sequence[Sequence[float]], place: float) -> float:
+def _at(histograms: Sequence[Histogram], place: float) -> float:
     low = int(place)
-    value = _nth(runs, low)
-    return value if place == low else value + (_nth(runs, low + 1) - value) * (place - low)
+    value, upto = _nth(histograms, low)
+    if place == low or low + 1 < upto:
+        return value
+    return value + (_nth(histograms, low + 1)[0] - value) * (place - low)
 
 
-def _nth(runs: Sequence[Sequence[float]], place: int) -> float:
-    """Give the value that would stand at this place if the sorted runs were merged into one.
+def _nth(histograms: Sequence[Histogram], place: int) -> tuple[float, int]:
+    """Give the value that would stand at this place (from 0) if all were one sorted list, and how many are not greater.
 
-    Merging them took most of a report's arithmetic. Instead the place is searched for in each run by halving: a value
-    is the one if at most `place` values of all runs are smaller, and more than `place` are not greater.
+    Putting them together would take most of a report's arithmetic. Instead the place is searched for: the middle of
+    the longest stretch in question is too small, too large or the one, and bounds the stretch of each histogram.
     """
-    for run in runs:
-        low, high = 0, len(run)
-        while low < high:
-            middle = (low + high) // 2
-            if sum([bisect_left(other_run, run[middle]) for other_run in runs]) > place:
-                high = middle
-            elif sum([bisect_right(other_run, run[middle]) for other_run in runs]) <= place:
-                low = middle + 1
-            else:
-                return run[middle]
-    raise IndexError(place)  # pragma: no cover - there are more values
+    lows, highs = [0] * len(histograms), [len(each.values) for each in histograms]
+    while True:
+        longest = max(range(len(histograms)), key=lambda number: highs[number] - lows[number])
+        value = histograms[longest].values[(lows[longest] + highs[longest]) // 2]
+        before = [
+            bisect_left(each.values, value, low, high) for each, low, high in zip(histograms, lows, highs, strict=True)
+        ]
+        if _upto(histograms, before) > place:
+            highs = before
+            continue
+        behind = [
+            bisect_right(each.values, value, low, high)
+            for each, low, high in zip(histograms, before, highs, strict=True)
+        ]
+        upto = _upto(histograms, behind)
+        if upto > place:
+            return value, upto
+        lows = behind
+
+
+def _upto(histograms: Sequence[Histogram], places: Sequence[int]) -> int:
+    return sum(each.upto[place - 1] for each, place in zip(histograms, places, strict=True) if place)
 
 
 def gini(values: Iterable[float]) -> float | None:

@@ -1,13 +1,23 @@
 """Tallies of stretches of time add up to the tally of all of them."""
 
+import pytest
+
 from service.rules.figures import counts
-from service.rules.figures.counts import ConsultationCounts, PriorityTally, Quartiles, Tally
+from service.rules.figures.counts import ConsultationCounts, Histogram, PriorityTally, Quartiles, Tally
+
+
+def these(*hours: float) -> list[Histogram]:
+    return [counts.histogram(hours)]
+
 
 LIVE = ("live", "advice_given", "direct", True, False)
 SPRING = Tally(
-    consultations={"urgent": PriorityTally({"filed": 2, "closed": 1}, {"answer": [1.0, 5.0]})},
+    consultations={
+        "urgent": PriorityTally({"filed": 2, "closed": 1}, {"answer": these(1.0, 5.0)}, {"answer_decided": [7.0]})
+    },
     offers={"sent": 3},
     most_in_week=4,
+    shared_weeks={9: {b"a": 2, b"b": 1}},
     sessions={LIVE: (2, 50)},
     answers={("partner", True, None): 1},
     asked_mentors={b"a", b"b"},
@@ -17,9 +27,13 @@ SPRING = Tally(
     requesters={"UA-74": 2},
 )
 SUMMER = Tally(
-    consultations={"urgent": PriorityTally({"filed": 1}, {"answer": [2.0]}), "stat": PriorityTally({"filed": 7}, {})},
+    consultations={
+        "urgent": PriorityTally({"filed": 1}, {"answer": these(2.0, 2.0)}, {"answer_decided": [3.0]}),
+        "stat": PriorityTally({"filed": 7}, {}),
+    },
     offers={"sent": 1, "declined": 1},
     most_in_week=3,
+    shared_weeks={9: {b"a": 3}, 10: {b"c": 1}},
     sessions={LIVE: (1, 20)},
     answers={("partner", True, None): 2},
     asked_mentors={b"b", b"c"},
@@ -50,22 +64,51 @@ def test_who_was_asked_twice_is_one_mentor_and_the_most_in_a_week_is_no_sum() ->
     assert both.most_in_week == 4
 
 
-def test_hours_of_a_priority_are_put_in_order() -> None:
+def test_a_week_that_two_stretches_share_counts_whole() -> None:
     both = counts.total([SPRING, SUMMER])
-    assert both.consultations["urgent"] == PriorityTally({"filed": 3, "closed": 1}, {"answer": [1.0, 2.0, 5.0]})
+    assert both.shared_weeks == {9: {b"a": 5, b"b": 1}, 10: {b"c": 1}}
+    assert (counts.most_in_week(SPRING), counts.most_in_week(both), counts.most_in_week(Tally())) == (4, 5, 0)
+    whole = counts.whole_weeks(both)
+    assert (whole.most_in_week, whole.shared_weeks) == (5, {})
+
+
+def test_hours_of_a_priority_are_put_in_order() -> None:
+    both = counts.compact(counts.total([SPRING, SUMMER]))
+    hours, due = {"answer": these(1.0, 2.0, 2.0, 5.0)}, {"answer_decided": [3.0, 7.0]}
+    assert both.consultations["urgent"] == PriorityTally({"filed": 3, "closed": 1}, hours, due)
     assert both.consultations["stat"].counts == {"filed": 7}
 
 
 def test_a_total_leaves_its_parts_as_they_were() -> None:
     counts.total([SPRING, SUMMER])
-    assert SPRING.consultations["urgent"].hours == {"answer": [1.0, 5.0]}
+    assert SPRING.consultations["urgent"].hours == {"answer": these(1.0, 5.0)}
+    assert SPRING.consultations["urgent"].due == {"answer_decided": [7.0]}
+    assert SPRING.shared_weeks == {9: {b"a": 2, b"b": 1}}
     assert SPRING.offers == {"sent": 3}
 
 
+def test_what_is_due_by_the_instant_is_counted_and_the_rest_waits() -> None:
+    both = counts.total([SPRING, SUMMER])
+    for at, decided, waiting in ((2.9, 0, [3.0, 7.0]), (3.0, 1, [7.0]), (7.0, 2, [])):
+        urgent = counts.decided(both, at).consultations["urgent"]
+        assert (urgent.counts, urgent.due) == (
+            {"filed": 3, "closed": 1, "answer_decided": decided},
+            {"answer_decided": waiting},
+        )
+    assert both.consultations["urgent"].counts == {"filed": 3, "closed": 1}
+
+
+@pytest.mark.parametrize("values", [[], [2.5], [1.0, 1.0], [0.5, 1.0, 1.0, 1.0, 4.25]])
+def test_a_histogram_tells_how_often_each_value_occurs(values: list[float]) -> None:
+    made = counts.histogram(values)
+    assert (made.values.tolist(), made.rows) == (sorted(set(values)), len(values))
+    assert made.upto.tolist() == [sum(each <= value for each in values) for value in made.values]
+
+
 def test_priorities_together_have_the_sum_of_their_counts_and_the_spread_of_all_their_hours() -> None:
-    stat = PriorityTally({"filed": 7, "completed": 1}, {"answer": [0.5], "closing": [1.5]})
+    stat = PriorityTally({"filed": 7, "completed": 1}, {"answer": these(0.5), "closing": these(1.5)})
     both = counts.of_consultations(
-        [PriorityTally({"filed": 2, "expired": 1}, {"answer": [1.0, 5.0], "allocation": [0.25]}), stat]
+        [PriorityTally({"filed": 2, "expired": 1}, {"answer": these(1.0, 5.0), "allocation": these(0.25)}), stat]
     )
     assert both == ConsultationCounts(
         filed=9,

@@ -53,19 +53,21 @@ def test_four_of_fourteen_are_the_top_quarter() -> None:
 
 @PROPERTY
 @given(st.lists(st.lists(st.floats(0, 1000) | st.integers(0, 9), max_size=20), max_size=4))
-def test_quartiles_of_runs_are_those_of_all_together(runs: list[list[float]]) -> None:
+def test_quartiles_of_histograms_are_those_of_all_together(runs: list[list[float]]) -> None:
     hours = list(itertools.chain(*runs))
     assume(len(hours) > 1)
-    found = counts.quartiles(*map(sorted, runs))
+    histograms = [counts.histogram(sorted(run)) for run in runs]
+    found = counts.quartiles(histograms)
 
     expected = statistics.quantiles(hours, n=4, method="inclusive")
+    assert found == counts.quartiles([counts.merged(histograms)])
     assert [found.lower, found.median, found.upper] == pytest.approx(expected)
     assert found.rows == len(hours)
 
 
 def test_one_value_is_all_its_quartiles_and_none_has_none() -> None:
-    assert counts.quartiles([2.5]) == Quartiles(1, 2.5, 2.5, 2.5)
-    assert counts.quartiles([]) == counts.quartiles() == Quartiles()
+    assert counts.quartiles([counts.histogram([2.5])]) == Quartiles(1, 2.5, 2.5, 2.5)
+    assert counts.quartiles([counts.histogram([])]) == counts.quartiles([]) == Quartiles()
 
 
 @pytest.mark.parametrize("nothing", [[], [0], [0, 0]])
