@@ -70,8 +70,8 @@ INSTITUTION = Scope(
     " AND (:is_everywhere OR a.programme_id = ANY(:programmes))",
 )
 
-# LATERAL looks up the offers and sessions of each consultation, and the answers of each session: mostly few are counted,
-# while the planner, expecting many, would read these tables whole.
+# LATERAL looks up the offers and sessions of each consultation, and the answers of each session: mostly few are
+# counted, while the planner, expecting many, would read these tables whole.
 _CONSULTATIONS = """
 WITH cohort AS (
   SELECT c.id, priority, state, opened_at, answer_due_at, closed_at FROM consultation c
