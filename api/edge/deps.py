@@ -33,6 +33,7 @@ _bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="A pers
 _instant: TypeAdapter[datetime] = TypeAdapter(shapes.Instant)
 _id: TypeAdapter[UUID] = TypeAdapter(shapes.Id)
 _number: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(strict=True, ge=0, lt=2**63)])
+_mark: TypeAdapter[str] = TypeAdapter(Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")])
 _text: TypeAdapter[str] = TypeAdapter(shapes.Line)
 
 
@@ -146,6 +147,16 @@ class Page:
         """Read the cursor of a list in the order of a position; raises Invalid."""
         values = self._values(1)
         return _read(_number, values[0]) if values else None
+
+    def after_link(self) -> tuple[int, str] | None:
+        """Read the cursor of a chained log: a position, and how the hash of its entry begins; raises Invalid.
+
+        Without a hash (empty then) it was given by a release that knew only positions.
+        """
+        if self.after is not None and len(self.after) == 1:
+            return _read(_number, self.after[0]), ""
+        values = self._values(2)
+        return (_read(_number, values[0]), _read(_mark, values[1])) if values else None
 
     def after_text(self) -> str | None:
         """Read the cursor of a list in the order of a code; raises Invalid."""

@@ -15,6 +15,7 @@ router = APIRouter(
     prefix="/v1/memoranda/{id}/log", tags=["log"], route_class=Transactional, dependencies=query.KNOWN_ONLY
 )
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
+_MARK = 16  # digits of a hash that tell two entries apart
 _GENESIS, _HASH = "0" * 64, "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _FACTS = {
     "kind": "session",
@@ -137,11 +138,16 @@ class LogVerification(shapes.Shape):
     first_broken: str | None
 
 
-@router.get("", responses=problems.of(errors.Forbidden))
+@router.get("", responses=problems.of(errors.Forbidden, errors.LogForked))
 async def log(w: deps.W, id: shapes.Id, page: deps.Paging) -> shapes.Listing[LogEntry]:  # noqa: A002
-    """List the entries of the memorandum's log in their order; a correction names the entry it stands for."""
-    rows = await memorandum_log.entries(w, id, page.after_number() or 0, page.limit + 1)
-    items, following = page.cut(rows, lambda row: (row.entry.position,))
+    """List the entries of the memorandum's log in their order; a correction names the entry it stands for.
+
+    `next` holds how the hash of the last entry begins. Where the database was restored to before that entry, `after` is
+    409 `log-forked`: read the log from its beginning.
+    """
+    position, mark = page.after_link() or (0, "")
+    rows = await memorandum_log.entries(w, id, position, page.limit + 1, mark)
+    items, following = page.cut(rows, lambda row: (row.entry.position, row.entry.hash[:_MARK]))
     return shapes.Listing(items=[_shown(row) for row in items], next=following)
 
 

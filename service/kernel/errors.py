@@ -28,6 +28,7 @@ attributes the extension members. Status numbers are the edge's business (`api/e
     │   ├── TooLate
     │   ├── Disputed             refused, and told to both sides' coordinators
     │   ├── JoinNotOpen
+    │   ├── LogForked
     │   └── Exists
     ├── PreconditionRequired, StaleVersion
     ├── TooManyRequests
@@ -223,6 +224,18 @@ class Disputed(Conflict):
 
 class JoinNotOpen(Conflict):
     """The room opens ten minutes before the start and closes an hour after the end"""
+
+
+class LogForked(Conflict):
+    """What you have read of this log is no longer in it: the database was restored"""
+
+    def __init__(self, position: int) -> None:
+        """Name the entry that the caller has read, and the log does not have."""
+        super().__init__(
+            Sentence(
+                "Entry {position} is missing, or another one now. Read the log from its beginning.", position=position
+            )
+        )
 
 
 class Exists(Conflict):

@@ -30,10 +30,13 @@ LOCK_POSITIONS = sa.text("SELECT pg_advisory_xact_lock(hashtext('pobratym event 
 LOOP = "restore"
 """Of a worker: it looks, and its `position` in `process.loops` is the last that it has seen."""
 
+_RECOVERY_TARGETS = [f"recovery_target{kind}" for kind in ("", "_lsn", "_name", "_time", "_xid")]
+"""Settings of the server. One stays set after a recovery to it; no standby that follows to the end has any."""
 _HELD = sa.text(f"SELECT {HELD}")
 _PRESENT = sa.text(f"""
 SELECT present_system_identifier() AS system_identifier,
        CAST({_DATABASE} AS bigint) AS database_oid, present_timeline() AS timeline,
+       EXISTS (SELECT FROM pg_settings WHERE name = ANY (:targets) AND setting <> '') AS has_recovery_target,
        coalesce((SELECT max(position) FROM event), 0) AS position,
        coalesce((SELECT max(CAST(loops->'{LOOP}'->>'position' AS bigint)) FROM process), 0) AS position_seen
 """)  # noqa: S608 - as above
@@ -101,18 +104,22 @@ async def epochs(w: Work) -> Sequence[restores.Epoch]:
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """Which database this is now, the position of its last event, and the last that any worker says it has seen."""
+    """Which database this is now, the position of its last event, and the last that any worker says it has seen.
+
+    With a recovery target, a new timeline is a recovery to a point in time, and not a standby that was promoted.
+    """
 
     identity: restores.Identity
     position: int
     position_seen: int
+    has_recovery_target: bool
 
 
 async def present(w: Work) -> Present:
     """Tell how the database is now; this can be asked of a standby, too, which has no timeline of its own."""
-    row = (await w.sql(_PRESENT)).one()
+    row = (await w.sql(_PRESENT, {"targets": _RECOVERY_TARGETS})).one()
     identity = restores.Identity(row.system_identifier, row.database_oid, row.timeline)
-    return Present(identity, row.position, row.position_seen)
+    return Present(identity, row.position, row.position_seen, row.has_recovery_target)
 
 
 async def known(w: Work) -> tables.Installation:
@@ -152,7 +159,11 @@ async def look(w: Work, *, remembered: restores.Seen | None, holds_on_promotion:
     elsewhere = restores.why_elsewhere(remembered.identity, now.identity) if remembered else None
     position_seen = max(now.position_seen, remembered.position if remembered and not elsewhere else 0)
     reason = restores.why_held(
-        before, now.identity, position=now.position, position_seen=position_seen, holds_on_promotion=holds_on_promotion
+        before,
+        now.identity,
+        position=now.position,
+        position_seen=position_seen,
+        holds_on_promotion=holds_on_promotion or now.has_recovery_target,
     )
     if reason is None and remembered and elsewhere and await _is_remembered(w, remembered):
         reason = elsewhere

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from service import tables, vocabulary
-from service.kernel import access
+from service.kernel import access, errors
 from service.kernel.work import Work
 from service.outbox.events import instant
 from service.rules import chain
@@ -149,10 +149,20 @@ async def append(w: Work, memorandum_id: UUID, facts: Sequence[EntryFacts]) -> N
         w.add(entry)
 
 
-async def entries(w: Work, memorandum_id: UUID, after: int, limit: int) -> list[SealedEntry]:
-    """Give the log of a memorandum in its order, after a position."""
+async def entries(w: Work, memorandum_id: UUID, after: int, limit: int, mark: str = "") -> list[SealedEntry]:
+    """Give the log of a memorandum in its order, after a position at which the entry's hash begins with `mark`.
+
+    Raises LogForked where it does not: whoever has read so far has read another log.
+    """
     await access.visible_memorandum(w, memorandum_id)
     await access.requires_reader(w, memorandum_id, *vocabulary.OVERSEEING_ROLES)
+    if mark:
+        entry = tables.LogEntry
+        known = sa.select(col(entry.hash)).where(
+            col(entry.memorandum_id) == memorandum_id, col(entry.position) == after
+        )
+        if not ((await w.sql(known)).scalar_one_or_none() or "").startswith(mark):
+            raise errors.LogForked(after)
     return await links_of(w, memorandum_id, after, limit)
 
 

@@ -91,7 +91,7 @@ async def all_sent(running: site.Site) -> None:
 async def ears() -> AsyncIterator[tuple[postoffice.PostOffice, receiver.Receiver, dict[str, str]]]:
     """Have a mail server and a receiver of webhooks, and the settings that lead there."""
     async with postoffice.opened() as office, receiver.opened() as taken:
-        yield office, taken, {"SMTP_URL": office.url, "OUTBOUND_ALLOW": "127.0.0.1", "ON_PROMOTION": "hold"}
+        yield office, taken, {"SMTP_URL": office.url, "OUTBOUND_ALLOW": "127.0.0.1"}
 
 
 def recovered(backup: clusters.Cluster, target: str) -> clusters.Cluster:
@@ -105,7 +105,15 @@ def recovered(backup: clusters.Cluster, target: str) -> clusters.Cluster:
     return backup
 
 
-async def test_ops_10_drill_restore_to_a_point_in_time(folder: Path) -> None:
+def forget(folder: Path) -> None:
+    """Have no worker of this machine know which event it saw last."""
+    for remembered in folder.rglob("event-position"):
+        remembered.unlink()
+
+
+@pytest.mark.parametrize("promotion", ["hold", "go"])
+async def test_ops_10_drill_restore_to_a_point_in_time(folder: Path, promotion: str) -> None:
+    """With `go` no machine remembers the database, so only the server's recovery target tells that it was restored."""
     with clusters.primary() as primary:
         async with ears() as (office, taken, settings):
             async with site.over(address(primary), folder, is_new=True, **settings) as running:
@@ -131,6 +139,9 @@ async def test_ops_10_drill_restore_to_a_point_in_time(folder: Path) -> None:
                 await postoffice.until((primary.archive / last).exists)
                 people = running.scene.people
             primary.stop()
+            if promotion == "go":
+                forget(folder)
+            settings["ON_PROMOTION"] = promotion
             began = clock.monotonic()
             restored = recovered(backup, target)
             await _goes_on(

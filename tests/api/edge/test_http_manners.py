@@ -130,3 +130,15 @@ async def test_a_request_id_of_at_most_64_safe_characters_is_kept(
         answer = await client.get(path, headers={b"X-Request-Id": sent.encode()})
         assert (answer.headers["x-request-id"] == sent) is is_kept
         assert answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "status"),
+    [("*", 200), (" * ", 200), ('*, "999"', 200), ('"*"', 412), ("", 412), ("**", 412), (None, 428)],
+)
+async def test_a_star_takes_whatever_version_there_is_and_nothing_else_does(
+    probing: httpx.AsyncClient, condition: str | None, status: int
+) -> None:
+    made = (await probing.post("/v1/probes", json={"name": "a"})).headers["location"]
+    headers = {} if condition is None else {"If-Match": condition}
+    assert (await probing.patch(made, json={"name": "b"}, headers=headers)).status_code == status

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 import build
+from api.edge import deps
 from integrations.runtime.world import World
 from service import tables
 from service.care import sessions
@@ -96,6 +97,38 @@ async def test_pages_follow_one_another_by_position(scene: Scene, client: httpx.
 
     assert [len(first["items"]), len(second["items"]), second["next"]] == [3, 1, None]
     assert second["items"][0]["position"] == 4
+
+
+async def test_ops_10_a_log_that_was_restored_and_written_anew_is_told_to_whoever_was_paging_through_it(
+    scene: Scene, client: httpx.AsyncClient
+) -> None:
+    following = (await scene.get(client, "?limit=3")).json()["next"]
+    for spoil in (
+        "UPDATE log_entry SET hash = repeat('f', 64) WHERE position = 3 RETURNING id",  # another one at its position
+        "DELETE FROM log_entry WHERE position >= 3 RETURNING id",  # cut off before it
+    ):
+        async with scene.world.database.work(actor.TIMER) as w:
+            await w.sql(sa.text("SET LOCAL session_replication_role = replica"))  # only an administrator can
+            await w.sql(sa.text(spoil))
+            await w.sql(sa.text("SET LOCAL session_replication_role = origin"))
+        answer = await scene.get(client, f"?limit=3&after={following}")
+        assert (answer.status_code, answer.json()["type"]) == (409, "/problems/log-forked")
+        assert "Entry 3" in answer.json()["detail"]
+    assert len((await scene.get(client)).json()["items"]) == 2
+
+
+async def test_a_cursor_of_an_earlier_release_which_names_the_position_alone_is_taken(
+    scene: Scene, client: httpx.AsyncClient
+) -> None:
+    answer = await scene.get(client, f"?after={deps.cursor(2)}")
+    assert [item["position"] for item in answer.json()["items"]] == [3, 4]
+
+
+@pytest.mark.parametrize("values", [(3, 4), ("x", "0" * 16), (3, "no hash"), (3, "0" * 15), (-1, "0" * 16), (1, 2, 3)])
+async def test_a_cursor_that_no_log_gave_is_refused(
+    scene: Scene, client: httpx.AsyncClient, values: tuple[object, ...]
+) -> None:
+    assert (await scene.get(client, f"?after={deps.cursor(*values)}")).status_code == 422
 
 
 async def test_no_conclusion_is_in_the_log(scene: Scene, client: httpx.AsyncClient) -> None:
