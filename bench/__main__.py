@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 import uvloop
 
-from bench import hooks, idle, live, pure
+from bench import hooks, hospital, idle, live, pages, pure
 from bench.frame import Bench, say
 from bench.table import Line, show
 from integrations.runtime import logs
@@ -23,6 +23,14 @@ from integrations.runtime import logs
 
 async def _free_time(bench: Bench) -> list[Line]:
     return pure.free_time(bench.rounds)
+
+
+async def _hospital(bench: Bench) -> list[Line]:
+    return hospital.lines(bench.rounds)
+
+
+async def _pages(bench: Bench) -> list[Line]:
+    return await pages.lines([await bench.history(0), await bench.history(bench.long)], bench.rounds)
 
 
 async def _invites(bench: Bench) -> list[Line]:
@@ -64,6 +72,7 @@ async def _acceptances(bench: Bench) -> list[Line]:
 
 PARTS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "free_time": _free_time,
+    "hospital": _hospital,
     "invites": _invites,
     "idle": _idle,
     "bare": _bare,
@@ -71,6 +80,7 @@ PARTS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "mail": _mail,
     "webhooks": _webhooks,
     "candidates": _candidates,
+    "pages": _pages,
     "reports": _reports,
     "filing": _filing,
     "acceptances": _acceptances,

@@ -1,6 +1,7 @@
 """A client of its own process: `python -m bench.load SPEC` sends requests over raw sockets and prints what came.
 
-The specification is JSON: host, port, and per client a list of [method, path, token, body]. Connections stay open;
+The specification is JSON: host, port, and per client a list of [method, path, token, body];
+a token that begins with `session=` is a browser's cookie. Connections stay open;
 a client sends its next request when the answer to the last one is there.
 """
 
@@ -28,7 +29,7 @@ def request(host: str, method: str, path: str, token: str | None, body: object) 
     content = b"" if body is None else json.dumps(body).encode()
     lines = [f"{method} {path} HTTP/1.1", f"Host: {host}"]
     if token:
-        lines.append(f"Authorization: Bearer {token}")
+        lines.append(f"Cookie: {token}" if token.startswith("session=") else f"Authorization: Bearer {token}")
     if content:
         lines += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
     elif method == "POST":

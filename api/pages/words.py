@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import babel
 from babel import dates
@@ -19,6 +19,18 @@ T = TypeVar("T")
 LANGUAGES = ("uk", "en", "fr", "de", "pl", "it", "es", "lt", "he", "tr", "ro")
 _SHARED = ("mail", "priorities", "modes", "reasons", "outcomes", "age_bands")
 """Contexts of the catalogues that are not the pages' own; those are `page` and `page.…`."""
+
+
+class NamedInBoth(Protocol):
+    """What carries the names of a specialty."""
+
+    @property
+    def name_en(self) -> str:
+        """The English one."""
+
+    @property
+    def name_uk(self) -> str:
+        """The Ukrainian one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +53,7 @@ class Words:
         said = catalogues.of(self.locale).said(detail)
         return faults.get(detail) or (f"{said[0].upper()}{said[1:].rstrip('.')}." if said else faults["other"])
 
-    def specialty(self, row: tables.Specialty) -> str:
+    def specialty(self, row: NamedInBoth) -> str:
         """Name the specialty."""
         return row.name_uk if self.locale == "uk" else row.name_en
 
@@ -52,11 +64,11 @@ class Words:
 
     def language(self, code: str) -> str:
         """Name the language."""
-        return str(babel.Locale.parse(self.locale).languages.get(code, code))
+        return str(_babel(self.locale).languages.get(code, code))
 
     def country(self, code: str) -> str:
         """Name the country."""
-        return str(babel.Locale.parse(self.locale).territories.get(code, code))
+        return str(_babel(self.locale).territories.get(code, code))
 
     def in_order(self, items: Iterable[T], name: Callable[[T], str]) -> list[T]:
         """Sort for a list that people look through, by the names that they read."""
@@ -87,6 +99,11 @@ class Words:
             for zone in other_zones
         ]
         return " = ".join([self.moment(at, first_zone), *other_times])
+
+
+@functools.cache
+def _babel(locale: str) -> babel.Locale:
+    return babel.Locale.parse(locale)
 
 
 @functools.cache

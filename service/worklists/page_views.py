@@ -37,19 +37,48 @@ class OfferCard:
 
 @dataclass(frozen=True, slots=True)
 class ConsultationCard:
-    """A consultation in a list."""
+    """A consultation in a list, with the names of its specialty."""
 
-    row: tables.Consultation
-    specialty: tables.Specialty
+    id: UUID
+    priority: str
+    state: str
+    created_at: datetime
+    clinician_left_at: datetime | None
+    name_en: str
+    name_uk: str
 
 
 @dataclass(frozen=True, slots=True)
-class AppointmentCard:
-    """An appointment in a list, with what it is about."""
+class AskedCard:
+    """An offer in a list, with what it is about; `starts` are the times that can still be taken."""
 
-    row: tables.Appointment
-    participants: Sequence[tables.Participant]
-    specialty: tables.Specialty
+    is_promised: bool  # the mentor has accepted, and is to write the advice
+    id: UUID
+    state: str
+    kind: str
+    answer_by: datetime
+    mentor_id: UUID
+    mentor: str
+    consultation_id: UUID
+    priority: str
+    advice_due_at: datetime | None
+    clinician_zone: str
+    name_en: str
+    name_uk: str
+    starts: Sequence[datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class MeetingCard:
+    """An appointment in a list, with the zones of those who take part and what it is about."""
+
+    consultation_id: UUID
+    status: str
+    starts_at: datetime
+    ends_at: datetime
+    name_en: str
+    name_uk: str
+    zones: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +86,10 @@ class Home:
     """What waits for the person, and what they have."""
 
     unattended: Sequence[ConsultationCard]
-    offers: Sequence[OfferCard]
-    to_write: Sequence[OfferCard]
+    offers: Sequence[AskedCard]
+    to_write: Sequence[AskedCard]
     consultations: Sequence[ConsultationCard]
-    meetings: Sequence[AppointmentCard]
+    meetings: Sequence[MeetingCard]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,24 +138,59 @@ async def home(w: Work) -> Home:
 
     Cases that need a clinician, offers to answer, advice to write, their side's consultations, next meetings.
     """
-    offer, consultation = tables.Offer, tables.Consultation
-    is_open = sa.and_(col(offer.state) == "pending", col(offer.answer_by) > w.now)
-    is_mine = col(offer.mentor_id) == w.actor.person_id
-    is_theirs = sa.or_(is_mine, col(offer.institution_id).in_(w.actor.institutions("coordinator")))
-    is_promised = sa.and_(
-        is_mine,
-        col(offer.state) == "accepted",
-        col(offer.ended_at).is_(None),
-        col(consultation.state) == "scheduled",
-        col(consultation.advice_due_at).is_not(None),
-    )
+    places = sorted(w.actor.institutions("coordinator"))
+    asked = [
+        AskedCard(*row)
+        for row in await w.fetch(_OFFERS, {"me": w.actor.person_id, "places": places, "now": w.now, "most": MOST})
+    ]
     return Home(
         await _unattended(w),
-        await _asked(w, sa.and_(is_theirs, sa.or_(is_open, col(offer.state) == "countered"))),
-        await _asked(w, is_promised),
+        [card for card in asked if not card.is_promised],
+        [card for card in asked if card.is_promised],
         await _consultations(w),
         await _meetings(w),
     )
+
+
+# Those that wait are asked by each index of theirs; what somebody has promised to write is found by the live cases.
+# A time is gone as `offers.views` has it.
+_SHOWN = """
+WITH listed AS (
+  (SELECT id, answer_by, false AS is_promised FROM offer
+   WHERE mentor_id = :me AND state IN ('pending', 'countered') AND (state = 'countered' OR answer_by > :now)
+   ORDER BY answer_by, id LIMIT :most)
+  UNION
+  (SELECT id, answer_by, false FROM offer
+   WHERE institution_id = ANY(:places) AND state IN ('pending', 'countered')
+   AND (state = 'countered' OR answer_by > :now)
+   ORDER BY answer_by, id LIMIT :most)
+  UNION
+  (SELECT o.id, o.answer_by, true FROM consultation c JOIN offer o ON o.consultation_id = c.id
+   WHERE c.state = 'scheduled' AND c.advice_due_at IS NOT NULL
+   AND o.mentor_id = :me AND o.state = 'accepted' AND o.ended_at IS NULL
+   ORDER BY o.answer_by, o.id LIMIT :most)
+), shown AS (
+  SELECT id, is_promised FROM (
+    SELECT id, is_promised, row_number() OVER (PARTITION BY is_promised ORDER BY answer_by, id) AS place FROM listed
+  ) AS placed WHERE place <= :most
+)
+"""
+_OFFERS = sa.text(f"""
+{_SHOWN}
+SELECT l.is_promised, o.id, o.state, o.kind, o.answer_by, o.mentor_id, m.display_name AS mentor,
+       c.id AS consultation_id, c.priority, c.advice_due_at, k.zone AS clinician_zone, s.name_en, s.name_uk,
+       ARRAY(SELECT at FROM unnest(o.starts) WITH ORDINALITY AS t (at, place)
+             WHERE l.is_promised OR (at > :now AND NOT EXISTS (
+               SELECT FROM seat JOIN person p ON p.id = seat.person_id
+               WHERE seat.person_id IN (o.mentor_id, c.clinician_id)
+               AND seat.during && tstzrange(at, at + make_interval(mins => c.duration_minutes + p.buffer_minutes))
+               AND (seat.held_until IS NULL OR seat.held_until > :now)
+               AND seat.appointment_id NOT IN (SELECT id FROM appointment WHERE consultation_id = c.id)))
+             ORDER BY place) AS starts
+FROM shown l JOIN offer o ON o.id = l.id JOIN consultation c ON c.id = o.consultation_id
+JOIN specialty s ON s.code = c.specialty_code JOIN person k ON k.id = c.clinician_id JOIN person m ON m.id = o.mentor_id
+ORDER BY o.answer_by, o.id
+""")  # noqa: S608 - the text above
 
 
 async def _asked(w: Work, condition: sa.ColumnElement[bool]) -> list[OfferCard]:
@@ -152,12 +216,12 @@ async def _asked(w: Work, condition: sa.ColumnElement[bool]) -> list[OfferCard]:
 async def _unattended(w: Work) -> list[ConsultationCard]:
     """Give the open cases, of places that the actor coordinates, whose clinician has left."""
     row = tables.Consultation
-    coordinated = sa.or_(
-        col(row.institution_id).in_(w.actor.institutions("coordinator")),
-        col(row.programme_id).in_(w.actor.programmes("programme_admin")),
-    )
+    places, programmes = w.actor.institutions("coordinator"), w.actor.programmes("programme_admin")
+    if not (places or programmes):
+        return []
+    coordinated = sa.or_(col(row.institution_id).in_(places), col(row.programme_id).in_(programmes))
     rows = await w.sql(
-        sa.select(row, tables.Specialty)
+        sa.select(*_LISTED)
         .join(tables.Specialty, col(tables.Specialty.code) == col(row.specialty_code))
         .where(coordinated, col(row.clinician_left_at).is_not(None), col(row.state).in_(vocabulary.NOT_CLOSED))
         .order_by(col(row.id))
@@ -174,7 +238,7 @@ async def _consultations(w: Work) -> list[ConsultationCard]:
         col(row.programme_id).in_(w.actor.programmes("programme_admin")),
     )
     rows = await w.sql(
-        sa.select(row, tables.Specialty)
+        sa.select(*_LISTED)
         .join(tables.Specialty, col(tables.Specialty.code) == col(row.specialty_code))
         .where(access.consultations_seen(w.actor), of_side)
         .order_by(col(row.closed_at).is_not(None), col(row.id).desc())
@@ -183,24 +247,40 @@ async def _consultations(w: Work) -> list[ConsultationCard]:
     return [ConsultationCard(*columns) for columns in rows]
 
 
-async def _meetings(w: Work) -> list[AppointmentCard]:
-    row = tables.Appointment
-    rows = await w.sql(
-        sa.select(row)
-        .join(tables.Participant, col(tables.Participant.appointment_id) == col(row.id))
-        .where(col(tables.Participant.person_id) == w.actor.person_id, col(row.status).in_(vocabulary.LIVE_APPOINTMENT))
-        .where(col(row.ends_at) > w.now - STILL_TO_LOG)
-        .order_by(col(row.starts_at), col(row.id))
-        .limit(MOST)
-    )
-    views = await appointments.views(w, list(rows.scalars()))
-    specialty_rows = await w.sql(
-        sa.select(col(tables.Consultation.id), tables.Specialty)
-        .join(tables.Specialty, col(tables.Specialty.code) == col(tables.Consultation.specialty_code))
-        .where(col(tables.Consultation.id).in_({view.row.consultation_id for view in views}))
-    )
-    specialties = {specialty_row.id: specialty_row.Specialty for specialty_row in specialty_rows}
-    return [AppointmentCard(view.row, view.participants, specialties[view.row.consultation_id]) for view in views]
+_LISTED = (
+    col(tables.Consultation.id),
+    col(tables.Consultation.priority),
+    col(tables.Consultation.state),
+    col(tables.Consultation.created_at),
+    col(tables.Consultation.clinician_left_at),
+    col(tables.Specialty.name_en),
+    col(tables.Specialty.name_uk),
+)
+"""What a card shows of a consultation: to load all of fifty cases takes longer than to find them."""
+
+
+async def _meetings(w: Work) -> list[MeetingCard]:
+    since = w.now - STILL_TO_LOG
+    values = {
+        "me": w.actor.person_id,
+        "live": list(vocabulary.LIVE_APPOINTMENT),
+        "since": since,
+        "wall_since": (since - _LONGEST_AGO).replace(tzinfo=None),
+        "most": MOST,
+    }
+    return [MeetingCard(*row) for row in await w.fetch(_MEETINGS, values)]
+
+
+_LONGEST_AGO = timedelta(days=3)
+"""No clock of a participant shows an earlier beginning for what ends later than an instant."""
+_MEETINGS = sa.text("""
+SELECT a.consultation_id, a.status, a.starts_at, a.ends_at, s.name_en, s.name_uk,
+       ARRAY(SELECT p.zone FROM participant p WHERE p.appointment_id = a.id ORDER BY p.role, p.person_id) AS zones
+FROM participant mine JOIN appointment a ON a.id = mine.appointment_id
+JOIN consultation c ON c.id = a.consultation_id JOIN specialty s ON s.code = c.specialty_code
+WHERE mine.person_id = :me AND mine.wall > :wall_since AND a.status = ANY(:live) AND a.ends_at > :since
+ORDER BY a.starts_at, a.id LIMIT :most
+""")
 
 
 async def case(w: Work, consultation_id: UUID) -> CasePage:

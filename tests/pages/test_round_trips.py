@@ -17,10 +17,10 @@ from service.kernel import actor
 
 NEW = "/consultations/new"
 MOST = {
-    ("/", "clinician"): 9,
-    ("/", "coordinator"): 10,
-    ("/", "mentor"): 13,
-    ("/", "admin"): 10,
+    ("/", "clinician"): 5,
+    ("/", "coordinator"): 7,
+    ("/", "mentor"): 5,
+    ("/", "admin"): 7,
     (NEW, "clinician"): 6,
     (NEW, "coordinator"): 6,
     (NEW, "mentor"): 2,

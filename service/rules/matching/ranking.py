@@ -229,7 +229,7 @@ def propose(
     search = _search(case, now, book, overrides)
     if search.gate.refuse_ever(mentor, is_asking=is_asking):
         return []
-    return search.frame.instants(_bookable(search, mentor))
+    return search.frame.instants(_bookable(search, mentor), book.policy.slot_step_minutes)
 
 
 def pick_three(starts: Sequence[datetime], requester_zone: str, mentor_zone: str) -> tuple[datetime, ...]:

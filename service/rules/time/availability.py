@@ -345,4 +345,4 @@ def starts(
     beyond = frame.longer(occupied - length)
     worked = cells.runs(open_bits(hours, frame) & ~away_bits(hours, frame), length)
     clear = cells.runs(beyond.full & ~beyond.outward(busy), occupied)
-    return frame.instants(worked & clear & frame.grid(step_minutes))
+    return frame.instants(worked & clear & frame.grid(step_minutes), step_minutes)

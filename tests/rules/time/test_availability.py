@@ -191,6 +191,15 @@ def test_daily_hours_are_those_between_two_times_of_the_wall_clock(
                 assert bool(found >> (cells.floor(at) - frame.first) & 1) == is_inside
 
 
+@PROPERTY
+@given(WINDOWS, st.sampled_from((1, 5, 15, 30, 60)), st.integers(0, 2**4000))
+def test_set_cells_of_a_grid_are_told_as_their_instants_in_order(window: Interval, step: int, dice: int) -> None:
+    frame = Frame.within(window)
+    bits = dice & frame.grid(step)
+    expected = [cells.instant(frame.first + at) for at in range(frame.count) if bits >> at & 1]
+    assert frame.instants(bits, step) == frame.instants(bits) == expected
+
+
 def test_hours_up_to_midnight_reach_the_next_days_hours_without_a_gap() -> None:
     night = (Weekly(0, 20 * 60, 1440), Weekly(1, 0, 4 * 60))
     found = availability.free(Hours("Europe/Kyiv", night), (), (utc(2026, 11, 16), utc(2026, 11, 18)))
