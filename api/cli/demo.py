@@ -58,16 +58,26 @@ async def run(settings: Settings, *, port: int, once: bool, data_only: bool) -> 
     demo_settings = settings.model_copy(update=changes)
     if not (once or data_only):
         remember_address(demo_settings, port)
+    if settings.is_embedded:
+        folder = settings.data_dir.resolve()
+        _console.print(f"PostgreSQL is started in {folder}: the first time it is made there, which takes a while.")
     async with opened(demo_settings, purpose="api with worker", version=VERSION) as world:
+        _console.print("It runs, and its schema is this program's. Now the registry and the demo people.")
         emails = await load(world)
         if data_only:
             return
         async with _serving(world, port) as server:
+            _console.print(
+                f"API, pages and worker run on {world.settings.base_url}. People sign in; each waits for a mail:"
+            )
             async with httpx.AsyncClient(base_url=world.settings.base_url, timeout=30) as client:
                 await Walk(world, client).whole()
             if once:
+                told = f"`pobratym serve` serves them on {settings.base_url}."
+                await _print_links(world, emails, told, settings.base_url)
                 return
-            await _print_links(world, emails)
+            told = f"Serving on {world.settings.base_url}."
+            await _print_links(world, emails, told, world.settings.base_url)
             await server
 
 
@@ -171,6 +181,7 @@ class Walk:
         answer = await self._client.post("/v1/auth/tokens", json={"link_token": token})
         _hold(f"{address} signs in by the mailed link", answer.is_success, answer.text)
         self._tokens[address] = answer.json()["access_token"]
+        _console.print(f"  {address} is signed in", markup=False)
         if address == STRANGER:
             self._say("Four people sign in by the links in their mails", list(self._tokens))
 
@@ -310,9 +321,9 @@ def _ranking(ranking: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-async def _print_links(world: World, emails: list[str]) -> None:
-    _console.print(f"\n[bold]Serving on {world.settings.base_url}. Sign-in links, good for 24 hours, once each:[/bold]")
+async def _print_links(world: World, emails: list[str], told: str, base_url: str) -> None:
+    _console.print(f"\n[bold]{told} Sign-in links, good for 24 hours, once each:[/bold]")
     async with world.database.work(actor.TIMER) as w:
         for address in emails:
             token = await logins.link_token(w, address, LINK_LIFE)
-            _console.print(f"  {address:34} {world.settings.base_url}/sign-in/{token}")
+            _console.print(f"  {address:34} {base_url}/sign-in/{token}")

@@ -29,6 +29,10 @@ REFUSED = 1
 _FORMS = ("csv", "xlsx")
 Lang = Annotated[str | None, typer.Option("--lang", help="uk or en: the language of the messages.")]
 _NOBODY = "Nobody has this address."
+_KINDS_HELP = (
+    "programmes, specialties, institutions, memberships, memoranda, people, mentors, sessions or activities:"
+    " an export's files show the columns."
+)
 person = typer.Typer(no_args_is_help=True, help="What is kept about one person.")
 
 
@@ -37,7 +41,7 @@ class _Rehearsed(Exception):
 
 
 def import_(  # noqa: PLR0913 - each is an option
-    kind: Annotated[str, typer.Argument(help="institutions, memoranda, people, sessions, activities, …")],
+    kind: Annotated[str, typer.Argument(help=_KINDS_HELP)],
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV or XLSX, its head naming fields.")],
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and do nothing.")] = False,
@@ -100,7 +104,10 @@ def export(
     programme: Annotated[str | None, typer.Option(help="The code of the only programme wanted.")] = None,
     as_json: command.AsJson = False,
 ) -> None:
-    """Write everything but case text as CSV or XLSX: tables that `import` takes, and others to read only."""
+    """Write everything but case text as CSV or XLSX.
+
+    Tables that `import` takes, and others to read only.
+    """
     from service.exchange import exports  # noqa: PLC0415
 
     is_one = target in (*exports.KINDS, *exports.RECORDS)
@@ -265,7 +272,10 @@ def export_person(
     email: Annotated[str, typer.Argument(help="The person's address.")],
     file: Annotated[Path, typer.Argument(dir_okay=False, help="A new file.")],
 ) -> None:
-    """Write everything that is kept about one person, their own texts included, as JSON. The audit remembers it."""
+    """Write all that is kept about one person as JSON.
+
+    Their own texts are in it. The audit remembers it.
+    """
     from service.kernel import errors  # noqa: PLC0415
     from service.people import privacy  # noqa: PLC0415
 
@@ -289,7 +299,7 @@ def erase_person(
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Take out whatever names one person or was written by them; ids and counts stay. There is no way back."""
+    """Take out whatever names one person or was written by them. Ids and counts stay. There is no way back."""
     from service.kernel import errors  # noqa: PLC0415
     from service.people import privacy  # noqa: PLC0415
 

@@ -109,7 +109,7 @@ def serve(
 def worker(
     host: Annotated[str, typer.Option(help="Address at which POBRATYM_WORKER_PORT listens.")] = "127.0.0.1",
 ) -> None:
-    """Deliver what is due and keep the timers, until stopped; as many as wanted."""
+    """Deliver what is due and keep the timers, until stopped. Start as many as wanted."""
     with command.importing():
         import uvloop  # noqa: PLC0415
 
@@ -136,7 +136,7 @@ def health(
         int | None, typer.Option(min=0, max=65535, help="Of the process; that of the container's first one if unset.")
     ] = None,
 ) -> None:
-    """Ask the process that runs here whether it lives; ends with 1 if it does not answer."""
+    """Ask the process that runs here whether it lives. Ends with 1 if it does not answer."""
     from api.cli import health as asking  # noqa: PLC0415
 
     is_alive = asking.is_alive(asking.port_of(asking.first_command()) if port is None else port)
@@ -151,7 +151,7 @@ def migrate(
         float | None, typer.Option(min=0, help="Seconds to try for, while others hold what this needs; 300 if unset.")
     ] = None,
 ) -> None:
-    """Bring the database to the schema of this program, while others work on it."""
+    """Bring the database to the schema of this program. Others may work on it."""
     import asyncio  # noqa: PLC0415
 
     from integrations.runtime import database_faults, doctor, schema_version, world  # noqa: PLC0415
@@ -182,7 +182,10 @@ def migrate(
 
 @commands.command()
 def init(email: Annotated[str, typer.Argument(help="The first admin's address.")]) -> None:
-    """Load the published registry, and let this person be an admin of its programmes; safe to repeat."""
+    """Load the published registry, and make its first admin.
+
+    This person is an admin of its programmes then; safe to repeat.
+    """
     from service.registry import published_facts  # noqa: PLC0415
 
     async def begin(_: "World", w: "Work") -> None:
@@ -214,7 +217,7 @@ def demo(
     once: Annotated[bool, typer.Option(help="End after the walk.")] = False,  # noqa: FBT002
     data_only: Annotated[bool, typer.Option(help="Load the registry and the demo people, and end.")] = False,  # noqa: FBT002
 ) -> None:
-    """Walk one consultation from request to report over HTTP, then serve."""
+    """Walk one consultation from request to report, then serve. It goes over HTTP."""
     import asyncio  # noqa: PLC0415
 
     from api.cli import demo as walk  # noqa: PLC0415
@@ -285,7 +288,7 @@ def verify(
     ] = None,
     as_json: command.AsJson = False,
 ) -> None:
-    """Follow every memorandum's chain; fails when an entry was changed or taken out, or (by an anchor) cut off."""
+    """Follow every memorandum's chain. Fails when an entry was changed or taken out, or (by an anchor) cut off."""
     from api.cli import anchors  # noqa: PLC0415
 
     try:
@@ -322,7 +325,7 @@ async def _verified(
 def write_anchor(
     *, out: Annotated[Path | None, typer.Option(dir_okay=False, help="Write it to a new file instead.")] = None
 ) -> None:
-    """Print where every log ends now, in JSON; keep it where whoever runs the database cannot write."""
+    """Print where every log ends now, in JSON. Keep it where whoever runs the database cannot write."""
     from api.cli import anchors  # noqa: PLC0415
     from service import housekeeping  # noqa: PLC0415
     from service.registry import memorandum_log  # noqa: PLC0415

@@ -28,7 +28,7 @@ _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(day
 
 @restore.command()
 def status(*, as_json: command.AsJson = False) -> None:
-    """Tell whether the database is held after a restore, and what waits in it."""
+    """Tell whether the database is held after a restore. And what waits in it."""
     from service.registry import restores  # noqa: PLC0415
 
     found = command.in_work(lambda _, w: restores.status(w))
@@ -54,7 +54,10 @@ def release(
     mails: Annotated[str, typer.Option(help="Those that waited already: send, drop, or drop older-than=2h (m, h, d).")],
     webhooks: Annotated[Literal["send", "drop"], typer.Option(help="Those that waited already.")],
 ) -> None:
-    """Let a restored database work again: what is pending leaves, the timers run, events go on in a new epoch."""
+    """Let a restored database work again.
+
+    What is pending leaves, the timers run, events go on in a new epoch.
+    """
     from service.registry import restores  # noqa: PLC0415
 
     drop_before = _drop_before(mails)

@@ -123,6 +123,8 @@ async def opened(
             world.replica = _replica(world, stack, purpose, statement_timeout_ms)
         world.tracer = await stack.enter_async_context(tracing.opened(settings, presence.identity))
         tracing.watch(world.tracer, engine)
+        if world.replica is not None and isinstance(world.replica.database.engine, AsyncEngine):
+            tracing.watch(world.tracer, world.replica.database.engine)
         yield world
 
 

@@ -1,5 +1,6 @@
 """What an operator's collector of traces is sent: one trace from a request to what it brought about, and no secret."""
 
+import base64
 import dataclasses
 import subprocess
 import sys
@@ -8,7 +9,9 @@ from uuid import UUID
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from pydantic import SecretStr
 
 import flow
 import otlp
@@ -16,8 +19,9 @@ import postoffice
 import receiver
 from integrations.mail import smtp
 from integrations.runtime import mail_delivery, settings, tracing
+from integrations.runtime import world as worlds
 from integrations.runtime.world import World
-from service.kernel import errors
+from service.kernel import actor, errors
 
 CALLER = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACE = {"traceparent": f"00-{CALLER}-00f067aa0ba902b7-01", "tracestate": "x=canarystate"}
@@ -154,3 +158,21 @@ def test_a_program_without_the_package_does_not_start_and_says_so_in_one_sentenc
     assert ended.returncode != 0
     assert "pip install 'pobratym[otel]'" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.races
+async def test_what_is_read_on_a_replica_is_traced_too(world: World) -> None:
+    key = base64.urlsafe_b64encode(bytes(range(32))).decode().rstrip("=")
+    address = SecretStr(world.connector.address.text)
+    with otlp.opened() as collector:
+        told = settings.Settings(
+            database_url=address, database_read_url=address, secret_keys=SecretStr(f"test:{key}"),
+            data_dir=world.settings.data_dir, pool_timeout_ms=60_000, otlp_endpoint=collector.url,
+        )  # fmt: skip
+        async with worlds.opened(told) as reading:
+            assert reading.replica is not None
+            with tracing.span(reading.tracer, "report", None):
+                async with reading.replica.database.work(actor.TIMER) as w:
+                    await w.sql(sa.text("SELECT 4711"))
+        asked = [attributes(span).get("db.query.text", "") for span in collector.spans()]
+    assert len([text for text in asked if text == "SELECT 4711"]) == 1
