@@ -6,7 +6,7 @@ sweep at once, or an answer that arrives meanwhile, find the work done and do no
 
 import functools
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -14,7 +14,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from service.care import advice, appointments, consultations, departures, offers, readdressing, uncoordinated, unlinked
-from service.kernel import actor, errors, installation
+from service.kernel import actor, clock, database_clock, errors, installation
 from service.kernel.work import Database, Work
 from service.outbox import deliveries
 from service.registry import memoranda, memorandum_reminders
@@ -23,21 +23,28 @@ from service.rules import policy
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """Which rows are due at :now, and what is done about each."""
+    """Which rows are due at :now, and what is done about each.
+
+    `since` is what the rows have been due by for longest, as a partial index orders them: those come first. Where it is
+    empty, all that is live is looked at anyway.
+    """
 
     name: str
     due: str
     act: Callable[[Work, UUID], Awaitable[object]]
+    since: str = ""
 
 
-_BATCH = "WITH due (id) AS MATERIALIZED ({due}) SELECT id FROM due ORDER BY 1 LIMIT 100"
-"""The rest follows at the next sweep. Materialized: to have the first hundred in order the planner would else walk
-through a table by its key, past everything that is long over, to find the few that are due."""
+_AT_ONCE = 100
+"""Rows of one timer and sweep; the rest follows at the next one."""
 TIMERS = (
     # Before whatever takes something out of a calendar: that goes to the address which is in it then.
     Timer("readdressed", readdressing.READDRESSED, readdressing.follow_address),
     Timer(
-        "hold", "SELECT id FROM appointment WHERE status = 'pending' AND held_until <= :now", appointments.expire_hold
+        "hold",
+        "SELECT id FROM appointment WHERE status = 'pending' AND held_until <= :now",
+        appointments.expire_hold,
+        since="held_until",
     ),
     # Before the waves, so that whoever comes next is asked in the same sweep.
     Timer("booking_left", departures.BOOKED_LEFT, departures.follow_booking),
@@ -48,28 +55,39 @@ TIMERS = (
     Timer("clinician_back", departures.CLINICIANS_BACK, departures.follow_return),
     Timer("uncoordinated", uncoordinated.CHANGED, uncoordinated.follow),
     Timer("still_vacant", departures.STILL_VACANT, departures.follow_vacancy),
-    Timer("offer", "SELECT id FROM offer WHERE state = 'pending' AND answer_by <= :now", offers.expire),
+    Timer(
+        "offer",
+        "SELECT id FROM offer WHERE state = 'pending' AND answer_by <= :now",
+        offers.expire,
+        since="answer_by",
+    ),
     Timer(
         "wave",
         "SELECT id FROM consultation WHERE next_wave_at <= :now AND state IN ('open', 'offered', 'unmatched')",
         offers.wave_if_due,
+        since="next_wave_at",
     ),
-    Timer("alert", "SELECT id FROM consultation WHERE alert_at <= :now", consultations.alert),
+    Timer("alert", "SELECT id FROM consultation WHERE alert_at <= :now", consultations.alert, since="alert_at"),
     Timer(
         "expiry",
         "SELECT c.id FROM consultation c JOIN programme p ON p.id = c.programme_id"
         " WHERE c.state IN ('open', 'offered', 'unmatched') AND c.answer_due_at"
         " + make_interval(hours => coalesce(CAST(p.policy->>'expired_grace_hours' AS int), :grace_hours)) <= :now",
         consultations.expire,
+        since="c.answer_due_at",
     ),
     Timer(
         "advice",
         "SELECT id FROM consultation"
         " WHERE state = 'scheduled' AND advice_due_at <= :now AND NOT is_advice_overdue_told",
         advice.overdue,
+        since="advice_due_at",
     ),
     Timer(
-        "reminder", "SELECT id FROM appointment WHERE remind_at <= :now AND status = 'booked'", appointments.remind
+        "reminder",
+        "SELECT id FROM appointment WHERE remind_at <= :now AND status = 'booked'",
+        appointments.remind,
+        since="remind_at",
     ),
     Timer(
         "zone_data",
@@ -82,7 +100,10 @@ TIMERS = (
         appointments.follow_zone_data,
     ),
     Timer(
-        "memorandum", "SELECT id FROM memorandum WHERE status = 'active' AND valid_until <= :tomorrow", memoranda.expire
+        "memorandum",
+        "SELECT id FROM memorandum WHERE status = 'active' AND valid_until <= :tomorrow",
+        memoranda.expire,
+        since="valid_until",
     ),
     Timer(
         "memorandum_ending",
@@ -117,15 +138,19 @@ TIMERS = (
         " - make_interval(days => (SELECT min(coalesce(CAST(policy->>'case_text_days' AS int), :text_days))"
         " FROM programme))",
         consultations.forget,
+        since="coalesce(c.closed_at, CASE WHEN c.state = 'draft' THEN c.created_at END)",
     ),
-)  # fmt: skip
+)
 
 _MAIL, _EVENT = "a mail", "an event"
 _WAITING = {timer.name: timer.due for timer in TIMERS} | {
     _MAIL: deliveries.MAIL_WAITS,
     _EVENT: "SELECT FROM event WHERE position IS NULL",
 }
-_IS_DUE = sa.text("SELECT " + ", ".join(f'EXISTS ({due}) AS "{name}"' for name, due in _WAITING.items()))
+_IS_DUE = sa.text(
+    f"SELECT clock_timestamp() AS wall, {installation.HELD} AS is_held, "
+    + ", ".join(f'EXISTS ({due}) AS "{name}"' for name, due in _WAITING.items())
+)
 
 _PLACED_AT_ONCE = 1000
 _PLACE_EVENTS = sa.text(f"""
@@ -149,23 +174,17 @@ class Failure:
 async def once(database: Database, moved: Callable[[], None] = lambda: None) -> list[Failure]:
     """Deal with everything that is due now, a batch of each kind; gives what failed. Nothing is, while all is held.
 
-    `moved` is called on the way.
-    A row whose lock somebody else holds is no failure: the next sweep tries it again.
+    Nor is anything while this process's clock is far from the database's, which `presence` tells: by a clock that is
+    ahead offers would end and mails leave before their time, and others' workers do it at the right one. `moved` is
+    called on the way. A row whose lock somebody else holds is no failure: the next sweep tries it again.
     """
-    # One statement asks for all timers at once, as nearly always none is due. Once one has done something, the later
-    # ones are asked for themselves: an offer that expires makes a wave due in the same sweep.
-    async with database.apart() as w:
-        (is_due,) = await w.fetch(_IS_DUE, _instants(w, _IS_DUE.text))
     failures: list[Failure] = []
-    has_acted = False
+    is_due = await _ask(database)
     for timer in TIMERS:
-        if not (has_acted or is_due[timer.name]):
+        if not is_due[timer.name]:
             continue
-        async with database.work(actor.TIMER) as w:
-            ids = (await w.sql(sa.text(batch_of(timer)), _instants(w, timer.due))).scalars().all()
-            if ids and await installation.is_held(w):
-                return failures
-        for row_id in ids:
+        has_acted = False
+        for row_id in await _due(database, timer):
             moved()
             has_acted = True
             try:
@@ -176,17 +195,43 @@ async def once(database: Database, moved: Callable[[], None] = lambda: None) -> 
                 failures.append(Failure(timer.name, row_id, error))
             else:
                 database.counted["sweep_acted", timer.name] += 1
-    if has_acted or is_due[_MAIL]:
+        if has_acted:  # it may have made a later one due: an offer that expires makes a wave so, in the same sweep
+            is_due = await _ask(database)
+    if is_due[_MAIL]:
         async with database.work(actor.TIMER) as w:
             await deliveries.enqueue_due(w)
-    if has_acted or is_due[_EVENT]:
+    if is_due[_EVENT]:
         await place_events(database)
     return failures
 
 
+async def _ask(database: Database) -> Mapping[str, bool]:
+    """Tell for which names something is due: one statement for all of them, as nearly always nothing is."""
+    async with database.apart() as w:
+        (found,) = await w.fetch(_IS_DUE, _instants(w, _IS_DUE.text))
+    is_ours = not found.is_held and not database_clock.is_far(found.wall - clock.wall())
+    # An event's place in the order has nothing to do with a clock.
+    return {name: found[name] and (is_ours or (name == _EVENT and not found.is_held)) for name in _WAITING}
+
+
+async def _due(database: Database, timer: Timer) -> list[UUID]:
+    """Give the rows that a sweep deals with."""
+    async with database.apart() as w:
+        return [row[0] for row in await w.fetch(_batch(timer), _instants(w, timer.due))]
+
+
 def batch_of(timer: Timer) -> str:
     """Give the SQL that finds what a sweep deals with."""
-    return _BATCH.format(due=timer.due)
+    if timer.since:
+        return f"{timer.due} ORDER BY {timer.since} LIMIT {_AT_ONCE}"
+    # Materialized, and so read only until there are enough: for the sake of a limit the planner would else walk through
+    # a table by its key, past everything that is long over, to find the few that are due.
+    return f"WITH due (id) AS MATERIALIZED ({timer.due}) SELECT id FROM due LIMIT {_AT_ONCE}"  # noqa: S608 - our own words
+
+
+@functools.cache
+def _batch(timer: Timer) -> sa.TextClause:
+    return sa.text(batch_of(timer))
 
 
 async def _act(timer: Timer, row_id: UUID, w: Work) -> None:

@@ -24,14 +24,15 @@ def _links(memorandum: str, requesting: str, partner: str) -> str:
     It is the day of the memorandum's programme, as everywhere: by another one a membership would be found to have ended
     hours late, or hours too early, and again at each sweep.
     """
-    today = "CAST(CAST(:now AS timestamptz) AT TIME ZONE p.zone AS date)"
+    today = "CAST(CAST(:now AS timestamptz) AT TIME ZONE p.zone AS date)"  # it costs more than all the rest: once a row
     sides = " ".join(
         f"""AND EXISTS (SELECT FROM memorandum_party s LEFT JOIN membership b ON b.network_id = s.institution_id
-            AND b.institution_id = {place} AND b.from_on <= {today} AND (b.until_on IS NULL OR b.until_on > {today})
+            AND b.institution_id = {place} AND b.from_on <= day.today AND (b.until_on IS NULL OR b.until_on > day.today)
             WHERE s.memorandum_id = m.id AND s.side = '{side}' AND (s.institution_id = {place} OR b.id IS NOT NULL))"""
         for side, place in (("requesting", requesting), ("partner", partner))
     )
     return f"""EXISTS (SELECT FROM memorandum m JOIN programme p ON p.id = m.programme_id
+            CROSS JOIN LATERAL (SELECT {today} AS today OFFSET 0) day
             WHERE m.id = {memorandum} AND m.status = 'active' {sides})"""
 
 

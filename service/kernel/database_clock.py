@@ -1,6 +1,6 @@
 """The database's clock: the one that all processes of an installation share, whatever those of their hosts say."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -8,7 +8,7 @@ from service.kernel import clock
 from service.kernel.work import Work
 
 FAR_OFF_SECONDS = 60.0
-"""A process whose clock differs by more is not ready, and deletes nothing."""
+"""A process whose clock differs by more is not ready, deletes nothing, and keeps no timers."""
 
 _NOW = sa.text("SELECT clock_timestamp()")
 
@@ -21,5 +21,9 @@ async def now(w: Work) -> datetime:
 
 async def is_far_off(w: Work) -> bool:
     """Tell whether this process's clock differs from the database's by more than a minute."""
-    offset = clock.wall() - await now(w)
+    return is_far(clock.wall() - await now(w))
+
+
+def is_far(offset: timedelta) -> bool:
+    """Tell whether a clock that differs by this from the database's is too far off to act by."""
     return abs(offset.total_seconds()) > FAR_OFF_SECONDS

@@ -99,5 +99,29 @@ async def test_ft_01_a_sweep_reads_what_is_live_and_not_the_past(world: World) -
     assert {name: (rows, read[name]) for name, rows in most.items() if rows > allowed[name]} == {}
 
 
+@pytest.mark.races
+async def test_a_sweep_reads_a_batch_of_what_is_due_however_much_that_is(world: World) -> None:
+    async with world.database.work(actor.TIMER) as w:
+        at, partner = await build.institution(w), await build.partner(w)
+        who, mentor = await build.clinician(w, at), await build.mentor(w, partner)
+        agreed = await build.memorandum(w, at, partner)
+        case = await build.consultation(w, who, at, state="offered", next_wave_at=w.now, alert_at=w.now)
+        offer = await build.offer(w, case, mentor, agreed, state="pending", answer_by=w.now)
+        booked = await build.appointment(w, case, mentor, agreed, starts_at=w.now - timedelta(days=1))
+        await w.sql(sa.text("SET LOCAL session_replication_role = replica"))  # no triggers, for speed
+        for statement in copies(case.id, offer.id, booked.id, 50 * timers._AT_ONCE, "offered", "booked", "-1 second"):
+            await w.sql(sa.text(statement))
+    async with world.database.work(actor.TIMER) as w:
+        for table in ("consultation", "offer", "appointment"):
+            await w.sql(sa.text(f"ANALYZE {table}"))
+        read = {}
+        for timer in (timer for timer in timers.TIMERS if timer.name in {"offer", "wave", "alert"}):
+            explain = sa.text(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {timers.batch_of(timer)}")
+            (explained,) = (await w.sql(explain, timers._instants(w, timer.due))).scalars()
+            (plan,) = json.loads(explained) if isinstance(explained, str) else explained
+            read[timer.name] = sum(rows for _, rows in scans(plan["Plan"]))
+    assert read == dict.fromkeys(("offer", "wave", "alert"), timers._AT_ONCE)
+
+
 READ_ALL_LIVE = {"clinician_left"}
 """They ask of each live case whether its clinician is still there."""

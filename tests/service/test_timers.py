@@ -1,6 +1,7 @@
 """The sweep: one poisoned row must not stop the others, and every programme's own numbers count."""
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 import build
 from integrations.runtime.world import World
 from service import tables, timers
-from service.kernel import actor
+from service.kernel import actor, clock
 from service.kernel.work import Work
 from service.registry import published_facts
 from world import TestClock
@@ -81,3 +82,58 @@ async def test_a_draft_without_consent_lapses_and_its_question_is_forgotten(
     async with world.database.work(actor.TIMER) as w:
         row = (await w.sql(sa.text("SELECT state, question FROM consultation WHERE id = :id"), {"id": draft.id})).one()
         assert (row.state, row.question) == ("cancelled", None)
+
+
+async def test_the_longest_due_come_first_and_the_rest_with_the_next_sweep(
+    world: World, test_clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timers, "_AT_ONCE", 2)
+    async with world.database.work(actor.TIMER) as w:
+        at = await build.institution(w)
+        who = await build.clinician(w, at)
+        due = [
+            await build.consultation(
+                w, who, at, alert_at=test_clock.now() - timedelta(minutes=minutes), next_wave_at=None
+            )
+            for minutes in (1, 3, 2)
+        ]
+    acted: list[UUID] = []
+
+    async def act(w: Work, row_id: UUID) -> None:
+        acted.append(row_id)
+        (await w.read(tables.Consultation, row_id)).alert_at = None
+
+    alert = timers.Timer("alert", "SELECT id FROM consultation WHERE alert_at <= :now", act, since="alert_at")
+    monkeypatch.setattr(timers, "TIMERS", [alert])
+    await timers.once(world.database)
+    assert acted == [due[1].id, due[2].id]
+    await timers.once(world.database)
+    assert acted == [due[1].id, due[2].id, due[0].id]
+
+
+@pytest.mark.parametrize("off", [timedelta(hours=1), -timedelta(hours=1)])
+async def test_ops_08_a_worker_whose_clock_is_far_off_leaves_the_timers_to_others(
+    world: World, test_clock: TestClock, monkeypatch: pytest.MonkeyPatch, off: timedelta
+) -> None:
+    async with world.database.work(actor.TIMER) as w:
+        at = await build.institution(w)
+        who = await build.clinician(w, at)
+        case = await build.consultation(w, who, at, alert_at=test_clock.now(), next_wave_at=None)
+
+    async def act(w: Work, row_id: UUID) -> None:
+        (await w.read(tables.Consultation, row_id)).alert_at = None
+
+    alert = timers.Timer("alert", "SELECT id FROM consultation WHERE alert_at <= :now", act, since="alert_at")
+    monkeypatch.setattr(timers, "TIMERS", [alert])
+
+    async def is_alerted() -> bool:
+        async with world.database.work(actor.TIMER) as w:
+            return (await w.read(tables.Consultation, case.id)).alert_at is None
+
+    right = clock.wall
+    with monkeypatch.context() as wrong:
+        wrong.setattr(clock, "wall", lambda: right() + off)
+        assert await timers.once(world.database) == []
+        assert not await is_alerted()
+    await timers.once(world.database)
+    assert await is_alerted()
