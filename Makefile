@@ -214,8 +214,9 @@ deploy-check: setup setup-deploy ## have compose, systemd, Kustomize, Prometheus
 advisories: setup ## compare the lock files with the known advisories of deploy/advisories, which are kept by hand
 	@$(PYTHON) deploy/image/advisories.py deploy/advisories requirements-run.lock requirements.lock
 
-bench: setup ## measure, and print one table with ratios
-	@$(PYTHON) -m bench
+bench: setup ## measure, and print one table with ratios; SAVE=0.3 keeps them as bench/results/0.3.json and in docs/benchmarks.md
+	@$(PYTHON) -m bench $(if $(SAVE),--save $(SAVE))
+	@$(if $(SAVE),$(PYTHON) -m bench --docs)
 
 clean: ## remove what can be made again (not .pobratym, your data)
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info

@@ -3,6 +3,7 @@
 `QUICK=1` for a first look; `python -m bench mail reports` for a part.
 """
 
+import argparse
 import os
 import platform
 import signal
@@ -15,7 +16,7 @@ from datetime import UTC, datetime
 
 import uvloop
 
-from bench import hooks, hospital, idle, live, pages, pure
+from bench import growth, hooks, hospital, idle, live, pages, pure, results
 from bench.frame import Bench, say
 from bench.table import Line, show
 from integrations.runtime import logs
@@ -84,6 +85,8 @@ PARTS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "reports": _reports,
     "filing": _filing,
     "acceptances": _acceptances,
+    "growth": growth.reading,
+    "bytes": growth.leaving,
 }
 """In the order in which they are measured; a goal's own module has a line here."""
 
@@ -109,17 +112,37 @@ async def _taken(name: str, bench: Bench) -> list[Line]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print; say what is worse than at the last result that is kept."""
     logs.configure("error")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers and folders go with us
+    told = _told()
+    if told.docs:
+        results.write_page()
+        return
     quick = os.environ.get("QUICK") == "1"
     began = time.perf_counter()
-    names = [name for name in PARTS if name in (sys.argv[1:] or PARTS)]
-    lines = uvloop.run(measure(names, quick=quick))  # as the server and the worker run
-    today = datetime.now(UTC).date()
+    lines = uvloop.run(measure(told.parts or list(PARTS), quick=quick))  # as the server and the worker run
+    today, seconds = datetime.now(UTC).date(), time.perf_counter() - began
     print(f"{today}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, ", end="")
-    print(f"{'quick' if quick else 'whole'} run, {time.perf_counter() - began:.0f} s, load {os.getloadavg()[0]:.1f}\n")
+    print(f"{'quick' if quick else 'whole'} run, {seconds:.0f} s, load {os.getloadavg()[0]:.1f}\n")
     print(show(lines))
+    for before in results.kept()[-1:]:
+        worse = results.flags(lines, before)
+        print(f"\nMore than a tenth worse than {before.name}: {len(worse)}. Measure again before you believe it.")
+        print("\n".join(f"- {one}" for one in worse))
+    if told.save:
+        results.save(results.Result.of(told.save, lines, today=today, seconds=seconds))
+
+
+def _told() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure, and print one table of ratios.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all if none is named")
+    parser.add_argument("--save", metavar="NAME", help="keep the ratios as bench/results/NAME.json")
+    parser.add_argument("--docs", action="store_true", help="put the results that are kept into docs/benchmarks.md")
+    told = parser.parse_args()
+    if unknown := set(told.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    return told
 
 
 if __name__ == "__main__":

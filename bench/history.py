@@ -40,6 +40,11 @@ def uid(name: str) -> UUID:
     return UUID(hashlib.md5(f"history {name}".encode()).hexdigest())
 
 
+def email(who: str) -> str:
+    """Give the address of the person of this name."""
+    return f"{who.replace(' ', '-')}@history.example"
+
+
 async def populate(connection: asyncpg.Connection, now: datetime, cases: int, keys: crypto.Keys) -> None:
     """Fill an empty database with the present and so many past cases, then ANALYZE.
 

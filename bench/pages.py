@@ -1,16 +1,12 @@
 """G2: the pages that people open first, in turns with `SELECT 1`, without a past and with the longest one."""
 
 from collections.abc import Sequence
-from uuid import UUID
 
 import asyncpg
 
 from bench import history, live
 from bench.scratch import Site, Wanted
 from bench.table import Line, at_most, ms
-from service import tables
-from service.kernel import actor
-from service.people import browser_sessions, logins
 
 _HOME, _FORM = 12, 8
 _WHO = ("clinician 1", "coordinator 1", "mentor 1", "admin 1")
@@ -44,16 +40,7 @@ async def _of_site(site: Site, rounds: int) -> list[Line]:
 
 
 async def _page(site: Site, who: str, path: str) -> Wanted:
-    return ("GET", path, f"session={await _cookie(site, history.uid(who))}", None)
-
-
-async def _cookie(site: Site, person_id: UUID) -> str:
-    """Sign the person in as their browser does."""
-    async with site.world.database.work(actor.STRANGER) as w:
-        person = await w.read(tables.Person, person_id)
-        token = await logins.link_token(w, person.email, logins.LINK_LIFE)
-    async with site.world.database.work(actor.STRANGER) as w:
-        return await browser_sessions.begin(w, token)
+    return ("GET", path, await site.cookie(history.email(who)), None)
 
 
 async def _latest(site: Site, table: str, role: str) -> str:

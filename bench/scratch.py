@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -28,6 +28,7 @@ from integrations.runtime import migrate, postgres, settings
 from integrations.runtime import world as worlds
 from integrations.runtime.world import World
 from service.kernel import actor, clock
+from service.people import browser_sessions, logins
 from service.reporting import rollups
 
 _KEY = "bench:" + base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("=")
@@ -60,6 +61,13 @@ class Site:
             async with self.world.database.work(actor.STRANGER) as w:
                 self.tokens[person_id], _ = await self.world.tokens.issue(w, person_id, clock.new_id())
         return self.tokens[person_id]
+
+    async def cookie(self, email: str) -> str:
+        """Give the cookie of a browser in which the person with this address is signed in; it stands for a token."""
+        async with self.world.database.work(actor.TIMER) as w:
+            link = await logins.link_token(w, email, timedelta(minutes=15))
+        async with self.world.database.work(actor.STRANGER) as w:
+            return f"session={await browser_sessions.begin(w, link)}"
 
     def load(self, clients: Sequence[Sequence[Wanted]]) -> "Load":
         """Send the requests from another process, a connection a client, and wait for all answers."""

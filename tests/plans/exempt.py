@@ -1,0 +1,40 @@
+"""What may read more than it shows, and why. An exemption of `REASONS` that nothing needs any more fails a test."""
+
+import re
+from collections.abc import Mapping
+
+Why = Mapping[str, tuple[str, str]]
+"""Reason -> (what the statement was for, how it begins or what stands in it): two patterns that are searched."""
+
+REASONS: Why = {
+    "a report counts its subject's period, which may be a large part of a table": (
+        r"GET /v1/(memoranda|institutions|programmes)/\{id\}/report",
+        r"^WITH (cohort|weekly)|^SELECT (side, is_useful|width_bucket)",
+    ),
+    "the chain of a log is followed from its first entry": ("log/verification", "FROM log_entry"),
+    "the housekeeper reads a table of rows that end, a batch at a time, every ten minutes": (
+        "^housekeeping", r"FROM (event|refresh_token|delivery)\b",
+    ),
+}  # fmt: skip
+TOLERATED: Why = {
+    # As the planner likes, from one size of the past to the next.
+    "a page of a journal is joined with the registry": ("/journal", "AS session_id"),
+    "a week of a programme is looked at once before it is folded": ("^folding", "FROM consultation"),
+    "of more than a hundred offers at once, which one mentor of the made-up present has": (" GET /$", "unnest"),
+    # To be removed with what mends it.
+    "visibility is an OR": (
+        r" GET (/v1/(consultations|offers|appointments|sessions)|/$|/(consultations|offers|appointments)/)",
+        r"FROM (consultation|offer|appointment|session)\b",
+    ),
+    "events are read by their positions, thirty days of them at most": (" GET /v1/events", "FROM event"),
+    "a report's rows are read by their ids, whatever the subject": ("/report/rows", "ORDER BY"),
+    "certificates look for the person among all participants": ("/me/certificates", "participants"),
+}
+
+
+def reason(text: str, doing: str) -> str | None:
+    """Give why this statement may; None when it may not."""
+    for why, (purpose, part) in {**REASONS, **TOLERATED}.items():
+        if re.search(purpose, doing) and re.search(part, text):
+            return why
+    return None
