@@ -56,6 +56,7 @@ async def populate(connection: asyncpg.Connection, now: datetime, mentors: int, 
             ("past", [now, mentors, "small", cases // 10, zones]),
             ("ahead", [now, mentors, zones]),
             ("open", [now]),
+            ("cases", []),
         ):
             await _run(connection, part, values)
         await connection.execute(
@@ -81,6 +82,7 @@ async def offer(
     async with connection.transaction():
         await connection.execute("SET LOCAL session_replication_role = replica")
         await _run(connection, "offers", [now, pool, count, first, mentors, contended, first_time])
+        await _run(connection, "cases", [])
         rows = await connection.fetch("SELECT offer_id, mentor, starts_at FROM pool ORDER BY n")
         await connection.execute("DROP TABLE pool")
         made = [ToAccept(row["offer_id"], uid(f"mentor {row['mentor']}"), row["starts_at"]) for row in rows]

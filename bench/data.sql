@@ -173,3 +173,10 @@ INSERT INTO offer (id, consultation_id, mentor_id, institution_id, memorandum_id
 SELECT offer_id, id, md5('mentor ' || mentor)::uuid, md5('institution answer' || (mentor - 1) / 20 + 1)::uuid,
        md5('memorandum accept ' || (mentor - 1) / 20 + 1)::uuid, 'direct', 'live', 'pending', 1, ARRAY[starts_at], $1,
        $1 + interval '1 day', $1 FROM pool;
+
+-- part cases
+-- What triggers would copy (`tables.OfCase`).
+UPDATE offer SET case_programme_id = c.programme_id, case_institution_id = c.institution_id, case_clinician_id = c.clinician_id,
+    case_department = c.department FROM consultation c WHERE c.id = offer.consultation_id AND case_programme_id IS NULL;
+UPDATE appointment SET case_programme_id = c.programme_id, case_institution_id = c.institution_id, case_clinician_id = c.clinician_id,
+    case_department = c.department FROM consultation c WHERE c.id = appointment.consultation_id AND case_programme_id IS NULL;

@@ -175,14 +175,15 @@ SELECT c.id, 4, programme_id, 'teleconsultation', asking_id, clinician_id, CASE 
        CASE state WHEN 'cancelled' THEN 'no_longer_needed' END, closed_at, opened_at, is_forgotten, clinician_id
 FROM cases c LEFT JOIN texts USING (id) ORDER BY c.id;
 INSERT INTO offer (id, version, consultation_id, mentor_id, institution_id, memorandum_id, route, kind, state, wave, starts, counter_starts, sent_at,
-    answer_by, answered_at, decline_reason, terms, created_at)
+    answer_by, answered_at, decline_reason, terms, created_at, case_programme_id, case_institution_id, case_clinician_id, case_department)
 SELECT CASE k WHEN 1 THEN offer_id ELSE other_id END, 2, id, CASE k WHEN 1 THEN mentor_id ELSE rival_id END, answering_id, memorandum_id, route,
        CASE WHEN is_written THEN 'either' ELSE 'live' END, s.state, 1 + (h % 4 = 0)::int, ARRAY[starts_at, starts_at + interval '1 day'],
        CASE s.state WHEN 'countered' THEN ARRAY[$now + n * interval '1 hour'] ELSE '{}' END, opened_at + interval '1 second',
        CASE WHEN s.state = 'pending' THEN $now + interval '20 hours' ELSE opened_at + interval '1 day' END,
        CASE WHEN s.state IN ('accepted', 'declined', 'countered') THEN answered_at END, CASE s.state WHEN 'declined' THEN 'busy' END,
        jsonb_build_object('load', 1.0, 'tags', 1.0, 'score', 82.333333, 'speed', 0.9166666666666666, 'language', 1.0, 'diversity', 1.0,
-           'specialty', 1.0, 'continuity', 0.0, 'memorandum', 1.0, 'civil_hours', 1.0, 'reliability', 0.5, 'power_and_link', 1.0), opened_at
+           'specialty', 1.0, 'continuity', 0.0, 'memorandum', 1.0, 'civil_hours', 1.0, 'reliability', 0.5, 'power_and_link', 1.0), opened_at,
+       programme_id, asking_id, clinician_id, CASE WHEN NOT is_forgotten THEN 'ward ' || h % 5 END
 FROM cases, generate_series(1, 2) AS k, LATERAL (SELECT CASE
        WHEN cases.state IN ('completed', 'scheduled') OR cases.state = 'cancelled' AND has_visit THEN
            CASE k WHEN 1 THEN 'accepted' ELSE (ARRAY['withdrawn', 'declined'])[1 + h % 2] END
@@ -190,10 +191,11 @@ FROM cases, generate_series(1, 2) AS k, LATERAL (SELECT CASE
        ELSE (ARRAY['expired', 'declined'])[1 + (h + k) % 2] END AS state) AS s
 WHERE cases.state NOT IN ('draft', 'open') ORDER BY 1;
 INSERT INTO appointment (id, version, consultation_id, memorandum_id, route, status, starts_at, ends_at, tzdata_version, cancel_reason, sequence, dtstamp,
-    remind_at, created_at)
+    remind_at, created_at, case_programme_id, case_institution_id, case_clinician_id, case_department)
 SELECT visit_id, 2, id, memorandum_id, route, CASE state WHEN 'completed' THEN 'fulfilled' WHEN 'scheduled' THEN 'booked' ELSE 'cancelled' END,
        starts_at, starts_at + interval '30 minutes', $zones, CASE state WHEN 'cancelled' THEN 'no_longer_needed' END, 0, answered_at,
-       CASE state WHEN 'scheduled' THEN starts_at - interval '30 minutes' END, answered_at
+       CASE state WHEN 'scheduled' THEN starts_at - interval '30 minutes' END, answered_at,
+       programme_id, asking_id, clinician_id, CASE WHEN NOT is_forgotten THEN 'ward ' || h % 5 END
 FROM cases WHERE has_visit ORDER BY visit_id;
 INSERT INTO participant (appointment_id, person_id, institution_id, role, status, offer_id, zone, wall)
 SELECT visit_id, clinician_id, asking_id, 'clinician', 'needs-action', NULL, 'Europe/Kyiv', starts_at AT TIME ZONE 'Europe/Kyiv' FROM cases WHERE has_visit

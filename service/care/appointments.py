@@ -14,7 +14,7 @@ from sqlmodel import col
 from service import tables, vocabulary
 from service.care import admission, answers, bookings, casefile, offers
 from service.care.casefile import CaseFile
-from service.kernel import access, audit, deidentification, errors
+from service.kernel import access, audit, deidentification, errors, paging
 from service.kernel.deidentification import ConfirmedSpan
 from service.kernel.work import Work
 from service.outbox import deliveries, events, hearers, notices
@@ -357,16 +357,13 @@ async def page(
     until_at: datetime | None = None,
 ) -> list[AppointmentView]:
     """Give the appointments that the actor sees by their start, in [from, until): one more than `limit` at most."""
-    kind = tables.Appointment
-    place = sa.tuple_(col(kind.starts_at), col(kind.id))
-    statement = sa.select(kind).where(access.appointments_seen(w.actor)).order_by(col(kind.starts_at), col(kind.id))
+    kind, filters = tables.Appointment, []
     if from_at is not None:
-        statement = statement.where(col(kind.starts_at) >= from_at)
+        filters.append(col(kind.starts_at) >= from_at)
     if until_at is not None:
-        statement = statement.where(col(kind.starts_at) < until_at)
-    if after is not None:
-        statement = statement.where(place > sa.tuple_(sa.literal(after[0]), sa.literal(after[1])))
-    return await views(w, list((await w.sql(statement.limit(limit + 1))).scalars()))
+        filters.append(col(kind.starts_at) < until_at)
+    rows = await paging.rows(w, kind, *filters, after=after, limit=limit, order=("starts_at", "id"))
+    return await views(w, rows)
 
 
 async def views(w: Work, rows: Sequence[tables.Appointment]) -> list[AppointmentView]:

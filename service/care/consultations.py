@@ -379,10 +379,8 @@ async def page(
     """Give the consultations that the actor sees, oldest first, without case text: one more than `limit` at most."""
     kind = tables.Consultation
     filters = ((kind.state, state), (kind.priority, priority), (kind.specialty_code, specialty))
-    visible = sa.and_(
-        access.consultations_seen(w.actor), *(col(column) == value for column, value in filters if value is not None)
-    )
-    return await views(w, await paging.rows(w, kind, visible, after=after, limit=limit))
+    conditions = (col(column) == value for column, value in filters if value is not None)
+    return await views(w, await paging.rows(w, kind, *conditions, after=after, limit=limit))
 
 
 async def views(w: Work, rows: Sequence[tables.Consultation]) -> list[ConsultationView]:

@@ -4,7 +4,7 @@ Others call
 
     work              `Database.work` and `run`: one transaction; `Work`, which every verb takes first
     errors, database_errors  what can go wrong, by name; what each SQLSTATE means
-    access, actor     who acts, and the only way from an id to a row that they may see
+    access, actor, visibility  who acts, the only way from an id to a row, and who sees which rows
     audit             `record`: who read or did what
     deidentification  `check`: free text before it is stored
     email_addresses   `normal_form`: the one check of an address

@@ -1,24 +1,35 @@
 """Lists in pages, ordered by a key that never changes, so that pages stay stable while rows are added."""
 
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlmodel import col
+from sqlmodel import SQLModel, col
 
+from service.kernel import visibility
 from service.kernel.work import Work
 
-Row = TypeVar("Row")
+Row = TypeVar("Row", bound=SQLModel)
 
 
 async def rows(
-    w: Work, kind: type[Row], condition: sa.ColumnElement[bool], *, after: object | None, limit: int, key: str = "id"
+    w: Work,
+    kind: type[Row],
+    *conditions: sa.ColumnElement[bool],
+    after: object | None,
+    limit: int,
+    order: Sequence[str] = ("id",),
 ) -> list[Row]:
-    """Give the rows that satisfy `condition` and whose key follows `after`, by key: one more than `limit` at most.
+    """Give the rows that the actor sees, that satisfy the conditions and that follow `after`, by the columns `order`.
 
-    The extra row tells that another page follows.
+    `after` is a row's value of the column, or its values of several. One more row than `limit` is given at most: the
+    extra one tells that another page follows.
     """
-    column = col(getattr(kind, key))
-    statement = sa.select(kind).where(condition).order_by(column).limit(limit + 1)
+    columns: list[Any] = [col(getattr(kind, name)) for name in order]
     if after is not None:
-        statement = statement.where(column > after)
-    return list((await w.sql(statement)).scalars())
+        values = after if isinstance(after, tuple) else (after,)
+        place = (sa.literal(value, column.type) for value, column in zip(values, columns, strict=True))
+        conditions = (*conditions, sa.tuple_(*columns) > sa.tuple_(*place))
+    page = visibility.keys(kind, w.actor, *conditions, order=order, limit=limit + 1).subquery()
+    is_on_page = visibility.is_among(columns[-1], sa.select(page.c[order[-1]]))
+    return list((await w.sql(sa.select(kind).where(is_on_page).order_by(*columns))).scalars())

@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import sqlalchemy as sa
+from sqlalchemy import ColumnElement
 from sqlmodel import col
 
 from service import tables, vocabulary
-from service.kernel import access, clock
+from service.kernel import clock, paging
 from service.kernel.work import Work
 from service.tables import columns
 
@@ -135,12 +135,12 @@ async def feed(
     Events without a position are left out, so no event will ever appear before one that was given.
     """
     event = tables.Event
-    statement = sa.select(event).where(col(event.position) > after, access.events_seen(w.actor))
+    filters: list[ColumnElement[bool]] = []
     if types:
-        statement = statement.where(col(event.type).in_(types))
+        filters.append(col(event.type).in_(types))
     if memorandum_id is not None:
-        statement = statement.where(col(event.memorandum_id) == memorandum_id)
-    return list((await w.sql(statement.order_by(col(event.position)).limit(limit + 1))).scalars())
+        filters.append(col(event.memorandum_id) == memorandum_id)
+    return await paging.rows(w, event, *filters, after=after, limit=limit, order=("position",))
 
 
 def _unique(ids: Iterable[UUID]) -> list[UUID]:

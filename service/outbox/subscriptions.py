@@ -15,7 +15,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from service import tables, vocabulary
-from service.kernel import access, audit, clock, crypto, errors, fanout, paging
+from service.kernel import access, audit, clock, crypto, errors, fanout, paging, visibility
 from service.kernel.work import Work
 from service.outbox import events
 from service.rules.delivery import receiver
@@ -51,9 +51,8 @@ class DeliveryWithAttempts:
 
 async def page(w: Work, after: UUID | None, limit: int) -> list[tables.WebhookEndpoint]:
     """Give the actor's endpoints, oldest first; one more than `limit` if others follow."""
-    access.requires(w, *access.KEEPERS_OF_ENDPOINTS)
-    visible = access.webhook_endpoints_seen(w.actor)
-    return await paging.rows(w, tables.WebhookEndpoint, visible, after=after, limit=limit)
+    access.requires(w, *visibility.KEEPERS_OF_ENDPOINTS)
+    return await paging.rows(w, tables.WebhookEndpoint, after=after, limit=limit)
 
 
 async def register(w: Work, fields: Mapping[str, Any], institution_id: UUID | None) -> EndpointWithKey:
@@ -209,13 +208,13 @@ async def public_keys(w: Work, rows: Sequence[tables.WebhookEndpoint]) -> dict[U
 
 def _institution(w: Work, institution_id: UUID | None) -> UUID:
     """Tell which institution's endpoint it will be: the caller's own, which must be named if there are several."""
-    institution_ids = w.actor.institutions(*access.KEEPERS_OF_ENDPOINTS)
+    institution_ids = w.actor.institutions(*visibility.KEEPERS_OF_ENDPOINTS)
     if not institution_ids:
         raise errors.Forbidden
     if institution_id is None and len(institution_ids) > 1:
         raise errors.Invalid("/institution_id", "you keep several institutions: name one")
     owner_id = institution_id or next(iter(institution_ids))
-    access.requires_at(w, owner_id, *access.KEEPERS_OF_ENDPOINTS)
+    access.requires_at(w, owner_id, *visibility.KEEPERS_OF_ENDPOINTS)
     return owner_id
 
 

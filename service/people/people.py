@@ -41,7 +41,7 @@ async def page(
     institution_id: UUID | None = None,
 ) -> list[PersonView]:
     """Give the people that the actor sees, oldest first; one more than `limit` if others follow."""
-    conditions = [access.people_seen(w.actor)]
+    conditions: list[sa.ColumnElement[bool]] = []
     holders = sa.select(col(tables.RoleGrant.person_id))
     if role is not None:
         holders = holders.where(col(tables.RoleGrant.role) == role)
@@ -49,7 +49,7 @@ async def page(
         holders = holders.where(col(tables.RoleGrant.institution_id) == institution_id)
     if role is not None or institution_id is not None:
         conditions.append(col(tables.Person.id).in_(holders))
-    return await views(w, await paging.rows(w, tables.Person, sa.and_(*conditions), after=after, limit=limit))
+    return await views(w, await paging.rows(w, tables.Person, *conditions, after=after, limit=limit))
 
 
 async def views(w: Work, rows: Collection[tables.Person]) -> list[PersonView]:

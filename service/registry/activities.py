@@ -110,8 +110,8 @@ async def of_programme(w: Work, programme_id: UUID, *, after: UUID | None, limit
 
 
 async def _page(w: Work, rule: sa.ColumnElement[bool], after: UUID | None, limit: int) -> list[ActivityView]:
-    visible = sa.and_(rule, col(tables.Activity.is_corrected).is_(False), access.activities_seen(w.actor))
-    return await _views(w, await paging.rows(w, tables.Activity, visible, after=after, limit=limit))
+    is_current = col(tables.Activity.is_corrected).is_(False)
+    return await _views(w, await paging.rows(w, tables.Activity, rule, is_current, after=after, limit=limit))
 
 
 async def _added(

@@ -18,12 +18,12 @@ async def institutions(
     w: Work, *, after: UUID | None, limit: int, country: str | None = None, kind: str | None = None
 ) -> list[tables.Institution]:
     """Give the institutions, oldest first."""
-    conditions: list[sa.ColumnElement[bool]] = [sa.true()]
+    conditions: list[sa.ColumnElement[bool]] = []
     if country is not None:
         conditions.append(col(tables.Institution.country) == country)
     if kind is not None:
         conditions.append(col(tables.Institution.kind) == kind)
-    return await paging.rows(w, tables.Institution, sa.and_(*conditions), after=after, limit=limit)
+    return await paging.rows(w, tables.Institution, *conditions, after=after, limit=limit)
 
 
 async def create_institution(

@@ -258,7 +258,7 @@ async def page(
     institution_id: UUID | None = None,
 ) -> list[MemorandumView]:
     """Give the memoranda that the actor sees, oldest first; one more than `limit` if others follow."""
-    conditions = [access.memoranda_seen(w.actor)]
+    conditions: list[sa.ColumnElement[bool]] = []
     if status is not None:
         conditions.append(col(tables.Memorandum.status) == status)
     if programme_id is not None:
@@ -268,7 +268,7 @@ async def page(
             col(tables.MemorandumParty.institution_id) == institution_id
         )
         conditions.append(col(tables.Memorandum.id).in_(parties))
-    return await views(w, await paging.rows(w, tables.Memorandum, sa.and_(*conditions), after=after, limit=limit))
+    return await views(w, await paging.rows(w, tables.Memorandum, *conditions, after=after, limit=limit))
 
 
 async def views(w: Work, rows: Sequence[tables.Memorandum]) -> list[MemorandumView]:

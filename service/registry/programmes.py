@@ -27,7 +27,7 @@ class SpecialtyView:
 
 async def programmes(w: Work, *, after: UUID | None, limit: int) -> list[tables.Programme]:
     """Give the programmes, oldest first."""
-    return await paging.rows(w, tables.Programme, sa.true(), after=after, limit=limit)
+    return await paging.rows(w, tables.Programme, after=after, limit=limit)
 
 
 async def create_programme(w: Work, fields: Mapping[str, Any]) -> tables.Programme:
@@ -64,7 +64,7 @@ async def change_programme(w: Work, row: tables.Programme, changes: Mapping[str,
 
 async def specialties(w: Work, *, after: str | None, limit: int) -> list[SpecialtyView]:
     """Give the specialties in the order of their codes."""
-    rows = await paging.rows(w, tables.Specialty, sa.true(), after=after, limit=limit, key="code")
+    rows = await paging.rows(w, tables.Specialty, after=after, limit=limit, order=("code",))
     parent = tables.SpecialtyParent
     codes = [row.code for row in rows]
     also_parents: dict[str, list[str]] = {code: [] for code in codes}

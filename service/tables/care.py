@@ -22,6 +22,8 @@ from service.tables.columns import (
     wall_time,
 )
 
+_IS_WAITING = "state IN ('pending', 'countered')"
+
 
 class Consultation(Versioned, table=True):
     """A question put to mentors; `question` is case text. Once forgotten, the case has no text, and gets none.
@@ -79,6 +81,20 @@ class Consultation(Versioned, table=True):
         ),
         index("ix_consultation_programme_id_opened_at", "programme_id", "opened_at"),
         index("ix_consultation_institution_id_id", "institution_id", "id"),
+        index("ix_consultation_clinician", "institution_id", "clinician_id", "id"),
+        index("ix_consultation_programme_id_id", "programme_id", "id"),
+        index(
+            "ix_consultation_department",
+            "institution_id",
+            "department",
+            "id",
+            where="department IS NOT NULL",
+        ),
+        # For filters: nearly all of the past is completed, so finding those needs no index of its own.
+        index("ix_consultation_programme_id_state", "programme_id", "state", "id", where="state <> 'completed'"),
+        index("ix_consultation_institution_id_state", "institution_id", "state", "id", where="state <> 'completed'"),
+        index("ix_consultation_programme_id_specialty", "programme_id", "specialty_code", "id"),
+        index("ix_consultation_institution_id_specialty", "institution_id", "specialty_code", "id"),
         index(
             "ix_consultation_next_wave_at",
             "next_wave_at",
@@ -124,7 +140,16 @@ class ConsultationWindow(SQLModel, table=True):
     __table_args__ = (check("in_order", "from_at < until_at"),)
 
 
-class Offer(Versioned, table=True):
+class OfCase(SQLModel):
+    """Whose case a row belongs to, as its consultation says: copied by triggers (`ddl`), so that lists use an index."""
+
+    case_programme_id: UUID | None = None
+    case_institution_id: UUID | None = None
+    case_clinician_id: UUID | None = None
+    case_department: str | None = None
+
+
+class Offer(Versioned, OfCase, table=True):
     """One mentor asked to take one consultation; `note` is case text."""
 
     id: UUID = Field(primary_key=True)
@@ -169,10 +194,26 @@ class Offer(Versioned, table=True):
         index("ix_offer_memorandum_id_sent_at", "memorandum_id", "sent_at"),
         index("ix_offer_answer_by", "answer_by", where="state = 'pending'"),
         index("ix_offer_countered", "consultation_id", where="state = 'countered'"),
+        index("ix_offer_mentor_id_id", "mentor_id", "id"),
+        index("ix_offer_institution_id_id", "institution_id", "id"),
+        index("ix_offer_case_programme_id_id", "case_programme_id", "id"),
+        index("ix_offer_case_institution_id_id", "case_institution_id", "id"),
+        index("ix_offer_case_clinician", "case_institution_id", "case_clinician_id", "id"),
+        index(
+            "ix_offer_case_department",
+            "case_institution_id",
+            "case_department",
+            "id",
+            where="case_department IS NOT NULL",
+        ),
+        index("ix_offer_waiting_mentor", "mentor_id", "id", where=_IS_WAITING),
+        index("ix_offer_waiting_institution", "institution_id", "id", where=_IS_WAITING),
+        index("ix_offer_waiting_case_programme", "case_programme_id", "id", where=_IS_WAITING),
+        index("ix_offer_waiting_case_institution", "case_institution_id", "id", where=_IS_WAITING),
     )
 
 
-class Appointment(Versioned, table=True):
+class Appointment(Versioned, OfCase, table=True):
     """One agreed or held time; its id never changes, and is the stem of the calendar UID. `note` is case text.
 
     `told_end_id` is the step that ended its memorandum, once the coordinators were told of it: they are told anew of
@@ -224,6 +265,17 @@ class Appointment(Versioned, table=True):
             where="status IN ('pending', 'booked')",
         ),
         index("ix_appointment_starts_at", "starts_at", "id"),
+        index("ix_appointment_case_programme_id", "case_programme_id", "starts_at"),
+        index("ix_appointment_case_institution_id", "case_institution_id", "starts_at"),
+        index("ix_appointment_case_clinician", "case_institution_id", "case_clinician_id", "starts_at", "id"),
+        index(
+            "ix_appointment_case_department",
+            "case_institution_id",
+            "case_department",
+            "starts_at",
+            "id",
+            where="case_department IS NOT NULL",
+        ),
     )
 
 

@@ -162,8 +162,44 @@ BEGIN
     RETURN NULL;
 END $$"""
 
+_COPY_CASE = """\
+CREATE FUNCTION copy_case() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    SELECT programme_id, institution_id, clinician_id, department
+    INTO NEW.case_programme_id, NEW.case_institution_id, NEW.case_clinician_id, NEW.case_department
+    FROM consultation WHERE id = NEW.consultation_id FOR SHARE;
+    RETURN NEW;
+END
+$$"""
+_FOLLOW_CASE = """\
+CREATE FUNCTION follow_case() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE offer SET case_programme_id = NEW.programme_id, case_institution_id = NEW.institution_id,
+        case_clinician_id = NEW.clinician_id, case_department = NEW.department WHERE consultation_id = NEW.id;
+    UPDATE appointment SET case_programme_id = NEW.programme_id, case_institution_id = NEW.institution_id,
+        case_clinician_id = NEW.clinician_id, case_department = NEW.department WHERE consultation_id = NEW.id;
+    RETURN NULL;
+END
+$$"""
+_CASE_CHANGED = """\
+CREATE TRIGGER tg_consultation_case AFTER UPDATE OF programme_id, institution_id, clinician_id, department
+ON consultation FOR EACH ROW WHEN (
+    (OLD.programme_id, OLD.institution_id, OLD.clinician_id, OLD.department)
+    IS DISTINCT FROM (NEW.programme_id, NEW.institution_id, NEW.clinician_id, NEW.department)
+) EXECUTE FUNCTION follow_case()"""
+"""Offers and appointments say whose case they are of (`care.OfCase`): lists of a programme's, a hospital's or a
+clinician's need an index that has these. Who inserts one waits for a change of its consultation that is under way."""
+
 AFTER = (
     _REFUSE,
+    _COPY_CASE,
+    *(
+        f"CREATE TRIGGER tg_{table}_case BEFORE INSERT OR UPDATE OF consultation_id ON {table}"
+        " FOR EACH ROW EXECUTE FUNCTION copy_case()"
+        for table in ("offer", "appointment")
+    ),
+    _FOLLOW_CASE,
+    _CASE_CHANGED,
     *(
         f"CREATE TRIGGER tg_{table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
         "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"

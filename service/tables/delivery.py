@@ -32,6 +32,10 @@ class Event(SQLModel, table=True):
 
     __table_args__ = (
         index("ix_event_unplaced", "id", where="position IS NULL"),
+        index("ix_event_programme_id_position", "programme_id", "position"),
+        index("ix_event_memorandum_id_position", "memorandum_id", "position"),
+        index("ix_event_person_ids", "person_ids", using="gin"),
+        index("ix_event_institution_ids", "institution_ids", using="gin"),
         index(
             "ix_event_subject_version",
             "subject_id",

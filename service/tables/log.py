@@ -143,6 +143,8 @@ class Activity(SQLModel, table=True):
         one_of("people_op", *vocabulary.COUNT_SIGNS),
         check("people_whole", "(people_count IS NULL) = (people_op IS NULL)"),
         check("dates_in_order", "until_on > from_on"),
+        index("ix_activity_memorandum_id_id", "memorandum_id", "id"),
+        index("ix_activity_without_memorandum", "programme_id", "id", where="memorandum_id IS NULL"),
         check("period_known", "period ~ '^[0-9]{4}(-(0[1-9]|1[0-2])|-Q[1-4])?$'"),
     )
 

@@ -97,6 +97,7 @@ class RoleGrant(SQLModel, table=True):
             unique=True,
         ),
         index("ix_role_grant_institution_id_role", "institution_id", "role", "person_id"),
+        index("ix_role_grant_role", "role", "person_id"),
     )
 
 
@@ -139,6 +140,7 @@ class MentorProfile(Versioned, table=True):
             "quiet_bounded",
             "quiet_from_minute BETWEEN 0 AND 1440 AND quiet_until_minute BETWEEN 0 AND 1440",
         ),
+        index("ix_mentor_profile_institution_id_person_id", "institution_id", "person_id"),
     )
 
 

@@ -129,6 +129,7 @@ class Memorandum(Versioned, table=True):
         ),
         check("dates_in_order", "valid_until > valid_from"),
         index("uq_memorandum_code_any_case", "lower(code)", unique=True),
+        index("ix_memorandum_programme_id_id", "programme_id", "id"),
         index("ix_memorandum_ending", "valid_until", where="status = 'active'"),
     )
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from service import tables, vocabulary
-from service.kernel import access
+from service.kernel import visibility
 from service.kernel.work import Work
 from service.people import address_changes
 
@@ -31,7 +31,7 @@ async def cards(w: Work) -> Sequence[AddressCard]:
     rows = await w.sql(
         sa.select(person, change)
         .outerjoin(change, sa.and_(col(change.person_id) == col(person.id), col(change.outcome).is_(None)))
-        .where(access.people_seen(w.actor), col(person.id) != w.actor.person_id, col(person.state) == "active")
+        .where(visibility.is_seen(person, w.actor), col(person.id) != w.actor.person_id, col(person.state) == "active")
         .where(sa.or_(col(person.mail_refused_at).is_not(None), col(change.id).is_not(None)))
         .order_by(sa.func.least(col(person.mail_refused_at), col(change.created_at)), col(person.id))
         .limit(MOST)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -11,7 +12,7 @@ from sqlmodel import col
 
 from service import tables, vocabulary
 from service.care import advice, appointments, consultations, offers, sessions
-from service.kernel import access, errors
+from service.kernel import access, errors, visibility
 from service.kernel.work import Work
 from service.outbox import mail_server, notices
 from service.rules import lifecycle, name_order
@@ -232,19 +233,29 @@ async def _unattended(w: Work) -> list[ConsultationCard]:
 
 async def _consultations(w: Work) -> list[ConsultationCard]:
     row = tables.Consultation
+    places, programmes = w.actor.institutions("clinician", "coordinator"), w.actor.programmes("programme_admin")
     of_side = sa.or_(
         col(row.clinician_id) == w.actor.person_id,
-        col(row.institution_id).in_(w.actor.institutions("clinician", "coordinator")),
-        col(row.programme_id).in_(w.actor.programmes("programme_admin")),
+        col(row.institution_id).in_(places) if places else sa.false(),
+        col(row.programme_id).in_(programmes) if programmes else sa.false(),
     )
+    unclosed = _newest(w, of_side, col(row.closed_at).is_(None)).cte("unclosed")
+    # Only where those do not fill the list: else it would read past all of them to find one that is closed.
+    has_room = sa.select(sa.func.count()).select_from(unclosed).scalar_subquery() < MOST
+    closed = _newest(w, of_side, col(row.closed_at).is_not(None)).subquery()
+    older = sa.select(closed.c.id).where(has_room)
     rows = await w.sql(
         sa.select(*_LISTED)
         .join(tables.Specialty, col(tables.Specialty.code) == col(row.specialty_code))
-        .where(access.consultations_seen(w.actor), of_side)
+        .where(visibility.is_among(row.id, sa.select(sa.union_all(sa.select(unclosed.c.id), older).subquery())))
         .order_by(col(row.closed_at).is_not(None), col(row.id).desc())
         .limit(MOST)
     )
     return [ConsultationCard(*columns) for columns in rows]
+
+
+def _newest(w: Work, *conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    return visibility.keys(tables.Consultation, w.actor, *conditions, order=["id"], limit=MOST, is_backwards=True)
 
 
 _LISTED = (
@@ -336,7 +347,7 @@ async def _offers(w: Work, consultation: tables.Consultation) -> list[tables.Off
     row = tables.Offer
     rows = await w.sql(
         sa.select(row)
-        .where(col(row.consultation_id) == consultation.id, access.offers_seen(w.actor))
+        .where(col(row.consultation_id) == consultation.id, visibility.is_seen(row, w.actor))
         .order_by(col(row.id))
     )
     return list(rows.scalars())
@@ -347,7 +358,7 @@ async def appointment(w: Work, consultation_id: UUID) -> appointments.Appointmen
     row = tables.Appointment
     rows = await w.sql(
         sa.select(row)
-        .where(col(row.consultation_id) == consultation_id, access.appointments_seen(w.actor))
+        .where(col(row.consultation_id) == consultation_id, visibility.is_seen(row, w.actor))
         .order_by(col(row.status).in_(vocabulary.STANDING_APPOINTMENT).desc(), col(row.id).desc())
         .limit(1)
     )
@@ -360,7 +371,7 @@ async def _called_off(w: Work, consultation_id: UUID) -> list[tables.Appointment
     row = tables.Appointment
     rows = await w.sql(
         sa.select(row)
-        .where(col(row.consultation_id) == consultation_id, access.appointments_seen(w.actor))
+        .where(col(row.consultation_id) == consultation_id, visibility.is_seen(row, w.actor))
         .where(col(row.note).is_not(None))
         .order_by(col(row.id))
     )
@@ -383,7 +394,7 @@ async def _session(w: Work, consultation_id: UUID) -> tables.Session | None:
         (
             await w.sql(
                 sa.select(row)
-                .where(col(row.consultation_id) == consultation_id, access.sessions_seen(w.actor))
+                .where(col(row.consultation_id) == consultation_id, visibility.is_seen(row, w.actor))
                 .where(col(row.is_corrected).is_(False))
                 .order_by(col(row.started_at).desc(), col(row.id).desc())
                 .limit(1)

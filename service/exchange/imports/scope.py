@@ -12,7 +12,7 @@ from sqlmodel import col
 from service import tables
 from service.exchange import exports
 from service.exchange.imports.desk import Desk, FileRow
-from service.kernel import access
+from service.kernel import visibility
 from service.kernel.work import Work
 
 _OF_PEOPLE = ("people", "mentors")
@@ -27,7 +27,9 @@ async def stored(w: Work, kind: str) -> Collection[Mapping[str, Any]]:
     if kind in _OF_PROGRAMMES:
         programmes = sorted(w.actor.programmes("programme_admin"))
         return [row for programme in programmes for row in await exports.rows(w, kind, programme)]
-    seen = await w.sql(sa.select(sa.func.lower(col(tables.Person.email))).where(access.people_seen(w.actor)))
+    seen = await w.sql(
+        sa.select(sa.func.lower(col(tables.Person.email))).where(visibility.is_seen(tables.Person, w.actor))
+    )
     emails = set(seen.scalars())
     return [row for row in await exports.rows(w, kind) if row["email"].lower() in emails]
 

@@ -9,6 +9,7 @@ To add a route, write its rows; statuses are of a request that is right in itsel
 
 import csv
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -22,7 +23,7 @@ import build
 from api import app
 from integrations.runtime.world import World
 from service import tables
-from service.kernel import actor, clock
+from service.kernel import actor, clock, visibility
 from service.kernel.work import Work
 from service.registry import activities, memorandum_log
 from world import MONDAY
@@ -384,8 +385,8 @@ def test_the_table_gives_nobody_what_is_somebody_elses() -> None:
             assert is_kept or other[role] in {"401", "403", "404"}, f"{other['method']} {other['path']} {role}"
 
 
-def _everything(_actor: object) -> sa.ColumnElement[bool]:
-    return sa.true()
+def _everything(*_: object) -> Sequence[visibility.Branch]:
+    return [visibility.Branch()]
 
 
 def _nothing(*_: object, **__: object) -> None:
@@ -400,15 +401,15 @@ async def _nothing_awaited(*_: object, **__: object) -> None:
 @pytest.mark.parametrize(
     ("check", "instead", "collection"),
     [
-        ("kernel.access.consultations_seen", _everything, "/v1/consultations"),
-        ("kernel.access.offers_seen", _everything, "/v1/offers"),
-        ("kernel.access.appointments_seen", _everything, "/v1/appointments"),
-        ("kernel.access.sessions_seen", _everything, "/v1/sessions"),
-        ("kernel.access.memoranda_seen", _everything, "/v1/memoranda"),
-        ("kernel.access.people_seen", _everything, "/v1/people"),
-        ("kernel.access.mentors_seen", _everything, "/v1/mentors"),
-        ("kernel.access._of_requesting_side", _everything, "/v1/consultations"),
-        ("kernel.access._of_requesting_side", _everything, "/v1/appointments"),
+        ("kernel.visibility.RULES Consultation", visibility.Rule(_everything), "/v1/consultations"),
+        ("kernel.visibility.RULES Offer", visibility.Rule(_everything), "/v1/offers"),
+        ("kernel.visibility.RULES Appointment", visibility.Rule(_everything), "/v1/appointments"),
+        ("kernel.visibility.RULES Session", visibility.Rule(_everything), "/v1/sessions"),
+        ("kernel.visibility.RULES Memorandum", visibility.Rule(_everything), "/v1/memoranda"),
+        ("kernel.visibility.RULES Person", visibility.Rule(_everything), "/v1/people"),
+        ("kernel.visibility.RULES MentorProfile", visibility.Rule(_everything), "/v1/mentors"),
+        ("kernel.visibility._of_requesting_side", _everything, "/v1/consultations"),
+        ("kernel.visibility._of_requesting_side", _everything, "/v1/appointments"),
         ("kernel.access.requires_at", _nothing, "/v1/consultations"),
         ("kernel.access.requires_admin", _nothing, "/v1/institutions"),
         ("kernel.access.requires_admin", _nothing, "/v1/programmes"),
@@ -432,7 +433,10 @@ async def test_a_check_that_is_taken_away_is_missed(
     collection: str,
 ) -> None:
     """The table is worth something only if it notices: one check at a time is taken away."""
-    monkeypatch.setattr(f"service.{check}", instead)
+    if " " in check:
+        monkeypatch.setitem(visibility.RULES, getattr(tables, check.split()[1]), instead)  # type: ignore[arg-type]
+    else:
+        monkeypatch.setattr(f"service.{check}", instead)
     noticed = [
         f"{case['method']} {case['path']} {case['thing']} {role}"
         for case in rows()
