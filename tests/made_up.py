@@ -216,8 +216,12 @@ class _Maker:
                 "role": self.chance.choice(vocabulary.PARTICIPANT_ROLES),
                 "institution_id": self.one(tables.Institution),
             }
-            times: dict[str, Any] = {"zone": "UTC", "wall": starts_at.replace(tzinfo=None)}
+            times: dict[str, Any] = {"zone": "UTC", "wall": (starts_at + self._offset()).replace(tzinfo=None)}
             self.w.add(tables.Participant(appointment_id=row.id, status="accepted", **taking_part, **times))
+
+    def _offset(self) -> timedelta:
+        """Give how far a clock somewhere on earth is ahead of UTC."""
+        return timedelta(hours=self.chance.randint(-12, 14))
 
     async def log(self) -> None:
         self._sessions()

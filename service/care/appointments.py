@@ -362,7 +362,8 @@ async def page(
         filters.append(col(kind.starts_at) >= from_at)
     if until_at is not None:
         filters.append(col(kind.starts_at) < until_at)
-    rows = await paging.rows(w, kind, *filters, after=after, limit=limit, order=("starts_at", "id"))
+    since = after[0] if after is not None else from_at  # a cursor lies behind the beginning of what it goes through
+    rows = await paging.rows(w, kind, *filters, after=after, limit=limit, order=("starts_at", "id"), since=since)
     return await views(w, rows)
 
 

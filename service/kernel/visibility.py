@@ -11,6 +11,7 @@ tables PostgreSQL can make no use of an index, and reads the whole history (deci
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import UUID
@@ -36,6 +37,7 @@ class Branch:
 
     The column is the kind's own, or that of the last table on a way from the row: each step of `way` is a column and
     the one of the next table that equals it, and all of `where` holds of these tables. No column: `own` alone decides.
+    `wall` is a column on the way with the row's instant by somebody's clock: a list from an instant on begins there.
     """
 
     column: Any = None
@@ -43,6 +45,7 @@ class Branch:
     own: tuple[Condition, ...] = ()
     way: tuple[tuple[Any, Any], ...] = ()
     where: tuple[Condition, ...] = ()
+    wall: Any = None
 
     def shows(self, kind: type[SQLModel]) -> Condition:
         """Say of a row of the kind whether the branch shows it."""
@@ -59,7 +62,8 @@ class Branch:
             yield page.of(*self.own)
         elif self.way:
             here, there = self.way[0]
-            yield page.of(is_among(here, self._far(col(there))), *self.own)
+            is_late = () if self.wall is None or page.since is None else (col(self.wall) > _earliest_wall(page.since),)
+            yield page.of(is_among(here, self._far(col(there)).where(*is_late)), *self.own)
         elif isinstance(self.values, sa.Select):
             places = self.values.subquery()
             keys = page.of(col(self.column) == places.c[0], *self.own).correlate(places).lateral()
@@ -81,6 +85,7 @@ class Page:
     conditions: tuple[Condition, ...]
     limit: int
     is_backwards: bool = False
+    since: datetime | None = None
 
     def of(self, *conditions: Condition) -> sa.Select[Any]:
         """Give the query of the keys of those that satisfy these conditions as well."""
@@ -113,13 +118,14 @@ def keys(
     order: Sequence[str],
     limit: int,
     is_backwards: bool = False,
+    since: datetime | None = None,
 ) -> sa.Select[Any]:
     """Give the query of what a list shows: the columns `order`, the last of them unique, of its first `limit` rows.
 
-    The conditions are the list's own, such as filters.
+    The conditions are the list's own, such as filters; if they leave nothing before an instant, `since` says so.
     """
     columns = tuple(col(getattr(kind, name)) for name in order)
-    page = Page(columns, (*conditions, *RULES[kind].always), limit, is_backwards)
+    page = Page(columns, (*conditions, *RULES[kind].always), limit, is_backwards, since)
     queries = [query for branch in _branches(kind, actor) for query in branch.keys(page)]
     if not queries:
         return page.of(sa.false())
@@ -128,6 +134,11 @@ def keys(
     # Not UNION: each query gives its rows in order, so PostgreSQL merges them, and stops when the page is full.
     merged = sa.union_all(*queries).subquery()
     return page.cut(sa.select(*merged.c).distinct(), merged.c)
+
+
+def _earliest_wall(since: datetime) -> datetime:
+    """Give what no clock on earth shows earlier for an instant that is not before `since`."""
+    return (since.astimezone(UTC) - timedelta(days=1)).replace(tzinfo=None)
 
 
 def is_among(column: Any, query: sa.Select[Any]) -> Condition:  # noqa: ANN401 - a table's attribute
@@ -251,7 +262,7 @@ def _appointments(actor: Actor) -> Sequence[Branch]:
     of_mentors = _through(participant.person_id, profile.person_id, of_institution, is_mentor)
     taking_part = [_by(participant.person_id, [actor.person_id]), *of_mentors]
     return [
-        *_through(row.id, participant.appointment_id, taking_part),
+        *(replace(each, wall=participant.wall) for each in _through(row.id, participant.appointment_id, taking_part)),
         *_beside_mentors(actor, _case_of(row)),
     ]
 
