@@ -90,6 +90,7 @@ def create(world: World | None = None, lifespan: Lifespan | None = None) -> Fast
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.world = world
+    app.state.batch_turn = asyncio.Lock()
     app.add_middleware(raw.Edge)
     problems.install(app)
     _add_description(app)

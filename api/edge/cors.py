@@ -14,10 +14,13 @@ from integrations.runtime.settings import Settings
 
 _READABLE = ("/v1/", "/fhir/", "/oauth2/", "/openapi.json", "/problems/", "/schemas/", "/.well-known/", "/health/")
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
-_SENT = "Accept, Accept-Language, Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id"
+_SENT = (
+    "Accept, Accept-Language, Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Prefer,"
+    " X-Request-Id"
+)
 _SHOWN = (
     "As-Of, ETag, Location, Retry-After, X-Request-Id, Idempotency-Replayed, WWW-Authenticate, Content-Disposition,"
-    " Expires"
+    " Expires, Preference-Applied"
 )
 _KEPT_SECONDS = "600"
 

@@ -16,7 +16,7 @@ from typing import Any
 from fastapi import Request, Response, params
 from fastapi.routing import APIRoute
 
-from api.edge import deps, incoming, plain_json, problems, scopes, shapes, stored_answers
+from api.edge import batches, deps, incoming, plain_json, problems, scopes, shapes, stored_answers
 from integrations.runtime import replicas
 from integrations.runtime.world import World
 from service.kernel import actor as actors
@@ -27,7 +27,7 @@ from service.rules.sentences import Sentence
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 SIGN_IN_PATHS = ("/v1/auth/", "/oauth2/")
 
-_KEPT_HEADERS = ("content-type", "location", "etag", "expires")
+_KEPT_HEADERS = ("content-type", "location", "etag", "expires", "preference-applied")
 _LONGEST_KEY = 255
 
 
@@ -40,6 +40,7 @@ class Transactional(APIRoute):
         hidden = shapes.shown_once(self.response_model)
         asked_for = {dependency.call for dependency in self.dependant.dependencies}
         is_reading, is_report = deps.reading in asked_for, deps.from_replica in asked_for
+        turn = batches.turns(asked_for)
         needs_sign_in = is_reading or is_report or deps.signed_in in asked_for
         reads_json = self.body_field is not None and not isinstance(self.body_field.field_info, params.Form)
 
@@ -80,7 +81,8 @@ class Transactional(APIRoute):
                     return await (_once(w, key, handler, request, hidden, self.path) if key else handler(request))
 
             # Who reads a report was let in and counted by the primary, which alone knows their roles of now.
-            return await (_reported(world, request, actor, handler) if is_report else work.retrying(attempt))
+            async with turn(request):
+                return await (_reported(world, request, actor, handler) if is_report else work.retrying(attempt))
 
         return transactional
 

@@ -9,7 +9,7 @@ import orjson
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from api.edge import bodies, deps, problems, query, shapes
+from api.edge import batches, bodies, deps, problems, query, shapes
 from api.edge.transactional import Transactional
 from api.v1.appointments import AppointmentOut, appointment_out
 from api.v1.offers import OfferOut, shown
@@ -88,7 +88,8 @@ class ConsultationIn(shapes.Shape):
 class ConsultationOut(shapes.Shape):
     """A consultation; `question`, and the `note` of its withdrawal, for the people of the case in the single one.
 
-    `needs_clinician`: its clinician has left the institution, and nobody was assigned yet.
+    `needs_clinician`: its clinician has left the institution, and nobody was assigned yet. `first_wave_due`: it is
+    open, and the first mentors are asked in a moment (see `Prefer`).
     """
 
     id: shapes.Id
@@ -106,6 +107,7 @@ class ConsultationOut(shapes.Shape):
     duration_minutes: int
     windows: list[Window]
     tags: list[str]
+    first_wave_due: bool
     answer_due_at: shapes.Instant | None
     advice_due_at: shapes.Instant | None
     question: str | None
@@ -230,6 +232,7 @@ def consultation_out(view: consultations.ConsultationView) -> ConsultationOut:
         question=view.question,
         note=view.note,
         needs_clinician=row.clinician_left_at is not None,
+        first_wave_due=view.is_first_wave_due,
         memorandum_id=view.memorandum_id,
         appointment_id=view.appointment_id,
     )
@@ -239,7 +242,7 @@ def _consent(body: ConsentIn) -> consultations.ConsentGiven:
     return consultations.ConsentGiven(body.scope, body.given_on, tuple(body.countries))
 
 
-def _wish(body: ConsultationIn) -> consultations.NewRequest:
+def _wish(body: ConsultationIn, *, is_one_of_many: bool) -> consultations.NewRequest:
     return consultations.NewRequest(
         **body.model_dump(include={"specialty", "priority", "mode", "question", "age_band", "duration_minutes"}),
         **body.model_dump(include={"department", "clinician_id", "institution_id", "follows_id"}),
@@ -250,6 +253,7 @@ def _wish(body: ConsultationIn) -> consultations.NewRequest:
         excluded_mentors=tuple(body.excluded_mentors),
         consent=_consent(body.consent) if body.consent else None,
         confirmed_spans=shapes.confirmed(body.confirmed_spans),
+        is_one_of_many=is_one_of_many,
     )
 
 
@@ -258,16 +262,22 @@ def _wish(body: ConsultationIn) -> consultations.NewRequest:
     status_code=201,
     responses=problems.of(errors.PersonalDataFound, errors.ModeNotOffered, errors.Forbidden, errors.GateRefused),
 )
-async def request(body: ConsultationIn, w: deps.W, response: Response) -> ConsultationOut:
+async def request(
+    body: ConsultationIn, w: deps.W, response: Response, is_one_of_many: batches.IsOneOfMany
+) -> ConsultationOut:
     """File a request; with consent the first offers go out by themselves. Windows that overlap or touch are one.
 
-    Free text that seems to name a person is refused, and says where.
+    Free text that seems to name a person is refused, and says where. Whoever files many at once sends
+    `Prefer: respond-async` with each.
     """
-    wish = _wish(body)
+    wish = _wish(body, is_one_of_many=is_one_of_many)
     row = await consultations.request(w, wish)
     response.headers["Location"] = f"/v1/consultations/{row.id}"
     deps.etag(response, row.version)
-    return consultation_out(consultations.filed(w, row, wish))
+    view = consultations.filed(w, row, wish)
+    if is_one_of_many and view.is_first_wave_due:
+        batches.honoured(response)
+    return consultation_out(view)
 
 
 @router.get("/v1/consultations")
@@ -395,10 +405,19 @@ async def cancel(
 @router.post(
     "/v1/consultations/{consultation_id}/consent", responses=problems.of(errors.Forbidden, errors.IllegalTransition)
 )
-async def consent(consultation_id: shapes.Id, body: ConsentIn, w: deps.W, response: Response) -> ConsultationOut:
-    """Record the patient's consent; a draft is open from here, and its offers go out."""
-    await consultations.consent(w, consultation_id, _consent(body))
-    return await _shown(w, consultation_id, response)
+async def consent(
+    consultation_id: shapes.Id,
+    body: ConsentIn,
+    w: deps.W,
+    response: Response,
+    is_one_of_many: batches.IsOneOfMany,
+) -> ConsultationOut:
+    """Record the patient's consent; a draft is open from here, and its offers go out, or a moment later (`Prefer`)."""
+    row = await consultations.consent(w, consultation_id, _consent(body), is_one_of_many=is_one_of_many)
+    shown = await _shown(w, row.id, response)
+    if is_one_of_many and shown.first_wave_due:
+        batches.honoured(response)
+    return shown
 
 
 @router.post("/v1/consultations/{consultation_id}/assign", responses=problems.of(errors.Forbidden, errors.SlotTaken))

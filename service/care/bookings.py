@@ -198,8 +198,8 @@ async def move(case: CaseFile, link: MemorandumLink, starts_at: datetime, *, is_
     for row in case.participants:
         row.status = "accepted" if is_agreed else "needs-action"
         row.wall = availability.to_wall(starts_at, row.zone)
-    await _occupy(case)
     case.record("appointment.rescheduled", appointment)
+    await _occupy(case)
     await notices.invited(case, "moved", before=before)
 
 
@@ -211,18 +211,20 @@ async def replace_mentor(
     person = (await notices.people(w, [offer.mentor_id]))[offer.mentor_id]
     await case.lock_people(person.id)
     await w.sql(_FREE, {"appointment": appointment.id})
+    await _make_room(case, leaving)
     _revise(case)
     if leaving:
         _end_offers(case, [leaving])
-        await notices.taken_out(case, leaving, "replaced_out")  # with the time that is in their calendar
+        with w.holding():  # the appointment has more changes to come
+            await notices.taken_out(case, leaving, "replaced_out")  # with the time that is in their calendar
     _set_time(case, link, starts_at)
     joining = _mentor(appointment, person, MentorSeat(person.id, offer.institution_id, offer.id), "accepted")
-    await _exchange(case, leaving, joining)
+    _exchange(case, leaving, joining)
     staying = [row for row in case.participants if row is not joining]
     for row in staying:
         row.status, row.wall = "needs-action", availability.to_wall(starts_at, row.zone)
-    await _occupy(case)
     case.record("appointment.mentor_replaced", appointment)
+    await _occupy(case)
     await notices.invited(case, "mentor_replaced", to=staying, before=before)
     await notices.invited(case, "booked", to=[joining])
     await notices.to_stand_ins(case)
@@ -233,6 +235,7 @@ async def replace_clinician(case: CaseFile, colleague: tables.Person) -> None:
     w, appointment, leaving = case.w, case.appointment, case.maybe_clinician
     await case.lock_people(colleague.id)
     await w.sql(_FREE, {"appointment": appointment.id})
+    await _make_room(case, leaving)
     _revise(case)
     is_held = case.is_held
     joining = _participant(
@@ -243,12 +246,13 @@ async def replace_clinician(case: CaseFile, colleague: tables.Person) -> None:
         "needs-action",
     )
     if leaving:
-        await notices.taken_out(case, leaving, "handed_over")
-    await _exchange(case, leaving, joining)
-    await _occupy(case)
+        with w.holding():
+            await notices.taken_out(case, leaving, "handed_over")
+    _exchange(case, leaving, joining)
     # The oldest data that made one of the wall times: whoever has newer looks at all of them again.
     appointment.tzdata_version = min(appointment.tzdata_version, w.tzdata_version)
     w.touch(appointment)
+    await _occupy(case)
     if is_held:
         await notices.invited(case, "held")
         return
@@ -306,11 +310,15 @@ async def leave_address(case: CaseFile, row: tables.Participant, address: str) -
     )
 
 
-async def _exchange(case: CaseFile, leaving: tables.Participant | None, joining: tables.Participant) -> None:
-    """Put one participant in the other's place; the old row is deleted first, because a role's place is unique."""
+async def _make_room(case: CaseFile, leaving: tables.Participant | None) -> None:
+    """Delete the row of whoever leaves, before another takes their place: a role's place is unique."""
     if leaving:
         await case.w.delete(leaving)
         await case.w.flush()
+
+
+def _exchange(case: CaseFile, leaving: tables.Participant | None, joining: tables.Participant) -> None:
+    """Put one participant in the place of the other, for whom there is room."""
     case.w.add(joining)
     case.participants = sorted(
         [joining, *(row for row in case.participants if row is not leaving)], key=lambda row: (row.role, row.person_id)

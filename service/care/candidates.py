@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache, lru_cache
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 
 from service import tables
@@ -36,6 +36,9 @@ OTHERS = 20
 MOST_GROUNDS = 2_000
 """For how many hospitals a process keeps what the registry says: some kilobytes each."""
 
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
 _CASE = """
 SELECT p.zone, p.buffer_minutes, i.country,
        ARRAY(SELECT from_at FROM consultation_window WHERE consultation_id = :id ORDER BY from_at) AS froms,
@@ -52,12 +55,19 @@ _ASKED = sa.text(_CASE)
 _CASE_AND_LOOK = f"SELECT * FROM ({_CASE}) AS asked CROSS JOIN ({mentor_cache.LOOK}) AS seen"  # noqa: S608
 _ASKED_AND_LOOKED = sa.text(_CASE_AND_LOOK).bindparams(*mentor_cache.LOOK_FOR)
 
+# What has the mark that is known is not read again: to put all specialties together takes longest.
 _RULES = sa.text("""
-SELECT policy, (SELECT string_agg(concat_ws(' ', code, coalesce(parent_code, '-'),
-                  (SELECT string_agg(also_parent_code, ' ') FROM specialty_parent a WHERE a.code = s.code)), ',')
-                FROM specialty s) AS tree
-FROM programme WHERE id = :programme
-""").columns(policy=JSONB)
+SELECT mark, is_known, CASE WHEN NOT is_known THEN CAST(policy AS text) END AS policy,
+       CASE WHEN NOT is_known THEN (
+         SELECT string_agg(concat_ws(' ', code, coalesce(parent_code, '-'),
+             (SELECT string_agg(also_parent_code, ' ') FROM specialty_parent a WHERE a.code = s.code)), ',')
+         FROM specialty s) END AS tree
+FROM programme, LATERAL (
+  SELECT mark, coalesce(mark = CAST(:known AS bigint), false) AS is_known
+  FROM (SELECT bit_xor(value) AS mark FROM ranking_mark WHERE subject_id = :registry) AS registry
+) AS seen
+WHERE id = :programme
+""")
 
 _NEAR = sa.text("""
 (SELECT person_id FROM mentor_specialty JOIN mentor_profile USING (person_id)
@@ -77,9 +87,33 @@ def transfer_basis() -> transfer.TransferBasis:
 
 
 async def rulebook(w: Work, programme_id: UUID) -> Rulebook:
-    """Load the programme's policy, specialties and transfer list."""
-    row = (await w.sql(_RULES, {"programme": programme_id}, after_changes=False)).one()
-    return Rulebook(policy.from_overrides(row.policy), _tree(row.tree or ""), transfer_basis())
+    """Give the programme's policy, specialties and transfer list: kept as long as the registry's mark is the same."""
+    mark, known = _books.get(programme_id, (None, None))
+    row = await _rules(w, programme_id, mark)
+    if known and row.is_known:
+        return known
+    book = _as_book(row)
+    _keep(_books, programme_id, (row.mark, book))
+    return book
+
+
+async def rulebook_now(w: Work, programme_id: UUID) -> Rulebook:
+    """Load what `rulebook` gives, whatever is kept."""
+    return _as_book(await _rules(w, programme_id, None))
+
+
+async def _rules(w: Work, programme_id: UUID, known: int | None) -> Any:  # noqa: ANN401 - a row of `_RULES`
+    with w.holding():
+        values = {"programme": programme_id, "registry": mentor_cache.REGISTRY, "known": known}
+        (row,) = await w.fetch(_RULES, values)
+    return row
+
+
+def _as_book(row: Any) -> Rulebook:  # noqa: ANN401 - a row of `_RULES`
+    return Rulebook(policy.from_overrides(json.loads(row.policy)), _tree(row.tree or ""), transfer_basis())
+
+
+_books: dict[UUID, tuple[int | None, Rulebook]] = {}
 
 
 @lru_cache(maxsize=4)
@@ -212,7 +246,7 @@ async def _reachable(w: Work, consultation: tables.Consultation) -> tuple[Case, 
     if ground is None or ground.mark is None or ground.mark != current.registry:
         book = await rulebook(w, consultation.programme_id)
         ground = _Ground(current.registry, book, await agreements.agreed(w, key[0], None, key[1]))
-        _keep(key, ground)
+        _keep(_grounds, key, ground)
         gate_case, current = await _look(w, consultation, ground)
     links = await agreements.with_minutes_left(w, ground.agreed)
     cached_mentors = await mentor_cache.of_institutions(w, current)
@@ -236,11 +270,11 @@ async def _look(w: Work, consultation: tables.Consultation, ground: _Ground | No
     return _case(w, consultation, row), mentor_cache.look(row)
 
 
-def _keep(key: tuple[UUID, UUID], ground: _Ground) -> None:
-    _grounds.pop(key, None)  # to the end of the queue
-    _grounds[key] = ground
-    while len(_grounds) > MOST_GROUNDS:
-        del _grounds[next(iter(_grounds))]
+def _keep(kept: dict[_Key, _Value], key: _Key, value: _Value) -> None:
+    kept.pop(key, None)  # to the end of the queue
+    kept[key] = value
+    while len(kept) > MOST_GROUNDS:
+        del kept[next(iter(kept))]
 
 
 def _same_case(consultation: tables.Consultation) -> list[UUID]:
@@ -267,14 +301,18 @@ async def ranked(
     but: Collection[UUID] = (),
     near: bool = False,
     booked: tables.Appointment | None = None,
+    new_windows: tuple[Interval, ...] | None = None,
 ) -> tuple[ranking.Ranking, Case, Rulebook]:
     """Rank the mentors who can answer, without those in `but`; give the case and the rulebook too.
 
     The first `limit` get proposals: without it, as many as a wave asks. With `near`, and few candidates, some whom no
     memorandum reaches are named among the excluded. For a `booked` time whose mentor left, those who can take that
-    very time are ranked, and only if there are none the others.
+    very time are ranked, and only if there are none the others. `new_windows` are the clinician's, where no table has
+    them yet.
     """
     gate_case, book, linked = await _reachable(w, consultation)
+    if new_windows is not None:
+        gate_case = replace(gate_case, windows=new_windows)
     if limit is None:
         limit = book.policy.pace(consultation.priority).per_wave
     asked = [mentor for mentor in linked if mentor.person_id not in but]

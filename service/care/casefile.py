@@ -19,6 +19,7 @@ from service.kernel import access, errors
 from service.kernel.work import Work
 from service.outbox import events
 from service.rules import lifecycle, policy
+from service.rules.time.intervals import Interval
 
 Subject = tables.Consultation | tables.Offer | tables.Appointment
 
@@ -74,6 +75,7 @@ class CaseFile:
     offers: list[tables.Offer] = field(default_factory=list)
     maybe_appointment: tables.Appointment | None = None
     participants: list[tables.Participant] = field(default_factory=list)  # clinician first
+    new_windows: tuple[Interval, ...] | None = None  # of a consultation that is filed now: no table has them yet
 
     @property
     def appointment(self) -> tables.Appointment:
@@ -86,6 +88,11 @@ class CaseFile:
     def appointment_id(self) -> UUID | None:
         """The appointment's id, if there is one."""
         return self.maybe_appointment.id if self.maybe_appointment else None
+
+    @property
+    def awaits_first_wave(self) -> bool:
+        """Whether it is open and nobody was ever asked yet."""
+        return lifecycle.awaits_first_wave(self.consultation.state, self.consultation.waves)
 
     @property
     def is_held(self) -> bool:

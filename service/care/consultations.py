@@ -56,10 +56,14 @@ class NewRequest:
     follows_id: UUID | None = None
     consent: ConsentGiven | None = None
     confirmed_spans: Collection[ConfirmedSpan] = field(default_factory=tuple)
+    is_one_of_many: bool = False  # its mentors are asked by the worker, a moment later
 
 
 async def request(w: Work, wish: NewRequest) -> tables.Consultation:
-    """The consultation is filed; with consent it is open and its first wave out. A coordinator may file for others."""
+    """The consultation is filed; with consent it is open and its first wave out. A coordinator may file for others.
+
+    The first wave of one of many is the worker's: it is due with the row itself, and asked for again until it is made.
+    """
     if wish.mode == "board":
         raise errors.ModeNotOffered("/mode", "boards of several mentors are not offered yet")
     clinician_id, institution_id, programme_id, department = await filing.requester(w, wish)
@@ -94,13 +98,17 @@ async def request(w: Work, wish: NewRequest) -> tables.Consultation:
         excluded_mentors=sorted(set(wish.excluded_mentors)),
         created_by=w.actor.person_id,
     )
-    windows = [
-        tables.ConsultationWindow(consultation_id=row_id, from_at=from_at, until_at=until_at)
-        for from_at, until_at in intervals.merge(wish.windows)
-    ]
-    w.add(consultation, *windows)
+    windows = tuple(intervals.merge(wish.windows))
+    w.add(
+        consultation,
+        *(
+            tables.ConsultationWindow(consultation_id=row_id, from_at=from_at, until_at=until_at)
+            for from_at, until_at in windows
+        ),
+    )
     if wish.consent:
-        await _open(CaseFile(w, consultation), wish.consent)
+        case = CaseFile(w, consultation, new_windows=windows)
+        await _open(case, wish.consent, is_one_of_many=wish.is_one_of_many)
     else:
         w.touch(consultation)
     return consultation
@@ -134,14 +142,16 @@ async def _of_requesting_side(w: Work, consultation_id: UUID) -> CaseFile:
     return await casefile.open_case(w, consultation_id)
 
 
-async def consent(w: Work, consultation_id: UUID, new_consent: ConsentGiven) -> tables.Consultation:
-    """The patient's consent is on record; a draft is open now. A later consent may name more countries."""
+async def consent(
+    w: Work, consultation_id: UUID, new_consent: ConsentGiven, *, is_one_of_many: bool = False
+) -> tables.Consultation:
+    """The patient's consent is on record; a draft is open now, as in `request`. A later one may name more countries."""
     case = await _of_requesting_side(w, consultation_id)
     consultation = case.consultation
     if consultation.state in vocabulary.CLOSED:
         raise errors.IllegalTransition("consultation", consultation.state, "open")
     if consultation.state == "draft":
-        await _open(case, new_consent)
+        await _open(case, new_consent, is_one_of_many=is_one_of_many)
         return consultation
     await case.may_if_booked("consent")
     await _record_consent(w, consultation, new_consent)
@@ -176,8 +186,8 @@ async def _record_consent(w: Work, consultation: tables.Consultation, new_consen
     consultation.consent_countries = sorted(set(new_consent.countries))
 
 
-async def _open(case: CaseFile, new_consent: ConsentGiven) -> None:
-    """The consultation is open, its first wave out, and the clinician has a receipt."""
+async def _open(case: CaseFile, new_consent: ConsentGiven, *, is_one_of_many: bool) -> None:
+    """The consultation is open; its first wave is out, and the clinician has a receipt, unless many are filed."""
     w, consultation = case.w, case.consultation
     await _record_consent(w, consultation, new_consent)
     book = await candidates.rulebook(w, consultation.programme_id)
@@ -185,8 +195,8 @@ async def _open(case: CaseFile, new_consent: ConsentGiven) -> None:
     consultation.opened_at = consultation.next_wave_at = w.now
     consultation.answer_due_at = policy.answer_due_at(book.policy, consultation.priority, w.now)
     consultation.alert_at = policy.alert_at(book.policy, consultation.priority, w.now)
-    await offers.first_wave(case)
-    await notices.request_filed(w, consultation)
+    if not is_one_of_many:
+        await offers.first_wave(case)
 
 
 async def cancel(
@@ -345,6 +355,11 @@ class ConsultationView:
     windows: tuple[Interval, ...] = ()  # when the clinician can attend: apart, and in order
     question: str | None = None
     note: str | None = None
+
+    @property
+    def is_first_wave_due(self) -> bool:
+        """Whether it is open and the worker is about to ask the first mentors."""
+        return lifecycle.awaits_first_wave(self.row.state, self.row.waves)
 
 
 async def read(w: Work, consultation_id: UUID) -> ConsultationView:

@@ -58,6 +58,7 @@ async def _ask(
         await offers.reopen(case)
     if consultation.state not in {*lifecycle.SEEKING, "scheduled"} or consultation.advice_due_at:
         raise errors.IllegalTransition("consultation", consultation.state, "offered")
+    is_first = case.awaits_first_wave
     await case.may_if_booked("replace_mentor")
     if consultation.state != "scheduled":
         case.must_not_be_due("manual_offer")
@@ -69,6 +70,8 @@ async def _ask(
     if consultation.state != "scheduled":
         consultation.next_wave_at = max(offer.answer_by, consultation.next_wave_at or offer.answer_by)
         offers.become_offered(case, offer.memorandum_id)
+    if is_first:
+        await offers.tell_filed(case)
     return offer
 
 

@@ -45,16 +45,27 @@ async def make_wave(case: CaseFile) -> None:
 
 
 async def first_wave(case: CaseFile) -> None:
-    """Ask the first mentors, or say that there are none: nobody was ever asked, as the consultation opens now."""
+    """Ask the first mentors, or say that there are none: nobody was ever asked. The clinician has a receipt then."""
     if not await _ask_next(case):
         await _nobody_left(case)
+    await tell_filed(case)
+
+
+async def tell_filed(case: CaseFile) -> None:
+    """Mail the clinician a receipt, once, if it is known by now whether anybody is asked."""
+    if not case.awaits_first_wave:
+        await notices.request_filed(case.w, case.consultation)
 
 
 async def _ask_next(case: CaseFile) -> bool:
     """Ask a wave's number of mentors, nobody twice; False when nobody is left."""
     w, consultation = case.w, case.consultation
     booked = case.appointment if case.seeks_mentor and case.appointment.starts_at > w.now else None
-    ranked, gate_case, book = await candidates.ranked(w, consultation, but=await _asked_before(case), booked=booked)
+    but = await _asked_before(case)
+    with w.holding():  # nothing that is ranked has changed before it in this transaction
+        ranked, gate_case, book = await candidates.ranked(
+            w, consultation, but=but, booked=booked, new_windows=case.new_windows
+        )
     pace = book.policy.pace(consultation.priority)
     if not ranked.candidates:
         # Somebody may become free again: look once a wave, until the consultation expires.
@@ -99,7 +110,8 @@ async def _still_askable(
     mentors = [candidate.mentor.person_id for candidate in chosen if candidate.mentor.offers_cap is not None]
     await w.lock_people(mentors)
     values = {"mentors": mentors, "since": w.now - _WEEK, "but": consultation.id}
-    offers_by_mentor = {row.mentor_id: row.offers for row in await w.sql(_ASKED_LATELY, values, after_changes=False)}
+    with w.holding():
+        offers_by_mentor = {row.mentor_id: row.offers for row in await w.fetch(_ASKED_LATELY, values)}
     caps = [(candidate, candidate.mentor.offers_cap) for candidate in chosen]
     return [
         candidate for candidate, cap in caps if cap is None or offers_by_mentor.get(candidate.mentor.person_id, 0) < cap
@@ -115,7 +127,8 @@ GROUP BY mentor_id
 
 async def _nobody_left(case: CaseFile) -> None:
     w, consultation = case.w, case.consultation
-    ranked, _, _ = await candidates.ranked(w, consultation, near=True)
+    with w.holding():
+        ranked, _, _ = await candidates.ranked(w, consultation, near=True, new_windows=case.new_windows)
     refusals = Counter(reason.value for _, reasons in ranked.excluded for reason in reasons)
     case.become(consultation, "unmatched")
     receivers = await hearers.coordinators(w, [consultation.institution_id], consultation.programme_id)
@@ -226,7 +239,9 @@ async def wave_if_due(w: Work, consultation_id: UUID) -> None:
     consultation = case.consultation
     if consultation.next_wave_at is None or consultation.next_wave_at > w.now:
         return
-    if consultation.state in lifecycle.SEEKING:
+    if case.awaits_first_wave:
+        await first_wave(case)
+    elif consultation.state in lifecycle.SEEKING:
         await make_wave(case)
     else:
         consultation.next_wave_at = None

@@ -7,8 +7,8 @@ A deadlock or serialization failure is retried here and nowhere else; a broken c
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, lru_cache
@@ -103,6 +103,7 @@ class Work:
     locked: set[UUID] = field(default_factory=set)  # people
     is_bulk: bool = False  # thousands of rows: inserted at once, and not followed afterwards
     is_apart: bool = False  # no transaction: statements only, and no rows to send
+    is_holding: bool = False  # what was added and changed is sent later (`holding`)
     connection: AsyncConnection | None = None  # for `fetch`
     counted: Counter[tuple[str, str]] = field(default_factory=Counter)  # for `Database.counted`, when this commits
     carries_utf8: bool = False  # the operator says that the mail server takes SMTPUTF8 (`email_addresses`)
@@ -124,9 +125,23 @@ class Work:
 
     async def flush(self) -> None:
         """Send what was added and changed: in the order of the foreign keys, which the session alone does not know."""
+        if self.is_holding:
+            return
         if self.pending or self.session.dirty or self.session.deleted:
             self._needs_transaction()
             await self.session.run_sync(self._send)
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Send nothing meanwhile of what was added and changed: what is asked does not need it.
+
+        So a row that is not finished yet is not written twice.
+        """
+        before, self.is_holding = self.is_holding, True
+        try:
+            yield
+        finally:
+            self.is_holding = before
 
     async def finish(self) -> None:
         """Send everything: rows of `add` and `write`, the webhooks of events, and the jobs for the worker."""
@@ -237,7 +252,8 @@ class Work:
         if person_ids <= self.locked:
             return
         keys = [int.from_bytes(person_id.bytes[8:], signed=True) for person_id in sorted(person_ids)]
-        await self.sql(_LOCK, {"keys": keys}, after_changes=False)
+        with self.holding():
+            await self.fetch(_LOCK, {"keys": keys})
         self.locked |= person_ids
 
     def touch(self, row: columns.Versioned) -> None:

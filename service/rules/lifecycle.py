@@ -337,6 +337,11 @@ def after_loss(side: str) -> str:
     return "cancelled" if side == "requesting" else "open"
 
 
+def awaits_first_wave(state: str, waves: int) -> bool:
+    """Tell whether a consultation is open and nobody was ever asked, by a wave or by hand."""
+    return state == "open" and not waves
+
+
 def expire_consultation(state: str, expires_at: datetime, now: datetime) -> str:
     """Give `expired` for a consultation still without an agreement a day after its answer was due."""
     return "expired" if state in SEEKING and now >= expires_at else state
