@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 import uvloop
 
-from bench import growth, hooks, hospital, idle, live, pages, pure, results
+from bench import growth, hooks, hospital, idle, live, pages, pure, results, writes
 from bench.frame import Bench, say
 from bench.table import Line, show
 from integrations.runtime import logs
@@ -67,6 +67,14 @@ async def _filing(bench: Bench) -> list[Line]:
     return await live.filing(await bench.mentors(), bench.rounds, bench.count)
 
 
+async def _one_filing(bench: Bench) -> list[Line]:
+    return await writes.one_filing(await bench.mentors(), bench.rounds)
+
+
+async def _batch(bench: Bench) -> list[Line]:
+    return await writes.batch(await bench.mentors())
+
+
 async def _acceptances(bench: Bench) -> list[Line]:
     return await live.accepting(await bench.mentors(), 3, bench.count)
 
@@ -84,6 +92,8 @@ PARTS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "pages": _pages,
     "reports": _reports,
     "filing": _filing,
+    "one_filing": _one_filing,
+    "batch": _batch,
     "acceptances": _acceptances,
     "growth": growth.reading,
     "bytes": growth.leaving,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -103,3 +104,17 @@ async def _run(connection: asyncpg.Connection, part: str, values: Sequence[objec
 def soon(now: datetime, days: int) -> datetime:
     """Give the midnight so many days ahead."""
     return (now + timedelta(days=days)).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def wish(now: datetime) -> dict[str, Any]:
+    """Give the body of a request whose first wave has two offers."""
+    return {
+        "specialty": "s0",
+        "priority": "urgent",
+        "mode": "either",
+        "question": "A child of three with recurrent seizures after a fever: which second drug, and when?",
+        "languages": ["en"],
+        "age_band": "child",
+        "duration_minutes": 30,
+        "consent": {"scope": "general", "given_on": f"{now - timedelta(days=1):%Y-%m-%d}"},
+    }

@@ -2,18 +2,15 @@
 
 import asyncio
 import itertools
-import json
 import re
-import subprocess
 import sys
 from collections.abc import Sequence
-from datetime import timedelta
 from statistics import median, quantiles
 from uuid import UUID
 
 import asyncpg
 
-from bench import data, replay
+from bench import data, mails, replay
 from bench.scratch import Site, Wanted, in_thread, process
 from bench.table import Line, at_least, at_most, medians, ms
 from service import tables
@@ -32,7 +29,9 @@ async def median_of(site: Site, wanted: Wanted, times: int) -> float:
     return float(loaded.must_be(200).median)
 
 
-async def in_turns(site: Site, rounds: int, *wanted: tuple[Wanted, int]) -> list[float]:
+async def in_turns(
+    site: Site, rounds: int, *wanted: tuple[Wanted, int], allowed: Sequence[int] = (200,)
+) -> list[float]:
     """Ask for all over one connection, each so many times a round; gives the median answer of each, in seconds.
 
     Other machines' work makes a processor half as fast for a second and more: a round is shorter than that.
@@ -40,7 +39,7 @@ async def in_turns(site: Site, rounds: int, *wanted: tuple[Wanted, int]) -> list
     turn = [(number, one) for number, (one, times) in enumerate(wanted) for _ in range(times)]
     loaded = await in_thread(site.load, [[one for _, one in turn] * rounds])
     found: list[list[float]] = [[] for _ in wanted]
-    for (number, _), (_, seconds, _) in zip(turn * rounds, loaded.must_be(200).answers, strict=True):
+    for (number, _), (_, seconds, _) in zip(turn * rounds, loaded.must_be(*allowed).answers, strict=True):
         found[number].append(seconds)
     return [median(taken) for taken in found]
 
@@ -202,17 +201,7 @@ async def _deadlocks(site: Site) -> int:
 async def filing(site: Site, rounds: int, count: int) -> list[Line]:
     """P6: a request with its first wave of two offers, eight clients."""
     token = await site.token("clinician 1001")
-    body = {
-        "specialty": "s0",
-        "priority": "urgent",
-        "mode": "either",
-        "question": "A child of three with recurrent seizures after a fever: which second drug, and when?",
-        "languages": ["en"],
-        "age_band": "child",
-        "duration_minutes": 30,
-        "consent": {"scope": "general", "given_on": f"{site.now - timedelta(days=1):%Y-%m-%d}"},
-    }
-    wanted: list[Wanted] = [("POST", "/v1/consultations", token, body)] * count
+    wanted: list[Wanted] = [("POST", "/v1/consultations", token, data.wish(site.now))] * count
     rows: Wanted = ("GET", "/bench/rows", None, None)
     statements = 0
 
@@ -249,19 +238,18 @@ async def reports(site: Site, rounds: int, cases: int) -> list[Line]:
 
 async def mail(site: Site, seconds: int) -> list[Line]:
     """P8: from the commit until an SMTP server has the mail, 25 changes of two invites a second."""
-    with _sink() as listening:
-        port = int((listening.stdout or sys.stdin).readline())
+    with mails.sink() as sink:
         with process(
             [sys.executable, "-c", "from api.cli import main; main.main()", "worker"],
             site,
-            POBRATYM_SMTP_URL=f"smtp://127.0.0.1:{port}",
+            POBRATYM_SMTP_URL=f"smtp://127.0.0.1:{sink.port}",
         ):
             await _change(site, 1, 150)
-            await _until_delivered(site)  # the worker is up now
+            await mails.until_delivered(site)  # the worker is up now
             committed = await _change(site, seconds, 200)
-            await _until_delivered(site)
-        said, _ = listening.communicate("")
-    arrived = {UUID(name): at for name, at in json.loads(said).items() if re.fullmatch(r"[0-9a-f-]{36}", name)}
+            await mails.until_delivered(site)
+        said = sink.said()
+    arrived = {UUID(name): at for name, at in said.items() if re.fullmatch(r"[0-9a-f-]{36}", name)}
     waits = sorted(arrived[id_] - at for id_, at in committed.items() if id_ in arrived)
     lost, middle = len(committed) - len(waits), median(waits)
     centiles = quantiles(waits, n=100)
@@ -270,21 +258,6 @@ async def mail(site: Site, seconds: int) -> list[Line]:
         Line("P8 the same of 99 mails of 100", ms(centiles[98]), "", None, "<= 1 s", centiles[98] <= 1),
         Line(f"   lost of {len(committed)} mails, 50/s", str(lost), "", None, "0", lost == 0),
     ]
-
-
-def _sink() -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "bench.sink"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
-
-
-async def _until_delivered(site: Site, seconds: int = 90) -> None:
-    """Wait until no mail waits, but not for ever."""
-    connection = await asyncpg.connect(site.dsn)
-    for _ in range(seconds * 4):
-        if not await connection.fetchval("SELECT count(*) FROM delivery WHERE state = 'pending'"):
-            break
-        await asyncio.sleep(0.25)
-    await connection.close()
 
 
 async def _change(site: Site, seconds: int, first: int) -> dict[UUID, float]:

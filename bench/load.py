@@ -9,6 +9,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,13 @@ async def answers(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     return status, await reader.readexactly(length) if length else b""
 
 
-def request(host: str, method: str, path: str, token: str | None, body: object) -> bytes:
+def request(
+    host: str, method: str, path: str, token: str | None, body: object, headers: Mapping[str, str] | None = None
+) -> bytes:
     """Write one request."""
     content = b"" if body is None else json.dumps(body).encode()
     lines = [f"{method} {path} HTTP/1.1", f"Host: {host}"]
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     if token:
         lines.append(f"Cookie: {token}" if token.startswith("session=") else f"Authorization: Bearer {token}")
     if content:

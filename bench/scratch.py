@@ -33,6 +33,7 @@ from service.reporting import rollups
 
 _KEY = "bench:" + base64.urlsafe_b64encode(os.urandom(32)).decode().rstrip("=")
 Wanted = tuple[str, str, str | None, object]
+WithHeaders = tuple[str, str, str | None, object, dict[str, str]]
 
 
 @dataclass(slots=True)
@@ -69,7 +70,7 @@ class Site:
         async with self.world.database.work(actor.STRANGER) as w:
             return f"session={await browser_sessions.begin(w, link)}"
 
-    def load(self, clients: Sequence[Sequence[Wanted]]) -> "Load":
+    def load(self, clients: Sequence[Sequence[Wanted | WithHeaders]]) -> "Load":
         """Send the requests from another process, a connection a client, and wait for all answers."""
         spec = {"host": "127.0.0.1", "port": self.port, "clients": [list(each) for each in clients]}
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:

@@ -7,7 +7,7 @@ under the XOR of all their marks: mostly one look shows that nothing changed.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache, reduce
@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 
 from service import vocabulary
-from service.kernel.work import Work
+from service.kernel.work import Database, Work
 from service.rules.case import MemorandumLink, Mentor
 from service.rules.time import availability
 from service.rules.time.availability import DatedHours, Hours, Weekly
@@ -29,6 +29,8 @@ from service.rules.time.intervals import Interval
 
 MOST_KEPT = 20_000
 """How many mentors a process keeps, some kilobytes each; beyond that the institution kept longest is dropped."""
+WARMED_AT_ONCE = 200
+"""So many mentors are loaded by one statement after a start: some hundredths of a second."""
 
 _IDS = ARRAY(PG_UUID(as_uuid=True))
 _NOBODY = UUID(int=0)
@@ -121,6 +123,18 @@ SELECT mp.institution_id, mp.person_id,
        (SELECT bit_xor(value) FROM ranking_mark k WHERE k.subject_id = mp.person_id) AS mark
 FROM mentor_profile mp WHERE mp.institution_id = ANY(:institutions) ORDER BY mp.person_id
 """).bindparams(sa.bindparam("institutions", type_=_IDS))
+
+
+# Those that a memorandum may reach, each once; how many mentors each has, so that no more are loaded than are kept.
+_PLACES = sa.text("""
+WITH partner AS (SELECT institution_id AS id FROM memorandum_party WHERE side = 'partner'),
+reached AS (
+  SELECT id FROM partner UNION SELECT s.institution_id FROM membership s JOIN partner ON s.network_id = partner.id
+)
+SELECT reached.id, count(*) AS mentors,
+       (SELECT bit_xor(value) FROM ranking_mark k WHERE k.subject_id = reached.id) AS own_mark
+FROM reached JOIN mentor_profile mp ON mp.institution_id = reached.id GROUP BY reached.id ORDER BY reached.id
+""")
 
 
 class _Row(NamedTuple):
@@ -241,7 +255,7 @@ async def of_institutions(w: Work, current: Look) -> list[tuple[CachedMentor, Me
         and cached_place.read_at <= w.now
     }
     reloaded = (
-        await _reread(w, current, current.places.keys() - unchanged.keys())
+        await _reread(w, {place: own for place, (_, own, _) in current.places.items() if place not in unchanged})
         if len(unchanged) < len(current.places)
         else {}
     )
@@ -258,10 +272,43 @@ async def of_institutions(w: Work, current: Look) -> list[tuple[CachedMentor, Me
     return mentors
 
 
-async def _reread(w: Work, current: Look, institutions: Collection[UUID]) -> dict[UUID, _Place]:
+async def warm(database: Database, is_over: Callable[[], bool]) -> int:
+    """Load the mentors whom a memorandum may reach, before anybody asks; gives how many.
+
+    Some institutions at a time, so that no statement takes long and requests come in between; no more than are kept,
+    and none once `is_over`.
+    """
+    async with database.apart() as w:
+        places = await w.fetch(_PLACES, {})
+    count = 0
+    for lot in _lots(places):
+        if is_over():
+            break
+        async with database.apart() as w:
+            await _reread(w, {place.id: place.own_mark for place in lot})
+        count += sum(place.mentors for place in lot)
+    return count
+
+
+def _lots(places: Sequence[Any]) -> Iterator[list[Any]]:
+    """Give the institutions in lots of a few hundred mentors each, as many as are kept."""
+    lot: list[Any] = []
+    kept = loading = 0
+    for place in places:
+        if kept + place.mentors > MOST_KEPT:
+            break
+        kept, loading = kept + place.mentors, loading + place.mentors
+        lot.append(place)
+        if loading >= WARMED_AT_ONCE:
+            yield lot
+            lot, loading = [], 0
+    if lot:
+        yield lot
+
+
+async def _reread(w: Work, own_marks: Mapping[UUID, int | None]) -> dict[UUID, _Place]:
     """Give the institutions with their mentors, and load again those mentors whose mark differs from the cached one."""
-    marks = await w.fetch(_MARKS, {"institutions": list(institutions)})
-    own_marks = {institution_id: current.places[institution_id][1] for institution_id in institutions}
+    marks = await w.fetch(_MARKS, {"institutions": list(own_marks)})
     cached_mentors = {
         cached.standing[0]: cached
         for institution_id, own_mark in own_marks.items()

@@ -1,6 +1,6 @@
 """Whatever is read of a mentor leaves a mark when it changes: what was kept is not used again (decision 0021)."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import reduce
@@ -200,6 +200,46 @@ async def places(world: World) -> Places:
     return made
 
 
+@pytest.mark.parametrize(("most", "at_once", "loaded"), [(100, 1, 3), (100, 100, 3), (2, 1, 2), (0, 1, 0)])
+async def test_after_a_start_the_mentors_are_loaded_in_lots_and_no_more_than_are_kept(
+    places: Places, monkeypatch: pytest.MonkeyPatch, most: int, at_once: int, loaded: int
+) -> None:
+    monkeypatch.setattr(mentor_cache, "MOST_KEPT", most)
+    monkeypatch.setattr(mentor_cache, "WARMED_AT_ONCE", at_once)
+    async with places.world.database.work(actor.TIMER) as w:
+        unlinked = await build.partner(w)
+        await build.mentor(w, unlinked)
+    mentor_cache._cache.clear()
+    assert await mentor_cache.warm(places.world.database, lambda: False) == loaded
+    kept = [cached for place in mentor_cache._cache.values() for cached in place.mentors]
+    assert len(kept) == loaded
+    assert len(await places.ranked()) == 3
+
+
+async def test_mentors_that_were_loaded_after_a_start_are_not_read_again(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mentor_cache._cache.clear()
+    await mentor_cache.warm(places.world.database, lambda: False)
+    read: list[object] = []
+    reread = mentor_cache._reread
+
+    async def noted(w: Work, own_marks: Mapping[UUID, int | None]) -> object:
+        read.append(own_marks)
+        return await reread(w, own_marks)
+
+    monkeypatch.setattr(mentor_cache, "_reread", noted)
+    assert (len(await places.ranked()), read) == (3, [])
+    await places.do(
+        "UPDATE mentor_profile SET notice_minutes = notice_minutes + 5 WHERE person_id = :m", m=places.mentor
+    )
+    assert (len(await places.ranked()), len(read)) == (3, 1)
+
+
+async def test_loading_after_a_start_ends_with_the_process(places: Places) -> None:
+    assert await mentor_cache.warm(places.world.database, lambda: True) == 0
+
+
 _MOVE = "UPDATE mentor_profile SET institution_id = :place WHERE person_id = :mentor"
 
 
@@ -236,9 +276,9 @@ async def test_a_mentor_who_moves_between_two_looks_is_ranked_once(
         await build.mentor(w, await w.read(tables.Institution, places.other))  # so that it is read again
     read = mentor_cache._reread
 
-    async def after_the_move(w: Work, seen: mentor_cache.Look, institutions: Collection[UUID]) -> object:
+    async def after_the_move(w: Work, own_marks: Mapping[UUID, int | None]) -> object:
         await places.do(_MOVE, place=places.other, mentor=places.mentor)
-        return await read(w, seen, institutions)
+        return await read(w, own_marks)
 
     monkeypatch.setattr(mentor_cache, "_reread", after_the_move)
     assert [m.person_id for m in await places.ranked()].count(places.mentor) == 1
