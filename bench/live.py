@@ -199,7 +199,7 @@ async def _deadlocks(site: Site) -> int:
 
 
 async def filing(site: Site, rounds: int, count: int) -> list[Line]:
-    """P6: a request with its first wave of two offers, eight clients."""
+    """A request with its first wave of two offers, eight clients: P6, whose own goal G5 and G6 have replaced."""
     token = await site.token("clinician 1001")
     wanted: list[Wanted] = [("POST", "/v1/consultations", token, data.wish(site.now))] * count
     rows: Wanted = ("GET", "/bench/rows", None, None)
@@ -214,7 +214,7 @@ async def filing(site: Site, rounds: int, count: int) -> list[Line]:
         rounds, lambda: rate_of(site, wanted, 201), lambda: rate_of(site, [rows] * 4 * count, 200), by_pgbench
     )
     return [
-        at_least("P6 requests filed, with two offers each", f"{filed:,.0f}/s", f"{read:,.0f}/s", filed / read, 0.5),
+        Line("   requests filed, with two offers each", f"{filed:,.0f}/s", f"{read:,.0f}/s", filed / read),
         at_least("P6 against the same SQL by pgbench", f"{filed:,.0f}/s", f"{ceiling:,.0f}/s", filed / ceiling, 0.25),
         Line("   statements of one filing", str(statements)),
     ]
