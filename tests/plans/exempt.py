@@ -22,14 +22,14 @@ TOLERATED: Why = {
     "a week of a programme is looked at once before it is folded": ("^folding", "FROM consultation"),
     "of more than a hundred offers at once, which one mentor of the made-up present has": (" GET /$", "unnest"),
     # To be removed with what mends it.
-    "visibility is an OR": (
-        r" GET (/v1/(consultations|offers|appointments|sessions)|/$|/(consultations|offers|appointments)/)",
-        r"FROM (consultation|offer|appointment|session)\b",
+    "home looks for what is not closed among all cases of a hospital or a programme": (" GET /$", "^WITH unclosed"),
+    "a list is narrowed to a specialty among all that somebody was asked": (
+        r"GET /v1/consultations\?specialty", "FROM consultation",
     ),
     "events are read by their positions, thirty days of them at most": (" GET /v1/events", "FROM event"),
     "a report's rows are read by their ids, whatever the subject": ("/report/rows", "ORDER BY"),
     "certificates look for the person among all participants": ("/me/certificates", "participants"),
-}
+}  # fmt: skip
 
 
 def reason(text: str, doing: str) -> str | None:
