@@ -49,19 +49,9 @@ AUTH_METHODS: tuple[AuthMethod, ...] = get_args(AuthMethod)
 """How a partner system proves itself at the token endpoint (RFC 7591)."""
 
 ProofFault = Literal[
-    "malformed",
-    "unknown_key",
-    "algorithm",
-    "signature",
-    "client",
-    "audience",
-    "expired",
-    "lives_too_long",
-    "not_yet_valid",
-    "used_before",
-    "secret",
-    "other_method",
-]
+    "malformed", "unknown_key", "algorithm", "signature", "client", "audience", "expired", "lives_too_long",
+    "not_yet_valid", "used_before", "secret", "other_method",
+]  # fmt: skip
 """Why a proof of a partner system was refused; for who runs it, never in the refusal itself."""
 
 SCOPES: Mapping[str, str] = MappingProxyType({
@@ -78,16 +68,9 @@ SCOPES: Mapping[str, str] = MappingProxyType({
 """What a partner system's token may be good for (invariant A3)."""
 
 ActPurpose = Literal[
-    "offer.accept",
-    "offer.accept_written",
-    "offer.decline",
-    "offer.counter",
-    "counter.accept",
-    "counter.decline",
-    "move.accept",
-    "move.decline",
-    "feedback",
-]
+    "offer.accept", "offer.accept_written", "offer.decline", "offer.counter", "counter.accept", "counter.decline",
+    "move.accept", "move.decline", "feedback",
+]  # fmt: skip
 """What a button of a mail does."""
 
 ActState = Literal["ready", "taken", "done", "gone"]
@@ -150,17 +133,9 @@ ROUTES: tuple[Route, ...] = get_args(Route)
 """How a memorandum links two institutions: as its parties, through a network, through an umbrella."""
 
 ActivityKind = Literal[
-    "traineeship",
-    "joint_operation",
-    "visit",
-    "conference",
-    "education",
-    "research",
-    "grant",
-    "publication",
-    "donation",
-    "other",
-]
+    "traineeship", "joint_operation", "visit", "conference", "education", "research", "grant", "publication",
+    "donation", "other",
+]  # fmt: skip
 ACTIVITY_KINDS: tuple[ActivityKind, ...] = get_args(ActivityKind)
 
 Direction = Literal["from", "to"]
@@ -270,18 +245,9 @@ OverridableRule = Literal["budget_spent", "specialty_too_far"]
 """Of the gate, by a coordinator with a reason."""
 
 ScoreTerm = Literal[
-    "specialty",
-    "speed",
-    "reliability",
-    "load",
-    "continuity",
-    "civil_hours",
-    "language",
-    "memorandum",
-    "power_and_link",
-    "tags",
-    "diversity",
-]
+    "specialty", "speed", "reliability", "load", "continuity", "civil_hours", "language", "memorandum",
+    "power_and_link", "tags", "diversity",
+]  # fmt: skip
 SCORE_TERMS: tuple[ScoreTerm, ...] = get_args(ScoreTerm)
 
 Continuity = Literal["case", "clinician", "hospital"]
@@ -311,9 +277,10 @@ RELEASE_REASONS: tuple[ReleaseReason, ...] = get_args(ReleaseReason)
 
 AbsentParty = Literal["mentor", "clinician"]
 ABSENT_PARTIES: tuple[AbsentParty, ...] = get_args(AbsentParty)
+"""Who can be reported not to have come."""
+
 WarningCode = Literal["night_hours"]
 """What a time may be, and be agreed on all the same."""
-"""Who can be reported not to have come."""
 
 ParticipantRole = Literal["clinician", "mentor", "interpreter", "observer"]
 PARTICIPANT_ROLES: tuple[ParticipantRole, ...] = get_args(ParticipantRole)
@@ -331,14 +298,8 @@ Interruption = Literal["interrupted_alert", "interrupted_power", "interrupted_li
 INTERRUPTIONS: tuple[Interruption, ...] = get_args(Interruption)
 
 SessionOutcome = Literal[
-    "advice_given",
-    "plan_changed",
-    "referred",
-    "no_show_mentor",
-    "no_show_clinician",
-    Interruption,
-    "cancelled_late",
-]
+    "advice_given", "plan_changed", "referred", "no_show_mentor", "no_show_clinician", Interruption, "cancelled_late",
+]  # fmt: skip
 SESSION_OUTCOMES: tuple[SessionOutcome, ...] = get_args(SessionOutcome)
 
 PatientOutcome = Literal["better", "same", "worse", "died", "unknown"]
@@ -447,22 +408,16 @@ ReportKind = Literal["memorandum", "programme", "institution"]
 REPORT_KINDS: tuple[ReportKind, ...] = get_args(ReportKind)
 
 ReplicaFallback = Literal["late", "changed", "refused", "ended", "unreachable", "other_database"]
-"""Why the primary was read in the replica's place."""
 REPLICA_FALLBACKS: tuple[ReplicaFallback, ...] = get_args(ReplicaFallback)
+"""Why the primary was read in the replica's place."""
+
 ReportRows = Literal["consultations", "offers", "sessions", "answers", "memoranda", "activities"]
 """Of what kind the rows behind a figure are."""
 
 RecordKind = Literal[
-    "programmes",
-    "specialties",
-    "institutions",
-    "memberships",
-    "memoranda",
-    "people",
-    "mentors",
-    "sessions",
+    "programmes", "specialties", "institutions", "memberships", "memoranda", "people", "mentors", "sessions",
     "activities",
-]
+]  # fmt: skip
 RECORD_KINDS: tuple[RecordKind, ...] = get_args(RecordKind)
 """The tables that can be taken in as files, in an order in which each finds what it refers to."""
 

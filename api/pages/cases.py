@@ -13,7 +13,7 @@ from service.care import advice, answers, appointments, consultations, sessions
 from service.kernel import access, errors
 from service.kernel.work import Work
 from service.rules.time.night import NightHours
-from service.worklists import page_views
+from service.worklists import filing_choices, page_views
 
 router = APIRouter(route_class=frame.PageRoute, include_in_schema=False)
 LONGEST_ADVICE_MINUTES = 1440
@@ -49,7 +49,7 @@ async def consent(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     """Record the patient's consent; a draft is open then."""
     form = await fields.sent(visit.request)
     scope = form.one_of("consent", vocabulary.CONSENT_SCOPES)
-    choices = await visit.read(page_views.choices)
+    choices = await visit.read(filing_choices.choices)
     countries = form.some_of("countries", choices.countries, needed=scope == "countries")
     consent_given = consultations.ConsentGiven(scope, form.day("given_on") or visit.today, countries)
     return await _try(visit, "consent", form, id, lambda w: consultations.consent(w, id, consent_given))
@@ -261,7 +261,7 @@ async def _case(
 ) -> Response:
     case = await visit.do(lambda w: page_views.case(w, consultation_id))
     countries = (
-        (await visit.read(page_views.choices)).countries if case.row.state == "draft" and case.is_requesting else []
+        (await visit.read(filing_choices.choices)).countries if case.row.state == "draft" and case.is_requesting else []
     )
     mine = [offer for offer in case.offers if visit.person and offer.mentor_id == visit.person.id]
     return visit.show(

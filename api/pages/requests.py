@@ -12,7 +12,7 @@ from service import vocabulary
 from service.care import consultations, filing
 from service.kernel import clock, errors, idempotency
 from service.kernel.work import Work
-from service.worklists import page_views
+from service.worklists import filing_choices
 
 router = APIRouter(route_class=frame.PageRoute, include_in_schema=False)
 WINDOWS = (1, 2, 3)
@@ -34,16 +34,16 @@ async def form_page(visit: frame.Known) -> Response:
     return _page(visit, choices, fields.Tried("new", fields.Fields([*usual, ("given_on", visit.today.isoformat())])))
 
 
-async def _choices_to_file(w: Work) -> page_views.Choices | None:
+async def _choices_to_file(w: Work) -> filing_choices.Choices | None:
     """Give what a request can be made of; None if there is nobody to file for."""
-    return await page_views.choices(w) if await filing.may_file(w) else None
+    return await filing_choices.choices(w) if await filing.may_file(w) else None
 
 
 @router.post("/consultations/new")
 async def file(visit: frame.Known) -> Response:
     """File the request; sent twice, it is filed once."""
     form = await fields.sent(visit.request)
-    choices = await visit.read(page_views.choices)
+    choices = await visit.read(filing_choices.choices)
     wish = _wish(visit, form, choices)
     if wish is None:
         return _page(visit, choices, fields.Tried("new", form), 422)
@@ -77,7 +77,7 @@ async def _file_once(w: Work, key: idempotency.Request, wish: consultations.NewR
     return path
 
 
-def _wish(visit: frame.Visit, form: fields.Fields, choices: page_views.Choices) -> consultations.NewRequest | None:
+def _wish(visit: frame.Visit, form: fields.Fields, choices: filing_choices.Choices) -> consultations.NewRequest | None:
     """Read the form; None when a field is at fault."""
     codes = {row.code for _, rows in choices.specialties for row in rows}
     wish = consultations.NewRequest(
@@ -118,7 +118,7 @@ def _tags(form: fields.Fields) -> tuple[str, ...]:
     return tags
 
 
-def _consent(form: fields.Fields, choices: page_views.Choices) -> consultations.ConsentGiven | None:
+def _consent(form: fields.Fields, choices: filing_choices.Choices) -> consultations.ConsentGiven | None:
     scope = form.one_of("consent", CONSENTS)
     if scope in {"", "none"}:
         return None
@@ -140,7 +140,7 @@ def _point(form: fields.Fields, error: errors.Invalid) -> None:
         form.faults[name] = "choose_hospital" if name == "institution_id" else fault["detail"]
 
 
-def _page(visit: frame.Visit, choices: page_views.Choices, tried: fields.Tried, status: int = 200) -> Response:
+def _page(visit: frame.Visit, choices: filing_choices.Choices, tried: fields.Tried, status: int = 200) -> Response:
     texts = visit.words
     specialties = [(area, texts.in_order(rows, texts.specialty)) for area, rows in choices.specialties]
     return visit.show(

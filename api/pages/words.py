@@ -14,6 +14,7 @@ from service import tables
 from service.kernel import email_addresses
 from service.rules import name_order
 from service.rules.time import availability
+from service.worklists import filing_choices
 
 T = TypeVar("T")
 LANGUAGES = ("uk", "en", "fr", "de", "pl", "it", "es", "lt", "he", "tr", "ro")
@@ -57,7 +58,7 @@ class Words:
         """Name the specialty."""
         return row.name_uk if self.locale == "uk" else row.name_en
 
-    def institution(self, row: tables.Institution) -> str:
+    def institution(self, row: tables.Institution | filing_choices.Hospital) -> str:
         """Name the institution; the name may be unknown."""
         own, other = (row.name, row.name_en) if self.locale == "uk" else (row.name_en, row.name)
         return own or other or self.table["page"]["unnamed"]

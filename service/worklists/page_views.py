@@ -124,16 +124,6 @@ class CasePage:
     may_take_back: bool  # the actor's side reported somebody as absent, and may log that they met after all
 
 
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """What a request can be made of: specialties by area, partners' countries, colleagues and hospitals to file for."""
-
-    specialties: Sequence[tuple[tables.Specialty, Sequence[tables.Specialty]]]
-    countries: Sequence[str]
-    colleagues: Sequence[tables.Person]
-    hospitals: Sequence[tables.Institution]
-
-
 async def home(w: Work) -> Home:
     """Give what waits for the actor, most pressing first.
 
@@ -419,54 +409,6 @@ async def offer_page(w: Work, offer_id: UUID) -> tuple[OfferCard, CasePage | Non
     except errors.NotFound:
         page = None
     return (await _asked(w, col(tables.Offer.id) == offer.id))[0], page
-
-
-async def choices(w: Work) -> Choices:
-    """Give what a request can be made of; raises Forbidden for anybody who may not file one."""
-    access.requires(w, "clinician", "coordinator")
-    rows = list((await w.sql(sa.select(tables.Specialty).order_by(col(tables.Specialty.code)))).scalars())
-    by_code = {row.code: row for row in rows}
-    areas: dict[str, list[tables.Specialty]] = {}
-    for row in rows:
-        if row.is_bookable:
-            areas.setdefault(_area(row, by_code), []).append(row)
-    party, institution = tables.MemorandumParty, tables.Institution
-    countries = await w.sql(
-        sa.select(col(institution.country))
-        .join(party, col(party.institution_id) == col(institution.id))
-        .where(col(party.side) == "partner", col(institution.country).is_not(None))
-        .distinct()
-    )
-    return Choices(
-        [(by_code[area], members) for area, members in areas.items()],
-        list(countries.scalars()),
-        await _colleagues(w),
-        await _hospitals(w),
-    )
-
-
-async def _hospitals(w: Work) -> list[tables.Institution]:
-    """Give the hospitals for which the actor may file."""
-    return list((await _institutions(w, w.actor.institutions("clinician", "coordinator"))).values())
-
-
-def _area(row: tables.Specialty, by_code: Mapping[str, tables.Specialty]) -> str:
-    while row.parent_code is not None:
-        row = by_code[row.parent_code]
-    return row.code
-
-
-async def _colleagues(w: Work) -> list[tables.Person]:
-    """Give the clinicians for whom the actor may file as a coordinator."""
-    grant, person = tables.RoleGrant, tables.Person
-    rows = await w.sql(
-        sa.select(person)
-        .join(grant, col(grant.person_id) == col(person.id))
-        .where(col(grant.role) == "clinician", col(grant.institution_id).in_(w.actor.institutions("coordinator")))
-        .where(col(person.state) == "active")
-        .distinct()
-    )
-    return _by_name(rows.scalars())
 
 
 async def _colleagues_at(w: Work, consultation: tables.Consultation) -> list[tables.Person]:

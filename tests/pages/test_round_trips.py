@@ -21,7 +21,7 @@ MOST = {
     ("/", "coordinator"): 7,
     ("/", "mentor"): 5,
     ("/", "admin"): 7,
-    (NEW, "clinician"): 6,
+    (NEW, "clinician"): 5,
     (NEW, "coordinator"): 6,
     (NEW, "mentor"): 2,
     ("/people", "coordinator"): 2,
