@@ -6,7 +6,7 @@ import importlib
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
@@ -16,6 +16,8 @@ from api.cli import command, files, mail, reports, restore
 
 if TYPE_CHECKING:
     import asyncio
+
+    import uvicorn
 
     from integrations.runtime.world import World
     from service.kernel.work import Work
@@ -90,19 +92,22 @@ def serve(
             stack.enter_context(postgres.running(loaded_settings.data_dir))
         settings.remember_address(loaded_settings, port)
         asyncio.run(_try_to_open(world.opened(loaded_settings, purpose="api with worker" if worker else "api")))
-        uvicorn.run(
-            "api.app:serving" if worker else "api.app:serving_only",
-            factory=True,
-            http="api.edge.connections:Connection",  # by name: each process imports it
-            ws="none",
-            host=host,
-            port=port,
-            workers=processes,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=10,
-        )
+        options: dict[str, Any] = {
+            "app": "api.app:serving" if worker else "api.app:serving_only",
+            "factory": True,
+            "http": "api.edge.connections:Connection",  # by name: each process imports it
+            "ws": "none",
+            "host": host,
+            "port": port,
+            "log_config": None,
+            "access_log": False,
+            "server_header": False,
+            "timeout_graceful_shutdown": 10,
+        }
+        if processes == 1:
+            uvicorn.run(**options)
+        else:
+            _serve_in_several(uvicorn.Config(**options, workers=processes))
 
 
 @commands.command()
@@ -349,6 +354,20 @@ def _write_new(path: Path, text: str) -> None:
     except OSError as error:
         msg = f"{path}: {error.strerror}"
         raise command.Stop(msg) from None
+
+
+def _serve_in_several(config: "uvicorn.Config") -> None:
+    """Serve in `config.workers` processes until stopped; one that dies is started again."""
+    from uvicorn.supervisors import Multiprocess  # noqa: PLC0415
+
+    from api.cli import sockets  # noqa: PLC0415
+
+    try:
+        own = sockets.OfEachProcess(config.host, config.port)
+    except OSError as error:
+        msg = f"{config.host}:{config.port}: {error.strerror}"
+        raise command.Stop(msg) from None
+    Multiprocess(config, sockets=own).run()
 
 
 async def _try_to_open(world: "contextlib.AbstractAsyncContextManager[World]") -> None:

@@ -1,0 +1,45 @@
+"""One port for several processes, each of which opens a socket of its own there.
+
+Uvicorn gives its processes one socket between them, and whichever is awake takes the connections: one of two cores did
+all the work. Of several sockets the system gives each the same share (SO_REUSEPORT).
+"""
+
+import socket
+from typing import Any
+
+
+class OfEachProcess(list[socket.socket]):
+    """Stands for the list of sockets that Uvicorn hands to a process; it is there that it becomes one, just opened.
+
+    The address is held by a socket that listens to nobody, so that no other program takes it while processes come and
+    go. Raises OSError if it cannot be had: also when sockets of others share it already.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        """Hold the address; port 0 is any that is free."""
+        with _bound(host, port, is_shared=False) as alone:
+            port = alone.getsockname()[1]
+        self._held = _bound(host, port, is_shared=True)
+        self._address = host, port
+        super().__init__([self._held])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Become, in the process to which this is sent, a list of a socket of its own."""
+        return _own, self._address
+
+
+def _own(host: str, port: int) -> list[socket.socket]:
+    return [_bound(host, port, is_shared=True)]
+
+
+def _bound(host: str, port: int, *, is_shared: bool) -> socket.socket:
+    opened = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if is_shared:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        opened.bind((host, port))
+    except OSError:
+        opened.close()
+        raise
+    return opened
