@@ -110,9 +110,10 @@ def running(data_dir: Path, *, fast_unsafe: bool = False) -> Iterator[Server]:
 
 
 def revive(data_dir: Path) -> bool:
-    """Start the server again if it is gone, for whoever is inside `running`; tells whether it was.
+    """Start the server again if its process is gone, for whoever is inside `running`; tells whether it was.
 
-    Raises CannotStart, also where its files are gone: an empty database is not the one that was lost.
+    One that hangs is left alone. Raises CannotStart, also where its files are gone: an empty database is not the one
+    that was lost.
     """
     folder = _folder(data_dir.resolve())
     installation = _installation(folder)
@@ -120,9 +121,23 @@ def revive(data_dir: Path) -> bool:
         msg = f"{folder / 'data'} is gone, and the embedded database with it"
         raise CannotStart(msg)
     with _exclusive(folder):
-        if _accepts(installation, _socket_folder(folder, installation)):
+        if _is_alive(folder / "data"):
             return False
         _ensure_running(installation, folder, fast_unsafe=False)
+    return True
+
+
+def _is_alive(cluster: Path) -> bool:
+    """Tell whether a process has the id that the server has left in its files."""
+    try:
+        pid = int((cluster / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, 0)
+        with suppress(FileNotFoundError):  # not every system has it
+            return ") Z " not in Path(f"/proc/{pid}/stat").read_text()  # one that has ended, and that nobody reaped
+    except PermissionError:  # somebody else's, as that of a server whose user we are not
+        return True
+    except (FileNotFoundError, ProcessLookupError, ValueError, IndexError):
+        return False
     return True
 
 

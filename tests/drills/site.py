@@ -102,6 +102,7 @@ class Site:
         """End it by SIGKILL, in the middle of whatever it does."""
         if name == "postgres":
             self.signal_database(signal.SIGKILL)
+            self._cluster.rename(self._lost)  # else its users start it again at once
         else:
             self.processes[name].kill()
             self.processes[name].wait()
@@ -109,15 +110,24 @@ class Site:
     async def revive(self, name: str) -> None:
         """Start it again, as whoever supervises it would."""
         if name == "postgres":
+            self._lost.rename(self._cluster)
             server = postgres.running(self.world.settings.data_dir)
             await asyncio.to_thread(server.__enter__)
             await asyncio.to_thread(server.__exit__, None, None, None)
         else:
             await self.start(name)
 
+    @property
+    def _cluster(self) -> Path:
+        return self.world.settings.data_dir / "postgres" / "data"
+
+    @property
+    def _lost(self) -> Path:
+        return self._cluster.with_name("lost")
+
     def signal_database(self, number: signal.Signals) -> None:
         """Send the signal to PostgreSQL's every process."""
-        pid_file = self.world.settings.data_dir / "postgres" / "data" / "postmaster.pid"
+        pid_file = self._cluster / "postmaster.pid"
         postmaster = int(pid_file.read_text().split()[0])
         children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
         for process in (postmaster, *map(int, children)):

@@ -15,6 +15,7 @@ import pytest
 
 import postoffice
 from drills import load, site
+from integrations.runtime import presence
 
 pytestmark = pytest.mark.drill
 
@@ -26,6 +27,7 @@ async def answers_while(running: site.Site, gone: asyncio.Future[None]) -> list[
     """Ask both healths and file a request, again and again until the future is done; gives every answer."""
     said: list[httpx.Response] = []
     headers = running.bearers["clinician0"]
+    await asyncio.sleep(2 * presence.PROBE_SECONDS)  # until then what was found out before is believed
     while not gone.done():
         said.append(await running.client.get("/health/live"))
         said.append(await running.client.get("/health/ready"))
@@ -84,7 +86,7 @@ async def test_a_database_that_hangs_makes_503_and_is_found_again_without_a_rest
 
 async def test_an_exhausted_pool_makes_503_and_neither_a_hang_nor_a_500(folder: Path) -> None:
     async with site.opened(folder, POOL_SIZE="2", POOL_TIMEOUT_MS="500") as running:
-        url = running.world.connector.address.text
+        url = running.world.connector.address.text.replace("postgresql+asyncpg:", "postgresql:")
         holder = await asyncpg.connect(url)
         headers = running.bearers["clinician0"]
         async with holder.transaction():
