@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 import uvloop
 
-from bench import growth, hooks, hospital, idle, live, pages, pure, results, writes
+from bench import figures, growth, hooks, hospital, idle, live, pages, pure, results, writes
 from bench.frame import Bench, say
 from bench.table import Line, show
 from integrations.runtime import logs
@@ -59,10 +59,6 @@ async def _candidates(bench: Bench) -> list[Line]:
     return await live.candidates({size: await bench.mentors(size) for size in bench.sizes}, bench.rounds)
 
 
-async def _reports(bench: Bench) -> list[Line]:
-    return await live.reports(await bench.mentors(), bench.rounds, bench.cases)
-
-
 async def _filing(bench: Bench) -> list[Line]:
     return await live.filing(await bench.mentors(), bench.rounds, bench.count)
 
@@ -90,7 +86,8 @@ PARTS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "webhooks": _webhooks,
     "candidates": _candidates,
     "pages": _pages,
-    "reports": _reports,
+    "reports": figures.reports,
+    "analysts": figures.analysts,
     "filing": _filing,
     "one_filing": _one_filing,
     "batch": _batch,

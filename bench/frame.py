@@ -71,6 +71,14 @@ class Bench:
 
         return await self._site(f"history_{cases}", f"{cases:,} past consultations", fill)
 
+    async def sessions(self, cases: int, why: str = "of one year") -> Site:
+        """Have a served site with a programme of so many sessions in one year (`data`), among 10,000 mentors."""
+
+        async def fill(connection: asyncpg.Connection, site: Site) -> None:
+            await data.populate(connection, site.now, 10_000, cases)
+
+        return await self._site(f"sessions_{cases}", f"{cases:,} sessions {why}", fill)
+
     async def _site(self, name: str, what: str, fill: scratch.Fill) -> Site:
         if name not in self._sites:
             say(f"filling a database with {what}")

@@ -20,7 +20,6 @@ from service.outbox import notices
 
 CLIENTS = 8
 _MANY, _FEW = 20, 3
-_PERIOD = "from=2025-01-01&until=2199-01-01"
 
 
 async def median_of(site: Site, wanted: Wanted, times: int) -> float:
@@ -217,22 +216,6 @@ async def filing(site: Site, rounds: int, count: int) -> list[Line]:
         Line("   requests filed, with two offers each", f"{filed:,.0f}/s", f"{read:,.0f}/s", filed / read),
         at_least("P6 against the same SQL by pgbench", f"{filed:,.0f}/s", f"{ceiling:,.0f}/s", filed / ceiling, 0.25),
         Line("   statements of one filing", str(statements)),
-    ]
-
-
-async def reports(site: Site, rounds: int, cases: int) -> list[Line]:
-    """P10: the programme's report, and the same with a tenth of the rows."""
-    token = await site.token("admin")
-    ids = {name: data.uid(f"programme {name}") for name in ("big", "small")}
-
-    def report(name: str) -> Wanted:
-        return ("GET", f"/v1/programmes/{ids[name]}/report?{_PERIOD}", token, None)
-
-    count: Wanted = ("GET", f"/bench/count/{ids['big']}", None, None)
-    whole, tenth, counted = await in_turns(site, 3 * rounds, (report("big"), 1), (report("small"), 1), (count, 2))
-    return [
-        at_most(f"P10 programme report, {cases:,} sessions", ms(whole), ms(counted), whole / counted, 3),
-        at_most("P10 ten times the rows", ms(whole), ms(tenth), whole / tenth, 12),
     ]
 
 

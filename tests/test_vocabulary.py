@@ -45,6 +45,7 @@ KEYED_IN_PART = {
         "service/rules/deidentify/numbers.py",
         "email tax_number passport phone account record_number long_number",
     ): "names, addresses and dates are no numbers",
+    ("service/exchange/analysis.py", "sessions activities consultations"): "what analysts count, not a report's rows",
     ("service/care/sessions.py", "no_show_mentor no_show_clinician"): "whose absence: a late cancellation is nobody's",
     (
         "service/reporting/count_queries.py",

@@ -15,6 +15,7 @@ from api.cli import command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import BinaryIO
     from uuid import UUID
 
     from api.exchange.mappings import Mapping
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from service.rules.file_tables import CellFault
 
 REFUSED = 1
-_FORMS = ("csv", "xlsx")
+_FORMS = ("csv", "xlsx", "parquet")
 Lang = Annotated[str | None, typer.Option("--lang", help="uk or en: the language of the messages.")]
 _NOBODY = "Nobody has this address."
 _KINDS_HELP = (
@@ -100,20 +101,25 @@ def export(
         Path | None, typer.Argument(dir_okay=False, help="A new file for this table; its ending says the form.")
     ] = None,
     *,
-    form: Annotated[str | None, typer.Option("--format", help="csv or xlsx; csv unless a file says otherwise.")] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="csv, xlsx or parquet; csv unless a file says otherwise.")
+    ] = None,
     programme: Annotated[str | None, typer.Option(help="The code of the only programme wanted.")] = None,
     as_json: command.AsJson = False,
 ) -> None:
     """Write everything but case text as CSV or XLSX.
 
-    Tables that `import` takes, and others to read only.
+    Tables that `import` takes, and others to read only. As Parquet, for analysts: sessions, activities or
+    consultations, people by id.
     """
-    from service.exchange import exports  # noqa: PLC0415
+    from service.exchange import analysis, exports  # noqa: PLC0415
 
     is_one = target in (*exports.KINDS, *exports.RECORDS)
     ending = form or (file.suffix.removeprefix(".").lower() if file else "csv")
     if ending not in _FORMS:
         raise command.Stop(f"There are these forms: {', '.join(_FORMS)}.")
+    if ending == "parquet" and target not in analysis.SUBJECTS:
+        raise command.Stop(f"As Parquet there is one of: {', '.join(analysis.SUBJECTS)}.")
     if is_one:
         kinds = [target]
         paths = {target: file or Path(f"{target}.{ending}")}
@@ -151,6 +157,8 @@ async def _export(w: "Work", kind: str, path: Path, programme_id: "UUID | None",
     from api.exchange import record_tables  # noqa: PLC0415
     from service.exchange import exports  # noqa: PLC0415
 
+    if form == "parquet":
+        return await _export_for_analysis(w, kind, path, programme_id)
     is_taken_again = kind in exports.KINDS
     rows = await (exports.rows if is_taken_again else exports.records)(w, kind, programme_id)
     if form == "xlsx":
@@ -160,6 +168,24 @@ async def _export(w: "Work", kind: str, path: Path, programme_id: "UUID | None",
         text = record_tables.written(kind, rows) if is_taken_again else record_tables.written_only(rows)
         _write(path, text.encode())
     return len(rows)
+
+
+async def _export_for_analysis(w: "Work", subject: str, path: Path, programme_id: "UUID | None") -> int:
+    """Write a subject as Parquet into a new file, lot by lot; gives the number of rows."""
+    from integrations.documents import parquet_tables  # noqa: PLC0415
+    from service.exchange import analysis  # noqa: PLC0415
+
+    try:
+        with _new(path) as file, parquet_tables.opened(file, analysis.columns(subject)) as table:
+            async for lot in analysis.lots(w, subject, programme_id):
+                with _told(path):
+                    table.add(lot)
+            with _told(path):
+                table.finish()
+    except parquet_tables.NotInstalled:
+        msg = "Parquet needs a package that is not installed: say `pip install 'pobratym[parquet]'`."
+        raise command.Stop(msg) from None
+    return table.rows
 
 
 def _mapping(name: str, kind: str, speaker: "Speaker") -> "Mapping":
@@ -258,12 +284,35 @@ def _have_empty(folder: Path) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
+    with _new(path) as out, _told(path):
+        out.write(content)
+
+
+@contextlib.contextmanager
+def _new(path: Path) -> "Iterator[BinaryIO]":
+    """Open a file that is not there yet, for its owner only; half a file does not stay."""
+    with _told(path):
+        out = path.open("xb")
     try:
-        with path.open("xb") as out:
-            path.chmod(0o600)  # people's names and addresses
-            out.write(content)
+        path.chmod(0o600)  # people's names and addresses
+        yield out
+        with _told(path):
+            out.close()
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            out.close()
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> "Iterator[None]":
+    """Have what the file system refuses told to the operator."""
+    try:
+        yield
     except OSError as error:
-        msg = f"{path}: {error.strerror}"
+        msg = f"{path}: {error.strerror or error}"
         raise command.Stop(msg) from None
 
 

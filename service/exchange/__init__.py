@@ -6,4 +6,5 @@ Others call
     import_files  files sent over the API: `submit`, `own`, `load`, `found`; `claim`, `content`, `progress`, `settle`
                   for the worker
     exports  `rows` and `records`: everything but case text, as rows for files
+    analysis  `lots`: sessions, activities and consultations for analysts, a lot at a time
 """

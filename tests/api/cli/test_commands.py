@@ -1,6 +1,7 @@
 import asyncio
 import base64
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -357,6 +358,14 @@ def test_ft_25_a_table_is_written_as_a_workbook_and_taken_in_again(run: Run, hos
     assert run("export", str(tmp_path / "books"), "--format", "xlsx")[0] == 0
     assert (tmp_path / "books" / "read-only" / "log.xlsx").exists()
     assert "There are these forms" in run("export", str(tmp_path / "x"), "--format", "ods")[2]
+
+
+def test_analysts_are_given_a_subject_as_parquet(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, none = tmp_path / "sessions.parquet", tmp_path / "none.parquet"
+    assert [run("export", "sessions", str(path))[0] == 0 for _ in range(2)] == [True, False]  # nothing is overwritten
+    assert run("export", "people", str(none))[2].endswith("one of: sessions, activities, consultations.\n")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert "pip install 'pobratym[parquet]'" in run("export", "sessions", str(none))[2]
 
 
 def test_ft_24_a_foreign_register_comes_in_by_a_mapping(run: Run, tmp_path: Path) -> None:
