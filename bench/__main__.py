@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 import uvloop
 
-from bench import figures, growth, hooks, hospital, idle, live, pages, pure, results, writes
+from bench import figures, growth, hooks, hospital, idle, live, pages, processes, pure, results, writes
 from bench.frame import Bench, say
 from bench.table import Line, show
 from integrations.runtime import logs
@@ -40,6 +40,16 @@ async def _invites(bench: Bench) -> list[Line]:
 
 async def _idle(bench: Bench) -> list[Line]:
     return await idle.lines(bench.rounds, 20 if bench.quick else 60)
+
+
+async def _idle_worker(bench: Bench) -> list[Line]:
+    seconds = 20 if bench.quick else 60
+    lines = await processes.idle_worker(await bench.history(0), "no past", seconds)
+    return lines + await processes.idle_worker(await bench.history(bench.long), "a long past", seconds)
+
+
+async def _processes(bench: Bench) -> list[Line]:
+    return await processes.two_of_them(await bench.history(0), bench.rounds)
 
 
 async def _bare(bench: Bench) -> list[Line]:
@@ -80,6 +90,8 @@ PARTS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "hospital": _hospital,
     "invites": _invites,
     "idle": _idle,
+    "idle_worker": _idle_worker,
+    "processes": _processes,
     "bare": _bare,
     # Before anything else leaves mails in the queue.
     "mail": _mail,

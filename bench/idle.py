@@ -12,6 +12,7 @@ from statistics import median
 
 import httpx
 
+from bench.processes import cpu_seconds
 from bench.table import Line, at_most
 from integrations.runtime import settings
 from integrations.runtime import world as worlds
@@ -22,7 +23,6 @@ SETTLING_SECONDS = 12
 PORT = 18_431
 HELP, START, IDLE, TRANSACTIONS = 0.3, 1.5, 0.4, 5.0
 """What is wanted: seconds of processor time, the last a second."""
-_TICKS = os.sysconf("SC_CLK_TCK")
 _DONE = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
 
 
@@ -43,11 +43,11 @@ async def _running(world: World, seconds: int) -> list[Line]:
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{PORT}") as client,
     ):
         await _until_ready(client)
-        start = _cpu(api.pid)
+        start = cpu_seconds(api.pid)
         await asyncio.sleep(SETTLING_SECONDS)
-        begun, done = _cpu(worker.pid), await _transactions(world)
+        begun, done = cpu_seconds(worker.pid), await _transactions(world)
         await asyncio.sleep(seconds)
-        idle = (_cpu(worker.pid) - begun) * 60 / seconds
+        idle = (cpu_seconds(worker.pid) - begun) * 60 / seconds
         each_second = (await _transactions(world) - done) / seconds
         memory = {"serve --no-worker": _pss(api.pid), "worker": _pss(worker.pid)}
     return [
@@ -94,11 +94,6 @@ async def _until_ready(client: httpx.AsyncClient) -> None:
         await asyncio.sleep(0.1)
     message = "the API is not ready"
     raise TimeoutError(message)
-
-
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def _pss(pid: int) -> int:
