@@ -38,7 +38,8 @@ def rankings() -> Iterator[None]:
         found = await reachable(w, consultation)
         which = (consultation.institution_id, consultation.programme_id)
         kept = candidates._grounds[which]
-        book, agreed = await candidates.rulebook_now(w, which[1]), await agreements.agreed(w, which[0], None, which[1])
+        book = candidates._as_book(await candidates._rules(w, which[1], None))
+        agreed = await agreements.agreed(w, which[0], None, which[1])
         _, seen = await candidates._look(w, consultation, kept)
         if seen.registry == kept.mark:
             assert (book.policy, parents(book), agreed) == (kept.book.policy, parents(kept.book), kept.agreed), (

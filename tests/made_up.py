@@ -76,10 +76,10 @@ class _Maker:
         for code in SPECIALTIES:
             await build.specialty(self.w, code)
         for zone in ("Europe/Kyiv", "Pacific/Kiritimati", "Pacific/Pago_Pago"):
-            names = {"code": self.new_id().hex, "name": "N", "name_en": "N", "country": "UA"}
-            row = tables.Programme(id=self.new_id(), zone=zone, created_at=now, **names)
-            self.days |= {(availability.local_date(now, zone), row.id)}
-            self.keep(row)
+            names: dict[str, Any] = {"code": self.new_id().hex, "name": "N", "name_en": "N", "country": "UA"}
+            programme = tables.Programme(id=self.new_id(), zone=zone, created_at=now, **names)
+            self.days |= {(availability.local_date(now, zone), programme.id)}
+            self.keep(programme)
         for _ in range(7):
             self.keep(tables.Institution(id=self.new_id(), kind="hospital", country="UA", created_at=now))
         for _ in range(9):
@@ -130,7 +130,7 @@ class _Maker:
                     )
                 )
             elif self.maybe(value=True):
-                zone = {"availability_zone": "Europe/Paris"}
+                zone: dict[str, Any] = {"availability_zone": "Europe/Paris"}
                 self.keep(tables.MentorProfile(person_id=row.id, **self._of_a_place(), **zone), "person_id")
         await self.w.flush()
 

@@ -97,11 +97,6 @@ async def rulebook(w: Work, programme_id: UUID) -> Rulebook:
     return book
 
 
-async def rulebook_now(w: Work, programme_id: UUID) -> Rulebook:
-    """Load what `rulebook` gives, whatever is kept."""
-    return _as_book(await _rules(w, programme_id, None))
-
-
 async def _rules(w: Work, programme_id: UUID, known: int | None) -> Any:  # noqa: ANN401 - a row of `_RULES`
     with w.holding():
         values = {"programme": programme_id, "registry": mentor_cache.REGISTRY, "known": known}

@@ -315,10 +315,6 @@ def _check_exceptions(new_hours: Hours) -> None:
             raise errors.Invalid(f"/exceptions/{place}/until", "must be later than from")
 
 
-def _active() -> sa.Select[Any]:
-    return sa.select(col(tables.Person.id)).where(col(tables.Person.state) == "active")
-
-
 async def _by_id(w: Work, kind: type[Any], ids: Collection[UUID]) -> dict[UUID, Any]:
     rows = await w.sql(sa.select(kind).where(col(kind.id).in_(ids)))
     return {row.id: row for row in rows.scalars()}

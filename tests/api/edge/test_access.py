@@ -434,7 +434,7 @@ async def test_a_check_that_is_taken_away_is_missed(
 ) -> None:
     """The table is worth something only if it notices: one check at a time is taken away."""
     if " " in check:
-        monkeypatch.setitem(visibility.RULES, getattr(tables, check.split()[1]), instead)  # type: ignore[arg-type]
+        monkeypatch.setitem(visibility.RULES, getattr(tables, check.split()[1]), instead)
     else:
         monkeypatch.setattr(f"service.{check}", instead)
     noticed = [

@@ -19,4 +19,4 @@ def test_every_route_but_those_of_pages_refuses_parameters_that_it_does_not_know
         for route in routes
         if not any(inner.call is query.must_be_known for inner in route.dependant.dependencies)
     }
-    assert unchecked == {route.path for router in pages.ROUTERS for route in router.routes}  # type: ignore[attr-defined]
+    assert unchecked == {route.path for router in pages.ROUTERS for route in router.routes}

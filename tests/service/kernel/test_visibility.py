@@ -35,7 +35,7 @@ ORDER = {
 
 
 def order_of(kind: type[SQLModel]) -> tuple[str, ...]:
-    return ORDER.get(kind, ("id",))  # type: ignore[call-overload, no-any-return]
+    return ORDER.get(kind, ("id",))
 
 
 def key_of(kind: type[SQLModel]) -> Any:
