@@ -1,6 +1,8 @@
 """The application: puts the routers together and decides nothing."""
 
 import asyncio
+import multiprocessing
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -111,8 +113,25 @@ def serving_only() -> FastAPI:
 async def _with_world(app: FastAPI, purpose: str) -> AsyncIterator[None]:
     loaded_settings = settings.load()
     logs.configure(loaded_settings.log_level)
+    _end_with_parent()
     async with worlds.opened(loaded_settings, purpose=purpose, version=VERSION) as app.state.world:
         yield
+
+
+def _end_with_parent() -> None:
+    """Stop in good order once the process is gone that started this one of several, even if it was killed.
+
+    Else they would serve on with nobody to stop them, and keep the port from whoever is started next.
+    """
+    parent, loop = multiprocessing.parent_process(), asyncio.get_running_loop()
+    if parent is None:
+        return
+
+    def end() -> None:
+        loop.remove_reader(parent.sentinel)
+        signal.raise_signal(signal.SIGTERM)
+
+    loop.add_reader(parent.sentinel, end)
 
 
 @asynccontextmanager

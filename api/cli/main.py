@@ -80,12 +80,14 @@ def serve(
 
         import uvicorn  # noqa: PLC0415
 
+        from api.cli import sockets  # noqa: PLC0415
         from integrations.runtime import postgres, settings, world  # noqa: PLC0415
 
         loaded_settings = command.read_settings()
         processes = workers or loaded_settings.workers
         if processes == 1:  # else each imports it for itself
             importlib.import_module("api.app")
+    sockets.free_port(host, port)  # a sentence now, before a database is started
     _leave_on_sigterm()
     with contextlib.ExitStack() as stack:
         if loaded_settings.is_embedded:  # held here, so that it outlives each of the processes
@@ -358,16 +360,16 @@ def _write_new(path: Path, text: str) -> None:
 
 def _serve_in_several(config: "uvicorn.Config") -> None:
     """Serve in `config.workers` processes until stopped; one that dies is started again."""
+    from uvicorn.config import STARTUP_FAILURE  # noqa: PLC0415
     from uvicorn.supervisors import Multiprocess  # noqa: PLC0415
 
     from api.cli import sockets  # noqa: PLC0415
 
-    try:
-        own = sockets.OfEachProcess(config.host, config.port)
-    except OSError as error:
-        msg = f"{config.host}:{config.port}: {error.strerror}"
-        raise command.Stop(msg) from None
-    Multiprocess(config, sockets=own).run()
+    parent = Multiprocess(config, sockets=sockets.OfEachProcess(config.host, config.port))
+    parent.run()
+    if any(process.exitcode == STARTUP_FAILURE for process in parent.processes):
+        msg = "One of the processes could not start, so all ended: its last lines say why."
+        raise command.Stop(msg)
 
 
 async def _try_to_open(world: "contextlib.AbstractAsyncContextManager[World]") -> None:

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from api.cli import sockets
+from api.cli import command, sockets
 
 
 def test_each_process_gets_a_socket_of_its_own_at_one_port() -> None:
@@ -16,7 +16,7 @@ def test_each_process_gets_a_socket_of_its_own_at_one_port() -> None:
             opened.listen()
         assert {opened.getsockname() for opened in own} == {handed[0].getsockname()}
         assert len({opened.fileno() for opened in own}) == 2
-        with pytest.raises(OSError, match="Address already in use"):
+        with pytest.raises(command.Stop, match="Address already in use"):
             sockets.OfEachProcess(*handed[0].getsockname())
         own.pop().close()  # a process that is gone takes no connection with it
         for _ in range(8):
