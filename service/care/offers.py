@@ -401,14 +401,19 @@ async def _gone(w: Work, rows: Sequence[tables.Offer]) -> Mapping[UUID, Collecti
     return gone
 
 
-# What the case itself holds or has booked does not count: an acceptance takes it over.
-_GONE = sa.text("""
-SELECT o.id, at FROM offer o JOIN consultation c ON c.id = o.consultation_id
-CROSS JOIN LATERAL unnest(o.starts || o.counter_starts) AS at
-WHERE o.id = ANY(:ids) AND (at <= :now OR EXISTS (
-  SELECT FROM seat s JOIN person p ON p.id = s.person_id
-  WHERE s.person_id IN (o.mentor_id, c.clinician_id)
+# What the case itself holds or has booked does not count: an acceptance takes it over. Each of the two is asked by
+# itself, LIMIT keeps it so: a free join reads all their seats before it knows the buffer, and with it the time's end.
+IS_OCCUPIED = """
+EXISTS (SELECT FROM person p CROSS JOIN LATERAL (
+  SELECT FROM seat s WHERE s.person_id = p.id
   AND s.during && tstzrange(at, at + make_interval(mins => c.duration_minutes + p.buffer_minutes))
   AND (s.held_until IS NULL OR s.held_until > :now)
-  AND s.appointment_id NOT IN (SELECT id FROM appointment WHERE consultation_id = c.id)))
-""").bindparams(sa.bindparam("ids", type_=ARRAY(PG_UUID(as_uuid=True))))
+  AND s.appointment_id NOT IN (SELECT id FROM appointment WHERE consultation_id = c.id) LIMIT 1) AS taken
+WHERE p.id IN (o.mentor_id, c.clinician_id))
+"""
+"""Of the offer `o` of the consultation `c`: whether its mentor or the clinician is occupied by something else `at`."""
+_GONE = sa.text(f"""
+SELECT o.id, at FROM offer o JOIN consultation c ON c.id = o.consultation_id
+CROSS JOIN LATERAL unnest(o.starts || o.counter_starts) AS at
+WHERE o.id = ANY(:ids) AND (at <= :now OR {IS_OCCUPIED})
+""").bindparams(sa.bindparam("ids", type_=ARRAY(PG_UUID(as_uuid=True))))  # noqa: S608 - the text above

@@ -95,6 +95,9 @@ class Consultation(Versioned, table=True):
         index("ix_consultation_institution_id_state", "institution_id", "state", "id", where="state <> 'completed'"),
         index("ix_consultation_programme_id_specialty", "programme_id", "specialty_code", "id"),
         index("ix_consultation_institution_id_specialty", "institution_id", "specialty_code", "id"),
+        # What is not closed comes first on a home.
+        index("ix_consultation_programme_id_unclosed", "programme_id", "id", where="closed_at IS NULL"),
+        index("ix_consultation_institution_id_unclosed", "institution_id", "id", where="closed_at IS NULL"),
         index(
             "ix_consultation_next_wave_at",
             "next_wave_at",

@@ -171,17 +171,12 @@ _OFFERS = sa.text(f"""
 SELECT l.is_promised, o.id, o.state, o.kind, o.answer_by, o.mentor_id, m.display_name AS mentor,
        c.id AS consultation_id, c.priority, c.advice_due_at, k.zone AS clinician_zone, s.name_en, s.name_uk,
        ARRAY(SELECT at FROM unnest(o.starts) WITH ORDINALITY AS t (at, place)
-             WHERE l.is_promised OR (at > :now AND NOT EXISTS (
-               SELECT FROM seat JOIN person p ON p.id = seat.person_id
-               WHERE seat.person_id IN (o.mentor_id, c.clinician_id)
-               AND seat.during && tstzrange(at, at + make_interval(mins => c.duration_minutes + p.buffer_minutes))
-               AND (seat.held_until IS NULL OR seat.held_until > :now)
-               AND seat.appointment_id NOT IN (SELECT id FROM appointment WHERE consultation_id = c.id)))
+             WHERE l.is_promised OR (at > :now AND NOT {offers.IS_OCCUPIED})
              ORDER BY place) AS starts
 FROM shown l JOIN offer o ON o.id = l.id JOIN consultation c ON c.id = o.consultation_id
 JOIN specialty s ON s.code = c.specialty_code JOIN person k ON k.id = c.clinician_id JOIN person m ON m.id = o.mentor_id
 ORDER BY o.answer_by, o.id
-""")  # noqa: S608 - the text above
+""")  # noqa: S608 - the texts above
 
 
 async def _asked(w: Work, condition: sa.ColumnElement[bool]) -> list[OfferCard]:

@@ -20,9 +20,8 @@ TOLERATED: Why = {
     # As the planner likes, from one size of the past to the next.
     "a page of a journal is joined with the registry": ("/journal", "AS session_id"),
     "a week of a programme is looked at once before it is folded": ("^folding", "FROM consultation"),
-    "of more than a hundred offers at once, which one mentor of the made-up present has": (" GET /$", "unnest"),
     # To be removed with what mends it.
-    "home looks for what is not closed among all cases of a hospital or a programme": (" GET /$", "^WITH unclosed"),
+    "home looks for a mentor's own cases among all they were asked": (" GET /$", "^WITH unclosed .*offer.mentor_id"),
     "a list is narrowed to a specialty among all that somebody was asked": (
         r"GET /v1/consultations\?specialty", "FROM consultation",
     ),
