@@ -49,28 +49,32 @@ def honoured(response: Response) -> None:
     response.headers["Preference-Applied"] = _RESPOND_ASYNC
 
 
-def turns(dependencies: Collection[object]) -> Callable[[Request], AbstractAsyncContextManager[None]]:
-    """Give what each call of a route with these dependencies waits for before its transaction begins."""
+def turns(dependencies: Collection[object]) -> Callable[[Request], AbstractAsyncContextManager[bool]]:
+    """Give what each call of a route with these dependencies waits for before its transaction begins.
+
+    It tells whether the call had to wait: then who calls may have lost their role meanwhile.
+    """
     return _turn if preferred in dependencies else _no_turn
 
 
-def _no_turn(_request: Request) -> AbstractAsyncContextManager[None]:
-    return nullcontext()
+def _no_turn(_request: Request) -> AbstractAsyncContextManager[bool]:
+    return nullcontext(enter_result=False)
 
 
 @asynccontextmanager
-async def _turn(request: Request) -> AsyncIterator[None]:
+async def _turn(request: Request) -> AsyncIterator[bool]:
     """Wait until no other call that is one of many is worked on in this process; raises Unavailable."""
     if not is_one_of_many(request.headers):
-        yield
+        yield False
         return
     lock: asyncio.Lock = request.app.state.batch_turn
+    has_waited = lock.locked()
     try:
         async with asyncio.timeout(LONGEST_TURN_SECONDS):
             await lock.acquire()
     except TimeoutError:
         raise errors.Unavailable from None
     try:
-        yield
+        yield has_waited
     finally:
         lock.release()

@@ -23,6 +23,9 @@ FILES_PATH, MOST_FILE_BYTES = "/v1/imports", 10_500_000
 SLOWEST = 1_000
 """Octets a second that a body has to bring, once its first seconds (a setting) are over."""
 
+LATE_SECONDS = 0.05
+"""A body that is not there after this, or came in pieces, came late: who sends it is asked for again."""
+
 _LONGEST_LENGTH = 20
 
 
@@ -38,7 +41,7 @@ class Body:
         """Read nothing yet."""
         self._headers, self._scope, self._receive = Headers(scope=scope), scope, receive
         self._was_given = False
-        scope["state"]["body_came_in_pieces"] = False
+        scope["state"]["body_came_late"] = False
         self.is_left = is_announced(self._headers)
 
     async def receive(self) -> Message:
@@ -72,9 +75,9 @@ class Body:
                 return None
             body += message.get("body", b"")
             self.is_left = message.get("more_body", False)
-            self._scope["state"]["body_came_in_pieces"] |= self.is_left
             if len(body) > most:
                 raise problems.TooLarge(most)
+            self._scope["state"]["body_came_late"] |= self.is_left or clock.monotonic() - began > LATE_SECONDS
             if not self.is_left:
                 return bytes(body)
 

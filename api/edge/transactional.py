@@ -71,18 +71,18 @@ class Transactional(APIRoute):
             if reads_json:
                 _must_be_json(request)
             body = await request.body()
-            actor = await _caller_by_now(world, request, actor)
-            must_know(actor)
 
             async def attempt() -> Response:
-                async with world.database.work(actor, request.state.request_id, request.state.traceparent) as w:
+                async with world.database.work(by_now, request.state.request_id, request.state.traceparent) as w:
                     request.state.work = w
-                    key = _idempotency(request, actor, body)
+                    key = _idempotency(request, by_now, body)
                     return await (_once(w, key, handler, request, hidden, self.path) if key else handler(request))
 
-            # Who reads a report was let in and counted by the primary, which alone knows their roles of now.
-            async with turn(request):
-                return await (_reported(world, request, actor, handler) if is_report else work.retrying(attempt))
+            async with turn(request) as has_waited:
+                by_now = await _caller_by_now(world, request, actor, has_waited=has_waited)
+                must_know(by_now)
+                # Who reads a report was let in and counted by the primary, which alone knows their roles of now.
+                return await (_reported(world, request, by_now, handler) if is_report else work.retrying(attempt))
 
         return transactional
 
@@ -137,9 +137,9 @@ async def caller(w: work.Work, request: Request) -> actors.Actor:
     return actors.STRANGER
 
 
-async def _caller_by_now(world: World, request: Request, actor: actors.Actor) -> actors.Actor:
-    """Ask again who calls when the body came in pieces: it may have taken minutes, and roles end at once."""
-    if not request.state.body_came_in_pieces:
+async def _caller_by_now(world: World, request: Request, actor: actors.Actor, *, has_waited: bool) -> actors.Actor:
+    """Ask again who calls after a wait for the body or for a turn: it may have taken long, and roles end at once."""
+    if not (has_waited or request.state.body_came_late):
         return actor
 
     async def ask() -> actors.Actor:

@@ -76,7 +76,7 @@ async def press(visit: frame.Anybody, token: str) -> Response:
     if isinstance(opened, Response):
         return opened
     form = await fields.sent(visit.request)
-    if visit.request.state.body_came_in_pieces:  # it may have taken a minute: whose link it is may act no more
+    if visit.request.state.body_came_late:  # it may have taken a minute: whose link it is may act no more
         opened = await _pressable(visit, token)
         if isinstance(opened, Response):
             return opened

@@ -252,13 +252,13 @@ def _host_of(origin: str) -> str | None:
 async def known(current: Annotated[Visit, Depends(visit)]) -> Visit:
     """Give the visit of somebody signed in, who still is when their form has arrived; raises Unauthenticated.
 
-    A form may take more than a minute, and roles end at once: who sends one that came in pieces is asked again.
+    A form may take more than a minute, and roles end at once: who sends one that came late is asked again.
     """
     if current.person is None:
         raise errors.Unauthenticated
     if current.request.method == "POST":
         await current.request.body()
-    if not current.request.state.body_came_in_pieces:
+    if not current.request.state.body_came_late:
         return current
     visitor = await current.read(lambda w: _visitor(w, current.request, current.world))
     if visitor is None:

@@ -28,7 +28,9 @@ def empty(about: FieldInfo) -> str:
 
 
 def shown(text: str) -> str:
-    """Quote what is no secret, its beginning if it is long."""
+    """Quote what is no secret, its beginning if it is long; what holds an @ may hold a password before it."""
+    if "@" in text:
+        return "what is set (not shown, as it holds an @)"
     return repr(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…")
 
 

@@ -232,13 +232,18 @@ def _read_secret_files(ours: dict[str, str]) -> list[str]:
             text = Path(path).read_text().strip()
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is no text"
-            faults.append(f"{PREFIX}{name}_FILE: {path} cannot be read: {reason}")
+            faults.append(f"{PREFIX}{name}_FILE: {_named(path)} cannot be read: {reason}")
             continue
         if text:
             ours[name] = text
         else:
-            faults.append(f"{PREFIX}{name}_FILE: {path} is empty")
+            faults.append(f"{PREFIX}{name}_FILE: {_named(path)} is empty")
     return faults
+
+
+def _named(path: str) -> str:
+    """Name a file, unless it is rather the secret itself, put in the wrong place."""
+    return "it" if set(path) & set(":@=") or not path.startswith(("/", ".")) else path
 
 
 def remember_address(settings: Settings, port: int) -> None:

@@ -1,7 +1,8 @@
 """Fill in whose case the offers and appointments from before are of.
 
-A lot at a time, each committed by itself, while others read and write; what was cut off is done again from the start,
-and passes over what is filled in.
+A lot at a time, each committed by itself, while others read and write; what was cut off is done again from the start.
+Also what says something else than its consultation is set right: an older program that hands a case over between the
+versions before this one leaves such rows. The cases of a lot are locked first, as by whoever hands one over.
 """
 
 from alembic import op
@@ -28,14 +29,18 @@ DECLARE
     ending uuid;
 BEGIN
     LOOP
-        SELECT id INTO ending FROM (SELECT id FROM {table} WHERE id > reached ORDER BY id LIMIT 5000) lot
+        SELECT id INTO ending FROM (SELECT id FROM {table} WHERE id > reached ORDER BY id LIMIT 2000) lot
         ORDER BY id DESC LIMIT 1;
         EXIT WHEN ending IS NULL;
+        PERFORM FROM consultation WHERE id IN (
+            SELECT consultation_id FROM {table} WHERE id > reached AND id <= ending
+        ) ORDER BY id FOR SHARE;
         UPDATE {table} SET case_programme_id = c.programme_id, case_institution_id = c.institution_id,
             case_clinician_id = c.clinician_id, case_department = c.department
         FROM consultation c
         WHERE c.id = {table}.consultation_id AND {table}.id > reached AND {table}.id <= ending
-          AND {table}.case_programme_id IS NULL;
+          AND (case_programme_id, case_institution_id, case_clinician_id, case_department)
+              IS DISTINCT FROM (c.programme_id, c.institution_id, c.clinician_id, c.department);
         COMMIT;
         reached := ending;
     END LOOP;

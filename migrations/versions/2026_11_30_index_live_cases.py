@@ -10,8 +10,10 @@ def upgrade() -> None:
     """Make the index while others write."""
     with op.get_context().autocommit_block():
         op.execute("SET lock_timeout = 0")  # it waits for others' transactions, and nobody waits for it
+        op.execute("SET statement_timeout = 0")  # of a large table it takes long
         op.execute("DROP INDEX CONCURRENTLY IF EXISTS ix_consultation_live")
         op.execute(_INDEX)
+        op.execute("SET statement_timeout = '10min'")
         op.execute("SET lock_timeout = '100ms'")
 
 

@@ -10,9 +10,11 @@ def upgrade() -> None:
     """Have the index while others write."""
     with op.get_context().autocommit_block():
         op.execute("SET lock_timeout = 0")  # it waits for others' transactions, and nobody waits for it
+        op.execute("SET statement_timeout = 0")  # of a large table it takes long
         op.execute("DROP INDEX CONCURRENTLY IF EXISTS ix_delivery_pending")
         op.execute(
             "CREATE INDEX CONCURRENTLY IF NOT EXISTS ix_delivery_pending ON delivery (kind, created_at)"
             " WHERE state = 'pending'"
         )
+        op.execute("SET statement_timeout = '10min'")
         op.execute("SET lock_timeout = '100ms'")

@@ -10,9 +10,11 @@ def upgrade() -> None:
     """Make the indexes while others write."""
     with op.get_context().autocommit_block():
         op.execute("SET lock_timeout = 0")  # it waits for others' transactions, and nobody waits for it
+        op.execute("SET statement_timeout = 0")  # of a large table it takes long
         for name, rows in _INDEXES.items():
             op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
             op.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {rows}")
+        op.execute("SET statement_timeout = '10min'")
         op.execute("SET lock_timeout = '100ms'")
 
 

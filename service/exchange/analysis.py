@@ -89,13 +89,14 @@ WHERE CAST(:programme AS uuid) IS NULL OR a.programme_id = :programme ORDER BY a
         _columns(
             id="id", programme="code", institution="code", clinician_id="id", department="code?", specialty="code",
             priority="code", mode="code", state="code", age_band="code", duration_minutes="integer",
-            languages="codes", tags="codes", consent_scope="code?", consent_countries="codes", consent_given_on="date?",
+            languages="codes", consent_scope="code?", consent_countries="codes", consent_given_on="date?",
             opened_at="instant?", answer_due_at="instant?", waves="integer", cancel_reason="code?",
             closed_at="instant?", created_at="instant",
         ),
         """
-SELECT CAST(c.id AS text), p.code, coalesce(i.code, CAST(i.id AS text)), CAST(clinician_id AS text), department,
-       specialty_code, priority, mode, c.state, age_band, duration_minutes, c.languages, c.tags, consent_scope,
+SELECT CAST(c.id AS text), p.code, coalesce(i.code, CAST(i.id AS text)), CAST(clinician_id AS text),
+       (SELECT g.department FROM role_grant g WHERE g.institution_id = c.institution_id AND g.department = c.department
+        LIMIT 1), specialty_code, priority, mode, c.state, age_band, duration_minutes, c.languages, consent_scope,
        consent_countries, consent_given_on, opened_at, answer_due_at, waves, cancel_reason, closed_at, c.created_at
 FROM consultation c JOIN programme p ON p.id = c.programme_id JOIN institution i ON i.id = c.institution_id
 WHERE CAST(:programme AS uuid) IS NULL OR programme_id = :programme ORDER BY c.id""",

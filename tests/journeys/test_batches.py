@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from starlette.datastructures import Headers
 
 import build
@@ -161,6 +162,23 @@ async def test_many_take_turns_and_others_wait_for_none_of_them(
         await scene.request()
         assert len((await scene.get("clinician", "/v1/consultations"))["items"]) == 1
     await filed(scene)
+
+
+async def test_sec_05_whoever_may_no_more_when_their_turn_has_come_files_nothing(
+    scene: flow.Scene, application: "FastAPI"
+) -> None:
+    turn: asyncio.Lock = application.state.batch_turn
+    async with turn:
+        queued = asyncio.create_task(
+            scene.call("clinician", "POST", "/v1/consultations", scene.wish(), status=401, headers=LATER)
+        )
+        while not turn._waiters:  # noqa: ASYNC110 - a lock tells nobody who waits
+            await asyncio.sleep(0)
+        async with scene.world.database.work(actor.TIMER) as w:
+            disabled = sa.text("UPDATE person SET state = 'disabled' WHERE id = :id")
+            await w.sql(disabled, {"id": scene.people["clinician"].id})
+    await queued
+    assert await scene.rows("SELECT id FROM consultation") == []
 
 
 @pytest.mark.parametrize(

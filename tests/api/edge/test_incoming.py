@@ -367,6 +367,32 @@ async def test_sec_05_a_link_whose_holder_may_no_more_when_its_form_has_arrived_
     assert [row.state for row in await scene.rows("SELECT state FROM offer")] == ["pending"]
 
 
+async def test_sec_05_a_form_that_is_long_in_coming_and_then_whole_is_asked_about_again_too(
+    exchange: Exchange, world: World, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incoming, "LATE_SECONDS", 0)
+    async with world.database.work(actor.TIMER) as w:
+        hospital = await build.institution(w)
+        keeper, other = await build.coordinator(w, hospital), await build.clinician(w, hospital)
+        token = await logins.link_token(w, keeper.email, timedelta(minutes=15))
+    cookie = (await client.post(f"/sign-in/{token}")).headers["set-cookie"].split(";")[0]
+    client.cookies.clear()
+    body, receive = b"email=somebody.else%40hospital.example", exchange._receive
+
+    async def disabled_meanwhile(left: Iterator[bytes]) -> dict[str, Any]:
+        async with world.database.work(actor.TIMER) as w:
+            await w.sql(sa.text("UPDATE person SET state = 'disabled' WHERE id = :id"), {"id": keeper.id})
+        return await receive(left) | {"more_body": False}
+
+    exchange._receive = disabled_meanwhile  # type: ignore[method-assign]
+    headers = FORM | {"Cookie": cookie, "Content-Length": str(len(body))}
+    await exchange.send("POST", f"/people/{other.id}/address", [body], headers)
+
+    assert exchange.status == 401
+    async with world.database.work(actor.TIMER) as w:
+        assert (await w.sql(sa.text("SELECT 1 FROM address_change"))).first() is None
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [

@@ -138,12 +138,17 @@ async def test_a_file_holds_every_row_the_same_every_time_and_of_people_nothing_
     files: Path, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection = await asyncpg.connect(world.connector.address.text)
+    canary = "daughter of the mayor"  # words of the clinician's own, which no role at the hospital names
+    await connection.execute("UPDATE consultation SET department = $1, tags = ARRAY[CAST($1 AS varchar)]", canary)
+    for subject in analysis.SUBJECTS:
+        (files / f"{subject}.parquet").write_bytes(await written(world, subject))
     for subject, table in zip(analysis.SUBJECTS, ("session", "activity", "consultation"), strict=True):
         content = (files / f"{subject}.parquet").read_bytes()
         rows = parquet.read_table(io.BytesIO(content)).to_pylist()
         stored = await connection.fetch(f"SELECT CAST(id AS text) FROM {table} ORDER BY id")
         assert [row["id"] for row in rows] == [row[0] for row in stored] != []
         assert "@" not in repr(rows)
+        assert "of the mayor" not in repr(rows)
         assert await written(world, subject) == content
     programme = await connection.fetchval("SELECT id FROM programme ORDER BY code LIMIT 1")
     count = await connection.fetchval("SELECT count(*) FROM session WHERE programme_id = $1", programme)

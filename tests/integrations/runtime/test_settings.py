@@ -79,10 +79,20 @@ def test_a_secrets_file_that_gives_nothing_is_named_and_never_quoted(tmp_path: P
     assert faults(SECRET_KEYS_FILE=f"{tmp_path}/bytes") == [
         f"POBRATYM_SECRET_KEYS_FILE: {tmp_path}/bytes cannot be read: it is no text"
     ]
+    for secret in ("k1:MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=", "postgresql://u:hush@h/d", "hush"):
+        assert faults(SECRET_KEYS_FILE=secret) == [
+            "POBRATYM_SECRET_KEYS_FILE: it cannot be read: No such file or directory"
+        ]
     assert faults(SMTP_URL="smtp://m:25", SMTP_URL_FILE=f"{tmp_path}/empty") == [
         "POBRATYM_SMTP_URL and POBRATYM_SMTP_URL_FILE are both set: one of them"
     ]
     assert "hush" not in " ".join(faults(METRICS_TOKEN_FILE=f"{tmp_path}/wrong"))
+
+
+def test_what_may_hold_a_password_is_not_quoted() -> None:
+    for told in ({"OUTBOUND_ALLOW": "http://user:hush@proxy:1"}, {"CORS_ORIGINS": "user:hush@hospital.example"}):
+        (fault,) = faults(**told)
+        assert "hush" not in fault, fault
 
 
 def test_a_direct_way_goes_with_an_address() -> None:

@@ -2,22 +2,25 @@
 
 # ruff: noqa: ANN401 - lists and their rows are of any kind
 
+import importlib
 import os
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 from sqlmodel import SQLModel, col
 
 import made_up
 import visibility_oracle as oracle
+from integrations.runtime.world import World
 from service import tables, vocabulary
 from service.care import appointments, consultations, offers
 from service.kernel import access, errors, paging, visibility
-from service.kernel.actor import Actor
+from service.kernel.actor import TIMER, Actor
 from service.kernel.work import Work
 from service.outbox import events
 from service.people import mentors, people
@@ -222,6 +225,23 @@ async def test_g1_offers_and_appointments_follow_their_consultation_to_another_c
         await w.sql(moved)
         assert all(copy == own for copy, own in await _copies(w)), column
     assert len(await _copies(w)) > 60
+
+
+@pytest.mark.races  # a database of its own: each lot commits
+async def test_g1_what_an_older_program_left_wrong_is_set_right_when_the_schema_is_filled_in(world: World) -> None:
+    async with world.database.work(TIMER) as w:
+        await made_up.installation(w, 1)
+        await w.sql(sa.text("ALTER TABLE consultation DISABLE TRIGGER tg_consultation_case"))
+        await w.sql(sa.text("UPDATE consultation SET department = 'another'"))
+        await w.sql(sa.text("ALTER TABLE consultation ENABLE TRIGGER tg_consultation_case"))
+        assert not any(copy == own for copy, own in await _copies(w))
+    version = importlib.import_module("migrations.versions.2026_11_30_fill_cases")
+    connection = await asyncpg.connect(world.connector.address.text)
+    for table in ("offer", "appointment"):
+        await connection.execute(version._FILL.format(table=table))
+    await connection.close()
+    async with world.database.work(TIMER) as w:
+        assert sum(copy != own for copy, own in await _copies(w)) == 0
 
 
 async def test_g1_a_department_that_is_forgotten_with_the_text_is_forgotten_everywhere(w: Work) -> None:
