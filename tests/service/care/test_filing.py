@@ -83,7 +83,7 @@ async def clinics(w: Work, made: made_up.MadeUp, seed: int) -> list[UUID]:
     w.add(*(tables.Institution(id=id_, kind="hospital", country="UA", created_at=w.now) for id_ in ids))
     await w.sql(sa.update(tables.Person).where(col(tables.Person.id) == who).values(state="active"))
     for place in ids[10:]:
-        grant = {"person_id": who, "role": "clinician", "institution_id": place, "created_at": w.now}
+        grant: dict[str, Any] = {"person_id": who, "role": "clinician", "institution_id": place, "created_at": w.now}
         w.add(tables.RoleGrant(id=clock.new_id(), **grant))
         for network in chance.sample(ids[:10], chance.randint(0, 2)):
             from_on = today + timedelta(days=chance.randint(-2, 1))
@@ -99,7 +99,7 @@ async def clinics(w: Work, made: made_up.MadeUp, seed: int) -> list[UUID]:
             signed_precision="on",
             created_at=w.now,
         )
-        side = chance.choice(["requesting", "requesting", "partner"])
+        side: Any = chance.choice(["requesting", "requesting", "partner"])
         w.add(row, tables.MemorandumParty(memorandum_id=row.id, institution_id=place, side=side))
     await w.flush()
     return ids[10:]
