@@ -80,7 +80,7 @@ CREATE TEMPORARY TABLE past AS
 SELECT n, md5($3::text || ' case ' || n)::uuid AS id, md5($3::text || ' visit ' || n)::uuid AS visit_id,
        h % 200 + 1 AS asks, answers, (answers - 1) / 20 + 1 AS place,
        md5('memorandum ' || CASE $3::text WHEN 'small' THEN 'small ' || h % 100 + 1 ELSE (h % 1000 + 1)::text END)::uuid AS memorandum_id,
-       date_trunc('hour', $1::timestamptz) - make_interval(hours => 48 + h2 % 8600, mins => 15 * (h % 4)) AS opened_at,
+       date_trunc('hour', $1::timestamptz) - make_interval(hours => 1 + h2 % 8600, mins => 15 * (h % 4)) AS opened_at,
        make_interval(mins => 30 + h2 % 5000) AS waited,
        (ARRAY['routine', 'routine', 'urgent', 'urgent', 'asap', 'stat'])[1 + h % 6] AS priority, h, h2
 FROM (SELECT n, hashtext($3::text || n) & 1048575 AS h, hashtext(n || $3::text) & 1048575 AS h2,

@@ -182,12 +182,15 @@ WHERE {activities} AND NOT is_corrected
 
 _FIRST = "SELECT min(started_at) FROM session s WHERE {sessions} AND NOT is_corrected"
 
+# OFFSET 0, so that the last session of each memorandum is looked up once, however often it is named.
 _MEMORANDA = """
-SELECT m.status, coalesce(m.valid_from, m.signed_on) AS first_on,
-       (SELECT max(started_at) FROM session s WHERE s.memorandum_id = m.id AND NOT is_corrected) AS last_at
-FROM memorandum m WHERE {memoranda}
+SELECT status, count(*) AS memoranda, count(*) FILTER (WHERE last_at IS NULL OR last_at <= :idle_since) AS idle,
+       min(first_on) AS first_on, max(last_at) AS last_at
+FROM (SELECT m.status, coalesce(m.valid_from, m.signed_on) AS first_on,
+             (SELECT max(started_at) FROM session s WHERE s.memorandum_id = m.id AND NOT is_corrected) AS last_at
+      FROM memorandum m WHERE {memoranda} OFFSET 0) AS used
+GROUP BY status
 """
-
 
 _PLACES = sa.text(
     "SELECT CAST(id AS text) AS id, country, region FROM institution"
@@ -196,10 +199,12 @@ _PLACES = sa.text(
 
 
 @dataclass(frozen=True, slots=True)
-class MemorandumUse:
-    """What a report says of one memorandum: its first day as far as it is known, and when it was last used."""
+class MemorandaOfStatus:
+    """What a report says of the memoranda of one status: how many, how many of them idle, first day and last use."""
 
     status: str
+    memoranda: int
+    idle: int
     first_on: date | None
     last_at: datetime | None
 
@@ -214,10 +219,10 @@ def statements() -> list[str]:
     return [_text(statement, PROGRAMME, 1).text for statement in _COUNTED.values()]
 
 
-async def memoranda(w: Work, scope: Scope, subject: Mapping[str, Any]) -> list[MemorandumUse]:
-    """List the memoranda of the scope."""
-    rows = await run(w, _MEMORANDA, scope, subject)
-    return [MemorandumUse(*row) for row in rows]
+async def memoranda(w: Work, scope: Scope, subject: Mapping[str, Any], idle_since: datetime) -> list[MemorandaOfStatus]:
+    """Count the memoranda of the scope by status; idle are those under which nothing began later than that."""
+    rows = await run(w, _MEMORANDA, scope, {**subject, "idle_since": idle_since})
+    return [MemorandaOfStatus(*row) for row in rows]
 
 
 async def first_at(w: Work, scope: Scope, subject: Mapping[str, Any]) -> datetime | None:
@@ -242,6 +247,7 @@ async def tally(w: Work, scope: Scope, subject: Mapping[str, Any], spans: Sequen
     (row,) = await run(w, _COUNTED["offers"], scope, bound, len(spans))
     offers = row._asdict()
     totals.asked_mentors = {mentor.bytes for mentor in offers.pop("mentor_ids")}
+    totals.mentor_minutes = dict.fromkeys(totals.asked_mentors, 0)
     totals.most_in_week = offers.pop("most_in_week")
     of_weeks = [offers.pop(name) for name in ("weeks", "week_mentor_ids", "week_sent")]
     for week, mentor, sent in zip(*of_weeks, strict=True):
@@ -286,7 +292,6 @@ async def report_counts(
 ) -> counts.ReportCounts:
     """Give the totals of the period as the numbers that figures are made of."""
     places = await w.fetch(_PLACES, {"ids": [*{*totals.partners, *totals.requesters}]})
-    minutes = dict.fromkeys(totals.asked_mentors, 0) | totals.mentor_minutes
     elapsed = min(during[1], w.now) - during[0]
     priorities = [priority for priority in vocabulary.PRIORITIES if priority in totals.consultations]
     return counts.ReportCounts(
@@ -300,7 +305,7 @@ async def report_counts(
         ),
         sessions=[counts.SessionCount(*key, *numbers) for key, numbers in totals.sessions.items()],
         answers=[counts.AnswerCount(*key, answers) for key, answers in totals.answers.items()],
-        mentor_minutes=list(minutes.values()),
+        mentor_minutes=sorted(totals.mentor_minutes.values()),
         areas=totals.areas,
         partner_countries=_summed(totals.partners, {key: country for key, country, _ in places}),
         requesting_regions=_summed(totals.requesters, {key: region or country for key, country, region in places}),

@@ -188,7 +188,7 @@ async def rows(
         request = await _of_programme(w, subject_id, period)
     else:
         request = await _of_institution(w, subject_id, period)
-    days, during = await _period(w, request, await count_queries.memoranda(w, request.scope, request.subject))
+    days, during = await _period(w, request, await _memoranda(w, request))
     return await report_rows.rows(w, request.scope, request.subject, of, during, days, after=after, limit=limit)
 
 
@@ -245,8 +245,12 @@ async def _published(w: Work, programme_id: UUID) -> dict[str, tuple[Published, 
     return {name: tuple(counts_beside) for name, counts_beside in published.items()}
 
 
+async def _memoranda(w: Work, request: _Request) -> list[count_queries.MemorandaOfStatus]:
+    return await count_queries.memoranda(w, request.scope, request.subject, w.now - IDLE)
+
+
 async def _period(
-    w: Work, request: _Request, memoranda: Sequence[count_queries.MemorandumUse]
+    w: Work, request: _Request, memoranda: Sequence[count_queries.MemorandaOfStatus]
 ) -> tuple[tuple[date, date], Interval]:
     """Give the period in days and in instants; raises Invalid."""
     until_on = request.until_on or availability.local_date(w.now, request.zone) + _DAY
@@ -256,11 +260,11 @@ async def _period(
     return (from_on, until_on), _instants((from_on, until_on), request.zone)
 
 
-async def _first_day(w: Work, request: _Request, memoranda: Sequence[count_queries.MemorandumUse]) -> date:
+async def _first_day(w: Work, request: _Request, memoranda: Sequence[count_queries.MemorandaOfStatus]) -> date:
     """Give the earliest day of the subject's own row, of its memoranda and of its sessions, imported ones included."""
     first_at = await count_queries.first_at(w, request.scope, request.subject)
     instants = [at for at in (request.created_at, first_at) if at]
-    first_days = [use.first_on for use in memoranda if use.first_on]
+    first_days = [each.first_on for each in memoranda if each.first_on]
     return min([*first_days, *(availability.local_date(at, request.zone) for at in instants)])
 
 
@@ -269,7 +273,7 @@ def _instants(days: tuple[date, date], zone: str) -> Interval:
 
 
 async def _made(w: Work, request: _Request, *, compare: bool, by_month: bool) -> Report:
-    memoranda = await count_queries.memoranda(w, request.scope, request.subject)
+    memoranda = await _memoranda(w, request)
     days, during = await _period(w, request, memoranda)
     report_figures = await _figures(w, request, days, during)
     previous_days = None
@@ -281,8 +285,8 @@ async def _made(w: Work, request: _Request, *, compare: bool, by_month: bool) ->
         }
         report_figures = [replace(figure, previous=values[figure.name]) for figure in report_figures]
     if request.scope.kind != count_queries.MEMORANDUM.kind:
-        report_figures += _agreements(memoranda, w.now)
-    last_used_at = max((use.last_at for use in memoranda if use.last_at), default=None)
+        report_figures += _agreements(memoranda)
+    last_used_at = max((each.last_at for each in memoranda if each.last_at), default=None)
     return Report(
         request.scope.kind,
         request.subject["id"],
@@ -324,17 +328,16 @@ async def _tally(w: Work, scope: count_queries.Scope, subject: Mapping[str, Any]
     return counts.total([rolled_up, await count_queries.tally(w, scope, subject, spans)])
 
 
-def _agreements(memoranda: Sequence[count_queries.MemorandumUse], now: datetime) -> list[Figure]:
-    statuses: dict[str, int] = {}
-    for row in memoranda:
-        statuses[row.status] = statuses.get(row.status, 0) + 1
-    active = [row for row in memoranda if row.status == "active"]
-    parts = tuple(Part(status, statuses[status]) for status in vocabulary.MEMORANDUM_STATUSES if status in statuses)
-    idle = sum(1 for row in active if row.last_at is None or row.last_at <= now - IDLE)
+def _agreements(memoranda: Sequence[count_queries.MemorandaOfStatus]) -> list[Figure]:
+    by_status = {each.status: each for each in memoranda}
+    active = by_status.get("active")
+    parts = tuple(
+        Part(status, by_status[status].memoranda) for status in vocabulary.MEMORANDUM_STATUSES if status in by_status
+    )
     return [
         Figure(
             "memoranda",
-            len(memoranda),
+            sum(each.memoranda for each in memoranda),
             "memoranda",
             "Memoranda in the registry now, by status.",
             parts=parts,
@@ -342,10 +345,10 @@ def _agreements(memoranda: Sequence[count_queries.MemorandumUse], now: datetime)
         ),
         Figure(
             "memoranda_idle_90_days",
-            idle,
+            active.idle if active else 0,
             "memoranda",
             "Active memoranda under which nothing was logged in the last 90 days.",
-            rows=len(active),
+            rows=active.memoranda if active else 0,
             of="memoranda",
         ),
     ]

@@ -52,17 +52,18 @@ _LOCK = 0x70696563  # every version's: they take the marks one after the other
 _ID_BYTES, _VALUE_BYTES = 16, 8
 _TOOK_TOO_LONG = "57014"
 
-# The widest are few, the others many: a narrower one is read only where no wider one holds.
+# The widest are few, the others many: a narrower one is read only where no wider one holds. Any two have no instant in
+# common, or one lies within the other; so it is within one that begins no later exactly if that ends no earlier.
 _THAT_HOLD = sa.text("""
-WITH held AS MATERIALIZED (
-  SELECT id, from_at, until_at FROM report_rollup r
+WITH held AS (
+  SELECT id, from_at, until_at,
+         max(until_at) OVER (ORDER BY from_at, until_at DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS ended
+  FROM report_rollup r
   WHERE programme_id = :id AND digest = :digest AND from_at >= :since AND until_at <= :till AND made_at <= :now
   AND NOT EXISTS (SELECT 1 FROM report_mark m WHERE m.programme_id = :id AND m.at >= r.from_at AND m.at < r.until_at)
 )
 SELECT id, from_at, until_at FROM held
-WHERE CAST(:with_narrower AS boolean)
-OR NOT EXISTS (SELECT 1 FROM held wider WHERE wider.from_at <= held.from_at AND wider.until_at >= held.until_at
-               AND wider.until_at - wider.from_at > held.until_at - held.from_at)
+WHERE CAST(:with_narrower AS boolean) OR ended IS NULL OR ended < until_at
 ORDER BY until_at - from_at DESC, from_at
 """)
 

@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from operator import mul
+from operator import mul, sub
 from typing import Any, TypeVar
 
 from service import vocabulary
@@ -160,6 +160,7 @@ class Tally:
     Consultations are by priority, sessions (how many, how many minutes) by the first fields of `SessionCount`, answers
     by those of `AnswerCount`, areas by specialty, partners and requesters by institution. `most_in_week` is of the
     weeks that lie within one stretch; of a week that several may share, `shared_weeks` has the offers of each mentor.
+    `mentor_minutes` has everybody who was asked or had a session: 0 is a number of minutes, too.
     """
 
     consultations: dict[str, PriorityTally] = field(default_factory=dict)
@@ -291,40 +292,37 @@ def quartiles(histograms: Sequence[Histogram]) -> Quartiles:
 
 def _at(histograms: Sequence[Histogram], place: float) -> float:
     low = int(place)
-    value, upto = _nth(histograms, low)
-    if place == low or low + 1 < upto:
+    value, behind = _nth(histograms, low)
+    if place == low or low + 1 < _upto(histograms, behind):
         return value
-    return value + (_nth(histograms, low + 1)[0] - value) * (place - low)
+    following = min(each.values[at] for each, at in zip(histograms, behind, strict=True) if at < len(each.values))
+    return value + (following - value) * (place - low)
 
 
-def _nth(histograms: Sequence[Histogram], place: int) -> tuple[float, int]:
-    """Give the value that would stand at this place (from 0) if all were one sorted list, and how many are not greater.
+def _nth(histograms: Sequence[Histogram], place: int) -> tuple[float, list[int]]:
+    """Give the value that would stand at this place (from 0) if all were one sorted list, and where each exceeds it.
 
     Putting them together would take most of a report's arithmetic. Instead the place is searched for: the middle of
     the longest stretch in question is too small, too large or the one, and bounds the stretch of each histogram.
     """
-    lows, highs = [0] * len(histograms), [len(each.values) for each in histograms]
+    values = [each.values for each in histograms]
+    lows, highs = [0] * len(values), [*map(len, values)]
     while True:
-        longest = max(range(len(histograms)), key=lambda number: highs[number] - lows[number])
-        value = histograms[longest].values[(lows[longest] + highs[longest]) // 2]
-        before = [
-            bisect_left(each.values, value, low, high) for each, low, high in zip(histograms, lows, highs, strict=True)
-        ]
+        lengths = [*map(sub, highs, lows)]
+        longest = lengths.index(max(lengths))
+        value = values[longest][(lows[longest] + highs[longest]) // 2]
+        before = [*map(bisect_left, values, itertools.repeat(value), lows, highs)]
         if _upto(histograms, before) > place:
             highs = before
             continue
-        behind = [
-            bisect_right(each.values, value, low, high)
-            for each, low, high in zip(histograms, before, highs, strict=True)
-        ]
-        upto = _upto(histograms, behind)
-        if upto > place:
-            return value, upto
+        behind = [*map(bisect_right, values, itertools.repeat(value), before, highs)]
+        if _upto(histograms, behind) > place:
+            return value, behind
         lows = behind
 
 
 def _upto(histograms: Sequence[Histogram], places: Sequence[int]) -> int:
-    return sum(each.upto[place - 1] for each, place in zip(histograms, places, strict=True) if place)
+    return sum([each.upto[at - 1] for each, at in zip(histograms, places, strict=True) if at])
 
 
 def gini(values: Iterable[float]) -> float | None:
@@ -339,6 +337,6 @@ def gini(values: Iterable[float]) -> float | None:
 
 def top_quarter_share(values: Iterable[float]) -> float | None:
     """Give the share of the whole that the largest quarter (its size rounded up) has; None when there is nothing."""
-    ordered = sorted(values, reverse=True)
+    ordered = sorted(values)
     total = sum(ordered)
-    return sum(ordered[: -(-len(ordered) // _QUARTER)]) / total if total else None
+    return sum(ordered[len(ordered) * 3 // _QUARTER :]) / total if total else None

@@ -328,3 +328,34 @@ async def test_what_takes_too_long_is_left_out_and_the_others_are_folded(past: P
 
     assert await past.fold() == 4  # the day and its week, of two programmes
     assert await past.kept() == kept + 4 > 50
+
+
+THAT_HOLD_BY_PAIRS = """
+WITH held AS MATERIALIZED (
+  SELECT id, from_at, until_at FROM report_rollup r
+  WHERE programme_id = $1 AND digest = $2 AND from_at >= $3 AND until_at <= $4
+  AND NOT EXISTS (SELECT 1 FROM report_mark m WHERE m.programme_id = $1 AND m.at >= r.from_at AND m.at < r.until_at)
+)
+SELECT id FROM held
+WHERE NOT EXISTS (SELECT 1 FROM held wider WHERE wider.from_at <= held.from_at AND wider.until_at >= held.until_at
+                  AND wider.until_at - wider.from_at > held.until_at - held.from_at)
+ORDER BY until_at - from_at DESC, from_at
+"""
+
+
+async def test_a_report_reads_the_widest_rollups_that_hold_as_comparing_each_with_each_finds_them(past: Past) -> None:
+    await past.fold()
+    found = []
+    for part in (1.0, 0.9, 0.5, 0.1):
+        await past.connection.execute("SELECT setseed(0.5)")
+        await past.connection.execute("DELETE FROM report_rollup WHERE random() > $1", part)
+        await past.change_a_session()
+        for since, till in (
+            (MONDAY - timedelta(days=days), MONDAY - timedelta(days=days // 9)) for days in (9, 40, 400)
+        ):
+            expected = await past.connection.fetch(THAT_HOLD_BY_PAIRS, past.programme_id, rollups.DIGEST, since, till)
+            async with past.world.database.work(actor.TIMER) as w:
+                held = await rollups._that_hold(w, past.programme_id, (since, till), with_narrower=False)
+            assert [row.id for row in held] == [row["id"] for row in expected]
+            found.append(len(held))
+    assert len(set(found)) > 5
