@@ -17,6 +17,8 @@ def over(data_dir: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
     Each gives its status, what it printed, what it complained of.
     """
 
+    capfd.readouterr()  # what starting the server said is no command's
+
     def typed(*words: str, **variables: str) -> tuple[int, str, str]:
         monkeypatch.setenv("POBRATYM_DATA_DIR", str(data_dir))
         for name, value in variables.items():
