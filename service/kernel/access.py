@@ -74,7 +74,7 @@ async def is_clinician_there(w: Work, consultation: tables.Consultation) -> bool
 
 
 _IS_THERE = sa.text("""
-SELECT FROM person p JOIN role_grant g ON g.person_id = p.id AND g.role = 'clinician'
+SELECT 1 FROM person p JOIN role_grant g ON g.person_id = p.id AND g.role = 'clinician'
 WHERE p.id = :clinician AND p.state = 'active' AND g.institution_id = :institution
 """)
 
