@@ -18,6 +18,7 @@ from api.edge import incoming, openapi, plain_json, raw, shapes
 from api.pages import fields, words
 from flow import Scene
 from integrations.runtime.world import World
+from service import tables
 from service.kernel import actor
 from service.people import logins
 
@@ -323,6 +324,19 @@ def _between_two_pieces(exchange: Exchange, world: World, statement: str, **valu
     exchange._receive = happens  # type: ignore[method-assign]
 
 
+async def _coordinator_with_a_colleague(
+    world: World, client: httpx.AsyncClient
+) -> tuple[tables.Person, tables.Person, str]:
+    """Give a coordinator, a clinician of the same hospital, and the cookie with which the first is signed in."""
+    async with world.database.work(actor.TIMER) as w:
+        hospital = await build.institution(w)
+        keeper, other = await build.coordinator(w, hospital), await build.clinician(w, hospital)
+        token = await logins.link_token(w, keeper.email, timedelta(minutes=15))
+    cookie = (await client.post(f"/sign-in/{token}")).headers["set-cookie"].split(";")[0]
+    client.cookies.clear()
+    return keeper, other, cookie
+
+
 @pytest.mark.parametrize(
     ("statement", "status"),
     [
@@ -333,12 +347,7 @@ def _between_two_pieces(exchange: Exchange, world: World, statement: str, **valu
 async def test_sec_05_whoever_may_no_more_when_their_form_has_arrived_changes_nothing(
     exchange: Exchange, world: World, client: httpx.AsyncClient, statement: str, status: int
 ) -> None:
-    async with world.database.work(actor.TIMER) as w:
-        hospital = await build.institution(w)
-        keeper, other = await build.coordinator(w, hospital), await build.clinician(w, hospital)
-        token = await logins.link_token(w, keeper.email, timedelta(minutes=15))
-    cookie = (await client.post(f"/sign-in/{token}")).headers["set-cookie"].split(";")[0]
-    client.cookies.clear()
+    keeper, other, cookie = await _coordinator_with_a_colleague(world, client)
     body = b"email=somebody.else%40hospital.example"
     _between_two_pieces(exchange, world, statement, id=keeper.id)
     headers = FORM | {"Cookie": cookie, "Content-Length": str(len(body))}
@@ -371,12 +380,7 @@ async def test_sec_05_a_form_that_is_long_in_coming_and_then_whole_is_asked_abou
     exchange: Exchange, world: World, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(incoming, "LATE_SECONDS", 0)
-    async with world.database.work(actor.TIMER) as w:
-        hospital = await build.institution(w)
-        keeper, other = await build.coordinator(w, hospital), await build.clinician(w, hospital)
-        token = await logins.link_token(w, keeper.email, timedelta(minutes=15))
-    cookie = (await client.post(f"/sign-in/{token}")).headers["set-cookie"].split(";")[0]
-    client.cookies.clear()
+    keeper, other, cookie = await _coordinator_with_a_colleague(world, client)
     body, receive = b"email=somebody.else%40hospital.example", exchange._receive
 
     async def disabled_meanwhile(left: Iterator[bytes]) -> dict[str, Any]:
