@@ -7,6 +7,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import build
 import crowd
@@ -165,20 +166,35 @@ async def test_many_take_turns_and_others_wait_for_none_of_them(
 
 
 async def test_sec_05_whoever_may_no_more_when_their_turn_has_come_files_nothing(
-    scene: flow.Scene, application: "FastAPI"
+    scene: flow.Scene, application: "FastAPI", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     turn: asyncio.Lock = application.state.batch_turn
+    wish = scene.wish(clinician_id=str(scene.people["clinician"].id))
+    monkeypatch.setattr(scene.client, "_transport", httpx.ASGITransport(_in_one_piece(application)))
     async with turn:
         queued = asyncio.create_task(
-            scene.call("clinician", "POST", "/v1/consultations", scene.wish(), status=401, headers=LATER)
+            scene.call("coordinator", "POST", "/v1/consultations", wish, status=401, headers=LATER)
         )
         while not turn._waiters:  # noqa: ASYNC110 - a lock tells nobody who waits
             await asyncio.sleep(0)
         async with scene.world.database.work(actor.TIMER) as w:
             disabled = sa.text("UPDATE person SET state = 'disabled' WHERE id = :id")
-            await w.sql(disabled, {"id": scene.people["clinician"].id})
+            await w.sql(disabled, {"id": scene.people["coordinator"].id})
     await queued
     assert await scene.rows("SELECT id FROM consultation") == []
+
+
+def _in_one_piece(application: "FastAPI") -> ASGIApp:
+    """Give the application as a server calls it with a body that is there at once: httpx's comes in two pieces."""
+
+    async def called(scope: Scope, receive: Receive, send: Send) -> None:
+        async def whole() -> Message:
+            first = await receive()
+            return {**first, "more_body": False}
+
+        await application(scope, whole, send)
+
+    return called
 
 
 @pytest.mark.parametrize(
