@@ -1,6 +1,7 @@
 """The application: puts the routers together and decides nothing."""
 
 import asyncio
+import functools
 import multiprocessing
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -95,6 +96,7 @@ def create(world: World | None = None, lifespan: Lifespan | None = None) -> Fast
     app.state.batch_turn = asyncio.Lock()
     app.add_middleware(raw.Edge)
     problems.install(app)
+    app.openapi = functools.partial(openapi.describe, app)  # type: ignore[method-assign]  # as FastAPI says to
     _add_description(app)
     return app
 
