@@ -213,7 +213,7 @@ class _Place(NamedTuple):
 
 REGISTRY = UUID(int=0)
 _STRANGERS = Met()
-_UNASKED = (0, 0, 0, 0)
+_UNASKED = (0, 0, 0, 0, 0)
 _POWER = "no_feed"  # of power cuts: none is connected yet
 _cache: dict[UUID, _Place] = {}
 
@@ -376,17 +376,21 @@ def mentor(
 
 def _offers(
     offers: Sequence[tuple[datetime, str, UUID]], now: datetime, consultation_id: UUID
-) -> tuple[int, int, int, int]:
-    """Count offers of 7 days (for other consultations), of 30, those of 180 that ended, and those answered in time."""
+) -> tuple[int, int, int, int, int]:
+    """Count offers of 7 days, of 30 and of 180, those of 180 that ended, and those answered in time.
+
+    Those for this consultation count neither among the 7 days' nor among the 180 days' offers, but in the others.
+    """
     week, month, half_year = now - _WEEK, now - _MONTH, now - _HALF_YEAR
-    of_week = of_month = answered = expired = 0
+    of_week = of_month = of_half_year = answered = expired = 0
     for sent_at, state, case in offers:
         if sent_at > half_year:
             of_week += sent_at > week and case != consultation_id
             of_month += sent_at > month
+            of_half_year += case != consultation_id
             answered += state in _ANSWERED
             expired += state == "expired"
-    return of_week, of_month, answered + expired, answered
+    return of_week, of_month, of_half_year, answered + expired, answered
 
 
 def _facts(row: _Row, read_at: datetime) -> CachedMentor:

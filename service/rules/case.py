@@ -107,9 +107,10 @@ class Mentor(NamedTuple):
     sessions_by_week: Mapping[tuple[int, int], int] = MappingProxyType({})  # by ISO week in the mentor's zone
     busy: tuple[Interval, ...] = ()  # buffers included
     links: tuple[MemorandumLink, ...] = ()
-    offers_7d: int = 0
+    offers_7d: int = 0  # for other consultations
     offers_30d: int = 0
-    offers_180d: int = 0
+    asked_180d: int = 0  # for other consultations, whatever became of it
+    offers_180d: int = 0  # that ended by an answer or by their time
     answered_in_time_180d: int = 0
     continuity: vocabulary.Continuity | None = None
     institution_sessions_90d: int = 0

@@ -19,9 +19,9 @@ def _weights(*values: float) -> Mapping[str, float]:
     return MappingProxyType(dict(zip(vocabulary.SCORE_TERMS, values, strict=True)))
 
 
-_WEIGHTS_ROUTINE = _weights(24, 8, 8, 14, 12, 12, 8, 6, 3, 3, 2)
-_WEIGHTS_URGENT = _weights(24, 20, 12, 8, 10, 8, 8, 4, 3, 2, 1)
-_WEIGHTS_STAT = _weights(26, 34, 16, 2, 4, 2, 8, 2, 4, 2, 0)
+_WEIGHTS_ROUTINE = _weights(20, 7, 7, 28, 10, 10, 7, 5, 2, 2, 2)
+_WEIGHTS_URGENT = _weights(22, 18, 11, 16, 9, 7, 7, 4, 3, 2, 1)
+_WEIGHTS_STAT = _weights(25, 33, 16, 4, 4, 2, 8, 2, 4, 2, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,24 @@ def test_the_weights_of_a_priority_sum_to_a_hundred(priority: str) -> None:
     assert sum(weights.values()) == 100
 
 
+@pytest.mark.parametrize(
+    ("priority", "before"),
+    [
+        ("routine", (24, 8, 8, 14, 12, 12, 8, 6, 3, 3, 2)),
+        ("urgent", (24, 20, 12, 8, 10, 8, 8, 4, 3, 2, 1)),
+        ("stat", (26, 34, 16, 2, 4, 2, 8, 2, 4, 2, 0)),
+    ],
+)
+def test_the_load_weighs_twice_as_much_and_the_other_weights_keep_their_proportions(
+    priority: str, before: tuple[int, ...]
+) -> None:
+    weights = DEFAULT.pace(priority).weights
+    was = dict(zip(vocabulary.SCORE_TERMS, before, strict=True))
+    shrunk = (100 - weights["load"]) / (100 - was["load"])
+    assert weights["load"] == 2 * was["load"]
+    assert all(abs(weight - was[term] * shrunk) < 0.6 for term, weight in weights.items() if term != "load")
+
+
 def test_a_routine_answer_is_awaited_over_the_weekend() -> None:
     friday = utc(2026, 11, 20, 14)
     assert answer_by("routine", friday, friday + timedelta(days=7)) == utc(2026, 11, 23, 14)
@@ -92,7 +110,7 @@ def test_a_programme_has_its_own_numbers_and_leaves_the_others_alone() -> None:
     urgent = own.pace("urgent")
     assert (own.hold_minutes, own.known_case_share) == (20, 0.25)
     assert (urgent.wave, urgent.per_wave, urgent.minimum_notice) == (timedelta(hours=3), 3, timedelta(0))
-    assert (urgent.weights["load"], urgent.weights["speed"]) == (10.5, 20)
+    assert (urgent.weights["load"], urgent.weights["speed"]) == (10.5, 18)
     assert urgent.answer_due == timedelta(hours=24)
     assert [(own.pace(name).working_days_only, own.pace(name).any_hour) for name in ("routine", "urgent", "stat")] == [
         (False, True),

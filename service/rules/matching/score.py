@@ -42,6 +42,8 @@ _POWER: Mapping[vocabulary.Power, float] = {
 CIVIL = ((1.0, 9, 18), (0.7, 8, 19), (0.4, 7, 21))
 """How civil an hour is by somebody's clock: (share, from hour, until hour); each stretch lies within the next."""
 _COUNTS_AS_CIVIL = 0.7
+_LOAD_OFFERS = 6
+"""With so many offers in half a year, a mentor's load term has fallen to 1/e (decision 0106)."""
 _CIVIL = {hour: share for share, since, until in reversed(CIVIL) for hour in range(since, until)}
 
 
@@ -73,11 +75,11 @@ def reliability(mentor: Mentor) -> float:
 
 
 def load(mentor: Mentor, week: tuple[int, int]) -> float:
-    """Say how free the mentor is in that ISO week of theirs, and how little they were asked lately."""
+    """Say how free the mentor is in that ISO week of theirs, and how little they were asked in half a year."""
     room = 1.0
     if mentor.sessions_cap:
         room = max(0.0, 1 - mentor.sessions_by_week.get(week, 0) / mentor.sessions_cap)
-    return room * math.exp(-mentor.offers_7d / 5)
+    return room * math.exp(-mentor.asked_180d / _LOAD_OFFERS)
 
 
 def language(case: Case, mentor: Mentor, *, is_live: bool) -> float:

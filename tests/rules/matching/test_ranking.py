@@ -339,21 +339,21 @@ def test_a_better_mentor_comes_first() -> None:
     good, better = mentor(person_id=PEOPLE[0], languages={"en": "B1"}), mentor(person_id=PEOPLE[1])
     ordered = rank(case(), good, better).candidates
     assert [c.mentor.person_id for c in ordered] == [PEOPLE[1], PEOPLE[0]]
-    assert ordered[0].score - ordered[1].score == pytest.approx(8 * 0.5)
+    assert ordered[0].score - ordered[1].score == pytest.approx(7 * 0.5)
 
 
 def test_the_score_is_the_weighted_sum_of_the_terms_that_are_shown() -> None:
     ranked = rank(case(priority="urgent", answer_due_at=NOW + DAY), mentor())
     [found] = ranked.candidates
     assert found.score == pytest.approx(sum(ranked.weights[t] * found.terms[t] for t in vocabulary.SCORE_TERMS))
-    assert ranked.weights["speed"] == 20
+    assert ranked.weights["speed"] == 18
 
 
 @pytest.mark.parametrize(("seen_before", "continuity"), [(frozenset({PEOPLE[0]}), None), (frozenset(), "case")])
 def test_the_mentor_who_knows_the_case_is_asked_first_whatever_the_score(
     seen_before: frozenset[UUID], continuity: str | None
 ) -> None:
-    weaker = mentor(person_id=PEOPLE[0], languages={"en": "B1"}, offers_7d=9, continuity=continuity)
+    weaker = mentor(person_id=PEOPLE[0], languages={"en": "B1"}, asked_180d=9, continuity=continuity)
     ordered = rank(case(case_mentor_ids=seen_before), mentor(), weaker).candidates
     assert [c.knows_case for c in ordered] == [True, False]
     assert ordered[0].terms["continuity"] == 1

@@ -38,10 +38,11 @@ def test_reliability_takes_a_newcomer_to_be_even() -> None:
     assert score.reliability(mentor(offers_180d=8, answered_in_time_180d=5)) == 0.6
 
 
-def test_load_falls_with_booked_sessions_and_with_offers() -> None:
-    busy = mentor(sessions_cap=4, sessions_by_week={WEEK: 1}, offers_7d=5)
+def test_load_falls_with_booked_sessions_and_with_the_offers_of_half_a_year() -> None:
+    busy = mentor(sessions_cap=4, sessions_by_week={WEEK: 1}, asked_180d=6)
     assert score.load(busy, WEEK) == pytest.approx(0.75 * math.exp(-1))
-    assert score.load(mentor(offers_7d=10), WEEK) == pytest.approx(math.exp(-2))
+    assert score.load(mentor(asked_180d=12), WEEK) == pytest.approx(math.exp(-2))
+    assert score.load(mentor(offers_7d=10, offers_30d=10, offers_180d=10), WEEK) == 1
     assert score.load(mentor(sessions_cap=1, sessions_by_week={WEEK: 3}), WEEK) == 0
     assert score.load(mentor(sessions_cap=1, sessions_by_week={(2026, 48): 3}), WEEK) == 1
 

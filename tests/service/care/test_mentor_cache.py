@@ -110,6 +110,28 @@ async def test_what_changed_in_the_registry_is_read_again(scene: Scene, table: s
     assert await scene.ground() != before
 
 
+async def test_the_load_counts_what_was_asked_in_half_a_year_for_others_whatever_became_of_it(scene: Scene) -> None:
+    w, states = scene.w, ("pending", "declined", "withdrawn", "expired")
+    memorandum = (await w.sql(sa.select(tables.Memorandum))).scalars().one()
+    person = await w.find(tables.Person, scene.ids["mentor"])
+    clinician = await w.find(tables.Person, scene.case.clinician_id)
+    hospital = await w.find(tables.Institution, scene.case.institution_id)
+    assert person
+    assert clinician
+    assert hospital
+    before = (await scene.read()).asked_180d
+    for number, state in enumerate(states):
+        other = await build.consultation(w, clinician, hospital)
+        sent_at = w.now - timedelta(days=179 - number)
+        await build.offer(w, other, person, memorandum, state=state, sent_at=sent_at)
+    await build.offer(w, scene.case, person, memorandum, state="declined")  # one of its own does not count
+    long_ago = await build.consultation(w, clinician, hospital)
+    await build.offer(w, long_ago, person, memorandum, state="declined", sent_at=w.now - timedelta(days=181))
+    undelivered = await build.consultation(w, clinician, hospital)
+    await build.offer(w, undelivered, person, memorandum, state="expired", is_undelivered=True)
+    assert (await scene.read()).asked_180d == before + len(states)
+
+
 async def test_a_registry_that_changed_without_a_mark_would_be_noticed_by_every_test(scene: Scene) -> None:
     await scene.ground()
     await scene.w.sql(sa.text("SET LOCAL session_replication_role = replica"))  # what only an administrator can
