@@ -345,6 +345,7 @@ EventType = Literal[
     "memorandum.expired",
     "memorandum.budget_low",
     "mentor.availability_changed",
+    "policy.changed",
     "webhook_endpoint.disabled",
     "installation.restored",
 ]

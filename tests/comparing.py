@@ -38,13 +38,11 @@ def rankings() -> Iterator[None]:
         found = await reachable(w, consultation)
         which = (consultation.institution_id, consultation.programme_id)
         kept = candidates._grounds[which]
-        book = candidates._as_book(await candidates._rules(w, which[1], None))
+        books = candidates._as_books(await candidates._rules(w, which[1], None))
         agreed = await agreements.agreed(w, which[0], None, which[1])
         _, seen = await candidates._look(w, consultation, kept)
         if seen.registry == kept.mark:
-            assert (book.policy, parents(book), agreed) == (kept.book.policy, parents(kept.book), kept.agreed), (
-                "the registry was kept too long"
-            )
+            assert (numbers(books), agreed) == (numbers(kept.books), kept.agreed), "the registry was kept too long"
         return found
 
     with (
@@ -52,6 +50,11 @@ def rankings() -> Iterator[None]:
         mock.patch.object(candidates, "_reachable", compared_ground),
     ):
         yield
+
+
+def numbers(books: candidates.Rulebooks) -> object:
+    """Give what is in a programme's rulebooks, of now and before."""
+    return books.present.policy, parents(books.present), [(since, book.policy) for since, book in books.versions]
 
 
 def parents(book: Rulebook) -> object:

@@ -31,6 +31,7 @@ _COMMON: dict[str, Any] = {
         "required": ["self"],
     },
 }
+_NUMBERS = {"type": "object", "description": "A programme's own numbers, as its `policy` has them."}
 _CASE = {"consultation_id": _ID}
 _UNDER = {"memorandum_id": _ID}
 _SUBJECTS: dict[str, tuple[tuple[str, ...] | None, dict[str, Any], tuple[str, ...]]] = {
@@ -51,6 +52,7 @@ _SUBJECTS: dict[str, tuple[tuple[str, ...] | None, dict[str, Any], tuple[str, ..
     "activity": (None, _UNDER | {"state": {"type": "string"}, "corrects": _ID}, ()),
     "memorandum": (vocabulary.MEMORANDUM_STATUSES, _UNDER, ("memorandum_id",)),
     "mentor": (vocabulary.MENTOR_EVENT_STATES, {}, ()),
+    "policy": (("saved",), {"old": _NUMBERS, "new": _NUMBERS, "rehearsal_id": _ID}, ("old", "new")),
     "webhook_endpoint": (vocabulary.ENDPOINT_EVENT_STATES, {}, ()),
     "installation": (
         ("restored",),

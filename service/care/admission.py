@@ -49,9 +49,9 @@ async def facts(
     mentors = await candidates.mentors(case.w, case.consultation, [mentor_id], but_appointment=own, at=minutes_at)
     if not mentors:
         raise errors.NotFound
-    return GateFacts(
-        case.w.now, gate_case, mentors[0], await candidates.rulebook(case.w, case.consultation.programme_id)
-    )
+    consultation = case.consultation
+    book = await candidates.rulebook(case.w, consultation.programme_id, consultation.opened_at)
+    return GateFacts(case.w.now, gate_case, mentors[0], book)
 
 
 def admit(

@@ -33,6 +33,8 @@ NEAR_MISSES = 50
 OTHERS = 20
 """How many of any specialty are listed too, so that in a small programme nobody is missing without a reason."""
 
+MOST_VERSIONS = 50
+"""So many of a programme's policies are known: a case that opened before the oldest of them goes by that one."""
 MOST_GROUNDS = 2_000
 """For how many hospitals a process keeps what the registry says: some kilobytes each."""
 
@@ -58,15 +60,23 @@ _ASKED_AND_LOOKED = sa.text(_CASE_AND_LOOK).bindparams(*mentor_cache.LOOK_FOR)
 # What has the mark that is known is not read again: to put all specialties together takes longest.
 _RULES = sa.text("""
 SELECT mark, is_known, CASE WHEN NOT is_known THEN CAST(policy AS text) END AS policy,
+       CASE WHEN NOT is_known THEN ARRAY(
+         SELECT valid_from FROM policy_version v WHERE v.programme_id = p.id
+         ORDER BY valid_from DESC, id DESC LIMIT :most
+       ) END AS version_froms,
+       CASE WHEN NOT is_known THEN ARRAY(
+         SELECT CAST(body AS text) FROM policy_version v WHERE v.programme_id = p.id
+         ORDER BY valid_from DESC, id DESC LIMIT :most
+       ) END AS version_bodies,
        CASE WHEN NOT is_known THEN (
          SELECT string_agg(concat_ws(' ', code, coalesce(parent_code, '-'),
              (SELECT string_agg(also_parent_code, ' ') FROM specialty_parent a WHERE a.code = s.code)), ',')
          FROM specialty s) END AS tree
-FROM programme, LATERAL (
+FROM programme p, LATERAL (
   SELECT mark, coalesce(mark = CAST(:known AS bigint), false) AS is_known
   FROM (SELECT bit_xor(value) AS mark FROM ranking_mark WHERE subject_id = :registry) AS registry
 ) AS seen
-WHERE id = :programme
+WHERE p.id = :programme
 """)
 
 _NEAR = sa.text("""
@@ -86,29 +96,60 @@ def transfer_basis() -> transfer.TransferBasis:
     return transfer.parse(json.loads(text))
 
 
-async def rulebook(w: Work, programme_id: UUID) -> Rulebook:
-    """Give the programme's policy, specialties and transfer list: kept as long as the registry's mark is the same."""
+@dataclass(frozen=True, slots=True)
+class Rulebooks:
+    """A programme's rulebook of now, and those of the policies that it had before, the newest first."""
+
+    present: Rulebook
+    versions: tuple[tuple[datetime, Rulebook], ...]  # since when, and by which numbers
+
+    def at(self, opened_at: datetime | None) -> Rulebook:
+        """Give that of a case which opened then: a policy that was saved later is not for it.
+
+        That of now, unless a version says that it began later: an older program changes the policy without a version.
+        """
+        if opened_at is None or not self.versions or self.versions[0][0] <= opened_at:
+            return self.present
+        return next((book for since, book in self.versions if since <= opened_at), self.versions[-1][1])
+
+
+async def rulebook(w: Work, programme_id: UUID, opened_at: datetime | None = None) -> Rulebook:
+    """Give the programme's policy, specialties and transfer list for a case that opened then, by default now."""
+    return (await _rulebooks(w, programme_id)).at(opened_at)
+
+
+async def _rulebooks(w: Work, programme_id: UUID) -> Rulebooks:
+    """Give the programme's rulebooks: kept as long as the registry's mark is the same."""
     mark, known = _books.get(programme_id, (None, None))
     row = await _rules(w, programme_id, mark)
     if known and row.is_known:
         return known
-    book = _as_book(row)
-    _keep(_books, programme_id, (row.mark, book))
-    return book
+    books = _as_books(row)
+    _keep(_books, programme_id, (row.mark, books))
+    return books
 
 
 async def _rules(w: Work, programme_id: UUID, known: int | None) -> Any:  # noqa: ANN401 - a row of `_RULES`
     with w.holding():
-        values = {"programme": programme_id, "registry": mentor_cache.REGISTRY, "known": known}
+        registry, most = mentor_cache.REGISTRY, MOST_VERSIONS
+        values = {"programme": programme_id, "registry": registry, "known": known, "most": most}
         (row,) = await w.fetch(_RULES, values)
     return row
 
 
-def _as_book(row: Any) -> Rulebook:  # noqa: ANN401 - a row of `_RULES`
-    return Rulebook(policy.from_overrides(json.loads(row.policy)), _tree(row.tree or ""), transfer_basis())
+def _as_books(row: Any) -> Rulebooks:  # noqa: ANN401 - a row of `_RULES`
+    tree, basis = _tree(row.tree or ""), transfer_basis()
+    books = [Rulebook(_policy(text), tree, basis) for text in (row.policy, *row.version_bodies)]
+    return Rulebooks(books[0], tuple(zip(row.version_froms, books[1:], strict=True)))
 
 
-_books: dict[UUID, tuple[int | None, Rulebook]] = {}
+_books: dict[UUID, tuple[int | None, Rulebooks]] = {}
+
+
+@lru_cache(maxsize=256)
+def _policy(text: str) -> policy.Policy:
+    """Read a programme's own numbers: cached, since of many versions most are read again."""
+    return policy.from_overrides(json.loads(text))
 
 
 @lru_cache(maxsize=4)
@@ -226,7 +267,7 @@ class _Ground:
     """What the registry says for one hospital in one programme, and the registry's mark from before it was read."""
 
     mark: int | None
-    book: Rulebook
+    books: Rulebooks
     agreed: agreements.LinkedMemoranda
 
 
@@ -239,8 +280,8 @@ async def _reachable(w: Work, consultation: tables.Consultation) -> tuple[Case, 
     ground = _grounds.get(key)
     gate_case, current = await _look(w, consultation, ground)
     if ground is None or ground.mark is None or ground.mark != current.registry:
-        book = await rulebook(w, consultation.programme_id)
-        ground = _Ground(current.registry, book, await agreements.agreed(w, key[0], None, key[1]))
+        books = await _rulebooks(w, consultation.programme_id)
+        ground = _Ground(current.registry, books, await agreements.agreed(w, key[0], None, key[1]))
         _keep(_grounds, key, ground)
         gate_case, current = await _look(w, consultation, ground)
     links = await agreements.with_minutes_left(w, ground.agreed)
@@ -251,7 +292,7 @@ async def _reachable(w: Work, consultation: tables.Consultation) -> tuple[Case, 
         for cached, met in cached_mentors
         if cached.is_active
     ]
-    return gate_case, ground.book, mentors
+    return gate_case, ground.books.at(consultation.opened_at), mentors
 
 
 async def _look(w: Work, consultation: tables.Consultation, ground: _Ground | None) -> tuple[Case, mentor_cache.Look]:

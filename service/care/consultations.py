@@ -319,7 +319,7 @@ async def expire(w: Work, consultation_id: UUID) -> None:
     consultation = case.consultation
     if consultation.answer_due_at is None:
         return
-    book = await candidates.rulebook(w, consultation.programme_id)
+    book = await candidates.rulebook(w, consultation.programme_id, consultation.opened_at)
     ends_at = policy.expires_at(book.policy, consultation.answer_due_at)
     if lifecycle.expire_consultation(consultation.state, ends_at, w.now) == consultation.state:
         return

@@ -282,7 +282,7 @@ async def start_clock(w: Work, offer_id: UUID) -> bool:
 async def _time_from_now(case: CaseFile, offer: tables.Offer) -> bool:
     """Let the mentor's time run from now; False, and nothing done, if that leaves no time or its times are past."""
     w, consultation = case.w, case.consultation
-    book = await candidates.rulebook(w, consultation.programme_id)
+    book = await candidates.rulebook(w, consultation.programme_id, consultation.opened_at)
     mentor = await w.read(tables.Person, offer.mentor_id)
     institution = await w.read(tables.Institution, offer.institution_id)
     answer_by = policy.answer_by_when_late(
@@ -317,7 +317,7 @@ async def reopen(case: CaseFile) -> None:
     w, consultation = case.w, case.consultation
     for offer in case.standing_offers:
         offer.ended_at = w.now
-    book = await candidates.rulebook(w, consultation.programme_id)
+    book = await candidates.rulebook(w, consultation.programme_id, consultation.opened_at)
     due = policy.answer_due_at(book.policy, consultation.priority, w.now)
     case.become(consultation, "open")
     consultation.answer_due_at = max(due, consultation.answer_due_at or due)

@@ -256,7 +256,7 @@ async def _memorandum_at(case: CaseFile, mentor: tables.Participant, started_at:
             if past_link.is_valid(started_at):
                 return chosen
     links = [link for link in all_links if link.is_valid(started_at)]
-    book = await candidates.rulebook(w, consultation.programme_id)
+    book = await candidates.rulebook(w, consultation.programme_id, consultation.opened_at)
     gate_case = await candidates.case(w, consultation)
     covering = gate.Gate(gate_case, book).covering(links)
     return (covering[0].memorandum_id, covering[0].route, True) if covering else chosen

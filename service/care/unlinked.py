@@ -123,7 +123,7 @@ async def _another(case: CaseFile, institution_id: UUID, at: datetime) -> Memora
     """Give the memorandum under which the case can go on with this hospital, if there is one."""
     w = case.w
     links = await candidates.memorandum_links(w, case.consultation, {institution_id}, at=at)
-    book = await candidates.rulebook(w, case.consultation.programme_id)
+    book = await candidates.rulebook(w, case.consultation.programme_id, case.consultation.opened_at)
     gate_case = await candidates.case(w, case.consultation)
     return gate.Gate(gate_case, book).choose_link(links.get(institution_id, ()), at)
 

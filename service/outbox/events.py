@@ -32,6 +32,7 @@ _LINKS = {  # where a receiver reads more, with a token of its own
     "memorandum": {"self": "/v1/memoranda/{id}"},
     "mentor": {"self": "/v1/mentors/{id}/availability"},
     "activity": {"self": "/v1/activities/{id}"},
+    "policy": {"self": "/v1/programmes/{id}"},
     "webhook_endpoint": {"self": "/v1/webhook-endpoints/{id}"},
     "installation": {"self": "/v1/events?after={resync_from}"},
 }

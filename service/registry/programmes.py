@@ -11,6 +11,8 @@ from sqlmodel import col
 from service import tables
 from service.kernel import access, audit, clock, errors, paging
 from service.kernel.work import Work
+from service.outbox import events
+from service.outbox.events import Audience
 from service.rules import policy
 
 _SPECIALTIES = 0x73706563
@@ -36,7 +38,7 @@ async def create_programme(w: Work, fields: Mapping[str, Any]) -> tables.Program
     _check_policy(fields)
     columns: dict[str, Any] = {"id": clock.new_id(), "created_at": w.now, **fields}  # from a file it brings its id
     row = tables.Programme(**columns)
-    w.add(row)
+    w.add(row, _version(w, row))
     if w.actor.person_id is not None:
         w.add(
             tables.RoleGrant(
@@ -51,15 +53,52 @@ async def create_programme(w: Work, fields: Mapping[str, Any]) -> tables.Program
     return row
 
 
-async def change_programme(w: Work, row: tables.Programme, changes: Mapping[str, Any]) -> tables.Programme:
-    """Change the programme; for its admins."""
+async def change_programme(
+    w: Work, row: tables.Programme, changes: Mapping[str, Any], rehearsal_id: UUID | None = None
+) -> tables.Programme:
+    """Change the programme; for its admins. Another policy is for cases that open from now on."""
     access.requires_admin(w, row.id)
     _check_policy(changes)
+    before = row.policy
     for name, value in changes.items():
         setattr(row, name, value)
-    w.touch(row)
+    if row.policy == before:
+        w.touch(row)
+    else:
+        await _have_first_version(w, row, before)
+        w.add(_version(w, row, rehearsal_id))
+        _tell_changed(w, row, before, rehearsal_id)
     audit.record(w, "changed", "programme", row.id, fields=sorted(changes))
     return row
+
+
+async def _have_first_version(w: Work, row: tables.Programme, before: Mapping[str, Any]) -> None:
+    """Have a version for the cases that are open: an older program makes a programme without one."""
+    version = tables.PolicyVersion
+    versions = sa.select(col(version.id)).where(col(version.programme_id) == row.id).limit(1)
+    if (await w.sql(versions, after_changes=False)).first() is None:
+        first = tables.PolicyVersion(
+            id=clock.new_id(), programme_id=row.id, valid_from=row.created_at, body=dict(before)
+        )
+        w.add(first)
+
+
+def _version(w: Work, row: tables.Programme, rehearsal_id: UUID | None = None) -> tables.PolicyVersion:
+    return tables.PolicyVersion(
+        id=clock.new_id(),
+        programme_id=row.id,
+        valid_from=w.now,
+        body=row.policy,
+        by=w.actor.person_id,
+        rehearsal_id=rehearsal_id,
+    )
+
+
+def _tell_changed(w: Work, row: tables.Programme, before: Mapping[str, Any], rehearsal_id: UUID | None) -> None:
+    more: dict[str, object] = {"old": before, "new": row.policy}
+    if rehearsal_id:
+        more["rehearsal_id"] = str(rehearsal_id)
+    events.record(w, "policy.changed", row, row.id, Audience(row.id), state="saved", more=more)
 
 
 async def specialties(w: Work, *, after: str | None, limit: int) -> list[SpecialtyView]:

@@ -7,6 +7,7 @@ joins are written. `version` rises with every change of a row that the outside c
 
 from sqlmodel import SQLModel
 
+from service.tables.allocation import PolicyVersion
 from service.tables.care import (
     Advice,
     Appointment,
@@ -120,6 +121,7 @@ __all__ = [
     "Participant",
     "Person",
     "PersonLanguage",
+    "PolicyVersion",
     "Process",
     "Programme",
     "RankingMark",

@@ -112,6 +112,11 @@ async def the_database_is_restored(scene: Scene) -> None:
         await restores.release(w, drop_mails_before=None, drop_webhooks=False)
 
 
+async def the_numbers_of_a_programme_change(scene: Scene) -> None:
+    path, body = f"/v1/programmes/{scene.programme.id}", {"policy": {"hold_minutes": 30}}
+    await scene.call("admin", "PATCH", path, body, status=200, headers={"If-Match": "*"})
+
+
 STORIES: dict[flow.Step, set[str]] = {
     a_session_is_logged_and_corrected: {
         "consultation.opened", "consultation.offered", "consultation.scheduled", "consultation.completed",
@@ -138,6 +143,7 @@ STORIES: dict[flow.Step, set[str]] = {
         "activity.logged",
     },
     a_mentor_and_a_partner_system_change: {"mentor.availability_changed", "webhook_endpoint.disabled"},
+    the_numbers_of_a_programme_change: {"policy.changed"},
     the_database_is_restored: {"installation.restored"},
 }  # fmt: skip
 

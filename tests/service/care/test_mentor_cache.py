@@ -75,7 +75,7 @@ class Scene:
         """Give what is kept of the registry, as a ranking of this moment finds it."""
         await candidates._reachable(self.w, self.case)
         kept = candidates._grounds[self.case.institution_id, self.case.programme_id]
-        return kept.book.policy, comparing.parents(kept.book), kept.agreed
+        return comparing.numbers(kept.books), kept.agreed
 
     async def change(self, statement: str) -> None:
         used = {name: value for name, value in self.ids.items() if f":{name}" in statement}
