@@ -16,7 +16,7 @@ from service.kernel.deidentification import ConfirmedSpan
 from service.kernel.work import Work
 from service.outbox import notices
 from service.rules import lifecycle
-from service.rules.matching import ranking
+from service.rules.matching import ranking, waves
 from service.rules.matching.gate import Refusal
 
 
@@ -64,9 +64,9 @@ async def _ask(
         case.must_not_be_due("manual_offer")
     await w.lock_people([mentor_id])  # so that all their offers of the week are counted
     facts = await admission.facts(case, mentor_id)
-    candidate = _candidate(case, facts, starts, [override[0]] if override else [])
+    invitation = _invite(case, facts, starts, [override[0]] if override else [])
     consultation.waves += 1
-    offer = await offers.send(case, candidate, facts.book, override, until)
+    offer = await offers.send(case, invitation._replace(answer_by=max(until or w.now, invitation.answer_by)), override)
     if consultation.state != "scheduled":
         consultation.next_wave_at = max(offer.answer_by, consultation.next_wave_at or offer.answer_by)
         offers.become_offered(case, offer.memorandum_id)
@@ -75,17 +75,15 @@ async def _ask(
     return offer
 
 
-def _candidate(
+def _invite(
     case: CaseFile, facts: GateFacts, starts: Sequence[datetime] | None, overrides: Collection[str]
-) -> ranking.Candidate:
-    """Give the mentor as a candidate for these times, or for three that leave them time to answer.
+) -> waves.Invitation:
+    """Give the mentor as somebody to ask for these times, or for three that leave them time to answer.
 
     Raises GateRefused, and TimeNotBookable for a time that is not bookable.
     """
     bookable = facts.bookable(overrides, is_asking=True)
-    answer_by = offers.deadline(
-        case.w, case.consultation.priority, facts.case.answer_due_at, facts.mentor, facts.book, knows_case=False
-    )
+    answer_by = waves.answer_by(facts.case, facts.mentor, facts.now, facts.book.policy)
     proposed = ranking.pick_answerable(bookable, case.w.now, answer_by, facts.case.zone, facts.mentor.zone)
     chosen = tuple(starts) if starts else proposed
     mode = case.consultation.mode
@@ -96,7 +94,7 @@ def _candidate(
     links = [admission.admit(facts, start, overrides, is_asking=True) for start in times]
     if starts and not set(starts) <= set(bookable):
         raise errors.TimeNotBookable("/starts", "one of these times is not bookable")
-    return ranking.Candidate(
+    candidate = ranking.Candidate(
         mentor=facts.mentor,
         score=0.0,
         terms={},
@@ -106,6 +104,7 @@ def _candidate(
         earliest=chosen[0] if is_live else case.w.now,
         starts=chosen,
     )
+    return waves.Invitation(candidate, answer_by)
 
 
 async def hold(w: Work, consultation_id: UUID, mentor_id: UUID, starts_at: datetime) -> tables.Appointment:

@@ -6,8 +6,9 @@ Lock order: consultation, offers, people, memorandum (architecture). Who may be 
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import cast
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -22,8 +23,7 @@ from service.kernel import access, clock, paging
 from service.kernel.work import Work
 from service.outbox import hearers, notices, offer_mails
 from service.rules import lifecycle, policy
-from service.rules.case import Case, Mentor, Rulebook
-from service.rules.matching import ranking
+from service.rules.matching import waves
 from service.rules.time import night
 from service.rules.time.night import NightHours
 
@@ -35,20 +35,19 @@ async def make_wave(case: CaseFile) -> None:
     for offer in case.offers:
         if lifecycle.expire(offer.state, offer.answer_by, case.w.now) != offer.state:
             await _wait_for_mail(case, offer)
-    waiting = [offer for offer in case.offers if offer.state == "pending"]
-    if any(offer.answer_by > case.w.now for offer in waiting):
-        case.consultation.next_wave_at = max(offer.answer_by for offer in waiting)
-        return
-    is_anybody_asked = await _ask_next(case)
-    if not is_anybody_asked and not case.open_offers and case.consultation.state != "unmatched":
+    if _is_hopeless(await _ask_next(case)) and case.consultation.state != "unmatched":
         await _nobody_left(case)
 
 
 async def first_wave(case: CaseFile) -> None:
     """Ask the first mentors, or say that there are none: nobody was ever asked. The clinician has a receipt then."""
-    if not await _ask_next(case):
+    if _is_hopeless(await _ask_next(case)):
         await _nobody_left(case)
     await tell_filed(case)
+
+
+def _is_hopeless(decision: waves.Ask | waves.Wait | waves.Nobody) -> bool:
+    return isinstance(decision, waves.Nobody) and not decision.awaits_answer
 
 
 async def tell_filed(case: CaseFile) -> None:
@@ -57,64 +56,77 @@ async def tell_filed(case: CaseFile) -> None:
         await notices.request_filed(case.w, case.consultation)
 
 
-async def _ask_next(case: CaseFile) -> bool:
-    """Ask a wave's number of mentors, nobody twice; False when nobody is left."""
+async def _ask_next(case: CaseFile) -> waves.Ask | waves.Wait | waves.Nobody:
+    """Do what `rules.matching.waves` decides for the case now, and give it."""
     w, consultation = case.w, case.consultation
-    booked = case.appointment if case.seeks_mentor and case.appointment.starts_at > w.now else None
-    but = await _asked_before(case)
-    with w.holding():  # nothing that is ranked has changed before it in this transaction
+    asked = await _asked(case)
+    decision = waves.wait(asked, w.now) or await _decide(case, asked)
+    if isinstance(decision, waves.Ask):
+        await _send_wave(case, await _still_askable(w, consultation, decision.invitations))
+    elif isinstance(decision, waves.Wait):
+        consultation.next_wave_at = decision.until
+    else:
+        consultation.next_wave_at = decision.look_again_at
+    return decision
+
+
+async def _decide(case: CaseFile, asked: Sequence[waves.Asked]) -> waves.Ask | waves.Wait | waves.Nobody:
+    booked = case.appointment if case.seeks_mentor and case.appointment.starts_at > case.w.now else None
+    with case.w.holding():  # nothing that is ranked has changed before it in this transaction
         ranked, gate_case, book = await candidates.ranked(
-            w, consultation, but=but, booked=booked, new_windows=case.new_windows
+            case.w, case.consultation, but=waves.not_again(asked), booked=booked, new_windows=case.new_windows
         )
-    pace = book.policy.pace(consultation.priority)
-    if not ranked.candidates:
-        # Somebody may become free again: look once a wave, until the consultation expires.
-        consultation.next_wave_at = w.now + pace.wave
-        return False
-    chosen = await _still_askable(w, consultation, ranked.candidates[: pace.per_wave])
-    if not chosen:
+    return waves.decide(gate_case, asked, ranked, case.w.now, book, booked.starts_at if booked else None)
+
+
+async def _send_wave(case: CaseFile, invitations: Sequence[waves.Invitation]) -> None:
+    w, consultation = case.w, case.consultation
+    if not invitations:
         consultation.next_wave_at = w.now  # the sweep asks the next ones a moment later
-        return True
+        return
     consultation.waves += 1
     w.counted["waves", ""] += 1
-    await notices.people(w, [consultation.clinician_id, *(candidate.mentor.person_id for candidate in chosen)])
-    sent = [await send(case, _in_time(w, gate_case, candidate, book), book, before=booked) for candidate in chosen]
-    consultation.next_wave_at = max(offer.answer_by for offer in sent)
+    mentors = [invitation.candidate.mentor.person_id for invitation in invitations]
+    await notices.people(w, [consultation.clinician_id, *mentors])
+    sent = [await send(case, invitation) for invitation in invitations]
+    consultation.next_wave_at = waves.Ask(tuple(invitations)).next_wave_at
     become_offered(case, sent[0].memorandum_id)
-    return True
 
 
-async def _asked_before(case: CaseFile) -> set[UUID]:
-    """Name the mentors who were asked and are not asked again.
-
-    Once an agreement has fallen away, whoever it had taken the question from may be asked anew: they never answered.
-    So may whoever never got the offer, unless their address takes no mail.
-    """
-    has_lost = any(offer.state == "accepted" and offer.ended_at for offer in case.offers)
-    asked = {
-        offer.mentor_id
+async def _asked(case: CaseFile) -> list[waves.Asked]:
+    """Give the case's offers as the rule of the waves reads them."""
+    asked = [
+        waves.Asked(
+            offer.mentor_id,
+            cast("vocabulary.OfferState", offer.state),
+            offer.answer_by,
+            is_undelivered=offer.is_undelivered,
+            has_ended=offer.ended_at is not None,
+        )
         for offer in case.offers
-        if not (has_lost and offer.state == "withdrawn") and not offer.is_undelivered
-    }
-    unasked = await notices.people(case.w, {offer.mentor_id for offer in case.offers} - asked)
-    return asked | {person.id for person in unasked.values() if person.mail_refused_at}
+    ]
+    once_more = await notices.people(case.w, {offer.mentor_id for offer in asked} - waves.not_again(asked))
+    refusing = {person.id for person in once_more.values() if person.mail_refused_at}
+    return [replace(offer, takes_no_mail=offer.mentor_id in refusing) for offer in asked] if refusing else asked
 
 
 async def _still_askable(
-    w: Work, consultation: tables.Consultation, chosen: Sequence[ranking.Candidate]
-) -> list[ranking.Candidate]:
+    w: Work, consultation: tables.Consultation, invitations: Sequence[waves.Invitation]
+) -> list[waves.Invitation]:
     """Lock the chosen mentors, and leave out those whose weekly cap on offers other requests have meanwhile reached.
 
     Locked all at once, in order, and nobody afterwards: taking others in their place could deadlock.
     """
-    mentors = [candidate.mentor.person_id for candidate in chosen if candidate.mentor.offers_cap is not None]
+    chosen = [(invitation, invitation.candidate.mentor) for invitation in invitations]
+    mentors = [mentor.person_id for _, mentor in chosen if mentor.offers_cap is not None]
     await w.lock_people(mentors)
     values = {"mentors": mentors, "since": w.now - _WEEK, "but": consultation.id}
     with w.holding():
         offers_by_mentor = {row.mentor_id: row.offers for row in await w.fetch(_ASKED_LATELY, values)}
-    caps = [(candidate, candidate.mentor.offers_cap) for candidate in chosen]
     return [
-        candidate for candidate, cap in caps if cap is None or offers_by_mentor.get(candidate.mentor.person_id, 0) < cap
+        invitation
+        for invitation, mentor in chosen
+        if mentor.offers_cap is None or offers_by_mentor.get(mentor.person_id, 0) < mentor.offers_cap
     ]
 
 
@@ -147,44 +159,10 @@ def become_offered(case: CaseFile, memorandum_id: UUID) -> None:
         case.become(case.consultation, "offered", memorandum_id)
 
 
-def deadline(w: Work, priority: str, due: datetime, mentor: Mentor, book: Rulebook, *, knows_case: bool) -> datetime:
-    """Give until when the mentor may answer an offer that is sent now."""
-    return policy.answer_by(
-        book.policy, priority, w.now, due, mentor.zone, mentor.working_weekdays, known_case=knows_case
-    )
-
-
-def _in_time(w: Work, gate_case: Case, candidate: ranking.Candidate, book: Rulebook) -> ranking.Candidate:
-    """Give the candidate with proposals that leave time to answer (decision 0023), where there are such times."""
-    if not candidate.starts:
-        return candidate
-    answer_by = deadline(
-        w, gate_case.priority, gate_case.answer_due_at, candidate.mentor, book, knows_case=candidate.knows_case
-    )
-    if ranking.leave_time(candidate.starts, w.now, answer_by):
-        return candidate
-    bookable = ranking.propose(gate_case, candidate.mentor, w.now, book)
-    starts = ranking.pick_answerable(bookable, w.now, answer_by, gate_case.zone, candidate.mentor.zone)
-    return candidate._replace(starts=starts)
-
-
-async def send(
-    case: CaseFile,
-    candidate: ranking.Candidate,
-    book: Rulebook,
-    override: tuple[str, str] | None = None,
-    until: datetime | None = None,
-    before: tables.Appointment | None = None,
-) -> tables.Offer:
-    """Ask the candidate, by mail and event; they may answer until the usual time, and at least `until`.
-
-    For a booked time that needs somebody `before` it begins, they have a part of the time that is left.
-    """
+async def send(case: CaseFile, invitation: waves.Invitation, override: tuple[str, str] | None = None) -> tables.Offer:
+    """Ask the mentor, by mail and event."""
     w, consultation = case.w, case.consultation
-    due = consultation.answer_due_at or w.now
-    answer_by = deadline(w, consultation.priority, due, candidate.mentor, book, knows_case=candidate.knows_case)
-    if before:
-        answer_by = policy.answer_by_before(before.starts_at, w.now, answer_by)
+    candidate = invitation.candidate
     is_written = consultation.mode == "either" and not candidate.starts
     row_id = clock.new_id()
     offer = tables.Offer(
@@ -201,7 +179,7 @@ async def send(
         wave=consultation.waves,
         starts=list(candidate.starts),
         sent_at=w.now,
-        answer_by=max(until or w.now, answer_by),
+        answer_by=invitation.answer_by,
         terms={"score": candidate.score, **candidate.terms},
         override_rule=override[0] if override else None,
         override_reason=w.seal(override[1] if override else None, row_id),

@@ -36,6 +36,7 @@ class Pace:
     weights: Mapping[str, float]
     working_days_only: bool = False  # the wave's time counts on the mentor's institution's working weekdays only
     any_hour: bool = False  # a mentor who opted in can be booked outside their weekly hours
+    as_needed: bool = False  # a wave asks no more than probably are needed (`matching.waves`), `per_wave` at most
 
 
 _PACES = MappingProxyType({
@@ -82,6 +83,8 @@ class Policy:
 
 
 DEFAULT = Policy()
+AS_NEEDED = "needed"
+"""In place of a number of `per_wave`: no more than are needed, that number at most; `{"needed": 4}` four at most."""
 _PACE_MINUTES = {
     f"{name}_minutes": name for name in ("answer_due", "wave", "alert_after", "minimum_notice")
 }  # fmt: skip
@@ -152,6 +155,10 @@ def _pace(overrides: Mapping[str, Any], base: Pace) -> Pace:
         if key in _PACE_MINUTES:
             least = 1 if key in {"answer_due_minutes", "wave_minutes"} else 0
             changes[_PACE_MINUTES[key]] = timedelta(minutes=_number(key, value, least=least))
+        elif key == "per_wave" and value == AS_NEEDED:
+            changes["as_needed"] = True
+        elif key == "per_wave" and isinstance(value, Mapping) and value.keys() == {AS_NEEDED}:
+            changes |= {"as_needed": True, key: _number(key, value[AS_NEEDED], least=1)}
         elif key == "per_wave":
             changes[key] = _number(key, value, least=1)
         elif key in {"working_days_only", "any_hour"} and isinstance(value, bool):

@@ -132,6 +132,15 @@ def test_the_greatest_number_is_a_year_of_minutes() -> None:
         policy.from_overrides({"hold_minutes": 366 * 1440 + 1})
 
 
+def test_a_wave_may_ask_as_many_as_are_needed_with_its_number_or_another_as_the_most() -> None:
+    own = policy.from_overrides({"priorities": {"stat": {"per_wave": "needed"}, "asap": {"per_wave": {"needed": 6}}}})
+    assert [(own.pace(name).as_needed, own.pace(name).per_wave) for name in ("stat", "asap", "urgent")] == [
+        (True, 5),
+        (True, 6),
+        (False, 2),
+    ]
+
+
 def test_every_weight_can_be_set_and_may_be_nothing() -> None:
     weights = dict.fromkeys(vocabulary.SCORE_TERMS, 0) | {"speed": 100}
     own = policy.from_overrides({"priorities": {"urgent": {"weights": weights}}})
@@ -166,6 +175,10 @@ def test_no_overrides_are_the_default() -> None:
         ({"priorities": {"stat": {"wave_minutes": 0}}}, "wave_minutes"),
         ({"priorities": {"stat": {"answer_due_minutes": 0}}}, "answer_due_minutes"),
         ({"priorities": {"stat": {"per_wave": 0}}}, "per_wave"),
+        ({"priorities": {"stat": {"per_wave": "all"}}}, "per_wave"),
+        ({"priorities": {"stat": {"per_wave": {"needed": 0}}}}, "per_wave"),
+        ({"priorities": {"stat": {"per_wave": {"most": 2}}}}, "per_wave"),
+        ({"priorities": {"stat": {"as_needed": True}}}, "as_needed"),
         ({"priorities": {"stat": {"any_hour": 1}}}, "any_hour"),
         ({"priorities": {"stat": {"weights": {"luck": 1}}}}, "weights"),
         ({"priorities": {"stat": {"weights": {"load": -1}}}}, "load"),
