@@ -4,9 +4,10 @@ Each due row is dealt with in a transaction of its own, by a verb that locks it 
 sweep at once, or an answer that arrives meanwhile, find the work done and do nothing.
 """
 
+import asyncio
 import functools
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -26,17 +27,20 @@ class Timer:
     """Which rows are due at :now, and what is done about each.
 
     `since` is what the rows have been due by for longest, as a partial index orders them: those come first. Where it is
-    empty, all that is live is looked at anyway.
+    empty, all that is live is looked at anyway. So many rows as `at_once` says are dealt with side by side.
     """
 
     name: str
     due: str
     act: Callable[[Work, UUID], Awaitable[object]]
     since: str = ""
+    at_once: int = 1
 
 
-_AT_ONCE = 100
+BATCH = 100
 """Rows of one timer and sweep; the rest follows at the next one."""
+_WAVES_AT_ONCE = 4
+"""A wave waits for PostgreSQL half of its time; more of them would keep a worker's pool from its mails."""
 TIMERS = (
     # Before whatever takes something out of a calendar: that goes to the address which is in it then.
     Timer("readdressed", readdressing.READDRESSED, readdressing.follow_address),
@@ -66,6 +70,7 @@ TIMERS = (
         "SELECT id FROM consultation WHERE next_wave_at <= :now AND state IN ('open', 'offered', 'unmatched')",
         offers.wave_if_due,
         since="next_wave_at",
+        at_once=_WAVES_AT_ONCE,
     ),
     Timer("alert", "SELECT id FROM consultation WHERE alert_at <= :now", consultations.alert, since="alert_at"),
     Timer(
@@ -183,19 +188,9 @@ async def once(database: Database, moved: Callable[[], None] = lambda: None) -> 
     for timer in TIMERS:
         if not is_due[timer.name]:
             continue
-        has_acted = False
-        for row_id in await _due(database, timer):
-            moved()
-            has_acted = True
-            try:
-                await database.run(actor.TIMER, functools.partial(_act, timer, row_id))
-            except errors.Unavailable:
-                continue
-            except Exception as error:  # noqa: BLE001 - whatever it is, the others' timers go on
-                failures.append(Failure(timer.name, row_id, error))
-            else:
-                database.counted["sweep_acted", timer.name] += 1
-        if has_acted:  # it may have made a later one due: an offer that expires makes a wave so, in the same sweep
+        due = await _due(database, timer)
+        failures += await _deal_with(database, timer, due, moved)
+        if due:  # it may have made a later one due: an offer that expires makes a wave so, in the same sweep
             is_due = await _ask(database)
     if is_due[_MAIL]:
         async with database.work(actor.TIMER) as w:
@@ -203,6 +198,39 @@ async def once(database: Database, moved: Callable[[], None] = lambda: None) -> 
     if is_due[_EVENT]:
         await place_events(database)
     return failures
+
+
+async def _deal_with(
+    database: Database, timer: Timer, due: Collection[UUID], moved: Callable[[], None]
+) -> list[Failure]:
+    """Deal with each of the rows in a transaction of its own; gives what failed.
+
+    Side by side is no more than two workers that sweep at once. Where all share one connection, they take turns.
+    """
+    failures: list[Failure] = []
+    turns = asyncio.Semaphore(timer.at_once if database.is_pooled else 1)
+
+    async def deal_with(row_id: UUID) -> None:
+        async with turns:
+            moved()
+            try:
+                await database.run(actor.TIMER, functools.partial(_act, timer, row_id))
+            except errors.Unavailable:
+                return
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others' timers go on
+                failures.append(Failure(timer.name, row_id, error))
+            else:
+                database.counted["sweep_acted", timer.name] += 1
+
+    async with asyncio.TaskGroup() as tasks:
+        for row_id in due:
+            tasks.create_task(deal_with(row_id))
+    return failures
+
+
+def acted(database: Database) -> int:
+    """Count the rows that this process's sweeps have dealt with."""
+    return sum(count for (what, _), count in database.counted.items() if what == "sweep_acted")
 
 
 async def _ask(database: Database) -> Mapping[str, bool]:
@@ -223,10 +251,10 @@ async def _due(database: Database, timer: Timer) -> list[UUID]:
 def batch_of(timer: Timer) -> str:
     """Give the SQL that finds what a sweep deals with."""
     if timer.since:
-        return f"{timer.due} ORDER BY {timer.since} LIMIT {_AT_ONCE}"
+        return f"{timer.due} ORDER BY {timer.since} LIMIT {BATCH}"
     # Materialized, and so read only until there are enough: for the sake of a limit the planner would else walk through
     # a table by its key, past everything that is long over, to find the few that are due.
-    return f"WITH due (id) AS MATERIALIZED ({timer.due}) SELECT id FROM due LIMIT {_AT_ONCE}"  # noqa: S608 - our own words
+    return f"WITH due (id) AS MATERIALIZED ({timer.due}) SELECT id FROM due LIMIT {BATCH}"  # noqa: S608 - our own words
 
 
 @functools.cache

@@ -224,10 +224,12 @@ async def _run(manager: QueueManager, watched: _Watched, stop: asyncio.Event) ->
 async def _sweep(world: World, stop: asyncio.Event) -> None:
     pause = SIMULATED_SWEEP_SECONDS if world.settings.clock == "manual" else SWEEP_SECONDS
     while not stop.is_set():
+        acted = timers.acted(world.database)
         for failure in await timers.once(world.database, functools.partial(world.presence.moved, "timers")):
             _log.error("timer_failed", timer=failure.timer, subject_id=str(failure.row_id), exc_info=failure.error)
         world.presence.worked("timers")
-        await _pause(stop, pause)
+        if timers.acted(world.database) < acted + timers.BATCH:  # else there may be more of what was due
+            await _pause(stop, pause)
 
 
 async def _keep_house(world: World, stop: asyncio.Event) -> None:

@@ -289,7 +289,8 @@ class Database:
         """
         self.deadline_seconds = deadline_seconds
         self.engine = engine
-        # A connection, which tests give, is in a transaction already.
+        # A connection, which tests give, is in a transaction already, and units of work follow one another on it.
+        self.is_pooled = isinstance(engine, AsyncEngine)
         self._apart = (
             engine.execution_options(isolation_level="AUTOCOMMIT") if isinstance(engine, AsyncEngine) else engine
         )

@@ -109,7 +109,7 @@ async def test_a_sweep_reads_a_batch_of_what_is_due_however_much_that_is(world: 
         offer = await build.offer(w, case, mentor, agreed, state="pending", answer_by=w.now)
         booked = await build.appointment(w, case, mentor, agreed, starts_at=w.now - timedelta(days=1))
         await w.sql(sa.text("SET LOCAL session_replication_role = replica"))  # no triggers, for speed
-        for statement in copies(case.id, offer.id, booked.id, 50 * timers._AT_ONCE, "offered", "booked", "-1 second"):
+        for statement in copies(case.id, offer.id, booked.id, 50 * timers.BATCH, "offered", "booked", "-1 second"):
             await w.sql(sa.text(statement))
     async with world.database.work(actor.TIMER) as w:
         for table in ("consultation", "offer", "appointment"):
@@ -120,7 +120,7 @@ async def test_a_sweep_reads_a_batch_of_what_is_due_however_much_that_is(world: 
             (explained,) = (await w.sql(explain, timers._instants(w, timer.due))).scalars()
             (plan,) = json.loads(explained) if isinstance(explained, str) else explained
             read[timer.name] = sum(rows for _, rows in scans(plan["Plan"]))
-    assert read == dict.fromkeys(("offer", "wave", "alert"), timers._AT_ONCE)
+    assert read == dict.fromkeys(("offer", "wave", "alert"), timers.BATCH)
 
 
 READ_ALL_LIVE = {"clinician_left"}

@@ -1,5 +1,6 @@
 """The sweep: one poisoned row must not stop the others, and every programme's own numbers count."""
 
+import asyncio
 from datetime import timedelta
 from uuid import UUID
 
@@ -87,7 +88,7 @@ async def test_a_draft_without_consent_lapses_and_its_question_is_forgotten(
 async def test_the_longest_due_come_first_and_the_rest_with_the_next_sweep(
     world: World, test_clock: TestClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(timers, "_AT_ONCE", 2)
+    monkeypatch.setattr(timers, "BATCH", 2)
     async with world.database.work(actor.TIMER) as w:
         at = await build.institution(w)
         who = await build.clinician(w, at)
@@ -109,6 +110,32 @@ async def test_the_longest_due_come_first_and_the_rest_with_the_next_sweep(
     assert acted == [due[1].id, due[2].id]
     await timers.once(world.database)
     assert acted == [due[1].id, due[2].id, due[0].id]
+
+
+@pytest.mark.races
+async def test_rows_of_a_timer_are_dealt_with_side_by_side_but_not_more_than_it_allows(
+    world: World, test_clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.database.work(actor.TIMER) as w:
+        at = await build.institution(w)
+        who = await build.clinician(w, at)
+        for _ in range(6):
+            await build.consultation(w, who, at, alert_at=test_clock.now(), next_wave_at=None)
+    inside, most = 0, 0
+    both_are_here = asyncio.Barrier(2)
+
+    async def act(w: Work, row_id: UUID) -> None:
+        nonlocal inside, most
+        row = await w.read(tables.Consultation, row_id)
+        inside, most = inside + 1, max(most, inside + 1)
+        async with asyncio.timeout(30):  # one alone would wait for ever
+            await both_are_here.wait()
+        row.alert_at = None
+        inside -= 1
+
+    due = "SELECT id FROM consultation WHERE alert_at <= :now"
+    monkeypatch.setattr(timers, "TIMERS", [timers.Timer("alert", due, act, at_once=2)])
+    assert (await timers.once(world.database), most, timers.acted(world.database)) == ([], 2, 6)
 
 
 @pytest.mark.parametrize("off", [timedelta(hours=1), -timedelta(hours=1)])

@@ -15,8 +15,10 @@ change while a process runs: so they are never stale, and they are bounded in si
 The module is longer than others because nothing else may touch a zone.
 """
 
+import itertools
 import zoneinfo
-from collections.abc import Collection, Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -340,9 +342,20 @@ def starts(
 
     `busy` already holds the buffers of its bookings; the buffer after the session need not lie inside the hours.
     """
-    frame = Frame.within(window)
-    length, occupied = cells.count(minutes), cells.count(minutes + buffer_minutes)
-    beyond = frame.longer(occupied - length)
+    length, occupied = cells.count(minutes), cells.count(minutes + buffer_minutes) * _CELL
+    worked = _worked_starts(hours, Frame.within(window), length, step_minutes)
+    is_clear = bytearray(b"\1") * len(worked)
+    # Starts lie on whole cells, and so do their ends: it is the same whether busy time is rounded outward or exact.
+    for since, until in busy:
+        low = bisect_right(worked, since - occupied)
+        high = bisect_left(worked, until, low)
+        if low < high and since < until:
+            is_clear[low:high] = bytes(high - low)
+    return list(itertools.compress(worked, is_clear))
+
+
+@lru_cache(maxsize=256)
+def _worked_starts(hours: Hours, frame: Frame, length: int, step_minutes: int) -> Sequence[datetime]:
+    """Give the starts of sessions of so many cells within the hours, in order: the same for all who work alike."""
     worked = cells.runs(open_bits(hours, frame) & ~away_bits(hours, frame), length)
-    clear = cells.runs(beyond.full & ~beyond.outward(busy), occupied)
-    return frame.instants(worked & clear & frame.grid(step_minutes), step_minutes)
+    return frame.instants(worked & frame.grid(step_minutes), step_minutes)

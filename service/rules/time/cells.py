@@ -89,10 +89,6 @@ class Frame:
         """Every bit set."""
         return (1 << self.count) - 1
 
-    def longer(self, by: int) -> "Frame":
-        """Begin at the same cell and end so many cells later."""
-        return Frame(self.first, self.count + by)
-
     def between(self, low: int, high: int) -> int:
         """Set the bits of the cells from `low` up to and without `high`, clipped to the frame."""
         low = max(0, low - self.first)

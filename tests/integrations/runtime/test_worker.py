@@ -20,6 +20,7 @@ import postoffice
 from integrations.mail import maildir, smtp
 from integrations.runtime import mail_delivery, worker
 from integrations.runtime.world import World
+from service import timers
 from service.care import casefile
 from service.kernel import actor, clock, errors, outcomes, work
 from service.outbox import deliveries, notices
@@ -407,6 +408,30 @@ async def test_a_worker_that_is_stopped_begins_nothing_more_however_much_is_queu
     assert (await states(scene))["pending"] == 2_000 - counting.tried
     (row,) = await scene.rows("SELECT count(*) AS n FROM delivery WHERE state = 'pending' AND attempt > 0")
     assert row.n == 0  # nothing stays leased to a worker that is gone
+
+
+async def test_a_worker_sweeps_on_without_a_pause_while_a_batch_was_full(
+    scene: flow.Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, due, sweeps = asyncio.Event(), [3, 3, 1, 0], []
+
+    async def once(database: work.Database, _moved: object) -> list[timers.Failure]:
+        acted = due[len(sweeps)]
+        sweeps.append("sweep")
+        database.counted["sweep_acted", "wave"] += acted
+        return []
+
+    async def pause(_stop: asyncio.Event, _seconds: float) -> None:
+        sweeps.append("pause")
+        due.insert(len(sweeps) - 1, 0)
+        if sweeps.count("pause") == 2:
+            stop.set()
+
+    monkeypatch.setattr(timers, "BATCH", 3)
+    monkeypatch.setattr(timers, "once", once)
+    monkeypatch.setattr(worker, "_pause", pause)
+    await worker._sweep(scene.world, stop)  # the loop alone
+    assert sweeps == ["sweep", "sweep", "sweep", "pause", "sweep", "pause"]
 
 
 async def test_a_worker_takes_no_more_jobs_out_of_the_queue_than_it_soon_needs(scene: flow.Scene) -> None:
