@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
@@ -18,7 +18,7 @@ import uvloop
 
 from bench import figures, growth, hooks, hospital, idle, live, pages, processes, pure, results, writes
 from bench.frame import Bench, say
-from bench.table import Line, show
+from bench.table import Line, judged, show
 from integrations.runtime import logs
 
 
@@ -110,15 +110,16 @@ PARTS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
 """In the order in which they are measured; a goal's own module has a line here."""
 
 
-async def measure(names: Sequence[str], *, quick: bool) -> list[Line]:
-    """Take every figure of these parts, and say on the way what is under way."""
-    lines: list[Line] = []
+async def measure(names: Sequence[str], lines: list[Line], took: dict[str, float], *, quick: bool) -> None:
+    """Take every figure of these parts into `lines`, and the seconds of each into `took`; say what is under way."""
     async with AsyncExitStack() as stack:
         bench = Bench.of(stack, quick=quick)
-        for name in names:
-            say(name)
+        for place, name in enumerate(names, 1):
+            say(f"part {place} of {len(names)}, {name}, after {sum(took.values()):.0f} s")
+            began = time.perf_counter()
             lines += await _taken(name, bench)
-    return lines
+            took[name] = time.perf_counter() - began
+            say(f"part {place} of {len(names)}, {name}, took {took[name]:.0f} s")
 
 
 async def _taken(name: str, bench: Bench) -> list[Line]:
@@ -139,18 +140,28 @@ def main() -> None:
         results.write_page()
         return
     quick = os.environ.get("QUICK") == "1"
-    began = time.perf_counter()
-    lines = uvloop.run(measure(told.parts or list(PARTS), quick=quick))  # as the server and the worker run
-    today, seconds = datetime.now(UTC).date(), time.perf_counter() - began
-    print(f"{today}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, ", end="")
-    print(f"{'quick' if quick else 'whole'} run, {seconds:.0f} s, load {os.getloadavg()[0]:.1f}\n")
-    print(show(lines))
+    lines: list[Line] = []
+    took: dict[str, float] = {}
+    is_whole = False
+    try:
+        uvloop.run(measure(told.parts or list(PARTS), lines, took, quick=quick))  # as the server and the worker run
+        is_whole = True
+    finally:  # whoever breaks it off sees what was measured until then
+        seconds = sum(took.values())
+        _print(lines, took, f"{'quick' if quick else 'whole'} run{'' if is_whole else ', broken off'}, {seconds:.0f} s")
+    if told.save:
+        results.save(results.Result.of(told.save, lines, today=datetime.now(UTC).date(), seconds=seconds))
+
+
+def _print(lines: Sequence[Line], took: Mapping[str, float], what: str) -> None:
+    print(f"{datetime.now(UTC).date()}, {platform.machine()}, {os.cpu_count()} cores, ", end="")
+    print(f"Python {platform.python_version()}, {what}, load {os.getloadavg()[0]:.1f}\n\n{show(lines)}\n")
+    print(judged(lines))
     for before in results.kept()[-1:]:
         worse = results.flags(lines, before)
         print(f"\nMore than a tenth worse than {before.name}: {len(worse)}. Measure again before you believe it.")
         print("\n".join(f"- {one}" for one in worse))
-    if told.save:
-        results.save(results.Result.of(told.save, lines, today=today, seconds=seconds))
+    print(f"\nSeconds: {', '.join(f'{name} {seconds:.0f}' for name, seconds in took.items())}")
 
 
 def _told() -> argparse.Namespace:

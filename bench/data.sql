@@ -105,9 +105,9 @@ SELECT md5($3::text || ' rival ' || n)::uuid, id, md5('mentor ' || answers % $2:
 INSERT INTO appointment (id, consultation_id, memorandum_id, route, status, starts_at, ends_at, tzdata_version, dtstamp, sequence, created_at)
 SELECT visit_id, id, memorandum_id, 'direct', 'fulfilled', opened_at + waited, opened_at + waited + interval '30 min', $5,
        opened_at, 0, opened_at FROM past;
-INSERT INTO participant (appointment_id, person_id, institution_id, role, status, zone, wall)
+INSERT INTO participant (appointment_id, person_id, institution_id, role, status, zone, wall, starts_at)
 SELECT visit_id, md5('mentor ' || answers)::uuid, md5('institution answer' || place)::uuid, 'mentor', 'accepted', 'Europe/Paris',
-       opened_at AT TIME ZONE 'Europe/Paris' FROM past;
+       opened_at AT TIME ZONE 'Europe/Paris', opened_at FROM past;
 INSERT INTO session (id, appointment_id, consultation_id, memorandum_id, programme_id, route, mode, specialty_code, priority,
     requesting_institution_id, partner_institution_id, clinician_id, mentor_id, participants, started_at, ended_at, minutes,
     outcome, is_civil_for_requester, is_civil_for_mentor, is_corrected, is_memorandum_chosen_anew)
@@ -137,10 +137,10 @@ SELECT id, md5('programme crowd')::uuid, 'teleconsultation', md5('institution as
        'scheduled', ARRAY['en'], false, 'child', 30, 'general', $1, starts_at, $1 FROM ahead;
 INSERT INTO appointment (id, consultation_id, memorandum_id, route, status, starts_at, ends_at, tzdata_version, dtstamp, sequence, created_at)
 SELECT visit_id, id, md5('memorandum 1')::uuid, 'direct', 'booked', starts_at, starts_at + interval '30 min', $3, $1, 0, $1 FROM ahead;
-INSERT INTO participant (appointment_id, person_id, institution_id, role, status, zone, wall)
+INSERT INTO participant (appointment_id, person_id, institution_id, role, status, zone, wall, starts_at)
 SELECT visit_id, md5(who || CASE who WHEN 'mentor ' THEN i ELSE asks END)::uuid,
        md5('institution ' || CASE who WHEN 'mentor ' THEN 'answer' || (i - 1) / 20 + 1 ELSE 'ask' || asks END)::uuid, btrim(who),
-       'accepted', 'Europe/Paris', starts_at AT TIME ZONE 'Europe/Paris' FROM ahead, unnest(ARRAY['mentor ', 'clinician ']) AS who;
+       'accepted', 'Europe/Paris', starts_at AT TIME ZONE 'Europe/Paris', starts_at FROM ahead, unnest(ARRAY['mentor ', 'clinician ']) AS who;
 INSERT INTO seat (appointment_id, person_id, during)
 SELECT visit_id, md5('mentor ' || i)::uuid, tstzrange(starts_at, starts_at + interval '40 min') FROM ahead;
 DROP TABLE ahead;

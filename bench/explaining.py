@@ -94,13 +94,27 @@ async def sizes(connection: asyncpg.Connection) -> dict[str, int]:
     return found
 
 
+async def begins(connection: asyncpg.Connection) -> dict[str, tuple[str, str]]:
+    """Give the table and the first column of each ordered index of all its rows; of one that begins otherwise none."""
+    return {row["name"]: (table_of(row["relation"]), row["attname"]) for row in await connection.fetch(_BEGINS)}
+
+
+_BEGINS = """
+SELECT i.relname AS name, t.relname AS relation, a.attname
+FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid
+JOIN pg_am m ON m.oid = i.relam AND m.amname = 'btree'
+JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = x.indkey[0] AND a.attnum > 0
+WHERE x.indpred IS NULL
+"""
+
+
 def table_of(relation: str) -> str:
     """Give the table that a relation is, or is a month of."""
     return _PARTITION.sub("", relation)
 
 
-def faults(plan: Plan, sizes: Mapping[str, int]) -> Iterator[str]:
-    """Tell what a plan reads in vain; `sizes` are the rows of each table."""
+def faults(plan: Plan, sizes: Mapping[str, int], begins: Mapping[str, tuple[str, str]]) -> Iterator[str]:
+    """Tell what a plan reads in vain; `sizes` are the rows of each table, `begins` what each index begins with."""
     read, table = _rows_read(plan), table_of(plan.get("Relation Name", ""))
     is_big = table not in FEW and sizes.get(table, 0) >= MANY
     name = f"{plan['Node Type']} {plan.get('Index Name') or plan.get('Relation Name', '')}".strip()
@@ -108,12 +122,16 @@ def faults(plan: Plan, sizes: Mapping[str, int]) -> Iterator[str]:
         yield f"{name}: the whole table"
     if is_big and "Index" in plan["Node Type"] and "Index Cond" not in plan and read >= max(MANY, sizes[table] // 2):
         yield f"{name}: the whole index"
+    of_index, first = begins.get(plan.get("Index Name", ""), ("", ""))
+    is_cut = not first or re.search(rf"\b{first}\b", plan.get("Index Cond", first))
+    if not is_cut and of_index not in FEW and sizes.get(of_index, 0) >= MANY and plan["Actual Loops"]:
+        yield f"{name}: the whole index, which begins with {first}"
     dropped, kept = _dropped(plan), plan["Actual Rows"] * plan["Actual Loops"]
     is_of_big = is_big if table else read_of_the_growing(plan, sizes) > DROPPED
     if dropped > max(DROPPED, DROPPED_FOR_ONE * kept) and is_of_big:
         yield f"{name}: {dropped:.0f} rows dropped for {kept:.0f} kept"
     for below in plan.get("Plans", ()):
-        yield from faults(below, sizes)
+        yield from faults(below, sizes, begins)
 
 
 def read_of_the_growing(plan: Plan, sizes: Mapping[str, int]) -> float:

@@ -197,9 +197,9 @@ SELECT visit_id, 2, id, memorandum_id, route, CASE state WHEN 'completed' THEN '
        CASE state WHEN 'scheduled' THEN starts_at - interval '30 minutes' END, answered_at,
        programme_id, asking_id, clinician_id, CASE WHEN NOT is_forgotten THEN 'ward ' || h % 5 END
 FROM cases WHERE has_visit ORDER BY visit_id;
-INSERT INTO participant (appointment_id, person_id, institution_id, role, status, offer_id, zone, wall)
-SELECT visit_id, clinician_id, asking_id, 'clinician', 'needs-action', NULL, 'Europe/Kyiv', starts_at AT TIME ZONE 'Europe/Kyiv' FROM cases WHERE has_visit
-UNION ALL SELECT visit_id, mentor_id, answering_id, 'mentor', 'accepted', offer_id, mentors_zone, starts_at AT TIME ZONE mentors_zone
+INSERT INTO participant (appointment_id, person_id, institution_id, role, status, offer_id, zone, wall, starts_at)
+SELECT visit_id, clinician_id, asking_id, 'clinician', 'needs-action', NULL, 'Europe/Kyiv', starts_at AT TIME ZONE 'Europe/Kyiv', starts_at FROM cases WHERE has_visit
+UNION ALL SELECT visit_id, mentor_id, answering_id, 'mentor', 'accepted', offer_id, mentors_zone, starts_at AT TIME ZONE mentors_zone, starts_at
 FROM cases WHERE has_visit ORDER BY 1;
 INSERT INTO seat (appointment_id, person_id, during)
 SELECT visit_id, who, tstzrange(starts_at, starts_at + interval '40 minutes')

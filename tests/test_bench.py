@@ -4,9 +4,12 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import pytest
+
 from bench import __main__ as bench
 from bench import results
-from bench.table import Line, at_least, at_most
+from bench.frame import Bench
+from bench.table import Line, at_least, at_most, judged
 
 FAST = at_least("P1 free time", "1 ms", "2 ms", 2.0, 1.5)
 READ = at_most("P2 candidates", "6 ms", "1 ms", 5.0, 6)
@@ -61,3 +64,31 @@ def test_each_part_is_named_once_and_no_two_results_have_a_figure_by_two_goals()
         for name, figure in result.figures.items():
             goals.setdefault(name, set()).add(figure.goal)
     assert {name: found for name, found in goals.items() if len(found) > 1} == {}
+
+
+def test_each_goal_that_was_missed_is_told_with_the_reason_that_is_known() -> None:
+    slow = at_most("P10 report", "9 ms", "2 ms", 4.5, 3, "The days that are open are counted.")
+    lost = Line("   lost of 1000", "3", "", None, "0", is_met=False)
+    failed = Line("mail", "failed: OSError", is_met=False)
+    assert judged([FAST, FREE, at_most("P2", "1 ms", "1 ms", 1, 6, "never said")]) == "2 of 2 goals met, 0 missed."
+    assert judged([FAST, FREE, slow, lost, failed]).splitlines() == [
+        "1 of 4 goals met, 3 missed.",
+        "- P10 report: 4.5, goal <= 3. The days that are open are counted.",
+        "- lost of 1000: 3, goal 0. No reason is known: measure this part again, alone and on a quiet machine.",
+        "- mail: failed: OSError. No reason is known: measure this part again, alone and on a quiet machine.",
+    ]
+
+
+async def test_a_part_that_fails_is_told_and_the_others_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(_: Bench) -> list[Line]:
+        raise OSError
+
+    async def sound(_: Bench) -> list[Line]:
+        return [FAST]
+
+    monkeypatch.setattr(bench, "PARTS", {"broken": broken, "sound": sound})
+    lines: list[Line] = []
+    took: dict[str, float] = {}
+    await bench.measure(["broken", "sound"], lines, took, quick=True)
+    assert ([line.name for line in lines], [*took]) == (["broken", "P1 free time"], ["broken", "sound"])
+    assert [line.is_met for line in lines] == [False, True]

@@ -357,13 +357,10 @@ async def page(
     until_at: datetime | None = None,
 ) -> list[AppointmentView]:
     """Give the appointments that the actor sees by their start, in [from, until): one more than `limit` at most."""
-    kind, filters = tables.Appointment, []
-    if from_at is not None:
-        filters.append(col(kind.starts_at) >= from_at)
-    if until_at is not None:
-        filters.append(col(kind.starts_at) < until_at)
-    since = after[0] if after is not None else from_at  # a cursor lies behind the beginning of what it goes through
-    rows = await paging.rows(w, kind, *filters, after=after, limit=limit, order=("starts_at", "id"), since=since)
+    order = ("starts_at", "id")
+    rows = await paging.rows(
+        w, tables.Appointment, after=after, limit=limit, order=order, since=from_at, until=until_at
+    )
     return await views(w, rows)
 
 

@@ -1,6 +1,7 @@
 """For whom and for which hospital a request is filed."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from sqlmodel import col
 
 from service import tables
 from service.care import candidates
+from service.kernel import actor as actors
 from service.kernel import errors
 from service.kernel.work import Work
 from service.registry import agreements
@@ -104,24 +106,31 @@ async def _covers(w: Work, wish: Wish, place: UUID, grants: Sequence[Any]) -> bo
 
 async def may_file(w: Work) -> bool:
     """Tell whether there is anybody for whom the actor may file: themself, or a clinician of their institution."""
-    grant = tables.RoleGrant
-    of_places = {"clinician": col(grant.person_id) == w.actor.person_id, "coordinator": sa.true()}
-    held = {role: w.actor.institutions(role) for role in of_places}
+    if not w.actor.institutions("clinician", "coordinator"):
+        return False
     days, programmes = zip(*w.actor.days, strict=True) if w.actor.days else ((), ())
+    shape, ids = actors.shape(w.actor)
+    ((may,),) = await w.fetch(_has_somebody(shape), {"days": days, "programmes": programmes}, ids)
+    return bool(may)
+
+
+@lru_cache(maxsize=500)
+def _has_somebody(actor: actors.Actor) -> sa.Executable:
+    grant = tables.RoleGrant
+    of_places = {"clinician": col(grant.person_id) == actor.person_id, "coordinator": sa.true()}
     # One EXISTS for each, not one with OR: each is answered by an index, and ends with the first that it finds.
     ways = [
         sa.exists(
             sa.select(col(grant.id))
             .join(tables.Person, col(tables.Person.id) == col(grant.person_id))
-            .where(col(grant.role) == "clinician", col(grant.institution_id).in_(sorted(places)), of_places[role])
+            .where(col(grant.role) == "clinician", of_places[role])
+            .where(col(grant.institution_id) == sa.any_(sa.literal(sorted(places), ARRAY(PG_UUID(as_uuid=True)))))
             .where(col(tables.Person.state) == "active", _PROGRAMME.is_not(None))
         )
-        for role, places in held.items()
+        for role, places in ((role, actor.institutions(role)) for role in of_places)
         if places
     ]
-    if not ways:
-        return False
-    return bool((await w.sql(sa.select(sa.or_(*ways)), {"days": days, "programmes": programmes})).scalar_one())
+    return sa.select(sa.or_(*ways))
 
 
 # A network's memorandum counts while the institution belongs to the network, by the day of the programme.

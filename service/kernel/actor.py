@@ -1,5 +1,6 @@
 """Who is acting: a person with their grants, a partner system, or the programme's own timer."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from uuid import UUID
@@ -44,6 +45,29 @@ class Actor:
     def is_timer(self) -> bool:
         """Tell whether the clock acts, and no person or system."""
         return self.kind == "timer"
+
+
+def shape(actor: Actor) -> tuple[Actor, Mapping[UUID, UUID]]:
+    """Give an actor of the same roles whose ids are mere numbers, and which id each number stands for.
+
+    A statement that shows what an actor sees is the same for all of one shape, but for ids: so it is made once (see
+    `Work.fetch`). Not for statements that ask for the day: a shape has none.
+    """
+    numbers: dict[UUID, UUID] = {}
+
+    def number(row_id: UUID | None) -> UUID | None:
+        return row_id and numbers.setdefault(row_id, UUID(int=len(numbers) + 1))
+
+    person_id = number(actor.person_id)
+    in_order = sorted(
+        actor.grants, key=lambda g: (g.role, g.department or "", str(g.institution_id), str(g.programme_id))
+    )
+    grants = frozenset(
+        Grant(grant.role, number(grant.institution_id), number(grant.programme_id), grant.department)
+        for grant in in_order
+    )
+    made = Actor(actor.kind, person_id, grants, is_address_confirmed=actor.is_address_confirmed)
+    return made, {its: row_id for row_id, its in numbers.items()}
 
 
 TIMER = Actor(kind="timer")

@@ -10,8 +10,8 @@ tables PostgreSQL can make no use of an index, and reads the whole history (deci
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import UUID
@@ -37,7 +37,8 @@ class Branch:
 
     The column is the kind's own, or that of the last table on a way from the row: each step of `way` is a column and
     the one of the next table that equals it, and all of `where` holds of these tables. No column: `own` alone decides.
-    `wall` is a column on the way with the row's instant by somebody's clock: a list from an instant on begins there.
+    `copies` are columns of the way's first table that say what the kind's say, by their names: where a list's order is
+    among them, an index that has them behind `column` gives the way in the list's order (decision 0093).
     """
 
     column: Any = None
@@ -45,7 +46,7 @@ class Branch:
     own: tuple[Condition, ...] = ()
     way: tuple[tuple[Any, Any], ...] = ()
     where: tuple[Condition, ...] = ()
-    wall: Any = None
+    copies: Mapping[str, Any] = field(default_factory=dict)
 
     def shows(self, kind: type[SQLModel]) -> Condition:
         """Say of a row of the kind whether the branch shows it."""
@@ -60,17 +61,33 @@ class Branch:
         """Give the queries of the keys that the branch has on the page: one for each value of a column of its own."""
         if self.column is None:
             yield page.of(*self.own)
-        elif self.way:
+        elif self.way and not self._is_ordered_as(page):
             here, there = self.way[0]
-            is_late = () if self.wall is None or page.since is None else (col(self.wall) > _earliest_wall(page.since),)
-            yield page.of(is_among(here, self._far(col(there)).where(*is_late)), *self.own)
+            yield page.of(is_among(here, self._far(col(there))), *self.own)
         elif isinstance(self.values, sa.Select):
             places = self.values.subquery()
-            keys = page.of(col(self.column) == places.c[0], *self.own).correlate(places).lateral()
+            keys = self._of_value(page, places.c[0]).correlate(places).lateral()
             yield sa.select(*keys.c).join_from(places, keys, sa.true())
         else:
             for value in self.values:
-                yield page.of(col(self.column) == value, *self.own)
+                yield self._of_value(page, value)
+
+    def _is_ordered_as(self, page: "Page") -> bool:
+        return all(column.key in self.copies for column in page.order)
+
+    def _of_value(self, page: "Page", value: Any) -> sa.Select[Any]:  # noqa: ANN401 - an id, or a column of ids
+        """Give the query of the page's keys of the rows whose column has this value."""
+        if not self.way:
+            return page.of(col(self.column) == value, *self.own)
+        order = [self.copies[column.key] for column in page.order]
+        named = (column.label(its.key) for column, its in zip(order, page.order, strict=True))
+        found = sa.select(*named).where(col(self.column) == value, *self.where, *page.bounds(order)).distinct()
+        if conditions := (*self.own, *page.conditions):
+            # Looked at one by one, in order, until the page is full: OFFSET leaves the planner no other way.
+            here, there = self.way[0]
+            row = sa.select(sa.literal(1)).where(col(here) == col(there), *conditions).offset(0)
+            found = found.where(row.correlate(there.class_).exists())
+        return page.cut(found, order)
 
     def _far(self, what: Any) -> sa.Select[Any]:  # noqa: ANN401 - a column or a value
         steps = (col(here) == col(there) for here, there in self.way[1:])
@@ -79,17 +96,34 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a list shows: the first `limit` rows that satisfy the conditions, by `order`, or from its end backwards."""
+    """What a list shows: the first `limit` rows that satisfy the conditions, by `order`, or from its end backwards.
+
+    It begins behind the row that has the values `after` of the order's columns, and has what lies in [since, until) by
+    the first of them.
+    """
 
     order: tuple[Any, ...]
     conditions: tuple[Condition, ...]
     limit: int
     is_backwards: bool = False
+    after: tuple[Any, ...] | None = None
     since: datetime | None = None
+    until: datetime | None = None
 
     def of(self, *conditions: Condition) -> sa.Select[Any]:
         """Give the query of the keys of those that satisfy these conditions as well."""
-        return self.cut(sa.select(*self.order).where(*conditions, *self.conditions), self.order)
+        asked = (*conditions, *self.conditions, *self.bounds(self.order))
+        return self.cut(sa.select(*self.order).where(*asked), self.order)
+
+    def bounds(self, columns: Sequence[Any]) -> Iterable[Condition]:
+        """Say where the page begins and ends, of columns that say the same as those of the order."""
+        if self.after is not None:
+            place = (sa.literal(value, column.type) for value, column in zip(self.after, columns, strict=True))
+            yield sa.tuple_(*columns) > sa.tuple_(*place)
+        if self.since is not None and (self.after is None or self.after[0] < self.since):
+            yield columns[0] >= self.since
+        if self.until is not None:
+            yield columns[0] < self.until
 
     def cut(self, query: sa.Select[Any], order: Iterable[Any]) -> sa.Select[Any]:
         """Give the first rows of a query by these columns."""
@@ -111,22 +145,39 @@ def is_seen(kind: type[SQLModel], actor: Actor) -> Condition:
     return sa.and_(sa.or_(sa.false(), *shown), *RULES[kind].always)
 
 
-def keys(
+def keys(  # noqa: PLR0913 - what a list is asked for
     kind: type[SQLModel],
     actor: Actor,
     *conditions: Condition,
     order: Sequence[str],
     limit: int,
     is_backwards: bool = False,
+    after: tuple[Any, ...] | None = None,
     since: datetime | None = None,
+    until: datetime | None = None,
 ) -> sa.Select[Any]:
     """Give the query of what a list shows: the columns `order`, the last of them unique, of its first `limit` rows.
 
-    The conditions are the list's own, such as filters; if they leave nothing before an instant, `since` says so.
+    The conditions are the list's own, such as filters. `after` has a value of each column of the order, behind which
+    the list begins; it shows what lies in [since, until) by the first of them.
     """
     columns = tuple(col(getattr(kind, name)) for name in order)
-    page = Page(columns, (*conditions, *RULES[kind].always), limit, is_backwards, since)
-    queries = [query for branch in _branches(kind, actor) for query in branch.keys(page)]
+    page = Page(columns, (*conditions, *RULES[kind].always), limit, is_backwards, after, since, until)
+    return _merged(page, _branches(kind, actor))
+
+
+def keys_of_side(actor: Actor, *conditions: Condition, limit: int) -> sa.Select[Any]:
+    """Give the query of the ids of the newest consultations of the actor's side that they see and that satisfy these.
+
+    Their own, those of hospitals where they are clinician or coordinator, those of programmes that they administer.
+    """
+    row = tables.Consultation
+    page = Page((col(row.id),), conditions, limit, is_backwards=True)
+    return _merged(page, [branch for branch in _of_side(actor) if branch.values != ()])
+
+
+def _merged(page: Page, branches: Sequence[Branch]) -> sa.Select[Any]:
+    queries = [query for branch in branches for query in branch.keys(page)]
     if not queries:
         return page.of(sa.false())
     if len(queries) == 1:
@@ -134,11 +185,6 @@ def keys(
     # Not UNION: each query gives its rows in order, so PostgreSQL merges them, and stops when the page is full.
     merged = sa.union_all(*queries).subquery()
     return page.cut(sa.select(*merged.c).distinct(), merged.c)
-
-
-def _earliest_wall(since: datetime) -> datetime:
-    """Give what no clock on earth shows earlier for an instant that is not before `since`."""
-    return (since.astimezone(UTC) - timedelta(days=1)).replace(tzinfo=None)
 
 
 def is_among(column: Any, query: sa.Select[Any]) -> Condition:  # noqa: ANN401 - a table's attribute
@@ -226,9 +272,9 @@ def _of_requesting_side(actor: Actor, case: Case) -> Sequence[Branch]:
 def _asked(actor: Actor, *where: Condition) -> Sequence[Branch]:
     """Those for whom the actor was asked as a mentor of an institution where they still are one."""
     offer = tables.Offer
-    is_there = col(offer.institution_id).in_(actor.institutions("mentor"))
-    own = _by(offer.mentor_id, [actor.person_id] if actor.institutions("mentor") else [], is_there, *where)
-    return _through(tables.Consultation.id, offer.consultation_id, [own])
+    own = _by(offer.institution_id, actor.institutions("mentor"), col(offer.mentor_id) == actor.person_id, *where)
+    asked = _through(tables.Consultation.id, offer.consultation_id, [own])
+    return [replace(branch, copies={"id": offer.consultation_id}) for branch in asked]
 
 
 def _beside_mentors(actor: Actor, case: Case) -> Sequence[Branch]:
@@ -244,6 +290,18 @@ def _consultations(actor: Actor) -> Sequence[Branch]:
     return [*_beside_mentors(actor, _CASE), *_asked(actor)]
 
 
+def _of_side(actor: Actor) -> Sequence[Branch]:
+    """Of the consultations that the actor sees, those of their side, each relation by an index of its own."""
+    row, places = tables.Consultation, actor.institutions("clinician")
+    is_there = col(tables.Offer.case_institution_id).in_(sorted(places))
+    return [
+        _by(row.clinician_id, [actor.person_id], is_seen(row, actor)),
+        *_of_requesting_side(actor, _CASE)[1:],
+        _by(row.programme_id, actor.programmes("programme_admin")),
+        *(_asked(actor, is_there) if places else ()),
+    ]
+
+
 def _offers(actor: Actor) -> Sequence[Branch]:
     """A rival mentor sees none."""
     row = tables.Offer
@@ -257,12 +315,13 @@ def _offers(actor: Actor) -> Sequence[Branch]:
 def _appointments(actor: Actor) -> Sequence[Branch]:
     """A mentor's institution sees those in which the mentor takes part."""
     row, participant, profile = tables.Appointment, tables.Participant, tables.MentorProfile
-    of_institution = [_by(profile.institution_id, actor.institutions(*_ANSWERING))]
-    is_mentor = col(participant.role) == "mentor"
-    of_mentors = _through(participant.person_id, profile.person_id, of_institution, is_mentor)
-    taking_part = [_by(participant.person_id, [actor.person_id]), *of_mentors]
+    answering = actor.institutions(*_ANSWERING)
+    mentors = sa.select(col(profile.person_id)).where(col(profile.institution_id).in_(sorted(answering)))
+    of_mentors = Branch(participant.person_id, mentors if answering else (), (col(participant.role) == "mentor",))
+    taking_part = [_by(participant.person_id, [actor.person_id]), of_mentors]
+    copies = {"starts_at": participant.starts_at, "id": participant.appointment_id}
     return [
-        *(replace(each, wall=participant.wall) for each in _through(row.id, participant.appointment_id, taking_part)),
+        *(replace(each, copies=copies) for each in _through(row.id, participant.appointment_id, taking_part)),
         *_beside_mentors(actor, _case_of(row)),
     ]
 

@@ -11,14 +11,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.dialects.postgresql import asyncpg as dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSessionTransaction
@@ -30,7 +29,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from service import tables
 from service.kernel import actor as actors
-from service.kernel import clock, closing, crypto, database_errors, errors, queue, recent_changes
+from service.kernel import clock, closing, crypto, database_errors, driver_texts, errors, queue, recent_changes
 from service.rules.time import availability
 from service.tables import columns
 
@@ -184,17 +183,20 @@ class Work:
         result: Rows = await self.session.exec(statement, params=values)  # type: ignore[call-overload]
         return result
 
-    async def fetch(self, statement: sa.TextClause, values: Mapping[str, object]) -> Sequence[Any]:
-        """Run a statement of text as `sql` does, but by the driver itself; gives rows only (decision 0026).
+    async def fetch(
+        self, statement: sa.Executable, values: Mapping[str, object], ids: Mapping[UUID, UUID] | None = None
+    ) -> Sequence[Any]:
+        """Run a statement as `sql` does, but by the driver itself; gives rows only (decision 0026).
 
-        For texts that live as long as the program, because each is kept as the driver takes it. Values and columns are
-        the driver's: arrays are lists, JSON is text.
+        For statements that live as long as the program, because each is kept as the driver takes it. Values and columns
+        are the driver's: arrays are lists, JSON is text. In place of the ids that the statement itself has go those of
+        `ids`: one that was made for the shape of an actor is asked for the actor (decision 0094).
         """
         # The idea: SQLAlchemy needs half a millisecond of processor time for a statement, whatever it asks, and asyncpg
         # a tenth. So the statement goes straight to the asyncpg connection that the session holds, which puts it into
         # the same transaction and savepoint. Three things are SQLAlchemy's work and must not be lost. It begins the
         # transaction with its first statement: as long as the driver is in none, the statement goes the ordinary way
-        # and begins it. It names the placeholders, which `_plain` compiles to the driver's numbers, once for each text.
+        # and begins it. It names the placeholders, which `driver_texts` compiles to the driver's numbers once.
         # And it gives up a connection whose state nobody knows: after anything but an error of PostgreSQL's own (a lost
         # connection, a cancellation in the middle of an answer) the connection is invalidated here in the same way.
         await self.flush()
@@ -202,9 +204,10 @@ class Work:
             self.connection = await self.session.connection()
         driver: Any = self.connection.sync_connection.connection.driver_connection  # type: ignore[union-attr]
         if not (self.is_apart or driver.is_in_transaction()):
-            return (await self.sql(statement, values)).all()
-        text, names = _plain(statement)
-        arguments = [values[name] for name in names]
+            if ids is None:
+                return (await self.sql(statement, values)).all()
+            await self.sql(_NOTHING, {})
+        text, arguments = driver_texts.of(statement, values, ids or {})
         try:
             rows: Sequence[Any] = await driver.fetch(text, *arguments, record_class=Fetched)
         except BaseException as error:
@@ -440,11 +443,8 @@ async def retrying(attempt: Callable[[], Awaitable[T]]) -> T:
     return await attempt()
 
 
-@lru_cache(maxsize=1000)
-def _plain(statement: sa.TextClause) -> tuple[str, Sequence[str]]:
-    """Give the statement as the driver takes it, and the names of its values in their order."""
-    compiled: Any = statement.compile(dialect=dialect.dialect())  # type: ignore[no-untyped-call]
-    return str(compiled), compiled.positiontup or ()
+_NOTHING = sa.text("SELECT")
+"""Begins a transaction."""
 
 
 @cache

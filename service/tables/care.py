@@ -81,6 +81,7 @@ class Consultation(Versioned, table=True):
         ),
         index("ix_consultation_programme_id_opened_at", "programme_id", "opened_at"),
         index("ix_consultation_institution_id_id", "institution_id", "id"),
+        index("ix_consultation_clinician_id_id", "clinician_id", "id"),
         index("ix_consultation_clinician", "institution_id", "clinician_id", "id"),
         index("ix_consultation_programme_id_id", "programme_id", "id"),
         index(
@@ -198,6 +199,7 @@ class Offer(Versioned, OfCase, table=True):
         index("ix_offer_answer_by", "answer_by", where="state = 'pending'"),
         index("ix_offer_countered", "consultation_id", where="state = 'countered'"),
         index("ix_offer_mentor_id_id", "mentor_id", "id"),
+        index("ix_offer_asked", "mentor_id", "institution_id", "consultation_id"),
         index("ix_offer_institution_id_id", "institution_id", "id"),
         index("ix_offer_case_programme_id_id", "case_programme_id", "id"),
         index("ix_offer_case_institution_id_id", "case_institution_id", "id"),
@@ -283,7 +285,10 @@ class Appointment(Versioned, OfCase, table=True):
 
 
 class Participant(SQLModel, table=True):
-    """Who takes part: by which offer, their answer, their wall time."""
+    """Who takes part: by which offer, their answer, their wall time.
+
+    `starts_at` is the appointment's, copied by triggers (`ddl`), so that lists of somebody's appointments use an index.
+    """
 
     appointment_id: UUID = Field(primary_key=True, foreign_key="appointment.id")
     person_id: UUID = Field(primary_key=True, foreign_key="person.id")
@@ -293,6 +298,7 @@ class Participant(SQLModel, table=True):
     offer_id: UUID | None = Field(default=None, foreign_key="offer.id")
     zone: str
     wall: datetime = wall_time()
+    starts_at: datetime | None = None
     # The number of the person's address that the calendars have (`Person.address_number`).
     address_number: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
 
@@ -300,6 +306,7 @@ class Participant(SQLModel, table=True):
         one_of("role", *vocabulary.PARTICIPANT_ROLES),
         one_of("status", *vocabulary.PARTICIPANT_STATUSES),
         index("ix_participant_person_id_wall", "person_id", "wall"),
+        index("ix_participant_person_id_starts_at", "person_id", "starts_at"),
     )
 
 

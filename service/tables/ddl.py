@@ -190,8 +190,34 @@ ON consultation FOR EACH ROW WHEN (
 """Offers and appointments say whose case they are of (`care.OfCase`): lists of a programme's, a hospital's or a
 clinician's need an index that has these. Who inserts one waits for a change of its consultation that is under way."""
 
+_COPY_START = """\
+CREATE FUNCTION copy_start() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    SELECT starts_at INTO NEW.starts_at FROM appointment WHERE id = NEW.appointment_id FOR SHARE;
+    RETURN NEW;
+END
+$$"""
+_START_COPIED = """\
+CREATE TRIGGER tg_participant_start BEFORE INSERT OR UPDATE OF appointment_id ON participant
+FOR EACH ROW EXECUTE FUNCTION copy_start()"""
+_FOLLOW_START = """\
+CREATE FUNCTION follow_start() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE participant SET starts_at = NEW.starts_at WHERE appointment_id = NEW.id;
+    RETURN NULL;
+END
+$$"""
+_START_CHANGED = """\
+CREATE TRIGGER tg_appointment_start AFTER UPDATE OF starts_at ON appointment
+FOR EACH ROW WHEN (OLD.starts_at IS DISTINCT FROM NEW.starts_at) EXECUTE FUNCTION follow_start()"""
+"""Participants say when their appointment starts: lists of somebody's appointments need an index that has this."""
+
 AFTER = (
     _REFUSE,
+    _COPY_START,
+    _START_COPIED,
+    _FOLLOW_START,
+    _START_CHANGED,
     _COPY_CASE,
     *(
         f"CREATE TRIGGER tg_{table}_case BEFORE INSERT OR UPDATE OF consultation_id ON {table}"

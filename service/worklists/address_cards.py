@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sqlalchemy as sa
 from sqlmodel import col
 
 from service import tables, vocabulary
+from service.kernel import actor as actors
 from service.kernel import visibility
 from service.kernel.work import Work
 from service.people import address_changes
@@ -27,20 +29,35 @@ async def cards(w: Work) -> Sequence[AddressCard]:
     """Give the people whom the actor keeps and whose address needs somebody, the longest waiting first."""
     if not w.actor.holds(*vocabulary.OVERSEEING_PEOPLE):
         return []
+    shape, ids = actors.shape(w.actor)
+    found = [row.id for row in await w.fetch(_needing_somebody(shape), {}, ids)]
+    if not found:
+        return []
     person, change = tables.Person, tables.AddressChange
-    rows = await w.sql(
-        sa.select(person, change)
-        .outerjoin(change, sa.and_(col(change.person_id) == col(person.id), col(change.outcome).is_(None)))
-        .where(visibility.is_seen(person, w.actor), col(person.id) != w.actor.person_id, col(person.state) == "active")
-        .where(sa.or_(col(person.mail_refused_at).is_not(None), col(change.id).is_not(None)))
-        .order_by(sa.func.least(col(person.mail_refused_at), col(change.created_at)), col(person.id))
-        .limit(MOST)
-    )
+    rows = await w.sql(sa.select(person, change).outerjoin(change, _IS_WAITING).where(col(person.id).in_(found)))
     return [
         AddressCard(
             row.Person,
             address_changes.former_address(w, row.AddressChange) if row.AddressChange else None,
             row.AddressChange is not None and await address_changes.may_confirm(w, row.AddressChange),
         )
-        for row in rows.all()
+        for row in sorted(rows.all(), key=lambda row: found.index(row.Person.id))
     ]
+
+
+_IS_WAITING = sa.and_(
+    col(tables.AddressChange.person_id) == col(tables.Person.id), col(tables.AddressChange.outcome).is_(None)
+)
+
+
+@lru_cache(maxsize=500)
+def _needing_somebody(actor: actors.Actor) -> sa.Executable:
+    person, change = tables.Person, tables.AddressChange
+    return (
+        sa.select(col(person.id))
+        .outerjoin(change, _IS_WAITING)
+        .where(visibility.is_seen(person, actor), col(person.id) != actor.person_id, col(person.state) == "active")
+        .where(sa.or_(col(person.mail_refused_at).is_not(None), col(change.id).is_not(None)))
+        .order_by(sa.func.least(col(person.mail_refused_at), col(change.created_at)), col(person.id))
+        .limit(MOST)
+    )

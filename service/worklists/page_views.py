@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from functools import lru_cache
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ from sqlmodel import col
 from service import tables, vocabulary
 from service.care import advice, appointments, consultations, offers, sessions
 from service.kernel import access, errors, visibility
+from service.kernel import actor as actors
 from service.kernel.work import Work
 from service.outbox import mail_server, notices
 from service.rules import lifecycle, name_order
@@ -201,46 +202,47 @@ async def _asked(w: Work, condition: sa.ColumnElement[bool]) -> list[OfferCard]:
 
 async def _unattended(w: Work) -> list[ConsultationCard]:
     """Give the open cases, of places that the actor coordinates, whose clinician has left."""
-    row = tables.Consultation
-    places, programmes = w.actor.institutions("coordinator"), w.actor.programmes("programme_admin")
-    if not (places or programmes):
+    if not (w.actor.institutions("coordinator") or w.actor.programmes("programme_admin")):
         return []
+    shape, ids = actors.shape(w.actor)
+    return [ConsultationCard(*columns) for columns in await w.fetch(_left(shape), {}, ids)]
+
+
+@lru_cache(maxsize=500)
+def _left(actor: actors.Actor) -> sa.Executable:
+    row = tables.Consultation
+    places, programmes = actor.institutions("coordinator"), actor.programmes("programme_admin")
     coordinated = sa.or_(col(row.institution_id).in_(places), col(row.programme_id).in_(programmes))
-    rows = await w.sql(
+    return (
         sa.select(*_LISTED)
         .join(tables.Specialty, col(tables.Specialty.code) == col(row.specialty_code))
         .where(coordinated, col(row.clinician_left_at).is_not(None), col(row.state).in_(vocabulary.NOT_CLOSED))
         .order_by(col(row.id))
         .limit(MOST)
     )
-    return [ConsultationCard(*columns) for columns in rows]
 
 
 async def _consultations(w: Work) -> list[ConsultationCard]:
+    shape, ids = actors.shape(w.actor)
+    return [ConsultationCard(*columns) for columns in await w.fetch(_newest(shape, MOST), {}, ids)]
+
+
+@lru_cache(maxsize=500)
+def _newest(actor: actors.Actor, most: int) -> sa.Executable:
+    """Give the query of the newest consultations of the actor's side, those that are not closed first."""
     row = tables.Consultation
-    places, programmes = w.actor.institutions("clinician", "coordinator"), w.actor.programmes("programme_admin")
-    of_side = sa.or_(
-        col(row.clinician_id) == w.actor.person_id,
-        col(row.institution_id).in_(places) if places else sa.false(),
-        col(row.programme_id).in_(programmes) if programmes else sa.false(),
-    )
-    unclosed = _newest(w, of_side, col(row.closed_at).is_(None)).cte("unclosed")
+    unclosed = visibility.keys_of_side(actor, col(row.closed_at).is_(None), limit=most).cte("unclosed")
     # Only where those do not fill the list: else it would read past all of them to find one that is closed.
-    has_room = sa.select(sa.func.count()).select_from(unclosed).scalar_subquery() < MOST
-    closed = _newest(w, of_side, col(row.closed_at).is_not(None)).subquery()
+    has_room = sa.select(sa.func.count()).select_from(unclosed).scalar_subquery() < most
+    closed = visibility.keys_of_side(actor, col(row.closed_at).is_not(None), limit=most).subquery()
     older = sa.select(closed.c.id).where(has_room)
-    rows = await w.sql(
+    return (
         sa.select(*_LISTED)
         .join(tables.Specialty, col(tables.Specialty.code) == col(row.specialty_code))
         .where(visibility.is_among(row.id, sa.select(sa.union_all(sa.select(unclosed.c.id), older).subquery())))
         .order_by(col(row.closed_at).is_not(None), col(row.id).desc())
-        .limit(MOST)
+        .limit(most)
     )
-    return [ConsultationCard(*columns) for columns in rows]
-
-
-def _newest(w: Work, *conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    return visibility.keys(tables.Consultation, w.actor, *conditions, order=["id"], limit=MOST, is_backwards=True)
 
 
 _LISTED = (
@@ -261,20 +263,24 @@ async def _meetings(w: Work) -> list[MeetingCard]:
         "me": w.actor.person_id,
         "live": list(vocabulary.LIVE_APPOINTMENT),
         "since": since,
-        "wall_since": (since - _LONGEST_AGO).replace(tzinfo=None),
+        "begun": since - _LONGEST,
         "most": MOST,
     }
     return [MeetingCard(*row) for row in await w.fetch(_MEETINGS, values)]
 
 
-_LONGEST_AGO = timedelta(days=3)
-"""No clock of a participant shows an earlier beginning for what ends later than an instant."""
+_LONGEST = timedelta(hours=8)
+"""No appointment lasts longer (`Seat`)."""
+# OFFSET, so that the person's own are looked up one by one: else all that are live are read, while these seem few.
 _MEETINGS = sa.text("""
 SELECT a.consultation_id, a.status, a.starts_at, a.ends_at, s.name_en, s.name_uk,
        ARRAY(SELECT p.zone FROM participant p WHERE p.appointment_id = a.id ORDER BY p.role, p.person_id) AS zones
-FROM participant mine JOIN appointment a ON a.id = mine.appointment_id
+FROM participant mine
+CROSS JOIN LATERAL (
+  SELECT * FROM appointment WHERE id = mine.appointment_id AND status = ANY(:live) AND ends_at > :since OFFSET 0
+) a
 JOIN consultation c ON c.id = a.consultation_id JOIN specialty s ON s.code = c.specialty_code
-WHERE mine.person_id = :me AND mine.wall > :wall_since AND a.status = ANY(:live) AND a.ends_at > :since
+WHERE mine.person_id = :me AND mine.starts_at > :begun
 ORDER BY a.starts_at, a.id LIMIT :most
 """)
 

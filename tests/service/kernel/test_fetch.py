@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlmodel import col
 
 import build
 import postoffice
@@ -46,6 +47,28 @@ async def test_arrays_are_lists_both_ways(world: World) -> None:
     async with world.database.apart() as w:
         ids = [clock.new_id(), clock.new_id()]
         assert [row.id for row in await w.fetch(_ARRAYS, {"ids": ids})] == ids
+
+
+async def test_a_statement_made_for_the_shape_of_an_actor_is_asked_for_each_of_that_shape(world: World) -> None:
+    async with world.database.work(actor.TIMER) as w:
+        people = [await build.person(w), await build.person(w)]
+        places = [await build.institution(w), await build.institution(w)]
+    grants = [frozenset({actor.Grant("clinician", place.id), actor.Grant("coordinator", place.id)}) for place in places]
+    both = [actor.Actor("person", person.id, held) for person, held in zip(people, grants, strict=True)]
+    shapes = [actor.shape(each) for each in both]
+    assert shapes[0][0] == shapes[1][0]
+    other = actor.Actor("person", people[0].id, frozenset({*grants[0], actor.Grant("coordinator", places[1].id)}))
+    assert actor.shape(other)[0] != shapes[0][0]
+    shape = shapes[0][0]
+    asked: Any = sa.select(
+        sa.literal(shape.person_id), sa.literal(sorted(shape.institutions("clinician")), ARRAY(sa.Uuid))
+    )
+    one = sa.select(col(tables.Institution.id)).where(col(tables.Institution.id).in_(shape.institutions("coordinator")))
+    for person, place, (_, ids) in zip(people, places, shapes, strict=True):
+        async with world.database.apart() as w:
+            assert [tuple(row) for row in await w.fetch(asked, {}, ids)] == [(person.id, [place.id])]
+        async with world.database.work(actor.TIMER) as w:  # and as the first statement of a transaction
+            assert [row.id for row in await w.fetch(one, {}, ids)] == [place.id]
 
 
 @pytest.mark.races

@@ -6,6 +6,7 @@ import importlib
 import os
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -151,6 +152,11 @@ async def _lists(w: Work, chance: random.Random, limit: int) -> list[tuple[Any, 
         ),
         (await appointments.page(w, **page, until_at=w.now), visit, [col(visit.starts_at) < w.now]),
         (
+            await appointments.page(w, **page, from_at=w.now - timedelta(days=9), until_at=w.now),
+            visit,
+            [col(visit.starts_at) >= w.now - timedelta(days=9), col(visit.starts_at) < w.now],
+        ),
+        (
             await events.feed(w, after=40, limit=limit, types=types),
             event,
             [col(event.position) > 40, col(event.type).in_(types)],
@@ -225,6 +231,44 @@ async def test_g1_offers_and_appointments_follow_their_consultation_to_another_c
         await w.sql(moved)
         assert all(copy == own for copy, own in await _copies(w)), column
     assert len(await _copies(w)) > 60
+
+
+async def _starts(w: Work) -> list[tuple[Any, Any]]:
+    """When each participant's row says that the appointment starts, and when it does."""
+    copied, own = col(tables.Participant.starts_at), col(tables.Appointment.starts_at)
+    theirs = col(tables.Participant.appointment_id) == col(tables.Appointment.id)
+    return [
+        (row[0], row[1])
+        for row in await w.sql(sa.select(copied, own).join_from(tables.Participant, tables.Appointment, theirs))
+    ]
+
+
+async def test_g1_participants_follow_their_appointment_to_another_time_and_another_appointment(w: Work) -> None:
+    made = await made_up.installation(w, 1)
+    visit, participant = tables.Appointment, tables.Participant
+    assert len(await _starts(w)) > 60
+    assert all(copy == own for copy, own in await _starts(w))
+    later = col(visit.starts_at) + timedelta(hours=1)
+    await w.sql(sa.update(visit).values(starts_at=later, ends_at=col(visit.ends_at) + timedelta(hours=1)))
+    assert all(copy == own for copy, own in await _starts(w))
+    first, second = made.ids[visit][:2]
+    await w.sql(sa.delete(participant).where(col(participant.appointment_id) == second))
+    await w.sql(sa.update(participant).where(col(participant.appointment_id) == first).values(appointment_id=second))
+    assert all(copy == own for copy, own in await _starts(w))
+
+
+@pytest.mark.races  # a database of its own: each lot commits
+async def test_g1_participants_from_before_get_their_start_when_the_schema_is_filled_in(world: World) -> None:
+    async with world.database.work(TIMER) as w:
+        await made_up.installation(w, 1)
+        await w.sql(sa.text("UPDATE participant SET starts_at = NULL"))
+        assert {copy for copy, _ in await _starts(w)} == {None}
+    version = importlib.import_module("migrations.versions.2026_11_30_fill_starts")
+    connection = await asyncpg.connect(world.connector.address.text)
+    await connection.execute(version._FILL)
+    await connection.close()
+    async with world.database.work(TIMER) as w:
+        assert sum(copy != own for copy, own in await _starts(w)) == 0
 
 
 @pytest.mark.races  # a database of its own: each lot commits
