@@ -120,7 +120,7 @@ def _span(place: Column, text: str) -> str:
     word, _, times = text.partition(" ")
     code = file_cells.code(word, place.words)
     if place.name == "weekly":
-        spaced = _CLOCK.sub(r"0\1", _DASHES.sub("-", times.strip()))
+        spaced = _CLOCK.sub(r"0\1", _DASHES.sub("-", file_cells.latin_digits(times.strip())))
         return f"{code} {spaced.replace('.', ':')}"
     begin, slash, end = times.partition("/")
     walls = [file_cells.wall(begin), file_cells.wall(end)]

@@ -15,7 +15,7 @@ from service.exchange import import_files
 from service.kernel import errors
 
 router = APIRouter(tags=["files"], route_class=Transactional, dependencies=query.KNOWN_ONLY)
-_FAULT = {"row": 3, "column": "valid_from", "letter": "G", "reason": "is no date: write 31.12.2026 or 2026-12-31"}
+_FAULT = {"row": 3, "column": "valid_from", "letter": "G", "reason": "is no date: write 2026-12-31 or 31.12.2026"}
 _SUMMARY = {
     "added": 2,
     "changed": 1,

@@ -65,7 +65,7 @@ async def mail(  # noqa: PLR0913 - what a mail is made of, each by name
     """Record a mail to the person and give its id; values are fixed now, tokens are derived when it is rendered.
 
     `offer` is what the mail brings to its mentor: it leaves while that is open, however late, and never after. The mail
-    about an offer that is over leaves `after_offer`, and never if no mail has brought that one.
+    about an offer that is over leaves `after_offer`, and never if no mail can have brought that one.
     It goes to the address that is theirs when it leaves, or to `address`, a former one, which is kept sealed.
     `values` and `calendar` hold ids, codes, times and counts only: no case text, no address. Whoever is disabled is
     mailed nothing but what takes an event out of their calendar, and at a former address: else there is no id.
@@ -143,7 +143,9 @@ FROM (
         WHERE newer.appointment_id = this.appointment_id AND newer.person_id = this.person_id
           AND newer.sequence > this.sequence AND newer.kind = 'mail'
           AND num_nonnulls(this.sealed_address, newer.sealed_address) = 0  -- a former address is told one thing
-    ) OR coalesce((SELECT NOT bool_or(state = 'delivered') FROM delivery bringing
+    ) OR coalesce((SELECT NOT bool_or(  -- brought it, or may have: a worker that dies leaves an attempt without its end
+            state = 'delivered' OR attempt > (SELECT count(*) FROM delivery_attempt WHERE delivery_id = bringing.id)
+        ) FROM delivery bringing
         WHERE bringing.offer_id = CAST(this.payload->>'after_offer' AS uuid)), false) AS is_overtaken
     FROM delivery this
     WHERE id = :id AND kind = 'mail' AND state = 'pending' AND next_attempt_at <= :now AND held_at IS NULL

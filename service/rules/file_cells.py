@@ -4,17 +4,20 @@ Cells of a spreadsheet have types, those of text have none. Results are what the
 numbers, truths, days as `2026-12-31`, instants with their offset.
 """
 
+import math
 import re
+import unicodedata
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 
 from service.rules import file_tables
 from service.rules.file_tables import Cell, Unreadable
 
-NOT_A_DAY = "is no date: write 31.12.2026 or 2026-12-31"
-WITH_A_TIME = "has a time of day, and a date is wanted: write 31.12.2026"
-NO_SUCH_DAY = "there is no such date: write 31.12.2026 or 2026-12-31"
-NO_DAY_NAMED = "names a month or a year, and a day is wanted: write 31.12.2026"
+NOT_A_DAY = "is no date: write 2026-12-31 or 31.12.2026"
+WITH_A_TIME = "has a time of day, and a date is wanted: write 2026-12-31"
+NO_SUCH_DAY = "there is no such date: write 2026-12-31 or 31.12.2026"
+NO_DAY_NAMED = "names a month or a year, and a day is wanted: write 2026-12-31"
+TWO_DAYS = "may be {first} or {second} (year-month-day): write it in this order"
 READ_AS = "was read as {day}"
 NOT_WHOLE = "is no whole number: write it as 1200"
 NOT_A_TRUTH = "must be yes or no"
@@ -86,6 +89,13 @@ def text(cell: Cell) -> str:
     return "" if cell is None else str(cell)
 
 
+def latin_digits(written: str) -> str:
+    """Write every digit as a Latin one: `١٢` and `१२` are 12, as digits have one meaning in each script."""
+    if written.isascii():
+        return written
+    return "".join(str(unicodedata.decimal(sign)) if sign.isdecimal() else sign for sign in written)
+
+
 def day(cell: Cell, *, is_1904: bool = False) -> str:
     """Give the day as `2026-12-31`; a number is a serial day of a spreadsheet, counted from 1900 or 1904."""
     if isinstance(cell, datetime):
@@ -98,7 +108,7 @@ def day(cell: Cell, *, is_1904: bool = False) -> str:
         return _serial(cell, is_1904=is_1904)
     if isinstance(cell, time):
         raise Unreadable(WITH_A_TIME)
-    written = _MIDNIGHT.sub("", text(cell))
+    written = _MIDNIGHT.sub("", _figures(cell))
     serial = _TEXT_SERIAL.fullmatch(written)
     if serial:
         return _serial(int(serial[1]), is_1904=is_1904)
@@ -112,7 +122,7 @@ def is_guessed(cell: Cell) -> bool:
     """Tell whether a day was read of a text that somebody may have meant otherwise: a serial number, a short year."""
     if not isinstance(cell, str):
         return False
-    written = text(cell)
+    written = _figures(cell)
     return bool(_TEXT_SERIAL.fullmatch(written) or (_SHORT_YEAR.fullmatch(written) and not written[:4].isdigit()))
 
 
@@ -120,9 +130,10 @@ def instant(cell: Cell) -> str:
     """Give the instant with its offset, as RFC 3339 has it."""
     if isinstance(cell, date | int | float) and not isinstance(cell, bool):
         raise Unreadable(NO_OFFSET)
-    found = _OFFSET.fullmatch(text(cell))
+    written = _figures(cell)
+    found = _OFFSET.fullmatch(written)
     if found is None or (found["sign"] and ":" not in found["rest"]):
-        raise Unreadable(NO_OFFSET if _wall(text(cell)) else NOT_AN_INSTANT)
+        raise Unreadable(NO_OFFSET if _wall(written) else NOT_AN_INSTANT)
     at = _wall(found["rest"])
     if at is None:
         raise Unreadable(NOT_AN_INSTANT)
@@ -132,15 +143,15 @@ def instant(cell: Cell) -> str:
 
 def wall(cell: str) -> str | None:
     """Give a wall-clock time as `2026-12-24T00:00`, or None."""
-    at = _wall(cell.strip(_BLANKS))
+    at = _wall(_figures(cell))
     return None if at is None else at.isoformat(timespec="minutes")
 
 
 def whole(cell: Cell) -> int:
     """Give the whole number: `1 200`, `1200,00` and `1,200,000` are; `1,200` may be a fraction, and is none."""
-    if isinstance(cell, int | float) and not isinstance(cell, bool) and cell == int(cell):
+    if isinstance(cell, int | float) and not isinstance(cell, bool) and float(cell).is_integer():
         return int(cell)
-    written = re.sub(r"(?<=\d)[ \xa0\u2009\u202f](?=\d{3}(\D|$))", "", text(cell))
+    written = re.sub(r"(?<=\d)[ \xa0\u2009\u202f](?=\d{3}(\D|$))", "", _figures(cell))
     grouped = _GROUPED.fullmatch(written)
     if grouped:
         if not grouped[2]:
@@ -156,7 +167,7 @@ def truth(cell: Cell) -> bool:
     """Give the truth: yes, true, 1, x, так; no, false, 0, ні."""
     if isinstance(cell, bool):
         return cell
-    found = _TRUTHS.get(text(cell).casefold())
+    found = _TRUTHS.get(_figures(cell).casefold())
     if found is None:
         raise Unreadable(NOT_A_TRUTH)
     return found
@@ -164,11 +175,12 @@ def truth(cell: Cell) -> bool:
 
 def clock(cell: Cell) -> str:
     """Give the time of day as `07:30`."""
-    if isinstance(cell, float):  # a part of a day
+    if isinstance(cell, float) and math.isfinite(cell):  # a part of a day
         hours, minutes = divmod(round(cell % 1 * _DAY_MINUTES), 60)
         return f"{hours:02}:{minutes:02}"
-    halved = _HALF.search(text(cell))  # 10:00:00 PM, as a spreadsheet writes what it took for a time
-    found = _CLOCK.fullmatch(_HALF.sub("", text(cell)))
+    written = _figures(cell)
+    halved = _HALF.search(written)  # 10:00:00 PM, as a spreadsheet writes what it took for a time
+    found = _CLOCK.fullmatch(_HALF.sub("", written))
     if found is None:
         raise Unreadable(NOT_A_CLOCK)
     hours = int(found[1]) if halved is None else int(found[1]) % 12 + 12 * (halved[1].lower() == "p")
@@ -179,7 +191,7 @@ def period(cell: Cell) -> str:
     """Give a year, a month or a quarter: `2026`, `2026-10`, `2026-Q4`; a spreadsheet makes a month its first day."""
     if isinstance(cell, date):
         return cell.strftime("%Y-%m")
-    written = text(cell).upper().replace(" ", "")
+    written = _figures(cell).upper().replace(" ", "")
     month = re.fullmatch(r"(\d{1,2})[./](20\d\d)|(20\d\d)[./-](\d{1,2})(?:-01)?", written, re.ASCII)
     if month:
         return f"{month[2] or month[3]}-{month[1] or month[4]:0>2}"
@@ -191,6 +203,11 @@ def code(cell: Cell, words: Mapping[str, str]) -> str:
     """Give the code that the word stands for (`words` are as `file_tables.plain` writes them), else the text."""
     written = text(cell)
     return words.get(file_tables.plain(written), written)
+
+
+def _figures(cell: Cell) -> str:
+    """Give the text of a cell that holds a number, a day or a time, with Latin digits."""
+    return latin_digits(text(cell))
 
 
 def _why_no_day(written: str) -> str:
@@ -208,6 +225,8 @@ def _plain(written: str) -> str:
 
 
 def _serial(number: float, *, is_1904: bool) -> str:
+    if not math.isfinite(number):
+        raise Unreadable(NOT_A_DAY)
     serial = int(number) + ((_EPOCH_1904 - _EPOCH).days if is_1904 else 0)
     if serial not in _SERIALS:
         raise Unreadable(NOT_A_DAY)
@@ -233,7 +252,7 @@ def _day(written: str) -> date | None:
         return _of(year, second, first)
     days = {day for day in (_of(year, second, first), _of(year, first, second)) if day}
     if len(days) > 1:
-        raise Unreadable("may be the {first} or the {second}: write 31.12.2026", **_both(days))
+        raise Unreadable(TWO_DAYS, **_both(days))
     return next(iter(days), None)
 
 
@@ -243,7 +262,7 @@ def _year(digits: str) -> int:
 
 def _both(days: set[date]) -> dict[str, str]:
     first, second = sorted(days)
-    return {"first": first.strftime("%d.%m.%Y"), "second": second.strftime("%d.%m.%Y")}
+    return {"first": first.isoformat(), "second": second.isoformat()}
 
 
 def _of(year: int, month: int, day_: int) -> date | None:

@@ -93,38 +93,56 @@ class Writers:
         return max(later - earlier for earlier, later in zip(self.at, self.at[1:], strict=False))
 
 
-async def test_ops_03_drill_failover_over_two_hosts_loses_nothing_and_needs_no_restart(folder: Path) -> None:
+@dataclass(frozen=True)
+class Scene:
+    """Two servers, what runs over them, and who works."""
+
+    primary: clusters.Cluster
+    standby: clusters.Cluster
+    office: postoffice.PostOffice
+    running: site.Site
+    writers: Writers
+
+
+@contextlib.asynccontextmanager
+async def at_work(folder: Path) -> AsyncIterator[Scene]:
+    """Have clinicians at work over a pair that stands in one address, and mail that leaves."""
     with pair() as (primary, standby):
         async with (
             postoffice.opened() as office,
             site.over(address(primary, standby), folder, is_new=True, SMTP_URL=office.url) as running,
         ):
-            writers = Writers(running)
-            async with writers.at_work():
-                await writers.grow(20)
-                await postoffice.until(lambda: len(office.taken) > 0)
-                usual_seconds, killed = statistics.median(writers.took), clock.monotonic()
-                primary.signal(signal.SIGKILL)
-                standby.sql("SELECT pg_promote()")
-                switch_seconds = clock.monotonic() - killed
-                left = len(office.taken)
-                await writers.grow(20)
-            gap_seconds = writers.gap_seconds()
-            # What needs the queue and its notices: mail leaves again, at once and not by the sweep alone.
-            await postoffice.until(lambda: len(office.taken) > left)
-            rows = await running.scene.rows("SELECT id FROM consultation")
-            assert set(writers.acknowledged) <= {str(row.id) for row in rows}
-            assert len(set(writers.acknowledged)) == len(writers.acknowledged)
-            (epoch,) = await running.scene.rows("SELECT epoch, held_reason FROM installation")
-            assert epoch == (2, None)
-            listening = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'pobratym queue'"
-            await postoffice.until(lambda: standby.sql(listening) != "")
-            print(  # noqa: T201 - the drill's figures
-                f"switch {switch_seconds:.2f} s, longest gap {gap_seconds:.2f} s: {gap_seconds - switch_seconds:.2f} s"
-                f" beyond it, where a request usually takes {usual_seconds:.2f} s;"
-                f" {len(writers.acknowledged)} acknowledged, 0 lost"
-            )
-            assert gap_seconds <= switch_seconds + SWITCH_SLACK_SECONDS
+            yield Scene(primary, standby, office, running, Writers(running))
+
+
+async def test_ops_03_drill_failover_over_two_hosts_loses_nothing_and_needs_no_restart(folder: Path) -> None:
+    async with at_work(folder) as scene:
+        office, writers, standby = scene.office, scene.writers, scene.standby
+        async with writers.at_work():
+            await writers.grow(20)
+            await postoffice.until(lambda: len(office.taken) > 0)
+            usual_seconds, killed = statistics.median(writers.took), clock.monotonic()
+            scene.primary.signal(signal.SIGKILL)
+            standby.sql("SELECT pg_promote()")
+            switch_seconds = clock.monotonic() - killed
+            left = len(office.taken)
+            await writers.grow(20)
+        gap_seconds = writers.gap_seconds()
+        # What needs the queue and its notices: mail leaves again, at once and not by the sweep alone.
+        await postoffice.until(lambda: len(office.taken) > left)
+        rows = await scene.running.scene.rows("SELECT id FROM consultation")
+        assert set(writers.acknowledged) <= {str(row.id) for row in rows}
+        assert len(set(writers.acknowledged)) == len(writers.acknowledged)
+        (epoch,) = await scene.running.scene.rows("SELECT epoch, held_reason FROM installation")
+        assert epoch == (2, None)
+        listening = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'pobratym queue'"
+        await postoffice.until(lambda: standby.sql(listening) != "")
+        print(  # noqa: T201 - the drill's figures
+            f"switch {switch_seconds:.2f} s, longest gap {gap_seconds:.2f} s: {gap_seconds - switch_seconds:.2f} s"
+            f" beyond it, where a request usually takes {usual_seconds:.2f} s;"
+            f" {len(writers.acknowledged)} acknowledged, 0 lost"
+        )
+        assert gap_seconds <= switch_seconds + SWITCH_SLACK_SECONDS
 
 
 @contextmanager
@@ -138,35 +156,31 @@ def frozen(host: clusters.Cluster) -> Iterator[None]:
 
 
 async def test_ops_03_drill_a_frozen_host_is_passed_over_and_the_workers_loops_notice(folder: Path) -> None:
-    with pair() as (primary, standby):
-        async with (
-            postoffice.opened() as office,
-            site.over(address(primary, standby), folder, is_new=True, SMTP_URL=office.url) as running,
-        ):
-            writers = Writers(running)
-            async with writers.at_work():
-                await writers.grow(10)
-                await postoffice.until(lambda: len(office.taken) > 0)
-                began = clock.monotonic()
-                with frozen(primary):
-                    standby.sql("SELECT pg_promote()")
-                    switched = clock.monotonic()
-                    await postoffice.until(lambda: writers.served_since(switched) is not None)
-                    served_seconds, left = (writers.served_since(switched) or 0) - began, len(office.taken)
-                    await postoffice.until(lambda: len(office.taken) > left)
-                    noticed_seconds = clock.monotonic() - began
-                    asked = clock.monotonic()
-                    async with worlds.opened(running.world.settings, migrating=False) as another:
-                        await schema_version.present(another.engine)
-                    passed_seconds = clock.monotonic() - asked
-                    writers.is_over = True
-            switch_seconds = switched - began
-            print(  # noqa: T201 - the drill's figures
-                f"frozen: switch {switch_seconds:.2f} s, served again after {served_seconds:.2f} s, mail leaves again"
-                f" after {noticed_seconds:.2f} s, a new connection takes {passed_seconds:.2f} s"
-            )
-            patience = running.world.settings
-            deadline_seconds = (patience.pool_timeout_ms + 2 * patience.statement_timeout_ms) / 1000
-            assert served_seconds <= switch_seconds + deadline_seconds + A_HOST_SECONDS + SWITCH_SLACK_SECONDS
-            assert noticed_seconds <= switch_seconds + NOTICED_SECONDS
-            assert A_HOST_SECONDS <= passed_seconds <= A_HOST_SECONDS + SWITCH_SLACK_SECONDS
+    async with at_work(folder) as scene:
+        office, writers = scene.office, scene.writers
+        async with writers.at_work():
+            await writers.grow(10)
+            await postoffice.until(lambda: len(office.taken) > 0)
+            began = clock.monotonic()
+            with frozen(scene.primary):
+                scene.standby.sql("SELECT pg_promote()")
+                switched = clock.monotonic()
+                await postoffice.until(lambda: writers.served_since(switched) is not None)
+                served_seconds, left = (writers.served_since(switched) or 0) - began, len(office.taken)
+                await postoffice.until(lambda: len(office.taken) > left)
+                noticed_seconds = clock.monotonic() - began
+                asked = clock.monotonic()
+                async with worlds.opened(scene.running.world.settings, migrating=False) as another:
+                    await schema_version.present(another.engine)
+                passed_seconds = clock.monotonic() - asked
+                writers.is_over = True
+        switch_seconds = switched - began
+        print(  # noqa: T201 - the drill's figures
+            f"frozen: switch {switch_seconds:.2f} s, served again after {served_seconds:.2f} s, mail leaves again"
+            f" after {noticed_seconds:.2f} s, a new connection takes {passed_seconds:.2f} s"
+        )
+        patience = scene.running.world.settings
+        deadline_seconds = (patience.pool_timeout_ms + 2 * patience.statement_timeout_ms) / 1000
+        assert served_seconds <= switch_seconds + deadline_seconds + A_HOST_SECONDS + SWITCH_SLACK_SECONDS
+        assert noticed_seconds <= switch_seconds + NOTICED_SECONDS
+        assert A_HOST_SECONDS <= passed_seconds <= A_HOST_SECONDS + SWITCH_SLACK_SECONDS

@@ -1,86 +1,131 @@
-"""Each code by which a database refuses, raised inside each loop of a worker: every loop goes on (OPS-05)."""
+"""Each code by which a database refuses, raised inside each loop of a worker and of an API (OPS-05).
+
+Every loop meets every code, goes on, and works again once the database is well; what waited leaves.
+"""
 
 import asyncio
 import dataclasses
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
 import asyncpg
 import httpx
 import pytest
+from fastapi import FastAPI
 
 import flow
 import postoffice
+import receiver
+import refusing
+from api.exchange import import_work
+from integrations import outbound_http
 from integrations.mail import maildir
-from integrations.runtime import health, worker
+from integrations.runtime import health, presence, worker
 from integrations.runtime.world import World
 from world import TestClock
 
 pytestmark = [pytest.mark.drill, pytest.mark.races]
-
-CODES = (
-    "25006", "53100", "53400", "58000", "58030", "58P01", "53000", "53200", "53300", "57P01", "57P02", "57P03", "57P04",
-    "57P05", "08000", "08003", "08006", "25P03", "25P04", "55006", "55P03", "57014", "28000", "28P01", "3D000", "3F000",
-    "42501", "42P01", "42703", "40001", "40P01", "XX001", "XX002",
-)  # fmt: skip
-LOOPS = {  # what each asks that no other does; the connection that listens is in `test_outage`
-    "timers": "event", "webhooks": "webhook_endpoint", "mail_server": "mail_server", "housekeeping": "housekeeping",
-    "beat": "process", "restore": "installation",
-}  # fmt: skip
+Failing = dict[str, str | None]
 
 
 @pytest.fixture
-async def scene(world: World, test_clock: TestClock, client: httpx.AsyncClient, tmp_path: Path) -> flow.Scene:
-    settings = world.settings.model_copy(update={"data_dir": tmp_path})
-    own = dataclasses.replace(world, settings=settings, outbox=maildir.MaildirOutbox(settings.mail_dir))
-    made = flow.Scene(own, test_clock, client)
-    await made.set_up()
-    return made
+async def scene(
+    world: World, test_clock: TestClock, client: httpx.AsyncClient, application: FastAPI, tmp_path: Path
+) -> AsyncIterator[flow.Scene]:
+    settings = world.settings.model_copy(update={"data_dir": tmp_path, "outbound_allow": ("127.0.0.0/8",)})
+    async with outbound_http.client(settings) as outbound:
+        outbox = maildir.MaildirOutbox(settings.mail_dir)
+        application.state.world = own = dataclasses.replace(world, settings=settings, outbox=outbox, outbound=outbound)
+        made = flow.Scene(own, test_clock, client)
+        await made.set_up()
+        yield made
 
 
-async def refuse(connection: "asyncpg.Connection[asyncpg.Record]", table: str, code: str) -> None:
-    """Have a view stand where the table was: whoever asks it is refused with this code."""
-    body = f"$$ BEGIN RAISE EXCEPTION 'as asked' USING ERRCODE = '{code}'; RETURN true; END $$"
-    async with connection.transaction():
-        await connection.execute(
-            f"CREATE OR REPLACE FUNCTION refusing() RETURNS bool LANGUAGE plpgsql VOLATILE AS {body}"
-        )
-        await connection.execute(f"ALTER TABLE {table} RENAME TO {table}_away")
-        await connection.execute(
-            f"CREATE VIEW {table} AS SELECT * FROM {table}_away WHERE (SELECT refusing()) IS NOT NULL"
-        )
+@dataclasses.dataclass
+class Running:
+    """A worker, and the loops of an API beside which another one may work."""
 
+    worker: World
+    api: World
+    connection: "asyncpg.Connection[asyncpg.Record]"
 
-async def let_be(connection: "asyncpg.Connection[asyncpg.Record]", table: str) -> None:
-    async with connection.transaction():
-        await connection.execute(f"DROP VIEW {table}")
-        await connection.execute(f"ALTER TABLE {table}_away RENAME TO {table}")
+    def failing(self) -> Failing:
+        """Give the code of each loop that fails."""
+        loops = {**self.api.presence.loops(), **self.worker.presence.loops()}
+        return {name: state["sqlstate"] for name, state in loops.items() if state["failures"]}
 
+    def names(self) -> set[str]:
+        """Name every loop that has begun."""
+        return self.api.presence.loops().keys() | self.worker.presence.loops().keys()
 
-@pytest.mark.parametrize("code", CODES)
-async def test_ops_05_no_code_ends_a_loop_of_the_worker(scene: flow.Scene, code: str) -> None:
-    world, stop = scene.world, asyncio.Event()
-    working = asyncio.create_task(worker.run(world, stop))
-    connection = await world.connector.connect({})
-    try:
-        await postoffice.until(lambda: set(LOOPS) <= world.presence.loops().keys())
-        failed = set()
-        for table in LOOPS.values():
-            await refuse(connection, table, code)
+    async def fail(self, loops: Collection[str], code: str) -> None:
+        """Wait until each of these loops fails by this code."""
+        wanted = dict.fromkeys(loops, code).items()
         try:
-            await postoffice.until(lambda: bool(failing(world)))
-            await health.faults(world)
-            failed = failing(world)
+            await postoffice.until(lambda: self.failing().items() >= wanted)
+        except TimeoutError:
+            pytest.fail(f"no {code} in {sorted(wanted - self.failing().items())}, of which fail {self.failing()}")
+
+    async def rows(self, statement: str) -> int:
+        return int(await self.connection.fetchval(f"SELECT count(*) FROM {statement}"))
+
+
+@pytest.mark.parametrize("code", refusing.CODES)
+async def test_ops_05_no_code_ends_a_loop(scene: flow.Scene, code: str) -> None:
+    world, stop = scene.world, asyncio.Event()
+    connection = await world.connector.connect({})
+    await refusing.prepare(connection, world.connector.address.database)
+    async with receiver.opened() as hospital:
+        await receiver.endpoint(scene, hospital.url)
+        await scene.request(priority="routine")
+        await world.engine.dispose()  # whoever connects now finds what refuses
+        api = dataclasses.replace(world, presence=presence.of_this_process("api", "0.test"))
+        running = Running(world, api, connection)
+        at_first = {name: table for name, table in refusing.LOOPS.items() if name not in {"queue", "beat"}}
+        await refusing.refuse(connection, at_first.values(), code)
+        tasks = [
+            asyncio.create_task(worker.run(world, stop, import_work.run)),
+            asyncio.create_task(worker.beat(api, stop)),
+        ]
+        try:
+            await _met_by_all(running, at_first, code)
+            assert not any(task.done() for task in tasks)
+            assert running.names() == refusing.LOOPS.keys()  # a loop that is new here needs its line there
+            await postoffice.until(lambda: not running.failing())
+            mails = world.settings.mail_dir / "new"
+            await postoffice.until(lambda: mails.is_dir() and any(mails.iterdir()) and bool(hospital.arrivals))
+            await postoffice.until(lambda: _is_settled(running))
         finally:
-            for table in LOOPS.values():
-                await let_be(connection, table)
-        assert failed
-        assert not working.done()
-        await postoffice.until(lambda: not (failing(world) - {"housekeeping", "restore"}))
-    finally:
-        stop.set()
-        await working
-        await connection.close()
+            stop.set()
+            await asyncio.gather(*tasks)
+            await connection.close()
+    assert len(set(hospital.ids)) == len(hospital.ids)
 
 
-def failing(world: World) -> set[str]:
-    return {name for name, state in world.presence.loops().items() if state["failures"]}
+async def _met_by_all(running: Running, at_first: dict[str, str], code: str) -> None:
+    """Have each loop fail by the code, and the database be well at the end but for the deliveries that it refuses.
+
+    A worker looks for a restore before anything else, for which it needs what the beat writes, too: its other loops
+    begin afterwards. The queue's is refused once it takes jobs, and then what a mail and a webhook need.
+    """
+    connection, others = running.connection, at_first.keys() - {"restore"}
+    await running.fail(["restore", "partitions"], code)
+    await refusing.let_be(connection, [at_first["restore"]])
+    await running.fail(others, code)
+    later = [refusing.LOOPS["queue"], refusing.LOOPS["beat"]]
+    await refusing.refuse(connection, later, code)
+    await running.fail(["queue", "beat"], code)
+    await health.faults(running.worker)
+    await refusing.let_be(connection, [at_first[name] for name in others])
+    await refusing.refuse(connection, ["delivery"], code)
+    await refusing.let_be(connection, later)
+    await postoffice.until(lambda: _has_no_job(running))
+    await refusing.let_be(connection, ["delivery"])
+
+
+async def _has_no_job(running: Running) -> bool:
+    return not await running.rows("queue.pgqueuer")
+
+
+async def _is_settled(running: Running) -> bool:
+    return not await running.rows("delivery WHERE state = 'pending'")

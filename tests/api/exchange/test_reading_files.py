@@ -161,11 +161,12 @@ def test_ft_24_all_faults_are_told_at_once_in_words_of_the_language() -> None:
     assert sorted(told(table, "uk")) == [
         "рядок 2, стовпець C, вид (kind): має бути одне з: двосторонній (bilateral), багатосторонній (multilateral), "
         "рамковий (umbrella)",
-        "рядок 2, стовпець G, чинний від (valid_from): може бути 04.03.2026 або 03.04.2026: пишіть як 31.12.2026",
+        "рядок 2, стовпець G, чинний від (valid_from): "
+        "може бути 2026-03-04 або 2026-04-03 (рік-місяць-день): пишіть у такому порядку або як 31.12.2026",
         "рядок 2, стовпець H, бюджет, хвилин (budget_minutes): може бути дробом або тисячами: пишіть як 1200",
     ]
     assert sorted(told(table, "en"))[1:] == [
-        "row 2, column G, valid_from: may be the 04.03.2026 or the 03.04.2026: write 31.12.2026",
+        "row 2, column G, valid_from: may be 2026-03-04 or 2026-04-03 (year-month-day): write it in this order",
         "row 2, column H, budget in minutes (budget_minutes): may be a fraction or thousands: write it as 1200",
     ]
 

@@ -10,7 +10,8 @@ import flow
 import postoffice
 from integrations.runtime import mail_delivery
 from integrations.runtime.world import World
-from service.kernel import outcomes
+from service.kernel import actor, outcomes
+from service.outbox import deliveries
 from world import TestClock
 
 LOST = outcomes.Away(None, "SMTPConnectError: refused", phase="connect")
@@ -204,6 +205,21 @@ async def test_ft_23_who_got_the_offer_is_told_that_it_is_closed_and_only_after_
     delivered = await templates(scene)
     assert (delivered.count("offer"), delivered.count("offer_closed")) == (2, 2)
     assert {(offer.state, offer.is_undelivered) for offer in await offers(scene)} == {("withdrawn", False)}
+
+
+@pytest.mark.usefixtures("line")
+async def test_ft_23_who_may_have_got_the_offer_from_a_worker_that_died_is_told_that_it_is_closed(
+    scene: flow.Scene,
+) -> None:
+    case = await scene.request(priority="urgent")
+    for row in await scene.rows("SELECT id FROM delivery WHERE payload->>'template' = 'offer'"):
+        async with scene.world.database.work(actor.TIMER) as w:
+            assert await deliveries.claim(w, row.id)  # and handed over, perhaps: nobody ever says
+    await scene.post("clinician", f"/v1/consultations/{case}/cancel", {"reason": "no_longer_needed"})
+    await postoffice.leases_end(scene)
+    await live(scene, 15)
+    assert "offer" in await templates(scene, "dropped")
+    assert (await templates(scene)).count("offer_closed") == 2
 
 
 async def test_ft_23_reports_count_offers_that_never_left_apart_and_against_nobody(

@@ -11,6 +11,8 @@ import sqlalchemy as sa
 import build
 import flow
 import postoffice
+import refusing
+from api.exchange import import_work
 from integrations.runtime import doctor, health, presence, worker
 from integrations.runtime.world import World
 from pages.scene import Scene as PageScene
@@ -197,15 +199,22 @@ async def test_ft_08_zone_data_is_followed_by_the_newest_that_runs(scene: flow.S
 
 @pytest.mark.races
 async def test_ops_07_every_loop_of_a_worker_moves_and_is_in_its_row(scene: flow.Scene) -> None:
-    stop = asyncio.Event()
-    task = asyncio.create_task(worker.run(scene.world, stop))
-    loops = {"queue", "timers", "webhooks", "mail_server", "housekeeping", "restore", "beat"}
+    """And each has its line in the table by which a drill has it refused."""
+    stop, api = asyncio.Event(), dataclasses.replace(scene.world, presence=presence.of_this_process("api", "0.test"))
+    tasks = [
+        asyncio.create_task(worker.run(scene.world, stop, import_work.run)),
+        asyncio.create_task(worker.beat(api, stop)),
+    ]
     try:
-        await postoffice.until(lambda: scene.world.presence.loops().keys() == loops)
+        of_api = {"beat", "partitions"}
+        of_worker = refusing.LOOPS.keys() - {"partitions"}
+        await postoffice.until(lambda: scene.world.presence.loops().keys() >= of_worker)
+        await postoffice.until(lambda: api.presence.loops().keys() >= of_api)
+        assert scene.world.presence.loops().keys() | api.presence.loops().keys() == refusing.LOOPS.keys()
         assert scene.world.presence.stuck() == []
     finally:
         stop.set()
-        await task
+        await asyncio.gather(*tasks)
 
 
 async def test_a_row_of_a_process_that_ended_goes_after_a_day(scene: flow.Scene) -> None:
