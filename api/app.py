@@ -13,7 +13,6 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
 from api import VERSION, pages
 from api.edge import event_schemas, openapi, problems, query, raw
-from api.exchange import import_work
 from api.v1 import (
     activities,
     appointments,
@@ -40,7 +39,7 @@ from api.v1 import (
     specialties,
     webhook_endpoints,
 )
-from integrations.runtime import logs, settings, warming, worker
+from integrations.runtime import logs, loops, settings, warming
 from integrations.runtime import world as worlds
 from integrations.runtime.world import World
 
@@ -101,18 +100,22 @@ def create(world: World | None = None, lifespan: Lifespan | None = None) -> Fast
     return app
 
 
-def serving() -> FastAPI:
-    """Give the application of a server process that does the jobs as well."""
-    return create(lifespan=_with_jobs)
+def serving(world: World | None = None) -> FastAPI:
+    """Give the application of a server process that does the jobs as well; without a world it opens its own."""
+    return create(world, lifespan=_with_jobs)
 
 
-def serving_only() -> FastAPI:
-    """Give the application of a server process beside which a worker runs."""
-    return create(lifespan=_without_jobs)
+def serving_only(world: World | None = None) -> FastAPI:
+    """Give the application of a server process beside which a worker runs; without a world it opens its own."""
+    return create(world, lifespan=_without_jobs)
 
 
 @asynccontextmanager
 async def _with_world(app: FastAPI, purpose: str) -> AsyncIterator[None]:
+    """Have a world: that of whoever made the application, else one of this process, which is one of several."""
+    if app.state.world is not None:
+        yield
+        return
     loaded_settings = settings.load()
     logs.configure(loaded_settings.log_level)
     _end_with_parent()
@@ -140,7 +143,7 @@ def _end_with_parent() -> None:
 async def _without_jobs(app: FastAPI) -> AsyncIterator[None]:
     stop = asyncio.Event()
     async with _with_world(app, "api"), asyncio.TaskGroup() as tasks:
-        tasks.create_task(worker.beat(app.state.world, stop))
+        tasks.create_task(loops.beat(app.state.world, stop))
         tasks.create_task(warming.run(app.state.world, stop))
         yield
         stop.set()
@@ -148,6 +151,9 @@ async def _without_jobs(app: FastAPI) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _with_jobs(app: FastAPI) -> AsyncIterator[None]:
+    from api.exchange import import_work  # noqa: PLC0415 - a server beside which a worker runs needs neither
+    from integrations.runtime import worker  # noqa: PLC0415
+
     stop = asyncio.Event()
     async with _with_world(app, "api with worker"), asyncio.TaskGroup() as tasks:
         tasks.create_task(worker.run(app.state.world, stop, import_work.run))

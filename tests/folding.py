@@ -23,7 +23,7 @@ async def main(programme_id: str, from_on: str, until_on: str) -> None:
         database = work.Database(opened.engine, simulated.TestClock(), opened.keys)
         for act in sys.stdin:
             if act == "digest\n":
-                answer: object = rollups.DIGEST
+                answer: object = rollups.digest()
             elif act == "fold\n":
                 answer = await rollups.fold(database)
             else:

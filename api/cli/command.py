@@ -29,12 +29,17 @@ def importing() -> Iterator[None]:
     """Have nobody look for garbage while the block imports much: nearly all of it stays for good.
 
     To look through it again and again was a quarter of a start's processor time. What is there at the end is never
-    looked through again.
+    looked through again. What checks a pydantic model is made when the first one comes: FastAPI alone brings fifty,
+    for a description that nobody may ask for.
     """
+    import pydantic  # noqa: PLC0415
+
     gc.disable()
+    pydantic.BaseModel.model_config["defer_build"] = True
     try:
         yield
     finally:
+        del pydantic.BaseModel.model_config["defer_build"]
         gc.freeze()
         gc.enable()
 

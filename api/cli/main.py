@@ -2,9 +2,10 @@
 
 import contextlib
 import dataclasses
-import importlib
 import json
+import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -86,17 +87,16 @@ def serve(
         loaded_settings = command.read_settings()
         processes = workers or loaded_settings.workers
         if processes == 1:  # else each imports it for itself
-            importlib.import_module("api.app")
+            from api import app  # noqa: PLC0415
     sockets.free_port(host, port)  # a sentence now, before a database is started
-    _leave_on_sigterm()
+    _leave_on(signal.SIGTERM, signal.SIGINT)
     with contextlib.ExitStack() as stack:
         if loaded_settings.is_embedded:  # held here, so that it outlives each of the processes
             stack.enter_context(postgres.running(loaded_settings.data_dir))
         settings.remember_address(loaded_settings, port)
-        asyncio.run(_try_to_open(world.opened(loaded_settings, purpose="api with worker" if worker else "api")))
+        purpose = "api with worker" if worker else "api"
+        opening = world.opened(loaded_settings, purpose=purpose, version=VERSION)
         options: dict[str, Any] = {
-            "app": "api.app:serving" if worker else "api.app:serving_only",
-            "factory": True,
             "http": "api.edge.connections:Connection",  # by name: each process imports it
             "ws": "none",
             "host": host,
@@ -107,9 +107,12 @@ def serve(
             "timeout_graceful_shutdown": 10,
         }
         if processes == 1:
-            uvicorn.run(**options)
+            make = app.serving if worker else app.serving_only
+            _serve_alone(opening, lambda opened: uvicorn.Config(make(opened), **options))
         else:
-            _serve_in_several(uvicorn.Config(**options, workers=processes))
+            asyncio.run(_try_to_open(opening))
+            name = "serving" if worker else "serving_only"
+            _serve_in_several(uvicorn.Config(f"api.app:{name}", factory=True, **options, workers=processes))
 
 
 @commands.command()
@@ -230,7 +233,7 @@ def demo(
     from api.cli import demo as walk  # noqa: PLC0415
 
     loaded_settings = command.read_settings(log_level="warning")
-    _leave_on_sigterm()
+    _leave_on(signal.SIGTERM)
     try:
         asyncio.run(walk.run(loaded_settings, port=port, once=once, data_only=data_only))
     except walk.StepFailed as error:
@@ -358,6 +361,24 @@ def _write_new(path: Path, text: str) -> None:
         raise command.Stop(msg) from None
 
 
+def _serve_alone(
+    opening: "contextlib.AbstractAsyncContextManager[World]", configured: "Callable[[World], uvicorn.Config]"
+) -> None:
+    """Serve in this process, over a world that is opened once, until stopped. Raises what keeps it from opening."""
+    import uvicorn  # noqa: PLC0415
+    import uvloop  # noqa: PLC0415
+    from uvicorn.config import STARTUP_FAILURE  # noqa: PLC0415
+
+    async def serve() -> bool:
+        async with opening as opened:
+            server = uvicorn.Server(configured(opened))
+            await server.serve()
+            return server.started
+
+    if not uvloop.run(serve()):
+        sys.exit(STARTUP_FAILURE)
+
+
 def _serve_in_several(config: "uvicorn.Config") -> None:
     """Serve in `config.workers` processes until stopped; one that dies is started again."""
     from uvicorn.config import STARTUP_FAILURE  # noqa: PLC0415
@@ -373,22 +394,20 @@ def _serve_in_several(config: "uvicorn.Config") -> None:
 
 
 async def _try_to_open(world: "contextlib.AbstractAsyncContextManager[World]") -> None:
-    """Open the world once, so that what prevents it is printed as a sentence, not as a failed start of a server."""
+    """Open the world once, so that what prevents it is printed as a sentence, not as failed starts of servers."""
     async with world:
         pass
 
 
-def _leave_on_sigterm() -> None:
-    """Let SIGTERM unwind what is open: it may come before uvicorn listens, and uvicorn raises it again at its end."""
-    import signal  # noqa: PLC0415
-
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+def _leave_on(*numbers: signal.Signals) -> None:
+    """Let signals unwind what is open: they may come before uvicorn listens, and at its end it raises them again."""
+    for number in numbers:
+        signal.signal(number, lambda *_: sys.exit(0))
 
 
 def _stopped() -> "asyncio.Event":
     """Give the event that SIGTERM and SIGINT set."""
     import asyncio  # noqa: PLC0415
-    import signal  # noqa: PLC0415
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

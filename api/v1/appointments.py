@@ -8,7 +8,6 @@ from fastapi.responses import RedirectResponse
 from api.edge import bodies, deps, problems, query, shapes
 from api.edge.transactional import Transactional
 from integrations import video
-from integrations.runtime import mail_delivery
 from service import vocabulary
 from service.care import appointments
 from service.kernel import errors
@@ -141,6 +140,8 @@ async def read(appointment_id: shapes.Id, w: deps.W, response: Response) -> Appo
 )
 async def invite(appointment_id: shapes.Id, w: deps.W, world: deps.TheWorld) -> Response:
     """Give the present invitation of one who takes part, as an iCalendar object."""
+    from integrations.runtime import mail_delivery  # noqa: PLC0415 - what words mails is the worker's, and large
+
     invitation = await appointments.invitation(w, appointment_id)
     token = invitation.join and world.keys.link_token(invitation.join.id, invitation.join.purpose)
     links = {"join": f"{world.settings.base_url}/j/{token}"} if token else {}

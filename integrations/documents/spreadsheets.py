@@ -10,12 +10,13 @@ import io
 import tempfile
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
-from typing import BinaryIO, Protocol, cast
-
-import xlsxwriter
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from integrations import plain_text
 from service.rules import csv_tables
+
+if TYPE_CHECKING:
+    import xlsxwriter
 
 Cell = str | int | float | bool | date | datetime | None
 _IN_MEMORY = 1_000_000
@@ -70,7 +71,7 @@ class Csv:
 def texts(name: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> BinaryIO:
     """Give a table for a spreadsheet and back: every cell says that it is text, so that `002` stays what it is."""
     file = cast("BinaryIO", tempfile.SpooledTemporaryFile(_IN_MEMORY))  # noqa: SIM115 - the reader closes it
-    book = xlsxwriter.Workbook(file, {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
+    book = _workbook(file)
     sheet = book.add_worksheet(name[:_LONGEST_NAME])
     text, bold = book.add_format({"num_format": "@"}), book.add_format({"num_format": "@", "bold": True})
     for place, title in enumerate(head):
@@ -92,8 +93,7 @@ class Xlsx:
     def __init__(self, made_at: datetime, days: str | None = None) -> None:
         """Begin the workbook; `made_at` stands in its properties, `days` is how days are shown (`dd.mm.yyyy`)."""
         self._file = cast("BinaryIO", tempfile.SpooledTemporaryFile(_IN_MEMORY))  # noqa: SIM115 - the reader closes it
-        options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
-        self._book = xlsxwriter.Workbook(self._file, options)
+        self._book = _workbook(self._file)
         self._book.set_properties({"created": made_at.replace(tzinfo=None), "author": "Pobratym"})
         self._bold = self._book.add_format({"bold": True, "bottom": 1, "text_wrap": True, "valign": "top"})
         self._text = self._book.add_format({"text_wrap": True, "valign": "top", "num_format": "@"})
@@ -154,3 +154,9 @@ def _written(cell: Cell) -> str:
     if isinstance(cell, datetime):
         return cell.strftime("%Y-%m-%d %H:%M:%S")
     return plain_text.cell(cell) if isinstance(cell, str) else str(cell)
+
+
+def _workbook(file: BinaryIO) -> "xlsxwriter.Workbook":
+    import xlsxwriter  # noqa: PLC0415 - few ask for a workbook, and it would be a fiftieth of each start
+
+    return xlsxwriter.Workbook(file, {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False})

@@ -13,9 +13,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
-from jose import jws
-from jose.exceptions import JOSEError
-
 from service import vocabulary
 
 ACCESS = "at+jwt"
@@ -71,6 +68,8 @@ class Assertion:
 
 def sign(claims: Mapping[str, object], key_id: str, private_pem: str, typ: str = ACCESS) -> str:
     """Give the token of these claims, signed with ES256 and naming its key."""
+    from jose import jws  # noqa: PLC0415 - whoever shows the first token brings it, not each start
+
     signed: str = jws.sign(dict(claims), private_pem, headers={"kid": key_id, "typ": typ}, algorithm=_ALGORITHM)
     return signed
 
@@ -144,6 +143,9 @@ def claimed_issuer(token: str) -> str:
 
 def _proved(token: str, keys: Mapping[str, Key], types: Collection[str | None]) -> dict[str, Any]:
     """Give the claims of a token that one of the keys signed."""
+    from jose import jws  # noqa: PLC0415 - as in `sign`
+    from jose.exceptions import JOSEError  # noqa: PLC0415
+
     header, payload, signature = _read(token)
     key = _key(header, keys, types)
     if SIGNATURES[key.algorithm] not in {None, len(signature)}:

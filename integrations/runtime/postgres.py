@@ -112,8 +112,9 @@ def running(data_dir: Path, *, fast_unsafe: bool = False) -> Iterator[Server]:
 def revive(data_dir: Path) -> bool:
     """Start the server again if its process is gone, for whoever is inside `running`; tells whether it was.
 
-    One that hangs is left alone. Raises CannotStart, also where its files are gone: an empty database is not the one
-    that was lost.
+    One that hangs is left alone, and so is one that its last user has stopped: whoever calls may be a thread that its
+    process waited for no more. Raises CannotStart, also where its files are gone: an empty database is not the one that
+    was lost.
     """
     folder = _folder(data_dir.resolve())
     installation = _installation(folder)
@@ -121,10 +122,19 @@ def revive(data_dir: Path) -> bool:
         msg = f"{folder / 'data'} is gone, and the embedded database with it"
         raise CannotStart(msg)
     with _exclusive(folder):
-        if _is_alive(folder / "data"):
+        if not _is_used(folder) or _is_alive(folder / "data"):
             return False
         _ensure_running(installation, folder, fast_unsafe=False)
     return True
+
+
+def _is_used(folder: Path) -> bool:
+    with (folder / "users.lock").open("a") as users:  # a lock of its own, also beside those of this process
+        try:
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _is_alive(cluster: Path) -> bool:

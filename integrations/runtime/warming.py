@@ -1,12 +1,18 @@
-"""After a start the mentors are loaded in the background; who asks for some sooner loads those, as ever."""
+"""What a server needs for requests, but not to be ready, is loaded after its start.
+
+Whoever asks sooner has it loaded, as ever.
+"""
 
 import asyncio
+import importlib
 
 import structlog
 
 from integrations.runtime.world import World
 from service.care import mentor_cache
 
+_LATER = ("jose.jws", "service.rules.deidentify", "pgqueuer.adapters.persistence.queries")
+"""Modules imported where they are needed: for the first token that is shown, text that is checked, mail that is due."""
 _log = structlog.get_logger("pobratym.warming")
 
 
@@ -18,3 +24,6 @@ async def run(world: World, stop: asyncio.Event) -> None:
         _log.warning("warming_failed", exc_info=error)
     else:
         _log.info("mentors_warmed", count=count)
+    for name in _LATER:
+        if not stop.is_set():
+            await asyncio.to_thread(importlib.import_module, name)  # a thread lets requests in between

@@ -64,6 +64,7 @@ class World:
     presence: presences.Presence
     watching: work.Database  # over one connection of its own, so that a busy pool keeps nobody from seeing how it is
     revive: Callable[[], bool] | None = None  # starts the embedded server if it is gone; blocks, raises CannotStart
+    reviving: asyncio.Lock = field(default_factory=asyncio.Lock)  # whoever calls `revive` holds it
     replica: replicas.Replica | None = None  # for reports, which are read by `replicas.read`
     tracer: trace.Tracer = field(default_factory=trace.NoOpTracer)
 

@@ -8,10 +8,13 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 
 from service.kernel import audit, errors
 from service.kernel.work import Work
-from service.rules import deidentify
+
+if TYPE_CHECKING:
+    from service.rules import deidentify
 
 _GLUED = re.compile(r"(?<=[A-Za-z])[._-](?=\d)")
 
@@ -48,11 +51,13 @@ async def check_long(w: Work, texts: Mapping[str, str | None], confirmed: Collec
     _judge(w, await asyncio.to_thread(_search, texts, w.now.date()), confirmed)
 
 
-def _search(texts: Mapping[str, str | None], today: date) -> list[tuple[str, deidentify.Span]]:
+def _search(texts: Mapping[str, str | None], today: date) -> "list[tuple[str, deidentify.Span]]":
+    from service.rules import deidentify  # noqa: PLC0415 - its many patterns are compiled then, not at each start
+
     return [(field, span) for field, text in texts.items() if text for span in deidentify.find(text, today)]
 
 
-def _judge(w: Work, found: list[tuple[str, deidentify.Span]], confirmed: Collection[ConfirmedSpan]) -> None:
+def _judge(w: Work, found: "list[tuple[str, deidentify.Span]]", confirmed: Collection[ConfirmedSpan]) -> None:
     confirmed_spans = set(confirmed)
     findings: list[tuple[str, int, int, str]] = []
     alarms: list[dict[str, object]] = []

@@ -3,16 +3,20 @@
 pgqueuer's own driver would run it on a raw asyncpg connection. SQLAlchemy begins the transaction with the session's
 first statement, and jobs that the raw driver puts before that would stay although the transaction rolls back.
 A job carries an id only; the row with that id is the truth (invariant E3).
+
+The library is imported by whoever puts the first job: it takes a tenth of the time of a whole start
+(`integrations.runtime.warming` has it there before).
 """
 
 from collections.abc import Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 from uuid import UUID
 
-from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
-from pgqueuer.adapters.persistence import qb, queries
-from pgqueuer.domain.settings import DBSettings
+if TYPE_CHECKING:
+    from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
+    from pgqueuer.adapters.persistence import qb, queries
+    from pgqueuer.domain.settings import DBSettings
 
 SCHEMA = "queue"
 DELIVER = "deliver"
@@ -28,25 +32,31 @@ class Enqueueing(NamedTuple):
     values: tuple[object, ...]
 
 
-def settings() -> DBSettings:
+def settings() -> "DBSettings":
     """Name the queue's tables: in a schema of their own, so that our migrations do not see them."""
+    from pgqueuer.domain.settings import DBSettings  # noqa: PLC0415 - see above
+
     return DBSettings(db_schema=SCHEMA)
 
 
-def on(driver: AsyncpgDriver) -> queries.Queries:
+def on(driver: "AsyncpgDriver") -> "queries.Queries":
     """Give the queue's statements, run by any driver."""
+    from pgqueuer.adapters.persistence import queries  # noqa: PLC0415 - see above
+
     environment, of_queue, of_scheduler = _builders()
     return queries.Queries(driver, qbe=environment, qbq=of_queue, qbs=of_scheduler)
 
 
 @cache  # they read the environment each time, which takes longer than putting a job
-def _builders() -> tuple[qb.QueryBuilderEnvironment, qb.QueryQueueBuilder, qb.QuerySchedulerBuilder]:
+def _builders() -> "tuple[qb.QueryBuilderEnvironment, qb.QueryQueueBuilder, qb.QuerySchedulerBuilder]":
+    from pgqueuer.adapters.persistence import qb  # noqa: PLC0415 - see above
+
     names = settings()
     return qb.QueryBuilderEnvironment(names), qb.QueryQueueBuilder(names), qb.QuerySchedulerBuilder(names)
 
 
-class _Noting(AsyncpgDriver):
-    """A driver that notes a statement and its values instead of running it."""
+class _Noting:
+    """As much of a driver as putting jobs calls: it notes a statement and its values instead of running it."""
 
     def __init__(self) -> None:
         self.noted = Enqueueing("", ())
@@ -62,7 +72,7 @@ async def enqueueing(jobs: Sequence[Job]) -> Enqueueing:
     The most urgent are taken first.
     """
     count, driver = len(jobs), _Noting()
-    await on(driver).enqueue(
+    await on(cast("AsyncpgDriver", driver)).enqueue(
         [DELIVER] * count,
         [delivery.bytes for delivery, _, _ in jobs],
         [urgency for _, _, urgency in jobs],

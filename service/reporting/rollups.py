@@ -21,14 +21,14 @@ something in it is still due. Everything here can be counted again: to lose a ro
 
 import ast
 import hashlib
-import inspect
 import json
 import sys
-import textwrap
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -128,7 +128,7 @@ async def fold(database: Database) -> int:
     """
     async with database.work(actor.TIMER) as w:
         await _lock(w)
-        await w.sql(_DROP_UNUSED, {"digest": DIGEST, "unused_since": w.now - _UNUSED})
+        await w.sql(_DROP_UNUSED, {"digest": digest(), "unused_since": w.now - _UNUSED})
     async with database.work(actor.TIMER) as w:
         programme_starts = [(row.id, row.at) for row in await w.sql(_BEGAN) if row.at]
         missing = [
@@ -195,12 +195,12 @@ async def compare(database: Database) -> list[Comparison]:
 
 async def _that_hold(w: Work, programme_id: UUID, during: Interval, *, with_narrower: bool) -> Sequence[Any]:
     """List the rollups of this program within the period in which no mark lies, the widest first."""
-    bound = {"id": programme_id, "digest": DIGEST, "since": during[0], "till": during[1], "now": w.now}
+    bound = {"id": programme_id, "digest": digest(), "since": during[0], "till": during[1], "now": w.now}
     return await w.fetch(_THAT_HOLD, bound | {"with_narrower": with_narrower})
 
 
 async def _contents(w: Work, programme_id: UUID, ids: Sequence[UUID]) -> "dict[UUID, _Packed]":
-    bound = {"id": programme_id, "digest": DIGEST, "ids": [*map(str, ids)]}
+    bound = {"id": programme_id, "digest": digest(), "ids": [*map(str, ids)]}
     return {row.id: _Packed(*row[3:]) for row in await w.fetch(_CONTENTS, bound)}
 
 
@@ -279,7 +279,7 @@ async def _keep(w: Work, programme_id: UUID, unit: Interval, tally: counts.Tally
     key = {
         "id": clock.new_id(),
         "programme_id": programme_id,
-        "digest": DIGEST,
+        "digest": digest(),
         "from_at": unit[0],
         "until_at": unit[1],
     }
@@ -366,15 +366,22 @@ def _ids(packed: bytes) -> Sequence[bytes]:
     return [packed[place : place + _ID_BYTES] for place in range(0, len(packed), _ID_BYTES)]
 
 
-def _logic(definition: Callable[..., object]) -> str:
-    """Give the source of a function or class as Python itself would write it: no comments, no layout, no docstring."""
-    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(definition))).body
-    if isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(tree):
-        tree.body = tree.body[1:]
-    return ast.unparse(tree)
+def _logic(source: str) -> Iterator[tuple[str, str]]:
+    """Give each function and class of a module by name, as Python itself would write it: no comments, no docstring."""
+    for tree in ast.parse(source).body:
+        if isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            if ast.get_docstring(tree):
+                tree.body = tree.body[1:]
+            yield tree.name, ast.unparse(tree)
 
 
-def _digest() -> str:
+_MODULES = (counts, count_queries, sys.modules[__name__])
+_SOURCES = tuple(Path(module.__file__ or "").read_text("utf-8") for module in _MODULES)
+"""How this program counts, as it is when it starts: the files may soon be a newer program's."""
+
+
+@cache  # and only when something is counted: to parse it takes a twentieth of the time of a start
+def digest() -> str:
     """Give a hash of what decides a rollup's content: its statements, how rows are counted and packed, and when.
 
     Two programs with the same digest count the same. The converse is not true, and costs a count only: another Python
@@ -385,15 +392,12 @@ def _digest() -> str:
         *(counts.compact, counts.whole_weeks, counts.most_in_week, count_queries.tally, _summed),
         *(_packed, _unpacked, _ids, _Packed),
     )
+    logic = {name: text for source in _SOURCES for name, text in _logic(source)}
     decides = [
         *count_queries.statements(),
-        *(_logic(definition) for definition in made_by),
+        *(logic[definition.__name__] for definition in made_by),
         repr(
             (counts.HOURS, counts.DUE, count_queries.MONDAY, _LENGTHS, _SETTLED, _ID_BYTES, _VALUE_BYTES, sys.byteorder)
         ),
     ]
     return hashlib.sha256("\0".join(decides).encode()).hexdigest()
-
-
-DIGEST = _digest()
-"""The digest of how this program counts, taken when it starts: the files may soon be a newer program's."""

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import sqlalchemy as sa
 
-from integrations.runtime import health, worker
+from integrations.runtime import health, job_queue, worker
 from integrations.runtime.world import World
 from service.kernel import actor, errors, work
 
@@ -51,7 +51,7 @@ async def test_ops_03_a_server_that_the_queue_does_not_hear_is_given_up_by_every
             await w.sql(sa.text("SELECT pg_sleep(50)"))
 
     began, stop = asyncio.Event(), asyncio.Event()
-    monkeypatch.setattr(worker._Watched, "look", hears_nothing)
+    monkeypatch.setattr(job_queue._Watched, "look", hears_nothing)
     waiting = asyncio.create_task(wait_for_ever())
     await began.wait()
     async with asyncio.TaskGroup() as tasks:

@@ -184,6 +184,13 @@ async def test_whoever_uses_a_killed_server_starts_it_again_and_never_an_empty_o
         postgres.revive(data_dir)
 
 
+def test_one_that_its_last_user_has_left_is_not_started_again(data_dir: Path) -> None:
+    with postgres.running(data_dir):
+        pass
+    assert not postgres.revive(data_dir)  # by a thread that outlives its loop: nobody would stop that server
+    assert not (data_dir / "postgres/data/postmaster.pid").exists()
+
+
 async def test_a_process_id_that_somebody_else_has_now_does_not_stop_the_start(data_dir: Path) -> None:
     with postgres.running(data_dir):
         kept = (data_dir / "postgres/data/postmaster.pid").read_text().splitlines()

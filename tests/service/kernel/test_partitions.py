@@ -20,7 +20,7 @@ import build
 import flow
 import world as simulated
 from api.edge import metrics
-from integrations.runtime import doctor, health, logs, migrate, worker
+from integrations.runtime import doctor, health, logs, loops, migrate
 from integrations.runtime.world import World
 from service import housekeeping
 from service.kernel import actor, audit, clock, database_clock, database_errors, partitions
@@ -127,7 +127,7 @@ async def test_ops_09_without_a_part_for_now_a_write_is_503_and_ready_says_why(e
 @pytest.mark.races
 async def test_ops_09_a_process_without_a_worker_makes_the_parts_that_are_missing(ended: flow.Scene) -> None:
     stop = asyncio.Event()
-    beating = asyncio.create_task(worker.beat(ended.world, stop))
+    beating = asyncio.create_task(loops.beat(ended.world, stop))
     while await health.faults(ended.world):  # noqa: ASYNC110 - what is waited for is in the database
         await asyncio.sleep(0)
     stop.set()

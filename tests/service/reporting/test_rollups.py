@@ -60,7 +60,7 @@ class Past:
             report = await reports.programme(w, self.programme_id, *DAYS, "Europe/Kyiv")
         return by_name([dataclasses.asdict(figure) for figure in report.figures])
 
-    async def kept(self, digest: str = rollups.DIGEST) -> int:
+    async def kept(self, digest: str = rollups.digest()) -> int:
         """Tell how many rollups there are of the programs with this digest."""
         return int(await self.connection.fetchval("SELECT count(*) FROM report_rollup WHERE digest = $1", digest))
 
@@ -137,7 +137,7 @@ def program(tmp_path: Path) -> newer.Program:
 
 
 def digest_of(program: newer.Program) -> str:
-    command = [sys.executable, "-c", "from service.reporting import rollups; print(rollups.DIGEST)"]
+    command = [sys.executable, "-c", "from service.reporting import rollups; print(rollups.digest())"]
     environment = os.environ | {"PYTHONPATH": str(program.folder)}
     return subprocess.run(command, cwd=program.folder, env=environment, stdout=-1, check=True).stdout.decode().strip()
 
@@ -161,13 +161,13 @@ def test_what_decides_about_the_content_changes_the_digest(
     program: newer.Program, change: tuple[str, str, str]
 ) -> None:
     program.change(*change)
-    assert digest_of(program) != rollups.DIGEST
+    assert digest_of(program) != rollups.digest()
 
 
 def test_comments_layout_and_docstrings_change_no_digest(program: newer.Program) -> None:
     program.change(QUERIES, "    totals = counts.Tally()\n", "    # a comment\n\n    totals = (counts.Tally())\n")
     program.change(COUNTS, "What was counted in some stretches of time", "What was counted some time")
-    assert digest_of(program) == rollups.DIGEST
+    assert digest_of(program) == rollups.digest()
 
 
 async def test_a_changed_statement_gives_its_own_answer_although_the_past_was_folded(
@@ -353,7 +353,7 @@ async def test_a_report_reads_the_widest_rollups_that_hold_as_comparing_each_wit
         for since, till in (
             (MONDAY - timedelta(days=days), MONDAY - timedelta(days=days // 9)) for days in (9, 40, 400)
         ):
-            expected = await past.connection.fetch(THAT_HOLD_BY_PAIRS, past.programme_id, rollups.DIGEST, since, till)
+            expected = await past.connection.fetch(THAT_HOLD_BY_PAIRS, past.programme_id, rollups.digest(), since, till)
             async with past.world.database.work(actor.TIMER) as w:
                 held = await rollups._that_hold(w, past.programme_id, (since, till), with_narrower=False)
             assert [row.id for row in held] == [row["id"] for row in expected]
