@@ -6,7 +6,7 @@ INSERT reads is as of the beginning of the statement: webhooks are made of what 
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -24,6 +24,8 @@ AT_ONCE = 1_000
 Rows = Mapping[type[SQLModel], Sequence[Mapping[str, object]]]
 """By table, in the order of the foreign keys; all rows of a table name the same columns."""
 
+OF_A_CASE = frozenset({tables.Consultation, tables.ConsultationWindow, tables.Offer})
+"""Whose new rows may be written here too: no webhook is made of them."""
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 _WITH = "WITH "
 _NO_JOBS = queue.Enqueueing("", ())
@@ -45,6 +47,12 @@ async def statements(rows: Rows, jobs: Sequence[queue.Job], origin: Origin) -> l
     return [*(_worded(part, _NO_JOBS, origin) for part in parts), _worded(last_part, enqueueing, origin)]
 
 
+def values_of(row: SQLModel) -> Mapping[str, object]:
+    """Give the values of a new row that no session knows, by column."""
+    values = vars(row)
+    return {column.name: values.get(column.name) for column in _table(type(row)).c}
+
+
 def _worded(part: Rows, jobs: queue.Enqueueing, origin: Origin) -> tuple[str, tuple[object, ...]]:
     shapes = tuple((_table(kind), tuple(rows[0])) for kind, rows in part.items())
     texts = [_json(kind, rows) for kind, rows in part.items()]
@@ -54,6 +62,10 @@ def _worded(part: Rows, jobs: queue.Enqueueing, origin: Origin) -> tuple[str, tu
 
 def _parts(rows: Rows) -> Iterator[Rows]:
     """Give everything at once or, of very many rows, a part of one table after another."""
+    if tables.Consultation in rows and tables.Offer in rows:
+        # What an offer copies from its consultation must be there before; and the parts of a WITH run in any order.
+        yield {tables.Consultation: rows[tables.Consultation]}
+        rows = {kind: each for kind, each in rows.items() if kind is not tables.Consultation}
     if all(len(each) <= AT_ONCE for each in rows.values()):
         yield rows
         return
@@ -99,7 +111,7 @@ def _json(kind: type[SQLModel], rows: Sequence[Mapping[str, object]]) -> str:
 
 def _text(value: object) -> str:
     """Write what JSON has no form for as PostgreSQL reads it."""
-    if isinstance(value, datetime):
+    if isinstance(value, date):  # an instant too
         return value.isoformat()
     if isinstance(value, UUID):
         return str(value)

@@ -74,7 +74,8 @@ async def finish(w: Work, row_id: UUID, answer: StoredAnswer) -> None:
     await w.sql(
         sa.update(tables.IdempotencyKey)
         .where(col(tables.IdempotencyKey.id) == row_id)
-        .values(status=answer.status, headers=answer.headers, body=w.seal(answer.body, row_id))
+        .values(status=answer.status, headers=answer.headers, body=w.seal(answer.body, row_id)),
+        after_changes=False,
     )
 
 

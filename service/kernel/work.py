@@ -132,18 +132,21 @@ class Work:
 
     @contextmanager
     def holding(self) -> Iterator[None]:
-        """Send nothing meanwhile of what was added and changed: what is asked does not need it.
-
-        So a row that is not finished yet is not written twice.
-        """
+        """Send nothing meanwhile, so that what is not finished is not written twice: what is asked does not need it."""
         before, self.is_holding = self.is_holding, True
         try:
             yield
         finally:
             self.is_holding = before
 
-    async def finish(self) -> None:
-        """Send everything: rows of `add` and `write`, the webhooks of events, and the jobs for the worker."""
+    async def finish(self, *, is_over: bool = False) -> None:
+        """Send everything: rows of `add` and `write`, the webhooks of events, and the jobs for the worker.
+
+        Once the work `is_over` nobody changes its new rows any more: the session need not know those of a case.
+        """
+        if is_over and all(type(row) in closing.OF_A_CASE for row in self.pending):
+            while self.pending:
+                self.write(type(self.pending[0]), closing.values_of(self.pending.pop(0)))
         await self.flush()
         written, self.written, jobs, self.jobs = self.written, {}, self.jobs, []
         if written:
@@ -323,7 +326,7 @@ class Database:
                 if not error.is_recorded:
                     raise
                 recorded = error
-            await w.finish()
+            await w.finish(is_over=True)
             if self.notes_changes and actor.person_id:
                 await recent_changes.note(w, actor.person_id, clock.wall())
         if recorded is not None:

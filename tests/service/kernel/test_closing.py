@@ -109,6 +109,43 @@ async def test_events_webhooks_mails_links_audit_and_jobs_are_one_statement(worl
     assert len([each for each in statements if "SAVEPOINT" not in each]) == 1
 
 
+@pytest.mark.parametrize("text", TEXTS)
+async def test_new_rows_of_a_case_are_the_same_whether_the_session_knows_them_or_not(world: World, text: str) -> None:
+    async with world.database.work(actor.TIMER) as w:
+        place, other = await build.institution(w), await build.institution(w)
+        clinician, mentor = await build.clinician(w, place), await build.mentor(w, other)
+        like = await build.consultation(
+            w, clinician, place, department=text, tags=[text, "a,b", '{"}'], consent_given_on=AT.date(),
+            excluded_mentors=[clock.new_id()], note=bytes(range(256)),
+        )  # fmt: skip
+        terms = {"score": 0.1 + 0.2, text: [None, True]}
+        memorandum = await build.memorandum(w, place, other)
+        asked = await build.offer(w, like, mentor, memorandum, terms=terms, override_reason=b"")
+    made = []
+    for is_known in (False, True):
+        case = tables.Consultation(**like.model_dump() | {"id": clock.new_id()})
+        offer = tables.Offer(**asked.model_dump() | {"id": clock.new_id(), "consultation_id": case.id})
+        with heard(world) as statements:
+            async with world.database.work(actor.TIMER) as w:
+                w.add(case, offer)
+                w.add(tables.ConsultationWindow(consultation_id=case.id, from_at=AT, until_at=AT + timedelta(hours=1)))
+                if is_known:
+                    await w.flush()
+        made.append((case.id, offer.id, [each for each in statements if "INSERT" in each]))
+    (case_id, offer_id, late), (other_case_id, other_offer_id, known) = made
+    assert (len(late), len(known)) == (2, 3)
+    async with world.database.work(actor.TIMER) as w:
+        rows = [
+            await _stored(w, tables.Consultation, case_id), await _stored(w, tables.Offer, offer_id),
+            await _stored(w, tables.Consultation, other_case_id), await _stored(w, tables.Offer, other_offer_id),
+        ]  # fmt: skip
+        assert rows[0] == rows[2]
+        assert rows[1] == {**rows[3], "consultation_id": case_id}
+        assert (rows[1]["case_clinician_id"], rows[1]["case_department"]) == (clinician.id, text)
+        windows = await w.sql(sa.text("SELECT from_at, until_at FROM consultation_window"))
+        assert [tuple(row) for row in windows] == [(AT, AT + timedelta(hours=1))] * 2
+
+
 async def test_thousands_of_rows_are_written_in_parts_and_each_once(world: World) -> None:
     count = closing.AT_ONCE + 1
     async with world.database.work(actor.TIMER) as w:
