@@ -185,6 +185,16 @@ class CachedMentor:
     busy: tuple[Interval, ...]
     held: tuple[tuple[datetime, datetime, datetime], ...]  # from, until, and the end of the hold
     offers: tuple[tuple[datetime, str, UUID], ...]  # sent at, state, consultation; of half a year
+    cases: frozenset[UUID]  # of these offers
+    counted: list["_Counted"]  # of these offers, at most one: as long as no other number of days has passed
+
+
+class _Counted(NamedTuple):
+    """The numbers of a mentor's offers for a case that they were not asked about, which hold for a stretch of time."""
+
+    since: datetime
+    until: datetime
+    numbers: tuple[int, int, int, int, int]
 
 
 class Met(NamedTuple):
@@ -364,14 +374,25 @@ def mentor(
 ) -> Mentor:
     """Give the mentor as of this instant, for the consultation that `same_case` begins with."""
     offers, busy, continuity = _UNASKED, cached.busy, met.continuity
-    if cached.offers:
+    if not cached.cases.isdisjoint(same_case):
         offers = _offers(cached.offers, now, same_case[0])
         if any(state == "accepted" and consultation_id in same_case for _, state, consultation_id in cached.offers):
             continuity = "case"
+    elif cached.offers:
+        offers = _offers_of_others(cached, now)
     if cached.held:
         busy = tuple(sorted((*busy, *[(since, until) for since, until, end in cached.held if end > now])))
     values = (*cached.standing, busy, links, *offers, continuity, met.institution_sessions_90d, _POWER)
     return Mentor._make(values)
+
+
+def _offers_of_others(cached: CachedMentor, now: datetime) -> tuple[int, int, int, int, int]:
+    """Count the offers for a case that none of them is about: once until the next of them is so many days old."""
+    if not cached.counted or not cached.counted[0].since <= now < cached.counted[0].until:
+        ages = [sent_at + days for sent_at, _, _ in cached.offers for days in (_WEEK, _MONTH, _HALF_YEAR)]
+        until = min((age for age in ages if age > now), default=now + _WEEK)
+        cached.counted[:] = [_Counted(now, until, _offers(cached.offers, now, _NOBODY))]
+    return cached.counted[0].numbers
 
 
 def _offers(
@@ -425,6 +446,8 @@ def _facts(row: _Row, read_at: datetime) -> CachedMentor:
         busy=tuple(sorted((since, until) for since, until, end in occupied if end is None)),
         held=tuple((since, until, end) for since, until, end in occupied if end is not None),
         offers=tuple(zip(row.sent_ats or (), row.states or (), row.cases or (), strict=True)),
+        cases=frozenset(row.cases or ()),
+        counted=[],
     )
 
 

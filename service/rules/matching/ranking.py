@@ -317,8 +317,10 @@ def _judge(search: _Search, mentor: Mentor) -> _Match | tuple[Refusal, ...]:
     live = _judge_live(search, mentor)
     if isinstance(live, _Match) or search.case.mode == "live":
         return live
-    written = _judge_written(search, mentor)
-    return written if isinstance(written, _Match) else live
+    if search.gate.check(mentor, None, search.now):
+        return live  # when they work next need not be looked for
+    at = next_working_hour(mentor, search.now, search.case.answer_due_at)
+    return _Match(mentor, at, is_live=False) if at else live
 
 
 def _judge_live(search: _Search, mentor: Mentor) -> _Match | tuple[Refusal, ...]:

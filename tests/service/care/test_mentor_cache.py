@@ -2,22 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import reduce
 from operator import xor
+from typing import Any
 from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import build
 import comparing
 from integrations.runtime.world import World
-from service import housekeeping, tables
+from service import housekeeping, tables, vocabulary
 from service.care import candidates, mentor_cache
 from service.kernel import actor
 from service.kernel.work import Work
 from service.rules.case import Mentor
+from world import MONDAY
 
 CHANGES = {
     "mentor_profile": "UPDATE mentor_profile SET notice_minutes = notice_minutes + 5 WHERE person_id = :mentor",
@@ -326,3 +330,37 @@ async def _marks(w: Work, person_id: UUID) -> list[int]:
 
 def _together(marks: list[int]) -> int:
     return reduce(xor, marks)
+
+
+_SENT = st.sampled_from([timedelta(days=days) for days in (0, 6, 7, 29, 30, 179, 180)])
+_OFFERS = st.lists(
+    st.tuples(
+        st.tuples(_SENT, st.integers(-1, 1)).map(lambda age: MONDAY - age[0] - timedelta(microseconds=age[1])),
+        st.sampled_from(vocabulary.OFFER_STATES),
+        st.sampled_from([UUID(int=number) for number in range(1, 4)]),
+    ),
+    max_size=6,
+)
+_LATER = st.tuples(st.sampled_from([-1, 0, 1, 7, 23, 30, 151, 173, 180]), st.integers(-1, 1)).map(
+    lambda passed: MONDAY + timedelta(days=passed[0], microseconds=passed[1])
+)
+
+
+@settings(deadline=None)
+@given(_OFFERS, st.lists(st.tuples(_LATER, st.integers(1, 5)), min_size=1, max_size=6))
+def test_counts_that_are_kept_are_those_that_are_counted_anew(
+    offers: list[tuple[datetime, str, UUID]], questions: list[tuple[datetime, int]]
+) -> None:
+    def cached() -> mentor_cache.CachedMentor:
+        nobody = (UUID(int=0),) * 18
+        cases = frozenset(case for _, _, case in offers)
+        return mentor_cache.CachedMentor(1, MONDAY, True, UUID(int=9), nobody, (), (), tuple(offers), cases, [])
+
+    kept = cached()
+    for now, case in questions:
+        asked: Any = [(), now, [UUID(int=case)]]
+        fresh = mentor_cache._offers(offers, now, UUID(int=case))
+        assert mentor_cache.mentor(kept, *asked) == mentor_cache.mentor(cached(), *asked)
+        counted = mentor_cache.mentor(kept, *asked)
+        assert (counted.offers_7d, counted.offers_30d, counted.asked_180d) == fresh[:3]
+        assert (counted.offers_180d, counted.answered_in_time_180d) == fresh[3:]
