@@ -203,6 +203,10 @@ CancelReason = Literal[
 ]
 CANCEL_REASONS: tuple[CancelReason, ...] = get_args(CancelReason)
 
+PromiseKind = Literal["counted", "nobody_eligible"]
+PROMISE_KINDS: tuple[PromiseKind, ...] = get_args(PromiseKind)
+"""What is told at filing of how soon such requests were answered: by counts, or that the rules leave nobody."""
+
 # Offers
 
 OfferMail = Literal["sent", "waiting", "failed"]

@@ -41,6 +41,12 @@ RESTORE_HELD = Gauge(
 POOL_IN_USE = Gauge("pobratym_pool_in_use", "Database connections of this process at work", registry=REGISTRY)
 POOL_WAITING = Gauge("pobratym_pool_waiting", "Who waits in this process for a database connection", registry=REGISTRY)
 UNMATCHED = Gauge("pobratym_unmatched", "Consultations for which nobody is left to be asked", registry=REGISTRY)
+PROMISE_OFF = Gauge(
+    "pobratym_promise_off",
+    "1 for each programme in which nothing is promised at filing, as the promises proved wrong",
+    ("programme",),
+    registry=REGISTRY,
+)
 HOUSEKEEPING = Gauge(
     "pobratym_housekeeping_timestamp_seconds",
     "When the housekeeper's task that waits longest was last done; 0 when one never was",
@@ -126,6 +132,9 @@ def shown(backlog: health.Backlog) -> tuple[bytes, str]:
     MAIL_SERVER_AWAY.set((backlog.now - server.away_since).total_seconds() if server.away_since else 0)
     MAIL_HELD.set(server.held_at is not None)
     UNMATCHED.set(backlog.unmatched)
+    PROMISE_OFF.clear()
+    for programme in backlog.promises_off:
+        PROMISE_OFF.labels(programme).set(1)
     HOUSEKEEPING.set(backlog.house.ran_at or 0)
     ANCHOR.set(backlog.house.anchored_at or 0)
     HOUSEKEEPING_FAILING.clear()

@@ -14,10 +14,11 @@ from api.edge.transactional import Transactional
 from api.v1.appointments import AppointmentOut, appointment_out
 from api.v1.offers import OfferOut, shown
 from service import tables, vocabulary
-from service.care import advice, appointments, consultations, manual_offers
+from service.care import advice, appointments, consultations, manual_offers, promises
 from service.kernel import access, errors
 from service.outbox import events
 from service.rules.matching import ranking
+from service.rules.promise import Promise
 from service.rules.time import availability
 
 router = APIRouter(route_class=Transactional, tags=["Consultations"], dependencies=query.KNOWN_ONLY)
@@ -85,11 +86,26 @@ class ConsultationIn(shapes.Shape):
     consent: ConsentIn | None = None
 
 
+class PromiseOut(shapes.Shape):
+    """What is known at filing of requests like this one: same priority, mode and number of eligible mentors.
+
+    `counted`: of so many `requests` whose time is over, `answered_in_time` were; half of all by `half_by`, counted
+    from this one's filing (null: fewer than half had an answer by the target). `nobody_eligible`: by the rules nobody
+    may or can take it as it is; the numbers are null.
+    """
+
+    kind: vocabulary.PromiseKind
+    requests: int | None
+    answered_in_time: int | None
+    half_by: shapes.Instant | None
+
+
 class ConsultationOut(shapes.Shape):
     """A consultation; `question`, and the `note` of its withdrawal, for the people of the case in the single one.
 
     `needs_clinician`: its clinician has left the institution, and nobody was assigned yet. `first_wave_due`: it is
-    open, and the first mentors are asked in a moment (see `Prefer`).
+    open, and the first mentors are asked in a moment (see `Prefer`). `promise`: in the answer of the filing, or of the
+    consent that opens it; else, and where too little is known to say anything, null.
     """
 
     id: shapes.Id
@@ -115,6 +131,7 @@ class ConsultationOut(shapes.Shape):
     appointment_id: shapes.Id | None
     cancel_reason: str | None
     note: str | None
+    promise: PromiseOut | None
     version: int
 
 
@@ -227,6 +244,7 @@ def consultation_out(view: consultations.ConsultationView) -> ConsultationOut:
             for name in ConsultationOut.model_fields
             if hasattr(row, name) and name not in {"question", "note"}
         },
+        promise=promise_out(view.promise),
         specialty=row.specialty_code,
         windows=[Window(**{"from": from_at, "until": until_at}) for from_at, until_at in view.windows],
         question=view.question,
@@ -235,6 +253,15 @@ def consultation_out(view: consultations.ConsultationView) -> ConsultationOut:
         first_wave_due=view.is_first_wave_due,
         memorandum_id=view.memorandum_id,
         appointment_id=view.appointment_id,
+    )
+
+
+def promise_out(promise: Promise | None) -> PromiseOut | None:
+    """Show what is told of how soon such requests were answered."""
+    if promise is None:
+        return None
+    return PromiseOut(
+        kind=promise.kind, requests=promise.requests, answered_in_time=promise.in_time, half_by=promise.half_by
     )
 
 
@@ -274,7 +301,7 @@ async def request(
     row = await consultations.request(w, wish)
     response.headers["Location"] = f"/v1/consultations/{row.id}"
     deps.etag(response, row.version)
-    view = consultations.filed(w, row, wish)
+    view = await consultations.filed(w, row, wish)
     if is_one_of_many and view.is_first_wave_due:
         batches.honoured(response)
     return consultation_out(view)
@@ -415,6 +442,7 @@ async def consent(
     """Record the patient's consent; a draft is open from here, and its offers go out, or a moment later (`Prefer`)."""
     row = await consultations.consent(w, consultation_id, _consent(body), is_one_of_many=is_one_of_many)
     shown = await _shown(w, row.id, response)
+    shown.promise = promise_out(await promises.told(w, row))
     if is_one_of_many and shown.first_wave_due:
         batches.honoured(response)
     return shown

@@ -7,8 +7,10 @@ from fastapi import APIRouter, Response
 from api.edge import bodies, deps, problems, query, registry_shapes, shapes
 from api.edge.transactional import Transactional
 from service import tables
+from service.care import promises
 from service.kernel import access, errors
 from service.registry import programmes as registry
+from service.rules import promise
 
 router = APIRouter(tags=["registry"], route_class=Transactional, dependencies=query.KNOWN_ONLY)
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
@@ -61,6 +63,46 @@ async def change_programme(
     row = await access.visible_programme(w, programme_id, lock=True)
     expect(row)
     return _answered_programme(response, await registry.change_programme(w, row, bodies.given(body)))
+
+
+class TenthOut(shapes.Shape):
+    """The promises whose chance lay in this tenth: how many, the mean chance, and how many were answered in time."""
+
+    from_chance: float
+    until_chance: float
+    promises: int
+    mean_chance: float
+    answered_in_time: int
+    is_off: bool
+
+
+class PromisesOut(shapes.Shape):
+    """How the promises made at filing fared; `is_off` while none is made, as a tenth is off by more than 10 points."""
+
+    counted_at: shapes.Instant | None
+    is_off: bool
+    tenths: list[TenthOut]
+
+
+@router.get("/v1/programmes/{programme_id}/promises", responses=problems.of(errors.Forbidden))
+async def promises_made(programme_id: shapes.Id, w: deps.R) -> PromisesOut:
+    """Show how what clinicians are told at filing compares with what came, of the latest year; for its admins."""
+    calibration = await promises.calibration(w, programme_id)
+    return PromisesOut(
+        counted_at=calibration.counted_at,
+        is_off=calibration.is_off,
+        tenths=[
+            TenthOut(
+                from_chance=number / promise.BINS,
+                until_chance=(number + 1) / promise.BINS,
+                promises=tenth.promises,
+                mean_chance=round(tenth.mean, 4),
+                answered_in_time=tenth.in_time,
+                is_off=tenth.is_off,
+            )
+            for number, tenth in calibration.bins.items()
+        ],
+    )
 
 
 def _answered_programme(response: Response, row: tables.Programme) -> Programme:

@@ -18,6 +18,7 @@ from integrations.runtime import replicas
 from integrations.runtime.settings import Settings
 from integrations.runtime.world import World
 from service import housekeeping, tables, vocabulary
+from service.care import promises
 from service.kernel import actor, database_clock, errors, installation, partitions, processes
 from service.kernel.work import Work
 from service.outbox import attempt_counts, mail_server
@@ -54,6 +55,7 @@ class Backlog:
     attempts: Mapping[tuple[str, str], int]  # that were ever made, by (kind, outcome)
     mail_server: mail_server.Standing
     unmatched: int  # consultations for which nobody is left to be asked
+    promises_off: Sequence[str]  # programmes in which nothing is promised at filing, as the promises proved wrong
     house: housekeeping.Standing
     partition_ends: Mapping[str, datetime]  # table -> when its last part ends
     process: Process
@@ -139,6 +141,7 @@ async def backlog(world: World) -> Backlog:
         attempts = await attempt_counts.totals(w)
         standing = await mail_server.standing(w)
         unmatched = (await w.sql(_UNMATCHED)).scalar_one()
+        promises_off = await promises.switched_off(w)
         house = await housekeeping.standing(w)
         running = await processes.running(w)
         is_held = await installation.is_held(w)
@@ -151,6 +154,7 @@ async def backlog(world: World) -> Backlog:
         attempts,
         standing,
         unmatched,
+        promises_off,
         house,
         partition_ends,
         _process(world),

@@ -39,6 +39,7 @@ FIELDS = frozenset(
         "person_id",
         "phase",
         "port",
+        "programme",
         "reason",
         "request_id",
         "retry_after_s",

@@ -13,6 +13,7 @@ import structlog
 from integrations.runtime import loops, mail_delivery, restore_watch, webhook_lanes
 from integrations.runtime.world import World
 from service import housekeeping, timers
+from service.care import promises
 
 SWEEP_SECONDS = 1.0
 SIMULATED_SWEEP_SECONDS = 0.2
@@ -68,6 +69,11 @@ async def _keep_house(world: World, stop: asyncio.Event) -> None:
     while not stop.is_set():
         for failure in await housekeeping.run_due(world.database, kept):
             _log.error("housekeeping_failed", task=failure.task, exc_info=failure.error)
+        for switched in await promises.recount_due(world.database):
+            if switched.is_off:
+                _log.warning("promise_off", programme=switched.programme_code)
+            else:
+                _log.info("promise_on", programme=switched.programme_code)
         world.presence.worked("housekeeping")
         await loops.pause(stop, HOUSEKEEPING_SECONDS)
 

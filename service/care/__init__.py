@@ -4,7 +4,7 @@ Others call
 
     consultations  `request`, `consent`, `cancel`, `assign`; who can answer; what one page or one answer shows
     filing, mentor_cache  for whom and for which hospital a request is filed; mentors in memory after a start
-    offers         waves of offers, and what becomes of one that nobody answers
+    promises, offers  what is told at filing, and how that fared; waves, and what becomes of an unanswered offer
     manual_offers  a coordinator chooses a mentor, or holds a time
     answers        a mentor accepts, declines or counters; the other side takes a counter or declines it
     appointments   moved, called off, missed, reminded of

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import col
 
 from service import tables, vocabulary
-from service.care import bookings, candidates, casefile, filing, offers
+from service.care import bookings, candidates, casefile, filing, offers, promises
 from service.care.casefile import CaseFile
 from service.kernel import access, audit, clock, deidentification, errors, paging
 from service.kernel.deidentification import ConfirmedSpan
@@ -21,6 +21,7 @@ from service.outbox import events, hearers, notices
 from service.rules import lifecycle, policy, transfer
 from service.rules.case import Case
 from service.rules.matching import ranking
+from service.rules.promise import Promise
 from service.rules.sentences import Sentence
 from service.rules.time import availability, intervals
 from service.rules.time.intervals import Interval
@@ -355,6 +356,7 @@ class ConsultationView:
     windows: tuple[Interval, ...] = ()  # when the clinician can attend: apart, and in order
     question: str | None = None
     note: str | None = None
+    promise: Promise | None = None  # how soon such requests were answered: at its filing only
 
     @property
     def is_first_wave_due(self) -> bool:
@@ -373,13 +375,14 @@ async def view(w: Work, row: tables.Consultation) -> ConsultationView:
     return replace((await views(w, [row]))[0], question=question, note=note)
 
 
-def filed(w: Work, row: tables.Consultation, wish: NewRequest) -> ConsultationView:
+async def filed(w: Work, row: tables.Consultation, wish: NewRequest) -> ConsultationView:
     """Give the consultation that the actor filed in this unit of work: nothing is agreed yet, the question is theirs.
 
     Only the requesting side files requests, and it may read them (`access`); this reading is logged like any other.
     """
     audit.record(w, "read_case_text", "consultation", row.id)
-    return ConsultationView(row, None, None, tuple(intervals.merge(wish.windows)), w.unseal(row.question, row.id))
+    windows, question = tuple(intervals.merge(wish.windows)), w.unseal(row.question, row.id)
+    return ConsultationView(row, None, None, windows, question, promise=await promises.told(w, row))
 
 
 async def page(

@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import col
 
 from service import tables, vocabulary
-from service.care import candidates, casefile
+from service.care import candidates, casefile, promises
 from service.care.casefile import CaseFile
 from service.kernel import access, clock, paging
 from service.kernel.work import Work
@@ -76,6 +76,8 @@ async def _decide(case: CaseFile, asked: Sequence[waves.Asked]) -> waves.Ask | w
         ranked, gate_case, book = await candidates.ranked(
             case.w, case.consultation, but=waves.not_again(asked), booked=booked, new_windows=case.new_windows
         )
+    if case.awaits_first_wave and case.consultation.promised_by is None:
+        await promises.make(case.w, case.consultation, len(ranked.candidates))
     return waves.decide(gate_case, asked, ranked, case.w.now, book, booked.starts_at if booked else None)
 
 

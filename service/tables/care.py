@@ -29,6 +29,8 @@ class Consultation(Versioned, table=True):
     """A question put to mentors; `question` is case text. Once forgotten, the case has no text, and gets none.
 
     `clinician_left_at` is when it was found, and its coordinators told, that its clinician no longer works there.
+    `eligible_mentors` had it at its filing; with `promised_chance`, where one could be told, it was to be answered by
+    `promised_by`.
     """
 
     id: UUID = Field(primary_key=True)
@@ -66,6 +68,9 @@ class Consultation(Versioned, table=True):
     is_forgotten: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     created_by: UUID | None = Field(default=None, foreign_key="person.id")
     clinician_left_at: datetime | None = None
+    eligible_mentors: int | None = None
+    promised_chance: float | None = None
+    promised_by: datetime | None = None
 
     __table_args__ = (
         one_of("priority", *vocabulary.PRIORITIES),

@@ -1,9 +1,11 @@
 """What happened, per memorandum: the chained log, and what else a memorandum brings."""
 
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import AutoString, Field, SQLModel
 
 from service import vocabulary
@@ -217,6 +219,17 @@ class ReportRollup(SQLModel, table=True):
     mentors: bytes
     minutes: bytes
     id: UUID | None = None  # an older program writes none
+
+
+class PromiseRecord(SQLModel, table=True):
+    """What a programme's latest year says of requests, and how its promises fared. See `promises`."""
+
+    __tablename__ = "promise_record"
+    programme_id: UUID = Field(primary_key=True, foreign_key="programme.id")
+    counted_at: datetime
+    is_off: bool
+    outcomes: list[Any] = Field(sa_type=JSONB)  # [priority, eligible, mode, requests, in time, hours until half]
+    bins: list[Any] = Field(sa_type=JSONB)  # [tenth, promises, mean of the chances, answered in time]
 
 
 class ReportPiece(SQLModel, table=True):

@@ -11,12 +11,13 @@ from sqlalchemy import orm
 from sqlmodel import col
 
 from service import tables, vocabulary
-from service.care import advice, appointments, consultations, offers, sessions
+from service.care import advice, appointments, consultations, offers, promises, sessions
 from service.kernel import access, errors, visibility
 from service.kernel import actor as actors
 from service.kernel.work import Work
 from service.outbox import mail_server, notices
 from service.rules import lifecycle, name_order
+from service.rules.promise import Promise
 from service.rules.time.intervals import Interval
 from service.rules.time.night import NightHours
 
@@ -117,6 +118,7 @@ class CasePage:
     called_off: Sequence[tables.Appointment]
     notes: Mapping[UUID, str]
     is_requesting: bool
+    promise: Promise | None  # how soon such requests were answered, for the requesting side while this one seeks
     colleagues: Sequence[tables.Person]
     takes_part: bool
     may_change: bool
@@ -325,6 +327,7 @@ async def case(w: Work, consultation_id: UUID) -> CasePage:
         called_off=called_off,
         notes=await _notes(w, view, [*asked, *called_off, *feedback]),
         is_requesting=is_requesting,
+        promise=await promises.told(w, row),
         colleagues=await _colleagues_at(w, row) if is_requesting and row.clinician_left_at else [],
         takes_part=w.actor.person_id in {participant.person_id for participant in taking_part},
         may_change=appointments.may_change(w, row, taking_part),

@@ -169,6 +169,29 @@ async def test_the_first_page_shows_calls_and_promised_advice(scene: Scene) -> N
 # --- the mentor -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("in_time", "half_hours", "said"),
+    [
+        (26, 3, "34 подібних запитів вчасно отримали відповідь: 26; половина отримала її до "),
+        (9, None, "34 подібних запитів вчасно отримали відповідь: 9.<"),
+    ],
+)
+async def test_the_clinician_is_told_what_to_expect_and_the_mentor_is_not(
+    scene: Scene, in_time: int, half_hours: float | None, said: str
+) -> None:
+    outcomes = [["urgent", 1, "live", 34, in_time, half_hours]]
+    async with scene.world.database.work(actor.TIMER) as w:
+        programme = (await build.programme(w)).id
+        row = {"programme_id": programme, "counted_at": w.now, "is_off": False, "outcomes": outcomes, "bins": []}
+        await build.add(w, tables.PromiseRecord(**row))
+    asked = await scene.ask()
+    told = []
+    for who in (scene.clinician, scene.mentor):
+        async with scene.browser(who) as browser:
+            told.append(said in (await browser.get(f"/consultations/{asked.id}")).text)
+    assert told == [True, False]
+
+
 async def test_a_mentor_accepts_on_the_page(scene: Scene) -> None:
     await scene.ask()
     offer = await offer_of(scene)
