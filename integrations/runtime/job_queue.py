@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -9,6 +10,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
+from pgqueuer.core import buffers
 from pgqueuer.core.qm import QueueManager
 from pgqueuer.domain.models import Job
 
@@ -26,6 +28,12 @@ ASKED_SECONDS, ANSWER_SECONDS = 10.0, 5.0
 """How often the connection that listens is asked whether it still does, and for how long the answer may take."""
 GRACE_SECONDS = 20.0
 _log = structlog.get_logger("pobratym.worker")
+
+# Else the library looks ten times a second for jobs that are done and not yet written down: a quarter of what a worker
+# costs that has nothing to do, and there is no parameter. As many as are taken at once are written at once, as ever.
+buffers.JobStatusLogBuffer = functools.partial(  # type: ignore[misc,assignment]
+    buffers.JobStatusLogBuffer, timeout=timedelta(seconds=1)
+)
 
 
 async def listen(lanes: webhook_lanes.Lanes, world: World, stop: asyncio.Event) -> None:

@@ -86,8 +86,9 @@ def _tell(claim: deliveries.Claim, outcome: outcomes.Outcome, settled: deliverie
 
 async def look_for_server(world: World) -> None:
     """See whether a mail server that is away is back, if a look is due: then everything that waited is due at once."""
-    if not await world.database.run(actor.TIMER, mail_server.take_probe):
-        return
+    async with world.database.apart() as w:
+        if not await mail_server.take_probe(w):
+            return
     outcome = await world.outbox.probe(parseaddr(world.settings.mail_from)[1])
     if outcome is not None:
         await world.database.run(actor.TIMER, lambda w: mail_server.still_away(w, outcome))

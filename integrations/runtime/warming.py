@@ -11,7 +11,7 @@ import structlog
 from integrations.runtime.world import World
 from service.care import mentor_cache
 
-_LATER = ("jose.jws", "service.rules.deidentify", "pgqueuer.adapters.persistence.queries")
+LATER = ("jose.jws", "service.rules.deidentify", "pgqueuer.adapters.persistence.queries")
 """Modules imported where they are needed: for the first token that is shown, text that is checked, mail that is due."""
 _log = structlog.get_logger("pobratym.warming")
 
@@ -24,6 +24,7 @@ async def run(world: World, stop: asyncio.Event) -> None:
         _log.warning("warming_failed", exc_info=error)
     else:
         _log.info("mentors_warmed", count=count)
-    for name in _LATER:
+    for name in LATER:
         if not stop.is_set():
-            await asyncio.to_thread(importlib.import_module, name)  # a thread lets requests in between
+            importlib.import_module(name)  # in no thread: modules that import each other break if two threads do
+            await asyncio.sleep(0)  # requests come in between

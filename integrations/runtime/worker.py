@@ -6,7 +6,6 @@ column.
 
 import asyncio
 import functools
-import importlib
 
 import structlog
 
@@ -45,9 +44,7 @@ async def run(world: World, stop: asyncio.Event, imports: loops.Loop | None = No
 
 async def _take_jobs(lanes: webhook_lanes.Lanes, world: World, stop: asyncio.Event) -> None:
     """Take jobs from the queue, as `job_queue.listen` does."""
-    # A fifth of a second of processor time, during which an API in the same process is ready and answers.
-    await asyncio.to_thread(importlib.import_module, "integrations.runtime.job_queue")
-    from integrations.runtime import job_queue  # noqa: PLC0415 - as above
+    from integrations.runtime import job_queue  # noqa: PLC0415 - an API in the same process listens by now
 
     await job_queue.listen(lanes, world, stop)
 

@@ -120,7 +120,7 @@ _WAITING = sa.text(
 
 async def take_probe(w: Work) -> bool:
     """Tell whether this worker is to look at the server now: it is away, a look is due, and nobody else is at it."""
-    return (await w.sql(_TAKE_PROBE, {"now": w.now})).one_or_none() is not None
+    return bool(await w.fetch(_TAKE_PROBE, {"now": w.now}))
 
 
 async def still_away(w: Work, outcome: outcomes.Away) -> None:

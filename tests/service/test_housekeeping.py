@@ -85,6 +85,15 @@ async def test_ops_09_what_another_worker_did_less_than_ten_minutes_ago_is_not_d
 
 
 @pytest.mark.races
+async def test_one_look_tells_that_no_task_is_due(world: World) -> None:
+    await housekeeping.run_due(world.database, KEPT)
+    taken = list[object]()
+    sa.event.listen(world.engine.sync_engine, "checkout", lambda *connection: taken.append(connection))
+    await housekeeping.run_due(world.database, KEPT)
+    assert len(taken) == 1
+
+
+@pytest.mark.races
 async def test_ops_09_a_task_that_fails_stops_no_other_and_is_seen(world: World) -> None:
     async with world.database.work(actor.TIMER) as w:
         await limits(w, 1)
