@@ -66,6 +66,12 @@ TIMERS = (
         since="answer_by",
     ),
     Timer(
+        "late_offer",
+        "SELECT o.id FROM offer o JOIN consultation c ON c.id = o.consultation_id WHERE o.is_late"
+        " AND (c.answer_due_at <= :now OR c.state NOT IN ('open', 'offered', 'unmatched'))",
+        offers.expire,
+    ),
+    Timer(
         "wave",
         "SELECT id FROM consultation WHERE next_wave_at <= :now AND state IN ('open', 'offered', 'unmatched')",
         offers.wave_if_due,

@@ -213,14 +213,19 @@ OfferMail = Literal["sent", "waiting", "failed"]
 OFFER_MAILS: tuple[OfferMail, ...] = get_args(OfferMail)
 """What became of the mail that brings an offer to its mentor; one that is under way counts as sent."""
 
-OfferState = Literal["pending", "accepted", "declined", "countered", "expired", "withdrawn"]
+StoredOfferState = Literal["pending", "accepted", "declined", "countered", "expired", "withdrawn"]
+STORED_OFFER_STATES: tuple[StoredOfferState, ...] = get_args(StoredOfferState)
+OfferState = Literal[StoredOfferState, "late"]
 OFFER_STATES: tuple[OfferState, ...] = get_args(OfferState)
+"""Late: its time is over, others are asked, and an answer is still taken. It is stored as expired (decision 0096)."""
 WAITING_OFFER: tuple[OfferState, ...] = ("pending", "countered")
 """For the mentor's answer, or for the requesting side's to a counter."""
+OPEN_OFFER: tuple[OfferState, ...] = (*WAITING_OFFER, "late")
+"""That can lead to an agreement yet."""
 ANSWERED_OFFER: tuple[OfferState, ...] = ("accepted", "declined", "countered")
 """By the mentor."""
 READING_OFFER: tuple[OfferState, ...] = (*WAITING_OFFER, "accepted")
-"""With which a mentor reads the case text."""
+"""With which a mentor reads the case text; with a late one at their wish."""
 
 DeclineReason = Literal["wrong_specialty", "busy", "insufficient_info", "language", "conflict"]
 DECLINE_REASONS: tuple[DeclineReason, ...] = get_args(DeclineReason)
@@ -328,6 +333,7 @@ EventType = Literal[
     "offer.declined",
     "offer.countered",
     "offer.counter_declined",
+    "offer.late",
     "offer.expired",
     "offer.withdrawn",
     "appointment.held",

@@ -177,6 +177,7 @@ class _Maker:
         await self.w.flush()
 
     def _offer(self, consultation_id: UUID, mentor_id: UUID) -> None:
+        state = self.chance.choice(vocabulary.OFFER_STATES)
         self.keep(
             tables.Offer(
                 id=self.new_id(),
@@ -185,7 +186,9 @@ class _Maker:
                 memorandum_id=self.one(tables.Memorandum),
                 route="direct",
                 kind="live",
-                state=self.chance.choice(vocabulary.OFFER_STATES),
+                state="expired" if state == "late" else state,
+                is_late=state == "late",
+                shown_again_at=self.maybe(self.w.now) if state == "late" else None,
                 wave=1,
                 starts=[self.at()],
                 sent_at=self.w.now,

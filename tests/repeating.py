@@ -163,6 +163,7 @@ class Repeating(flow.Scene):
         asked = await self.request(consent=None, **self.texts())
         await self.post("clinician", f"/v1/consultations/{asked}/consent", flow.given_today(self))
         mine = await self.offer()
+        await self.post("mentor", f"/v1/offers/{mine['id']}/show")
         await self.post(
             "mentor", f"/v1/offers/{mine['id']}/decline", {"reason": "busy", "note": self.text("declinenote")}
         )

@@ -29,7 +29,12 @@ def case_text_read(actor: actors.Actor) -> Condition:
     is_still_theirs = sa.and_(
         col(tables.Offer.ended_at).is_(None), _among(tables.Offer.institution_id, actor.institutions("mentor"))
     )
-    return sa.or_(_of_requesting_side(actor), _was_asked(actor, vocabulary.READING_OFFER, is_still_theirs))
+    is_shown_again = sa.and_(is_still_theirs, col(tables.Offer.is_late), col(tables.Offer.shown_again_at).is_not(None))
+    return sa.or_(
+        _of_requesting_side(actor),
+        _was_asked(actor, vocabulary.READING_OFFER, is_still_theirs),
+        _was_asked(actor, ["expired"], is_shown_again),
+    )
 
 
 def consultations_seen(actor: actors.Actor) -> Condition:

@@ -37,6 +37,7 @@ _NEEDED = {
         """,
     "appointments:write": """
         POST /v1/offers/{}/accept
+        POST /v1/offers/{}/show
         POST /v1/offers/{}/decline
         POST /v1/offers/{}/counter
         POST /v1/appointments/{}/reschedule

@@ -37,6 +37,7 @@ READ_AT: Mapping[str, tuple[str, ...]] = {
     "/v1/consultations/{consultation_id}/assign": ("/v1/consultations/{consultation_id}",),
     "/v1/consultations/{consultation_id}/advice": ("/v1/consultations/{consultation_id}/advice",),
     "/v1/offers/{offer_id}/accept": ("/v1/appointments/{id}", "/v1/offers/{offer_id}"),
+    "/v1/offers/{offer_id}/show": ("/v1/offers/{offer_id}",),
     "/v1/offers/{offer_id}/decline": ("/v1/offers/{offer_id}",),
     "/v1/offers/{offer_id}/counter": ("/v1/offers/{offer_id}",),
     "/v1/offers/{offer_id}/counter/accept": ("/v1/appointments/{id}", "/v1/offers/{offer_id}"),

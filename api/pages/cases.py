@@ -12,6 +12,7 @@ from service import vocabulary
 from service.care import advice, answers, appointments, consultations, sessions
 from service.kernel import access, errors
 from service.kernel.work import Work
+from service.rules import lifecycle
 from service.rules.time.night import NightHours
 from service.worklists import filing_choices, page_views
 
@@ -76,6 +77,13 @@ async def accept(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     starts_at = None if form.has("starts_at", "written") else form.instant("starts_at")
     night = _night(page_views.night_of_offer, id, starts_at)
     return await _answer(visit, "accept", form, id, lambda w: answers.accept(w, id, starts_at), night)
+
+
+@router.post("/offers/{id}/show")
+async def show_again(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
+    """Show the question of a late offer again."""
+    form = await fields.sent(visit.request)
+    return await _answer(visit, "show", form, id, lambda w: answers.show_again(w, id))
 
 
 @router.post("/offers/{id}/decline")
@@ -290,7 +298,8 @@ async def _offer(visit: frame.Visit, offer_id: UUID, tried: fields.Tried | None 
     is_mine = visit.person is not None and offer.mentor_id == visit.person.id
     may_answer = is_mine or offer.institution_id in visit.actor.institutions("coordinator")
     now: datetime = visit.world.clock.now()
-    is_open = may_answer and offer.state == "pending" and offer.answer_by > now
+    closes_at = lifecycle.closes_at(offer.answer_by, card.consultation.state, card.consultation.answer_due_at)
+    is_open = may_answer and offer.shown_state in {"pending", "late"} and closes_at > now
     next_starts = tried.next_starts if tried else ()
     if is_open and not card.starts and not next_starts:
         next_starts = await visit.read(lambda w: answers.next_starts(w, offer))
@@ -303,9 +312,10 @@ async def _offer(visit: frame.Visit, offer_id: UUID, tried: fields.Tried | None 
         case=case,
         tried=tried or fields.Tried("", fields.Fields([])),
         may_answer=is_open,
+        late_until=closes_at if is_open and offer.answer_by <= now else None,
         starts=sorted({*card.starts, *next_starts}),
         is_taken=offer.kind != "written" and not card.starts,
-        may_decline=may_answer and (offer.state == "countered" or (offer.state == "pending" and offer.answer_by > now)),
+        may_decline=is_open or (may_answer and offer.state == "countered"),
         zones=(visit.zone, card.mentor.zone, card.clinician.zone),
         reasons=vocabulary.DECLINE_REASONS,
         times=actions.TIMES,

@@ -22,6 +22,8 @@ class OfferOut(shapes.Shape):
 
     While it waits, `starts` and `counter_starts` are the times that can still be taken.
     `mail`, of an open offer, tells whether the mail that brings it has left: until then the mentor's time does not run.
+    From `answer_by` on others are asked, and it is `late`: an answer is taken all the same until `closes_at`. Then the
+    question is hidden, until the mentor wishes to see it again (`shown_again_at`).
     """
 
     id: shapes.Id
@@ -37,6 +39,8 @@ class OfferOut(shapes.Shape):
     counter_starts: list[shapes.Instant]
     sent_at: shapes.Instant
     answer_by: shapes.Instant
+    closes_at: shapes.Instant | None
+    shown_again_at: shapes.Instant | None
     ended_at: shapes.Instant | None
     advice_due_at: shapes.Instant | None
     decline_reason: str | None
@@ -91,7 +95,7 @@ class TakeIn(shapes.Shape):
     starts_at: shapes.Instant
 
 
-_OF_ROW = OfferOut.model_fields.keys() - {"note", "starts", "counter_starts"}
+_OF_ROW = OfferOut.model_fields.keys() - {"note", "state", "starts", "counter_starts"}
 
 
 def offer_out(view: offers.OfferView, response: Response | None = None, note: str | None = None) -> OfferOut:
@@ -102,6 +106,8 @@ def offer_out(view: offers.OfferView, response: Response | None = None, note: st
     return OfferOut(
         **{name: getattr(row, name) for name in _OF_ROW if hasattr(row, name)},
         note=note,
+        state=row.shown_state,
+        closes_at=view.closes_at,
         starts=list(view.starts),
         counter_starts=list(view.counter_starts),
         warnings=shapes.warnings(view.warnings),
@@ -122,7 +128,7 @@ async def shown(w: deps.W, offer_id: shapes.Id, response: Response) -> OfferOut:
 
 @router.get("/v1/offers")
 async def page(w: deps.R, paging: deps.Paging, state: vocabulary.OfferState | None = None) -> shapes.Listing[OfferOut]:
-    """List the offers you see, oldest first: a mentor's inbox is `?state=pending`."""
+    """List the offers you see, oldest first: a mentor's inbox is `?state=pending`, and `?state=late`."""
     views = await offers.page(w, after=paging.after_id(), limit=paging.limit, state=state)
     items, following = paging.cut(views, lambda view: (view.row.id,))
     return shapes.Listing(items=[offer_out(view) for view in items], next=following)
@@ -151,6 +157,13 @@ async def _agreed(w: deps.W, accepted: answers.Accepted, response: Response) -> 
 async def accept(offer_id: shapes.Id, body: AcceptIn, w: deps.W, response: Response) -> AppointmentOut | WrittenOut:
     """Take the consultation: the first acceptance books, the others are withdrawn. The same answer twice is one."""
     return await _agreed(w, await answers.accept(w, offer_id, body.starts_at), response)
+
+
+@router.post("/v1/offers/{offer_id}/show", responses=problems.of(*_CLOSED, errors.GateRefused))
+async def show_again(offer_id: shapes.Id, w: deps.W, response: Response) -> OfferOut:
+    """Show the mentor of a late offer the question again, if every rule still lets them answer it."""
+    await answers.show_again(w, offer_id)
+    return await shown(w, offer_id, response)
 
 
 @router.post("/v1/offers/{offer_id}/decline", responses=problems.of(*_CLOSED, errors.PersonalDataFound))

@@ -41,19 +41,21 @@ class Accepted:
 
 
 def _answer(case: CaseFile, offer: tables.Offer, decide: Callable[[str, datetime, datetime], str]) -> None:
-    """Let the mentor's answer count; raises OfferExpired or OfferClosed when it comes too late."""
+    """Let the mentor's answer count, a late one too; raises OfferExpired or OfferClosed once it is closed."""
     try:
-        state = decide(offer.state, offer.answer_by, case.w.now)
+        state = decide(offer.shown_state, case.closes_at(offer), case.w.now)
     except lifecycle.TooLate as error:
         raise errors.OfferExpired from error
     except lifecycle.IllegalTransition as error:
         raise _closed(offer) from error
+    if offer.state == "pending" and case.w.now >= offer.answer_by:  # late, though the sweep has not run
+        offer.late_at = case.w.now
     case.become(offer, state)
     offer.answered_at = case.w.now
 
 
 def _closed(offer: tables.Offer) -> errors.OfferClosed:
-    return errors.OfferClosed(Sentence("It is {state}.", state=offer.state), state=offer.state)
+    return errors.OfferClosed(Sentence("It is {state}.", state=offer.shown_state), state=offer.shown_state)
 
 
 async def accept(w: Work, offer_id: UUID, starts_at: datetime | None) -> Accepted:
@@ -181,11 +183,41 @@ async def counter(w: Work, offer_id: UUID, starts: Sequence[datetime]) -> tables
         raise errors.TimeNotBookable("/starts", "a time is on a whole minute")
     if any(start <= w.now for start in starts):
         raise errors.TimeNotBookable("/starts", "a proposed time lies behind us")
+    is_late = w.now >= offer.answer_by
     _answer(case, offer, lifecycle.counter)
+    if is_late:  # the case text, which was hidden, is shown with a counter
+        await _readmit(case, offer)
     offer.counter_starts = sorted(set(starts))
     await notices.countered(w, case.consultation, offer)
     await bookings.release_of(case, [offer.mentor_id])
     return offer
+
+
+async def show_again(w: Work, offer_id: UUID) -> tables.Offer:
+    """The mentor of a late offer reads the case text again, if the gate still lets them; raises GateRefused.
+
+    Of an offer that is not late nothing was hidden, and nothing happens. Raises OfferExpired, OfferClosed.
+    """
+    case, offer = await casefile.of_offer(w, offer_id)
+    access.requires_mentors_side(w, offer)
+    try:
+        is_hidden = lifecycle.show_again(offer.shown_state, case.closes_at(offer), w.now)
+    except lifecycle.TooLate as error:
+        raise errors.OfferExpired from error
+    except lifecycle.IllegalTransition as error:
+        raise _closed(offer) from error
+    if is_hidden and offer.shown_again_at is None:
+        await _readmit(case, offer)
+        offer.shown_again_at = w.now
+        w.touch(offer)
+    return offer
+
+
+async def _readmit(case: CaseFile, offer: tables.Offer) -> None:
+    """Go on only if the gate still lets this mentor have the case, whenever it were; raises GateRefused."""
+    facts = await admission.facts(case, offer.mentor_id)
+    overrides = [offer.override_rule] if offer.override_rule else []
+    admission.admit(facts, None, overrides, waived={*AGREED, Refusal.MENTOR_FULL})
 
 
 async def accept_counter(w: Work, offer_id: UUID, starts_at: datetime) -> Accepted:
@@ -207,11 +239,11 @@ async def accept_counter(w: Work, offer_id: UUID, starts_at: datetime) -> Accept
 
 
 async def decline_counter(w: Work, offer_id: UUID) -> tables.Offer:
-    """The requesting side wants none of the mentor's times: the offer waits again until its time, else it is over."""
+    """The requesting side wants none of the mentor's times: the offer waits again, is late by now, or is over."""
     case, offer = await casefile.of_offer(w, offer_id)
     access.requires_requesting_side(w, case.consultation)
     try:
-        case.become(offer, lifecycle.decline_counter(offer.state, offer.answer_by, w.now))
+        case.become(offer, lifecycle.decline_counter(offer.state, offer.answer_by, case.closes_at(offer), w.now))
     except lifecycle.IllegalTransition as error:
         raise _closed(offer) from error
     await _thank(case, "counter_declined", offer)

@@ -8,6 +8,7 @@ step, the timers that the new state clears and the event of the change are one c
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import cast
 from uuid import UUID
 
@@ -26,6 +27,7 @@ Subject = tables.Consultation | tables.Offer | tables.Appointment
 _KINDS = {tables.Consultation: "consultation", tables.Offer: "offer", tables.Appointment: "appointment"}
 _EVENTS: Mapping[tuple[str, str, str], vocabulary.EventType] = {
     ("offer", "countered", "pending"): "offer.counter_declined",
+    ("offer", "countered", "late"): "offer.counter_declined",
     ("offer", "countered", "expired"): "offer.counter_declined",
     ("appointment", "pending", "cancelled"): "appointment.hold_expired",
 }
@@ -121,13 +123,17 @@ class CaseFile:
 
     @property
     def open_offers(self) -> list[tables.Offer]:
-        """Offers that wait for an answer of either side."""
-        return [offer for offer in self.offers if offer.state in vocabulary.WAITING_OFFER]
+        """Offers that can lead to an agreement yet."""
+        return [offer for offer in self.offers if offer.shown_state in vocabulary.OPEN_OFFER]
 
     @property
     def standing_offers(self) -> list[tables.Offer]:
         """Accepted offers whose agreement still stands."""
         return [offer for offer in self.offers if stands(offer)]
+
+    def closes_at(self, offer: tables.Offer) -> datetime:
+        """Give from when on this offer is answered no more, as the case stands."""
+        return lifecycle.closes_at(offer.answer_by, self.consultation.state, self.consultation.answer_due_at)
 
     def offer(self, offer_id: UUID) -> tables.Offer:
         """Give the offer of this id."""
@@ -190,7 +196,7 @@ class CaseFile:
         `memorandum_id` is the one under which a consultation goes on; see `audience`. Raises IllegalTransition.
         """
         kind = _KINDS[type(subject)]
-        before = subject.status if isinstance(subject, tables.Appointment) else subject.state
+        before = _state(subject)
         try:
             lifecycle.step(kind, before, state)
         except lifecycle.IllegalTransition as error:
@@ -198,11 +204,21 @@ class CaseFile:
         if isinstance(subject, tables.Appointment):
             subject.status = state
             subject.held_until = subject.remind_at = None
+        elif isinstance(subject, tables.Offer):
+            self._set(subject, state)
         else:
             subject.state = state
         if isinstance(subject, tables.Consultation):
             self._clear_timers(state)
         self.record(event_of(kind, before, state), subject, memorandum_id)
+
+    def _set(self, offer: tables.Offer, state: str) -> None:
+        """Store the offer's state as an older program reads it too; a late one hides the case text."""
+        offer.is_late = state == "late"
+        offer.state = "expired" if offer.is_late else state
+        if offer.is_late:
+            offer.shown_again_at = None
+            offer.late_at = offer.late_at or (None if offer.answered_at else self.w.now)
 
     def _clear_timers(self, state: str) -> None:
         if state in vocabulary.CLOSED:
@@ -218,7 +234,7 @@ class CaseFile:
             subject,
             subject.id,
             self.audience(subject, memorandum_id),
-            state=subject.status if isinstance(subject, tables.Appointment) else subject.state,
+            state=_state(subject),
             consultation_id=self.consultation.id,
             starts_at=subject.starts_at if isinstance(subject, tables.Appointment) else None,
         )
@@ -250,6 +266,12 @@ class CaseFile:
             institution_ids=(self.consultation.institution_id, *institutions),
             person_ids=(*clinician, *people),
         )
+
+
+def _state(subject: Subject) -> str:
+    if isinstance(subject, tables.Appointment):
+        return subject.status
+    return subject.shown_state if isinstance(subject, tables.Offer) else subject.state
 
 
 def event_of(kind: str, before: str, state: str) -> vocabulary.EventType:

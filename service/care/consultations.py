@@ -275,10 +275,7 @@ async def assign(w: Work, consultation_id: UUID, clinician_id: UUID) -> tables.C
     if colleague.id == consultation.clinician_id and consultation.clinician_left_at is None:
         return consultation
     await case.may_if_booked("assign")
-    reading_offers = [
-        offer for offer in case.offers if offer.state in vocabulary.READING_OFFER and offer.ended_at is None
-    ]
-    if any(offer.mentor_id == colleague.id for offer in reading_offers):
+    if any(offer.mentor_id == colleague.id for offer in (*case.open_offers, *case.standing_offers)):
         raise errors.Invalid("/clinician_id", "is asked as the mentor of this consultation")
     await notices.void_links(w, consultation.clinician_id, [offer.id for offer in case.offers])
     consultation.clinician_id, consultation.clinician_left_at = colleague.id, None

@@ -36,7 +36,9 @@ _OFFERED = f"""
 FROM (SELECT id, mentor_id, institution_id, CASE kind WHEN 'live' THEN starts ELSE '{{}}' END AS starts
       FROM offer WHERE state = 'pending'
       UNION ALL
-      SELECT id, mentor_id, institution_id, counter_starts FROM offer WHERE state = 'countered') o
+      SELECT id, mentor_id, institution_id, counter_starts FROM offer WHERE state = 'countered'
+      UNION ALL
+      SELECT id, mentor_id, institution_id, '{{}}' FROM offer WHERE is_late) o
 WHERE (NOT {_acts("o.mentor_id", "o.institution_id", _FIRST_TIME)} OR EXISTS (
   SELECT FROM person p WHERE p.id = o.mentor_id AND p.address_unconfirmed_since IS NOT NULL
 ))"""  # noqa: S608

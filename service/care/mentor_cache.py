@@ -55,7 +55,7 @@ SELECT mp.person_id, (SELECT bit_xor(value) FROM ranking_mark k WHERE k.subject_
        (SELECT string_agg(code || ' ' || level, ',') FROM person_language l WHERE l.person_id = mp.person_id) AS levels,
        (SELECT string_agg(weekday || ' ' || from_minute || ' ' || until_minute, ',')
         FROM weekly_hours h WHERE h.person_id = mp.person_id) AS weekly,
-       kinds, from_walls, until_walls, sent_ats, states, cases, starts, busy_from, busy_until, held_until
+       kinds, from_walls, until_walls, sent_ats, states, cases, lates, starts, busy_from, busy_until, held_until
 FROM given g
 JOIN mentor_profile mp ON mp.person_id = ANY((SELECT people FROM given)::uuid[])
 JOIN person p ON p.id = mp.person_id
@@ -67,7 +67,7 @@ CROSS JOIN LATERAL (
 ) AS dated
 CROSS JOIN LATERAL (
   SELECT array_agg(sent_at ORDER BY o.id) AS sent_ats, array_agg(state ORDER BY o.id) AS states,
-         array_agg(consultation_id ORDER BY o.id) AS cases
+         array_agg(consultation_id ORDER BY o.id) AS cases, array_agg(late_at IS NOT NULL ORDER BY o.id) AS lates
   FROM offer o WHERE o.mentor_id = mp.person_id AND sent_at > g.now - interval '180 days' AND NOT is_undelivered
 ) AS asked
 CROSS JOIN LATERAL (
@@ -167,10 +167,15 @@ class _Row(NamedTuple):
     sent_ats: list[datetime] | None
     states: list[str] | None
     cases: list[UUID] | None
+    lates: list[bool] | None
     starts: list[datetime] | None
     busy_from: list[datetime] | None
     busy_until: list[datetime] | None
     held_until: list[datetime | None] | None
+
+
+_Offer = tuple[datetime, str, UUID, bool]
+"""An offer to a mentor: sent at, state, consultation, and whether its time passed with no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +189,7 @@ class CachedMentor:
     standing: tuple[Any, ...]  # the first fields of `Mentor`, up to and without `busy`
     busy: tuple[Interval, ...]
     held: tuple[tuple[datetime, datetime, datetime], ...]  # from, until, and the end of the hold
-    offers: tuple[tuple[datetime, str, UUID], ...]  # sent at, state, consultation; of half a year
+    offers: tuple[_Offer, ...]  # of half a year
     cases: frozenset[UUID]  # of these offers
     counted: list["_Counted"]  # of these offers, at most one: as long as no other number of days has passed
 
@@ -194,7 +199,7 @@ class _Counted(NamedTuple):
 
     since: datetime
     until: datetime
-    numbers: tuple[int, int, int, int, int]
+    numbers: tuple[int, int, int, int, int, int]
 
 
 class Met(NamedTuple):
@@ -223,7 +228,7 @@ class _Place(NamedTuple):
 
 REGISTRY = UUID(int=0)
 _STRANGERS = Met()
-_UNASKED = (0, 0, 0, 0, 0)
+_UNASKED = (0, 0, 0, 0, 0, 0)
 _POWER = "no_feed"  # of power cuts: none is connected yet
 _cache: dict[UUID, _Place] = {}
 
@@ -376,7 +381,7 @@ def mentor(
     offers, busy, continuity = _UNASKED, cached.busy, met.continuity
     if not cached.cases.isdisjoint(same_case):
         offers = _offers(cached.offers, now, same_case[0])
-        if any(state == "accepted" and consultation_id in same_case for _, state, consultation_id in cached.offers):
+        if any(state == "accepted" and consultation_id in same_case for _, state, consultation_id, _ in cached.offers):
             continuity = "case"
     elif cached.offers:
         offers = _offers_of_others(cached, now)
@@ -386,32 +391,32 @@ def mentor(
     return Mentor._make(values)
 
 
-def _offers_of_others(cached: CachedMentor, now: datetime) -> tuple[int, int, int, int, int]:
+def _offers_of_others(cached: CachedMentor, now: datetime) -> tuple[int, int, int, int, int, int]:
     """Count the offers for a case that none of them is about: once until the next of them is so many days old."""
     if not cached.counted or not cached.counted[0].since <= now < cached.counted[0].until:
-        ages = [sent_at + days for sent_at, _, _ in cached.offers for days in (_WEEK, _MONTH, _HALF_YEAR)]
+        ages = [sent_at + days for sent_at, _, _, _ in cached.offers for days in (_WEEK, _MONTH, _HALF_YEAR)]
         until = min((age for age in ages if age > now), default=now + _WEEK)
         cached.counted[:] = [_Counted(now, until, _offers(cached.offers, now, _NOBODY))]
     return cached.counted[0].numbers
 
 
-def _offers(
-    offers: Sequence[tuple[datetime, str, UUID]], now: datetime, consultation_id: UUID
-) -> tuple[int, int, int, int, int]:
-    """Count offers of 7 days, of 30 and of 180, those of 180 that ended, and those answered in time.
+def _offers(offers: Sequence[_Offer], now: datetime, consultation_id: UUID) -> tuple[int, int, int, int, int, int]:
+    """Count offers of 7 days, of 30, of 180, those of 180 that were answered or whose time passed, in time, and late.
 
     Those for this consultation count neither among the 7 days' nor among the 180 days' offers, but in the others.
     """
     week, month, half_year = now - _WEEK, now - _MONTH, now - _HALF_YEAR
-    of_week = of_month = of_half_year = answered = expired = 0
-    for sent_at, state, case in offers:
+    of_week = of_month = of_half_year = in_time = late = missed = 0
+    for sent_at, state, case, was_late in offers:
         if sent_at > half_year:
             of_week += sent_at > week and case != consultation_id
             of_month += sent_at > month
             of_half_year += case != consultation_id
-            answered += state in _ANSWERED
-            expired += state == "expired"
-    return of_week, of_month, of_half_year, answered + expired, answered
+            is_answered = state in _ANSWERED
+            in_time += is_answered and not was_late
+            late += is_answered and was_late
+            missed += not is_answered and (was_late or state == "expired")
+    return of_week, of_month, of_half_year, in_time + late + missed, in_time, late
 
 
 def _facts(row: _Row, read_at: datetime) -> CachedMentor:
@@ -445,7 +450,7 @@ def _facts(row: _Row, read_at: datetime) -> CachedMentor:
         standing,
         busy=tuple(sorted((since, until) for since, until, end in occupied if end is None)),
         held=tuple((since, until, end) for since, until, end in occupied if end is not None),
-        offers=tuple(zip(row.sent_ats or (), row.states or (), row.cases or (), strict=True)),
+        offers=tuple(zip(row.sent_ats or (), row.states or (), row.cases or (), row.lates or (), strict=True)),
         cases=frozenset(row.cases or ()),
         counted=[],
     )

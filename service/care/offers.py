@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import cast
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -33,7 +32,7 @@ _WEEK = timedelta(days=7)
 async def make_wave(case: CaseFile) -> None:
     """Ask the next mentors, or say that nobody is left: the consultation is due for a wave."""
     for offer in case.offers:
-        if lifecycle.expire(offer.state, offer.answer_by, case.w.now) != offer.state:
+        if offer.state == "pending" and offer.answer_by <= case.w.now:
             await _wait_for_mail(case, offer)
     if _is_hopeless(await _ask_next(case)) and case.consultation.state != "unmatched":
         await _nobody_left(case)
@@ -100,7 +99,7 @@ async def _asked(case: CaseFile) -> list[waves.Asked]:
     asked = [
         waves.Asked(
             offer.mentor_id,
-            cast("vocabulary.OfferState", offer.state),
+            offer.shown_state,
             offer.answer_by,
             is_undelivered=offer.is_undelivered,
             has_ended=offer.ended_at is not None,
@@ -162,9 +161,12 @@ def become_offered(case: CaseFile, memorandum_id: UUID) -> None:
 
 
 async def send(case: CaseFile, invitation: waves.Invitation, override: tuple[str, str] | None = None) -> tables.Offer:
-    """Ask the mentor, by mail and event."""
+    """Ask the mentor, by mail and event; a late offer of theirs is over."""
     w, consultation = case.w, case.consultation
     candidate = invitation.candidate
+    for earlier in case.offers:
+        if earlier.is_late and earlier.mentor_id == candidate.mentor.person_id:
+            case.become(earlier, "expired")
     is_written = consultation.mode == "either" and not candidate.starts
     row_id = clock.new_id()
     offer = tables.Offer(
@@ -203,7 +205,7 @@ async def withdraw(case: CaseFile, offers: Sequence[tables.Offer]) -> None:
     told = [offer for offer in offers if mails[offer.id] == "sent" or offer.id in countered]
     for offer in offers:
         offer.is_undelivered = offer not in told
-        case.become(offer, lifecycle.withdraw(offer.state))
+        case.become(offer, lifecycle.withdraw(offer.shown_state))
     await notices.offers_closed(case.w, case.consultation, told, known=countered)
 
 
@@ -228,9 +230,19 @@ async def wave_if_due(w: Work, consultation_id: UUID) -> None:
 
 
 async def expire(w: Work, offer_id: UUID) -> None:
-    """Close an offer that nobody answered in time, and let the next wave go out; nothing if it was answered."""
+    """An offer that nobody answered in time is late, and the next wave goes out; nothing if it was answered.
+
+    A late one is over once the answer is due: its mentor was told until when. One that is left of a case that seeks
+    nobody any more, because an older program closed it, is withdrawn.
+    """
     case, offer = await casefile.by_offer(w, offer_id)
-    if lifecycle.expire(offer.state, offer.answer_by, w.now) != offer.state:
+    state = lifecycle.expire(offer.shown_state, offer.answer_by, case.closes_at(offer), w.now)
+    if offer.is_late:
+        if case.consultation.state not in lifecycle.SEEKING:
+            await withdraw(case, [offer])
+        elif state == "expired":
+            case.become(offer, state)
+    elif state != offer.state:
         if not await _wait_for_mail(case, offer):
             await lapse(case, offer)
         hurry(case)
@@ -278,18 +290,26 @@ async def _time_from_now(case: CaseFile, offer: tables.Offer) -> bool:
         return False
     before, offer.answer_by, offer.timed_from = offer.answer_by, answer_by, w.now
     w.touch(offer)
-    await offer_mails.put_off(w, offer, before)
+    await offer_mails.put_off(w, offer, consultation, before)
     if consultation.next_wave_at is not None:
         consultation.next_wave_at = max(offer.answer_by for offer in case.offers if offer.state == "pending")
     return True
 
 
 async def lapse(case: CaseFile, offer: tables.Offer) -> None:
-    """Nobody answered this offer in time; its mentor is told, if they were ever told of the offer."""
-    offer.is_undelivered = (await offer_mails.states(case.w, [offer]))[offer.id] != "sent"
-    case.become(offer, "expired")
-    if not offer.is_undelivered:
-        await notices.offers_closed(case.w, case.consultation, [offer])
+    """Nobody answered this offer in time; its mentor is told, if they were ever told of the offer.
+
+    An answer is still taken while the case seeks somebody and has time.
+    """
+    w, closes_at = case.w, case.closes_at(offer)
+    offer.is_undelivered = (await offer_mails.states(w, [offer]))[offer.id] != "sent"
+    if offer.is_undelivered or closes_at <= w.now:
+        case.become(offer, "expired")
+        await notices.offers_closed(w, case.consultation, [] if offer.is_undelivered else [offer])
+        return
+    case.become(offer, "late")
+    await offer_mails.prolong_links(w, offer, case.consultation, offer.answer_by)
+    await notices.offer_late(w, case.consultation, offer, closes_at)
 
 
 async def reopen(case: CaseFile) -> None:
@@ -317,8 +337,15 @@ class OfferView:
     mail: vocabulary.OfferMail | None = None
 
     @property
+    def closes_at(self) -> datetime | None:
+        """From when on the mentor's answer is taken no more; None if it is not waited for."""
+        if self.row.shown_state not in {"pending", "late"}:
+            return None
+        return lifecycle.closes_at(self.row.answer_by, self.consultation.state, self.consultation.answer_due_at)
+
+    @property
     def starts(self) -> Sequence[datetime]:
-        """The offered times that can still be taken; all of them once it is answered."""
+        """The offered times that can still be taken; all of them once it is closed."""
         return [start for start in self.row.starts if start not in self.gone]
 
     @property
@@ -348,8 +375,16 @@ async def read_note(w: Work, offer: tables.Offer) -> str | None:
 
 async def page(w: Work, *, after: UUID | None, limit: int, state: str | None = None) -> list[OfferView]:
     """Give the offers that the actor sees, oldest first: one more than `limit` at most."""
-    filters = [] if state is None else [col(tables.Offer.state) == state]
+    filters = [] if state is None else _in_state(state)
     return await views(w, await paging.rows(w, tables.Offer, *filters, after=after, limit=limit))
+
+
+def _in_state(state: str) -> list[sa.ColumnElement[bool]]:
+    """Say of an offer that it is in the state which everybody is told: a late one is stored as expired."""
+    if state == "late":
+        return [col(tables.Offer.is_late).is_(True)]
+    is_stored = col(tables.Offer.state) == state
+    return [is_stored, col(tables.Offer.is_late).is_(False)] if state == "expired" else [is_stored]
 
 
 async def views(w: Work, rows: Sequence[tables.Offer]) -> list[OfferView]:
@@ -373,7 +408,7 @@ async def views(w: Work, rows: Sequence[tables.Offer]) -> list[OfferView]:
 
 async def _gone(w: Work, rows: Sequence[tables.Offer]) -> Mapping[UUID, Collection[datetime]]:
     """Give the times of waiting offers that have passed, or at which one of the two is occupied by something else."""
-    waiting_ids = [row.id for row in rows if row.state in vocabulary.WAITING_OFFER]
+    waiting_ids = [row.id for row in rows if row.shown_state in vocabulary.OPEN_OFFER]
     gone: dict[UUID, set[datetime]] = {}
     if waiting_ids:
         for row in await w.sql(_GONE, {"ids": waiting_ids, "now": w.now}):

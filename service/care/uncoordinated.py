@@ -35,7 +35,8 @@ SELECT
   (SELECT count(*) FROM consultation c WHERE c.institution_id = :id AND c.clinician_left_at IS NOT NULL
    AND c.state IN ('draft', 'open', 'offered', 'scheduled', 'unmatched')) AS unattended,
   (SELECT count(DISTINCT a.id) {_CALLS}) AS calls,
-  (SELECT count(*) FROM offer o WHERE o.institution_id = :id AND o.state IN ('pending', 'countered')) AS offers,
+  (SELECT count(*) FROM offer o WHERE o.institution_id = :id AND (o.state IN ('pending', 'countered') OR o.is_late))
+  AS offers,
   (SELECT count(DISTINCT a.id) {_CALLS} AND (a.unlinked_at IS NOT NULL OR a.told_end_id IS NOT NULL)) AS unlinked
 """)  # noqa: S608 - our own words
 

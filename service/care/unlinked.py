@@ -36,10 +36,10 @@ def _links(memorandum: str, requesting: str, partner: str) -> str:
             WHERE m.id = {memorandum} AND m.status = 'active' {sides})"""
 
 
-# In two parts, because each has an index of its own.
+# In parts, because each has an index of its own.
 OFFERS_UNLINKED = f"""
 SELECT o.id FROM (SELECT * FROM offer WHERE state = 'pending' UNION ALL
-                  SELECT * FROM offer WHERE state = 'countered') o
+                  SELECT * FROM offer WHERE state = 'countered' UNION ALL SELECT * FROM offer WHERE is_late) o
 JOIN consultation c ON c.id = o.consultation_id
 WHERE NOT {_links("o.memorandum_id", "c.institution_id", "o.institution_id")}"""  # noqa: S608
 PROMISES_UNLINKED = f"""

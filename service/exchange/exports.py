@@ -136,8 +136,9 @@ SELECT id, programme_id, institution_id, clinician_id, department, specialty_cod
        answer_due_at, waves, cancel_reason, closed_at, created_at
 FROM consultation WHERE CAST(:programme AS uuid) IS NULL OR programme_id = :programme ORDER BY id""",
     "offers": """
-SELECT o.id, consultation_id, mentor_id, o.institution_id, memorandum_id, route, kind, o.state, wave, sent_at,
-       answer_by, answered_at, decline_reason, override_rule, ended_at
+SELECT o.id, consultation_id, mentor_id, o.institution_id, memorandum_id, route, kind,
+       CASE WHEN is_late THEN 'late' ELSE o.state END AS state, wave, sent_at, answer_by,
+       late_at, answered_at, decline_reason, override_rule, ended_at
 FROM offer o JOIN consultation c ON c.id = consultation_id
 WHERE CAST(:programme AS uuid) IS NULL OR programme_id = :programme ORDER BY o.id""",
     "appointments": """

@@ -200,7 +200,12 @@ def case_text_is_read(actor: Actor) -> Condition:
     """Say of a consultation whether the actor reads its text: nobody at an address that waits to be confirmed."""
     if not (actor.is_timer or actor.is_address_confirmed):
         return sa.false()
-    is_still_theirs = (col(tables.Offer.state).in_(vocabulary.READING_OFFER), col(tables.Offer.ended_at).is_(None))
+    offer = tables.Offer
+    is_reading = sa.or_(
+        col(offer.state).in_(vocabulary.READING_OFFER),
+        sa.and_(col(offer.is_late), col(offer.shown_again_at).is_not(None)),
+    )
+    is_still_theirs = (is_reading, col(offer.ended_at).is_(None))
     branches = _EVERYTHING if actor.is_timer else (*_of_requesting_side(actor, _CASE), *_asked(actor, *is_still_theirs))
     return sa.or_(sa.false(), *(branch.shows(tables.Consultation) for branch in branches))
 

@@ -65,7 +65,7 @@ async def mail(  # noqa: PLR0913 - what a mail is made of, each by name
     """Record a mail to the person and give its id; values are fixed now, tokens are derived when it is rendered.
 
     `offer` is what the mail brings to its mentor: it leaves while that is open, however late, and never after. The mail
-    about an offer that is over leaves `after_offer`, and never if no mail can have brought that one.
+    about an offer that is over, or late, leaves `after_offer`, and never if no mail can have brought that one.
     It goes to the address that is theirs when it leaves, or to `address`, a former one, which is kept sealed.
     `values` and `calendar` hold ids, codes, times and counts only: no case text, no address. Whoever is disabled is
     mailed nothing but what takes an event out of their calendar, and at a former address: else there is no id.
@@ -146,7 +146,10 @@ FROM (
     ) OR coalesce((SELECT NOT bool_or(  -- brought it, or may have: a worker that dies leaves an attempt without its end
             state = 'delivered' OR attempt > (SELECT count(*) FROM delivery_attempt WHERE delivery_id = bringing.id)
         ) FROM delivery bringing
-        WHERE bringing.offer_id = CAST(this.payload->>'after_offer' AS uuid)), false) AS is_overtaken
+        WHERE bringing.offer_id = CAST(this.payload->>'after_offer' AS uuid)), false
+    ) OR this.payload->>'template' = 'offer_late' AND EXISTS (  -- answered since, or taken by somebody else
+        SELECT FROM offer WHERE offer.id = CAST(this.payload->>'after_offer' AS uuid) AND NOT is_late
+    ) AS is_overtaken
     FROM delivery this
     WHERE id = :id AND kind = 'mail' AND state = 'pending' AND next_attempt_at <= :now AND held_at IS NULL
     AND {fanout.IS_FREE}

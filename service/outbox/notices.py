@@ -156,26 +156,9 @@ async def request_filed(w: Work, consultation: tables.Consultation) -> None:
 
 
 async def offer_sent(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:
-    """Mail the mentor the offer, with one link for each answer."""
-    persons = await people(w, [offer.mentor_id, consultation.clinician_id])
-    mentor, clinician = persons[offer.mentor_id], persons[consultation.clinician_id]
-    until = offer.answer_by
-    links = _choices(w, "accept", mentor.id, "offer.accept", offer.id, offer.starts, until)
-    if offer.kind != "live":
-        name = "accept" if offer.kind == "written" else "write_advice"
-        links[name] = _link(w, mentor.id, "offer.accept_written", offer.id, until)
-    if offer.kind != "written":
-        links["counter"] = _link(w, mentor.id, "offer.counter", offer.id, until)
-    links["decline"] = _link(w, mentor.id, "offer.decline", offer.id, until)
-    values = await _values(w, consultation) | {
-        "offer_id": str(offer.id),
-        "page": f"/offers/{offer.id}",
-        "answer_by": instant(until),
-        "answer_due_at": instant(consultation.answer_due_at) if consultation.answer_due_at else None,
-        "starts": [instant(start) for start in offer.starts],
-        "times": _times(clinician, mentor),
-        **_at_night(offer.starts, consultation, _times(clinician, mentor)),
-    }
+    """Mail the mentor the offer, with one link for each answer, valid as long as that is taken."""
+    until = lifecycle.closes_at(offer.answer_by, consultation.state, consultation.answer_due_at)
+    mentor, values, links = await _offer(w, consultation, offer, offer.starts, until)
     template = "offer_written" if offer.kind == "written" else "offer"
     await deliveries.mail(
         w,
@@ -184,8 +167,48 @@ async def offer_sent(w: Work, consultation: tables.Consultation, offer: tables.O
         values=values,
         links=links,
         offer=offer,
-        useless_after=until,
+        useless_after=offer.answer_by,
     )
+
+
+async def offer_late(w: Work, consultation: tables.Consultation, offer: tables.Offer, closes_at: datetime) -> None:
+    """Mail the mentor that others are asked now, and that their answer is welcome until then, unless one is quicker.
+
+    What they can still take of the offered times is named, and else they can propose some. It leaves after the offer.
+    """
+    ahead = [start for start in offer.starts if start > w.now]
+    mentor, values, links = await _offer(w, consultation, offer, ahead, closes_at)
+    values |= {"answer_due_at": instant(closes_at)}
+    del values["answer_by"]
+    await deliveries.mail(
+        w, template="offer_late", person=mentor, values=values, links=links, after_offer=offer, useless_after=closes_at
+    )
+
+
+async def _offer(
+    w: Work, consultation: tables.Consultation, offer: tables.Offer, starts: Sequence[datetime], until: datetime
+) -> tuple[tables.Person, dict[str, Any], dict[str, deliveries.NewLink]]:
+    """Give the mentor, what their mail says of the offer, and a link for each answer that is valid until then."""
+    persons = await people(w, [offer.mentor_id, consultation.clinician_id])
+    mentor, clinician = persons[offer.mentor_id], persons[consultation.clinician_id]
+    links = _choices(w, "accept", mentor.id, "offer.accept", offer.id, starts, until)
+    if offer.kind != "live":
+        name = "accept" if offer.kind == "written" else "write_advice"
+        links[name] = _link(w, mentor.id, "offer.accept_written", offer.id, until)
+    if offer.kind != "written":
+        links["counter"] = _link(w, mentor.id, "offer.counter", offer.id, until)
+    links["decline"] = _link(w, mentor.id, "offer.decline", offer.id, until)
+    times = _times(clinician, mentor)
+    values = await _values(w, consultation) | {
+        "offer_id": str(offer.id),
+        "page": f"/offers/{offer.id}",
+        "answer_by": instant(offer.answer_by),
+        "answer_due_at": instant(consultation.answer_due_at) if consultation.answer_due_at else None,
+        "starts": [instant(start) for start in starts],
+        "times": times,
+        **_at_night(starts, consultation, times),
+    }
+    return mentor, values, links
 
 
 async def offers_closed(
@@ -206,7 +229,7 @@ async def offer_widened(
     w: Work, consultation: tables.Consultation, offer: tables.Offer, answer_before: datetime
 ) -> None:
     """Mail the mentor what they can answer now, and until when; links of earlier mails are valid as long."""
-    await offer_mails.prolong_links(w, offer, answer_before)
+    await offer_mails.prolong_links(w, offer, consultation, answer_before)
     await offer_sent(w, consultation, offer)
 
 

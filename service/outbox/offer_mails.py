@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql
 from service import tables, vocabulary
 from service.kernel.work import Work
 from service.outbox.events import instant
+from service.rules import lifecycle
 
 LATE = timedelta(seconds=60)
 """A mail that leaves later than this after it was recorded takes none of the mentor's time."""
@@ -39,9 +40,10 @@ UPDATE delivery
 SET useless_after = :answer_by, payload = jsonb_set(payload, '{values,answer_by}', to_jsonb(CAST(:told AS text)))
 WHERE offer_id = :offer AND state = 'pending'
 """).bindparams(sa.bindparam("offer", type_=sa.Uuid))
-_PROLONG = sa.text(
-    "UPDATE link SET expires_at = :until WHERE expires_at = :before AND subject_id = :offer AND purpose LIKE 'offer.%'"
-)
+_PROLONG = sa.text("""
+UPDATE link SET expires_at = :until
+WHERE expires_at IN (:before, :closed_before) AND subject_id = :offer AND purpose LIKE 'offer.%'
+""")
 
 
 async def states(w: Work, offers: Iterable[tables.Offer]) -> Mapping[UUID, vocabulary.OfferMail]:
@@ -62,15 +64,23 @@ async def note_unreached(w: Work, delivery_id: UUID) -> None:
     await w.sql(_UNREACHED, {"delivery": delivery_id})
 
 
-async def put_off(w: Work, offer: tables.Offer, before: datetime) -> None:
+async def put_off(w: Work, offer: tables.Offer, consultation: tables.Consultation, before: datetime) -> None:
     """Have the mail that still waits, and its links, say until when the offer can be answered now.
 
     No server has taken that mail yet, so nobody sees one Message-ID with two texts.
     """
     await w.sql(_PUT_OFF, {"offer": offer.id, "answer_by": offer.answer_by, "told": instant(offer.answer_by)})
-    await prolong_links(w, offer, before)
+    await prolong_links(w, offer, consultation, before)
 
 
-async def prolong_links(w: Work, offer: tables.Offer, before: datetime) -> None:
-    """Let the links of the offer's mails, which ended at `before`, be valid as long as the offer is now."""
-    await w.sql(_PROLONG, {"offer": offer.id, "before": before, "until": offer.answer_by})
+async def prolong_links(w: Work, offer: tables.Offer, consultation: tables.Consultation, before: datetime) -> None:
+    """Let the links of the offer's mails be valid as long as it can be answered now; it was pending until `before`.
+
+    Those of an older program ended at that time, ours when the offer would have been closed.
+    """
+    closed_before, until = (
+        lifecycle.closes_at(answer_by, consultation.state, consultation.answer_due_at)
+        for answer_by in (before, offer.answer_by)
+    )
+    values = {"offer": offer.id, "before": before, "closed_before": closed_before, "until": until}
+    await w.sql(_PROLONG, values)

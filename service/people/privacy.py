@@ -62,7 +62,7 @@ _WRITTEN_BY = {"conclusion": "logged_by", "note": "noted_by", "override_reason":
 """Which column names a text's author, where it may be somebody else; every other text is the person's own."""
 _OPEN = sa.text("""
 SELECT (SELECT count(*) FROM seat WHERE person_id = :id AND upper(during) > :now)
-     + (SELECT count(*) FROM offer WHERE mentor_id = :id AND state IN ('pending', 'countered'))
+     + (SELECT count(*) FROM offer WHERE mentor_id = :id AND (state IN ('pending', 'countered') OR is_late))
      + (SELECT count(*) FROM consultation WHERE clinician_id = :id
         AND state IN ('draft', 'open', 'offered', 'scheduled', 'unmatched'))
      + (SELECT count(*) FROM offer o JOIN consultation c ON c.id = o.consultation_id

@@ -94,7 +94,8 @@ timed AS (
                                            JOIN participant p ON p.appointment_id = a.id
                                            WHERE a.consultation_id = o.consultation_id AND p.offer_id = o.id)) END
            ) AS allocated_at,
-           bool_or(wave = 1) AND NOT bool_or(wave = 1 AND o.state IN ('pending', 'countered')) AS first_over,
+           bool_or(wave = 1)
+           AND NOT bool_or(wave = 1 AND (o.state IN ('pending', 'countered') OR is_late)) AS first_over,
            bool_or(wave = 1 AND o.state = 'accepted') AS first_accepted
     FROM offer o WHERE consultation_id = cohort.id AND NOT is_undelivered GROUP BY consultation_id
   ) AS offered ON true

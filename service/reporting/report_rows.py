@@ -24,7 +24,8 @@ SELECT c.id, c.priority, c.state, c.mode, c.specialty_code, c.institution_id, c.
    AND s.outcome NOT IN ('no_show_mentor', 'no_show_clinician', 'cancelled_late')) AS answered_at
 FROM consultation c WHERE {consultations} AND opened_at >= :since AND opened_at < :till""",
     "offers": """
-SELECT o.id, o.consultation_id, o.memorandum_id, o.institution_id, o.mentor_id, o.route, o.state, o.wave, o.sent_at,
+SELECT o.id, o.consultation_id, o.memorandum_id, o.institution_id, o.mentor_id, o.route,
+  CASE WHEN o.is_late THEN 'late' ELSE o.state END AS state, o.wave, o.sent_at,
   o.answered_at, o.decline_reason, o.is_undelivered
 FROM offer o WHERE {offers} AND sent_at >= :since AND sent_at < :till""",
     "sessions": """

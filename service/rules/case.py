@@ -112,6 +112,7 @@ class Mentor(NamedTuple):
     asked_180d: int = 0  # for other consultations, whatever became of it
     offers_180d: int = 0  # that ended by an answer or by their time
     answered_in_time_180d: int = 0
+    answered_late_180d: int = 0
     continuity: vocabulary.Continuity | None = None
     institution_sessions_90d: int = 0
     power: vocabulary.Power = "no_feed"

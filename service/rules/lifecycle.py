@@ -37,8 +37,9 @@ CONSULTATION = _table({
     "expired": "",
 })  # fmt: skip
 OFFER = _table({
-    "pending": "accepted declined countered expired withdrawn",
-    "countered": "accepted pending declined expired withdrawn",
+    "pending": "accepted declined countered late expired withdrawn",
+    "late": "accepted declined countered expired withdrawn",
+    "countered": "accepted pending late declined expired withdrawn",
     "accepted": "",
     "declined": "",
     "expired": "",
@@ -115,16 +116,21 @@ class May(StrEnum):
     ROOM_STAYS = "for an hour"
     TAKEN_BACK = "after a no-show, by the side that reported it"
     OTHER_TIME = "another bookable time, or in writing"
+    LATE = "yes, the offer is late"
     OVER = "yes, the offer is over"
 
 
 PHASES = MappingProxyType({
     "booked": ("before the start", "from the start to the end", "after the end", "after the log"),
     "held": ("before the hold ends", "from then on"),
-    "offered": ("before answer_by", "from answer_by on", "when all its times have passed"),
+    "offered": ("before answer_by", "late", "once it is closed", "when all its times have passed"),
     "sought": ("before the answer is due", "from then on", "once it is closed"),
 })  # fmt: skip
-"""The columns of each table. "After the log" is once a time is fulfilled, missed or cancelled."""
+"""The columns of each table.
+
+"After the log" is once a time is fulfilled, missed or cancelled. Late is from answer_by on while the case seeks
+a mentor and its answer is not due: until `closes_at`.
+"""
 
 ROOM_OPENS_BEFORE = timedelta(minutes=10)
 ROOM_STAYS_OPEN = timedelta(hours=1)
@@ -160,12 +166,13 @@ HELD = _steps({
     "release": (May.YES, May.YES),
 })  # fmt: skip
 OFFERED = _steps({
-    "accept": (May.YES, May.NO, May.OTHER_TIME),
-    "decline": (May.YES, May.NO, May.YES),
-    "counter": (May.YES, May.NO, May.YES),
-    "decline_after_counter": (May.YES, May.YES, May.YES),
-    "accept_counter": (May.YES, May.YES, May.NO),
-    "decline_counter": (May.YES, May.OVER, May.YES),
+    "accept": (May.YES, May.YES, May.NO, May.OTHER_TIME),
+    "decline": (May.YES, May.YES, May.NO, May.YES),
+    "counter": (May.YES, May.YES, May.NO, May.YES),
+    "show_again": (May.YES, May.YES, May.NO, May.YES),
+    "decline_after_counter": (May.YES, May.YES, May.YES, May.YES),
+    "accept_counter": (May.YES, May.YES, May.YES, May.NO),
+    "decline_counter": (May.YES, May.LATE, May.OVER, May.YES),
 })  # fmt: skip
 SOUGHT = _steps({
     "consent": (May.YES, May.YES, May.NO),
@@ -270,29 +277,53 @@ def steps_now(time: BookedTime, now: datetime, numbers: Policy) -> Mapping[str, 
     return allowed
 
 
-def _answer(step_name: str, state: str, to_state: str, answer_by: datetime, now: datetime) -> str:
+def closes_at(answer_by: datetime, consultation_state: str, answer_due_at: datetime | None) -> datetime:
+    """Give from when on an offer is answered no more.
+
+    `answer_by` asks the next mentor, it does not close the door: while the case seeks one, an answer is taken until the
+    case's own is due.
+    """
+    if consultation_state in SEEKING and answer_due_at is not None:
+        return max(answer_by, answer_due_at)
+    return answer_by
+
+
+def _answer(step_name: str, state: str, to_state: str, closes_at: datetime, now: datetime) -> str:
     new = step(_OFFER, state, to_state)
-    if now >= answer_by and OFFERED[step_name][1] is May.NO:
-        raise TooLate(_OFFER, answer_by)
+    if now >= closes_at and OFFERED[step_name][_CLOSED] is May.NO:
+        raise TooLate(_OFFER, closes_at)
     return new
 
 
-def accept(state: str, answer_by: datetime, now: datetime) -> str:
-    """Let the mentor take a pending offer; raises TooLate from `answer_by` on, whether or not the sweep has run."""
+_CLOSED = PHASES["offered"].index("once it is closed")
+
+
+def accept(state: str, closes_at: datetime, now: datetime) -> str:
+    """Let the mentor take an offer; raises TooLate from `closes_at` on, whether or not the sweep has run."""
     if state == "countered":  # a counter is taken by the requesting side: accept_counter
         raise IllegalTransition(_OFFER, state, "accepted")
-    return _answer("accept", state, "accepted", answer_by, now)
+    return _answer("accept", state, "accepted", closes_at, now)
 
 
-def decline(state: str, answer_by: datetime, now: datetime) -> str:
-    """Let the mentor decline, a countered offer too; raises TooLate when a pending one is over."""
+def decline(state: str, closes_at: datetime, now: datetime) -> str:
+    """Let the mentor decline, a countered offer too; raises TooLate when one that was not answered is closed."""
     step_name = "decline_after_counter" if state == "countered" else "decline"
-    return _answer(step_name, state, "declined", answer_by, now)
+    return _answer(step_name, state, "declined", closes_at, now)
 
 
-def counter(state: str, answer_by: datetime, now: datetime) -> str:
-    """Let the mentor propose other times; raises TooLate from `answer_by` on."""
-    return _answer("counter", state, "countered", answer_by, now)
+def counter(state: str, closes_at: datetime, now: datetime) -> str:
+    """Let the mentor propose other times; raises TooLate from `closes_at` on."""
+    return _answer("counter", state, "countered", closes_at, now)
+
+
+def show_again(state: str, closes_at: datetime, now: datetime) -> bool:
+    """Tell whether the case text is shown at the mentor's wish: of a late offer; it never was hidden of an open one.
+
+    Raises IllegalTransition for an offer that is over, and TooLate from `closes_at` on.
+    """
+    if state != "countered":
+        _answer("show_again", state, "countered", closes_at, now)
+    return state == "late"
 
 
 def accept_counter(state: str) -> str:
@@ -302,21 +333,26 @@ def accept_counter(state: str) -> str:
     return "accepted"
 
 
-def decline_counter(state: str, answer_by: datetime, now: datetime) -> str:
-    """Let the requesting side decline the mentor's times: pending again until the offer's time, else expired."""
+def decline_counter(state: str, answer_by: datetime, closes_at: datetime, now: datetime) -> str:
+    """Let the requesting side decline the mentor's times: pending until the offer's time, then late, or expired."""
     if state != "countered":
         raise IllegalTransition(_OFFER, state, "pending")
-    return "expired" if now >= answer_by and OFFERED["decline_counter"][1] is May.OVER else "pending"
+    return expire("pending", answer_by, closes_at, now)
 
 
-def expire(state: str, answer_by: datetime, now: datetime) -> str:
-    """Give `expired` for a pending offer whose time is over, else the state as it is (a counter waits)."""
-    return "expired" if state == "pending" and now >= answer_by else state
+def expire(state: str, answer_by: datetime, closes_at: datetime, now: datetime) -> str:
+    """Give `late` for an offer whose time is over, `expired` once it is closed, else the state as it is.
+
+    A counter waits.
+    """
+    if state not in {"pending", "late"} or now < answer_by:
+        return state
+    return "expired" if now >= closes_at else "late"
 
 
 def withdraw(state: str) -> str:
-    """Give `withdrawn` for an offer that still waits, else the state as it is."""
-    return "withdrawn" if state in vocabulary.WAITING_OFFER else state
+    """Give `withdrawn` for an offer that is open, else the state as it is."""
+    return "withdrawn" if state in vocabulary.OPEN_OFFER else state
 
 
 def confirm_hold(status: str, held_until: datetime, now: datetime) -> str:

@@ -1,7 +1,7 @@
 """Consultations, offers, appointments and the seats that keep two bookings apart."""
 
 from datetime import date, datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import text
@@ -185,11 +185,19 @@ class Offer(Versioned, OfCase, table=True):
     override_reason: bytes | None = sealed()
     ended_at: datetime | None = None  # an accepted offer whose mentor was replaced or cancelled: reads no case text
     unlinked_at: datetime | None = None  # promised advice whose memorandum no longer reaches: coordinators were told
+    late_at: datetime | None = None  # its time passed with no answer; so it stays, whatever becomes of it
+    is_late: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})  # and an answer is taken
+    shown_again_at: datetime | None = None  # the case text, which a late offer hides, to a mentor who wished it
+
+    @property
+    def shown_state(self) -> vocabulary.OfferState:
+        """The state that everybody is told; of a late offer an older program reads `expired`, and does as ever."""
+        return "late" if self.is_late else cast("vocabulary.OfferState", self.state)
 
     __table_args__ = (
         one_of("route", *vocabulary.ROUTES),
         one_of("kind", *vocabulary.OFFER_KINDS),
-        one_of("state", *vocabulary.OFFER_STATES),
+        one_of("state", *vocabulary.STORED_OFFER_STATES),
         one_of("decline_reason", *vocabulary.DECLINE_REASONS),
         index(
             "uq_offer_open",
@@ -203,6 +211,7 @@ class Offer(Versioned, OfCase, table=True):
         index("ix_offer_memorandum_id_sent_at", "memorandum_id", "sent_at"),
         index("ix_offer_answer_by", "answer_by", where="state = 'pending'"),
         index("ix_offer_countered", "consultation_id", where="state = 'countered'"),
+        index("ix_offer_late", "mentor_id", "id", where="is_late"),
         index("ix_offer_mentor_id_id", "mentor_id", "id"),
         index("ix_offer_asked", "mentor_id", "institution_id", "consultation_id"),
         index("ix_offer_institution_id_id", "institution_id", "id"),

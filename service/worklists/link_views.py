@@ -47,8 +47,9 @@ async def behind(w: Work, link: tables.Link) -> Act:
     if appointment is None and meeting and meeting.row.status == "booked":
         appointment = meeting.row
     booked_at = appointment.starts_at if appointment and appointment.status == "booked" else None
-    state = _state(w, link, offer, appointment, booked_at)
-    if offer and state == "ready" and link.starts_at in (await offers.read(w, offer.id)).gone:
+    view = await offers.read(w, offer.id) if offer else None
+    state = _state(w, link, view, appointment, booked_at)
+    if view and state == "ready" and link.starts_at in view.gone:
         state = "taken"
     if link.purpose == "feedback":
         given = await sessions.feedback_of(w, subject)
@@ -58,11 +59,16 @@ async def behind(w: Work, link: tables.Link) -> Act:
         consultation,
         await w.read(tables.Specialty, consultation.specialty_code),
         await _zones(w, consultation, offer, meeting),
-        offer.answer_by if offer and link.purpose.startswith("offer.") else None,
+        _answer_by(view, w.now) if view and link.purpose.startswith("offer.") else None,
         booked_at,
         await _instead(w, offer) if offer and state == "taken" else (),
         await _night_of_link(w, link) if state == "ready" else (),
     )
+
+
+def _answer_by(view: offers.OfferView, now: datetime) -> datetime | None:
+    """Give the date that the mentor was told first, as long as it lies ahead; then until when an answer is taken."""
+    return view.row.answer_by if now < view.row.answer_by else view.closes_at
 
 
 async def _instead(w: Work, offer: tables.Offer) -> Sequence[datetime]:
@@ -83,16 +89,17 @@ async def _night_of_link(w: Work, link: tables.Link) -> Sequence[NightHours]:
 def _state(
     w: Work,
     link: tables.Link,
-    offer: tables.Offer | None,
+    view: offers.OfferView | None,
     appointment: tables.Appointment | None,
     booked_at: datetime | None,
 ) -> str:
+    offer, closes_at = (view.row, view.closes_at) if view else (None, None)
     if offer and offer.ended_at and not link.purpose.endswith(".decline"):
         return "gone"  # it was accepted and has ended since: what the link did no longer stands
     if link.used_at is not None:
         return "done"
     if offer and link.purpose.startswith("offer."):
-        is_open = offer.state == "pending" and offer.answer_by > w.now
+        is_open = closes_at is not None and closes_at > w.now
     elif offer:
         is_open = offer.state == "countered" and (link.starts_at is None or link.starts_at in offer.counter_starts)
     elif appointment and link.purpose.startswith("move."):

@@ -150,35 +150,41 @@ async def home(w: Work) -> Home:
 # A time is gone as `offers.views` has it.
 _SHOWN = """
 WITH listed AS (
-  (SELECT id, answer_by, false AS is_promised FROM offer
+  (SELECT id, answer_by, false AS is_promised, false AS is_late FROM offer
    WHERE mentor_id = :me AND state IN ('pending', 'countered') AND (state = 'countered' OR answer_by > :now)
    ORDER BY answer_by, id LIMIT :most)
   UNION
-  (SELECT id, answer_by, false FROM offer
+  (SELECT id, answer_by, false, false FROM offer
    WHERE institution_id = ANY(:places) AND state IN ('pending', 'countered')
    AND (state = 'countered' OR answer_by > :now)
    ORDER BY answer_by, id LIMIT :most)
   UNION
-  (SELECT o.id, o.answer_by, true FROM consultation c JOIN offer o ON o.consultation_id = c.id
+  (SELECT id, answer_by, false, true FROM offer
+   WHERE (mentor_id = :me OR institution_id = ANY(:places)) AND is_late
+   ORDER BY answer_by, id LIMIT :most)
+  UNION
+  (SELECT o.id, o.answer_by, true, false FROM consultation c JOIN offer o ON o.consultation_id = c.id
    WHERE c.state = 'scheduled' AND c.advice_due_at IS NOT NULL
    AND o.mentor_id = :me AND o.state = 'accepted' AND o.ended_at IS NULL
    ORDER BY o.answer_by, o.id LIMIT :most)
 ), shown AS (
   SELECT id, is_promised FROM (
-    SELECT id, is_promised, row_number() OVER (PARTITION BY is_promised ORDER BY answer_by, id) AS place FROM listed
+    SELECT id, is_promised, row_number() OVER (PARTITION BY is_promised ORDER BY is_late, answer_by, id) AS place
+    FROM listed
   ) AS placed WHERE place <= :most
 )
 """
 _OFFERS = sa.text(f"""
 {_SHOWN}
-SELECT l.is_promised, o.id, o.state, o.kind, o.answer_by, o.mentor_id, m.display_name AS mentor,
+SELECT l.is_promised, o.id, CASE WHEN o.is_late THEN 'late' ELSE o.state END AS state, o.kind,
+       o.answer_by, o.mentor_id, m.display_name AS mentor,
        c.id AS consultation_id, c.priority, c.advice_due_at, k.zone AS clinician_zone, s.name_en, s.name_uk,
        ARRAY(SELECT at FROM unnest(o.starts) WITH ORDINALITY AS t (at, place)
              WHERE l.is_promised OR (at > :now AND NOT {offers.IS_OCCUPIED})
              ORDER BY place) AS starts
 FROM shown l JOIN offer o ON o.id = l.id JOIN consultation c ON c.id = o.consultation_id
 JOIN specialty s ON s.code = c.specialty_code JOIN person k ON k.id = c.clinician_id JOIN person m ON m.id = o.mentor_id
-ORDER BY o.answer_by, o.id
+ORDER BY o.is_late, o.answer_by, o.id
 """)  # noqa: S608 - the texts above
 
 

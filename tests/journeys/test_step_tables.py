@@ -109,6 +109,7 @@ OFFERED: Mapping[str, Call] = {
     "accept": post("mentor", "/v1/offers/{id}/accept", lambda _, offer: {"starts_at": offer["starts"][-1]}),
     "decline": post("mentor", "/v1/offers/{id}/decline", {"reason": "busy"}),
     "counter": post("mentor", "/v1/offers/{id}/counter", lambda scene, _: {"starts": [in_two_days(scene)]}),
+    "show_again": post("mentor", "/v1/offers/{id}/show"),
     "decline_after_counter": post("mentor", "/v1/offers/{id}/decline", {"reason": "busy"}),
     "accept_counter": post(
         "clinician", "/v1/offers/{id}/counter/accept", lambda _, offer: {"starts_at": offer["counter_starts"][0]}
@@ -119,6 +120,7 @@ LEADS_TO = {
     "accept": "accepted",
     "decline": "declined",
     "counter": "countered",
+    "show_again": "pending",
     "decline_after_counter": "declined",
     "accept_counter": "accepted",
     "decline_counter": "pending",
@@ -150,10 +152,11 @@ async def its_times_have_passed(scene: flow.Scene, offer: Any) -> datetime:  # n
 async def test_ft_03_an_offer_is_answered_as_its_table_says(scene: flow.Scene, step: str, phase: int, may: May) -> None:
     offer = await an_offer(scene, step)
     answer_by = flow.read_instant(offer["answer_by"])
-    at = (answer_by - A_SECOND, answer_by)
+    (case,) = await scene.rows("SELECT answer_due_at FROM consultation")
+    at = (answer_by - A_SECOND, answer_by, case.answer_due_at)
     scene.clock.set(at[phase] if phase < len(at) else await its_times_have_passed(scene, offer))
     if may is May.NO:
-        assert await refused(scene, OFFERED[step], offer) == ("time-not-bookable" if phase > 1 else "offer-expired")
+        assert await refused(scene, OFFERED[step], offer) == ("time-not-bookable" if phase > 2 else "offer-expired")
         return
     if may is May.OTHER_TIME:
         assert await refused(scene, OFFERED[step], offer) == "time-not-bookable"
@@ -161,7 +164,7 @@ async def test_ft_03_an_offer_is_answered_as_its_table_says(scene: flow.Scene, s
     else:
         answer = await OFFERED[step](scene, offer)
         assert answer.status_code == 200, answer.text
-    assert await shown(scene, offer) == ("expired" if may is May.OVER else LEADS_TO[step])
+    assert await shown(scene, offer) == {May.OVER: "expired", May.LATE: "late"}.get(may, LEADS_TO[step])
 
 
 async def test_ft_03_when_an_offers_times_have_passed_another_bookable_one_is_taken(scene: flow.Scene) -> None:

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 import uvicorn
 
+import flow
 from api import app
 from integrations.runtime.world import World
-from pages.scene import Scene
+from pages.scene import QUESTION, Scene
+from service import timers
+from service.kernel import actor
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
@@ -108,4 +111,31 @@ async def test_a_clinician_asks_and_a_mentor_accepts_on_phones_without_scripts(
             await page.get_by_role("link", name="Paediatrics").first.click()
             await picture(page, tmp_path, "8-mentor-consultation")
         assert [row.status for row in await scene.rows("SELECT status FROM appointment")] == ["booked"]
+    assert [text for text in complaints if "Content Security Policy" in text] == []
+
+
+async def test_a_mentor_who_is_late_reads_the_question_again_and_accepts(
+    scene: Scene, world: World, tmp_path: Path
+) -> None:
+    complaints: list[str] = []
+    await scene.ask()
+    (offer,) = await scene.rows("SELECT id, answer_by FROM offer")
+    async with world.database.work(actor.TIMER) as w:
+        await w.sql(flow.OFFERS_LEFT)
+    scene.clock.set(offer.answer_by)
+    await timers.once(world.database)
+    async with served(world) as address, phone(complaints, "en-GB") as page:
+        await page.goto(address + await scene.sign_in_path(scene.mentor))
+        await page.get_by_role("button", name="Sign in").click()
+        await picture(page, tmp_path, "20-late-home")
+        await page.goto(f"{address}/offers/{offer.id}")
+        await picture(page, tmp_path, "21-late-offer")
+        assert not await page.get_by_text(QUESTION).count()
+        await page.get_by_role("button", name="Show the question again").click()
+        await picture(page, tmp_path, "22-late-shown")
+        assert await page.get_by_text(QUESTION).count()
+        await page.locator("input[name=starts_at]").last.check()
+        await page.get_by_role("button", name="Accept").click()
+        await picture(page, tmp_path, "23-late-accepted")
+    assert [row.status for row in await scene.rows("SELECT status FROM appointment")] == ["booked"]
     assert [text for text in complaints if "Content Security Policy" in text] == []

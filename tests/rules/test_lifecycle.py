@@ -1,5 +1,5 @@
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 import pytest
@@ -11,7 +11,7 @@ from service.rules.lifecycle import BookedTime, IllegalTransition, May, TooEarly
 
 Answer = Callable[[str, datetime, datetime], str]
 
-LATER = NOW + timedelta(hours=1)
+LATER, DUE = NOW + timedelta(hours=1), NOW + timedelta(hours=8)
 TICK = timedelta(microseconds=1)
 EVERY_PAIR = [
     (subject, one, other, other in table[one])
@@ -49,6 +49,8 @@ def test_every_state_that_is_reached_is_in_the_table(subject: str) -> None:
         ("consultation", "scheduled cancelled"),
         ("offer", "pending countered pending accepted"),
         ("offer", "pending withdrawn"),
+        ("offer", "pending late countered late accepted"),
+        ("offer", "pending late expired"),
         ("appointment", "pending booked fulfilled"),
         ("appointment", "booked noshow"),
         ("memorandum", "draft signed active suspended active expired"),
@@ -135,7 +137,7 @@ def test_only_a_counter_is_taken_or_declined_by_the_requesting_side(state: str) 
     with pytest.raises(IllegalTransition) as taken:
         lifecycle.accept_counter(state)
     with pytest.raises(IllegalTransition) as declined:
-        lifecycle.decline_counter(state, LATER, NOW)
+        lifecycle.decline_counter(state, LATER, DUE, NOW)
     assert [tried(each.value) for each in (taken, declined)] == [
         ("offer", state, "accepted"),
         ("offer", state, "pending"),
@@ -143,20 +145,73 @@ def test_only_a_counter_is_taken_or_declined_by_the_requesting_side(state: str) 
 
 
 def test_a_declined_counter_is_pending_again_until_the_offers_time() -> None:
-    assert lifecycle.decline_counter("countered", LATER, LATER - TICK) == "pending"
-    assert lifecycle.decline_counter("countered", LATER, LATER) == "expired"
+    assert lifecycle.decline_counter("countered", LATER, DUE, LATER - TICK) == "pending"
+    assert lifecycle.decline_counter("countered", LATER, DUE, LATER) == "late"
+    assert lifecycle.decline_counter("countered", LATER, DUE, DUE) == "expired"
 
 
 @pytest.mark.parametrize(
     ("state", "now", "after"),
-    [("pending", LATER, "expired"), ("pending", LATER - TICK, "pending"), ("countered", LATER, "countered")],
+    [
+        ("pending", LATER - TICK, "pending"),
+        ("pending", LATER, "late"),
+        ("pending", DUE - TICK, "late"),
+        ("pending", DUE, "expired"),
+        ("late", DUE - TICK, "late"),
+        ("late", DUE, "expired"),
+        ("countered", LATER, "countered"),
+        ("countered", DUE, "countered"),
+    ],
 )
-def test_only_silence_expires(state: str, now: datetime, after: str) -> None:
-    assert lifecycle.expire(state, LATER, now) == after
+def test_only_silence_expires_and_is_late_before(state: str, now: datetime, after: str) -> None:
+    assert lifecycle.expire(state, LATER, DUE, now) == after
+
+
+def test_an_offer_that_is_closed_at_its_time_is_never_late() -> None:
+    assert lifecycle.expire("pending", LATER, LATER, LATER) == "expired"
+
+
+ACTS: Mapping[str, Callable[[str, datetime, datetime], object]] = {
+    "accept": lifecycle.accept,
+    "decline": lifecycle.decline,
+    "counter": lifecycle.counter,
+    "show_again": lifecycle.show_again,
+}
+TAKEN = {  # by whom, of what: until just before the offer is closed
+    "pending": {"accept", "decline", "counter", "show_again"},
+    "late": {"accept", "decline", "counter", "show_again"},
+    "countered": {"decline", "show_again"},
+}
+
+
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("case_state", vocabulary.CONSULTATION_STATES)
+@pytest.mark.parametrize("state", vocabulary.OFFER_STATES)
+def test_an_offer_is_answered_as_long_as_the_case_seeks_and_is_not_due(state: str, case_state: str, act: str) -> None:
+    closed = DUE if case_state in {"open", "offered", "unmatched"} else LATER
+    for now in (NOW, LATER - TICK, LATER, LATER + TICK, DUE - TICK, DUE, DUE + TICK):
+        closes_at = lifecycle.closes_at(LATER, case_state, DUE)
+        assert closes_at == closed
+        if act in TAKEN.get(state, ()) and (state == "countered" or now < closed):
+            ACTS[act](state, closes_at, now)
+        else:
+            with pytest.raises((IllegalTransition, TooLate)) as caught:
+                ACTS[act](state, closes_at, now)
+            assert isinstance(caught.value, TooLate) is (act in TAKEN.get(state, ()))
+
+
+def test_only_of_a_late_offer_the_case_text_was_hidden() -> None:
+    assert [lifecycle.show_again(state, DUE, NOW) for state in ("pending", "countered", "late")] == [False, False, True]
+
+
+@pytest.mark.parametrize(("by", "due", "closed"), [(LATER, None, LATER), (LATER, LATER, LATER), (LATER, NOW, LATER)])
+def test_an_offer_is_never_closed_before_its_time(by: datetime, due: datetime | None, closed: datetime) -> None:
+    assert lifecycle.closes_at(by, "offered", due) == closed
 
 
 @pytest.mark.parametrize(
-    ("state", "after"), [("pending", "withdrawn"), ("countered", "withdrawn"), ("declined", "declined")]
+    ("state", "after"),
+    [("pending", "withdrawn"), ("late", "withdrawn"), ("countered", "withdrawn"), ("declined", "declined")],
 )
 def test_offers_that_wait_are_withdrawn_when_another_is_accepted(state: str, after: str) -> None:
     assert lifecycle.withdraw(state) == after

@@ -70,8 +70,13 @@ def speed(now: datetime, earliest: datetime, due_at: datetime) -> float:
 
 
 def reliability(mentor: Mentor) -> float:
-    """Say how often the mentor answers in time; a newcomer counts as one half."""
-    return min(1.0, (mentor.answered_in_time_180d + 1) / (mentor.offers_180d + 2))
+    """Say how often the mentor answers in time; a late answer counts as half of one, a newcomer as one half."""
+    return min(1.0, (answered(mentor) + 1) / (mentor.offers_180d + 2))
+
+
+def answered(mentor: Mentor) -> float:
+    """Give how many offers of half a year the mentor has answered, late ones counting half."""
+    return mentor.answered_in_time_180d + mentor.answered_late_180d / 2
 
 
 def load(mentor: Mentor, week: tuple[int, int]) -> float:

@@ -13,7 +13,7 @@ from uuid import UUID
 from service import vocabulary
 from service.rules import policy
 from service.rules.case import Case, Mentor, Rulebook
-from service.rules.matching import ranking
+from service.rules.matching import ranking, score
 from service.rules.matching.ranking import Candidate, Ranking
 
 CONFIDENCE = 0.95
@@ -137,7 +137,7 @@ def how_many(case: Case, candidates: Sequence[Candidate], now: datetime, numbers
 
 def accepts(mentor: Mentor) -> float:
     """Give how probably the mentor answers in time and accepts; less than 0.85."""
-    answered = min(mentor.answered_in_time_180d, mentor.offers_180d) + _PRIOR_ANSWERED
+    answered = min(score.answered(mentor), mentor.offers_180d) + _PRIOR_ANSWERED
     return _ACCEPTS_IF_ANSWERS * answered / (mentor.offers_180d + _PRIOR_OFFERS)
 
 

@@ -36,6 +36,7 @@ def test_speed_is_what_remains_of_the_time_until_the_answer_is_due() -> None:
 def test_reliability_takes_a_newcomer_to_be_even() -> None:
     assert score.reliability(mentor()) == 0.5
     assert score.reliability(mentor(offers_180d=8, answered_in_time_180d=5)) == 0.6
+    assert score.reliability(mentor(offers_180d=8, answered_in_time_180d=4, answered_late_180d=2)) == 0.6
 
 
 def test_load_falls_with_booked_sessions_and_with_the_offers_of_half_a_year() -> None:

@@ -336,8 +336,9 @@ _SENT = st.sampled_from([timedelta(days=days) for days in (0, 6, 7, 29, 30, 179,
 _OFFERS = st.lists(
     st.tuples(
         st.tuples(_SENT, st.integers(-1, 1)).map(lambda age: MONDAY - age[0] - timedelta(microseconds=age[1])),
-        st.sampled_from(vocabulary.OFFER_STATES),
+        st.sampled_from(vocabulary.STORED_OFFER_STATES),
         st.sampled_from([UUID(int=number) for number in range(1, 4)]),
+        st.booleans(),
     ),
     max_size=6,
 )
@@ -349,11 +350,11 @@ _LATER = st.tuples(st.sampled_from([-1, 0, 1, 7, 23, 30, 151, 173, 180]), st.int
 @settings(deadline=None)
 @given(_OFFERS, st.lists(st.tuples(_LATER, st.integers(1, 5)), min_size=1, max_size=6))
 def test_counts_that_are_kept_are_those_that_are_counted_anew(
-    offers: list[tuple[datetime, str, UUID]], questions: list[tuple[datetime, int]]
+    offers: list[tuple[datetime, str, UUID, bool]], questions: list[tuple[datetime, int]]
 ) -> None:
     def cached() -> mentor_cache.CachedMentor:
         nobody = (UUID(int=0),) * 18
-        cases = frozenset(case for _, _, case in offers)
+        cases = frozenset(case for _, _, case, _ in offers)
         return mentor_cache.CachedMentor(1, MONDAY, True, UUID(int=9), nobody, (), (), tuple(offers), cases, [])
 
     kept = cached()
@@ -363,4 +364,4 @@ def test_counts_that_are_kept_are_those_that_are_counted_anew(
         assert mentor_cache.mentor(kept, *asked) == mentor_cache.mentor(cached(), *asked)
         counted = mentor_cache.mentor(kept, *asked)
         assert (counted.offers_7d, counted.offers_30d, counted.asked_180d) == fresh[:3]
-        assert (counted.offers_180d, counted.answered_in_time_180d) == fresh[3:]
+        assert (counted.offers_180d, counted.answered_in_time_180d, counted.answered_late_180d) == fresh[3:]

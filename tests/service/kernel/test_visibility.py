@@ -144,7 +144,11 @@ async def _lists(w: Work, chance: random.Random, limit: int) -> list[tuple[Any, 
             case,
             [col(case.priority) == priority, col(case.specialty_code) == specialty],
         ),
-        (await offers.page(w, **page, state=asked), offer, [col(offer.state) == asked]),
+        (
+            await offers.page(w, **page, state=asked),
+            offer,
+            [sa.case((col(offer.is_late), "late"), else_=col(offer.state)) == asked],
+        ),
         (
             await appointments.page(w, **page, from_at=w.now),
             visit,

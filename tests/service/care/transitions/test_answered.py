@@ -228,7 +228,7 @@ async def clinician_presses_decline(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("path", [clinician_declines_the_counter, clinician_presses_decline])
-@pytest.mark.parametrize(("hours", "state"), [(1, "pending"), (5, "expired")])
+@pytest.mark.parametrize(("hours", "state"), [(1, "pending"), (5, "late"), (24, "expired")])
 async def test_a_declined_counter_leaves_the_offer_pending_until_its_time(
     scene: Scene, path: flow.Step, hours: int, state: str
 ) -> None:
@@ -241,11 +241,10 @@ async def test_a_declined_counter_leaves_the_offer_pending_until_its_time(
     await path(scene)
     change = await scene.change()
     assert (change.events, change.mails) == ([("offer.counter_declined", "mentor")], [("counter_declined", "mentor")])
-    (row,) = await scene.rows("SELECT state FROM offer WHERE id = :id", id=mine["id"])
-    assert row.state == state
+    assert (await scene.get("mentor", f"/v1/offers/{mine['id']}"))["state"] == state
 
 
-async def test_an_offer_without_an_answer_expires_and_the_next_wave_goes_out(scene: Scene) -> None:
+async def test_an_offer_without_an_answer_is_late_and_the_next_wave_goes_out(scene: Scene) -> None:
     await flow.alone(scene)
     await scene.request()
     mine = await scene.offer()
@@ -254,15 +253,15 @@ async def test_an_offer_without_an_answer_expires_and_the_next_wave_goes_out(sce
     scene.clock.set(flow.read_instant(mine["answer_by"]))
     await scene.sweep()
     change = await scene.change()
-    assert change.events == [("offer.expired", "mentor"), ("offer.sent", "rival")]
-    assert change.mails == [("offer", "rival"), ("offer_closed", "mentor")]
+    assert change.events == [("offer.late", "mentor"), ("offer.sent", "rival")]
+    assert change.mails == [("offer", "rival"), ("offer_late", "mentor")]
     assert await scene.state() == flow.State("offered", None, {}, [])
 
 
-async def test_an_answer_after_its_time_is_refused_before_any_sweep(scene: Scene) -> None:
+async def test_an_answer_after_it_is_due_is_refused_before_any_sweep(scene: Scene) -> None:
     await scene.request()
     mine = await scene.offer()
-    scene.clock.set(flow.read_instant(mine["answer_by"]))
+    scene.clock.set(flow.read_instant(mine["closes_at"]))
     body = {"starts_at": mine["starts"][-1]}
     refused = await scene.call("mentor", "POST", f"/v1/offers/{mine['id']}/accept", body, status=409)
     assert refused.json()["type"] == "/problems/offer-expired"

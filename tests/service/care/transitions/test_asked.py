@@ -92,8 +92,8 @@ async def test_a_second_wave_sends_offers_and_no_second_offered_event(scene: Sce
     await scene.look()
     await scene.next_wave()
     change = await scene.change()
-    assert [type_ for type_, _ in change.events] == ["offer.expired", "offer.sent"]
-    assert sorted(template for template, _ in change.mails) == ["offer", "offer_closed"]
+    assert [type_ for type_, _ in change.events] == ["offer.late", "offer.sent"]
+    assert sorted(template for template, _ in change.mails) == ["offer", "offer_late"]
     assert (await scene.state()).consultation == "offered"
 
 

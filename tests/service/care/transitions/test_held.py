@@ -50,7 +50,7 @@ async def test_no_wave_ends_while_a_time_is_held_and_the_mentor_takes_it(scene: 
     scene.clock.forward(minutes=6)
     await scene.sweep()
     change = await scene.change()
-    assert (change.events, change.mails) == ([("offer.expired", "rival")], [("offer_closed", "rival")])
+    assert (change.events, change.mails) == ([("offer.late", "rival")], [("offer_late", "rival")])
     booked = await take(scene, offer, held["starts_at"])
     assert (booked["id"], booked["status"]) == (held["id"], "booked")
 
@@ -61,7 +61,7 @@ async def test_the_wave_ends_with_the_hold_that_nobody_took(scene: Scene) -> Non
     await scene.sweep()
     events = (await scene.change()).events
     assert ("appointment.hold_expired", "appointment") in events
-    assert ("offer.expired", "mentor") in events
+    assert ("offer.late", "mentor") in events
     assert ("consultation.unmatched", "consultation") in events
 
 
