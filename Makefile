@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 PYTHON := $(BIN)/python
 PYTEST := $(PYTHON) -m pytest
-TYPED := -p service -p api -p integrations -p migrations
+TYPED := -p service -p api -p integrations -p migrations -p lab
 STAMP := .venv/.ready
 NODE := tests/integrations/calendar/ical tests/integrations/webhooks
 # What runs on the oldest server, too: 98 of 100 statements that the tests of verbs, journeys and races send (docs/testing.md).

@@ -30,7 +30,7 @@ def tracked(*patterns: str) -> list[Path]:
     return [ROOT / name for name in sorted(set(names)) if (ROOT / name).is_file()]
 
 
-PACKAGES = {"service", "api", "integrations"}
+PACKAGES = {"service", "api", "integrations", "lab"}
 SOURCES = [path for path in tracked("*.py") if path.relative_to(ROOT).parts[0] in PACKAGES]
 HAND_WRITTEN = [path for path in tracked("*.py") if "versions" not in path.parts]
 

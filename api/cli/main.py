@@ -13,7 +13,7 @@ from uuid import UUID
 import typer
 
 from api import VERSION
-from api.cli import command, files, mail, reports, restore
+from api.cli import command, files, mail, reports, restore, simulate
 
 if TYPE_CHECKING:
     import asyncio
@@ -417,3 +417,4 @@ def _stopped() -> "asyncio.Event":
 
 commands.command("import")(files.import_)
 commands.command("export")(files.export)
+commands.command("simulate")(simulate.simulate)

@@ -1,0 +1,151 @@
+"""What each person of a run has done so far, as the rules count it: offers, sessions, seats, who has met whom.
+
+Time only goes forward, so each count is kept by a mark in a list that moves on; nothing is counted again.
+"""
+
+from bisect import bisect_right, insort
+from collections import Counter, defaultdict
+from datetime import date, datetime, timedelta
+from typing import Literal
+
+from lab.registry import BUFFER_MINUTES, Registry
+from service import vocabulary
+from service.rules.case import Mentor
+from service.rules.time import availability
+from service.rules.time.availability import Hours
+from service.rules.time.intervals import Interval
+
+MINUTES = 30
+"""Every session of the lab, so that minutes and cases are shared out alike."""
+_SESSION = timedelta(minutes=MINUTES)
+OCCUPIED = timedelta(minutes=MINUTES + BUFFER_MINUTES)
+_WEEK, _MONTH, _QUARTER, _HALF_YEAR = (timedelta(days=days) for days in (7, 30, 90, 180))
+_BEFORE, _AHEAD = timedelta(days=3), timedelta(days=12)
+_LATE_COUNTS = 0.5
+"""An answer after the date shown repairs half of what the silence cost."""
+Ending = Literal["answered", "lapsed", "late answer"]
+_ENDINGS: dict[Ending, tuple[float, float]] = {"answered": (1, 1), "lapsed": (1, 0), "late answer": (0, _LATE_COUNTS)}
+
+
+class Asked:
+    """The offers of one mentor; each is known by its place in the list."""
+
+    __slots__ = ("_answered", "_ended", "_half_year", "_month", "_places", "_week", "sent")
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.sent: list[datetime] = []
+        self._places: list[tuple[float, float]] = []  # ended, answered in time
+        self._week = self._month = self._half_year = 0
+        self._ended = self._answered = 0.0
+
+    def send(self, at: datetime) -> int:
+        """Count one more, and give its place."""
+        self.sent.append(at)
+        self._places.append((0, 0))
+        return len(self.sent) - 1
+
+    def end(self, place: int, ending: Ending) -> None:
+        """Count how the offer ended; a withdrawn one never does."""
+        ended, answered = _ENDINGS[ending]
+        before = self._places[place]
+        self._places[place] = (before[0] + ended, before[1] + answered)
+        if place >= self._half_year:
+            self._ended += ended
+            self._answered += answered
+
+    def counts(self, now: datetime) -> tuple[int, int, int, float, float]:
+        """Give the offers of 7, 30 and 180 days, and of the last those that ended, and those answered in time."""
+        sent, count = self.sent, len(self.sent)
+        while self._half_year < count and sent[self._half_year] <= now - _HALF_YEAR:
+            ended, answered = self._places[self._half_year]
+            self._ended -= ended
+            self._answered -= answered
+            self._half_year += 1
+        while self._month < count and sent[self._month] <= now - _MONTH:
+            self._month += 1
+        while self._week < count and sent[self._week] <= now - _WEEK:
+            self._week += 1
+        return count - self._week, count - self._month, count - self._half_year, self._ended, self._answered
+
+
+class Calendars:
+    """Everybody's, for one run."""
+
+    def __init__(self, registry: Registry) -> None:
+        """Begin with nobody asked and nothing booked."""
+        self._registry = registry
+        self.asked = [Asked() for _ in registry.mentors]
+        self._seats: dict[tuple[str, int], tuple[Interval, ...]] = {}
+        self._weeks: list[Counter[tuple[int, int]]] = [Counter() for _ in registry.mentors]
+        self._held: dict[int, list[datetime]] = defaultdict(list)  # starts by partner
+        self._met_clinician: dict[tuple[int, int], list[datetime]] = {}
+        self._met_hospital: dict[tuple[int, int], datetime] = {}
+        self._hours: dict[int, tuple[date, Hours]] = {}
+
+    def busy(self, kind: str, number: int, now: datetime) -> tuple[Interval, ...]:
+        """Give the seats of a mentor or clinician that are not over, buffers included, in order."""
+        seats = self._seats.get((kind, number), ())
+        if seats and seats[0][1] <= now:
+            seats = self._seats[kind, number] = tuple(seat for seat in seats if seat[1] > now)
+        return seats
+
+    def book(self, mentor: int, clinician: int, start: datetime, *, takes_place: bool) -> None:
+        """Seat both; a session that takes place is one that they have had, from its end on."""
+        for key in (("mentor", mentor), ("clinician", clinician)):
+            self._seats[key] = tuple(sorted((*self._seats.get(key, ()), (start, start + OCCUPIED))))
+        person = self._registry.mentors[mentor]
+        self._weeks[mentor][availability.iso_week(start, person.base.zone)] += 1
+        if takes_place:
+            self._meet(mentor, clinician, start)
+
+    def advise(self, mentor: int, clinician: int, at: datetime) -> None:
+        """Written advice is a session too, but nobody's time."""
+        self._meet(mentor, clinician, at)
+
+    def _meet(self, mentor: int, clinician: int, start: datetime) -> None:
+        insort(self._held[self._registry.mentors[mentor].partner], start)
+        insort(self._met_clinician.setdefault((mentor, clinician), []), start)
+        key = (mentor, self._registry.clinicians[clinician].hospital)
+        self._met_hospital[key] = min(start, self._met_hospital.get(key, start))
+
+    def now(self, base: Mentor, number: int, clinician: int, now: datetime, load_days: int) -> Mentor:
+        """Give the mentor as the rules see them at this instant, for a request of this clinician."""
+        of_week, of_month, of_half_year, ended, answered = self.asked[number].counts(now)
+        # The load term was e^(-offers of 7 days / 5), and is e^(-offers of 180 days / 6).
+        asked = of_week * 6 / 5 if load_days == 7 else of_half_year  # noqa: PLR2004 - days
+        return base._replace(
+            hours=self._hours_of(base, number, now) if base.hours.exceptions else base.hours,
+            sessions_by_week=self._weeks[number],
+            busy=self.busy("mentor", number, now),
+            offers_7d=of_week,
+            offers_30d=of_month,
+            asked_180d=asked,  # type: ignore[arg-type]  # a fraction stands for what the former rule counted
+            offers_180d=ended,  # type: ignore[arg-type]
+            answered_in_time_180d=answered,  # type: ignore[arg-type]
+            continuity=self._continuity(number, clinician, now),
+            institution_sessions_90d=self._sessions_90d(self._registry.mentors[number].partner, now),
+        )
+
+    def _hours_of(self, base: Mentor, number: int, now: datetime) -> Hours:
+        """Give the hours with the holidays around this day only, as the service loads them; no answer is due later."""
+        day, hours = self._hours.get(number, (None, base.hours))
+        if day != now.date():
+            low, high = now.replace(tzinfo=None) - _BEFORE, now.replace(tzinfo=None) + _AHEAD
+            near = tuple(each for each in base.hours.exceptions if each.from_wall < high and each.until_wall > low)
+            hours = Hours(base.hours.zone, base.hours.weekly, near)
+            self._hours[number] = (now.date(), hours)
+        return hours
+
+    def _continuity(self, mentor: int, clinician: int, now: datetime) -> vocabulary.Continuity | None:
+        over = now - _SESSION
+        first = self._met_hospital.get((mentor, self._registry.clinicians[clinician].hospital))
+        if first is None or first > over:
+            return None
+        starts = self._met_clinician.get((mentor, clinician), ())
+        at = bisect_right(starts, over)
+        return "clinician" if at and starts[at - 1] > now - _HALF_YEAR else "hospital"
+
+    def _sessions_90d(self, partner: int, now: datetime) -> int:
+        starts = self._held.get(partner)
+        return bisect_right(starts, now - _SESSION) - bisect_right(starts, now - _QUARTER) if starts else 0
