@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -39,6 +40,7 @@ FORMS = [
     ("journal?", "csv"),
 ]
 READERS = 8
+_MADE_AT = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 
 
 @contextlib.contextmanager
@@ -105,7 +107,7 @@ async def test_drill_reports_on_a_standby_have_the_figures_of_the_primary(folder
                     if form == "json":
                         assert _figures(found) == _figures(expected), path
                     elif form == "csv":
-                        assert found.content == expected.content
+                        assert _MADE_AT.sub(b"", found.content) == _MADE_AT.sub(b"", expected.content)
                     else:
                         assert len(found.content) > 1_000
             await has_it_all(primary, standby)
