@@ -23,7 +23,7 @@ STATEMENTS, CPU, FASTER = 5.0, 0.3, 1.5
 """Of an idle worker: a second, and seconds of processor time a minute. Of two processes: reads beside those of one."""
 SETTLING_SECONDS = 12
 _COMMAND = [sys.executable, "-c", "from api.cli import main; main.main()"]
-_READS = 1_600
+_READS = 640
 _CONNECTIONS = 32
 """The kernel shares connections out by their addresses: of eight one process may get seven."""
 _LISTEN = "0A"
