@@ -24,6 +24,10 @@ from service.reporting import rollups
 _PERIOD = "from=2025-01-01&until=2199-01-01"
 _SMALL_PART = 50_000  # how many sessions are made before they are multiplied
 _QUERIES = (Path(__file__).parents[1] / "docs" / "analysts.md").read_text()
+_WHY_REPORT = (
+    "A dozen statements, whatever the period; the longest asks for the last session of each of 1,000 memoranda, which"
+    " no sum knows. The fewer sessions are counted, the less the baseline takes (20,000 in a quick run)."
+)
 _INDEXES = "SELECT indexname FROM pg_indexes WHERE tablename = 'session' AND indexname <> 'pk_session'"
 _MULTIPLIED = """
 INSERT INTO session (id, appointment_id, consultation_id, memorandum_id, programme_id, route, mode, specialty_code, priority,
@@ -44,7 +48,9 @@ async def reports(bench: Bench) -> list[Line]:
         site, 3 * bench.rounds, (await _report(site, "big"), 1), (await _report(site, "small"), 1), (_count("big"), 2)
     )
     lines = [
-        at_most(f"P10 programme report, {bench.cases:,} sessions", ms(whole), ms(counted), whole / counted, 3),
+        at_most(
+            f"P10 programme report, {bench.cases:,} sessions", ms(whole), ms(counted), whole / counted, 3, _WHY_REPORT
+        ),
         at_most("P10 ten times the rows", ms(whole), ms(tenth), whole / tenth, 12),
     ]
     return lines + await _of_a_long_year(bench)
@@ -56,19 +62,16 @@ async def _of_a_long_year(bench: Bench) -> list[Line]:
     Its last week is open, as it always is: its closed days are folded, and one day or two are counted by each report.
     """
     site = await bench.sessions(bench.long)
-    connection = await asyncpg.connect(site.dsn)
-    await connection.execute("DELETE FROM report_rollup WHERE programme_id = $1", data.uid("programme big"))
     steps: list[float] = []
     began = time.perf_counter()
     with _timed_steps(steps):
         while await rollups.fold(site.world.database):
             pass
     took = time.perf_counter() - began
-    await connection.close()
     report, counted = await live.in_turns(site, bench.rounds, (await _report(site, "big"), 1), (_count("big"), 2))
     name = f"G4 programme report, {bench.long:,} sessions, a week open"
     return [
-        at_most(name, ms(report), ms(counted), report / counted, 3),
+        at_most(name, ms(report), ms(counted), report / counted, 3, _WHY_REPORT),
         Line("G4 fold of that year", f"{took:.3g} s", "", None, "<= 60 s", took <= 60),
         Line(f"G4 the longest of its {len(steps)} steps", ms(max(steps)), "", None, "<= 2 s", max(steps) <= 2),
     ]
@@ -100,7 +103,7 @@ def _timed_steps(steps: list[float]) -> Iterator[None]:
 async def analysts(bench: Bench) -> list[Line]:
     """Take G10: sessions by the million become a file, which DuckDB reads by the first query of the page."""
     count = 500_000 if bench.quick else 5_000_000
-    site = await bench.sessions(_SMALL_PART, "to multiply")
+    site = await to_multiply(bench)
     await _multiply(site, count)
     with tempfile.TemporaryDirectory(prefix="pobratym-bench-") as folder:
         path = Path(folder) / "sessions.parquet"
@@ -120,6 +123,11 @@ async def analysts(bench: Bench) -> list[Line]:
             ms(median(seconds)), "", None, "<= 3 s", median(seconds) <= 3,
         ),
     ]  # fmt: skip
+
+
+async def to_multiply(bench: Bench) -> Site:
+    """Have the site whose sessions become millions."""
+    return await bench.sessions(_SMALL_PART, "to multiply")
 
 
 async def _multiply(site: Site, count: int) -> None:

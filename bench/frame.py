@@ -1,7 +1,11 @@
 """What every part of the bench is given: how long to measure, and databases that are made when the first part asks."""
 
+import asyncio
+import os
 import sys
 import time
+import traceback
+from collections.abc import Awaitable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,19 +76,40 @@ class Bench:
         return await self._site(f"history_{cases}", f"{cases:,} past consultations", fill)
 
     async def sessions(self, cases: int, why: str = "of one year") -> Site:
-        """Have a served site with a programme of so many sessions in one year (`data`), among 10,000 mentors."""
+        """Have a served site with a programme of so many sessions in one year (`data`), among 10,000 mentors.
+
+        Nothing of it is folded: G4 measures that.
+        """
 
         async def fill(connection: asyncpg.Connection, site: Site) -> None:
             await data.populate(connection, site.now, 10_000, cases)
 
-        return await self._site(f"sessions_{cases}", f"{cases:,} sessions {why}", fill)
+        name = f"sessions_{cases}_{why.replace(' ', '_')}"
+        return await self._site(name, f"{cases:,} sessions {why}", fill, is_folded=False)
 
-    async def _site(self, name: str, what: str, fill: scratch.Fill) -> Site:
+    async def fill(self, sites: Iterable[Awaitable[Site]]) -> None:
+        """Fill the large ones of several databases at once, one for each core; a part tells what went wrong."""
+        cores = asyncio.Semaphore(os.cpu_count() or 1)
+
+        async def filled(site: Awaitable[Site]) -> None:
+            async with cores:
+                try:
+                    await site
+                except Exception:  # noqa: BLE001 - the part that needs it fails, too, and is told
+                    traceback.print_exc()
+
+        await asyncio.gather(*map(filled, sites))
+
+    async def _site(self, name: str, what: str, fill: scratch.Fill, *, is_folded: bool = True) -> Site:
         if name not in self._sites:
             say(f"filling a database with {what}")
+            began = time.perf_counter()
             self._folder = self._folder or self.stack.enter_context(scratch.server())
-            site = await self.stack.enter_async_context(scratch.site(self._folder, name, fill))
-            self._sites[name] = self.stack.enter_context(scratch.served(site))
+            making = scratch.site(self._folder, name, fill, is_folded=is_folded)
+            site = await self.stack.enter_async_context(making)
+            # In a thread: a transaction of another database that is filled meanwhile has a deadline.
+            self._sites[name] = await scratch.in_thread(self.stack.enter_context, scratch.served(site))
+            say(f"filled a database with {what} in {time.perf_counter() - began:.0f} s")
         return self._sites[name]
 
 

@@ -90,5 +90,6 @@ async def test_a_part_that_fails_is_told_and_the_others_are_measured(monkeypatch
     lines: list[Line] = []
     took: dict[str, float] = {}
     await bench.measure(["broken", "sound"], lines, took, quick=True)
-    assert ([line.name for line in lines], [*took]) == (["broken", "P1 free time"], ["broken", "sound"])
+    assert [line.name for line in lines] == ["broken", "P1 free time"]
+    assert [*took] == ["to fill large databases", "broken", "sound"]
     assert [line.is_met for line in lines] == [False, True]

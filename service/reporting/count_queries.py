@@ -25,6 +25,8 @@ MONDAY = datetime(2000, 1, 3, tzinfo=UTC)
 
 WEEK = timedelta(days=7)
 _MORE_MEMORY = sa.text("SELECT set_config('work_mem', '64MB', true)")  # a year's rows are sorted in memory, not on disk
+_SHORT = timedelta(days=14)
+"""Of so much time a programme has few rows: what a report counts beside its rollups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +240,8 @@ async def tally(w: Work, scope: Scope, subject: Mapping[str, Any], spans: Sequen
     bound |= {"monday": MONDAY, "shared": _shared_weeks(spans)}
     for number, (since, till) in enumerate(spans):
         bound |= {f"since_{number}": since, f"till_{number}": till}
-    await w.fetch(_MORE_MEMORY, {})
+    if sum((min(till, w.now) - since for since, till in spans), timedelta()) > _SHORT:
+        await w.fetch(_MORE_MEMORY, {})
     totals = counts.Tally()
     for row in await run(w, _COUNTED["consultations"], scope, bound, len(spans)):
         columns = row._asdict()

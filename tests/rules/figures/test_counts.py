@@ -105,6 +105,20 @@ def test_a_histogram_tells_how_often_each_value_occurs(values: list[float]) -> N
     assert made.upto.tolist() == [sum(each <= value for each in values) for value in made.values]
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 9, 40])
+def test_quartiles_are_the_same_however_the_values_are_divided(count: int) -> None:
+    values = sorted([(each * each % 7) / 2 for each in range(count)])
+    places = [(count - 1) * share for share in (0.25, 0.5, 0.75)]
+    plainly = [
+        values[int(at)] + (values[min(int(at) + 1, count - 1)] - values[int(at)]) * (at - int(at)) for at in places
+    ]
+    whole, parts = counts.histogram(values), [counts.histogram(values[part::3]) for part in range(3)]
+    assert counts.quartiles([whole]) == counts.quartiles([*parts, counts.histogram([])])
+    assert counts.quartiles([counts.merged(parts)]) == counts.quartiles([whole])
+    assert counts.merged(parts) == whole
+    assert counts.quartiles([whole]) == Quartiles(count, *plainly)
+
+
 def test_priorities_together_have_the_sum_of_their_counts_and_the_spread_of_all_their_hours() -> None:
     stat = PriorityTally({"filed": 7, "completed": 1}, {"answer": these(0.5), "closing": these(1.5)})
     both = counts.of_consultations(
