@@ -21,52 +21,55 @@ _SESSION = timedelta(minutes=MINUTES)
 OCCUPIED = timedelta(minutes=MINUTES + BUFFER_MINUTES)
 _WEEK, _MONTH, _QUARTER, _HALF_YEAR = (timedelta(days=days) for days in (7, 30, 90, 180))
 _BEFORE, _AHEAD = timedelta(days=3), timedelta(days=12)
-_LATE_COUNTS = 0.5
-"""An answer after the date shown repairs half of what the silence cost."""
 Ending = Literal["answered", "lapsed", "late answer"]
-_ENDINGS: dict[Ending, tuple[float, float]] = {"answered": (1, 1), "lapsed": (1, 0), "late answer": (0, _LATE_COUNTS)}
+_ENDINGS: dict[Ending, tuple[int, int, int]] = {"answered": (1, 1, 0), "lapsed": (1, 0, 0), "late answer": (0, 0, 1)}
+"""Ended, answered in time, answered late: a late one has lapsed before."""
 
 
 class Asked:
     """The offers of one mentor; each is known by its place in the list."""
 
-    __slots__ = ("_answered", "_ended", "_half_year", "_month", "_places", "_week", "sent")
+    __slots__ = ("_half_year", "_month", "_places", "_sums", "_week", "sent")
 
     def __init__(self) -> None:
         """Begin with none."""
         self.sent: list[datetime] = []
-        self._places: list[tuple[float, float]] = []  # ended, answered in time
+        self._places: list[tuple[int, int, int]] = []
         self._week = self._month = self._half_year = 0
-        self._ended = self._answered = 0.0
+        self._sums = (0, 0, 0)  # of the places of half a year
 
     def send(self, at: datetime) -> int:
         """Count one more, and give its place."""
         self.sent.append(at)
-        self._places.append((0, 0))
+        self._places.append((0, 0, 0))
         return len(self.sent) - 1
 
     def end(self, place: int, ending: Ending) -> None:
         """Count how the offer ended; a withdrawn one never does."""
-        ended, answered = _ENDINGS[ending]
-        before = self._places[place]
-        self._places[place] = (before[0] + ended, before[1] + answered)
+        change = _ENDINGS[ending]
+        self._places[place] = _added(self._places[place], change, 1)
         if place >= self._half_year:
-            self._ended += ended
-            self._answered += answered
+            self._sums = _added(self._sums, change, 1)
 
-    def counts(self, now: datetime) -> tuple[int, int, int, float, float]:
-        """Give the offers of 7, 30 and 180 days, and of the last those that ended, and those answered in time."""
+    def counts(self, now: datetime) -> tuple[int, int, int]:
+        """Give the offers of 7, 30 and 180 days."""
         sent, count = self.sent, len(self.sent)
         while self._half_year < count and sent[self._half_year] <= now - _HALF_YEAR:
-            ended, answered = self._places[self._half_year]
-            self._ended -= ended
-            self._answered -= answered
+            self._sums = _added(self._sums, self._places[self._half_year], -1)
             self._half_year += 1
         while self._month < count and sent[self._month] <= now - _MONTH:
             self._month += 1
         while self._week < count and sent[self._week] <= now - _WEEK:
             self._week += 1
-        return count - self._week, count - self._month, count - self._half_year, self._ended, self._answered
+        return count - self._week, count - self._month, count - self._half_year
+
+    def ended(self) -> tuple[int, int, int]:
+        """Give how many of the 180 days, as of the last `counts`, ended, were answered in time, and late."""
+        return self._sums
+
+
+def _added(one: tuple[int, int, int], other: tuple[int, int, int], times: int) -> tuple[int, int, int]:
+    return one[0] + times * other[0], one[1] + times * other[1], one[2] + times * other[2]
 
 
 class Calendars:
@@ -111,7 +114,8 @@ class Calendars:
 
     def now(self, base: Mentor, number: int, clinician: int, now: datetime, load_days: int) -> Mentor:
         """Give the mentor as the rules see them at this instant, for a request of this clinician."""
-        of_week, of_month, of_half_year, ended, answered = self.asked[number].counts(now)
+        of_week, of_month, of_half_year = self.asked[number].counts(now)
+        ended, in_time, late = self.asked[number].ended()
         # The load term was e^(-offers of 7 days / 5), and is e^(-offers of 180 days / 6).
         asked = of_week * 6 / 5 if load_days == 7 else of_half_year  # noqa: PLR2004 - days
         return base._replace(
@@ -121,8 +125,9 @@ class Calendars:
             offers_7d=of_week,
             offers_30d=of_month,
             asked_180d=asked,  # type: ignore[arg-type]  # a fraction stands for what the former rule counted
-            offers_180d=ended,  # type: ignore[arg-type]
-            answered_in_time_180d=answered,  # type: ignore[arg-type]
+            offers_180d=ended,
+            answered_in_time_180d=in_time,
+            answered_late_180d=late,
             continuity=self._continuity(number, clinician, now),
             institution_sessions_90d=self._sessions_90d(self._registry.mentors[number].partner, now),
         )

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from lab.behaviours import Behaviour, Notice, Reaction
@@ -31,9 +31,6 @@ _NO_SHOW = 0.03
 _WRITTEN_SHARE, _WRITTEN_SPREAD = 1 / 12, 0.8  # advice takes a twelfth of the whole time on the median
 
 
-State = vocabulary.OfferState | Literal["late"]
-
-
 @dataclass(slots=True)
 class Offer:
     """One mentor asked; the place is that among the mentor's own offers."""
@@ -42,7 +39,7 @@ class Offer:
     place: int
     notice: Notice
     candidate: Candidate
-    state: State = "pending"
+    state: vocabulary.OfferState = "pending"
 
 
 @dataclass(slots=True)
@@ -115,10 +112,7 @@ class _Year:
         if case.is_over or case.due_wave is None or case.due_wave > now:
             return
         case.due_wave = None
-        asked = [
-            Asked(self._id(offer.mentor), "expired" if offer.state == "late" else offer.state, offer.notice.answer_by)
-            for offer in case.offers
-        ]
+        asked = [Asked(self._id(offer.mentor), offer.state, offer.notice.answer_by) for offer in case.offers]
         waits = waves.wait(asked, now)
         if waits:
             self._wave_at(case, waits.until)
