@@ -228,7 +228,7 @@ async def clinician_presses_decline(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("path", [clinician_declines_the_counter, clinician_presses_decline])
-@pytest.mark.parametrize(("hours", "state"), [(1, "pending"), (5, "late"), (24, "expired")])
+@pytest.mark.parametrize(("hours", "state"), [(1, "pending"), (5, "late")])
 async def test_a_declined_counter_leaves_the_offer_pending_until_its_time(
     scene: Scene, path: flow.Step, hours: int, state: str
 ) -> None:
