@@ -65,6 +65,7 @@ TIMERS = (
         offers.expire,
         since="answer_by",
     ),
+    Timer("ground_changed", offers.CHANGED, offers.look_again),
     Timer(
         "late_offer",
         "SELECT o.id FROM offer o JOIN consultation c ON c.id = o.consultation_id WHERE o.is_late"

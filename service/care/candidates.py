@@ -295,6 +295,31 @@ async def _reachable(w: Work, consultation: tables.Consultation) -> tuple[Case, 
     return gate_case, ground.books.at(consultation.opened_at), mentors
 
 
+GROUND_MARK = """
+SELECT coalesce(bit_xor(k.value), 0) AS mark
+FROM (SELECT CAST('00000000-0000-0000-0000-000000000000' AS uuid) UNION SELECT CAST({hospital} AS uuid)
+      UNION SELECT unnest(CAST({places} AS uuid[]))
+      UNION SELECT person_id FROM mentor_profile WHERE institution_id = ANY(CAST({places} AS uuid[]))) AS subject (id)
+JOIN ranking_mark k ON k.subject_id = subject.id
+"""
+"""The mark of all that a standing refusal may depend on: the registry, the hospital, the places that it is linked with
+and all their mentors, those that come later as well."""
+_MARK = sa.text(GROUND_MARK.format(hospital=":hospital", places=":places")).bindparams(
+    sa.bindparam("places", type_=ARRAY(PG_UUID(as_uuid=True)))
+)
+
+
+async def ground_mark(w: Work, consultation: tables.Consultation) -> tuple[list[UUID], int]:
+    """Give the institutions that memoranda link with the hospital, and the mark of all this as it is now."""
+    ground = _grounds.get((consultation.institution_id, consultation.programme_id))
+    agreed = ground.agreed if ground else None
+    if agreed is None:
+        agreed = await agreements.agreed(w, consultation.institution_id, None, consultation.programme_id)
+    places = sorted(agreed.links)
+    (row,) = await w.fetch(_MARK, {"hospital": consultation.institution_id, "places": places})
+    return places, row.mark
+
+
 async def _look(w: Work, consultation: tables.Consultation, ground: _Ground | None) -> tuple[Case, mentor_cache.Look]:
     """Load the case, and in the same statement the marks of everything that is kept."""
     values = _values(w, consultation) | {

@@ -59,7 +59,10 @@ async def _ask_next(case: CaseFile) -> waves.Ask | waves.Wait | waves.Nobody:
     """Do what `rules.matching.waves` decides for the case now, and give it."""
     w, consultation = case.w, case.consultation
     asked = await _asked(case)
+    consultation.waits_on, consultation.waits_mark = [], None
     decision = waves.wait(asked, w.now) or await _decide(case, asked)
+    if isinstance(decision, waves.Nobody) and decision.stands:
+        decision = await _wait_for_change(case, asked)
     if isinstance(decision, waves.Ask):
         await _send_wave(case, await _still_askable(w, consultation, decision.invitations))
     elif isinstance(decision, waves.Wait):
@@ -67,6 +70,24 @@ async def _ask_next(case: CaseFile) -> waves.Ask | waves.Wait | waves.Nobody:
     else:
         consultation.next_wave_at = decision.look_again_at
     return decision
+
+
+async def _wait_for_change(case: CaseFile, asked: Sequence[waves.Asked]) -> waves.Ask | waves.Wait | waves.Nobody:
+    """Decide once more, under the mark read before: what has changed until then is seen now, the rest by its mark."""
+    consultation = case.consultation
+    with case.w.holding():
+        places, mark = await candidates.ground_mark(case.w, consultation)
+    decision = await _decide(case, asked)
+    if isinstance(decision, waves.Nobody) and decision.stands:
+        consultation.waits_on, consultation.waits_mark = places, mark
+    return decision
+
+
+async def look_again(w: Work, consultation_id: UUID) -> None:
+    """What the refusals of everybody stood on has changed: the next wave is due now; nothing if none is waited for."""
+    consultation = (await casefile.open_case(w, consultation_id)).consultation
+    if consultation.waits_mark is not None and consultation.state == "unmatched":
+        consultation.next_wave_at, consultation.waits_mark = w.now, None
 
 
 async def _decide(case: CaseFile, asked: Sequence[waves.Asked]) -> waves.Ask | waves.Wait | waves.Nobody:
@@ -213,6 +234,14 @@ def hurry(case: CaseFile) -> None:
     """Let the next wave go out now if nobody who was asked may still answer."""
     if case.consultation.state in lifecycle.SEEKING and not any(offer.state == "pending" for offer in case.offers):
         case.consultation.next_wave_at = case.w.now
+
+
+CHANGED = f"""
+SELECT c.id FROM consultation c CROSS JOIN LATERAL
+  ({candidates.GROUND_MARK.format(hospital="c.institution_id", places="c.waits_on")}) AS ground
+WHERE c.waits_mark IS NOT NULL AND c.state = 'unmatched' AND ground.mark <> c.waits_mark
+"""  # noqa: S608 - our own words
+"""Whom a change may have brought somebody, who waits for one."""
 
 
 async def wave_if_due(w: Work, consultation_id: UUID) -> None:

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import BigInteger, text
 from sqlalchemy.dialects.postgresql import TSTZRANGE, ExcludeConstraint, Range
 from sqlmodel import Field, SQLModel
 
@@ -30,7 +30,8 @@ class Consultation(Versioned, table=True):
 
     `clinician_left_at` is when it was found, and its coordinators told, that its clinician no longer works there.
     `eligible_mentors` had it at its filing; with `promised_chance`, where one could be told, it was to be answered by
-    `promised_by`.
+    `promised_by`. While nobody is left and only a change can help, `waits_mark` is the mark of the hospital's ground
+    and of the mentors of `waits_on`, the institutions that a memorandum links with it.
     """
 
     id: UUID = Field(primary_key=True)
@@ -71,6 +72,8 @@ class Consultation(Versioned, table=True):
     eligible_mentors: int | None = None
     promised_chance: float | None = None
     promised_by: datetime | None = None
+    waits_on: list[UUID] = ids()
+    waits_mark: int | None = Field(default=None, sa_type=BigInteger)
 
     __table_args__ = (
         one_of("priority", *vocabulary.PRIORITIES),
@@ -109,6 +112,7 @@ class Consultation(Versioned, table=True):
             "next_wave_at",
             where="next_wave_at IS NOT NULL",
         ),
+        index("ix_consultation_waits", "id", where="waits_mark IS NOT NULL AND state = 'unmatched'"),
         index("ix_consultation_alert_at", "alert_at", where="alert_at IS NOT NULL"),
         index(
             "ix_consultation_answer_due_at",

@@ -76,6 +76,24 @@ class Gate:
         refuses = self._standing_refuses(mentor, is_written=False)
         return refuses | {Refusal.MENTOR_FULL} if is_asking and _is_asked_enough(mentor) else refuses
 
+    def stands(self, mentor: Mentor, now: datetime) -> bool:
+        """Tell whether a rule refuses the mentor for good: no clock ends it, only a change of a row that leaves a mark.
+
+        Hours, absences, busy time, weekly caps, budgets and notice may end by the clock, so they are not asked here.
+        """
+        if (
+            mentor.verified_until is None
+            or mentor.verified_until <= now
+            or 0 in (mentor.sessions_cap, mentor.offers_cap)
+        ):
+            return True
+        if self._standing_refuses(mentor, is_written=self._case.mode != "live"):
+            return True
+        return not any(
+            link.status == "active" and (link.valid_until is None or link.valid_until > now)
+            for link in self.covering(mentor.links)
+        )
+
     def relation(self, mentor: Mentor) -> Relation:
         """Say how the nearest of the mentor's specialties relates to the one asked for."""
         specialties = mentor.specialties

@@ -6,7 +6,7 @@ database knows (whether a mail has left, whether another request has just filled
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -14,11 +14,13 @@ from service import vocabulary
 from service.rules import policy
 from service.rules.case import Case, Mentor, Rulebook
 from service.rules.matching import ranking, score
+from service.rules.matching.gate import Gate
 from service.rules.matching.ranking import Candidate, Ranking
 
 CONFIDENCE = 0.95
 """How surely somebody is to accept within the next waves, where a wave asks as many as are needed."""
 _WAVES_AHEAD = 3
+_DAY = timedelta(days=1)
 _ACCEPTS_IF_ANSWERS = 0.85
 _PRIOR_ANSWERED, _PRIOR_OFFERS = 3, 4  # a newcomer counts as one who answered three of four offers
 
@@ -63,10 +65,14 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Nobody:
-    """Nobody is left who can be asked now; somebody may become free again, so look again then."""
+    """Nobody is left who can be asked now; somebody may become free again, so look again then.
+
+    Where the refusals stand, only a change of the hospital's ground or of its mentors can help: look when there is one.
+    """
 
     look_again_at: datetime
     awaits_answer: bool  # an offer or a counter is open: the case is not without hope yet
+    stands: bool = False
 
 
 def wait(asked: Iterable[Asked], now: datetime) -> Wait | None:
@@ -111,9 +117,22 @@ def decide(
     candidates = [candidate for candidate in ranked.candidates if candidate.mentor.person_id not in spent]
     if not candidates:
         awaits_answer = any(offer.state in vocabulary.WAITING_OFFER for offer in asked)
-        return Nobody(now + book.policy.pace(case.priority).wave, awaits_answer)
+        wave = book.policy.pace(case.priority).wave
+        if booked_at is not None or awaits_answer:
+            return Nobody(now + wave, awaits_answer)
+        is_over = now >= case.answer_due_at  # no time is left; whatever gives the case more lets its next wave be due
+        stands = not is_over and _stand(case, asked, ranked, now, book)
+        return Nobody(now + (max(wave, _DAY) if is_over or stands else wave), awaits_answer, stands)
     chosen = candidates[: how_many(case, candidates, now, book.policy)]
     return Ask(tuple(_invite(case, candidate, now, book, booked_at) for candidate in chosen))
+
+
+def _stand(case: Case, asked: Sequence[Asked], ranked: Ranking, now: datetime, book: Rulebook) -> bool:
+    """Tell whether rules that no clock ends refuse everybody who was not asked yet."""
+    if any(offer.takes_no_mail for offer in asked):
+        return False  # another address is nobody's mark
+    gate, spent = Gate(case, book), not_again(asked)
+    return all(gate.stands(mentor, now) for mentor, _ in ranked.excluded if mentor.person_id not in spent)
 
 
 def how_many(case: Case, candidates: Sequence[Candidate], now: datetime, numbers: policy.Policy) -> int:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules.values import BOOK, HOSPITAL, NOW, PROPERTY, case, mentor, rank
+from rules.values import BOOK, HOSPITAL, NOW, PROPERTY, case, link, mentor, rank
 from service import vocabulary
 from service.rules import policy
 from service.rules.case import Mentor, Rulebook
@@ -99,11 +99,113 @@ def test_whoever_an_agreement_took_the_question_from_is_asked_again_when_it_fell
     ("state", "awaits_answer"), [("pending", True), ("countered", True), ("expired", False), ("declined", False)]
 )
 def test_if_nobody_is_left_one_looks_again_after_a_wave(state: vocabulary.OfferState, awaits_answer: bool) -> None:
-    assert decide(asked(state=state), mentors=1) == Nobody(NOW + 4 * HOUR, awaits_answer)
+    full = mentor(person_id=SECOND, offers_cap=1, offers_7d=1)  # until one of the offers is a week old
+    one = case(priority="urgent", answer_due_at=NOW + DAY)
+    decision = waves.decide(one, [asked(state=state)], rank(one, mentor(person_id=FIRST), full), NOW, BOOK)
+    assert decision == Nobody(NOW + 4 * HOUR, awaits_answer)
+
+
+STANDING: list[dict[str, Any]] = [
+    {"verified_until": None},
+    {"verified_until": NOW},
+    {"sessions_cap": 0},
+    {"offers_cap": 0},
+    {"languages": {"en": "A2"}},
+    {"specialties": frozenset({"ped.cardiology"})},
+    {"country": None},
+    {"links": ()},
+    {"links": (link(status="suspended"),)},
+    {"links": (link(valid_until=NOW),)},
+    {"links": (link(areas=frozenset({"ped"})),)},
+    {"links": (link(activities=frozenset({"training"})),)},
+]
+PASSING: list[dict[str, Any]] = [
+    {"offers_cap": 1, "offers_7d": 1},
+    {"sessions_cap": 1, "sessions_by_week": {(2026, 47): 1, (2026, 46): 1}},
+    {"links": (link(minutes_left=0),)},
+    {"links": (link(valid_from=NOW + 30 * DAY),)},
+    {"busy": ((NOW, NOW + 30 * DAY),)},
+]
+
+
+@pytest.mark.parametrize("priority", ["stat", "urgent", "routine"])
+@pytest.mark.parametrize(("refused", "stands"), [(each, True) for each in STANDING] + [(e, False) for e in PASSING])
+def test_where_a_refusal_stands_one_waits_for_a_change(refused: dict[str, Any], stands: bool, priority: str) -> None:
+    one = case(priority=priority, answer_due_at=NOW + 2 * HOUR)
+    ranked = rank(one, mentor(**refused))
+    assert not ranked.candidates
+    wave = BOOK.policy.pace(priority).wave
+    wait_for = max(DAY, wave) if stands else wave
+    assert waves.decide(one, [], ranked, NOW, BOOK) == Nobody(NOW + wait_for, awaits_answer=False, stands=stands)
+
+
+def test_one_whose_refusal_passes_keeps_the_clock_and_so_does_an_address_that_takes_no_mail() -> None:
+    one = case(priority="urgent", answer_due_at=NOW + DAY)
+    both = rank(one, mentor(**STANDING[0]), mentor(person_id=SECOND, **PASSING[0]))
+    assert waves.decide(one, [], both, NOW, BOOK) == Nobody(NOW + 4 * HOUR, awaits_answer=False)
+    refusing = asked(state="expired", is_undelivered=True, takes_no_mail=True)
+    nobody = rank(one)
+    assert waves.decide(one, [refusing], nobody, NOW, BOOK) == Nobody(NOW + 4 * HOUR, awaits_answer=False)
+
+
+@PROPERTY
+@given(
+    st.lists(st.sampled_from([*STANDING, *PASSING, {}]), max_size=4),
+    st.sampled_from(["live", "written", "either"]),
+    st.sampled_from(vocabulary.PRIORITIES),
+    st.integers(1, 3000),
+    st.integers(1, 3000),
+)
+def test_where_refusals_stand_no_clock_brings_anybody(
+    refused: list[dict[str, Any]], mode: str, priority: str, due: int, later: int
+) -> None:
+    one = case(mode=mode, priority=priority, answer_due_at=NOW + timedelta(minutes=due))
+    mentors = [mentor(person_id=UUID(int=number + 1), **fields) for number, fields in enumerate(refused)]
+    decision = waves.decide(one, [], ranking.rank(one, mentors, NOW, BOOK), NOW, BOOK)
+    if isinstance(decision, Nobody) and decision.stands:
+        # What the clock alone changes: offers become old, budgets begin anew.
+        by_then = [each._replace(offers_7d=0, links=tuple(replace(link, minutes_left=None) for link in each.links))
+                   for each in mentors]  # fmt: skip
+        assert not ranking.rank(one, by_then, NOW + timedelta(minutes=later), BOOK).candidates
+
+
+@pytest.mark.parametrize(
+    ("priority", "since_due", "look_again"),
+    [
+        ("stat", timedelta(0), DAY),
+        ("stat", timedelta(hours=3), DAY),
+        ("urgent", timedelta(hours=3), DAY),
+        ("routine", timedelta(hours=3), DAY),
+    ],
+)
+def test_once_the_answer_is_due_nobody_is_looked_for_again_within_a_day(
+    priority: str, since_due: timedelta, look_again: timedelta
+) -> None:
+    one = case(priority=priority, answer_due_at=NOW - since_due)
+    ranked = ranking.rank(one, [], NOW, BOOK)
+    assert waves.decide(one, [], ranked, NOW, BOOK) == Nobody(NOW + look_again, awaits_answer=False)
+    for_a_booked_time = waves.decide(one, [], ranked, NOW, BOOK, booked_at=NOW + DAY)
+    assert for_a_booked_time == Nobody(NOW + BOOK.policy.pace(priority).wave, awaits_answer=False)
+
+
+@PROPERTY
+@given(
+    st.sampled_from(vocabulary.PRIORITIES),
+    st.sampled_from(["live", "written", "either"]),
+    st.integers(0, 26 * 60),
+    st.integers(1, 26 * 60),
+)
+def test_when_nobody_is_found_once_the_answer_is_due_nobody_is_found_later(
+    priority: str, mode: str, since_due: int, later: int
+) -> None:
+    one = case(priority=priority, mode=mode, answer_due_at=NOW - timedelta(minutes=since_due))
+    mentors = [*people(3), mentor(quiet=None, opt_ins=frozenset(vocabulary.PRIORITIES))]
+    if not ranking.rank(one, mentors, NOW, BOOK).candidates:
+        assert not ranking.rank(one, mentors, NOW + timedelta(minutes=later), BOOK).candidates
 
 
 def test_nobody_at_all_is_nobody() -> None:
-    assert decide(mentors=0) == Nobody(NOW + 4 * HOUR, awaits_answer=False)
+    assert decide(mentors=0) == Nobody(NOW + DAY, awaits_answer=False, stands=True)
 
 
 def test_times_that_leave_no_time_to_answer_make_way_for_others() -> None:
