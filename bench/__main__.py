@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 import uvloop
 
-from bench import figures, growth, hooks, hospital, idle, live, pages, processes, pure, results, writes
+from bench import decisions, figures, growth, hooks, hospital, idle, live, pages, processes, pure, results, writes
 from bench.frame import Bench, say
 from bench.scratch import Site
 from bench.table import Line, judged, show
@@ -78,6 +78,10 @@ async def _one_filing(bench: Bench) -> list[Line]:
     return await writes.one_filing(await bench.mentors(), bench.rounds)
 
 
+async def _decisions(bench: Bench) -> list[Line]:
+    return await decisions.lines(await bench.mentors(), bench.rounds)
+
+
 async def _batch(bench: Bench) -> list[Line]:
     return await writes.batch(await bench.mentors())
 
@@ -104,6 +108,7 @@ PARTS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "filing": _filing,
     "one_filing": _one_filing,
     "batch": _batch,
+    "decisions": _decisions,
     "acceptances": _acceptances,
     "growth": growth.reading,
     "bytes": growth.leaving,

@@ -22,6 +22,9 @@ from service.reporting import rollups
 KEPT = timedelta(days=30)
 """How long events, settled webhooks and links that ended are kept (events: invariant W3)."""
 
+DECISIONS_KEPT = timedelta(days=400)
+"""How long a choice of mentors can be made again; then only its counts stay."""
+_FACTS_KEPT = DECISIONS_KEPT + timedelta(days=2)  # a fact's `seen_at` is right to a day
 ATTEMPTS_KEPT = timedelta(days=90)
 QUEUE_LOG_KEPT = timedelta(days=7)
 PAUSE = timedelta(minutes=10)
@@ -83,6 +86,8 @@ def _values(w: Work, kept: Kept, wall: datetime) -> dict[str, object]:
         "now": now,
         "day_ago": now - timedelta(days=1),
         "month_ago": now - KEPT,
+        "decisions_until": now - DECISIONS_KEPT,
+        "facts_until": now - _FACTS_KEPT,
         "recoverable": now - subscriptions.RECOVERABLE,
         "wall": wall,
         "queue_log_until": wall - QUEUE_LOG_KEPT,
@@ -183,6 +188,13 @@ TASKS = (
            AND e.position < (SELECT max(position) FROM event)
            AND NOT EXISTS (SELECT FROM delivery d WHERE d.event_id = e.id) ORDER BY e.position LIMIT :at_once)""",
     ),
+    _saying(
+        "decision",
+        """UPDATE decision SET rulebook_id = NULL, memoranda_id = NULL, refs = NULL, body = NULL, digest = NULL
+           WHERE id IN (SELECT id FROM decision WHERE at < :decisions_until AND body IS NOT NULL
+                        ORDER BY at LIMIT :at_once)""",
+    ),
+    *(_deleting(table, "seen_at < :facts_until") for table in ("mentor_fact", "memoranda_fact", "rulebook")),
     # Apart, each in its own transaction: who keeps a month from being dropped must not keep the next from being made.
     Task("audit_next_months", "audit", _next_months_of_audit),
     Task("audit_months", "audit", _drop_month_of_audit),

@@ -231,6 +231,15 @@ DeclineReason = Literal["wrong_specialty", "busy", "insufficient_info", "languag
 DECLINE_REASONS: tuple[DeclineReason, ...] = get_args(DeclineReason)
 
 
+DecisionKind = Literal["first", "wave", "hand", "nobody"]
+DECISION_KINDS: tuple[DecisionKind, ...] = get_args(DecisionKind)
+"""How mentors were chosen: by the first wave, a later one, a coordinator; or nobody could be asked."""
+
+ReplayDifference = Literal["facts", "record", "order", "scores", "terms", "asked"]
+REPLAY_DIFFERENCES: tuple[ReplayDifference, ...] = get_args(ReplayDifference)
+"""In what a choice that is made again differs from what was recorded; the first two say that the record was changed."""
+
+
 class GateRefusal(StrEnum):
     """Why somebody may not be consulted: the gate's rules, in the order in which they are told."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache, lru_cache
 from importlib import resources
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -22,7 +22,7 @@ from service.kernel.work import Work
 from service.registry import agreements
 from service.rules import policy, specialties, transfer
 from service.rules.case import Case, MemorandumLink, Mentor, Rulebook
-from service.rules.matching import ranking
+from service.rules.matching import ranking, records
 from service.rules.time import intervals
 from service.rules.time.intervals import Interval
 
@@ -274,8 +274,8 @@ class _Ground:
 _grounds: dict[tuple[UUID, UUID], _Ground] = {}
 
 
-async def _reachable(w: Work, consultation: tables.Consultation) -> tuple[Case, Rulebook, list[Mentor]]:
-    """Give the case, its rulebook, and the mentors whom a memorandum of any status links with the requester."""
+async def _reachable(w: Work, consultation: tables.Consultation) -> tuple[Case, Rulebook, list[Mentor], records.Linked]:
+    """Give the case, its rulebook, the mentors whom a memorandum of any status links with the requester, and these."""
     key = (consultation.institution_id, consultation.programme_id)
     ground = _grounds.get(key)
     gate_case, current = await _look(w, consultation, ground)
@@ -292,7 +292,7 @@ async def _reachable(w: Work, consultation: tables.Consultation) -> tuple[Case, 
         for cached, met in cached_mentors
         if cached.is_active
     ]
-    return gate_case, ground.books.at(consultation.opened_at), mentors
+    return gate_case, ground.books.at(consultation.opened_at), mentors, ground.agreed.links
 
 
 GROUND_MARK = """
@@ -354,6 +354,15 @@ async def _near(
     return [mentor_cache.mentor(cached, (), w.now, same_case) for cached in cached_mentors.values() if cached.is_active]
 
 
+class Ranked(NamedTuple):
+    """A ranking, the case that it is for, what it was made of, and which memoranda there are: none is left out."""
+
+    ranking: ranking.Ranking
+    case: Case
+    inputs: records.Inputs
+    links: records.Linked
+
+
 async def ranked(
     w: Work,
     consultation: tables.Consultation,
@@ -363,29 +372,24 @@ async def ranked(
     near: bool = False,
     booked: tables.Appointment | None = None,
     new_windows: tuple[Interval, ...] | None = None,
-) -> tuple[ranking.Ranking, Case, Rulebook]:
-    """Rank the mentors who can answer, without those in `but`; give the case and the rulebook too.
+) -> Ranked:
+    """Rank the mentors who can answer, without those in `but`.
 
     The first `limit` get proposals: without it, as many as a wave asks. With `near`, and few candidates, some whom no
     memorandum reaches are named among the excluded. For a `booked` time whose mentor left, those who can take that
     very time are ranked, and only if there are none the others. `new_windows` are the clinician's, where no table has
     them yet.
     """
-    gate_case, book, linked = await _reachable(w, consultation)
+    gate_case, book, linked, links = await _reachable(w, consultation)
     if new_windows is not None:
         gate_case = replace(gate_case, windows=new_windows)
     if limit is None:
         limit = book.policy.pace(consultation.priority).per_wave
     asked = [mentor for mentor in linked if mentor.person_id not in but]
-    if booked:
-        # The clinician is free at that time: nobody has two seats that begin at once.
-        gate_case = replace(gate_case, busy=tuple(seat for seat in gate_case.busy if seat[0] != booked.starts_at))
-        same_time = replace(gate_case, mode="live", windows=((booked.starts_at, booked.ends_at),))
-        ranked = ranking.rank(same_time, asked, w.now, book, limit=limit)
-        if ranked.candidates:
-            return ranked, same_time, book
-    ranked = ranking.rank(gate_case, asked, w.now, book, limit=limit)
-    if near and len(ranked.candidates) < ENOUGH:
+    booked_time = (booked.starts_at, booked.ends_at) if booked else None
+    inputs = records.Inputs(gate_case, asked, book, w.now, booked_time)
+    order, used_case = ranking.rank_beside(gate_case, booked_time, asked, w.now, book, limit=limit)
+    if near and len(order.candidates) < ENOUGH:
         near_ranking = ranking.rank(gate_case, await _near(w, consultation, gate_case, linked), w.now, book, limit=0)
-        ranked = replace(ranked, excluded=(*ranked.excluded, *near_ranking.excluded))
-    return ranked, gate_case, book
+        order = replace(order, excluded=(*order.excluded, *near_ranking.excluded))
+    return Ranked(order, used_case, inputs, links)

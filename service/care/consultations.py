@@ -339,8 +339,8 @@ async def candidates_of(w: Work, consultation_id: UUID) -> tuple[ranking.Ranking
     consultation = await access.visible_consultation(w, consultation_id)
     if not access.is_requesting_side(w, consultation):
         access.requires_admin(w, consultation.programme_id)
-    ranked, gate_case, _ = await candidates.ranked(w, consultation, limit=20, near=True)
-    return ranked, gate_case
+    ranked = await candidates.ranked(w, consultation, limit=20, near=True)
+    return ranked.ranking, ranked.case
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from service import tables
-from service.care import admission, bookings, casefile, offers
+from service.care import admission, bookings, casefile, decisions, offers
 from service.care.admission import GateFacts
 from service.care.casefile import CaseFile
 from service.kernel import access, audit, deidentification, errors
@@ -65,6 +65,7 @@ async def _ask(
     await w.lock_people([mentor_id])  # so that all their offers of the week are counted
     facts = await admission.facts(case, mentor_id)
     invitation = _invite(case, facts, starts, [override[0]] if override else [])
+    decisions.record_hand(case, facts, invitation.candidate.starts, override[0] if override else None)
     consultation.waves += 1
     offer = await offers.send(case, invitation._replace(answer_by=max(until or w.now, invitation.answer_by)), override)
     if consultation.state != "scheduled":

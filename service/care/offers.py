@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import col
 
 from service import tables, vocabulary
-from service.care import candidates, casefile, promises
+from service.care import candidates, casefile, decisions, promises
 from service.care.casefile import CaseFile
 from service.kernel import access, clock, paging
 from service.kernel.work import Work
@@ -27,6 +27,7 @@ from service.rules.time import night
 from service.rules.time.night import NightHours
 
 _WEEK = timedelta(days=7)
+_Decision = waves.Ask | waves.Wait | waves.Nobody
 
 
 async def make_wave(case: CaseFile) -> None:
@@ -45,7 +46,7 @@ async def first_wave(case: CaseFile) -> None:
     await tell_filed(case)
 
 
-def _is_hopeless(decision: waves.Ask | waves.Wait | waves.Nobody) -> bool:
+def _is_hopeless(decision: _Decision) -> bool:
     return isinstance(decision, waves.Nobody) and not decision.awaits_answer
 
 
@@ -55,32 +56,38 @@ async def tell_filed(case: CaseFile) -> None:
         await notices.request_filed(case.w, case.consultation)
 
 
-async def _ask_next(case: CaseFile) -> waves.Ask | waves.Wait | waves.Nobody:
+async def _ask_next(case: CaseFile) -> _Decision:
     """Do what `rules.matching.waves` decides for the case now, and give it."""
     w, consultation = case.w, case.consultation
     asked = await _asked(case)
     consultation.waits_on, consultation.waits_mark = [], None
-    decision = waves.wait(asked, w.now) or await _decide(case, asked)
+    waits = waves.wait(asked, w.now)
+    if waits:
+        consultation.next_wave_at = waits.until
+        return waits
+    ranked, decision = await _decide(case, asked)
     if isinstance(decision, waves.Nobody) and decision.stands:
-        decision = await _wait_for_change(case, asked)
+        ranked, decision = await _wait_for_change(case, asked)
     if isinstance(decision, waves.Ask):
-        await _send_wave(case, await _still_askable(w, consultation, decision.invitations))
-    elif isinstance(decision, waves.Wait):
-        consultation.next_wave_at = decision.until
-    else:
+        offers_of_capped = await _lock_capped(w, consultation, decision.invitations)
+        decisions.record_wave(case, ranked, decision, offers_of_capped)
+        await _send_wave(case, _still_askable(decision.invitations, offers_of_capped))
+    elif isinstance(decision, waves.Nobody):
+        if consultation.state != "unmatched":  # else nothing is decided: it was found out before, and looked at again
+            decisions.record_wave(case, ranked, decision, {})
         consultation.next_wave_at = decision.look_again_at
     return decision
 
 
-async def _wait_for_change(case: CaseFile, asked: Sequence[waves.Asked]) -> waves.Ask | waves.Wait | waves.Nobody:
+async def _wait_for_change(case: CaseFile, asked: Sequence[waves.Asked]) -> tuple[candidates.Ranked, _Decision]:
     """Decide once more, under the mark read before: what has changed until then is seen now, the rest by its mark."""
     consultation = case.consultation
     with case.w.holding():
         places, mark = await candidates.ground_mark(case.w, consultation)
-    decision = await _decide(case, asked)
+    ranked, decision = await _decide(case, asked)
     if isinstance(decision, waves.Nobody) and decision.stands:
         consultation.waits_on, consultation.waits_mark = places, mark
-    return decision
+    return ranked, decision
 
 
 async def look_again(w: Work, consultation_id: UUID) -> None:
@@ -90,15 +97,16 @@ async def look_again(w: Work, consultation_id: UUID) -> None:
         consultation.next_wave_at, consultation.waits_mark = w.now, None
 
 
-async def _decide(case: CaseFile, asked: Sequence[waves.Asked]) -> waves.Ask | waves.Wait | waves.Nobody:
+async def _decide(case: CaseFile, asked: Sequence[waves.Asked]) -> tuple[candidates.Ranked, _Decision]:
     booked = case.appointment if case.seeks_mentor and case.appointment.starts_at > case.w.now else None
     with case.w.holding():  # nothing that is ranked has changed before it in this transaction
-        ranked, gate_case, book = await candidates.ranked(
+        ranked = await candidates.ranked(
             case.w, case.consultation, but=waves.not_again(asked), booked=booked, new_windows=case.new_windows
         )
     if case.awaits_first_wave and case.consultation.promised_by is None:
-        await promises.make(case.w, case.consultation, len(ranked.candidates))
-    return waves.decide(gate_case, asked, ranked, case.w.now, book, booked.starts_at if booked else None)
+        await promises.make(case.w, case.consultation, len(ranked.ranking.candidates))
+    starts_at = booked.starts_at if booked else None
+    return ranked, waves.decide(ranked.case, asked, ranked.ranking, case.w.now, ranked.inputs.book, starts_at)
 
 
 async def _send_wave(case: CaseFile, invitations: Sequence[waves.Invitation]) -> None:
@@ -132,23 +140,31 @@ async def _asked(case: CaseFile) -> list[waves.Asked]:
     return [replace(offer, takes_no_mail=offer.mentor_id in refusing) for offer in asked] if refusing else asked
 
 
-async def _still_askable(
+async def _lock_capped(
     w: Work, consultation: tables.Consultation, invitations: Sequence[waves.Invitation]
-) -> list[waves.Invitation]:
-    """Lock the chosen mentors, and leave out those whose weekly cap on offers other requests have meanwhile reached.
+) -> dict[UUID, int]:
+    """Lock those invited who have a weekly cap, and count their offers of the week for other requests anew.
 
     Locked all at once, in order, and nobody afterwards: taking others in their place could deadlock.
     """
-    chosen = [(invitation, invitation.candidate.mentor) for invitation in invitations]
-    mentors = [mentor.person_id for _, mentor in chosen if mentor.offers_cap is not None]
+    people = [invitation.candidate.mentor for invitation in invitations]
+    mentors = [mentor.person_id for mentor in people if mentor.offers_cap is not None]
     await w.lock_people(mentors)
     values = {"mentors": mentors, "since": w.now - _WEEK, "but": consultation.id}
     with w.holding():
         offers_by_mentor = {row.mentor_id: row.offers for row in await w.fetch(_ASKED_LATELY, values)}
+    return {mentor: offers_by_mentor.get(mentor, 0) for mentor in mentors}
+
+
+def _still_askable(
+    invitations: Sequence[waves.Invitation], offers_of_capped: Mapping[UUID, int]
+) -> list[waves.Invitation]:
+    """Leave out those whose weekly cap on offers other requests have meanwhile reached."""
     return [
         invitation
-        for invitation, mentor in chosen
-        if mentor.offers_cap is None or offers_by_mentor.get(mentor.person_id, 0) < mentor.offers_cap
+        for invitation in invitations
+        if (cap := invitation.candidate.mentor.offers_cap) is None
+        or offers_of_capped[invitation.candidate.mentor.person_id] < cap
     ]
 
 
@@ -162,8 +178,8 @@ GROUP BY mentor_id
 async def _nobody_left(case: CaseFile) -> None:
     w, consultation = case.w, case.consultation
     with w.holding():
-        ranked, _, _ = await candidates.ranked(w, consultation, near=True, new_windows=case.new_windows)
-    refusals = Counter(reason.value for _, reasons in ranked.excluded for reason in reasons)
+        ranked = await candidates.ranked(w, consultation, near=True, new_windows=case.new_windows)
+    refusals = Counter(reason.value for _, reasons in ranked.ranking.excluded for reason in reasons)
     case.become(consultation, "unmatched")
     receivers = await hearers.coordinators(w, [consultation.institution_id], consultation.programme_id)
     latest = {offer.mentor_id: _outcome(offer) for offer in case.offers}  # each mentor once

@@ -18,6 +18,9 @@ from sqlmodel import SQLModel
 from service import tables
 from service.kernel import fanout, queue
 
+STANDING: tuple[type[SQLModel], ...] = (tables.Rulebook, tables.MentorFact, tables.MemorandaFact)
+"""Tables whose rows are named by the digest of what they say: a row that is there already is only seen again."""
+_STANDING = frozenset(str(kind.__tablename__) for kind in STANDING)
 AT_ONCE = 1_000
 """So many rows of a table at most are in one statement, lest it take too long."""
 
@@ -98,10 +101,15 @@ def _insert(table: sa.Table, columns: Sequence[str], number: int) -> str:
     names = ", ".join(quote(column.name) for column in (*given, *implied))
     types = ", ".join(f"{quote(column.name)} {column.type.compile(_DIALECT)}" for column in (*given, *implied))
     returning = f" RETURNING {fanout.READ}" if table.name == tables.Event.__tablename__ else ""
+    seen_again = _SEEN_AGAIN if table.name in _STANDING else ""
     return (
         f"INSERT INTO {table.name} ({names}) SELECT {names}"  # noqa: S608 - names of our own tables
-        f" FROM json_to_recordset(CAST(CAST(${number} AS text) AS json)) AS given ({types}){returning}"
+        f" FROM json_to_recordset(CAST(CAST(${number} AS text) AS json)) AS given ({types}){seen_again}{returning}"
     )
+
+
+# In one order, so that two that write the same rows cannot wait for each other.
+_SEEN_AGAIN = " ORDER BY id ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at"
 
 
 def _json(kind: type[SQLModel], rows: Sequence[Mapping[str, object]]) -> str:

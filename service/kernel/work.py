@@ -30,6 +30,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 from service import tables
 from service.kernel import actor as actors
 from service.kernel import clock, closing, crypto, database_errors, driver_texts, errors, queue, recent_changes
+from service.kernel.fetched import Fetched
 from service.rules.time import availability
 from service.tables import columns
 
@@ -41,7 +42,6 @@ _RETRYABLE = {"40001", "40P01"}
 _WARNING, _WARNED = "01000", "pobratym_warned"
 _STALE = asyncpg.InvalidCachedStatementError  # a migration changed its columns after it was prepared
 _BAD_INPUT = {"22021", "22P05", "22P02", "22003", "22007", "22008", "22023"}
-
 _LOCK = sa.text(
     "SELECT pg_advisory_xact_lock(key) FROM unnest(:keys) WITH ORDINALITY AS sorted (key, place) ORDER BY place"
 ).bindparams(sa.bindparam("keys", type_=ARRAY(sa.BigInteger)))
@@ -67,23 +67,6 @@ CONSTRAINTS: dict[str, Callable[[], errors.DomainError]] = {
 _ORDER = {table.name: place for place, table in enumerate(tables.metadata.sorted_tables)}
 
 
-class Fetched(asyncpg.Record):
-    """A row whose columns are attributes."""
-
-    __slots__ = ()
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the column holds
-        """Give a column."""
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(name) from None
-
-    def _asdict(self) -> dict[str, Any]:
-        """Give all columns by name, as a row of SQLAlchemy's does."""
-        return dict(self.items())
-
-
 @dataclass(slots=True)
 class Work:
     """What a verb needs: the open session, the one instant, who acts, the keys."""
@@ -105,6 +88,8 @@ class Work:
     is_holding: bool = False  # what was added and changed is sent later (`holding`)
     connection: AsyncConnection | None = None  # for `fetch`
     counted: Counter[tuple[str, str]] = field(default_factory=Counter)  # for `Database.counted`, when this commits
+    facts_seen: dict[UUID, datetime] = field(default_factory=dict)  # the Database's: see `care.decisions`
+    new_facts: dict[UUID, datetime] = field(default_factory=dict)  # added to it when this commits
     carries_utf8: bool = False  # the operator says that the mail server takes SMTPUTF8 (`email_addresses`)
     base_path: str = ""  # what stands before each address of the API that a client is told
     as_of: datetime | None = None  # what is read was so then; None where it is so now
@@ -305,6 +290,7 @@ class Database:
         self.carries_utf8 = carries_utf8
         self.counted: Counter[tuple[str, str]] = Counter()
         """What this process did so far, by what and which kind of it: for the operators' figures."""
+        self.facts_seen: dict[UUID, datetime] = {}  # rows of `closing.STANDING`, by when this process last wrote each
         self.base_path = base_path
         self.notes_changes = False  # for whom a replica that is late must not be asked
         self.tzdata_version = availability.TZDATA_VERSION  # a field, so that a test can be two programs
@@ -365,12 +351,14 @@ class Database:
                     carries_utf8=self.carries_utf8,
                     base_path=self.base_path,
                     tzdata_version=self.tzdata_version,
+                    facts_seen=self.facts_seen,
                 )
                 yield w
                 stage = "committing"
                 is_confirmed = await session.run_sync(_commit)
                 stage = "committed"
                 self.counted.update(w.counted)
+                self.facts_seen.update(w.new_facts)
         except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             self.counted["database_errors", database_errors.code(error)] += 1
             if _spoils_the_pool(error):

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from service import tables
-from service.kernel import audit, email_addresses, errors
+from service.kernel import audit, clock, email_addresses, errors
 from service.kernel.work import Work
 from service.rules.sentences import Sentence
 
@@ -42,6 +42,7 @@ _QUERIES: Mapping[str, str] = {
     "feedback": "SELECT * FROM feedback WHERE person_id = :id ORDER BY id",
     "activities_logged": "SELECT * FROM activity WHERE logged_by = :id ORDER BY id",
     "memorandum_steps": "SELECT * FROM memorandum_transition WHERE actor_id = :id ORDER BY id",
+    "recorded_as_mentor": "SELECT body, seen_at FROM mentor_fact WHERE person_id = :id ORDER BY seen_at, id",
     "policies_saved": "SELECT * FROM policy_version WHERE by = :id ORDER BY id",
     "mails": "SELECT id, payload, state, created_at, settled_at, error FROM delivery WHERE person_id = :id ORDER BY id",
     "links": "SELECT purpose, subject_id, created_at, expires_at, used_at FROM link WHERE person_id = :id ORDER BY id",
@@ -100,6 +101,8 @@ _ERASURE = (
         " settled_at = coalesce(settled_at, :now), state = CASE state WHEN 'pending' THEN 'dropped' ELSE state END"
         " WHERE person_id = :id"
     ),
+    # What was chosen from them stays as counts and places; whose they were, nobody knows, nor can it be made again.
+    "UPDATE mentor_fact SET person_id = :pseudonym, is_erased = true WHERE person_id = :id",
     "DELETE FROM idempotency_key WHERE caller = :text",
     "DELETE FROM rate_limit WHERE bucket LIKE '%:' || :text",
     "DELETE FROM link WHERE person_id = :id",
@@ -146,8 +149,8 @@ async def erase(w: Work, email: str) -> UUID:
     if waiting:
         key = "{count} requests, offers or appointments wait for this person: call them off or hand them over first."
         raise errors.Conflict(Sentence(key, count=waiting))
+    values = {"id": person.id, "text": str(person.id), "now": w.now, "pseudonym": clock.new_id()}
     for statement in _ERASURE:
-        values = {"id": person.id, "text": str(person.id), "now": w.now}
         await w.sql(sa.text(statement), {name: value for name, value in values.items() if f":{name}" in statement})
     audit.record(w, "erased", "person", person.id)
     return person.id

@@ -88,6 +88,7 @@ AS_NEEDED = "needed"
 _PACE_MINUTES = {
     f"{name}_minutes": name for name in ("answer_due", "wave", "alert_after", "minimum_notice")
 }  # fmt: skip
+_MINUTE = timedelta(minutes=1)
 _MOST_MINUTES = 366 * 1440
 _MOST_REMINDERS = 12
 _TURNS_BEFORE_START = 4
@@ -130,6 +131,27 @@ def from_overrides(overrides: Mapping[str, Any], base: Policy = DEFAULT) -> Poli
             message = Sentence("{key}: no such setting", key=key)
             raise InvalidPolicy(message)
     return replace(base, **changes)
+
+
+def as_overrides(policy: Policy) -> dict[str, Any]:
+    """Write all numbers of the policy as `from_overrides` reads them, whatever the usual ones are."""
+    written: dict[str, Any] = {}
+    for each in fields(Policy):
+        value = getattr(policy, each.name)
+        if each.name != "paces":
+            written[each.name] = list(value) if isinstance(value, tuple) else value
+    written["priorities"] = {priority: _pace_as_overrides(pace) for priority, pace in policy.paces.items()}
+    return written
+
+
+def _pace_as_overrides(pace: Pace) -> dict[str, Any]:
+    written: dict[str, Any] = {key: getattr(pace, name) // _MINUTE for key, name in _PACE_MINUTES.items()}
+    return written | {
+        "per_wave": {AS_NEEDED: pace.per_wave} if pace.as_needed else pace.per_wave,
+        "weights": dict(pace.weights),
+        "working_days_only": pace.working_days_only,
+        "any_hour": pace.any_hour,
+    }
 
 
 def _days(key: str, value: object) -> tuple[int, ...]:

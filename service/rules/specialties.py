@@ -34,6 +34,10 @@ class Tree:
         self._distances = {code: self._climb(code) for code in self._parent}
         self._relations: dict[tuple[str, str], Relation] = {}
 
+    def rows(self) -> list[tuple[str, str | None, frozenset[str]]]:
+        """Give the rows (code, parent or None, second parents) that it is built of, in the order of the codes."""
+        return [(code, parent, self._parents[code] - {parent}) for code, parent in sorted(self._parent.items())]
+
     def __contains__(self, code: str) -> bool:
         """Tell whether the code is in the tree."""
         return code in self._parent

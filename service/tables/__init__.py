@@ -7,7 +7,7 @@ joins are written. `version` rises with every change of a row that the outside c
 
 from sqlmodel import SQLModel
 
-from service.tables.allocation import PolicyVersion
+from service.tables.allocation import Decision, MemorandaFact, MentorFact, PolicyVersion, Rulebook
 from service.tables.care import (
     Advice,
     Appointment,
@@ -94,6 +94,7 @@ __all__ = [
     "ClientSecret",
     "Consultation",
     "ConsultationWindow",
+    "Decision",
     "Delivery",
     "DeliveryAttempt",
     "Event",
@@ -110,10 +111,12 @@ __all__ = [
     "LogHead",
     "MailServer",
     "Membership",
+    "MemorandaFact",
     "Memorandum",
     "MemorandumArea",
     "MemorandumParty",
     "MemorandumTransition",
+    "MentorFact",
     "MentorProfile",
     "MentorSpecialty",
     "Milestone",
@@ -134,6 +137,7 @@ __all__ = [
     "ReportRollup",
     "RevokedToken",
     "RoleGrant",
+    "Rulebook",
     "Seat",
     "Session",
     "SigningKey",

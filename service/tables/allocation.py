@@ -1,12 +1,20 @@
-"""By which numbers mentors are chosen, and since when."""
+"""By which numbers mentors are chosen, and since when; and each choice, with all that it was made of.
+
+What stands for long is a row of its own, named by the digest of what it says, and written once; `seen_at` is when a
+choice last used it, to a day. No foreign key leads to it: a restored database may have lost a fact that a running
+process has seen there, and a choice must be possible all the same.
+"""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlmodel import Field, SQLModel
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import AutoString, Field, SQLModel
 
-from service.tables.columns import index, json_object
+from service import vocabulary
+from service.tables.columns import index, json_object, one_of
 
 
 class PolicyVersion(SQLModel, table=True):
@@ -24,3 +32,64 @@ class PolicyVersion(SQLModel, table=True):
     rehearsal_id: UUID | None = None
 
     __table_args__ = (index("ix_policy_version_programme_id_valid_from", "programme_id", "valid_from"),)
+
+
+class Rulebook(SQLModel, table=True):
+    """By what a programme chose: its numbers, specialties, countries; the versions of program and zone data."""
+
+    id: UUID = Field(primary_key=True)
+    policy: dict[str, Any] = json_object()
+    tree: list[Any] = Field(sa_type=JSONB)
+    transfer: dict[str, Any] = json_object()
+    transfer_version: str
+    tzdata_version: str
+    rules_version: str
+    seen_at: datetime = Field(index=True)
+
+
+class MentorFact(SQLModel, table=True):
+    """What stood of one mentor. Once the person is erased, `person_id` is nobody's, and no choice of it is exact."""
+
+    __tablename__ = "mentor_fact"
+    id: UUID = Field(primary_key=True)
+    person_id: UUID = Field(index=True)
+    body: dict[str, Any] = json_object()
+    is_erased: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    seen_at: datetime = Field(index=True)
+
+
+class MemorandaFact(SQLModel, table=True):
+    """Which memoranda linked one hospital with its partners, by partner."""
+
+    __tablename__ = "memoranda_fact"
+    id: UUID = Field(primary_key=True)
+    body: dict[str, Any] = json_object()
+    seen_at: datetime = Field(index=True)
+
+
+class Decision(SQLModel, table=True):
+    """Who was asked for a case, or that nobody could be; mentors by their places in the roster, which `refs` names.
+
+    `body` is what it was made of and what was chosen (`rules.matching.records`), compressed JSON; `digest` is of all.
+    These are kept for 400 days, then NULL: the three counts and the kind stay.
+    """
+
+    id: UUID = Field(primary_key=True)
+    consultation_id: UUID = Field(foreign_key="consultation.id")
+    programme_id: UUID = Field(foreign_key="programme.id")
+    at: datetime
+    kind: vocabulary.DecisionKind = Field(sa_type=AutoString)
+    mentors: int
+    eligible: int
+    asked: int
+    rulebook_id: UUID | None = None
+    memoranda_id: UUID | None = None
+    refs: bytes | None = None
+    body: bytes | None = None
+    digest: bytes | None = None
+
+    __table_args__ = (
+        one_of("kind", *vocabulary.DECISION_KINDS),
+        index("ix_decision_programme_id_at", "programme_id", "at", "id"),
+        index("ix_decision_whole", "at", where="body IS NOT NULL"),
+    )

@@ -1,3 +1,4 @@
+import json
 from datetime import datetime, timedelta
 
 import pytest
@@ -220,3 +221,13 @@ def test_ft_23_a_late_routine_mail_costs_no_working_time() -> None:
     late = timedelta(hours=6)
     found = policy.answer_by_when_late(DEFAULT, "routine", friday, late, due, "Europe/Paris", DAYS)
     assert found == utc(2026, 11, 23, 2)  # three hours of Friday, and three of Monday by Paris
+
+
+@pytest.mark.parametrize("overrides", [
+    {},
+    {"hold_minutes": 20, "end_reminder_days": [9], "cancels_when_memorandum_ends": True, "known_case_share": 0.25},
+    {"priorities": {"urgent": {"wave_minutes": 7, "per_wave": {"needed": 4}, "weights": {"load": 1.5}}}},
+])  # fmt: skip
+def test_al_05_a_policy_that_is_written_whole_is_read_back(overrides: dict[str, object]) -> None:
+    own = policy.from_overrides(overrides)
+    assert policy.from_overrides(json.loads(json.dumps(policy.as_overrides(own)))) == own

@@ -6,7 +6,7 @@ Only proposes: what is read here may be stale, and the database decides. Every t
 import hashlib
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import and_, mul
@@ -303,6 +303,25 @@ def rank(case: Case, mentors: Sequence[Mentor], now: datetime, book: Rulebook, *
         (*(_proposed(search, candidate, halves) for candidate in ordered[:limit]), *ordered[limit:]),
         tuple(excluded),
     )
+
+
+def rank_beside(
+    case: Case, booked: Interval | None, mentors: Sequence[Mentor], now: datetime, book: Rulebook, *, limit: int
+) -> tuple[Ranking, Case]:
+    """Rank for a case that has a `booked` time whose mentor left; without one, as `rank` does.
+
+    Those who can take that very time are ranked, and only if there are none the others. Gives the case that was ranked
+    for, too: it seeks a session at that time, or any.
+    """
+    if booked is None:
+        return rank(case, mentors, now, book, limit=limit), case
+    # The clinician is free at that time: nobody has two seats that begin at once.
+    case = replace(case, busy=tuple(seat for seat in case.busy if seat[0] != booked[0]))
+    same_time = replace(case, mode="live", windows=(booked,))
+    ranked = rank(same_time, mentors, now, book, limit=limit)
+    if ranked.candidates:
+        return ranked, same_time
+    return rank(case, mentors, now, book, limit=limit), case
 
 
 class _Match(NamedTuple):

@@ -15,7 +15,8 @@ import postoffice
 from integrations.runtime.world import World
 from service import tables
 from service.kernel import actor, clock, errors
-from service.kernel.work import Fetched, Work
+from service.kernel.fetched import Fetched
+from service.kernel.work import Work
 
 _NAMED = sa.text("SELECT name, country FROM institution WHERE name = :name")
 _TOUCH = sa.text("UPDATE institution SET name = 'Touched' RETURNING name")
