@@ -204,7 +204,6 @@ CancelReason = Literal[
 CANCEL_REASONS: tuple[CancelReason, ...] = get_args(CancelReason)
 
 PromiseKind = Literal["counted", "nobody_eligible"]
-PROMISE_KINDS: tuple[PromiseKind, ...] = get_args(PromiseKind)
 """What is told at filing of how soon such requests were answered: by counts, or that the rules leave nobody."""
 
 # Offers
@@ -236,7 +235,6 @@ DECISION_KINDS: tuple[DecisionKind, ...] = get_args(DecisionKind)
 """How mentors were chosen: by the first wave, a later one, a coordinator; or nobody could be asked."""
 
 ReplayDifference = Literal["facts", "record", "order", "scores", "terms", "asked"]
-REPLAY_DIFFERENCES: tuple[ReplayDifference, ...] = get_args(ReplayDifference)
 """In what a choice that is made again differs from what was recorded; the first two say that the record was changed."""
 
 

@@ -11,6 +11,7 @@ from service.care import candidates, mentor_cache
 from service.kernel.work import Work
 from service.registry import agreements
 from service.rules.case import Case, Mentor, Rulebook
+from service.rules.matching import records
 from service.rules.time import availability
 
 _A_CASE = [UUID(int=1)]
@@ -34,7 +35,9 @@ def rankings() -> Iterator[None]:
                 assert _as_of_now(w, now) == _as_of_now(w, kept), "a mentor was kept too long"
         return found
 
-    async def compared_ground(w: Work, consultation: tables.Consultation) -> tuple[Case, Rulebook, list[Mentor]]:
+    async def compared_ground(
+        w: Work, consultation: tables.Consultation
+    ) -> tuple[Case, Rulebook, list[Mentor], records.Linked]:
         found = await reachable(w, consultation)
         which = (consultation.institution_id, consultation.programme_id)
         kept = candidates._grounds[which]

@@ -20,7 +20,7 @@ import refusing
 from api.exchange import import_work
 from integrations import outbound_http
 from integrations.mail import maildir
-from integrations.runtime import health, presence, worker
+from integrations.runtime import health, loops, presence, worker
 from integrations.runtime.world import World
 from world import TestClock
 
@@ -85,7 +85,7 @@ async def test_ops_05_no_code_ends_a_loop(scene: flow.Scene, code: str) -> None:
         await refusing.refuse(connection, at_first.values(), code)
         tasks = [
             asyncio.create_task(worker.run(world, stop, import_work.run)),
-            asyncio.create_task(worker.beat(api, stop)),
+            asyncio.create_task(loops.beat(api, stop)),
         ]
         try:
             await _met_by_all(running, at_first, code)

@@ -3,6 +3,7 @@
 import zlib
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -48,7 +49,7 @@ async def differing(scene: Scene) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for choice in await stored(scene):
         assert choice.recorded is not None
-        what = [*choice.changed, *replay.differences(choice.recorded)]
+        what: list[str] = [*choice.changed, *replay.differences(choice.recorded)]
         if what:
             found[choice.kind] = what
     return found
@@ -57,7 +58,13 @@ async def differing(scene: Scene) -> dict[str, list[str]]:
 async def a_few_weeks(scene: Scene) -> None:
     """File requests of all kinds, and let some be answered: waves, a choice by hand, and nobody."""
     tags = {"tags": ["rare", "seizure"]}
-    wishes = [{}, {"mode": "written"}, {"mode": "either", "priority": "asap"}, {"priority": "stat"}, tags]
+    wishes: list[dict[str, Any]] = [
+        {},
+        {"mode": "written"},
+        {"mode": "either", "priority": "asap"},
+        {"priority": "stat"},
+        tags,
+    ]
     for number, wish in enumerate(wishes):
         asked = await scene.request(**wish)
         scene.clock.forward(minutes=7)

@@ -29,7 +29,7 @@ async def _save(scene: Scene, policy: dict[str, Any]) -> None:
 async def _asked(scene: Scene, consultation_id: str) -> int:
     statement = "SELECT count(*) AS asked FROM offer WHERE consultation_id = :id AND wave = :wave"
     (row,) = await scene.rows("SELECT waves, next_wave_at FROM consultation WHERE id = :id", id=consultation_id)
-    return (await scene.rows(statement, id=consultation_id, wave=row.waves))[0].asked
+    return int((await scene.rows(statement, id=consultation_id, wave=row.waves))[0].asked)
 
 
 async def test_al_05_a_case_goes_by_the_policy_that_it_opened_under(scene: Scene) -> None:

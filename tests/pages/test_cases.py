@@ -182,8 +182,10 @@ async def test_the_clinician_is_told_what_to_expect_and_the_mentor_is_not(
     outcomes = [["urgent", 1, "live", 34, in_time, half_hours]]
     async with scene.world.database.work(actor.TIMER) as w:
         programme = (await build.programme(w)).id
-        row = {"programme_id": programme, "counted_at": w.now, "is_off": False, "outcomes": outcomes, "bins": []}
-        await build.add(w, tables.PromiseRecord(**row))
+        record = tables.PromiseRecord(
+            programme_id=programme, counted_at=w.now, is_off=False, outcomes=outcomes, bins=[]
+        )
+        await build.add(w, record)
     asked = await scene.ask()
     told = []
     for who in (scene.clinician, scene.mentor):

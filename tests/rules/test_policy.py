@@ -62,7 +62,7 @@ def test_the_load_weighs_twice_as_much_and_the_other_weights_keep_their_proporti
     priority: str, before: tuple[int, ...]
 ) -> None:
     weights = DEFAULT.pace(priority).weights
-    was = dict(zip(vocabulary.SCORE_TERMS, before, strict=True))
+    was: dict[str, int] = dict(zip(vocabulary.SCORE_TERMS, before, strict=True))
     shrunk = (100 - weights["load"]) / (100 - was["load"])
     assert weights["load"] == 2 * was["load"]
     assert all(abs(weight - was[term] * shrunk) < 0.6 for term, weight in weights.items() if term != "load")

@@ -13,7 +13,7 @@ import flow
 import postoffice
 import refusing
 from api.exchange import import_work
-from integrations.runtime import doctor, health, presence, worker
+from integrations.runtime import doctor, health, loops, presence, worker
 from integrations.runtime.world import World
 from pages.scene import Scene as PageScene
 from service import housekeeping
@@ -203,7 +203,7 @@ async def test_ops_07_every_loop_of_a_worker_moves_and_is_in_its_row(scene: flow
     stop, api = asyncio.Event(), dataclasses.replace(scene.world, presence=presence.of_this_process("api", "0.test"))
     tasks = [
         asyncio.create_task(worker.run(scene.world, stop, import_work.run)),
-        asyncio.create_task(worker.beat(api, stop)),
+        asyncio.create_task(loops.beat(api, stop)),
     ]
     try:
         of_api = {"beat", "partitions"}

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 import flow
 import postoffice
 from integrations.mail import maildir, smtp
-from integrations.runtime import mail_delivery, worker
+from integrations.runtime import job_queue, mail_delivery, worker
 from integrations.runtime.world import World
 from service import timers
 from service.care import casefile
@@ -404,7 +404,7 @@ async def test_a_worker_that_is_stopped_begins_nothing_more_however_much_is_queu
     async with working(scene.world):
         await counting.began.wait()
         tried = counting.tried
-    assert counting.tried <= tried + worker.AT_ONCE
+    assert counting.tried <= tried + job_queue.AT_ONCE
     assert (await states(scene))["pending"] == 2_000 - counting.tried
     (row,) = await scene.rows("SELECT count(*) AS n FROM delivery WHERE state = 'pending' AND attempt > 0")
     assert row.n == 0  # nothing stays leased to a worker that is gone
@@ -413,7 +413,8 @@ async def test_a_worker_that_is_stopped_begins_nothing_more_however_much_is_queu
 async def test_a_worker_sweeps_on_without_a_pause_while_a_batch_was_full(
     scene: flow.Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stop, due, sweeps = asyncio.Event(), [3, 3, 1, 0], []
+    stop, due = asyncio.Event(), [3, 3, 1, 0]
+    sweeps: list[str] = []
 
     async def once(database: work.Database, _moved: object) -> list[timers.Failure]:
         acted = due[len(sweeps)]
@@ -440,7 +441,7 @@ async def test_a_worker_takes_no_more_jobs_out_of_the_queue_than_it_soon_needs(s
     async with working(scene.world):
         await counting.began.wait()
         (row,) = await scene.rows("SELECT count(*) AS n FROM queue.pgqueuer WHERE status = 'picked'")
-    assert 0 < row.n <= worker.AHEAD * worker.AT_ONCE
+    assert 0 < row.n <= job_queue.AHEAD * job_queue.AT_ONCE
 
 
 async def done(work: Awaitable[object]) -> object:

@@ -35,9 +35,11 @@ class Past(flow.Scene):
         """Have so many requests; each has a session that began so long after it was filed, if it had one."""
         async with self.world.database.work(actor.TIMER) as w:
             opened_at = w.now - ago
-            usual = {"priority": "urgent", "state": "completed", "opened_at": opened_at, "closed_at": opened_at + DUE,
-                     "answer_due_at": opened_at + DUE, "eligible_mentors": 2,
-                     "promised_by": opened_at + DUE}  # fmt: skip
+            due = opened_at + DUE
+            usual: dict[str, Any] = {
+                "priority": "urgent", "state": "completed", "opened_at": opened_at, "closed_at": due,
+                "answer_due_at": due, "eligible_mentors": 2, "promised_by": due,
+            }  # fmt: skip
             for _ in range(count):
                 row = await build.consultation(w, self.people["clinician"], self.asking, **(usual | fields))
                 if answered_after is not None:

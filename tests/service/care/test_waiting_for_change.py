@@ -9,8 +9,8 @@ import pytest
 import build
 import flow
 from integrations.runtime.world import World
-from service.care import candidates
 from service.kernel import actor
+from service.rules.matching import ranking
 from world import TestClock
 
 
@@ -57,7 +57,7 @@ async def test_a_change_is_seen_at_the_next_sweep_and_without_one_nobody_looks(s
     because, then = CHANGES[change]
     await unmatched(scene, because)
     scene.clock.forward(hours=5)
-    with mock.patch.object(candidates.ranking, "rank", side_effect=AssertionError("nothing has changed")):
+    with mock.patch.object(ranking, "rank", side_effect=AssertionError("nothing has changed")):
         await scene.sweep()
     assert await state(scene) == "unmatched"
     await scene.rows(then)
@@ -82,18 +82,10 @@ async def test_the_clock_is_kept_where_the_refusal_may_pass(scene: flow.Scene) -
 
 
 async def test_without_a_change_it_is_looked_at_once_a_day_and_ranked_rarely(scene: flow.Scene) -> None:
-    ranked = 0
-    rank = candidates.ranking.rank
-
-    def counted(*given: object, **named: object) -> object:
-        nonlocal ranked
-        ranked += 1
-        return rank(*given, **named)  # type: ignore[arg-type]
-
-    with mock.patch.object(candidates.ranking, "rank", counted):
+    with mock.patch.object(ranking, "rank", wraps=ranking.rank) as rank:
         await unmatched(scene, UNVERIFIED, priority="stat")
         for _ in range(150):
             scene.clock.forward(minutes=10)
             await scene.sweep()
     assert await state(scene) == "expired"
-    assert ranked <= 8
+    assert rank.call_count <= 8
