@@ -76,9 +76,12 @@ async def a_few_weeks(scene: Scene) -> None:
         scene.clock.set(max(row.next_wave_at or scene.clock.now(), scene.clock.now()))
         await scene.sweep()
     hand = await scene.request(priority="routine")
-    await scene.post(
-        "coordinator", f"/v1/consultations/{hand}/offers", {"mentor_id": str(scene.people["fifth"].id)}, 201
+    (unasked,) = await scene.rows(
+        "SELECT person_id AS id FROM mentor_profile WHERE person_id NOT IN"
+        " (SELECT mentor_id FROM offer WHERE consultation_id = :id) ORDER BY person_id LIMIT 1",
+        id=hand,
     )
+    await scene.post("coordinator", f"/v1/consultations/{hand}/offers", {"mentor_id": str(unasked.id)}, 201)
     await flow.nobody(scene)
     await scene.request()
 

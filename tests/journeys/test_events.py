@@ -125,7 +125,7 @@ STORIES: dict[flow.Step, set[str]] = {
     },
     advice_is_given: {"advice.given", "session.logged"},
     times_are_proposed_and_nobody_is_left: {
-        "offer.countered", "offer.counter_declined", "offer.declined", "offer.expired",
+        "offer.countered", "offer.counter_declined", "offer.declined", "offer.late", "offer.expired",
         "consultation.unmatched", "consultation.expired",
     },
     a_hold_is_let_go_and_the_request_withdrawn: {

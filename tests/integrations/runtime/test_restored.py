@@ -143,7 +143,7 @@ async def test_ops_10_whoever_works_in_it_goes_on_and_no_time_runs_out(scene: fl
     await scene.request()
     await release(scene)
     await scene.sweep()
-    assert (await scene.get("mentor", f"/v1/offers/{mine['id']}"))["state"] == "expired"
+    assert (await scene.get("mentor", f"/v1/offers/{mine['id']}"))["state"] == "late"
 
 
 async def test_ops_10_a_released_database_begins_an_epoch_whose_first_event_tells_everybody(scene: flow.Scene) -> None:

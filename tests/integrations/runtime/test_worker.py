@@ -18,7 +18,7 @@ import sqlalchemy as sa
 import flow
 import postoffice
 from integrations.mail import maildir, smtp
-from integrations.runtime import job_queue, mail_delivery, worker
+from integrations.runtime import job_queue, loops, mail_delivery, worker
 from integrations.runtime.world import World
 from service import timers
 from service.care import casefile
@@ -430,7 +430,7 @@ async def test_a_worker_sweeps_on_without_a_pause_while_a_batch_was_full(
 
     monkeypatch.setattr(timers, "BATCH", 3)
     monkeypatch.setattr(timers, "once", once)
-    monkeypatch.setattr(worker, "_pause", pause)
+    monkeypatch.setattr(loops, "pause", pause)
     await worker._sweep(scene.world, stop)  # the loop alone
     assert sweeps == ["sweep", "sweep", "sweep", "pause", "sweep", "pause"]
 
@@ -463,7 +463,7 @@ async def many_receipts(scene: flow.Scene, count: int) -> None:
 async def test_a_worker_whose_connections_are_cut_goes_on_with_new_ones(
     scene: flow.Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "POLL_SECONDS", 600.0)  # the library alone would see it only then
+    monkeypatch.setattr(job_queue, "POLL_SECONDS", 600.0)  # the library alone would see it only then
     async with working(scene.world):
         await receipts(scene, 1)
         await postoffice.until(lambda: settled(scene))

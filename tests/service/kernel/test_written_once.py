@@ -42,6 +42,8 @@ KNOWN = {"idempotency_key"}
 
 A case that is handed over is left out: a trigger writes the new clinician into its offers and its appointment.
 """
+BY_TRIGGER = {"_moved": {"participant"}}
+"""What a step's trigger writes beside the step itself: the start of an appointment stands with those who take part."""
 
 
 @pytest.fixture
@@ -161,4 +163,5 @@ async def test_no_row_is_written_twice_in_one_transaction(
 ) -> None:
     await step(scene)
     again = await scene.rows("SELECT name, statement FROM written_again ORDER BY number")
-    assert [tuple(row) for row in again if row.name not in KNOWN] == []
+    known = KNOWN | BY_TRIGGER.get(step.__name__, set())
+    assert [tuple(row) for row in again if row.name not in known] == []

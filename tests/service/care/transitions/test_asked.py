@@ -140,15 +140,18 @@ async def offers_sent(scene: Scene) -> int:
     ],
 )
 @pytest.mark.parametrize("looks_in_vain", [0, 1])
-async def test_with_nobody_left_it_is_looked_again_once_a_wave(
+async def test_with_everybody_away_it_is_looked_again_once_a_wave(
     scene: Scene, priority: str, wave: timedelta, looks_in_vain: int
 ) -> None:
-    await flow.nobody(scene)
+    await scene.rows(
+        "INSERT INTO availability_exception (id, person_id, from_wall, until_wall, kind)"
+        " SELECT gen_random_uuid(), person_id, '2020-01-01', '2099-01-01', 'away' FROM mentor_profile RETURNING 1"
+    )
     await scene.request(priority=priority)
     for _ in range(looks_in_vain):
         scene.clock.set(scene.clock.now() + wave)
         await scene.sweep()
-    await scene.rows("UPDATE mentor_profile SET verified_until = '2028-01-01' RETURNING 1")
+    await scene.rows("DELETE FROM availability_exception RETURNING 1")
     scene.clock.set(scene.clock.now() + wave - timedelta(seconds=1))
     await scene.sweep()
     offers_too_early = await offers_sent(scene)
