@@ -93,7 +93,7 @@ def serve(
     with contextlib.ExitStack() as stack:
         if loaded_settings.is_embedded:  # held here, so that it outlives each of the processes
             stack.enter_context(postgres.running(loaded_settings.data_dir))
-        settings.remember_address(loaded_settings, port)
+        loaded_settings = settings.remember_address(loaded_settings, port)
         purpose = "api with worker" if worker else "api"
         opening = world.opened(loaded_settings, purpose=purpose, version=VERSION)
         options: dict[str, Any] = {

@@ -246,19 +246,20 @@ def _named(path: str) -> str:
     return "it" if set(path) & set(":@=") or not path.startswith(("/", ".")) else path
 
 
-def remember_address(settings: Settings, port: int) -> None:
-    """Have every process of the data directory use the address of the server that listens on this port.
+def remember_address(settings: Settings, port: int) -> Settings:
+    """Give the settings at the address of the server that listens on this port.
 
-    A token names the address as its issuer, and mails link to it: a command in another terminal must say the same.
+    Every other process of the data directory has it from then on. A token names the address as its issuer, and mails link to it: a command in another terminal must say the same.
     An address that was set stands. Nothing is remembered where the database is named by its address.
     """
     if not settings.is_embedded or not port:
-        return
+        return settings
     is_set = "base_url" in settings.model_fields_set
     make_data_dir(settings.data_dir)
     unfinished = settings.address_path.with_suffix(f".{os.getpid()}")
     unfinished.write_text(settings.base_url if is_set else f"http://127.0.0.1:{port}")
     unfinished.replace(settings.address_path)
+    return _at_the_served_address(settings)
 
 
 def _at_the_served_address(settings: Settings) -> Settings:
