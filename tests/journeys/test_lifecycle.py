@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.load(8)]
 
 MENTORS = st.sampled_from(("mentor", "rival"))
 THURSDAY = datetime(2026, 11, 19, 10, tzinfo=UTC)
+OFFERS = "SELECT mentor_id, CASE WHEN is_late THEN 'late' ELSE state END AS state FROM offer"
 POLICY = '{"priorities": {"routine": {"per_wave": 2}}}'
 
 
@@ -78,7 +79,9 @@ class Lifecycle(stateful.RuleBasedStateMachine):
     def accept(self, who: str) -> None:
         offer = self.offers[who]
         answer = self.call(who, f"/v1/offers/{offer['id']}/accept", starts_at=offer["starts"][0])
-        if self.offer(who) == "pending":
+        if self.offer(who) == "late" and flow.read_instant(offer["starts"][0]) <= self.scene.clock.now():
+            assert answer.status_code == 422, answer.text
+        elif self.offer(who) in {"pending", "late"}:
             self.agreed(who, answer)
         else:
             is_again = self.is_with(who) and self.start == offer["starts"][0]
@@ -87,7 +90,7 @@ class Lifecycle(stateful.RuleBasedStateMachine):
     @stateful.rule(who=MENTORS)
     def decline(self, who: str) -> None:
         answer = self.call(who, f"/v1/offers/{self.offers[who]['id']}/decline", reason="busy")
-        is_open = self.offer(who) in {"pending", "countered"}
+        is_open = self.offer(who) in {"pending", "late", "countered"}
         assert answer.status_code == (200 if is_open or self.offer(who) == "declined" else 409), answer.text
         if is_open:
             self.answered(who, "declined")
@@ -96,7 +99,7 @@ class Lifecycle(stateful.RuleBasedStateMachine):
     def counter(self, who: str) -> None:
         path = f"/v1/offers/{self.offers[who]['id']}/counter"
         answer = self.call(who, path, starts=[flow.instant(THURSDAY)])
-        assert answer.status_code == (200 if self.offer(who) == "pending" else 409), answer.text
+        assert answer.status_code == (200 if self.offer(who) in {"pending", "late"} else 409), answer.text
         if answer.is_success:
             self.model["offers"][who] = "countered"
             self.countered.add(who)
@@ -121,7 +124,7 @@ class Lifecycle(stateful.RuleBasedStateMachine):
         assert answer.status_code == (200 if self.offer(who) == "countered" else 409), answer.text
         if answer.is_success:
             is_in_time = self.scene.clock.now() < flow.read_instant(self.offers[who]["answer_by"])
-            self.answered(who, "pending" if is_in_time else "expired")
+            self.answered(who, "pending" if is_in_time else "late")
 
     @stateful.precondition(lambda self: "pending" in self.model["offers"].values())
     @stateful.rule(data=st.data())
@@ -223,7 +226,7 @@ class Lifecycle(stateful.RuleBasedStateMachine):
         self.run(self.scene.sweep())
         for who, state in self.model["offers"].items():
             if state == "pending":
-                self.model["offers"][who] = "expired"
+                self.model["offers"][who] = "late"
         if self.model["appointment"] == "pending":
             self.model["appointment"] = "cancelled"
         self.is_wave_due = True
@@ -235,7 +238,7 @@ class Lifecycle(stateful.RuleBasedStateMachine):
     def rows_say_what_the_dictionary_says(self) -> None:
         state = self.run(self.scene.state())
         assert (state.consultation, state.appointment) == (self.model["consultation"], self.model["appointment"])
-        rows = self.run(self.scene.rows("SELECT mentor_id, state FROM offer"))
+        rows = self.run(self.scene.rows(OFFERS))
         assert {self.scene.name(row.mentor_id): row.state for row in rows} == self.model["offers"]
         if state.appointment in {"pending", "booked"}:
             assert state.seats == sorted(["clinician", self.with_mentor])
@@ -267,7 +270,7 @@ class Lifecycle(stateful.RuleBasedStateMachine):
 
     def close_offers(self) -> None:
         for who, state in self.model["offers"].items():
-            if state in {"pending", "countered"}:
+            if state in {"pending", "late", "countered"}:
                 self.model["offers"][who] = "withdrawn"
 
     def answered(self, who: str, state: str) -> None:
