@@ -250,7 +250,8 @@ def remember_address(settings: Settings, port: int) -> Settings:
     """Give the settings at the address of the server that listens on this port.
 
     Every other process of the data directory has it from then on: a token names the address as its issuer, and mails
-    link to it, so a command in another terminal must say the same. An address that was set stands. Nothing is remembered where the database is named by its address.
+    link to it, so a command in another terminal must say the same. An address that was set stands. Nothing is
+    remembered where the database is named by its address.
     """
     if not settings.is_embedded or not port:
         return settings
