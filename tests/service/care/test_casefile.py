@@ -19,7 +19,7 @@ STEPS = [
     (kind, before, state)
     for kind in ("consultation", "offer", "appointment")
     for before, following in lifecycle.TABLES[kind].items()
-    for state in following
+    for state in sorted(following)
 ]
 LAST_OF_NOVEMBER = datetime(2026, 11, 30, 8, tzinfo=UTC)
 IN_DECEMBER = datetime(2026, 12, 2, 10, 30, tzinfo=UTC)
