@@ -40,7 +40,7 @@ class Timer:
 BATCH = 100
 """Rows of one timer and sweep; the rest follows at the next one."""
 _WAVES_AT_ONCE = 4
-"""A wave waits for PostgreSQL half of its time; more of them would keep a worker's pool from its mails."""
+"""A wave waits for PostgreSQL, above all at its commit; more of them would keep a worker's pool from its mails."""
 TIMERS = (
     # Before whatever takes something out of a calendar: that goes to the address which is in it then.
     Timer("readdressed", readdressing.READDRESSED, readdressing.follow_address),

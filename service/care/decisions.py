@@ -1,7 +1,8 @@
 """Each choice of mentors as a row, in the transaction of the choice: with all that is needed to make it again.
 
 The rules say what belongs to it (`rules.matching.records`); this writes it, with the closing statement. What stands for
-long is written only if this process has not seen it there (`_write_fact`). Only `reporting.rehearsals` reads it.
+long is written only if this process has not seen it there (`_write_fact`). Only
+`reporting.recorded_choices` reads it.
 """
 
 import hashlib
