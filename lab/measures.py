@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from lab.worlds import World
 from lab.year import Run
+from service.rules.figures import counts
 from service.rules.matching import score
 
 FIGURES: Mapping[str, str] = {
@@ -62,8 +63,7 @@ def measure(world: World, run: Run) -> Measured:
         "accepted_h": statistics.median(to_accept) if able else math.inf,
         "answered_h": statistics.median(to_answer) if able else math.inf,
         "offers": len(run.offers) / len(all_took) if all_took else math.inf,
-        "gini": gini(loads),
-        "top_quarter": 100 * top_share(loads, 0.25),
+        **_spread(loads),
         "active": _percent(len(world.registry.mentors) - len(run.silent), len(world.registry.mentors)),
         "unmatched": _percent(len(able) - len(took), len(able)),
         "passed": _percent(sum(answer.had_passed for answer in all_took), len(all_took)),
@@ -87,8 +87,7 @@ def measure_bound(world: World, assigned: Mapping[int, int]) -> Measured:
     figures = {
         "in_time": _percent(len(assigned), able),
         "in_time_of_all": _percent(len(assigned), len(world.requests)),
-        "gini": gini(loads),
-        "top_quarter": 100 * top_share(loads, 0.25),
+        **_spread(loads),
     }
     return Measured(figures, (), _load_curve(loads))
 
@@ -111,30 +110,22 @@ def _percent(part: float, whole: float) -> float:
 
 def _loads(world: World, mentors: Collection[int]) -> list[int]:
     """Count cases by mentor, in order, of all who could have been asked about something."""
-    counts = dict.fromkeys(sorted(frozenset().union(*world.could)), 0)
+    cases = dict.fromkeys(sorted(frozenset().union(*world.could)), 0)
     for mentor in mentors:
-        counts[mentor] = counts.get(mentor, 0) + 1
-    return sorted(counts.values())
+        cases[mentor] = cases.get(mentor, 0) + 1
+    return sorted(cases.values())
 
 
-def gini(ascending: Sequence[float]) -> float:
-    """Give 0 where all have the same, nearly 1 where one has everything."""
-    total, count = sum(ascending), len(ascending)
-    if not total:
-        return 0.0
-    ranked = sum(place * value for place, value in enumerate(ascending, 1))
-    return 2 * ranked / (count * total) - (count + 1) / count
+def _spread(loads: Sequence[int]) -> dict[str, float]:
+    """Say how the cases are spread, as the programme's report says it of minutes."""
+    return {"gini": counts.gini(loads) or 0.0, "top_quarter": 100 * (counts.top_quarter_share(loads) or 0.0)}
 
 
-def top_share(ascending: Sequence[float], part: float) -> float:
-    """Give what share of everything the busiest part of the people has."""
-    total = sum(ascending)
-    most = round(len(ascending) * part)
-    return sum(ascending[len(ascending) - most :]) / total if total else 0.0
-
-
-def _load_curve(ascending: Sequence[float]) -> tuple[float, ...]:
-    return tuple(top_share(ascending, part / LOAD_PARTS) for part in range(LOAD_PARTS + 1))
+def _load_curve(ascending: Sequence[int]) -> tuple[float, ...]:
+    """Give what share of all cases the busiest twentieth of the mentors has, the busiest two, and so on."""
+    total, people = sum(ascending), len(ascending)
+    ends = (people - round(people * part / LOAD_PARTS) for part in range(LOAD_PARTS + 1))
+    return tuple(sum(ascending[end:]) / total if total else 0.0 for end in ends)
 
 
 class Band(NamedTuple):

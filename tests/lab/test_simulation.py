@@ -110,11 +110,11 @@ def test_an_unknown_name_is_told_with_those_that_there_are(kind: str, ask: objec
     assert all(name in str(error.value) for name in known)
 
 
-def test_gini_and_the_busiest_quarter_are_as_defined() -> None:
-    assert measures.gini([1, 1, 1, 1]) == 0
-    assert measures.gini([0, 0, 0, 4]) == 0.75
-    assert measures.gini([]) == measures.gini([0, 0]) == 0
-    assert measures.top_share([0, 1, 1, 2], 0.25) == 0.5
+def test_how_cases_are_spread_is_as_the_report_defines_it() -> None:
+    assert measures._spread([0, 0, 0, 4]) == {"gini": 0.75, "top_quarter": 100}
+    assert measures._spread([0, 1, 1, 2, 4]) == {"gini": pytest.approx(0.45), "top_quarter": 75}  # two of five
+    assert measures._spread([]) == measures._spread([0, 0]) == {"gini": 0, "top_quarter": 0}
+    assert measures._load_curve([0, 1, 1, 2])[5] == 0.5
     assert measures.band([2.0, 4.0]).mean == 3
     assert measures.band([math.inf, 1.0]).low is None
 
