@@ -1,45 +1,61 @@
 """The estimated level of a rehearsal: what would probably follow from other numbers, by the lab's models.
 
-It is never mixed with what is exact; whoever shows it says so.
+It is never mixed with what is exact; whoever shows it says so. As a program of its own (`python -m lab.rehearse`) it
+reads a question as JSON and writes the answer as JSON: it takes a processor for a minute, which the worker that asks
+has other uses for.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import NamedTuple
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple, TextIO
 
 from lab import simulation
 from lab.measures import Band
 from lab.policies import LabPolicy
 from lab.registry import Plan
 from lab.worlds import Setting
+from service.rules import policy
 from service.rules.policy import Policy
 
-_DAYS, _REQUESTS = 91, 400
+DAYS, REQUESTS = 91, 400
 """A quarter: long enough for a figure to settle, short enough for a worker's job."""
-_SHOWN = ("in_time", "answered_h", "offers", "gini", "active", "unmatched")
+SHOWN = ("in_time", "answered_h", "offers", "gini", "active", "unmatched")
 
 
-class Estimate(NamedTuple):
-    """One figure under both policies; `low` and `high` are None where a band cannot be told."""
+class Likely(NamedTuple):
+    """A figure's mean over seeds, and its band; no mean where most were never answered, no band where none is told."""
 
-    behaviour: str
-    name: str
-    policy: str  # now | new
-    mean: float | None  # None: no such time, as most were never answered
+    mean: float | None
     low: float | None
     high: float | None
 
 
 @dataclass(frozen=True, slots=True)
-class Estimates:
-    """All figures of both policies, and those of the difference (policy `change`), by behaviour."""
+class Estimate:
+    """One figure under one model of behaviour: by both policies, and by how much they differ, seed by seed."""
 
-    behaviours: tuple[str, ...]
+    behaviour: str
+    name: str
+    now: Likely
+    new: Likely
+    change: Likely | None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """All figures, and what they were made of."""
+
+    shape: str
+    days: int
+    requests: int
     seeds: int
+    behaviours: tuple[str, ...]
     figures: tuple[Estimate, ...]
 
 
-def estimate(
+def estimate(  # noqa: PLR0913 - what a simulation is made of
     policy_now: Policy,
     policy_new: Policy,
     shape: str | Plan,
@@ -47,13 +63,15 @@ def estimate(
     behaviours: Iterable[str],
     *,
     seed: int = 1,
+    days: int = DAYS,
+    requests: int = REQUESTS,
 ) -> Estimates:
     """Simulate a quarter under both policies, seed by seed, with the same luck; raises `simulation.Unknown`.
 
     `shape` is a name, or a plan of counts and codes. It takes some seconds of processor time a seed and behaviour.
     """
     name = simulation.shape_named(shape) if isinstance(shape, str) else shape.name
-    setting = Setting(name, "even", _DAYS, _REQUESTS, None if isinstance(shape, str) else shape)
+    setting = Setting(name, "even", days, requests, None if isinstance(shape, str) else shape)
     plan = simulation.Plan(
         setting,
         seed,
@@ -62,16 +80,40 @@ def estimate(
         (LabPolicy("now", policy_now), LabPolicy("new", policy_new)),
         with_bound=False,
     )
-    found = []
-    for figure in simulation.figures(plan, simulation.run(plan)):
-        if figure.code not in _SHOWN:
-            continue
-        found.append(_as_estimate(figure.behaviour, figure.code, figure.policy, figure.band))
-        if figure.difference:
-            found.append(_as_estimate(figure.behaviour, figure.code, "change", figure.difference))
-    return Estimates(plan.behaviours, seeds, tuple(found))
+    found = simulation.figures(plan, simulation.run(plan))
+    by_policy = {(each.behaviour, each.code, each.policy): each for each in found}
+    return Estimates(name, days, requests, seeds, plan.behaviours, tuple(
+        Estimate(
+            behaviour,
+            code,
+            _likely(by_policy[behaviour, code, "now"].band),
+            _likely((new := by_policy[behaviour, code, "new"]).band),
+            new.difference and _likely(new.difference),
+        )
+        for behaviour in plan.behaviours
+        for code in SHOWN
+        if (behaviour, code, "new") in by_policy
+    ))  # fmt: skip
 
 
-def _as_estimate(behaviour: str, code: str, policy: str, band: Band) -> Estimate:
-    is_number = abs(band.mean) < float("inf")
-    return Estimate(behaviour, code, policy, band.mean if is_number else None, band.low, band.high)
+def _likely(band: Band) -> Likely:
+    return Likely(band.mean if abs(band.mean) < float("inf") else None, band.low, band.high)
+
+
+def answer(question: Mapping[str, Any]) -> dict[str, Any]:
+    """Estimate what is asked: `now` and `new` as a programme's policy has them, the rest as `estimate` takes it."""
+    asked = dict(question)
+    now, new = (policy.from_overrides(asked.pop(name)) for name in ("now", "new"))
+    estimates = asdict(estimate(now, new, **asked))
+    for each in estimates["figures"]:
+        each.update({name: each[name] and each[name]._asdict() for name in ("now", "new", "change")})
+    return estimates
+
+
+def main(asked: TextIO, told: TextIO) -> None:
+    """Read a question, and write its answer."""
+    json.dump(answer(json.load(asked)), told, allow_nan=False)
+
+
+if __name__ == "__main__":
+    main(sys.stdin, sys.stdout)

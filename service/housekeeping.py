@@ -194,6 +194,11 @@ TASKS = (
            WHERE id IN (SELECT id FROM decision WHERE at < :decisions_until AND body IS NOT NULL
                         ORDER BY at LIMIT :at_once)""",
     ),
+    _deleting(  # as long as what it was made of, and for ever where it is the reason of a policy
+        "rehearsal",
+        """created_at < :decisions_until AND settled_at IS NOT NULL
+           AND NOT EXISTS (SELECT FROM policy_version p WHERE p.rehearsal_id = rehearsal.id)""",
+    ),
     *(_deleting(table, "seen_at < :facts_until") for table in ("mentor_fact", "memoranda_fact", "rulebook")),
     # Apart, each in its own transaction: who keeps a month from being dropped must not keep the next from being made.
     Task("audit_next_months", "audit", _next_months_of_audit),

@@ -237,6 +237,14 @@ DECISION_KINDS: tuple[DecisionKind, ...] = get_args(DecisionKind)
 ReplayDifference = Literal["facts", "record", "order", "scores", "terms", "asked"]
 """In what a choice that is made again differs from what was recorded; the first two say that the record was changed."""
 
+RehearsalState = Literal["waiting", "running", "done", "failed"]
+REHEARSAL_STATES: tuple[RehearsalState, ...] = get_args(RehearsalState)
+REHEARSAL_GOING: tuple[RehearsalState, ...] = ("waiting", "running")
+
+RehearsalProblem = Literal["our_failure", "worker_lost", "other_rules", "not_estimated"]
+REHEARSAL_PROBLEMS: tuple[RehearsalProblem, ...] = get_args(RehearsalProblem)
+"""Why a rehearsal failed; the last one is that of one that is done all the same, without its estimate."""
+
 
 class GateRefusal(StrEnum):
     """Why somebody may not be consulted: the gate's rules, in the order in which they are told."""
@@ -453,42 +461,12 @@ ResponseForm = Literal["json", FileForm]
 # The audit
 
 AuditAction = Literal[
-    "created",
-    "changed",
-    "deleted",
-    "verified",
-    "joined",
-    "left",
-    "imported",
-    "exported",
-    "erased",
-    "signed_in",
-    "signed_out",
-    "token_issued",
-    "made",
-    "rotated",
-    "revoked",
-    "read_case_text",
-    "confirmed_false_alarm",
-    "override_rule",
-    "proposed",
-    "declined",
-    "moved",
-    "cancelled",
-    "missed",
-    "disputed",
-    "absence_withdrawn",
-    "paused",
-    "disabled",
-    "recovered",
-    "resent",
-    "mail_bounced",
-    "held",
-    "released",
-    "address_changed",
-    "address_confirmed",
+    "created", "changed", "deleted", "verified", "joined", "left", "imported", "exported", "erased", "signed_in",
+    "signed_out", "token_issued", "made", "rotated", "revoked", "read_case_text", "confirmed_false_alarm",
+    "override_rule", "proposed", "declined", "moved", "cancelled", "missed", "disputed", "absence_withdrawn", "paused",
+    "disabled", "recovered", "resent", "mail_bounced", "held", "released", "address_changed", "address_confirmed",
     "address_stopped",
-]
+]  # fmt: skip
 AUDIT_ACTIONS: tuple[AuditAction, ...] = get_args(AuditAction)
 ACCOUNT_CHANGES: tuple[AuditAction, ...] = ("created", "changed", "address_changed")
 """What makes a person's account, gives it roles or sends its mail elsewhere."""

@@ -353,6 +353,15 @@ async def webhook(w: Work, place: tables.Institution, **fields: Any) -> tuple[ta
     return endpoint, await add(w, delivery)
 
 
+async def rehearsal(w: Work, programme: tables.Programme, **fields: Any) -> tables.Rehearsal:
+    """Add a rehearsal that is done."""
+    columns: dict[str, Any] = {
+        "id": clock.new_id(), "programme_id": programme.id, "from_at": w.now - timedelta(days=30), "until_at": w.now,
+        "state": "done", "decisions": 0, "created_at": w.now, "settled_at": w.now, **fields,
+    }  # fmt: skip
+    return await add(w, tables.Rehearsal(**columns))
+
+
 async def actor(w: Work, who: tables.Person) -> Actor:
     """Give the person as whoever acts, with the grants they hold now."""
     rows = (await w.sql(sa.select(tables.RoleGrant).where(col(tables.RoleGrant.person_id) == who.id))).scalars()

@@ -80,6 +80,12 @@ class _Maker:
             programme = tables.Programme(id=self.new_id(), zone=zone, created_at=now, **names)
             self.days |= {(availability.local_date(now, zone), programme.id)}
             self.keep(programme)
+            for _ in range(3):
+                row = tables.Rehearsal(
+                    id=self.new_id(), programme_id=programme.id, from_at=now, until_at=now, state="done", decisions=0,
+                    created_at=now,
+                )  # fmt: skip
+                self.keep(row)
         for _ in range(7):
             self.keep(tables.Institution(id=self.new_id(), kind="hospital", country="UA", created_at=now))
         for _ in range(9):

@@ -12,8 +12,8 @@ CODES = (
 )  # fmt: skip
 LOOPS = {
     "queue": "queue.pgqueuer", "timers": "offer", "webhooks": "webhook_endpoint", "mail_server": "mail_server",
-    "housekeeping": "housekeeping", "imports": "import_file", "beat": "process", "restore": "installation",
-    "partitions": "pg_inherits",
+    "housekeeping": "housekeeping", "imports": "import_file", "rehearsals": "rehearsal", "beat": "process",
+    "restore": "installation", "partitions": "pg_inherits",
 }  # fmt: skip
 """Every loop, and a table without which it cannot do its work."""
 

@@ -143,6 +143,13 @@ def events_seen(actor: actors.Actor) -> Condition:
     )
 
 
+def rehearsals_seen(actor: actors.Actor) -> Condition:
+    """Say which rehearsals the actor sees: those of programmes that they administer."""
+    if actor.is_timer:
+        return sa.true()
+    return _among(tables.Rehearsal.programme_id, actor.programmes("programme_admin"))
+
+
 def people_seen(actor: actors.Actor) -> Condition:
     """Say which people the actor sees; the row that stands for a partner system is none of them."""
     is_person = col(tables.Person.kind) == "person"
@@ -267,6 +274,7 @@ RULES: Mapping[type[SQLModel], Callable[[actors.Actor], Condition]] = {
     tables.Memorandum: memoranda_seen,
     tables.Activity: activities_seen,
     tables.Event: events_seen,
+    tables.Rehearsal: rehearsals_seen,
     tables.Person: people_seen,
     tables.MentorProfile: mentors_seen,
     tables.Client: clients_seen,

@@ -39,6 +39,7 @@ STATUS: dict[type[errors.DomainError], int] = {
     errors.PersonalDataFound: 422,
     errors.IdempotencyKeyReused: 422,
     errors.Conflict: 409,
+    errors.TooManyDecisions: 413,
     errors.PreconditionRequired: 428,
     errors.StaleVersion: 412,
     errors.TooManyRequests: 429,
@@ -90,6 +91,8 @@ _ADVICE = {
     "offer-expired": "Others were asked meanwhile: the mentor's open offers are in GET /v1/offers.",
     "slot-taken": "Choose another time: `next_starts` names the next ones, if any are known.",
     "hold-expired": "Hold a time again: GET /v1/consultations/{id}/candidates names those that are free.",
+    "not-comparable": "Rehearse a time that begins at `comparable_from` or later.",
+    "too-many-decisions": "Rehearse a shorter time.",
     "already-logged": "Read what is there; a mistake in it is corrected by POST /v1/sessions/{id}/corrections.",
     "join-not-open": "Come back at `opens_at`; after `closes_at` the room is shut.",
     "disputed": "Nothing was changed. The coordinators of both sides were told and settle it; if the two sides met, "

@@ -24,6 +24,7 @@ class ProgrammeChanges(shapes.Shape):
     name_en: shapes.Line = bodies.absent()
     zone: shapes.Zone = bodies.absent()
     policy: dict[str, Any] = bodies.absent()
+    rehearsal_id: shapes.Id = bodies.absent()
 
 
 class Programme(registry_shapes.NewProgramme):
@@ -59,10 +60,12 @@ async def programme(programme_id: shapes.Id, w: deps.R, response: Response) -> P
 async def change_programme(
     programme_id: shapes.Id, body: ProgrammeChanges, w: deps.W, expect: deps.IfMatch, response: Response
 ) -> Programme:
-    """Change a programme; for its admins."""
+    """Change a programme; for its admins. `rehearsal_id` names the rehearsal with which its `policy` was tried."""
     row = await access.visible_programme(w, programme_id, lock=True)
     expect(row)
-    return _answered_programme(response, await registry.change_programme(w, row, bodies.given(body)))
+    changes = bodies.given(body)
+    rehearsal_id = changes.pop("rehearsal_id", None)
+    return _answered_programme(response, await registry.change_programme(w, row, changes, rehearsal_id))
 
 
 class TenthOut(shapes.Shape):

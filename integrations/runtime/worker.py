@@ -9,7 +9,7 @@ import functools
 
 import structlog
 
-from integrations.runtime import loops, mail_delivery, restore_watch, webhook_lanes
+from integrations.runtime import loops, mail_delivery, rehearsing, restore_watch, webhook_lanes
 from integrations.runtime.world import World
 from service import housekeeping, timers
 from service.care import promises
@@ -33,6 +33,7 @@ async def run(world: World, stop: asyncio.Event, imports: loops.Loop | None = No
             "housekeeping": _keep_house,
             "webhooks": functools.partial(webhook_lanes.poll, lanes),
             "mail_server": _watch_mail_server,
+            "rehearsals": rehearsing.run,
             "beat": loops.beating,
             "restore": lambda _, stop: watch.run(stop),
         }

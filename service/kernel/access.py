@@ -155,6 +155,11 @@ async def visible_activity(w: Work, activity_id: UUID, *, lock: bool = False) ->
     return await _one(w, tables.Activity, activity_id, lock=lock)
 
 
+async def visible_rehearsal(w: Work, rehearsal_id: UUID) -> tables.Rehearsal:
+    """Give the rehearsal to its programme's admins."""
+    return await _one(w, tables.Rehearsal, rehearsal_id, lock=False)
+
+
 async def visible_webhook_endpoint(w: Work, endpoint_id: UUID, *, lock: bool = False) -> tables.WebhookEndpoint:
     """Give the endpoint to its institution's coordinators and systems."""
     return await _one(w, tables.WebhookEndpoint, endpoint_id, lock=lock)

@@ -29,7 +29,9 @@ attributes the extension members. Status numbers are the edge's business (`api/e
     │   ├── Disputed             refused, and told to both sides' coordinators
     │   ├── JoinNotOpen
     │   ├── LogForked
+    │   ├── NotComparable
     │   └── Exists
+    ├── TooManyDecisions
     ├── PreconditionRequired, StaleVersion
     ├── TooManyRequests
     └── Unavailable          try again later; nothing was done
@@ -39,7 +41,7 @@ attributes the extension members. Status numbers are the edge's business (`api/e
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar
 from uuid import UUID
 
@@ -238,12 +240,30 @@ class LogForked(Conflict):
         )
 
 
+class NotComparable(Conflict):
+    """Some of these choices were made by other rules than ours of now"""
+
+    def __init__(self, last_at: datetime) -> None:
+        """Name the first second from which all can be compared; the last that cannot was made at `last_at`."""
+        instant = (last_at.replace(microsecond=0) + timedelta(seconds=1)).isoformat().replace("+00:00", "Z")
+        super().__init__(Sentence("They can be compared from {instant} on.", instant=instant), comparable_from=instant)
+
+
 class Exists(Conflict):
     """There is one already"""
 
     def __init__(self, detail: str, existing_id: UUID | None = None) -> None:
         """Name the one that exists when the caller may see it."""
         super().__init__(detail, **({"existing_id": str(existing_id)} if existing_id else {}))
+
+
+class TooManyDecisions(DomainError):
+    """There are too many choices of mentors in this time for one rehearsal"""
+
+    def __init__(self, decisions: int, most: int) -> None:
+        """Say how many there are, and how many there may be."""
+        sentence = Sentence("There are {decisions}, and at most {most} at once.", decisions=decisions, most=most)
+        super().__init__(sentence, decisions=decisions, most=most)
 
 
 class PreconditionRequired(DomainError):

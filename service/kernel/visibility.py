@@ -378,6 +378,10 @@ def _events(actor: Actor) -> Sequence[Branch]:
     ]
 
 
+def _rehearsals(actor: Actor) -> Sequence[Branch]:
+    return [_by(tables.Rehearsal.programme_id, actor.programmes("programme_admin"))]
+
+
 def _people(actor: Actor) -> Sequence[Branch]:
     row, grant = tables.Person, tables.RoleGrant
     if actor.programmes("programme_admin"):
@@ -460,6 +464,7 @@ RULES: Mapping[type[SQLModel], Rule] = {
     tables.Memorandum: Rule(_memoranda),
     tables.Activity: Rule(_activities),
     tables.Event: Rule(_events),
+    tables.Rehearsal: Rule(_rehearsals),
     tables.Person: Rule(_people, (col(tables.Person.kind) == "person",)),  # no row that stands for a system
     tables.MentorProfile: Rule(_mentors),
     tables.Client: Rule(_clients),

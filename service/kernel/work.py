@@ -58,6 +58,7 @@ CONSTRAINTS: dict[str, Callable[[], errors.DomainError]] = {
     "uq_institution_code": lambda: errors.Exists("An institution has this code."),
     "uq_memorandum_code": lambda: errors.Exists("A memorandum has this code."),
     "uq_address_change_number": lambda: errors.Conflict("This person's address was changed meanwhile."),
+    "uq_rehearsal_going": lambda: errors.Exists("A rehearsal of this programme is under way: wait until it is done."),
     "uq_programme_code": lambda: errors.Exists("A programme has this code."),
     "uq_institution_code_any_case": lambda: errors.Exists("An institution has this code."),
     "uq_memorandum_code_any_case": lambda: errors.Exists("A memorandum has this code."),

@@ -44,6 +44,7 @@ _QUERIES: Mapping[str, str] = {
     "memorandum_steps": "SELECT * FROM memorandum_transition WHERE actor_id = :id ORDER BY id",
     "recorded_as_mentor": "SELECT body, seen_at FROM mentor_fact WHERE person_id = :id ORDER BY seen_at, id",
     "policies_saved": "SELECT * FROM policy_version WHERE by = :id ORDER BY id",
+    "rehearsals": "SELECT id, programme_id, created_at, state FROM rehearsal WHERE by = :id ORDER BY id",
     "mails": "SELECT id, payload, state, created_at, settled_at, error FROM delivery WHERE person_id = :id ORDER BY id",
     "links": "SELECT purpose, subject_id, created_at, expires_at, used_at FROM link WHERE person_id = :id ORDER BY id",
     "sign_ins": "SELECT created_at, expires_at, used_at, revoked_at FROM refresh_token"

@@ -17,6 +17,7 @@ from service.rules import policy
 
 _SPECIALTIES = 0x73706563
 """The lock under which specialties are added: two that differ in case only have no constraint between them."""
+_REHEARSAL = "/rehearsal_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,15 @@ async def create_programme(w: Work, fields: Mapping[str, Any]) -> tables.Program
 async def change_programme(
     w: Work, row: tables.Programme, changes: Mapping[str, Any], rehearsal_id: UUID | None = None
 ) -> tables.Programme:
-    """Change the programme; for its admins. Another policy is for cases that open from now on."""
+    """Change the programme; for its admins. Another policy is for cases that open from now on.
+
+    A rehearsal that is named as its reason must be one of the programme, done, and of this very policy: else Invalid.
+    """
     access.requires_admin(w, row.id)
     _check_policy(changes)
     before = row.policy
+    if rehearsal_id is not None:
+        await _check_rehearsal(w, row, changes.get("policy", before), rehearsal_id)
     for name, value in changes.items():
         setattr(row, name, value)
     if row.policy == before:
@@ -70,6 +76,19 @@ async def change_programme(
         _tell_changed(w, row, before, rehearsal_id)
     audit.record(w, "changed", "programme", row.id, fields=sorted(changes))
     return row
+
+
+async def _check_rehearsal(w: Work, row: tables.Programme, numbers: Mapping[str, Any], rehearsal_id: UUID) -> None:
+    try:
+        tried = await access.visible_rehearsal(w, rehearsal_id)
+    except errors.NotFound:
+        raise errors.Invalid(_REHEARSAL, "no such rehearsal") from None
+    if tried.programme_id != row.id:
+        raise errors.Invalid(_REHEARSAL, "no such rehearsal")
+    if tried.state != "done":
+        raise errors.Invalid(_REHEARSAL, "this rehearsal is not done")
+    if policy.from_overrides(tried.policy) != policy.from_overrides(numbers):
+        raise errors.Invalid(_REHEARSAL, "this rehearsal is of another policy")
 
 
 async def _have_first_version(w: Work, row: tables.Programme, before: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ joins are written. `version` rises with every change of a row that the outside c
 
 from sqlmodel import SQLModel
 
-from service.tables.allocation import Decision, MemorandaFact, MentorFact, PolicyVersion, Rulebook
+from service.tables.allocation import Decision, MemorandaFact, MentorFact, PolicyVersion, Rehearsal, Rulebook
 from service.tables.care import (
     Advice,
     Appointment,
@@ -132,6 +132,7 @@ __all__ = [
     "RankingMark",
     "RateLimit",
     "RefreshToken",
+    "Rehearsal",
     "ReportMark",
     "ReportPiece",
     "ReportRollup",

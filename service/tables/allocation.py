@@ -93,3 +93,35 @@ class Decision(SQLModel, table=True):
         index("ix_decision_programme_id_at", "programme_id", "at", "id"),
         index("ix_decision_whole", "at", where="body IS NOT NULL"),
     )
+
+
+class Rehearsal(SQLModel, table=True):
+    """What a programme's recorded choices come to under other numbers; a worker makes it, and is at it while leased.
+
+    `compared_with` are the programme's own numbers when it was asked for. `result` has its levels once it is done, in
+    counts: nobody is named. Kept for 400 days, and for ever if a saved policy names it as its reason.
+    """
+
+    id: UUID = Field(primary_key=True)
+    programme_id: UUID = Field(foreign_key="programme.id")
+    by: UUID | None = Field(default=None, foreign_key="person.id", index=True)
+    policy: dict[str, Any] = json_object()
+    compared_with: dict[str, Any] = json_object()
+    from_at: datetime
+    until_at: datetime
+    state: vocabulary.RehearsalState = Field(sa_type=AutoString)
+    problem: vocabulary.RehearsalProblem | None = Field(default=None, sa_type=AutoString)
+    decisions: int  # so many when it was asked for
+    decisions_done: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    attempts: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    lease_until: datetime | None = None  # by the database's clock
+    result: dict[str, Any] | None = Field(default=None, sa_type=JSONB(none_as_null=True))
+    created_at: datetime
+    settled_at: datetime | None = None
+
+    __table_args__ = (
+        one_of("state", *vocabulary.REHEARSAL_STATES),
+        one_of("problem", *vocabulary.REHEARSAL_PROBLEMS),
+        index("ix_rehearsal_programme_id_id", "programme_id", "id"),
+        index("uq_rehearsal_going", "programme_id", unique=True, where="state IN ('waiting', 'running')"),
+    )

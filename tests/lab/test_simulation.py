@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -119,15 +120,27 @@ def test_how_cases_are_spread_is_as_the_report_defines_it() -> None:
     assert measures.band([math.inf, 1.0]).low is None
 
 
-def test_an_estimate_sets_new_numbers_beside_those_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rehearse, "_REQUESTS", 40)
-    monkeypatch.setattr(rehearse, "_DAYS", 20)
+def test_an_estimate_sets_new_numbers_beside_those_in_force() -> None:
     new = policies.from_overrides({"priorities": {"routine": {"per_wave": 3}}})
-    estimates = rehearse.estimate(policies.DEFAULT, new, "published", 2, ["sleep"])
-    offers = {each.policy: each for each in estimates.figures if each.name == "offers"}
-    assert estimates.seeds == 2
-    assert offers["new"].mean > offers["now"].mean  # type: ignore[operator]
-    assert math.isclose(offers["change"].mean, offers["new"].mean - offers["now"].mean)  # type: ignore[arg-type, operator]
-    assert offers["new"].low < offers["new"].mean < offers["new"].high  # type: ignore[operator]
-    same = rehearse.estimate(policies.DEFAULT, policies.DEFAULT, "published", 2, ["sleep"])
-    assert {each.mean for each in same.figures if each.policy == "change"} <= {0.0, None}
+    small = {"days": 20, "requests": 40}
+    estimates = rehearse.estimate(policies.DEFAULT, new, "published", 2, ["sleep"], **small)
+    assert (estimates.seeds, [each.name for each in estimates.figures]) == (2, list(rehearse.SHOWN))
+    (offers,) = (each for each in estimates.figures if each.name == "offers")
+    assert offers.new.mean > offers.now.mean  # type: ignore[operator]
+    assert math.isclose(offers.change.mean, offers.new.mean - offers.now.mean)  # type: ignore[arg-type, operator, union-attr]
+    assert offers.new.low < offers.new.mean < offers.new.high  # type: ignore[operator]
+    same = rehearse.estimate(policies.DEFAULT, policies.DEFAULT, "published", 2, ["sleep"], **small)
+    assert {each.change.mean for each in same.figures if each.change} <= {0.0, None}
+
+
+def test_an_estimate_is_asked_for_and_told_as_json() -> None:
+    told = StringIO()
+    question = {"now": {}, "new": {"hold_minutes": 20}, "shape": "dense", "seeds": 1, "behaviours": ["clock"]}
+    rehearse.main(StringIO(json.dumps(question | {"days": 7, "requests": 10})), told)
+    estimates = json.loads(told.getvalue())
+    assert (estimates["shape"], estimates["days"], estimates["requests"], estimates["seeds"]) == ("dense", 7, 10, 1)
+    figures = {each["name"]: each for each in estimates["figures"]}
+    assert figures.keys() == set(rehearse.SHOWN)
+    assert figures["offers"]["now"] == figures["offers"]["new"]
+    assert figures["offers"]["now"].keys() == {"mean", "low", "high"}
+    assert figures["offers"]["change"]["mean"] == 0

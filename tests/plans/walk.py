@@ -64,7 +64,9 @@ class Walk:
 
     async def look_around(self) -> None:
         """Find a thing for each kind of path, and a link for each kind of link."""
-        self.things = {kind: str(history.uid(name)) for kind, name in _NAMED.items()} | {"imports": str(clock.new_id())}
+        self.things = {kind: str(history.uid(name)) for kind, name in _NAMED.items()} | {
+            kind: str(clock.new_id()) for kind in ("imports", "rehearsals")
+        }
         values = {name: history.uid(f"{name} 1") for name in ("clinician", "mentor", "memorandum")}
         async with self.world.database.work(actor.TIMER) as w:
             for kind, statement in _THINGS.items():

@@ -148,6 +148,11 @@ def bodies(side: Side) -> dict[str, Json]:
         "POST /v1/people/{}/verification": {"until": "2027-12-31"},
         "POST /v1/programmes": NEW_PROGRAMME,
         "PATCH /v1/programmes/{}": {"name_en": "Changed"},
+        "POST /v1/programmes/{}/rehearsals": {
+            "policy": {},
+            "from": "2026-11-01T00:00:00Z",
+            "until": "2026-11-15T00:00:00Z",
+        },
         "POST /v1/sessions/{}/corrections": HAPPENED,
         "POST /v1/sessions/{}/feedback": {"is_useful": True},
         **OF_SYSTEMS,
@@ -227,6 +232,7 @@ async def _side(w: Work, programme: tables.Programme) -> Side:
         "offers": offer,
         "people": clinician,
         "programmes": programme,
+        "rehearsals": await build.rehearsal(w, programme),
         "sessions": session,
     }
     return Side({name: str(row.id) for name, row in found.items()}, {**people, **systems})
