@@ -30,7 +30,7 @@ LOOK_SECONDS = 20.0
 """How often somebody says, while the lab is at it, that the rehearsal goes on."""
 LONGEST_SECONDS = 1200.0
 ESTIMATE: Mapping[str, Any] = {
-    "shape": "published", "seeds": 4, "behaviours": ["clock", "sleep", "strict", "deadline", "slow"],
+    "shape": "published", "seeds": 8, "behaviours": ["clock", "sleep", "strict", "deadline", "slow"],
 }  # fmt: skip
 """What the lab is asked: all its models of behaviour, since numbers are better only if they are so under each."""
 _log = structlog.get_logger("pobratym.rehearsals")

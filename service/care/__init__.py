@@ -11,6 +11,6 @@ Others call
     departures, unlinked  what was with somebody who may no longer act; what a memorandum no longer reaches
     uncoordinated  a hospital whose last coordinator has left
     readdressing   calendars follow a new address
-    advice         written answers
+    advice, decisions  written answers; which rules this program chooses mentors by
     sessions       what took place is logged and corrected; "was it useful?"
 """

@@ -9,7 +9,7 @@ To add a route, write its rows; statuses are of a request that is right in itsel
 
 import csv
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -58,6 +58,7 @@ REQUEST = {
 }
 NEW_PROGRAMME = {"code": "new", "name": "Нова", "name_en": "New", "country": "MD", "zone": "Europe/Chisinau"}
 SYSTEM = {"client_name": "System", "scope": "availability:write"}
+REHEARSED = {"from": "2026-11-01T00:00:00Z", "until": "2026-11-15T00:00:00Z"}
 HAPPENED = {"started_at": "2026-11-15T10:00:00Z", "ended_at": "2026-11-15T10:20:00Z", "outcome": "advice_given"}
 
 OF_SYSTEMS: dict[str, Json] = {
@@ -94,6 +95,11 @@ def routes() -> list[tuple[str, str]]:
     return sorted((path, method.upper()) for path, operations in paths.items() for method in operations)
 
 
+def _parties(ids: Mapping[str, str]) -> list[Json]:
+    sides = {"institutions": "requesting", "networks": "partner"}
+    return [{"institution_id": ids[name], "side": side} for name, side in sides.items()]
+
+
 def bodies(side: Side) -> dict[str, Json]:
     """A body that is right in itself, for every operation that takes one."""
     ids = side.ids
@@ -122,14 +128,7 @@ def bodies(side: Side) -> dict[str, Json]:
         "POST /v1/programmes/{}/activities": {"kind": "visit"},
         "POST /v1/institutions/{}/memberships": {"network_id": ids["networks"], "from": "2026-01-01"},
         "POST /v1/institutions/{}/memberships/{}/end": {"until": "2026-12-01"},
-        "POST /v1/memoranda": {
-            "programme_id": ids["programmes"],
-            "kind": "bilateral",
-            "parties": [
-                {"institution_id": ids["institutions"], "side": "requesting"},
-                {"institution_id": ids["networks"], "side": "partner"},
-            ],
-        },
+        "POST /v1/memoranda": {"programme_id": ids["programmes"], "kind": "bilateral", "parties": _parties(ids)},
         "PATCH /v1/memoranda/{}": {"note": "changed"},
         "POST /v1/memoranda/{}/transitions": {"to": "suspended", "on": "2026-11-01"},
         "PUT /v1/mentors/{}/availability": {"zone": "Europe/Paris", "weekly": [], "exceptions": []},
@@ -148,11 +147,7 @@ def bodies(side: Side) -> dict[str, Json]:
         "POST /v1/people/{}/verification": {"until": "2027-12-31"},
         "POST /v1/programmes": NEW_PROGRAMME,
         "PATCH /v1/programmes/{}": {"name_en": "Changed"},
-        "POST /v1/programmes/{}/rehearsals": {
-            "policy": {},
-            "from": "2026-11-01T00:00:00Z",
-            "until": "2026-11-15T00:00:00Z",
-        },
+        "POST /v1/programmes/{}/rehearsals": {"policy": {}, **REHEARSED},
         "POST /v1/sessions/{}/corrections": HAPPENED,
         "POST /v1/sessions/{}/feedback": {"is_useful": True},
         **OF_SYSTEMS,
