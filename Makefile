@@ -16,7 +16,7 @@ PYTHON := $(BIN)/python
 PYTEST := $(PYTHON) -m pytest
 TYPED := -p service -p api -p integrations -p migrations -p lab
 STAMP := .venv/.ready
-NODE := tests/integrations/calendar/ical tests/integrations/webhooks
+NODE := tests/integrations/calendar/ical tests/integrations/webhooks tests/pages/axe
 # What runs on the oldest server, too: 98 of 100 statements that the tests of verbs, journeys and races send (docs/testing.md).
 OLDEST := tests/integrations/runtime/test_schema.py tests/service tests/races/test_caps.py \
 	$(addprefix tests/journeys/test_, $(addsuffix .py, address_changes canaries events partner_system privacy round_trip \
@@ -24,7 +24,7 @@ OLDEST := tests/integrations/runtime/test_schema.py tests/service tests/races/te
 REPEATING := $(addprefix --ignore=tests/service/care/transitions/test_, departures.py unlinked.py)
 LONGER = $(shell grep -rlE '"DRILLS"|PROPERTY' tests --include='test_*.py')
 
-.PHONY: help setup setup-office setup-clock setup-pg15 setup-node setup-browser setup-proxies setup-pgbouncer setup-openapi setup-deploy deploy-check advisories demo fast test lint types architecture migration-lint \
+.PHONY: help setup setup-office setup-clock setup-pg15 setup-node setup-browser setup-proxies setup-pgbouncer setup-openapi setup-deploy screenshots deploy-check advisories demo fast test lint types architecture migration-lint \
 	dockerfile-lint dead-code tests tests-pg15 tests-pooler coverage demo-once bench drills lock format clean
 
 help: ## show what can be asked for
@@ -207,6 +207,9 @@ tests-pooler: setup setup-node setup-pgbouncer ## the API's tests, journeys and 
 drills: setup setup-pg15 setup-node setup-proxies setup-pgbouncer setup-openapi setup-deploy setup-office setup-clock ## what kills, waits and fills up, and the tests that DRILLS=1 makes long
 	@DRILLS=1 $(PYTEST) -q -rP --show-capture=stdout -m drill --durations=10 $(ARGS)
 	@DRILLS=1 $(PYTEST) -q -n 2 -m "not drill" --durations=10 $(LONGER) $(ARGS)
+
+screenshots: setup setup-browser ## a picture of every page in its states, two languages, phone and desk, light and dark, into .cache/screenshots
+	@SCREENSHOTS=$(CURDIR)/.cache/screenshots $(PYTEST) -q -p no:randomly tests/pages/test_screens.py -k too_wide $(ARGS)
 
 deploy-check: setup setup-deploy ## have compose, systemd, Kustomize, Prometheus and Alertmanager read what deploy/ gives them
 	@$(PYTEST) -q -p no:randomly tests/deploy $(ARGS)

@@ -95,6 +95,7 @@ def create(world: World | None = None, lifespan: Lifespan | None = None) -> Fast
     )
     app.state.world = world
     app.state.batch_turn = asyncio.Lock()
+    app.state.problem_page = pages.problem_page
     app.add_middleware(raw.Edge)
     problems.install(app)
     app.openapi = functools.partial(openapi.describe, app)  # type: ignore[method-assign]  # as FastAPI says to

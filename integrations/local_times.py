@@ -40,6 +40,20 @@ def _clock(minute: datetime, zone: str, locale: str) -> str:
     return f"{availability.to_wall(minute, zone):%H:%M} ({place(zone, locale)}, {offset(minute, zone)})"
 
 
+def short(at: datetime, zone: str, locale: str, now: datetime) -> str:
+    """Word the instant for whoever knows whose clock it is: today and yesterday by these words, the year if another."""
+    wall, today = availability.to_wall(at, zone), availability.local_date(now, zone)
+    named = {today: "today", today - timedelta(days=1): "yesterday"}.get(wall.date())
+    if named:
+        return f"{catalogues.of(locale)['days'][named]}, {wall:%H:%M}"
+    return f"{_short_day(wall.date(), locale, is_year_told=wall.year != today.year)}, {wall:%H:%M}"
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _short_day(on: date, locale: str, *, is_year_told: bool) -> str:
+    return dates.format_date(on, "EEE d MMM y" if is_year_told else "EEE d MMM", catalogues.of(locale).formats)
+
+
 def span(start: datetime, end: datetime, zone: str, locale: str, ahead: tuple[int, int] | None = None) -> str:
     """Word the time from `start` until `end`; the date of the end only where it is another one.
 
@@ -67,6 +81,13 @@ def offset(at: datetime, zone: str) -> str:
 def _offset(minutes_ahead: int) -> str:
     hours, rest = divmod(abs(minutes_ahead), 60)
     return f"UTC{'-' if minutes_ahead < 0 else '+'}{hours}" + (f":{rest:02}" if rest else "")
+
+
+def with_offset(at: datetime, zone: str) -> str:
+    """Write the instant by the zone's clock as machines read it (RFC 3339): `2026-12-01T09:00+02:00`."""
+    minutes = availability.minutes_ahead(at, zone)
+    hours, rest = divmod(abs(minutes), 60)
+    return f"{availability.to_wall(at, zone):%Y-%m-%dT%H:%M}{'-' if minutes < 0 else '+'}{hours:02}:{rest:02}"
 
 
 def day(wall: datetime, locale: str) -> str:

@@ -144,6 +144,13 @@ TASKS = (
         "link",
     ),
     _deleting("link", "expires_at < :month_ago"),
+    _saying(
+        "kept_posts_over",
+        """UPDATE kept_post SET body = NULL WHERE id IN (
+           SELECT id FROM kept_post WHERE until <= :now AND body IS NOT NULL LIMIT :at_once)""",
+        "kept_post",
+    ),
+    _deleting("kept_post", "until < :month_ago"),
     _deleting("refresh_token", "expires_at < :month_ago"),
     _deleting("rate_limit", "arrives_at < :day_ago"),
     _deleting("client_secret", "expires_at < :month_ago"),

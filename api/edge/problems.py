@@ -7,7 +7,7 @@ import functools
 import html
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -17,7 +17,7 @@ from fastapi.responses import HTMLResponse
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
-from api.edge import allowed, base_path, fault_words
+from api.edge import allowed, base_path, browsers, fault_words
 from integrations import address_words, catalogues
 from integrations.catalogues import Catalogue
 from service.kernel import email_addresses, errors
@@ -60,6 +60,8 @@ _EDGE: dict[str, tuple[int, str]] = {
     "internal": (500, "We failed, and have a record of it; nothing was done"),
 }
 """Problems that arise before the domain is called, by name: status and title."""
+PageOf = Callable[[Mapping[str, Any], str, Mapping[str, str]], Response]
+"""Gives the page of a problem, by the request's scope, its name and its headers; the application brings one."""
 _BY_STATUS = {status: name for name, (status, _) in reversed(_EDGE.items())}
 _ABOUT = "The type and status of this problem:"
 _ADVICE_BY_STATUS = {
@@ -185,7 +187,13 @@ def answer(
     headers: Mapping[str, str] | None = None,
     **members: object,
 ) -> Response:
-    """Give the problem as a response; ASCII only, so that no half character can break it."""
+    """Give the problem as a response: a page where a browser asks, else a document.
+
+    The document is in ASCII only, so that no half character can break it.
+    """
+    if "app" in scope and browsers.want_page(scope):
+        page_of: PageOf = scope["app"].state.problem_page
+        return page_of(scope, name, headers or {})
     body = {key: value for key, value in document(name, scope, detail, **members).items() if value is not None}
     content = json.dumps(body, ensure_ascii=True, separators=(",", ":"))
     return Response(content, catalogue()[name][0], headers, MEDIA_TYPE)

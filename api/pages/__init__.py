@@ -1,8 +1,14 @@
-"""Pages for people: light, readable on a phone, whole without any script.
+"""Pages for people: light, readable on a phone, whole without any script; one only makes quicker what a form does.
 
 frame     who looks, in which language; errors as pages; the headers and the check against foreign forms
 fields    what a form sent, read strictly, with faults beside the fields
 words     the catalogues, and times as people say them
+assets    stylesheet, scripts and icon
+sections  what stands at the top of each page, by role
+preferences  the language
+kept      what was sent after the visit had ended
+installed  what a device keeps of us: manifest, service worker, the page without a line
+problem_pages  problems at addresses that are no pages
 entrance  signing in and out, the first page
 addresses what is done about a new address, by its former one or a keeper; addresses that take no mail
 actions   the links in mails: a bare page, one button, the result
@@ -12,6 +18,21 @@ certificates  what a code on paper proves
 operations  what runs, for admins
 """
 
-from api.pages import actions, addresses, cases, certificates, entrance, operations, requests
+from api.pages import (
+    actions,
+    addresses,
+    assets,
+    cases,
+    certificates,
+    entrance,
+    installed,
+    kept,
+    operations,
+    preferences,
+    problem_pages,
+    requests,
+)
 
-ROUTERS = tuple(part.router for part in (entrance, addresses, actions, requests, cases, certificates, operations))
+problem_page = problem_pages.page
+_PARTS = (assets, installed, entrance, kept, preferences, addresses, actions, requests, cases, certificates, operations)
+ROUTERS = tuple(part.router for part in _PARTS)

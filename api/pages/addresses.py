@@ -72,7 +72,7 @@ def _page(
 @router.get("/people")
 async def listed(visit: frame.Known) -> Response:
     """Show whose address needs somebody, with what to do about each."""
-    return await _list(visit, fields.Fields([]))
+    return await _list(visit, fields.Tried("", fields.Fields([])))
 
 
 @router.post("/people/{person_id}/address-confirmation")
@@ -92,12 +92,12 @@ async def change_address(visit: frame.Known, person_id: UUID) -> Response:
     form = await fields.sent(visit.request)
     address = form.words("email", "email")
     if address is None:
-        return await _list(visit, form, person_id)
+        return await _list(visit, fields.Tried(f"address-{person_id}", form))
     try:
         await visit.do(lambda w: _changed(w, person_id, address))
     except email_addresses.Unmailable as error:
         form.faults["email"] = error.refused
-        return await _list(visit, form, person_id)
+        return await _list(visit, fields.Tried(f"address-{person_id}", form))
     return frame.see("/people")
 
 
@@ -106,11 +106,9 @@ async def _changed(w: Work, person_id: UUID, address: str) -> None:
     await people.change(w, person, {"email": address}, None)
 
 
-async def _list(visit: frame.Visit, form: fields.Fields, person_id: UUID | None = None) -> Response:
+async def _list(visit: frame.Visit, tried: fields.Tried) -> Response:
     cards = await visit.read(address_cards.cards)
-    status = 422 if form.faults else 200
+    status = 422 if tried.form.faults else 200
     readable = {card.person.id: email_addresses.shown(card.person.email) for card in cards}
     former = {card.person.id: email_addresses.shown(card.former) for card in cards if card.former}
-    return visit.show(
-        "people.html", status, cards=cards, addresses=readable, former=former, form=form, at_fault=person_id
-    )
+    return visit.show("people.html", status, cards=cards, addresses=readable, former=former, tried=tried)

@@ -121,6 +121,12 @@ async def decline_counter(visit: frame.Known, id: shapes.Id) -> Response:  # noq
     return await _try(visit, f"counter-{id}", form, case_id, lambda w: answers.decline_counter(w, id))
 
 
+@router.get("/appointments/{id}")
+async def appointment_page(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
+    """Lead to the consultation, whose page shows the appointment."""
+    return frame.see(f"/consultations/{await _consultation_at(visit, id)}")
+
+
 @router.post("/appointments/{id}/cancel")
 async def cancel_appointment(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     """Call the appointment off."""

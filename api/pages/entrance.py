@@ -7,38 +7,30 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter, Response
 
-from api.pages import fields, frame
+from api.pages import devices, fields, frame
 from service import tables
 from service.care import filing
 from service.kernel import email_addresses, errors
 from service.kernel.work import Work
-from service.people import action_links, browser_sessions, logins
+from service.people import action_links, browser_sessions, kept_posts, logins
 from service.worklists import address_cards, page_views
 
 router = APIRouter(route_class=frame.PageRoute, include_in_schema=False)
-_PLACES = re.compile(r"/people|/operations|/(offers|consultations)/([0-9a-f-]{36}|new)", re.ASCII)
-
-
-@router.get(frame.STYLE_PATH)
-async def style() -> Response:
-    """Give the one stylesheet; its address changes with it."""
-    return Response(
-        frame.STYLE, media_type="text/css", headers={"Cache-Control": "public, max-age=31536000, immutable"}
-    )
+_PLACES = re.compile(r"/(?!/|sign-|a/|j/)[A-Za-z0-9/_-]*", re.ASCII)
+"""Addresses of ours that no link of a mail has."""
 
 
 @router.get("/")
 async def home(visit: frame.Anybody) -> Response:
     """Show what waits for the person; a stranger reads what this is, and may ask for a link."""
     if visit.person is None:
-        return visit.show("welcome.html", is_wanted=False, is_sent=False, email="", fault=None)
+        return frame.welcome(visit)
     home_page, cards, may_ask = await visit.read(_of_home)
     return visit.show(
         "home.html",
         home=home_page,
         may_ask=may_ask,
         addresses=cards,
-        runs_it=visit.actor.holds("programme_admin"),
     )
 
 
@@ -48,8 +40,13 @@ async def _of_home(w: Work) -> tuple[page_views.Home, Sequence[address_cards.Add
 
 @router.post("/sign-in")
 async def ask_for_link(visit: frame.Anybody) -> Response:
-    """Mail a sign-in link if somebody has this address; the page says the same either way."""
+    """Mail a sign-in link if somebody has this address; the page says the same either way.
+
+    Or mail another to whoever had the link of the token `again`, or sent the form of the token `resume`.
+    """
     form = await fields.sent(visit.request)
+    if form.typed("again") or form.typed("resume"):
+        return await _mail_again(visit, form)
     email = form.words("email", "email")
     if email is not None:
         try:
@@ -57,10 +54,25 @@ async def ask_for_link(visit: frame.Anybody) -> Response:
         except email_addresses.Unmailable as error:
             form.faults["email"] = error.refused
     if email is None or form.faults:
-        fault = visit.words.fault(form.faults["email"])
-        return visit.show("welcome.html", 422, is_wanted=False, is_sent=False, email=form.typed("email"), fault=fault)
+        return frame.welcome(visit, 422, form)
     readable = email_addresses.shown(email)
-    return visit.show("welcome.html", 202, is_wanted=False, is_sent=True, email=readable, fault=None)
+    return visit.show("welcome.html", 202, is_wanted=False, is_sent=True, email=readable)
+
+
+async def _mail_again(visit: frame.Visit, form: fields.Fields) -> Response:
+    """Mail a link to whom a token of ours names, without saying who that is."""
+
+    async def mail(w: Work) -> None:
+        if form.typed("resume"):
+            await kept_posts.mail_link(w, form.typed("resume"))
+        else:
+            await logins.mail_again(w, form.typed("again"))
+
+    try:
+        await visit.do(mail)
+    except errors.LinkInvalid:
+        return frame.welcome(visit, 410, form)
+    return visit.show("welcome.html", 202, is_wanted=False, is_sent=True, email="")
 
 
 @router.get("/sign-in/{token}")
@@ -70,7 +82,7 @@ async def sign_in_page(visit: frame.Anybody, token: str) -> Response:
         link = await visit.read(lambda w: action_links.read(w, token, logins.SIGN_IN))
     except errors.LinkInvalid:
         return _over(visit, "unknown", 404)
-    return _state(visit, link) or visit.show("sign_in.html")
+    return _state(visit, link, token) or visit.show("sign_in.html")
 
 
 @router.post("/sign-in/{token}")
@@ -78,14 +90,21 @@ async def sign_in(visit: frame.Anybody, token: str) -> Response:
     """Sign the link's person in, once."""
     try:
         link = await visit.read(lambda w: action_links.read(w, token, logins.SIGN_IN))
-        over = _state(visit, link)
+        over = _state(visit, link, token)
         if over:
             return frame.see("/") if link.person_id == visit.actor.person_id else over
-        cookie = await visit.do(lambda w: browser_sessions.begin(w, token))
+        form = await fields.sent(visit.request)
+        is_own = form.has("own_device", "yes")
+        browser = logins.Browser(devices.named(visit.request.headers.get("user-agent", "")), is_own)
+        cookie = await visit.do(lambda w: browser_sessions.begin(w, token, browser))
     except errors.LinkInvalid:
         return _over(visit, "unknown", 404)
-    answer = frame.see(_wanted(visit))
-    frame.keep(answer, visit.world, frame.cookie_name(visit.world), cookie, int(browser_sessions.LIFE.total_seconds()))
+    waiting = await visit.read(lambda w: kept_posts.newest(w, link.person_id))
+    answer = frame.see(f"/kept/{waiting}" if waiting else _wanted(visit))
+    longest = browser_sessions.LONGEST_ON_OWN_DEVICE if is_own else browser_sessions.LONGEST
+    # It outlives the visit by as long as a form is kept: it tells then whose form it is that came too late.
+    seconds = int((longest + kept_posts.KEPT).total_seconds())
+    frame.keep(answer, visit.world, frame.cookie_name(visit.world), cookie, seconds)
     frame.keep(answer, visit.world, "wanted", "", 0)
     return answer
 
@@ -102,15 +121,16 @@ async def sign_out(visit: frame.Anybody) -> Response:
     return answer
 
 
-def _state(visit: frame.Visit, link: tables.Link) -> Response | None:
+def _state(visit: frame.Visit, link: tables.Link, token: str) -> Response | None:
     if link.used_at is not None:
-        return _over(visit, "used", 410)
-    return _over(visit, "expired", 410) if link.expires_at <= visit.world.clock.now() else None
+        return _over(visit, "used", 410, token)
+    return _over(visit, "expired", 410, token) if link.expires_at <= visit.world.clock.now() else None
 
 
-def _over(visit: frame.Visit, reason: str, status: int) -> Response:
-    texts = visit.words.table["sign_in_over"]
-    return visit.show("message.html", status, title=texts["title"], text=texts[reason])
+def _over(visit: frame.Visit, reason: str, status: int, token: str = "") -> Response:
+    """Say why the link does nothing, with the form that asks for a new one: for the same address, if that is known."""
+    text = visit.words.table["sign_in_over"][reason]
+    return visit.show("sign_in_over.html", status, text=text, again=token, form=fields.Fields([]))
 
 
 def _wanted(visit: frame.Visit) -> str:

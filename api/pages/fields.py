@@ -33,14 +33,35 @@ _KINDS: dict[str, TypeAdapter[str]] = {"note": _note, "text": _text, "line": _li
 
 
 class Fields:
-    """The values by name, as typed, and the faults found while reading them: words of the catalogue's `faults`."""
+    """The values by name, as typed, and the faults found while reading them: words of the catalogue's `faults`.
 
-    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+    A page that shows several forms tells their fields apart by each form's `prefix`. While the page is made, its fields
+    `place` themselves here, so that the summary of the faults names them, in the order of the page.
+    """
+
+    def __init__(self, pairs: list[tuple[str, str]], prefix: str = "") -> None:
         """Keep the pairs as they will be stored: in NFC, with LF where browsers send CRLF."""
+        self.prefix = prefix
+        self.labels: dict[str, str] = {}
         self.values: dict[str, list[str]] = {}
         for name, value in pairs:
             self.values.setdefault(name, []).append(_normal(value.replace("\r\n", "\n").strip()))
         self.faults: dict[str, str | email_addresses.Refused] = {}
+
+    def id_of(self, name: str) -> str:
+        """Give the field's id on its page."""
+        return f"{self.prefix}{name}"
+
+    def place(self, name: str, label: str) -> str:
+        """Note that the page shows this field here, under this label; gives the field's id."""
+        self.labels[name] = label
+        return self.id_of(name)
+
+    def summary(self) -> list[tuple[str, str, str | email_addresses.Refused]]:
+        """List id, label and fault of each field at fault, as they stand on the page; no id if it is not there."""
+        named = [(self.id_of(name), label, name) for name, label in self.labels.items() if name in self.faults]
+        nameless = [("", "", name) for name in self.faults if name not in self.labels]
+        return [(id_, label, self.faults[name]) for id_, label, name in named + nameless]
 
     def typed(self, name: str) -> str:
         """Give what was typed, to show it again."""
@@ -161,6 +182,13 @@ class Tried:
     next_starts: Sequence[datetime] = ()  # in place of a time that was taken meanwhile
     night: Sequence[NightHours] = ()  # whose night the time is: it is sent again with the mark that this is meant
 
+    def of(self, name: str) -> Fields:
+        """Give the form of this name on a page of several: what was tried if it was this one, else an empty one."""
+        if name != self.name:
+            return Fields([], f"{name}-")
+        self.form.prefix = f"{name}-"
+        return self.form
+
 
 def named(name: str, form: Fields, error: errors.PersonalDataFound) -> Tried:
     """Give the form to show again, what seems to name somebody marked; ticking the places once confirms them."""
@@ -191,4 +219,6 @@ async def sent(request: Request) -> Fields:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
     except ValueError:
         raise problems.BadBody("The form cannot be read.") from None
-    return Fields(pairs)
+    form = Fields(pairs)
+    request.state.form = form
+    return form

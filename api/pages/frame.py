@@ -6,8 +6,9 @@ needs none (`read`), and is read at once: each visit to the database has its pri
 """
 
 import base64
+import contextlib
 import dataclasses
-import hashlib
+import re
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -20,24 +21,26 @@ from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
+from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
 
 from api.edge import problems
-from api.pages import words
+from api.pages import assets, fields, sections, words
 from api.pages.words import Words
 from integrations import catalogues
 from integrations.runtime.world import World
+from service import vocabulary
 from service.kernel import actor as actors
-from service.kernel import clock, errors, limits, work
+from service.kernel import clock, email_addresses, errors, limits, work
 from service.kernel.work import Work
-from service.people import browser_sessions
+from service.people import browser_sessions, kept_posts
 from service.rules.time import availability
 
 T = TypeVar("T")
 _FOLDER = Path(__file__).parent
-STYLE = (_FOLDER / "templates" / "style.css").read_bytes()
-STYLE_PATH = f"/pages/{hashlib.sha256(STYLE).hexdigest()[:12]}.css"
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; "
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "worker-src 'self'; manifest-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
@@ -50,6 +53,15 @@ _PAGES = jinja2.Environment(
     lstrip_blocks=True,
 )
 _SEE_OTHER = 303
+LANGUAGE = "language"
+TOLD = "told"
+"""What the next page says once, by its key in `page.told`."""
+SENT = "sent"
+"""Which draft on the device was taken, for the next page to let go of it."""
+_ONE_WORD = re.compile(r"[a-z_]{1,32}(:[0-9a-f-]{36})?", re.ASCII)
+_BARE = ("/a/", "/j/", "/sign-in/")
+"""Addresses that are secrets, of pages without scripts."""
+_ONCE_SECONDS = 3600
 _TOO_LARGE = 413
 _OWN_FETCH = ("same-origin", "none")
 
@@ -69,6 +81,8 @@ class Visit:
     words: Words
     by_link: bool = False
     held_since: datetime | None = None  # nothing is mailed, as the database was restored and not released
+    is_own_device: bool = False  # so the person said at the sign-in: texts may be kept on it while they are typed
+    has_kept: bool = False  # a form that was sent too late waits for them
 
     async def do(self, body: Callable[[Work], Awaitable[T]]) -> T:
         """Do `body` in one transaction as the visitor, committed when this returns."""
@@ -96,11 +110,13 @@ class Visit:
     async def by_link_of(self, actor: actors.Actor) -> "Visit":
         """Give this visit as that of a link's holder, in their language.
 
-        A link signs nobody in, and mails are forwarded: a page opened by a link does not name its holder.
+        A link signs nobody in, and mails are forwarded: a page opened by a link does not name its holder. A language
+        that this browser was switched to goes before theirs.
         """
         switched = dataclasses.replace(self, actor=actor)
         person = await switched.read(browser_sessions.acting)
-        return dataclasses.replace(switched, person=person, words=words.of(person.locale), by_link=True)
+        locale = _chosen_locale(self.request) or person.locale
+        return dataclasses.replace(switched, person=person, words=words.of(locale), by_link=True)
 
     @property
     def zone(self) -> str:
@@ -118,6 +134,10 @@ class Visit:
 
     def show(self, template: str, status: int = 200, **values: object) -> HTMLResponse:
         """Give the page."""
+        path = self.request.scope["path"]
+        draft_owner = self.person.id if self.is_own_device and self.person and not self.by_link else None
+        form = values.get("form") or getattr(values.get("tried"), "form", None)
+        listed = sections.of(self.actor)
         text = _PAGES.get_template(template).render(
             t=self.words.table,
             words=self.words,
@@ -125,11 +145,30 @@ class Visit:
             zone=self.zone,
             now=self.world.clock.now(),
             base=self.world.settings.base_path,
-            style=self.world.settings.base_path + STYLE_PATH,
+            assets=assets.PATHS,
+            here=path,
+            sections=listed,
+            current_section=sections.current(path, listed),
+            other_languages=words.names_of_others(self.words.locale),
+            faulty=form if isinstance(form, fields.Fields) and form.faults else None,
             held_since=self.held_since,
+            has_kept=self.has_kept,
+            draft_owner=draft_owner,
+            told=self._once(TOLD),
+            sent=self._once(SENT) if draft_owner else "",
+            is_bare=path.startswith(_BARE),
             **values,
         )
-        return HTMLResponse(text, status, HEADERS)
+        answer = HTMLResponse(text, status, HEADERS)
+        for name in (TOLD, SENT) if draft_owner else (TOLD,):
+            if name in self.request.cookies:
+                keep(answer, self.world, name, "", 0)
+        return answer
+
+    def _once(self, name: str) -> str:
+        """Give what the answer before this one left to be said once, by a cookie of this name."""
+        left = self.request.cookies.get(name, "")
+        return left if _ONE_WORD.fullmatch(left) else ""
 
     def problem(self, error: errors.DomainError) -> HTMLResponse:
         """Give the page of an error: what it means, and what to do."""
@@ -155,6 +194,12 @@ def next_starts(error: errors.DomainError) -> list[datetime]:
     return [datetime.fromisoformat(start) for start in named] if isinstance(named, list) else []
 
 
+def tell(current: Visit, answer: Response, said: str) -> Response:
+    """Have the next page say something once, by its key in `page.told`."""
+    keep(answer, current.world, TOLD, said, _ONCE_SECONDS)
+    return answer
+
+
 def see(path: str) -> RedirectResponse:
     """Send the browser to a page, after what was done."""
     return RedirectResponse(path, _SEE_OTHER, HEADERS)
@@ -177,13 +222,27 @@ def is_secure(world: World) -> bool:
 
 async def visit(request: Request) -> Visit:
     """Give the visitor's visit; that of a stranger without a valid cookie."""
-    world: World = request.app.state.world
-    catalogue = words.of(catalogues.wanted(request.headers.get("accept-language", "")))
-    current = Visit(request, world, actors.STRANGER, None, catalogue)
+    current = strangers_visit(request)
     request.state.visit = current
     if request.method == "POST":
-        _refuse_foreign(request, world)
-    return _of_visitor(current, await current.read(lambda w: _admitted(w, request, world)))
+        _refuse_foreign(request, current.world)
+    visitor = await current.read(lambda w: _admitted(w, request, current.world))
+    if visitor is not None and visitor.seen_at <= current.world.clock.now() - browser_sessions.NOTED_EVERY:
+        token = request.cookies[cookie_name(current.world)]
+        with contextlib.suppress(errors.Unavailable):  # a database that takes no writes shows pages all the same
+            await current.do(lambda w: browser_sessions.note_use(w, token))
+    return _of_visitor(current, visitor)
+
+
+def strangers_visit(request: Request) -> Visit:
+    """Give the visit of whoever it is before anybody has looked, in the language of the browser."""
+    locale = _chosen_locale(request) or catalogues.wanted(request.headers.get("accept-language", ""))
+    return Visit(request, request.app.state.world, actors.STRANGER, None, words.of(locale))
+
+
+def _chosen_locale(request: Request) -> str | None:
+    """Give the language that this browser was switched to, if it was."""
+    return next((locale for locale in vocabulary.LOCALES if locale == request.cookies.get(LANGUAGE)), None)
 
 
 def _of_visitor(current: Visit, visitor: browser_sessions.Visitor | None) -> Visit:
@@ -195,6 +254,8 @@ def _of_visitor(current: Visit, visitor: browser_sessions.Visitor | None) -> Vis
             person=visitor.person,
             words=words.of(visitor.person.locale),
             held_since=visitor.held_since,
+            is_own_device=visitor.is_own_device,
+            has_kept=visitor.has_kept,
         )
         current.request.state.visit = current
     return current
@@ -271,7 +332,14 @@ Known = Annotated[Visit, Depends(known)]
 
 
 class PageRoute(APIRoute):
-    """A route whose errors are pages."""
+    """A route whose errors are pages. Who looks where only a form is sent to is led to the page that has the form."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request, or send a browser that only looks to the nearest page above the address."""
+        if scope["method"] == "GET" and "GET" not in (self.methods or ()):
+            await see(_page_above(scope))(scope, receive, send)
+        else:
+            await super().handle(scope, receive, send)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Turn errors into pages."""
@@ -279,9 +347,10 @@ class PageRoute(APIRoute):
 
         async def paged(request: Request) -> Response:
             try:
-                return await handler(request)
-            except errors.Unauthenticated as error:
-                return _sign_in_first(request, error)
+                try:
+                    return await _followed_up(request, await handler(request))
+                except errors.Unauthenticated as error:
+                    return await _sign_in_first(request, error)
             except errors.DomainError as error:
                 return _on_page(request, error)
             except RequestValidationError:
@@ -292,6 +361,19 @@ class PageRoute(APIRoute):
                 return _on_page(request, errors.Invalid("", "the form cannot be read"))
 
         return paged
+
+
+def _page_above(scope: Scope) -> str:
+    """Give the nearest address above this one that shows a page."""
+    own = ("route", "endpoint", "path_params")
+    asked = {name: value for name, value in scope.items() if name not in own}
+    routes = [route for route in scope["app"].routes if isinstance(route, PageRoute)]
+    path: str = scope["path"]
+    while path.rstrip("/"):
+        path = path.rpartition("/")[0] or "/"
+        if any(route.matches(asked | {"path": path})[0] is Match.FULL for route in routes):
+            return path
+    return "/"
 
 
 def _too_large(request: Request, error: problems.TooLarge) -> Response:
@@ -312,16 +394,61 @@ def _on_page(request: Request, error: errors.DomainError) -> Response:
     return answer
 
 
-def _sign_in_first(request: Request, error: errors.Unauthenticated) -> Response:
-    """Show the sign-in page; a cookie keeps the wanted address for 15 minutes."""
+def welcome(
+    current: Visit, status: int = 200, form: fields.Fields | None = None, *, is_wanted: bool = False
+) -> HTMLResponse:
+    """Give the page of a stranger: what this is, and the form that asks for a sign-in link."""
+    return current.show("welcome.html", status, form=form or fields.Fields([]), is_wanted=is_wanted, is_sent=False)
+
+
+async def _followed_up(request: Request, answer: Response) -> Response:
+    """After a form was done: keep it no longer, here (`kept_posts`) or as a draft on the device."""
+    current: Visit | None = getattr(request.state, "visit", None)
+    form: fields.Fields | None = getattr(request.state, "form", None)
+    if request.method != "POST" or answer.status_code != _SEE_OTHER or current is None or form is None:
+        return answer
+    if current.has_kept:
+        await current.do(lambda w: kept_posts.sent(w, request.url.path, form.id("key")))
+    if current.is_own_device and _ONE_WORD.fullmatch(form.typed("draft")):
+        keep(answer, current.world, SENT, form.typed("draft"), _ONCE_SECONDS)
+    return answer
+
+
+async def _sign_in_first(request: Request, error: errors.Unauthenticated) -> Response:
+    """Show the sign-in page. What was sent is kept for whoever's visit has ended; a wanted page, for 15 minutes."""
     current: Visit | None = getattr(request.state, "visit", None)
     if current is None:
         raise error
-    answer = current.show("welcome.html", 401, is_wanted=True, is_sent=False, email="", fault=None)
+    if request.method == "POST":
+        kept = await _kept(current)
+        if kept is not None:
+            return kept
+    answer = welcome(current, 401, is_wanted=True)
     if request.method == "GET":
         encoded_path = base64.urlsafe_b64encode(request.url.path.encode()).decode()
         keep(answer, current.world, "wanted", encoded_path, 900)
     return answer
+
+
+async def _kept(current: Visit) -> Response | None:
+    """Keep the form that came after its visit had ended, and say so; None if nobody knows whose visit it was."""
+    request = current.request
+    token = request.cookies.get(cookie_name(current.world))
+    if not token or await current.read(lambda w: browser_sessions.person_of(w, token)) is None:
+        return None
+    form = await fields.sent(request)
+    body = (await request.body()).decode("ascii")
+    waiting = await current.do(lambda w: kept_posts.keep(w, token, request.url.path, body, form.id("key")))
+    if waiting is None:
+        return None
+    longest = max((len(value) for values in form.values.values() for value in values), default=0)
+    return current.show("ended.html", 401, resume=waiting.token, email=_hinted(waiting.email), characters=longest)
+
+
+def _hinted(email: str) -> str:
+    """Give an address as its owner knows it, and nobody else reads it: its first letter, and where it is."""
+    name, _, domain = email_addresses.shown(email).rpartition("@")
+    return f"{name[:1]}…@{domain}"
 
 
 def keep(answer: Response, world: World, name: str, value: str, seconds: int) -> None:

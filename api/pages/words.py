@@ -8,9 +8,10 @@ from typing import Protocol, TypeVar
 
 import babel
 from babel import dates
+from markupsafe import Markup
 
 from integrations import address_words, catalogues, local_times
-from service import tables
+from service import tables, vocabulary
 from service.kernel import email_addresses
 from service.rules import name_order
 from service.rules.time import availability
@@ -18,7 +19,7 @@ from service.worklists import filing_choices
 
 T = TypeVar("T")
 LANGUAGES = ("uk", "en", "fr", "de", "pl", "it", "es", "lt", "he", "tr", "ro")
-_SHARED = ("mail", "priorities", "modes", "reasons", "outcomes", "age_bands")
+_SHARED = ("mail", "priorities", "modes", "reasons", "outcomes", "age_bands", "days")
 """Contexts of the catalogues that are not the pages' own; those are `page` and `page.…`."""
 
 
@@ -54,6 +55,10 @@ class Words:
         said = catalogues.of(self.locale).said(detail)
         return faults.get(detail) or (f"{said[0].upper()}{said[1:].rstrip('.')}." if said else faults["other"])
 
+    def counted(self, context: str, key: str, number: int) -> str:
+        """Word a sentence that counts; it may name the `{number}`."""
+        return catalogues.of(self.locale).counted(context, key, number).format(number=number)
+
     def specialty(self, row: NamedInBoth) -> str:
         """Name the specialty."""
         return row.name_uk if self.locale == "uk" else row.name_en
@@ -82,6 +87,23 @@ class Words:
     def moment(self, at: datetime, zone: str) -> str:
         """Word the instant by the clock of `zone`: weekday, date, time, place and offset, so that nobody guesses."""
         return local_times.moment(at, zone, self.locale)
+
+    def when(self, at: datetime, zone: str, now: datetime) -> Markup:
+        """Word the instant shortly, by the reader's own clock, whose zone the page says once."""
+        shown = local_times.short(at, zone, self.locale, now)
+        return Markup('<time datetime="{}">{}</time>').format(local_times.with_offset(at, zone), shown)
+
+    def there(self, at: datetime, zone: str, own_zone: str, now: datetime) -> Markup:
+        """Word the instant by the other side's clock, behind one's own: time and place, the day only if another one."""
+        wall, own_wall = availability.to_wall(at, zone), availability.to_wall(at, own_zone)
+        is_same_day = wall.date() == own_wall.date()
+        shown = f"{wall:%H:%M}" if is_same_day else local_times.short(at, zone, self.locale, now)
+        place = local_times.place(zone, self.locale)
+        return Markup('<time datetime="{}">{}</time>, {}').format(local_times.with_offset(at, zone), shown, place)
+
+    def whose_clock(self, zone: str, now: datetime) -> str:
+        """Name the place and the offset of the clock by which a page shows its times."""
+        return f"{local_times.place(zone, self.locale)}, {local_times.offset(now, zone)}"
 
     def span(self, start: datetime, end: datetime, zone: str) -> str:
         """Word the time from `start` until `end` by the clock of `zone`."""
@@ -113,3 +135,8 @@ def of(locale: str) -> Words:
     catalogue = catalogues.of(locale)
     own = {name.removeprefix("page."): words for name, words in catalogue.contexts.items() if name.startswith("page")}
     return Words(catalogue.locale, catalogue.formats, {name: catalogue[name] for name in _SHARED} | own)
+
+
+def names_of_others(locale: str) -> list[tuple[str, str]]:
+    """List the other languages that there are words in: code, and how one offers it to whoever speaks it."""
+    return [(other, of(other).table["page"]["in_this_language"]) for other in vocabulary.LOCALES if other != locale]

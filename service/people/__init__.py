@@ -7,6 +7,7 @@ Others call
     address_changes   an address that somebody else has set: `confirm`, and `decide` from the former one
     logins            sign-in links, tokens, signing keys; `caller` gives the actor of an access token
     browser_sessions  the person of a page's cookie
+    kept_posts        forms that were sent after their visit had ended
     action_links      the person of a mail's link, and whether it was used
     clients           partner systems and their credentials
     privacy           `dossier` and `erase`: what is kept about one person

@@ -138,6 +138,16 @@ async def mail_link(w: Work, email: str) -> None:
             await savepoint.rollback()
 
 
+async def mail_again(w: Work, token: str) -> None:
+    """Mail another sign-in link to whoever an earlier one was for, whatever became of it; raises LinkInvalid."""
+    row_and_purpose = w.keys.link_row(token, SIGN_IN)
+    row = await w.find(tables.Link, row_and_purpose[0]) if row_and_purpose else None
+    if row is None:
+        raise errors.LinkInvalid
+    person = await w.read(tables.Person, row.person_id)
+    await mail_link(w, person.email)
+
+
 async def link_token(w: Work, email: str, life: timedelta) -> str:
     """Give the token of a sign-in link of the person with this address, without a mail; raises NotFound."""
     link = _link(w, await person_with(w, email), life)
@@ -145,7 +155,15 @@ async def link_token(w: Work, email: str, life: timedelta) -> str:
     return w.keys.link_token(link.id, SIGN_IN)
 
 
-async def exchange(w: Work, token: str) -> SignedIn:
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """What signs in by a cookie: its name and system in words, and whether it is on a device of the person's own."""
+
+    device: str | None = None
+    is_own_device: bool = False
+
+
+async def exchange(w: Work, token: str, browser: Browser | None = None) -> SignedIn:
     """Use up the sign-in link and begin a sign-in; raises LinkInvalid when it is used, expired or not ours."""
     row_and_purpose = w.keys.link_row(token, SIGN_IN)
     if row_and_purpose is None:
@@ -163,7 +181,7 @@ async def exchange(w: Work, token: str) -> SignedIn:
     if person_id is None:
         raise errors.LinkInvalid
     audit.record(w, "signed_in", "person", person_id)
-    return _signed_in(w, person_id, None)
+    return _signed_in(w, person_id, None, browser)
 
 
 async def refresh(w: Work, token: str) -> SignedIn | None:
@@ -300,7 +318,7 @@ def _link(w: Work, person_id: UUID, life: timedelta) -> deliveries.NewLink:
     )
 
 
-def _signed_in(w: Work, person_id: UUID, family_id: UUID | None) -> SignedIn:
+def _signed_in(w: Work, person_id: UUID, family_id: UUID | None, browser: Browser | None = None) -> SignedIn:
     row_id = clock.new_id()
     w.add(
         tables.RefreshToken(
@@ -309,6 +327,9 @@ def _signed_in(w: Work, person_id: UUID, family_id: UUID | None) -> SignedIn:
             person_id=person_id,
             created_at=w.now,
             expires_at=w.now + REFRESH_LIFE,
+            seen_at=w.now if browser else None,
+            device=browser.device if browser else None,
+            is_own_device=browser is not None and browser.is_own_device,
         )
     )
     return SignedIn(person_id, w.keys.link_token(row_id, REFRESH), row_id)

@@ -47,8 +47,9 @@ _QUERIES: Mapping[str, str] = {
     "rehearsals": "SELECT id, programme_id, created_at, state FROM rehearsal WHERE by = :id ORDER BY id",
     "mails": "SELECT id, payload, state, created_at, settled_at, error FROM delivery WHERE person_id = :id ORDER BY id",
     "links": "SELECT purpose, subject_id, created_at, expires_at, used_at FROM link WHERE person_id = :id ORDER BY id",
-    "sign_ins": "SELECT created_at, expires_at, used_at, revoked_at FROM refresh_token"
+    "sign_ins": "SELECT created_at, expires_at, used_at, revoked_at, seen_at, device, is_own_device FROM refresh_token"
     " WHERE person_id = :id ORDER BY id",
+    "forms_kept": "SELECT id, path, body, created_at, until FROM kept_post WHERE person_id = :id ORDER BY id",
     "files_sent": "SELECT id, kind, state, is_dry, created_at FROM import_file WHERE person_id = :id ORDER BY id",
     "acts": "SELECT at, action, subject, subject_id, details FROM audit WHERE person_id = :id ORDER BY id",
     "acts_on_them": "SELECT at, actor_kind, person_id, action, details FROM audit WHERE subject_id = :id ORDER BY id",
@@ -107,6 +108,7 @@ _ERASURE = (
     "DELETE FROM idempotency_key WHERE caller = :text",
     "DELETE FROM rate_limit WHERE bucket LIKE '%:' || :text",
     "DELETE FROM link WHERE person_id = :id",
+    "DELETE FROM kept_post WHERE person_id = :id",
     "DELETE FROM address_change WHERE person_id = :id",
     "DELETE FROM import_file WHERE person_id = :id",
     "DELETE FROM refresh_token WHERE person_id = :id",

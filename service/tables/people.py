@@ -236,7 +236,7 @@ class Link(SQLModel, table=True):
 
 
 class RefreshToken(SQLModel, table=True):
-    """One refresh token of a family; using a used one revokes them all."""
+    """One refresh token of a family; using a used one revokes them all. Or a browser's visit, if it has `seen_at`."""
 
     __tablename__ = "refresh_token"
     id: UUID = Field(primary_key=True)
@@ -246,6 +246,27 @@ class RefreshToken(SQLModel, table=True):
     expires_at: datetime
     used_at: datetime | None = None
     revoked_at: datetime | None = None
+    seen_at: datetime | None = None  # when the visit was last made use of, to within minutes
+    device: str | None = None  # which browser on which system, as it says of itself
+    is_own_device: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+
+
+class KeptPost(SQLModel, table=True):
+    """A form that was sent after its visit had ended, sealed; whoever it is of goes on with it after the next sign-in.
+
+    `form_key` is the idempotency key of the form, if it has one. After `until` the body is taken out.
+    """
+
+    __tablename__ = "kept_post"
+    id: UUID = Field(primary_key=True)
+    person_id: UUID = Field(foreign_key="person.id", index=True)
+    path: str
+    body: bytes | None = Field(default=None, sa_type=BYTEA)
+    form_key: UUID | None = None
+    created_at: datetime
+    until: datetime
+
+    __table_args__ = (index("ix_kept_post_until", "until"),)
 
 
 class RevokedToken(SQLModel, table=True):

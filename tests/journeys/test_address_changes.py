@@ -375,7 +375,7 @@ async def test_sec_03_a_coordinator_deals_with_it_on_a_page(scene: flow.Scene) -
     assert answer.status_code == 303
     wrong = {"email": "rival@lille..example"}
     at_fault = await scene.client.post(f"/people/{id_of(scene, 'rival')}/address", data=wrong, headers=other)
-    assert (at_fault.status_code, 'class="fault"' in at_fault.text) == (422, True)
+    assert (at_fault.status_code, 'class="err"' in at_fault.text) == (422, True)
     right = {"email": "rival@лікарня.укр"}
     changed = await scene.client.post(f"/people/{id_of(scene, 'rival')}/address", data=right, headers=other)
     assert changed.status_code == 303

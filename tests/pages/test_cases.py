@@ -131,8 +131,8 @@ async def test_in_an_emergency_every_page_says_the_local_pathway_first(scene: Sc
     path, _ = await scene.link("offer.decline")
     async with scene.browser(scene.mentor) as browser:
         for page in (path, f"/offers/{offer.id}", f"/consultations/{asked.id}"):
-            main = (await browser.get(page)).text.split("<main>")[1]
-            assert main.strip().startswith('<div class="emergency"'), page
+            main = (await browser.get(page)).text.split('<main id="main">')[1]
+            assert main.strip().startswith('<p class="notice warn emergency"'), page
 
 
 # --- the first page -------------------------------------------------------------------------------------------------

@@ -1,10 +1,14 @@
 """Who comes in, and how: a link by mail, a button, a cookie that can be ended."""
 
+import gzip
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import httpx
 import pytest
 
+from api.pages import devices
 from integrations.runtime.world import World
 from pages.scene import Scene
 from service.kernel import actor, installation
@@ -15,7 +19,7 @@ async def test_a_stranger_reads_what_this_is_and_may_ask_for_a_link(client: http
     answer = await client.get("/", headers={"Accept-Language": "uk-UA,uk;q=0.9,en;q=0.5"})
 
     assert answer.status_code == 200
-    assert 'lang="uk"' in answer.text
+    assert '<html lang="uk"' in answer.text
     assert 'action="/sign-in"' in answer.text
 
 
@@ -26,7 +30,7 @@ async def test_a_stranger_reads_what_this_is_and_may_ask_for_a_link(client: http
 async def test_strangers_read_in_the_language_of_their_browser(
     client: httpx.AsyncClient, header: str, locale: str
 ) -> None:
-    assert f'lang="{locale}"' in (await client.get("/", headers={"Accept-Language": header})).text
+    assert f'<html lang="{locale}"' in (await client.get("/", headers={"Accept-Language": header})).text
 
 
 async def test_asking_for_a_link_answers_everybody_the_same(scene: Scene, client: httpx.AsyncClient) -> None:
@@ -45,7 +49,7 @@ async def test_an_address_that_is_none_is_refused_beside_its_field(client: httpx
     answer = await client.post("/sign-in", data={"email": email})
 
     assert answer.status_code == 422
-    assert 'class="fault"' in answer.text
+    assert 'class="err"' in answer.text
     assert "<b>" not in answer.text
 
 
@@ -80,7 +84,7 @@ async def test_the_button_signs_in_with_a_cookie_hidden_from_scripts(scene: Scen
 
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     assert cookie.startswith("session=")
-    assert {"HttpOnly", "SameSite=lax", "Path=/", "Max-Age=43200"} <= set(cookie.split("; "))
+    assert {"HttpOnly", "SameSite=lax", "Path=/", f"Max-Age={2 * 24 * 3600}"} <= set(cookie.split("; "))
     assert scene.mentor.display_name in (await client.get("/")).text
 
 
@@ -104,6 +108,7 @@ async def test_a_sign_in_link_works_once(scene: Scene) -> None:
     assert (again.status_code, again.headers["location"]) == (303, "/")
     assert (other.status_code, shown.status_code) == (410, 410)
     assert "used already" in other.text
+    assert f'name="again" value="{path.rpartition("/")[2]}"' in shown.text
 
 
 async def test_a_sign_in_link_ends_with_its_time(scene: Scene, client: httpx.AsyncClient) -> None:
@@ -113,15 +118,101 @@ async def test_a_sign_in_link_ends_with_its_time(scene: Scene, client: httpx.Asy
     assert [(await client.get(path)).status_code, (await client.post(path)).status_code] == [410, 410]
 
 
-async def test_a_visit_ends_after_twelve_hours(scene: Scene) -> None:
-    async with scene.browser(scene.mentor) as browser:
-        scene.clock.set(scene.clock.now() + browser_sessions.LIFE - timedelta(seconds=1))
-        before = await browser.get("/")
-        scene.clock.forward(seconds=1)
-        after = await browser.get("/")
+async def test_an_old_link_mails_a_new_one_to_its_person_and_names_nobody(
+    scene: Scene, client: httpx.AsyncClient
+) -> None:
+    path = await scene.sign_in_path(scene.mentor)
+    scene.clock.forward(minutes=15)
+    page = await client.get(path)
+    answer = await client.post("/sign-in", data={"again": path.rpartition("/")[2]})
 
-    assert "/sign-out" in before.text
-    assert "/sign-out" not in after.text
+    assert scene.mentor.email not in page.text + answer.text
+    assert answer.status_code == 202
+    assert await scene.rows(
+        "SELECT count(*) FROM link WHERE purpose = 'sign_in' AND person_id = :id AND expires_at > :now",
+        id=scene.mentor.id,
+        now=scene.clock.now(),
+    ) == [(1,)]
+
+
+@pytest.mark.parametrize("token", ["x", "A" * 48, "%00", "a" * 5000])
+async def test_what_is_no_link_of_ours_mails_nobody(scene: Scene, client: httpx.AsyncClient, token: str) -> None:
+    answers = [await client.post("/sign-in", data={name: token}) for name in ("again", "resume")]
+    assert [answer.status_code for answer in answers] == [410, 410]
+    assert await scene.rows("SELECT count(*) FROM link WHERE purpose = 'sign_in'") == [(0,)]
+
+
+async def is_in(browser: httpx.AsyncClient) -> bool:
+    return "/sign-out" in (await browser.get("/")).text
+
+
+@asynccontextmanager
+async def signed_in(scene: Scene, form: dict[str, str]) -> AsyncIterator[httpx.AsyncClient]:
+    async with scene.browser() as browser:
+        await browser.post(await scene.sign_in_path(scene.mentor), data=form)
+        yield browser
+
+
+@pytest.mark.parametrize("form", [{}, {"own_device": "yes"}])
+async def test_a_visit_that_is_not_made_use_of_ends_after_twelve_hours(scene: Scene, form: dict[str, str]) -> None:
+    async with signed_in(scene, form) as browser:
+        scene.clock.set(scene.clock.now() + browser_sessions.IDLE - timedelta(seconds=1))
+        assert await is_in(browser)
+        scene.clock.set(scene.clock.now() + browser_sessions.IDLE - timedelta(seconds=1))
+        assert await is_in(browser)
+        scene.clock.set(scene.clock.now() + browser_sessions.IDLE)
+        assert not await is_in(browser)
+
+
+@pytest.mark.parametrize(
+    ("form", "longest"),
+    [
+        ({}, browser_sessions.LONGEST),
+        ({"own_device": "no"}, browser_sessions.LONGEST),
+        ({"own_device": "yes"}, browser_sessions.LONGEST_ON_OWN_DEVICE),
+    ],
+)
+async def test_a_visit_that_is_made_use_of_ends_by_whose_device_it_is_on(
+    scene: Scene, form: dict[str, str], longest: timedelta
+) -> None:
+    async with signed_in(scene, form) as browser:
+        began = scene.clock.now()
+        while scene.clock.now() + timedelta(hours=11) < began + longest:
+            scene.clock.forward(hours=11)
+            assert await is_in(browser)
+        scene.clock.set(began + longest - timedelta(seconds=1))
+        assert await is_in(browser)
+        scene.clock.set(began + longest)
+        assert not await is_in(browser)
+
+
+async def test_the_use_of_a_visit_is_noted_every_few_minutes_only(scene: Scene) -> None:
+    seen = "SELECT seen_at, is_own_device, device FROM refresh_token"
+    async with scene.browser() as browser:
+        browser.headers["User-Agent"] = "Mozilla/5.0 (Android 15; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0"
+        await browser.post(await scene.sign_in_path(scene.mentor), data={"own_device": "yes"})
+        began = scene.clock.now()
+        assert await scene.rows(seen) == [(began, True, "Firefox, Android")]
+        scene.clock.set(began + browser_sessions.NOTED_EVERY - timedelta(seconds=1))
+        await browser.get("/")
+        assert (await scene.rows(seen))[0].seen_at == began
+        scene.clock.forward(seconds=1)
+        await browser.get("/")
+        assert (await scene.rows(seen))[0].seen_at == scene.clock.now()
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "device"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0 Safari/537.36", "Chrome, Linux"),
+        ("Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/140.0 Safari/537.36 Edg/140.0", "Edge, Windows"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) Version/19.0 Mobile Safari/604.1", "Safari, iPhone"),
+        ("curl/8.5", None),
+        ("", None),
+    ],
+)
+def test_a_device_is_named_by_its_browser_and_its_system(user_agent: str, device: str | None) -> None:
+    assert devices.named(user_agent) == device
 
 
 async def test_signing_out_ends_the_visit_on_the_server_too(scene: Scene) -> None:
@@ -199,7 +290,7 @@ async def test_the_stylesheet_is_small_and_ours(client: httpx.AsyncClient) -> No
     style = await client.get(path)
 
     assert (style.status_code, style.headers["content-type"]) == (200, "text/css; charset=utf-8")
-    assert len(style.content) < 8_000
+    assert len(gzip.compress(style.content)) < 6_500
     assert "http" not in style.text
 
 

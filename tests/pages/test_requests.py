@@ -95,7 +95,7 @@ async def test_a_field_at_fault_is_told_beside_it_and_the_rest_is_kept(scene: Sc
         answer = await send(browser, **{"question": "Which dose? KEPT", field: value})
 
     assert answer.status_code == 422
-    assert answer.text.count('class="fault"') == 1
+    assert answer.text.count('class="err"') == 1
     assert f'id="fault-{field}"' in answer.text
     assert field == "question" or "Which dose? KEPT" in answer.text
     assert "<b>" not in answer.text

@@ -26,7 +26,8 @@ A_TEST_OF_THE_CHECKER = "a test of the checker"
 PAST = 50_000 if os.environ.get("DRILLS") else 20_000
 WITHOUT_DATABASE = {
     "/.well-known/oauth-authorization-server", "/.well-known/oauth-authorization-server/{issuer_path:path}", "/docs",
-    "/docs/style.css", "/health/live", "/openapi.json", "/problems/{name}", "/schemas/events/{type_}.json",
+    "/docs/style.css", "/health/live",
+    "/manifest.webmanifest", "/offline", "/openapi.json", "/problems/{name}", "/schemas/events/{type_}.json", "/sw.js",
 }  # fmt: skip
 
 

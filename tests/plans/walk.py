@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 import world as simulated
+from api.pages import assets
 from bench import history
 from bench.explaining import Collector
 from integrations.runtime.world import World
@@ -45,6 +46,8 @@ _OTHERS = {
     "/problems/{name}": "/problems/not-found",
     "/.well-known/oauth-authorization-server/{issuer_path:path}": "/.well-known/oauth-authorization-server/there",
     "/schemas/events/{type_}.json": "/schemas/events/offer.sent.json",
+    "/pages/{name}": next(iter(assets.PATHS.values())),
+    "/kept/{id}": f"/kept/{clock.new_id()}",
     "/certificates/{code}": "/certificates/AAAA-BBBB-CCCC-DDDD",
     "/a/address/{token}": f"/a/address/{'x' * 48}",
 }
@@ -181,7 +184,8 @@ def _samples(route: str, now: datetime) -> dict[str, Any]:
 
 
 SHOWS_NOTHING = frozenset({
-    "/v1/imports/{import_id}", "/certificates/{code}", "/a/address/{token}", "/appointments/{id}/join", "/j/{token}",
+    "/v1/imports/{import_id}", "/certificates/{code}", "/kept/{id}", "/a/address/{token}",
+    "/appointments/{id}/join", "/j/{token}",
     "/v1/appointments/{appointment_id}/join", "/v1/consultations/{consultation_id}/advice",
     "/.well-known/oauth-authorization-server/{issuer_path:path}",
 })  # fmt: skip
