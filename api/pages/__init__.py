@@ -16,6 +16,7 @@ cases     a consultation and an offer, and what is done there
 requests  filing a request
 certificates  what a code on paper proves
 operations  what runs, for admins
+policies  the numbers of a programme, for its admins: tried first, then saved
 """
 
 from api.pages import (
@@ -28,11 +29,12 @@ from api.pages import (
     installed,
     kept,
     operations,
+    policies,
     preferences,
     problem_pages,
     requests,
 )
 
 problem_page = problem_pages.page
-_PARTS = (assets, installed, entrance, kept, preferences, addresses, actions, requests, cases, certificates, operations)
-ROUTERS = tuple(part.router for part in _PARTS)
+_FOR_ALL = (assets, installed, entrance, kept, preferences, addresses, actions, requests, cases, certificates)
+ROUTERS = tuple(part.router for part in (*_FOR_ALL, operations, policies))

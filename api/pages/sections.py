@@ -20,6 +20,7 @@ _ADMINS: Sequence[vocabulary.Role] = ("programme_admin",)
 SECTIONS: Sequence[Section] = (
     Section("/", "home"),
     Section("/people", "people", vocabulary.OVERSEEING_PEOPLE),
+    Section("/policy", "policy", _ADMINS),
     Section("/operations", "operations", _ADMINS),
 )
 

@@ -5,5 +5,6 @@ Others call
     page_views      the values of one page: `home`, `case`, `offer_page`
     filing_choices  what a request can be made of
     link_views      what a link in a mail stands for now
+    policy_views    a programme's numbers, and rehearsals of others
     address_cards   whose address takes no mail, or waits to be confirmed
 """
