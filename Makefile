@@ -180,7 +180,7 @@ tests: setup
 	@echo "== tests"
 	@rm -rf .cache/coverage && mkdir -p .cache/coverage
 	@$(PYTEST) -q -n 2 --dist loadfile -m "not drill and not load" --cov --cov-report= --durations=15 $(ARGS)
-	@$(PYTEST) -q -n 2 --dist loadgroup -m "load and not drill" --durations=5 $(ARGS)
+	@$(PYTEST) -q -n 2 --dist loadgroup --no-loadscope-reorder -m "load and not drill" --durations=5 $(ARGS)
 
 coverage: setup
 	@echo "== coverage"

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 import uvloop
 
-from bench import decisions, figures, growth, hooks, hospital, idle, live, pages, processes, pure, results, writes
+from bench import decisions, figures, growth, hooks, hospital, idle, live, pace, pages, processes, pure, results, writes
 from bench.frame import Bench, say
 from bench.scratch import Site
 from bench.table import Line, judged, show
@@ -174,12 +174,13 @@ def main() -> None:
         seconds = sum(took.values())
         _print(lines, took, f"{'quick' if quick else 'whole'} run{'' if is_whole else ', broken off'}, {seconds:.0f} s")
     if told.save:
-        results.save(results.Result.of(told.save, lines, today=datetime.now(UTC).date(), seconds=seconds))
+        results.save(results.Result.of(told.save, lines, today=datetime.now(UTC).date(), seconds=seconds), told.parts)
 
 
 def _print(lines: Sequence[Line], took: Mapping[str, float], what: str) -> None:
     print(f"{datetime.now(UTC).date()}, {platform.machine()}, {os.cpu_count()} cores, ", end="")
-    print(f"Python {platform.python_version()}, {what}, load {os.getloadavg()[0]:.1f}\n\n{show(lines)}\n")
+    print(f"Python {platform.python_version()}, {what}, load {os.getloadavg()[0]:.1f},")
+    print(f"{pace.times_slower():.1f} times slower than where goals in seconds were set\n\n{show(lines)}\n")
     print(judged(lines))
     for before in results.kept()[-1:]:
         worse = results.flags(lines, before)
@@ -191,7 +192,11 @@ def _print(lines: Sequence[Line], took: Mapping[str, float], what: str) -> None:
 def _told() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure, and print one table of ratios.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all if none is named")
-    parser.add_argument("--save", metavar="NAME", help="keep the ratios as bench/results/NAME.json")
+    parser.add_argument(
+        "--save",
+        metavar="NAME",
+        help="keep the ratios as bench/results/NAME.json; of parts, beside those that are there",
+    )
     parser.add_argument("--docs", action="store_true", help="put the results that are kept into docs/benchmarks.md")
     told = parser.parse_args()
     if unknown := set(told.parts) - set(PARTS):

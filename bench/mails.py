@@ -39,11 +39,14 @@ def sink() -> Iterator[Sink]:
                 running.terminate()
 
 
-async def until_delivered(site: Site, seconds: int = 90) -> None:
-    """Wait until no mail waits, but not for ever."""
+async def until_delivered(site: Site, seconds: int = 900) -> None:
+    """Wait until no mail waits: parts before may have left thousands. Raises TimeoutError."""
     connection = await asyncpg.connect(site.dsn)
-    for _ in range(seconds * 4):
-        if not await connection.fetchval("SELECT count(*) FROM delivery WHERE state = 'pending' AND kind = 'mail'"):
-            break
-        await asyncio.sleep(0.25)
-    await connection.close()
+    try:
+        for _ in range(seconds * 4):
+            if not await connection.fetchval("SELECT count(*) FROM delivery WHERE state = 'pending' AND kind = 'mail'"):
+                return
+            await asyncio.sleep(0.25)
+        raise TimeoutError
+    finally:
+        await connection.close()

@@ -9,7 +9,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Self
@@ -44,6 +44,9 @@ class Result:
     python: str
     seconds: int
     figures: Mapping[str, Figure]
+    again: Sequence[str] = field(
+        default_factory=list
+    )  # parts that were measured again later, with their commit and load
 
     @classmethod
     def of(cls, name: str, lines: Iterable[Line], *, today: date, seconds: float) -> Self:
@@ -62,8 +65,13 @@ class Result:
         )  # fmt: skip
 
 
-def save(result: Result, folder: Path = FOLDER) -> None:
-    """Write the result's file."""
+def save(result: Result, parts: Sequence[str] = (), folder: Path = FOLDER) -> None:
+    """Write the result's file; of `parts` that were measured again the figures go among those that are there."""
+    before = next((one for one in kept(folder) if one.name == result.name), None) if parts else None
+    if before is not None:
+        figures = {name: figure for name, figure in before.figures.items() if name not in parts}  # of parts that failed
+        told = f"{', '.join(parts)}: commit {result.commit}, under a load of {result.load:g}"
+        result = replace(before, figures={**figures, **result.figures}, again=[*before.again, told])
     (folder / f"{result.name}.json").write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
 
 
@@ -101,6 +109,7 @@ def table(results: Sequence[Result]) -> str:
     machines = [
         f"- **{result.name}**: {result.on}, commit {result.commit}, {result.cores} cores under a load of"
         f" {result.load:g}, Python {result.python}, {result.seconds} s"
+        f"{''.join(f'; measured again: {told}' for told in result.again)}"
         for result in results
     ]
     lines = [head, ["---"] * len(head), *rows]

@@ -30,12 +30,25 @@ def test_the_page_is_as_it_is_made_from_what_is_kept() -> None:
 
 def test_only_ratios_of_goals_are_kept_and_read_again(tmp_path: Path) -> None:
     made = kept(FAST, replace(READ, ratio=5.12345), FOUND, FREE)
-    results.save(made, tmp_path)
+    results.save(made, folder=tmp_path)
     assert results.kept(tmp_path) == [made]
     assert {name: one.ratio for name, one in made.figures.items()} == {
         "P1 free time": 2.0, "P2 candidates": 5.12, "lost": None,
     }  # fmt: skip
     assert "ms" not in (tmp_path / "0.9.json").read_text()
+
+
+def test_parts_that_are_measured_again_take_their_places_in_what_is_kept(tmp_path: Path) -> None:
+    failed = Line("growth", "failed: RuntimeError", is_met=False)
+    results.save(kept(FAST, READ, failed), folder=tmp_path)
+    results.save(kept(replace(READ, ratio=4.0), FOUND), ("candidates", "growth"), tmp_path)
+
+    (found,) = results.kept(tmp_path)
+
+    assert {name: one.ratio for name, one in found.figures.items()} == {
+        "P1 free time": 2.0, "P2 candidates": 4.0, "lost": None,
+    }  # fmt: skip
+    assert "measured again: candidates, growth: commit " in results.table([found])
 
 
 def test_what_is_more_than_a_tenth_worse_is_told_whichever_way_is_better() -> None:
