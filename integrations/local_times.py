@@ -46,11 +46,12 @@ def short(at: datetime, zone: str, locale: str, now: datetime) -> str:
     named = {today: "today", today - timedelta(days=1): "yesterday"}.get(wall.date())
     if named:
         return f"{catalogues.of(locale)['days'][named]}, {wall:%H:%M}"
-    return f"{_short_day(wall.date(), locale, is_year_told=wall.year != today.year)}, {wall:%H:%M}"
+    return f"{short_day(wall.date(), locale, is_year_told=wall.year != today.year)}, {wall:%H:%M}"
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _short_day(on: date, locale: str, *, is_year_told: bool) -> str:
+def short_day(on: date, locale: str, *, is_year_told: bool) -> str:
+    """Word the date with its weekday in few letters."""
     return dates.format_date(on, "EEE d MMM y" if is_year_told else "EEE d MMM", catalogues.of(locale).formats)
 
 

@@ -81,7 +81,10 @@ AddressPurpose = Literal["address.stop", "address.confirm"]
 ADDRESS_PURPOSES: tuple[AddressPurpose, ...] = get_args(AddressPurpose)
 """What somebody at a person's former address may say about the new one."""
 
-LinkPurpose = Literal["sign_in", "join", AddressPurpose, ActPurpose]
+AWAY: Literal["away"] = "away"
+"""What the link at the end of a mail to a mentor does: they are away from now on, for a while."""
+
+LinkPurpose = Literal["sign_in", "join", "away", AddressPurpose, ActPurpose]
 LINK_PURPOSES: tuple[LinkPurpose, ...] = get_args(LinkPurpose)
 
 AddressOutcome = Literal["confirmed", "stopped", "superseded", "undone"]

@@ -14,6 +14,11 @@ addresses what is done about a new address, by its former one or a keeper; addre
 actions   the links in mails: a bare page, one button, the result
 cases     a consultation and an offer, and what is done there
 requests  filing a request
+counters  other times for an offer, picked on a week of both sides
+hours     a mentor's week, absences and limits
+away      the link of each mail to a mentor by which they are away
+profile   what everybody keeps about themself
+mine      a mentor's consultations, and their certificates
 certificates  what a code on paper proves
 operations  what runs, for admins
 policies  the numbers of a programme, for its admins: tried first, then saved
@@ -23,18 +28,26 @@ from api.pages import (
     actions,
     addresses,
     assets,
+    away,
     cases,
     certificates,
+    counters,
     entrance,
+    hours,
     installed,
     kept,
+    mine,
     operations,
     policies,
     preferences,
     problem_pages,
+    profile,
     requests,
 )
 
 problem_page = problem_pages.page
-_FOR_ALL = (assets, installed, entrance, kept, preferences, addresses, actions, requests, cases, certificates)
-ROUTERS = tuple(part.router for part in (*_FOR_ALL, operations, policies))
+_PARTS = (
+    assets, installed, entrance, kept, preferences, addresses, away, actions, requests, cases, counters, hours, mine,
+    profile, certificates, operations, policies,
+)  # fmt: skip
+ROUTERS = tuple(part.router for part in _PARTS)

@@ -94,15 +94,6 @@ async def decline(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     return await _answer(visit, "decline", form, id, lambda w: answers.decline(w, id, reason))
 
 
-@router.post("/offers/{id}/counter")
-async def counter(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
-    """Propose other times, by the visitor's own clock."""
-    form = await fields.sent(visit.request)
-    starts = actions.proposed(form, visit.zone)
-    night = _night(page_views.night_of_offer, id, *starts)
-    return await _answer(visit, "counter", form, id, lambda w: answers.counter(w, id, starts), night)
-
-
 @router.post("/offers/{id}/counter/accept")
 async def accept_counter(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     """Take one of the mentor's times."""

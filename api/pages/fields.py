@@ -1,5 +1,6 @@
 """What a form sent, read as strictly as the API reads its bodies; every fault stands beside its field."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -14,12 +15,13 @@ from api.edge import incoming, problems, shapes
 from service.kernel import email_addresses, errors
 from service.kernel.deidentification import ConfirmedSpan
 from service.rules import sentences, suspicious_text
-from service.rules.time import availability
+from service.rules.time import availability, typed_hours
 from service.rules.time.night import NightHours
 
 T = TypeVar("T")
-MOST_FIELDS = 200
+MOST_FIELDS = 400
 MEDIA_TYPE = "application/x-www-form-urlencoded"
+_DURATION = re.compile(r"([0-9]{1,4})(?::([0-5][0-9]))?")
 
 _wall: TypeAdapter[datetime] = TypeAdapter(shapes.Wall)
 _instant: TypeAdapter[datetime] = TypeAdapter(shapes.Instant)
@@ -111,6 +113,28 @@ class Fields:
     def day(self, name: str) -> date | None:
         """Read a date."""
         return self._read(name, _day, "bad_day", needed=True)
+
+    def wall(self, name: str) -> datetime | None:
+        """Read a wall time that one of our own buttons sent."""
+        return self._read(name, _wall, "choose", needed=True)
+
+    def clock(self, name: str) -> int | None:
+        """Read a time of day ("9", "930", "9:30") as the minute of the day; midnight may be 24:00."""
+        value = self.typed(name)
+        try:
+            return typed_hours.read_clock(value)
+        except typed_hours.UnreadableClock:
+            self.faults[name] = "bad_clock" if value else "needed"
+            return None
+
+    def duration(self, name: str, most: int) -> int:
+        """Read hours, with or without minutes ("24", "1:30"), as minutes; 0 if it is none, or more than `most`."""
+        match = _DURATION.fullmatch(self.typed(name))
+        minutes = int(match[1]) * 60 + int(match[2] or 0) if match else most + 1
+        if minutes <= most:
+            return minutes
+        self.faults[name] = "bad_duration"
+        return 0
 
     def instant(self, name: str) -> datetime | None:
         """Read an instant that one of our own buttons sent."""

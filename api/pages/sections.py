@@ -17,8 +17,11 @@ class Section:
 
 
 _ADMINS: Sequence[vocabulary.Role] = ("programme_admin",)
+_MENTOR: tuple[vocabulary.Role, ...] = ("mentor",)
 SECTIONS: Sequence[Section] = (
     Section("/", "home"),
+    Section("/mine", "mine", _MENTOR),
+    Section("/hours", "hours", _MENTOR),
     Section("/people", "people", vocabulary.OVERSEEING_PEOPLE),
     Section("/policy", "policy", _ADMINS),
     Section("/operations", "operations", _ADMINS),

@@ -3,8 +3,8 @@
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Protocol, TypeVar
+from datetime import date, datetime, time, timedelta
+from typing import Literal, Protocol, TypeVar
 
 import babel
 from babel import dates
@@ -19,6 +19,7 @@ from service.worklists import filing_choices
 
 T = TypeVar("T")
 LANGUAGES = ("uk", "en", "fr", "de", "pl", "it", "es", "lt", "he", "tr", "ro")
+_DASH = "\N{EN DASH}"
 _SHARED = ("mail", "priorities", "modes", "reasons", "outcomes", "age_bands", "days")
 """Contexts of the catalogues that are not the pages' own; those are `page` and `page.…`."""
 
@@ -83,6 +84,38 @@ class Words:
     def day(self, day: date) -> str:
         """Word a date."""
         return dates.format_date(day, "long", self.formats)
+
+    def weekday(self, number: int, width: Literal["wide", "abbreviated"] = "wide") -> str:
+        """Name the weekday; 0 is Monday."""
+        return str(dates.get_day_names(width, "stand-alone", self.formats)[number])
+
+    def short_day(self, day: date, today: date) -> str:
+        """Word a date in few letters, with its weekday; the year only if it is not this one."""
+        return local_times.short_day(day, self.locale, is_year_told=day.year != today.year)
+
+    def own_name(self, locale: str) -> str:
+        """Name a language of the pages in itself."""
+        return of(locale).table["page"]["in_this_language"]
+
+    def place(self, zone: str) -> str:
+        """Name the place whose clock the zone is."""
+        return local_times.place(zone, self.locale)
+
+    def wall_span(self, since: datetime, until: datetime, now: datetime) -> str:
+        """Word a span by one wall clock, half-open; whole days by their dates, the last one included."""
+        last = until - timedelta(minutes=1)
+        days = [self.short_day(day, now.date()) for day in dict.fromkeys((since.date(), last.date()))]
+        if since.time() == until.time() == time():
+            return _DASH.join(days)
+        ends = [days[0], f"{since:%H:%M}{_DASH}{until:%H:%M}"]
+        if len(days) > 1:
+            ends = [f"{days[0]}, {since:%H:%M} {_DASH} {self.short_day(until.date(), now.date())}", f"{until:%H:%M}"]
+        return ", ".join(ends)
+
+    def hours_span(self, first: datetime, last: datetime, zone: str) -> str:
+        """Word two times of one day by the clock of the zone; one, if they are the same."""
+        walls = (availability.to_wall(at, zone) for at in (first, last))
+        return _DASH.join(dict.fromkeys(f"{wall:%H:%M}" for wall in walls))
 
     def moment(self, at: datetime, zone: str) -> str:
         """Word the instant by the clock of `zone`: weekday, date, time, place and offset, so that nobody guesses."""

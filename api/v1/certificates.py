@@ -1,12 +1,12 @@
 """Certificates of attendance: one's own, as JSON or on paper, of one session or of a period."""
 
-import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from api.edge import bodies, deps, problems, query, shapes
+from api.edge import certificate_papers as papers
 from api.edge.transactional import Transactional
 from service import vocabulary
 from service.kernel import errors
@@ -14,7 +14,7 @@ from service.people import people
 from service.reporting import certificates
 
 router = APIRouter(tags=["certificates"], route_class=Transactional, dependencies=query.KNOWN_ONLY)
-PDF = "application/pdf"
+PDF = papers.MEDIA_TYPE
 _EXAMPLE_ID = "0193f3c4-7b1e-7cc0-8a3e-0d5c1f6f2a11"
 _CERTIFICATE = {
     "session_id": _EXAMPLE_ID,
@@ -70,13 +70,7 @@ async def of_session(
     if not _wants_paper(request):
         return answer
     language = locale or (await people.own(w)).row.locale
-
-    def paper() -> bytes:  # imported by its thread: it is large and seldom needed, and no request waits for it
-        from integrations.documents import certificates as papers  # noqa: PLC0415
-
-        return papers.one(certificate, language, answer.confirmed_at)
-
-    return Response(await asyncio.to_thread(paper), media_type=PDF)
+    return Response(await papers.of_session(certificate, language, world.settings.base_url), media_type=PDF)
 
 
 @router.get("/v1/me/certificates", responses=_ON_PAPER, response_model=shapes.Listing[Certificate])
@@ -96,14 +90,8 @@ async def of_period(
             items=[_shown(certificate, base) for certificate in own_certificates], next=None
         )
     me = (await people.own(w)).row
-    language, period = locale or me.locale, (from_.isoformat(), until.isoformat())
-
-    def paper() -> bytes:
-        from integrations.documents import certificates as papers  # noqa: PLC0415
-
-        return papers.many(own_certificates, language, me.display_name, period, f"{base}/certificates/…")
-
-    return Response(await asyncio.to_thread(paper), media_type=PDF)
+    paper = await papers.of_period(own_certificates, locale or me.locale, me.display_name, (from_, until), base)
+    return Response(paper, media_type=PDF)
 
 
 def _wants_paper(request: Request) -> bool:
@@ -119,6 +107,6 @@ def _shown(certificate: certificates.Certificate, base_url: str) -> Certificate:
         | {
             "topic": Both(en=certificate.topic[0], uk=certificate.topic[1]),
             "programme": Both(en=certificate.programme[0], uk=certificate.programme[1]),
-            "confirmed_at": f"{base_url}/certificates/{certificate.code}",
+            "confirmed_at": papers.address(base_url, certificate.code),
         }
     )

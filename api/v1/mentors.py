@@ -121,8 +121,8 @@ class Availability(shapes.Shape):
 
     model_config = bodies.like(_AVAILABILITY)
     zone: shapes.Zone
-    weekly: Annotated[list[WeeklyHours], Field(max_length=100)]
-    exceptions: Annotated[list[DatedException], Field(max_length=500)]
+    weekly: Annotated[list[WeeklyHours], Field(max_length=mentors.MOST_WEEKLY)]
+    exceptions: Annotated[list[DatedException], Field(max_length=mentors.MOST_EXCEPTIONS)]
 
 
 class Slot(shapes.Shape):

@@ -27,14 +27,19 @@ _PAGES = jinja2.Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-_DEADLINES = ("answer_by", "answer_due_at", "advice_due_at", "held_until", "expires_at", "failing_since", "disabled_at")
+_DEADLINES = (
+    "answer_by", "answer_due_at", "advice_due_at", "held_until", "expires_at", "failing_since", "disabled_at",
+    "away_until",
+)  # fmt: skip
 _IDS = ("consultation_id", "memorandum_id", "person_id", "endpoint_id", "institution_id")
 _BUTTONS = (
     "sign_in", "join", "accept", "take", "stop", "confirm", "counter", "decline", "write_advice", "advice", "feedback",
-    "candidates", "move", "cancel", "view",
+    "candidates", "move", "cancel", "view", "away",
 )  # fmt: skip
 # What a calendar may show: calendars are read by secretaries and phones, so no link there can act.
 _LINKS_OF_EVENT = ("join", "view")
+_ANSWERED_AT_ONCE = ("offer", "offer_written", "offer_late")
+"""Letters that begin with what, until when, and the buttons: they are answered on a phone's first screen."""
 _LINK = re.compile(r"https?://[!#-;=?-~]+")
 
 
@@ -81,8 +86,10 @@ def write(template: str, locale: str, name: str, values: Mapping[str, Any], link
         "locale": locale,
         "subject": subject,
         "greeting": texts["greeting"].format(name=reader) if reader else texts["greeting_without_name"],
-        "paragraphs": [texts["emergency"], *paragraphs] if _is_stat(values) else paragraphs,
+        "emergency": texts["emergency"] if _is_stat(values) else None,
+        "paragraphs": paragraphs,
         "facts": list(_facts(values, words)),
+        "lead": _lead(values, words) if template in _ANSWERED_AT_ONCE else [],
         "buttons": _buttons(values, links, words),
         "closing": texts["closing"],
     }
@@ -112,6 +119,15 @@ def _known(table: Mapping[str, Any], key: str, kind: str) -> Any:  # noqa: ANN40
         fault = f"no {kind} {key!r} in the catalogue"
         raise Unknown(fault)
     return table[key]
+
+
+def _lead(values: Mapping[str, Any], words: Catalogue) -> list[str]:
+    """Give what is asked and until when, by the reader's own clock, in two lines."""
+    worded, labels = _worded(values, words), words["mail.facts"]
+    asked = ", ".join(worded[key] for key in ("specialty", "priority") if key in worded)
+    due = next((key for key in ("answer_by", "answer_due_at") if values.get(key)), None)
+    until = [f"{labels[due]}: {_moment(values[due], _own_zone(values), words.locale)}"] if due else []
+    return [asked, *until]
 
 
 def _is_stat(values: Mapping[str, Any]) -> bool:
@@ -169,7 +185,7 @@ def _facts(values: Mapping[str, Any], words: Catalogue) -> Iterator[tuple[str, s
 def _times(values: Mapping[str, Any], words: Catalogue) -> Iterator[tuple[str, str]]:
     """The session by each side's clock, a row a side; then other times, all clocks in a row."""
     labels = words["mail.facts"]
-    zones = [side["zone"] for side in values.get("times", [])] or [_own_zone(values)]
+    zones = [_own_zone(values), *(side["zone"] for side in values.get("times", []))]  # one's own clock first
     if values.get("starts_at"):
         sides = values.get("times") or [{"who": None, "zone": zones[0]}]
         for side in sides:

@@ -25,6 +25,8 @@ from service.outbox import deliveries, mail_server, offer_mails
 
 _log = structlog.get_logger("pobratym.mail")
 _PREFIXES = {"sign_in": "sign-in", "join": "j"} | dict.fromkeys(vocabulary.ADDRESS_PURPOSES, "a/address")
+_WITHOUT_AWAY = ("sign_in", "away_set")
+"""Mails about nothing but the person themself."""
 
 
 async def deliver(world: World, delivery_id: UUID) -> None:
@@ -121,7 +123,7 @@ async def _attempt(world: World, claim: deliveries.Claim) -> outcomes.Outcome | 
 def compose(world: World, claim: deliveries.Claim) -> bytes:
     """Give the mail's bytes: a pure function of the row, the people's names and addresses, and the keys."""
     payload, settings = claim.payload, world.settings
-    links = urls(world, payload)
+    links = urls(world, payload) | _away(world, claim)
     name, address = claim.recipient or ("", "")
     sender = messages.Mailbox(*parseaddr(settings.mail_from))
     calendar = payload.get("calendar")
@@ -153,6 +155,14 @@ def urls(world: World, payload: Mapping[str, Any]) -> dict[str, str]:
     }
     page = payload["values"].get("page")
     return links | ({"view": f"{base}{page}"} if page else {})
+
+
+def _away(world: World, claim: deliveries.Claim) -> dict[str, str]:
+    """Give the link that every mail to a mentor has, by which they are away; its token is that of the mail's row."""
+    if not claim.is_to_mentor or claim.payload["template"] in _WITHOUT_AWAY:
+        return {}
+    token = world.keys.link_token(claim.delivery_id, vocabulary.AWAY)
+    return {"away": f"{world.settings.base_url}/a/away/{token}"}
 
 
 def invite(

@@ -24,12 +24,18 @@ AGREED = frozenset({Refusal.OUTSIDE_HOURS, Refusal.MENTOR_PAUSED, Refusal.DEADLI
 OFFERED = frozenset({Refusal.OUTSIDE_HOURS, Refusal.MENTOR_PAUSED})
 """Rules waived for a time that was offered: the mentor knows their hours and accepts all the same."""
 
+MOST_PROPOSED = 3
+
 
 async def next_starts(w: Work, offer: tables.Offer) -> Sequence[datetime]:
     """Give the next best times that the mentor could take now; none when the offer asks for written advice."""
+    return (await facts(w, offer)).bookable()[: admission.MOST_STARTS] if offer.kind != "written" else []
+
+
+async def facts(w: Work, offer: tables.Offer) -> admission.GateFacts:
+    """Give the case and the offer's mentor as the gate sees them now, with what occupies either side."""
     consultation = await w.read(tables.Consultation, offer.consultation_id)
-    facts = await admission.facts(CaseFile(w, consultation), offer.mentor_id)
-    return facts.bookable()[: admission.MOST_STARTS] if offer.kind != "written" else []
+    return await admission.facts(CaseFile(w, consultation), offer.mentor_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,20 +180,32 @@ async def _thank(case: CaseFile, template: str, offer: tables.Offer) -> None:
 
 
 async def counter(w: Work, offer_id: UUID, starts: Sequence[datetime]) -> tables.Offer:
-    """The mentor proposes up to three other times, each ahead of us; what was held for them is free."""
+    """The mentor proposes up to three other times, each ahead of us; what was held for them is free.
+
+    Proposed anew while the requesting side has not answered, these take the place of the others; the same ones twice
+    are one proposal.
+    """
     case, offer = await casefile.of_offer(w, offer_id)
     access.requires_mentors_side(w, offer)
     if offer.kind == "written":
         raise errors.TimeNotBookable("/starts", "written advice has no time")
-    if any(start.second or start.microsecond for start in starts):
+    proposed = sorted(set(starts))
+    if len(proposed) > MOST_PROPOSED:
+        raise errors.TimeNotBookable("/starts", Sentence("there are {most} at most", most=MOST_PROPOSED))
+    if offer.state == "countered" and list(offer.counter_starts) == proposed:
+        return offer
+    if any(start.second or start.microsecond for start in proposed):
         raise errors.TimeNotBookable("/starts", "a time is on a whole minute")
-    if any(start <= w.now for start in starts):
+    if any(start <= w.now for start in proposed):
         raise errors.TimeNotBookable("/starts", "a proposed time lies behind us")
-    is_late = w.now >= offer.answer_by
-    _answer(case, offer, lifecycle.counter)
-    if is_late:  # the case text, which was hidden, is shown with a counter
-        await _readmit(case, offer)
-    offer.counter_starts = sorted(set(starts))
+    if offer.state == "countered":
+        w.touch(offer)
+    else:
+        is_late = w.now >= offer.answer_by
+        _answer(case, offer, lifecycle.counter)
+        if is_late:  # the case text, which was hidden, is shown with a counter
+            await _readmit(case, offer)
+    offer.counter_starts = proposed
     await notices.countered(w, case.consultation, offer)
     await bookings.release_of(case, [offer.mentor_id])
     return offer

@@ -399,7 +399,10 @@ async def give_feedback(
     note: str | None,
     confirmed: Collection[ConfirmedSpan] = (),
 ) -> tables.Feedback:
-    """One side's answer is kept; the other side sees it. Each side answers once."""
+    """One side's answer is kept; the other side sees it. Each side answers once.
+
+    That the requesting side has answered is mailed to the mentor: never to hear back is what mentors complain of first.
+    """
     session = await access.visible_session(w, session_id)
     deidentification.check(w, {"note": note}, confirmed)
     await _must_still_keep(w, session.consultation_id, "/note", note)
@@ -422,6 +425,8 @@ async def give_feedback(
     )
     w.add(row)
     await w.flush()
+    if side == "requesting":
+        await notices.followed_up(w, session)
     return row
 
 

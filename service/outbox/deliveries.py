@@ -120,6 +120,7 @@ class Claim:
     late_offer_id: UUID | None = None  # the offer that it brings to its mentor, if it leaves late
     request_id: str | None = None
     traceparent: str | None = None
+    is_to_mentor: bool = False  # whose own address it goes to, and who may say by it that they are away (`away_links`)
 
 
 _CLAIM = sa.text(f"""
@@ -174,7 +175,10 @@ RETURNING delivery.kind, delivery.state, delivery.attempt, delivery.payload, del
     sealed_address=sa.LargeBinary,
 )
 
-_PEOPLE = sa.text("SELECT id, display_name, email, locale FROM person WHERE id = ANY(:ids)")
+_PEOPLE = sa.text("""
+SELECT id, display_name, email, locale, EXISTS (SELECT FROM mentor_profile m WHERE m.person_id = person.id) AS is_mentor
+FROM person WHERE id = ANY(:ids)
+""")
 
 
 async def claim(w: Work, delivery_id: UUID) -> Claim | None:
@@ -193,7 +197,7 @@ async def claim(w: Work, delivery_id: UUID) -> Claim | None:
     if row is None or row.state == "dropped":
         return None
     attendees = {UUID(a["person_id"]) for a in row.payload.get("calendar", {}).get("attendees", [])}
-    rows = await w.sql(_PEOPLE, {"ids": list(attendees | ({row.person_id} - {None}))})
+    rows = (await w.sql(_PEOPLE, {"ids": list(attendees | ({row.person_id} - {None}))})).all()
     people = {str(p.id): (p.display_name, p.email, p.locale) for p in rows}
     former = w.unseal(row.sealed_address, delivery_id)
     if former is not None and str(row.person_id) in people:
@@ -211,6 +215,7 @@ async def claim(w: Work, delivery_id: UUID) -> Claim | None:
         row.late_offer_id,
         row.request_id,
         row.traceparent,
+        row.sealed_address is None and any(p.is_mentor for p in rows if p.id == row.person_id),
     )
 
 

@@ -479,3 +479,16 @@ async def ask_feedback(w: Work, consultation: tables.Consultation, session_id: U
             values=values,
             links={"feedback": link},
         )
+
+
+async def followed_up(w: Work, session: tables.Session) -> None:
+    """Mail the mentor that the requesting side has answered what became of it; the answer itself is in no mail."""
+    consultation = await w.read(tables.Consultation, session.consultation_id)
+    mentors = await people(w, [session.mentor_id])
+    await to_people(w, "followed_up", consultation, mentors.values(), session_id=str(session.id))
+
+
+async def away_set(w: Work, mentor: tables.Person, until: datetime) -> None:
+    """Mail the mentor that by a link of a mail to them they are away until then: it may not have been they."""
+    values = {"away_until": instant(until), "page": "/hours"}
+    await deliveries.mail(w, template="away_set", person=mentor, values=values)

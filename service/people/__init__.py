@@ -2,14 +2,14 @@
 
 Others call
 
-    people            people with their roles: `create`, `change`, `verify`, `page`
+    people, languages  people with their roles: `create`, `change`, `verify`, `page`
     mentors           what mentors offer, their hours, their bookable times
     address_changes   an address that somebody else has set: `confirm`, and `decide` from the former one
     logins            sign-in links, tokens, signing keys; `caller` gives the actor of an access token
-    browser_sessions  the person of a page's cookie
+    browser_sessions, devices  the person of a page's cookie; where somebody is signed in
     kept_posts        forms that were sent after their visit had ended
-    action_links      the person of a mail's link, and whether it was used
+    action_links, away_links  the person of a mail's link, and whether it was used
     clients           partner systems and their credentials
-    privacy           `dossier` and `erase`: what is kept about one person
+    privacy           `dossier`, `own_dossier` and `erase`: what is kept about one person
     demo_people       the people of the demo
 """

@@ -14,7 +14,7 @@ from service import tables, vocabulary
 from service.kernel import actor as actors
 from service.kernel import errors
 from service.kernel.work import Work
-from service.people import logins
+from service.people import away_links, logins
 
 
 async def read(w: Work, token: str, *purposes: str) -> tables.Link:
@@ -51,6 +51,7 @@ async def void_all(w: Work, person_id: UUID) -> None:
     still_good = sa.and_(col(kind.used_at).is_(None), col(kind.expires_at) > w.now)
     still_good &= col(kind.purpose).not_in(vocabulary.ADDRESS_PURPOSES)
     await w.sql(sa.update(kind).where(col(kind.person_id) == person_id, still_good).values(expires_at=w.now))
+    away_links.revoke(w, person_id)
 
 
 async def use(w: Work, link_id: UUID) -> bool:

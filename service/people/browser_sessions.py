@@ -18,6 +18,7 @@ from sqlmodel import col
 from service import tables
 from service.kernel import actor as actors
 from service.kernel import errors
+from service.kernel.crypto import Keys
 from service.kernel.work import Work
 from service.people import logins
 
@@ -123,6 +124,12 @@ SELECT p.id FROM refresh_token t JOIN person p ON p.id = t.person_id
 WHERE t.id = :session AND p.state = 'active' AND p.kind = 'person' AND p.is_vouched_for
 """)
 _PERSON = sa.text("SELECT id, display_name, locale, zone FROM person WHERE id = :person")
+
+
+def id_of(keys: Keys, token: str | None) -> UUID | None:
+    """Give the id of the session whose cookie this is, as `devices` lists it."""
+    row_and_purpose = keys.link_row(token, _VISIT) if token else None
+    return row_and_purpose[0] if row_and_purpose else None
 
 
 async def end(w: Work, token: str) -> None:

@@ -21,11 +21,12 @@ from service.kernel.work import Work
 from service.outbox import events
 from service.rules import policy
 from service.rules.sentences import Sentence
-from service.rules.time import availability
+from service.rules.time import availability, typed_hours
 from service.rules.time.availability import DatedHours, Hours, Weekly
 from service.rules.time.intervals import Interval
 
 LONGEST_SEARCH = timedelta(days=60)
+MOST_WEEKLY, MOST_EXCEPTIONS = 100, 500
 _DAY_MINUTES = 1440
 
 
@@ -149,7 +150,6 @@ async def put_profile(
     for place, code in enumerate(specialties):
         if code not in bookable:
             raise errors.Invalid(f"/specialties/{place}", "no such specialty that cases are about")
-    person = await w.read(tables.Person, row.person_id)
     for kind in (tables.MentorSpecialty, tables.PersonLanguage):
         await w.sql(sa.delete(kind).where(col(kind.person_id) == row.person_id))
     w.add(*(tables.MentorSpecialty(person_id=row.person_id, specialty_code=code) for code in sorted(set(specialties))))
@@ -159,12 +159,7 @@ async def put_profile(
             for code in sorted(languages)
         )
     )
-    for name, value in {**fields, "tags": sorted(set(fields["tags"]))}.items():
-        setattr(row, name, value)
-    person.buffer_minutes = buffer_minutes
-    w.touch(row)
-    w.touch(person)
-    audit.record(w, "changed", "mentor_profile", row.person_id)
+    await _set_fields(w, row, {**fields, "tags": sorted(set(fields["tags"]))}, buffer_minutes)
     return (await profiles(w, [row]))[0]
 
 
@@ -223,6 +218,39 @@ async def put_hours(w: Work, row: tables.MentorProfile, new_hours: Hours) -> Hou
     return await hours(w, row)
 
 
+async def put_limits(
+    w: Work, row: tables.MentorProfile, fields: Mapping[str, Any], buffer_minutes: int
+) -> tables.MentorProfile:
+    """Change how much the mentor takes and when they are asked, and nothing else of what they offer."""
+    _requires_keeper(w, row)
+    await _set_fields(w, row, fields, buffer_minutes)
+    return row
+
+
+async def _set_fields(w: Work, row: tables.MentorProfile, fields: Mapping[str, Any], buffer_minutes: int) -> None:
+    person = await w.read(tables.Person, row.person_id)
+    for name, value in fields.items():
+        setattr(row, name, value)
+    person.buffer_minutes = buffer_minutes
+    w.touch(row)
+    w.touch(person)
+    audit.record(w, "changed", "mentor_profile", row.person_id)
+
+
+async def add_exception(w: Work, row: tables.MentorProfile, new: DatedHours) -> Hours:
+    """Let the mentor be away then, or there beyond their week, as well; one with what it overlaps of its kind."""
+    known = await hours(w, row)
+    return await put_hours(w, row, replace(known, exceptions=typed_hours.with_dated(known.exceptions, new)))
+
+
+async def remove_exception(w: Work, row: tables.MentorProfile, gone: DatedHours) -> Hours:
+    """Take the exception back; nothing happens if it is there no more."""
+    known = await hours(w, row)
+    if gone not in known.exceptions:
+        return known
+    return await put_hours(w, row, replace(known, exceptions=tuple(each for each in known.exceptions if each != gone)))
+
+
 async def slots(w: Work, row: tables.MentorProfile, during: Interval, minutes: int) -> list[Slot]:
     """Give the times at which a routine session of `minutes` can be booked, in order.
 
@@ -233,12 +261,35 @@ async def slots(w: Work, row: tables.MentorProfile, during: Interval, minutes: i
             "/query/until", Sentence("must follow `from` by {most} days at most", most=LONGEST_SEARCH.days)
         )
     person = await w.read(tables.Person, row.person_id)
+    verified_until = row.verified_until if person.address_unconfirmed_since is None else None
+    if verified_until is None:
+        return []
+    bookable = await _bookable(w, row, await hours(w, row), during, minutes)
+    return [slot for slot in bookable if slot.starts_at < verified_until]
+
+
+async def preview(
+    w: Work, row: tables.MentorProfile, new_hours: Hours, fields: Mapping[str, Any], during: Interval, minutes: int
+) -> list[Slot]:
+    """Give the slots that there would be with these hours and fields, also of whom nobody has verified; stores nothing.
+
+    Raises Invalid for hours that `put_hours` would refuse.
+    """
+    _requires_keeper(w, row)
+    _check_weekly(new_hours)
+    _check_exceptions(new_hours)
+    wished = tables.MentorProfile(**row.model_dump() | dict(fields))  # a row of no session: nothing of it is stored
+    return await _bookable(w, wished, new_hours, during, minutes)
+
+
+async def _bookable(
+    w: Work, row: tables.MentorProfile, working_hours: Hours, during: Interval, minutes: int
+) -> list[Slot]:
+    person = await w.read(tables.Person, row.person_id)
     notice = max(policy.DEFAULT.pace("routine").minimum_notice, timedelta(minutes=row.notice_minutes))
     window = (max(during[0], w.now + notice), during[1])
-    verified_until = row.verified_until if person.address_unconfirmed_since is None else None
-    if window[0] >= window[1] or verified_until is None:
+    if window[0] >= window[1]:
         return []
-    working_hours = await hours(w, row)
     working_hours = replace(
         working_hours, exceptions=(*working_hours.exceptions, *_quiet(row, person, window, working_hours.zone))
     )
@@ -254,7 +305,6 @@ async def slots(w: Work, row: tables.MentorProfile, during: Interval, minutes: i
             availability.to_wall(start, requester.zone) if requester else None,
         )
         for start in starts
-        if start < verified_until
     ]
 
 
@@ -272,10 +322,10 @@ async def _seats(w: Work, person_id: UUID, window: Interval) -> list[Interval]:
 
 def _quiet(row: tables.MentorProfile, person: tables.Person, window: Interval, zone: str) -> list[DatedHours]:
     """Give the quiet hours, which are on the person's clock, as absences on the clock of `zone`."""
-    if "routine" in row.opt_ins or row.quiet_from_minute == row.quiet_until_minute:
+    if "routine" in row.opt_ins:
         return []
     stretches = [(row.quiet_from_minute, row.quiet_until_minute)]
-    if row.quiet_from_minute > row.quiet_until_minute:
+    if row.quiet_from_minute >= row.quiet_until_minute:  # the whole day if both are the same, as the gate has it
         stretches = [(0, row.quiet_until_minute), (row.quiet_from_minute, _DAY_MINUTES)]
     weekly = tuple(Weekly(day, low, high) for day in range(7) for low, high in stretches if low < high)
     quiet = availability.free(Hours(person.zone, weekly), (), window)
@@ -305,6 +355,8 @@ def _check_weekly(new_hours: Hours) -> None:
 
 
 def _check_exceptions(new_hours: Hours) -> None:
+    if len(new_hours.exceptions) > MOST_EXCEPTIONS:
+        raise errors.Invalid("/exceptions", Sentence("there are {most} at most", most=MOST_EXCEPTIONS))
     for place, entry in enumerate(new_hours.exceptions):
         for name, wall in (("from", entry.from_wall), ("until", entry.until_wall)):
             try:

@@ -151,6 +151,13 @@ async def verify(w: Work, person_id: UUID, until: datetime) -> tables.MentorProf
     return profile
 
 
+async def oneself(w: Work, *, lock: bool = False) -> tables.Person:
+    """Give the actor's own row; raises Forbidden for whoever is no person."""
+    if w.actor.kind != "person" or w.actor.person_id is None:
+        raise errors.Forbidden
+    return await access.visible_person(w, w.actor.person_id, lock=lock)
+
+
 async def own(w: Work) -> PersonView:
     """Give the person who is signed in; raises Unauthenticated when the actor is no person."""
     row = await w.find(tables.Person, w.actor.person_id) if w.actor.person_id else None

@@ -6,6 +6,7 @@ requests that they filed for a colleague who still waits for the answer: these b
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,10 +14,12 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from service import tables
-from service.kernel import audit, clock, email_addresses, errors
+from service.kernel import audit, clock, email_addresses, errors, limits
 from service.kernel.work import Work
 from service.rules.sentences import Sentence
 
+DOSSIERS_A_DAY = 5
+"""That one person may fetch of themself: each asks a lot of the database."""
 _QUERIES: Mapping[str, str] = {
     "address_changes": "SELECT id, number, before, after, trusted, changed_by, created_at, outcome, settled_at,"
     " settled_by FROM address_change WHERE person_id = :id ORDER BY id",
@@ -131,12 +134,30 @@ _ERASURE = (
 
 async def dossier(w: Work, email: str) -> dict[str, Any]:
     """Give everything that is stored about the person, their texts decrypted, and audit it; raises NotFound."""
-    person = await _person(w, email)
+    return await _contents(w, await _person(w, email), with_texts=True)
+
+
+async def own_dossier(w: Work) -> dict[str, Any]:
+    """Give the actor what is stored about them, and audit it; raises Forbidden for whoever is no person.
+
+    Nor is it given out at an address that waits to be confirmed, since it names the former one. Raises TooManyRequests.
+    Without texts of cases: who reads those follows from the case as it stands (invariant D1), and the operator gives
+    out one's own (`dossier`).
+    """
+    person = await w.find(tables.Person, w.actor.person_id) if w.actor.kind == "person" and w.actor.person_id else None
+    if person is None or not w.actor.is_address_confirmed:
+        raise errors.Forbidden
+    await limits.take(w, f"dossier:{person.id}", clock.wall(), DOSSIERS_A_DAY, timedelta(days=1))
+    return await _contents(w, person, with_texts=False)
+
+
+async def _contents(w: Work, person: tables.Person, *, with_texts: bool) -> dict[str, Any]:
     facts = person.model_dump() | {"email": email_addresses.shown(person.email)}
     contents: dict[str, Any] = {"person": facts, "given_out_at": w.now}
     for name, query in _QUERIES.items():
         rows = (await w.sql(sa.text(query), {"id": person.id})).mappings()
-        contents[name] = [_opened(w, dict(row), person.id) for row in rows]
+        has_texts = with_texts or name == "address_changes"  # sealed, but addresses of their own
+        contents[name] = [_opened(w, dict(row), person.id if has_texts else None) for row in rows]
     audit.record(w, "exported", "person", person.id)
     return contents
 
@@ -171,11 +192,11 @@ async def _person(w: Work, email: str) -> tables.Person:
     return person
 
 
-def _opened(w: Work, row: Mapping[str, Any], person_id: UUID) -> dict[str, Any]:
-    """Give the row with its sealed texts decrypted, and None for those that somebody else wrote."""
+def _opened(w: Work, row: Mapping[str, Any], person_id: UUID | None) -> dict[str, Any]:
+    """Give the row with its sealed texts decrypted, and None for those that somebody else than the person wrote."""
     opened = dict(row)
     for name, value in row.items():
         if isinstance(value, bytes):
-            is_theirs = row.get(_WRITTEN_BY.get(name, ""), person_id) == person_id
+            is_theirs = person_id is not None and row.get(_WRITTEN_BY.get(name, ""), person_id) == person_id
             opened[name] = w.unseal(value, row["id"]) if is_theirs else None
     return opened

@@ -7,4 +7,8 @@ Others call
     link_views      what a link in a mail stands for now
     policy_views    a programme's numbers, and rehearsals of others
     address_cards   whose address takes no mail, or waits to be confirmed
+    mentor_hours    a mentor's week, what an absence lies over, what a week would offer
+    mentor_consultations  what a mentor took on, with what became of each
+    counter_week    when both sides are free, to pick other times from
+    own_profile     what somebody keeps about themself
 """

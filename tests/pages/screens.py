@@ -33,6 +33,8 @@ async def staged(scene: Scene) -> list[Screen]:
     asked = await scene.ask(mode="either", priority="asap", question=f"{QUESTION} 3", windows=windows)
     third = await _offer_of(scene, asked)
     accept, _ = await scene.link("offer.accept", scene.mentor)
+    mails = await scene.rows("SELECT id FROM delivery WHERE person_id = :id LIMIT 1", id=scene.mentor.id)
+    away = f"/a/away/{scene.world.keys.link_token(mails[0].id, 'away')}"
     sign_in = await scene.sign_in_path(scene.mentor)
     case = "/consultations"
     return [
@@ -64,6 +66,16 @@ async def staged(scene: Scene) -> list[Screen]:
         Screen("offer-countered", "mentor", f"/offers/{second}"),
         Screen("offer-accepted", "mentor", f"/offers/{first.id}"),
         Screen("people", "coordinator", "/people"),
+        Screen("hours", "mentor", "/hours"),
+        Screen("hours-faults", "mentor", "/hours", {"day_1": "mon", "from_1": "25:10", "notice": "soon"}),
+        Screen("hours-covered", "mentor", "/hours/absences", {"away_from": "2026-11-16", "away_back": "2026-12-16"}),
+        Screen("hours-none", "clinician", "/hours"),
+        Screen("mine", "mentor", "/mine"),
+        Screen("profile", "mentor", "/profile"),
+        Screen("profile-zones", "clinician", "/profile", {"display_name": "X", "locale": "uk", "zone": "Spain"}),
+        Screen("counter", "mentor", f"/offers/{third}/counter"),
+        Screen("counter-again", "mentor", f"/offers/{second}/counter"),
+        Screen("away", None, away),
         Screen("kept-nothing", "clinician", "/kept"),
     ]
 

@@ -42,6 +42,9 @@ _NAMED = {
 }  # fmt: skip
 _LINKS = {"/a/{token}": "offer.accept", "/j/{token}": "join", "/sign-in/{token}": "sign_in"}
 _A_LINK = sa.text("SELECT id FROM link WHERE purpose = :purpose AND used_at IS NULL ORDER BY id DESC LIMIT 1")
+_MAIL_TO_MENTOR = sa.text(
+    "SELECT id FROM delivery WHERE kind = 'mail' AND person_id = :mentor ORDER BY id DESC LIMIT 1"
+)
 _OTHERS = {
     "/problems/{name}": "/problems/not-found",
     "/.well-known/oauth-authorization-server/{issuer_path:path}": "/.well-known/oauth-authorization-server/there",
@@ -50,6 +53,7 @@ _OTHERS = {
     "/kept/{id}": f"/kept/{clock.new_id()}",
     "/certificates/{code}": "/certificates/AAAA-BBBB-CCCC-DDDD",
     "/a/address/{token}": f"/a/address/{'x' * 48}",
+    "/mine/certificates/{year}": "/mine/certificates/2026",
 }
 
 
@@ -72,6 +76,8 @@ class Walk:
         }
         values = {name: history.uid(f"{name} 1") for name in ("clinician", "mentor", "memorandum")}
         async with self.world.database.work(actor.TIMER) as w:
+            mail_id = (await w.sql(_MAIL_TO_MENTOR, {"mentor": history.uid("mentor 1")})).scalar_one()
+            self.links["/a/away/{token}"] = f"/a/away/{self.world.keys.link_token(mail_id, 'away')}"
             for kind, statement in _THINGS.items():
                 known = {name: value for name, value in values.items() if f":{name}" in statement}
                 self.things[kind] = str((await w.sql(sa.text(statement), known)).scalar_one())

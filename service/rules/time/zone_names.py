@@ -61,6 +61,23 @@ def canonical(name: str) -> str:
 
 
 @lru_cache(maxsize=1)
+def aliases() -> MappingProxyType[str, tuple[str, ...]]:
+    """Give every zone that is stored with all its names in the tz database, former ones too, in small letters."""
+    windows = {name.casefold() for name in _of_windows()}
+    found: dict[str, list[str]] = {}
+    for name, zone in _names().items():
+        if name not in windows:
+            found.setdefault(zone, []).append(name)
+    return MappingProxyType({zone: tuple(names) for zone, names in found.items()})
+
+
+@lru_cache(maxsize=1)
+def countries() -> MappingProxyType[str, str]:
+    """Give the country (ISO 3166-1) of every zone that the tz database lists for one."""
+    return MappingProxyType({row[2]: row[0] for row in _rows()})
+
+
+@lru_cache(maxsize=1)
 def _names() -> MappingProxyType[str, str]:
     """Give the name to store by every name in small letters."""
     places = _places()
@@ -74,8 +91,12 @@ def _names() -> MappingProxyType[str, str]:
 
 
 def _places() -> set[str]:
-    rows = (line.split("\t") for line in _of_tzdata("zone.tab") if not line.startswith("#"))
-    return {row[2] for row in rows} | {UTC}
+    return {row[2] for row in _rows()} | {UTC}
+
+
+def _rows() -> list[list[str]]:
+    """Give the lines of `zone.tab`: country, coordinates, zone."""
+    return [line.split("\t") for line in _of_tzdata("zone.tab") if not line.startswith("#")]
 
 
 def _links() -> dict[str, str]:

@@ -70,6 +70,10 @@ OF_SYSTEMS: dict[str, Json] = {
     "POST /v1/webhook-endpoints/{}/rotate-secret": {"overlap_hours": 1},
 }
 
+OF_SYSTEMS_AND_ONESELF = OF_SYSTEMS | {
+    "PATCH /v1/me/account": {"display_name": "Changed", "languages": [{"code": "fr", "level": "B2"}]},
+}
+
 WRITES = sa.text(
     "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) FROM pg_stat_xact_user_tables"
     " WHERE relname <> 'rate_limit'"
@@ -150,7 +154,7 @@ def bodies(side: Side) -> dict[str, Json]:
         "POST /v1/programmes/{}/rehearsals": {"policy": {}, **REHEARSED},
         "POST /v1/sessions/{}/corrections": HAPPENED,
         "POST /v1/sessions/{}/feedback": {"is_useful": True},
-        **OF_SYSTEMS,
+        **OF_SYSTEMS_AND_ONESELF,
         "POST /v1/specialties": {"code": "new", "name_en": "New", "name_uk": "Нова"},
         "PUT /demo/clock": {"now": None},
     }
@@ -229,8 +233,15 @@ async def _side(w: Work, programme: tables.Programme) -> Side:
         "programmes": programme,
         "rehearsals": await build.rehearsal(w, programme),
         "sessions": session,
+        "sign-ins": await _sign_in(w, clinician),
     }
     return Side({name: str(row.id) for name, row in found.items()}, {**people, **systems})
+
+
+async def _sign_in(w: Work, who: tables.Person) -> tables.RefreshToken:
+    """A program that holds a token."""
+    ids = {"id": clock.new_id(), "family_id": clock.new_id(), "person_id": who.id}
+    return await build.add(w, tables.RefreshToken(**ids, created_at=w.now, expires_at=w.now + timedelta(days=1)))
 
 
 async def _import(w: Work, sender: tables.Person) -> tables.ImportFile:
