@@ -16,7 +16,22 @@ from datetime import UTC, datetime
 
 import uvloop
 
-from bench import decisions, figures, growth, hooks, hospital, idle, live, pace, pages, processes, pure, results, writes
+from bench import (
+    decisions,
+    figures,
+    growth,
+    hooks,
+    hospital,
+    idle,
+    live,
+    pace,
+    pages,
+    processes,
+    pure,
+    results,
+    simulated,
+    writes,
+)
 from bench.frame import Bench, say
 from bench.scratch import Site
 from bench.table import Line, judged, show
@@ -82,6 +97,10 @@ async def _decisions(bench: Bench) -> list[Line]:
     return await decisions.lines(await bench.mentors(), bench.rounds)
 
 
+async def _lab(bench: Bench) -> list[Line]:
+    return simulated.lines(quick=bench.quick)
+
+
 async def _batch(bench: Bench) -> list[Line]:
     return await writes.batch(await bench.mentors())
 
@@ -109,6 +128,7 @@ PARTS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "one_filing": _one_filing,
     "batch": _batch,
     "decisions": _decisions,
+    "lab": _lab,
     "acceptances": _acceptances,
     "growth": growth.reading,
     "bytes": growth.leaving,

@@ -1,6 +1,7 @@
 """What it costs to record each choice of mentors: of a filing's time, and in bytes of a year."""
 
 import time
+from contextlib import nullcontext
 from datetime import date, datetime, timedelta
 from statistics import median
 from unittest import mock
@@ -10,7 +11,7 @@ import asyncpg
 from bench import data
 from bench.scratch import Site
 from bench.table import Line, at_most, ms
-from service.care import candidates, casefile, consultations, decisions
+from service.care import candidates, casefile, consultations, decisions, promises
 from service.care.casefile import CaseFile
 from service.kernel import actor, clock
 from service.people import logins
@@ -22,17 +23,19 @@ COSTS, YEAR_BYTES = 1.05, 25_000_000
 CASES, WAVES, MENTORS = 3_000, 4, 30
 _PART = 20
 """So many times less than a year's choices are written."""
-ALL_MENTORS, _CHANGES = 300, 20
+_CHOICES_A_CHANGE = 2
+_WRITTEN, _ONCE = ("decision", "mentor_fact"), ("memoranda_fact", "rulebook")
 _LAST = "SELECT id FROM consultation WHERE state = 'offered' ORDER BY id DESC LIMIT 1"
 _SIZE = "SELECT pg_total_relation_size(CAST($1 AS regclass))"
 
 
 async def lines(site: Site, rounds: int) -> list[Line]:
-    """Give both: filings of this process with and without the record, in turns, and a year's bytes."""
-    with_it, without = await _filings(site, 40 * rounds)
+    """Give filings of this process with and without the record, with and without a promise, and a year's bytes."""
+    with_it, without, unpromised = await _filings(site, 40 * rounds)
     size = await _year(site)
     return [
         at_most("A5 a request filed with its choice recorded", ms(with_it), ms(without), with_it / without, COSTS),
+        at_most("A7 a request filed with its promise", ms(with_it), ms(unpromised), with_it / unpromised, COSTS),
         Line(
             f"A5 a year of {CASES:,} cases, {WAVES} waves, {MENTORS} mentors", f"{size / 1e6:.1f} MB", "", None,
             f"<= {YEAR_BYTES / 1e6:.0f} MB", size <= YEAR_BYTES,
@@ -47,7 +50,8 @@ def _wish(site: Site) -> consultations.NewRequest:
     return consultations.NewRequest(**own, languages=tuple(body["languages"]), consent=consent)
 
 
-async def _filings(site: Site, count: int) -> tuple[float, float]:
+async def _filings(site: Site, count: int) -> list[float]:
+    """Give the median seconds of filings as they are, with no record, and with nothing promised, all in turns."""
     async with site.world.database.work(actor.TIMER) as w:
         who = await logins.caller(w, data.uid("clinician 1001"), clock.new_id())
     wish = _wish(site)
@@ -58,40 +62,43 @@ async def _filings(site: Site, count: int) -> tuple[float, float]:
             await consultations.request(w, wish)
         return time.perf_counter() - began
 
-    recorded, bare = [], []
+    unrecorded = mock.patch.object(decisions, "record_wave")
+    unpromised = mock.patch.multiple(promises, make=mock.AsyncMock(), told=mock.AsyncMock(return_value=None))
+    taken: list[list[float]] = [[], [], []]
     for _ in range(count):
-        recorded.append(await one())
-        with mock.patch.object(decisions, "record_wave"):
-            bare.append(await one())
-    return median(recorded), median(bare)
+        for seconds, without in zip(taken, (nullcontext(), unrecorded, unpromised), strict=True):
+            with without:
+                seconds.append(await one())
+    return [median(seconds) for seconds in taken]
 
 
 async def _year(site: Site) -> float:
     """Write a part of a year's choices for the case that was filed last, of the first 30 mentors; gives a year's bytes.
 
-    Each choice reads other counts and appointments; the mentors' facts are counted as if each changed so often a year.
+    Each choice reads other counts and appointments, and before each second one a mentor has changed: as often a year as
+    if each of 300 changed 20 times.
     """
     connection = await asyncpg.connect(site.dsn)
-    await connection.execute("DELETE FROM decision")
-    await connection.execute("VACUUM FULL decision")
+    for table in _WRITTEN:
+        await connection.execute(f"DELETE FROM {table}")
+        await connection.execute(f"VACUUM FULL {table}")
+    site.world.database.facts_seen.clear()
     count = CASES * WAVES // _PART
     for first in range(0, count, 100):
         async with site.world.database.work(actor.TIMER) as w:
             case = await casefile.open_case(w, await connection.fetchval(_LAST))
             for number in range(first, min(first + 100, count)):
                 await _record(case, number)
-    choices = await connection.fetchval(_SIZE, "decision")
-    fact = await connection.fetchval(_SIZE, "mentor_fact") / await connection.fetchval(
-        "SELECT count(*) FROM mentor_fact"
-    )
-    rest = sum([await connection.fetchval(_SIZE, name) for name in ("memoranda_fact", "rulebook")])
+    choices, facts, *rest = [float(await connection.fetchval(_SIZE, name)) for name in (*_WRITTEN, *_ONCE)]
     await connection.close()
-    return float(choices * _PART + fact * ALL_MENTORS * _CHANGES + rest)
+    return (choices + facts) * _PART + sum(rest)
 
 
 async def _record(case: CaseFile, number: int) -> None:
     ranked = await candidates.ranked(case.w, case.consultation)
     roster = [_busier(mentor, number + at, case.w.now) for at, mentor in enumerate(ranked.inputs.roster[:MENTORS])]
+    if number % _CHOICES_A_CHANGE == 0:
+        roster[number % MENTORS] = roster[number % MENTORS]._replace(notice_minutes=number)
     inputs = ranked.inputs._replace(roster=roster)
     order = ranking.rank(inputs.case, roster, case.w.now, inputs.book, limit=2)
     decision = waves.decide(inputs.case, (), order, case.w.now, inputs.book)

@@ -6,6 +6,7 @@ over all mentors who could have been asked, not over those who worked. There is 
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import NamedTuple
@@ -110,10 +111,7 @@ def _percent(part: float, whole: float) -> float:
 
 def _loads(world: World, mentors: Collection[int]) -> list[int]:
     """Count cases by mentor, in order, of all who could have been asked about something."""
-    cases = dict.fromkeys(sorted(frozenset().union(*world.could)), 0)
-    for mentor in mentors:
-        cases[mentor] = cases.get(mentor, 0) + 1
-    return sorted(cases.values())
+    return counts.shared_out(Counter(mentors), frozenset().union(*world.could))
 
 
 def _spread(loads: Sequence[int]) -> dict[str, float]:

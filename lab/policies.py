@@ -24,6 +24,7 @@ class LabPolicy:
     order: Order = "score"
     takes_late: bool = True
     load_days: Literal[7, 180] = 180
+    is_level: bool = False  # the load is counted from that of the one among them who was asked least
 
 
 _EVERYBODY = 1000
@@ -58,10 +59,14 @@ POLICIES: Mapping[str, LabPolicy] = MappingProxyType({
         LabPolicy("now"),
         LabPolicy("late", _OLD, load_days=7),
         LabPolicy("load", takes_late=False),
+        LabPolicy("level", is_level=True),
         LabPolicy("needed", _with_waves(policies.DEFAULT, per_wave=6, as_needed=True)),
         LabPolicy("broadcast", _with_waves(policies.DEFAULT, per_wave=_EVERYBODY)),
         LabPolicy("random", _with_waves(policies.DEFAULT, per_wave=1), order="random"),
         LabPolicy("rotation", _with_waves(policies.DEFAULT, per_wave=1), order="rotation"),
     )
 })  # fmt: skip
-"""`late` and `load` are the two halves of the way from `before` to `now`; `rotation` is round robin."""
+"""`late` and `load` are the two halves of the way from `before` to `now`; `rotation` is round robin.
+
+`level` is `now` with a load term that tells the busy from the busier: e^(-offers / 6) is nearly the same for 12 and 20.
+"""

@@ -70,6 +70,7 @@ class Run:
     answers: dict[int, Answered]
     offers: list[tuple[int, int, datetime, datetime, tuple[datetime, ...]]]  # request, mentor, sent, until, proposals
     silent: frozenset[int]  # mentors who react to nothing when the year ends
+    eligible: dict[int, int] = field(default_factory=dict)  # by request, how many mentors could be asked at its filing
 
 
 class _Year:
@@ -118,8 +119,10 @@ class _Year:
             self._wave_at(case, waits.until)
             return
         if not self._may_change(case):
+            self.run.eligible.setdefault(case.number, 0)
             return
         gate_case, ranked = self._ranked(case, now)
+        self.run.eligible.setdefault(case.number, len(ranked.candidates))
         decision = waves.decide(gate_case, asked, ranked, now, self._book)
         if isinstance(decision, waves.Ask):
             for invitation in decision.invitations:
@@ -156,6 +159,9 @@ class _Year:
             for number, base in self._world.pools[case.number]
             if number not in asked
         ]
+        if self._policy.is_level and mentors:
+            least = min(mentor.asked_180d for mentor in mentors)
+            mentors = [mentor._replace(asked_180d=mentor.asked_180d - least) for mentor in mentors]
         gate_case = self._gate_case(case, now)
         order = self._policy.order
         limit = self._book.policy.pace(gate_case.priority).per_wave if order == "score" else 0

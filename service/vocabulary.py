@@ -440,7 +440,7 @@ ReplicaFallback = Literal["late", "changed", "refused", "ended", "unreachable", 
 REPLICA_FALLBACKS: tuple[ReplicaFallback, ...] = get_args(ReplicaFallback)
 """Why the primary was read in the replica's place."""
 
-ReportRows = Literal["consultations", "offers", "sessions", "answers", "memoranda", "activities"]
+ReportRows = Literal["consultations", "offers", "sessions", "answers", "memoranda", "activities", "mentors"]
 """Of what kind the rows behind a figure are."""
 
 RecordKind = Literal[

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -46,6 +47,11 @@ class Caseload:
         async with self.world.database.work(actor.TIMER) as w:
             for table in ("consultation", "offer", "session", "feedback"):
                 self.rows[table] = list((await w.sql(sa.text(f"SELECT * FROM {table}"))).all())
+
+    def under(self, kind: str) -> UUID:
+        """Give the first memorandum, the programme or the hospital, by the word of their addresses."""
+        ids = {"memoranda": self.memoranda[0].id, "programmes": self.programme.id, "institutions": self.asking.id}
+        return ids[kind]
 
     def _case(self) -> list[SQLModel]:
         dice = self.dice

@@ -171,9 +171,13 @@ class Scene:
     async def sweep(self, *, mail_leaves: bool = True) -> None:
         """Let the timers act once; the mails of offers have left, as if a worker had sent them at once."""
         if mail_leaves:
-            async with self.world.database.work(actor.TIMER) as w:
-                await w.sql(OFFERS_LEFT)
+            await self.mails_leave()
         await timers.once(self.world.database)
+
+    async def mails_leave(self) -> None:
+        """Have the mails of offers left, as if a worker had sent them at once."""
+        async with self.world.database.work(actor.TIMER) as w:
+            await w.sql(OFFERS_LEFT)
 
     async def next_wave(self) -> None:
         """Go on to when the next wave is due, and let the timers act."""

@@ -26,9 +26,10 @@ DUE = {
 COUNTRIES = ("FR", "DE", "LT", "PL", "NO", "CA", "IL")
 KINDS = ("traineeship", "joint_operation", "visit", "conference", "education", "research", "grant", "publication")
 ORDER = (
-    "programme", "specialty", "institution", "membership", "memorandum", "memorandum_party", "person", "role_grant",
-    "mentor_profile", "consultation", "offer", "appointment", "participant", "session", "feedback", "activity",
-    "activity_institution", "activity_specialty", "statistic", "milestone",
+    "programme", "specialty", "institution", "membership", "memorandum", "memorandum_party", "memorandum_area",
+    "person", "role_grant", "mentor_profile", "mentor_specialty", "consultation", "offer", "appointment",
+    "participant", "session", "feedback", "activity", "activity_institution", "activity_specialty", "statistic",
+    "milestone",
 )  # fmt: skip
 
 
@@ -55,6 +56,7 @@ class Generator:
 
     def __post_init__(self) -> None:
         self.dice = random.Random(self.seed)
+        self.dice_of_profiles = random.Random(self.seed)
 
     def id(self) -> UUID:
         return UUID(int=self.dice.getrandbits(128), version=4)
@@ -138,6 +140,9 @@ class Generator:
         for side, places in (("requesting", asking), ("partner", answering)):
             for place in places:
                 self.link("memorandum_party", memorandum_id=row["id"], institution_id=place, side=side)
+        if number % 3 == 1:
+            for area in self.dice_of_profiles.sample(["area0", "area1", "area2", self.specialties[0]], 2):
+                self.link("memorandum_area", memorandum_id=row["id"], specialty_code=area)
         return {**row, "asking": asking, "answering": self.members.get(answering[0]) or answering}
 
     def _people(self) -> None:
@@ -155,10 +160,7 @@ class Generator:
             )  # fmt: skip
             self.add("role_grant", person_id=who, role=role, institution_id=place, created_at=self.now)
             if role == "mentor":
-                self.link(
-                    "mentor_profile", person_id=who, institution_id=place, availability_zone="Europe/Paris",
-                    verified_until=self.now + timedelta(days=300), created_at=self.now,
-                )  # fmt: skip
+                self._profile(who, place)
             held.setdefault(place, []).append(who)
         self.usable = [
             row
@@ -166,6 +168,17 @@ class Generator:
             if any(place in self.clinicians for place in row["asking"])
             and any(place in self.mentors for place in row["answering"])
         ][:-3]  # some are never used
+
+    def _profile(self, who: UUID, place: UUID) -> None:
+        dice = self.dice_of_profiles
+        self.link(
+            "mentor_profile", person_id=who, institution_id=place, availability_zone="Europe/Paris",
+            verified_until=self.now + timedelta(days=dice.choice([-100, 300, 300])),
+            created_at=self.now - timedelta(days=dice.choice([0, 30, 60, self.size.days])),
+            sessions_per_week=dice.choice([0, 3, 3, 3]),
+        )  # fmt: skip
+        for code in dice.sample(self.specialties, dice.randrange(3)):
+            self.link("mentor_specialty", person_id=who, specialty_code=code)
 
     def _case(self, number: int) -> None:
         dice = self.dice

@@ -18,7 +18,8 @@ import asyncpg
 Row = Any
 TABLES = (
     "consultation", "offer", "appointment", "participant", "session", "feedback", "activity", "activity_institution",
-    "institution", "memorandum", "memorandum_party", "programme",
+    "institution", "memorandum", "memorandum_party", "programme", "membership", "memorandum_area", "specialty",
+    "specialty_parent", "person", "mentor_profile", "mentor_specialty",
 )  # fmt: skip
 MISSED = {"no_show_mentor", "no_show_clinician", "cancelled_late"}
 PRIORITIES = ("routine", "urgent", "asap", "stat")
@@ -42,6 +43,10 @@ class Export(dict[str, list[Row]]):
     @cached_property
     def sessions_of(self) -> dict[UUID, list[Row]]:
         return self._by("session", "consultation_id")
+
+    @cached_property
+    def above(self) -> dict[str, set[str]]:
+        return {}
 
     @cached_property
     def asker(self) -> dict[UUID, UUID]:
@@ -287,8 +292,8 @@ class Second:
         return found
 
     def _spread(self) -> dict[str, Said]:
-        asked = (row["mentor_id"] for row in self.offers() if not row["is_undelivered"])
-        minutes: dict[UUID, int] = dict.fromkeys(asked, 0)
+        asked = {row["mentor_id"] for row in self.offers() if not row["is_undelivered"]}
+        minutes: dict[UUID, int] = dict.fromkeys(asked | self.askable(), 0)
         for row in self.sessions():
             minutes[row["mentor_id"]] = minutes.get(row["mentor_id"], 0) + row["minutes"]
         values = sorted(minutes.values())
@@ -300,6 +305,66 @@ class Second:
             "mentor_minutes_gini": Said(differences / (many * total) if total else None, {}),
             "mentor_minutes_top_quarter": Said(sum(top) / total if total else None, {}),
         }
+
+    def askable(self) -> set[UUID]:
+        """The mentors who could have been asked: a memorandum links their place and covers a specialty of theirs."""
+        people = {row["id"]: row for row in self.rows["person"]}
+        specialties: dict[UUID, set[str]] = defaultdict(set)
+        for row in self.rows["mentor_specialty"]:
+            specialties[row["person_id"]].add(row["specialty_code"])
+        areas: dict[UUID, set[str]] = defaultdict(set)
+        for row in self.rows["memorandum_area"]:
+            areas[row["memorandum_id"]].add(row["specialty_code"])
+        links = [
+            (row["id"], place) for row in self.rows["memorandum"] if self._held(row) for place in self._places(row)
+        ]
+        found = set()
+        for row in self.rows["mentor_profile"]:
+            person = people[row["person_id"]]
+            may_act = person["state"] == "active" and person["address_unconfirmed_since"] is None
+            is_there = row["created_at"] < self.until and row["verified_until"] and row["verified_until"] > self.since
+            if not (may_act and is_there and row["sessions_per_week"] and row["offers_per_week"]):
+                continue
+            above = {area for code in specialties[row["person_id"]] for area in self._above(code)}
+            if any(
+                place == row["institution_id"] and above and (not areas[m] or areas[m] & above) for m, place in links
+            ):
+                found.add(row["person_id"])
+        return found
+
+    def _above(self, code: str) -> set[str]:
+        """A specialty and all that it is one of."""
+        if code not in self.rows.above:
+            parents = {row["parent_code"] for row in self.rows["specialty"] if row["code"] == code} - {None}
+            parents |= {row["also_parent_code"] for row in self.rows["specialty_parent"] if row["code"] == code}
+            self.rows.above[code] = {code}.union(*(self._above(parent) for parent in parents))
+        return self.rows.above[code]
+
+    def _held(self, memorandum: Row) -> bool:
+        """Whether it was in force on some day of the period, as far as its dates say."""
+        begun = memorandum["valid_from"] is None or memorandum["valid_from"] < self.days[1]
+        is_over = memorandum["valid_until"] is not None and memorandum["valid_until"] <= self.days[0]
+        return memorandum["status"] not in {"draft", "signed"} and begun and not is_over
+
+    def _places(self, memorandum: Row) -> set[UUID]:
+        """Where the mentors are whom it lets answer what the subject's report counts."""
+        sides: dict[str, set[UUID]] = defaultdict(set)
+        for row in self.rows["memorandum_party"]:
+            if row["memorandum_id"] == memorandum["id"]:
+                sides[row["side"]].add(row["institution_id"])
+        places = sides["partner"] | {
+            row["institution_id"]
+            for row in self.rows["membership"]
+            if row["network_id"] in sides["partner"]
+            and row["from_on"] < self.days[1]
+            and (row["until_on"] is None or row["until_on"] > self.days[0])
+        }
+        if self.kind == "memorandum":
+            return places if memorandum["id"] == self.subject else set()
+        if self.kind == "programme":
+            return places if memorandum["programme_id"] == self.subject else set()
+        own = {row["network_id"] for row in self.rows["membership"] if row["institution_id"] == self.subject}
+        return places if sides["requesting"] & {self.subject, *own} else places & {self.subject}
 
     def _beside(self) -> dict[str, Said]:
         theirs = {row["id"] for row in self.sessions(with_corrected=True)}

@@ -14,7 +14,7 @@ from service.care.casefile import CaseFile
 from service.kernel import access, deidentification, errors
 from service.kernel.deidentification import ConfirmedSpan
 from service.kernel.work import Work
-from service.outbox import notices
+from service.outbox import notices, offer_mails
 from service.rules import lifecycle
 from service.rules.matching.gate import Refusal
 from service.rules.sentences import Sentence
@@ -46,7 +46,7 @@ class Accepted:
     appointment: tables.Appointment | None
 
 
-def _answer(case: CaseFile, offer: tables.Offer, decide: Callable[[str, datetime, datetime], str]) -> None:
+async def _answer(case: CaseFile, offer: tables.Offer, decide: Callable[[str, datetime, datetime], str]) -> None:
     """Let the mentor's answer count, a late one too; raises OfferExpired or OfferClosed once it is closed."""
     try:
         state = decide(offer.shown_state, case.closes_at(offer), case.w.now)
@@ -54,8 +54,8 @@ def _answer(case: CaseFile, offer: tables.Offer, decide: Callable[[str, datetime
         raise errors.OfferExpired from error
     except lifecycle.IllegalTransition as error:
         raise _closed(offer) from error
-    if offer.state == "pending" and case.w.now >= offer.answer_by:  # late, though the sweep has not run
-        offer.late_at = case.w.now
+    if offer.state == "pending" and offer.answer_by <= case.w.now:
+        offers.note_lateness(case, offer, (await offer_mails.states(case.w, [offer]))[offer.id])
     case.become(offer, state)
     offer.answered_at = case.w.now
 
@@ -76,7 +76,7 @@ async def accept(w: Work, offer_id: UUID, starts_at: datetime | None) -> Accepte
         booked_at = case.appointment.starts_at if case.is_booked else None
         if booked_at == starts_at:
             return Accepted(case.consultation, case.maybe_appointment)
-    _answer(case, offer, lifecycle.accept)
+    await _answer(case, offer, lifecycle.accept)
     if starts_at is None:
         return await _promise_advice(case, offer)
     if offer.kind == "written":
@@ -161,7 +161,7 @@ async def decline(
         return offer
     is_handed_back = casefile.stands(offer) and case.consultation.advice_due_at is not None
     if not is_handed_back:
-        _answer(case, offer, lifecycle.decline)
+        await _answer(case, offer, lifecycle.decline)
     offer.decline_reason, offer.note, offer.noted_by = reason, w.seal(note, offer.id), w.actor.person_id
     if is_handed_back:
         w.touch(offer)
@@ -202,7 +202,7 @@ async def counter(w: Work, offer_id: UUID, starts: Sequence[datetime]) -> tables
         w.touch(offer)
     else:
         is_late = w.now >= offer.answer_by
-        _answer(case, offer, lifecycle.counter)
+        await _answer(case, offer, lifecycle.counter)
         if is_late:  # the case text, which was hidden, is shown with a counter
             await _readmit(case, offer)
     offer.counter_starts = proposed

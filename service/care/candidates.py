@@ -309,15 +309,10 @@ _MARK = sa.text(GROUND_MARK.format(hospital=":hospital", places=":places")).bind
 )
 
 
-async def ground_mark(w: Work, consultation: tables.Consultation) -> tuple[list[UUID], int]:
-    """Give the institutions that memoranda link with the hospital, and the mark of all this as it is now."""
-    ground = _grounds.get((consultation.institution_id, consultation.programme_id))
-    agreed = ground.agreed if ground else None
-    if agreed is None:
-        agreed = await agreements.agreed(w, consultation.institution_id, None, consultation.programme_id)
-    places = sorted(agreed.links)
-    (row,) = await w.fetch(_MARK, {"hospital": consultation.institution_id, "places": places})
-    return places, row.mark
+async def ground_mark(w: Work, hospital_id: UUID, places: Collection[UUID]) -> int:
+    """Give the mark of now of the hospital, of these places that memoranda link with it, and of all their mentors."""
+    (row,) = await w.fetch(_MARK, {"hospital": hospital_id, "places": list(places)})
+    return int(row.mark)
 
 
 async def _look(w: Work, consultation: tables.Consultation, ground: _Ground | None) -> tuple[Case, mentor_cache.Look]:

@@ -6,13 +6,11 @@ long is written only if this process has not seen it there (`_write_fact`). Only
 """
 
 import hashlib
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
-from operator import attrgetter, is_
 from typing import Any
 from uuid import UUID
 
@@ -29,12 +27,11 @@ from service.rules.matching import records, replay, waves
 from service.rules.matching.records import Inputs
 from service.rules.matching.replay import Choice
 
-_FAST = 1  # of zlib: a tenth more bytes than its usual one, in two thirds of the time
 _MOST_MENTORS = 20_000
 _MOST_STANDING = 4_000
 _MOST_SEEN = 100_000
 _DAY = timedelta(days=1)
-_standing = attrgetter(*records.STANDING)
+_STANDS = 1 + max(map(Mentor._fields.index, records.STANDING))  # of its fields the first so many have these
 
 
 @cache
@@ -70,8 +67,10 @@ def record_wave(
 
     `offers_of_full` are the offers of a week of those invited who have a cap, as they were when they were locked.
     """
-    places = {mentor.person_id: at for at, mentor in enumerate(ranked.inputs.roster)}
-    inputs = ranked.inputs._replace(full={places[mentor]: count for mentor, count in offers_of_full.items()})
+    inputs = ranked.inputs
+    if offers_of_full:
+        places = {mentor.person_id: at for at, mentor in enumerate(inputs.roster)}
+        inputs = inputs._replace(full={places[mentor]: count for mentor, count in offers_of_full.items()})
     is_nobody = isinstance(decision, waves.Nobody)
     choice = replay.choice_of(
         inputs, ranked.ranking, () if isinstance(decision, waves.Nobody) else decision.invitations
@@ -99,7 +98,7 @@ def _write(
 ) -> None:
     w, consultation = case.w, case.consultation
     text = records.write(inputs, replay.as_json(choice, starts, [override] if override else []))
-    refs = records.packed([_mentor(w, mentor) for mentor in inputs.roster])
+    refs = b"".join([_mentor(w, mentor) for mentor in inputs.roster])
     written = records.Written(consultation.id, w.now, text, refs, _rulebook(w, inputs.book), _memoranda(w, links))
     row = {
         "id": clock.new_id(),
@@ -113,43 +112,44 @@ def _write(
         "rulebook_id": written.rulebook_id,
         "memoranda_id": written.memoranda_id,
         "refs": refs,
-        "body": zlib.compress(text.encode(), _FAST),
+        "body": records.pack(text),
         "digest": written.digest,
     }
     w.write(tables.Decision, row)
 
 
 # The facts that this process has named already. Mentors, rulebooks and memoranda are kept in memory under marks
-# (decision 0021), and as long as they are, these are the very same objects: so they are compared by identity, which is
-# cheap, and a fact is put together only when something was loaded anew.
-_mentors: dict[UUID, tuple[tuple[object, ...], UUID]] = {}
+# (decision 0021), and as long as they are, these are the very same objects: so they are compared at once, and a fact is
+# put together only when something was loaded anew.
+_mentors: dict[UUID, tuple[tuple[object, ...], UUID, bytes]] = {}
 _named: dict[tuple[int, str], tuple[object, records.Fact]] = {}
 
 
-def _mentor(w: Work, mentor: Mentor) -> UUID:
-    standing = _standing(mentor)
+def _mentor(w: Work, mentor: Mentor) -> bytes:
+    standing = mentor[:_STANDS]
     known = _mentors.get(mentor.person_id)
-    if known is None or not all(map(is_, standing, known[0])):
+    if known is None or known[0] != standing:
         _make_room(_mentors, _MOST_MENTORS)
-        fact = records.fact(records.mentor_body(mentor), mentor.person_id)
-        known = _mentors[mentor.person_id] = (standing, fact.id)
-    _write_fact(
-        w, tables.MentorFact, known[1], lambda: {"person_id": mentor.person_id, "body": records.mentor_body(mentor)}
-    )
-    return known[1]
+        fact_id = records.fact(records.mentor_body(mentor), mentor.person_id).id
+        known = _mentors[mentor.person_id] = (standing, fact_id, records.ref(fact_id))
+    if not _is_written(w, known[1]):
+        body = records.pack(records.canonical(records.mentor_body(mentor)))
+        _write_fact(w, tables.MentorFact, known[1], {"person_id": mentor.person_id, "body": body})
+    return known[2]
 
 
 def _rulebook(w: Work, book: Rulebook) -> UUID:
     versions = {"rules_version": rules_version(), "tzdata_version": w.tzdata_version}
     fact = _name(book, w.tzdata_version, lambda: records.rulebook_body(book) | versions)
-    values = {**fact.body, "transfer_version": book.basis.version}
-    _write_fact(w, tables.Rulebook, fact.id, lambda: values)
+    if not _is_written(w, fact.id):
+        _write_fact(w, tables.Rulebook, fact.id, {**fact.body, "transfer_version": book.basis.version})
     return fact.id
 
 
 def _memoranda(w: Work, links: records.Linked) -> UUID:
     fact = _name(links, "", lambda: records.memoranda_body(links))
-    _write_fact(w, tables.MemorandaFact, fact.id, lambda: {"body": fact.body})
+    if not _is_written(w, fact.id):
+        _write_fact(w, tables.MemorandaFact, fact.id, {"body": fact.body})
     return fact.id
 
 
@@ -162,17 +162,19 @@ def _name(subject: object, version: str, body: Callable[[], Mapping[str, Any]]) 
     return known[1]
 
 
-def _write_fact(w: Work, kind: type[SQLModel], fact_id: UUID, values: Callable[[], Mapping[str, object]]) -> None:
-    """Have the fact stored, unless this process has written it within a day or this unit of work has.
+def _is_written(w: Work, fact_id: UUID) -> bool:
+    """Tell whether this process has written the fact within a day, or this unit of work has.
 
     So `seen_at` is right to a day, and most units of work write none. What is rolled back was not seen.
     """
     seen_at = w.facts_seen.get(fact_id)
-    if fact_id in w.new_facts or (seen_at is not None and seen_at <= w.now < seen_at + _DAY):
-        return
+    return (seen_at is not None and seen_at <= w.now < seen_at + _DAY) or fact_id in w.new_facts
+
+
+def _write_fact(w: Work, kind: type[SQLModel], fact_id: UUID, values: Mapping[str, object]) -> None:
     _make_room(w.facts_seen, _MOST_SEEN)
     w.new_facts[fact_id] = w.now
-    w.write(kind, {"id": fact_id, **values(), "seen_at": w.now})
+    w.write(kind, {"id": fact_id, **values, "seen_at": w.now})
 
 
 def _make_room(kept: dict[Any, Any], most: int) -> None:

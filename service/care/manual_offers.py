@@ -62,6 +62,7 @@ async def _ask(
     await case.may_if_booked("replace_mentor")
     if consultation.state != "scheduled":
         case.must_not_be_due("manual_offer")
+    await _lapse(case, mentor_id)
     await w.lock_people([mentor_id])  # so that all their offers of the week are counted
     facts = await admission.facts(case, mentor_id)
     invitation = _invite(case, facts, starts, [override[0]] if override else [])
@@ -141,10 +142,8 @@ async def hold(w: Work, consultation_id: UUID, mentor_id: UUID, starts_at: datet
 async def _have_offer(case: CaseFile, mentor_id: UUID, starts_at: datetime, until: datetime) -> tables.Offer:
     """Give an open offer by which the mentor can take this time until then: sent, or widened, and the mentor told."""
     w = case.w
+    await _lapse(case, mentor_id)
     offer = next((offer for offer in case.offers if offer.mentor_id == mentor_id and offer.state == "pending"), None)
-    if offer and offer.answer_by <= w.now:  # over, whether or not the sweep has run
-        await offers.lapse(case, offer)
-        offer = None
     if offer is None:
         return await _ask(case, mentor_id, [starts_at], until=until)
     if starts_at in offer.starts and until <= offer.answer_by:
@@ -156,6 +155,13 @@ async def _have_offer(case: CaseFile, mentor_id: UUID, starts_at: datetime, unti
     w.touch(offer)
     await notices.offer_widened(w, case.consultation, offer, before)
     return offer
+
+
+async def _lapse(case: CaseFile, mentor_id: UUID) -> None:
+    """Let the mentor's offer be over for the moment if its time has passed, whether or not the sweep has run."""
+    for offer in case.offers:
+        if offer.mentor_id == mentor_id and offer.state == "pending" and offer.answer_by <= case.w.now:
+            await offers.lapse(case, offer)
 
 
 def _why_never(facts: GateFacts, overrides: Collection[str]) -> list[str]:

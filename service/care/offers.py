@@ -67,7 +67,7 @@ async def _ask_next(case: CaseFile) -> _Decision:
         return waits
     ranked, decision = await _decide(case, asked)
     if isinstance(decision, waves.Nobody) and decision.stands:
-        ranked, decision = await _wait_for_change(case, asked)
+        ranked, decision = await _wait_for_change(case, asked, ranked)
     if isinstance(decision, waves.Ask):
         offers_of_capped = await _lock_capped(w, consultation, decision.invitations)
         decisions.record_wave(case, ranked, decision, offers_of_capped)
@@ -79,15 +79,24 @@ async def _ask_next(case: CaseFile) -> _Decision:
     return decision
 
 
-async def _wait_for_change(case: CaseFile, asked: Sequence[waves.Asked]) -> tuple[candidates.Ranked, _Decision]:
-    """Decide once more, under the mark read before: what has changed until then is seen now, the rest by its mark."""
+async def _wait_for_change(
+    case: CaseFile, asked: Sequence[waves.Asked], ranked: candidates.Ranked
+) -> tuple[candidates.Ranked, _Decision]:
+    """Decide once more, under the mark read before: what has changed until then is seen now, the rest by its mark.
+
+    Once more, too, if memoranda have come or gone meanwhile: it is watched what the last ranking knew of.
+    """
     consultation = case.consultation
-    with case.w.holding():
-        places, mark = await candidates.ground_mark(case.w, consultation)
-    ranked, decision = await _decide(case, asked)
-    if isinstance(decision, waves.Nobody) and decision.stands:
-        consultation.waits_on, consultation.waits_mark = places, mark
-    return ranked, decision
+    while True:
+        places = sorted(ranked.links)
+        with case.w.holding():
+            mark = await candidates.ground_mark(case.w, consultation.institution_id, places)
+        ranked, decision = await _decide(case, asked)
+        if not (isinstance(decision, waves.Nobody) and decision.stands):
+            return ranked, decision
+        if sorted(ranked.links) == places:
+            consultation.waits_on, consultation.waits_mark = places, mark
+            return ranked, decision
 
 
 async def look_again(w: Work, consultation_id: UUID) -> None:
@@ -242,8 +251,19 @@ async def withdraw(case: CaseFile, offers: Sequence[tables.Offer]) -> None:
     told = [offer for offer in offers if mails[offer.id] == "sent" or offer.id in countered]
     for offer in offers:
         offer.is_undelivered = offer not in told
+        note_lateness(case, offer, mails[offer.id])
         case.become(offer, lifecycle.withdraw(offer.shown_state))
     await notices.offers_closed(case.w, case.consultation, told, known=countered)
+
+
+def note_lateness(case: CaseFile, offer: tables.Offer, mail: vocabulary.OfferMail) -> None:
+    """Let an offer that is answered or closed now be late first if its time has passed: no sweep has come to it yet.
+
+    So it is counted, and told of, as after a sweep, and others are asked. Whoever never got its mail is not late.
+    """
+    if offer.state == "pending" and offer.answer_by <= case.w.now and mail == "sent":
+        case.become(offer, "late")
+        hurry(case)
 
 
 def hurry(case: CaseFile) -> None:

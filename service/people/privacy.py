@@ -5,6 +5,7 @@ and every report says what it said (invariant L2). What names the person or was 
 requests that they filed for a colleague who still waits for the answer: these become the colleague's.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from sqlmodel import col
 from service import tables
 from service.kernel import audit, clock, email_addresses, errors, limits
 from service.kernel.work import Work
+from service.rules.matching import records
 from service.rules.sentences import Sentence
 
 DOSSIERS_A_DAY = 5
@@ -45,7 +47,6 @@ _QUERIES: Mapping[str, str] = {
     "feedback": "SELECT * FROM feedback WHERE person_id = :id ORDER BY id",
     "activities_logged": "SELECT * FROM activity WHERE logged_by = :id ORDER BY id",
     "memorandum_steps": "SELECT * FROM memorandum_transition WHERE actor_id = :id ORDER BY id",
-    "recorded_as_mentor": "SELECT body, seen_at FROM mentor_fact WHERE person_id = :id ORDER BY seen_at, id",
     "policies_saved": "SELECT * FROM policy_version WHERE by = :id ORDER BY id",
     "rehearsals": "SELECT id, programme_id, created_at, state FROM rehearsal WHERE by = :id ORDER BY id",
     "mails": "SELECT id, payload, state, created_at, settled_at, error FROM delivery WHERE person_id = :id ORDER BY id",
@@ -64,6 +65,7 @@ _QUERIES: Mapping[str, str] = {
     "  UNION SELECT id FROM appointment WHERE noted_by = :id UNION SELECT id FROM feedback WHERE person_id = :id"
     "  UNION SELECT s.id FROM session s JOIN log_entry e ON e.id = s.id WHERE e.logged_by = :id) ORDER BY id",
 }
+_RECORDED = "SELECT body, seen_at FROM mentor_fact WHERE person_id = :id ORDER BY seen_at, id"
 _WRITTEN_BY = {"conclusion": "logged_by", "note": "noted_by", "override_reason": "overridden_by"}
 """Which column names a text's author, where it may be somebody else; every other text is the person's own."""
 _OPEN = sa.text("""
@@ -158,6 +160,10 @@ async def _contents(w: Work, person: tables.Person, *, with_texts: bool) -> dict
         rows = (await w.sql(sa.text(query), {"id": person.id})).mappings()
         has_texts = with_texts or name == "address_changes"  # sealed, but addresses of their own
         contents[name] = [_opened(w, dict(row), person.id if has_texts else None) for row in rows]
+    recorded = await w.sql(sa.text(_RECORDED), {"id": person.id})
+    contents["recorded_as_mentor"] = [
+        {"body": json.loads(records.unpack(row.body)), "seen_at": row.seen_at} for row in recorded
+    ]
     audit.record(w, "exported", "person", person.id)
     return contents
 

@@ -31,7 +31,10 @@ _SHORT = timedelta(days=14)
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which consultations `c`, offers `o`, sessions `s`, memoranda `m` and activities `a` are of the subject `:id`."""
+    """Which consultations `c`, offers `o`, sessions `s`, memoranda `m` and activities `a` are of the subject `:id`.
+
+    `linking` says which memoranda `m` let mentors of a `place` answer what the subject's report counts.
+    """
 
     kind: str
     consultations: str
@@ -39,6 +42,7 @@ class Scope:
     sessions: str
     memoranda: str
     activities: str
+    linking: str
 
 
 MEMORANDUM = Scope(
@@ -48,6 +52,7 @@ MEMORANDUM = Scope(
     "s.memorandum_id = :id",
     "m.id = :id",
     "a.memorandum_id = :id",
+    "m.id = :id",
 )
 PROGRAMME = Scope(
     "programme",
@@ -56,6 +61,7 @@ PROGRAMME = Scope(
     "s.programme_id = :id",
     "m.programme_id = :id",
     "a.programme_id = :id",
+    "m.programme_id = :id",
 )
 INSTITUTION = Scope(
     "institution",
@@ -70,6 +76,11 @@ INSTITUTION = Scope(
     "(a.memorandum_id IN (SELECT memorandum_id FROM memorandum_party WHERE institution_id = :id)"
     " OR a.id IN (SELECT activity_id FROM activity_institution WHERE institution_id = :id))"
     " AND (:is_everywhere OR a.programme_id = ANY(:programmes))",
+    # Its own mentors, and all that answer it: itself, or a network that it belongs to, is on the requesting side.
+    "(place.institution_id = :id OR EXISTS (SELECT FROM memorandum_party r"
+    " WHERE r.memorandum_id = m.id AND r.side = 'requesting' AND (r.institution_id = :id OR r.institution_id IN"
+    " (SELECT network_id FROM membership WHERE institution_id = :id))))"
+    " AND (:is_everywhere OR m.programme_id = ANY(:programmes))",
 )
 
 # LATERAL looks up the offers and sessions of each consultation, and the answers of each session: mostly few are
@@ -292,7 +303,11 @@ async def months(
 
 
 async def report_counts(
-    w: Work, totals: counts.Tally, during: Interval, activities: counts.ActivityCounts
+    w: Work,
+    totals: counts.Tally,
+    during: Interval,
+    activities: counts.ActivityCounts,
+    askable_mentors: Collection[counts.Mentor],
 ) -> counts.ReportCounts:
     """Give the totals of the period as the numbers that figures are made of."""
     places = await w.fetch(_PLACES, {"ids": [*{*totals.partners, *totals.requesters}]})
@@ -309,7 +324,7 @@ async def report_counts(
         ),
         sessions=[counts.SessionCount(*key, *numbers) for key, numbers in totals.sessions.items()],
         answers=[counts.AnswerCount(*key, answers) for key, answers in totals.answers.items()],
-        mentor_minutes=sorted(totals.mentor_minutes.values()),
+        mentor_minutes=counts.shared_out(totals.mentor_minutes, askable_mentors),
         areas=totals.areas,
         partner_countries=_summed(totals.partners, {key: country for key, country, _ in places}),
         requesting_regions=_summed(totals.requesters, {key: region or country for key, country, region in places}),
@@ -354,6 +369,7 @@ def _text(statement: str, scope: Scope, spans: int) -> sa.TextClause:
             sessions=scope.sessions,
             memoranda=scope.memoranda,
             activities=scope.activities,
+            linking=scope.linking,
         )
     )
     if ":bounds" in text.text:

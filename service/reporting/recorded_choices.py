@@ -1,6 +1,6 @@
 """Recorded choices of mentors, read back with the facts that they name: for rehearsals, and for nobody else."""
 
-import zlib
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,6 +8,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import SQLModel, col
 
 from service import tables, vocabulary
@@ -38,10 +40,10 @@ class StoredChoice:
 class Facts:
     """Facts that were read, by their ids: the same ones are named again and again."""
 
-    mentors: dict[UUID, Mentor | None] = field(default_factory=dict)  # None: erased
+    mentors: dict[bytes, Mentor | None] = field(default_factory=dict)  # by `records.ref`; None: erased, or changed
     memoranda: dict[UUID | None, Mapping[str, Any]] = field(default_factory=dict)
     rulebooks: dict[UUID | None, Rulebook] = field(default_factory=dict)
-    changed: set[UUID | None] = field(default_factory=set)  # those that no longer say what they are named by
+    changed: set[UUID | bytes | None] = field(default_factory=set)  # those that no longer say what they are named by
 
 
 async def load(
@@ -71,7 +73,7 @@ async def load(
 
 
 def _stored(row: tables.Decision, facts: Facts) -> StoredChoice:
-    refs = records.unpacked(row.refs or b"")
+    refs = records.refs_of(row.refs or b"")
     mentors = [facts.mentors.get(ref) for ref in refs]
     people = [mentor for mentor in mentors if mentor is not None]
     memoranda, book = facts.memoranda.get(row.memoranda_id), facts.rulebooks.get(row.rulebook_id)
@@ -90,8 +92,8 @@ def _stored(row: tables.Decision, facts: Facts) -> StoredChoice:
 def _written(row: tables.Decision) -> Written | None:
     """Give what was written, or None if the row is no longer that."""
     try:
-        text = zlib.decompress(row.body or b"").decode()
-    except (zlib.error, UnicodeDecodeError):
+        text = records.unpack(row.body or b"")
+    except ValueError:
         return None
     rulebook_id, memoranda_id = row.rulebook_id or _NIL, row.memoranda_id or _NIL
     written = Written(row.consultation_id, row.at, text, row.refs or b"", rulebook_id, memoranda_id)
@@ -102,13 +104,12 @@ async def _have(w: Work, rows: Sequence[tables.Decision], facts: Facts) -> None:
     """Read the facts that these rows name and that were not read yet."""
     if len(facts.mentors) > _MOST_FACTS:
         facts.mentors.clear()
-    refs = {ref for row in rows for ref in records.unpacked(row.refs or b"")} - facts.mentors.keys()
-    for fact in await _rows(w, tables.MentorFact, refs):
-        if fact.is_erased:
-            facts.mentors[fact.id] = None
-            continue
-        facts.mentors[fact.id] = records.read_mentor(fact.person_id, fact.body)
-        _check(facts, records.fact(fact.body, fact.person_id), fact.id)
+    refs = {ref for row in rows for ref in records.refs_of(row.refs or b"")} - facts.mentors.keys()
+    for fact in await _mentor_facts(w, refs):
+        ref = records.ref(fact.id)
+        facts.mentors[ref] = None if fact.is_erased else _mentor(fact)
+        if facts.mentors[ref] is None and not fact.is_erased:
+            facts.changed.add(ref)
     memoranda = {row.memoranda_id for row in rows if row.memoranda_id} - facts.memoranda.keys()
     for fact in await _rows(w, tables.MemorandaFact, memoranda):
         facts.memoranda[fact.id] = fact.body
@@ -118,6 +119,33 @@ async def _have(w: Work, rows: Sequence[tables.Decision], facts: Facts) -> None:
         body = {name: getattr(book, name) for name in _OF_RULEBOOK}
         facts.rulebooks[book.id] = records.read_rulebook(body)
         _check(facts, records.fact(body), book.id)
+
+
+def _mentor(fact: Any) -> Mentor | None:  # noqa: ANN401 - a row
+    """Give the mentor as they stood; None if the fact no longer says what it is named by."""
+    try:
+        text = records.unpack(fact.body)
+    except ValueError:
+        return None
+    if records.digest(fact.person_id.bytes, text.encode()) != fact.id.bytes:
+        return None
+    return records.read_mentor(fact.person_id, json.loads(text))
+
+
+# Choices name the beginning of an id: all ids that begin so lie between two.
+_MENTOR_FACTS = sa.text("""
+SELECT f.id, person_id, body, is_erased FROM unnest(:least, :most) AS named (least, most)
+JOIN mentor_fact f ON f.id BETWEEN named.least AND named.most
+""").bindparams(*(sa.bindparam(name, type_=ARRAY(PG_UUID(as_uuid=True))) for name in ("least", "most")))
+
+
+async def _mentor_facts(w: Work, refs: Collection[bytes]) -> Sequence[Any]:
+    rest = records.ID_BYTES - records.REF_BYTES
+    bounds = {
+        name: [UUID(bytes=ref + byte * rest) for ref in sorted(refs)]
+        for name, byte in (("least", b"\x00"), ("most", b"\xff"))
+    }
+    return await w.fetch(_MENTOR_FACTS, bounds) if refs else ()
 
 
 _OF_RULEBOOK = ("policy", "tree", "transfer", "rules_version", "tzdata_version")

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from service.kernel.work import Work
-from service.reporting import count_queries
+from service.reporting import askable_mentors, count_queries
 from service.rules.time import periods
 from service.rules.time.intervals import Interval
 
@@ -43,9 +43,13 @@ FROM memorandum m WHERE {memoranda}""",
     "activities": """
 SELECT a.id, a.memorandum_id, a.kind, a.on_date, a.period, a.from_on, a.until_on, a.days, a.people_op, a.people_count
 FROM activity a WHERE {activities} AND NOT a.is_corrected""",
+    "mentors": askable_mentors.ROWS,
 }
 _AFTER = " AND {letter}.id > :after ORDER BY {letter}.id"
-_LETTERS = {"consultations": "c", "offers": "o", "sessions": "s", "answers": "f", "memoranda": "m", "activities": "a"}
+_LETTERS = {
+    "consultations": "c", "offers": "o", "sessions": "s", "answers": "f", "memoranda": "m", "activities": "a",
+    "mentors": "v",
+}  # fmt: skip
 _FIRST = UUID(int=0)
 
 
@@ -64,7 +68,7 @@ async def rows(  # noqa: PLR0913 - what a report is of, and which page
 
     Activities are those that began in the period, and those of which nobody knows when.
     """
-    bound = {**subject, "since": during[0], "till": during[1], "after": after or _FIRST}
+    bound = {**subject, **askable_mentors.period(days, during), "after": after or _FIRST}
     statement = _STATEMENTS[kind] + _AFTER.format(letter=_LETTERS[kind])
     if kind != "activities":
         statement += f" LIMIT {limit + 1}"

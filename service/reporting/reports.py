@@ -17,7 +17,7 @@ from service import tables, vocabulary
 from service.kernel import access, errors
 from service.kernel.work import Work
 from service.registry import agreements
-from service.reporting import count_queries, report_rows, rollups
+from service.reporting import askable_mentors, count_queries, report_rows, rollups
 from service.rules.figures import counts, figures
 from service.rules.figures.figures import Figure, Month, Part, Published
 from service.rules.time import availability, periods
@@ -317,7 +317,8 @@ async def _months(w: Work, request: _Request, days: tuple[date, date]) -> tuple[
 async def _figures(w: Work, request: _Request, days: tuple[date, date], during: Interval) -> list[Figure]:
     tally = await _tally(w, request.scope, request.subject, during)
     activities = await count_queries.activities(w, request.scope, request.subject, *days)
-    return figures.all_of(await count_queries.report_counts(w, tally, during, activities))
+    mentors = await askable_mentors.ids(w, request.scope, request.subject, days, during)
+    return figures.all_of(await count_queries.report_counts(w, tally, during, activities, mentors))
 
 
 async def _tally(w: Work, scope: count_queries.Scope, subject: Mapping[str, Any], during: Interval) -> counts.Tally:

@@ -48,12 +48,15 @@ class Rulebook(SQLModel, table=True):
 
 
 class MentorFact(SQLModel, table=True):
-    """What stood of one mentor. Once the person is erased, `person_id` is nobody's, and no choice of it is exact."""
+    """What stood of one mentor. Once the person is erased, `person_id` is nobody's, and no choice of it is exact.
+
+    `body` is JSON as `rules.matching.records` packs it: of these rows there are most.
+    """
 
     __tablename__ = "mentor_fact"
     id: UUID = Field(primary_key=True)
     person_id: UUID = Field(index=True)
-    body: dict[str, Any] = json_object()
+    body: bytes
     is_erased: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     seen_at: datetime = Field(index=True)
 
@@ -70,7 +73,7 @@ class MemorandaFact(SQLModel, table=True):
 class Decision(SQLModel, table=True):
     """Who was asked for a case, or that nobody could be; mentors by their places in the roster, which `refs` names.
 
-    `body` is what it was made of and what was chosen (`rules.matching.records`), compressed JSON; `digest` is of all.
+    `body` is what it was made of and what was chosen, JSON as `rules.matching.records` packs it; `digest` is of all.
     These are kept for 400 days, then NULL: the three counts and the kind stay.
     """
 

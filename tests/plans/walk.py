@@ -181,7 +181,7 @@ def _samples(route: str, now: datetime) -> dict[str, Any]:
     states = {"/v1/consultations": "completed", "/v1/offers": "accepted"}
     return {
         "from": f"{begin:{form}}", "until": f"{begin + end:{form}}", "state": states.get(route, "delivered"),
-        "of": ("consultations", "offers", "sessions", "answers", "memoranda", "activities"),
+        "of": ("consultations", "offers", "sessions", "answers", "memoranda", "activities", "mentors"),
         "priority": "stat", "specialty": "history.s1", "institution_id": history.uid("asking 1"), "status": "active",
         "programme_id": history.uid("programme 1"), "memorandum": history.uid("memorandum 1"), "role": "mentor",
         "country": "UA", "kind": "hospital", "language": "fr", "days": 365, "minutes": 30, "zone": "Europe/Paris",

@@ -332,6 +332,15 @@ def _upto(histograms: Sequence[Histogram], places: Sequence[int]) -> int:
     return sum([each.upto[at - 1] for each, at in zip(histograms, places, strict=True) if at])
 
 
+def shared_out(given: Mapping[Key, int], could: Iterable[Key]) -> list[int]:
+    """Give how much each has given, ascending, of all who gave something or could have: nothing is a number, too.
+
+    Over these the report and the lab say how evenly minutes or cases are spread (docs/concepts.md).
+    """
+    idle = sum(each not in given for each in set(could))
+    return [*([0] * idle), *sorted(given.values())]
+
+
 def gini(values: Iterable[float]) -> float | None:
     """Tell how unevenly something is spread: 0 all alike, towards 1 one has it all; None when there is nothing."""
     ordered = sorted(values)

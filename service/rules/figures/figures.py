@@ -335,13 +335,14 @@ def _sessions(sessions: Sequence[SessionCount]) -> Iterable[Figure]:
 
 
 def _spread(minutes: Sequence[int]) -> Iterable[Figure]:
-    base_text = "of the minutes logged, over the mentors asked in the period or with minutes in it"
+    base_text = "of the minutes logged, over all mentors who could have been asked in the period, asked or not"
     yield Figure(
         "mentor_minutes_gini",
         counts.gini(minutes),
         "0..1",
         f"Gini coefficient {base_text}: 0 when all give the same.",
         rows=len(minutes),
+        of="mentors",
     )
     yield Figure(
         "mentor_minutes_top_quarter",
@@ -349,6 +350,7 @@ def _spread(minutes: Sequence[int]) -> Iterable[Figure]:
         "share",
         f"Share of the busiest quarter (rounded up) {base_text}.",
         rows=len(minutes),
+        of="mentors",
         published=(Published("MSF teleradiology", 0.9, "of the cases by 4 of 14 radiologists"),),
     )
 

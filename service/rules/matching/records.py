@@ -9,6 +9,7 @@ Instants are whole microseconds since 1970, in UTC.
 import hashlib
 import json
 import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from operator import attrgetter
@@ -24,9 +25,11 @@ from service.rules.transfer import Consent, TransferBasis
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_ID_BYTES = 16
+ID_BYTES = 16
+REF_BYTES = 8
+"""So much of a fact's id names it in a choice: of a million facts two are alike in one database of forty million."""
 COUNTERS = ("offers_7d", "offers_30d", "asked_180d", "offers_180d", "answered_in_time_180d", "answered_late_180d")
-"""The fields of a mentor that only count; each choice has them of its whole roster, mentor after mentor."""
+"""The fields of a mentor that only count; each choice has each of them of its whole roster, 0 for nothing but zeros."""
 STANDING = (
     "person_id", "institution_id", "country", "zone", "specialties", "languages", "hours", "verified_until",
     "treats_children", "opt_ins", "quiet", "notice_minutes", "buffer_minutes", "working_weekdays", "sessions_cap",
@@ -37,6 +40,27 @@ _counters = attrgetter(*COUNTERS)
 _SHARED_TAG = "tag {}"  # the name that a case's tags get when they are read back
 _NIL = UUID(int=0)
 _NO_FEED = "no_feed"
+
+# What is stored is JSON, deflated beside words that nearly all of it has: half as many bytes, and no slower. Rows need
+# these very words to be read (a test knows their checksum): other ones would need a number in front of the bytes.
+_WORDS = (
+    b'"tags":{"1":1},"power":{"1":"autonomous"},"used":{"minutes_left":{"excluded":[0],"knowing":[1],"full":{"0":1},'
+    b'"hours_zone":"Europe/Paris","institution_id":"","languages":{"de":"C2","en":"C1","fr":"B2","uk":"native"},'
+    b'"notice_minutes":720,"offers_cap":5,"opt_ins":["asap","stat"],"quiet":[1320,420],"sessions_cap":3,"specialties":'
+    b'["ped.","sur."],"treats_children":false,"treats_children":true,"verified_until":1790000000000000,"weekly":[[0,540,'
+    b'1020],[1,540,1020],[2,540,1020],[3,540,1020],[4,540,1020]],"working_weekdays":[0,1,2,3,4],"zone":"Europe/Berlin"}'
+    b'{"buffer_minutes":10,"country":"FR","exceptions":[["away","2026-07-01T00:00:00","2026-07-15T00:00:00"]],'
+    b'"busy":{"1":[[1767594670000000,1767597070000000],[1767]],"weeks":{"0":[[2026,2027,1,2,3]]},"continuity":{"1":'
+    b'"hospital","4":"clinician","7":"case"},"country":"UA","zone":"Europe/Kyiv","specialty":"priority":"urgent",'
+    b'"priority":"routine","mode":"live","mode":"written","mode":"either","languages":["en","uk"'
+    b'],"minutes":30,'
+    b'"opened_at":1767,"answer_due_at":1767,"age_band":"adult","age_band":"child","activity":"teleconsultation","tags":0,'
+    b'"translation":false,"interpreter":false,"windows":[],"busy":[],"buffer_minutes":10,"consent":["general",[]],'
+    b'"booked":null},"roster":{"busy":{"0":[[17,"counters":[[0,0,0,0,1,0,0,2,0,0],[0,1,1,0],0],"eligible":3,"invited":'
+    b'[0,1],"chosen":[0,1],"scores":[7000000,-100,-200],"terms":[70.0,1.0,1.0,0.5,1.0,0.0],"digest":"0123456789abcdef",'
+    b'"starts":[],"overrides":[]}{"case":{"institution_id":"'
+)
+_EFFORT, _WINDOW_BITS, _MEMORY = 3, 12, 5  # of zlib: for so short texts as small as its usual ones, and sooner there
 
 
 class Fact(NamedTuple):
@@ -72,7 +96,7 @@ def digest(*parts: bytes) -> bytes:
     for part in parts:
         whole.update(struct.pack("<q", len(part)))
         whole.update(part)
-    return whole.digest()[:_ID_BYTES]
+    return whole.digest()[:ID_BYTES]
 
 
 def fact(body: Mapping[str, Any], subject_id: UUID = _NIL) -> Fact:
@@ -80,14 +104,33 @@ def fact(body: Mapping[str, Any], subject_id: UUID = _NIL) -> Fact:
     return Fact(UUID(bytes=digest(subject_id.bytes, canonical(body).encode())), body)
 
 
-def packed(facts: Sequence[UUID]) -> bytes:
-    """Write ids one behind the other."""
-    return b"".join([fact_id.bytes for fact_id in facts])
+def pack(text: str) -> bytes:
+    """Make text small, as it is stored."""
+    squeezing = zlib.compressobj(_EFFORT, zlib.DEFLATED, -_WINDOW_BITS, _MEMORY, zdict=_WORDS)
+    return squeezing.compress(text.encode()) + squeezing.flush()
 
 
-def unpacked(refs: bytes) -> list[UUID]:
-    """Read what `packed` wrote."""
-    return [UUID(bytes=refs[at : at + _ID_BYTES]) for at in range(0, len(refs), _ID_BYTES)]
+def unpack(packed: bytes) -> str:
+    """Read what `pack` made; raises ValueError for anything else that can be told from it."""
+    reading = zlib.decompressobj(-_WINDOW_BITS, zdict=_WORDS)
+    try:
+        text = reading.decompress(packed)
+    except zlib.error as error:
+        raise ValueError(*error.args) from error
+    if not reading.eof:
+        msg = "it ends in the middle"
+        raise ValueError(msg)
+    return text.decode()
+
+
+def ref(fact_id: UUID) -> bytes:
+    """Give what names a mentor's fact in a choice: the beginning of its id."""
+    return fact_id.bytes[:REF_BYTES]
+
+
+def refs_of(joined: bytes) -> list[bytes]:
+    """Give the `ref` of each mentor of the roster, from all of them one behind the other."""
+    return [joined[at : at + REF_BYTES] for at in range(0, len(joined), REF_BYTES)]
 
 
 def instant(at: datetime) -> int:
@@ -258,17 +301,18 @@ def case_body(inputs: Inputs) -> dict[str, Any]:
     }
 
 
-def counters(roster: Sequence[Mentor]) -> list[int]:
-    """Write what only counts of each mentor."""
-    return [count for mentor in roster for count in _counters(mentor)]
+def counters(roster: Sequence[Mentor]) -> list[tuple[int, ...] | int]:
+    """Write what only counts of each mentor, by counter; 0 where it is nothing of anybody."""
+    return [counts if any(counts) else 0 for counts in zip(*map(_counters, roster), strict=True)]
 
 
 def roster_body(inputs: Inputs) -> dict[str, Any]:
     """Write what else the choice read of its mentors, by their places in the roster; what is nothing is left out."""
     case, tags = inputs.case, inputs.case.tags
     excluded = case.excluded_mentors | {case.requester_id}
-    body: dict[str, Any] = {name: {} for name in ("busy", "weeks", "continuity", "tags", "power", "used")}
+    body: dict[str, Any] = {name: {} for name in ("busy", "weeks", "continuity", "tags", "power")}
     links: dict[int, Sequence[MemorandumLink]] = {}  # by identity: the mentors of a hospital share theirs
+    used: dict[UUID, int] = {}
     for at, mentor in enumerate(inputs.roster):
         if mentor.busy:
             body["busy"][at] = _spans(mentor.busy)
@@ -281,11 +325,12 @@ def roster_body(inputs: Inputs) -> dict[str, Any]:
         if mentor.power != _NO_FEED:
             body["power"][at] = mentor.power
         if mentor.institution_sessions_90d:
-            body["used"][str(mentor.institution_id)] = mentor.institution_sessions_90d
+            used[mentor.institution_id] = mentor.institution_sessions_90d
         links[id(mentor.links)] = mentor.links
+    body["used"] = {str(institution_id): sessions for institution_id, sessions in used.items()}
     body["excluded"] = [at for at, mentor in enumerate(inputs.roster) if mentor.person_id in excluded]
-    known = case.case_mentor_ids
-    body["knowing"] = [at for at, mentor in enumerate(inputs.roster) if mentor.person_id in known]
+    if known := case.case_mentor_ids:
+        body["knowing"] = [at for at, mentor in enumerate(inputs.roster) if mentor.person_id in known]
     each = [link for shared in links.values() for link in shared if link.minutes_left is not None]
     body["minutes_left"] = {str(link.memorandum_id): link.minutes_left for link in each}
     body["full"] = inputs.full
@@ -362,13 +407,14 @@ def _tags(count: int) -> frozenset[str]:
 def _read_roster(
     made_of: Mapping[str, Any], mentors: Sequence[Mentor], links: Mapping[UUID, tuple[MemorandumLink, ...]]
 ) -> list[Mentor]:
-    body, counts_of_all, wide = made_of["roster"], made_of["counters"], len(COUNTERS)
+    body, nothing = made_of["roster"], (0,) * len(mentors)
+    counters_of = zip(*(counts or nothing for counts in made_of["counters"]), strict=True)
     busy, weeks, tags, used = (body.get(name, {}) for name in ("busy", "weeks", "tags", "used"))
     continuity, power = body.get("continuity", {}), body.get("power", {})
     roster = []
-    for at, mentor in enumerate(mentors):
+    for at, (mentor, own_counters) in enumerate(zip(mentors, counters_of, strict=True)):
         key = str(at)
-        counts: dict[str, Any] = dict(zip(COUNTERS, counts_of_all[at * wide : (at + 1) * wide], strict=True))
+        counts: dict[str, Any] = dict(zip(COUNTERS, own_counters, strict=True))
         roster.append(
             mentor._replace(
                 tags=_tags(tags.get(key, 0)),

@@ -4,12 +4,12 @@ What came of another choice afterwards is not known here: that is an estimate, a
 """
 
 import json
+import struct
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import starmap
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from service import vocabulary
 from service.rules.case import Mentor, Rulebook
@@ -53,35 +53,40 @@ def choose(inputs: Inputs) -> Choice:
 
 def choice_of(inputs: Inputs, ranked: Ranking, invitations: Sequence[waves.Invitation]) -> Choice:
     """Give what a ranking and the rule of waves came to, as it is compared."""
-    places = {mentor.person_id: at for at, mentor in enumerate(inputs.roster)}
-    invited = tuple(places[invitation.candidate.mentor.person_id] for invitation in invitations)
+    # By identity, as a ranking names the very mentors that it was given: an id of a person takes long to look up.
+    places = {id(mentor): at for at, mentor in enumerate(inputs.roster)}
+    invited = tuple(places[id(invitation.candidate.mentor)] for invitation in invitations)
     chosen = tuple(at for at in invited if not _is_full(inputs, at))
-    candidates = {places[candidate.mentor.person_id]: candidate for candidate in ranked.candidates}
-    result = [
-        ",".join(starmap(_candidate, candidates.items())),
-        [[at, *_invitation(invitation)] for at, invitation in zip(invited, invitations, strict=True)],
-        _refusals(ranked, places),
-    ]
+    candidates = ranked.candidates
+    at_invited = [[at, *_invitation(each)] for at, each in zip(invited, invitations, strict=True)]
+    result = records.canonical([at_invited, _refusals(ranked, places)]).encode()
+    terms: list[float] = []
+    for at in chosen:
+        (candidate,) = (each for each in candidates if places[id(each.mentor)] == at)
+        terms += (candidate.score, *candidate.terms.values())
     return Choice(
         len(candidates),
         invited,
         chosen,
-        tuple(round(candidate.score * _MILLION) for candidate in ranked.candidates),
-        tuple(term for at in chosen for term in (candidates[at].score, *candidates[at].terms.values())),
-        records.digest(records.canonical(result).encode()),
+        tuple([round(candidate.score * _MILLION) for candidate in candidates]),
+        tuple(terms),
+        records.digest(b"".join([_candidate(places[id(each.mentor)], each) for each in candidates]), result),
     )
 
 
-def _candidate(at: int, candidate: ranking.Candidate) -> str:
-    link, earliest = candidate.link.memorandum_id, records.instant(candidate.earliest)
-    return f"{at} {link} {candidate.is_live} {candidate.knows_case} {earliest}"
+def _candidate(at: int, candidate: ranking.Candidate) -> bytes:
+    link, earliest = candidate.link.memorandum_id.bytes, records.instant(candidate.earliest)
+    return _CANDIDATE.pack(at, candidate.is_live, candidate.knows_case, earliest, link)
 
 
-def _refusals(ranked: Ranking, places: Mapping[UUID, int]) -> list[list[object]]:
+_CANDIDATE = struct.Struct("<i??q16s")
+
+
+def _refusals(ranked: Ranking, places: Mapping[int, int]) -> list[list[object]]:
     """Give the reasons of all who are left out: most have the same ones, so each set of them is named once."""
     by_reasons: dict[tuple[vocabulary.GateRefusal, ...], list[object]] = {}
     for mentor, reasons in ranked.excluded:
-        by_reasons.setdefault(reasons, []).append(places[mentor.person_id])
+        by_reasons.setdefault(reasons, []).append(places[id(mentor)])
     return [[[reason.value for reason in reasons], at] for reasons, at in by_reasons.items()]
 
 
@@ -112,12 +117,15 @@ def choose_by_hand(inputs: Inputs, starts: Sequence[datetime], overrides: Collec
 
 
 def as_json(choice: Choice, starts: Sequence[datetime] = (), overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Write a choice to be stored beside its inputs; floats as their shortest text, which is exact."""
+    """Write a choice to be stored beside its inputs; floats as their shortest text, which is exact.
+
+    Scores are written by how much each differs from the one before: they descend, so these are short.
+    """
     return {
         "eligible": choice.eligible,
         "invited": choice.invited,
         "chosen": choice.chosen,
-        "scores": choice.scores,
+        "scores": [score - before for before, score in pairwise((0, *choice.scores))],
         "terms": choice.terms,
         "digest": choice.digest.hex(),
         "starts": [records.instant(start) for start in starts],
@@ -134,7 +142,7 @@ def read(
         stored["eligible"],
         tuple(stored["invited"]),
         tuple(stored["chosen"]),
-        tuple(stored["scores"]),
+        tuple(accumulate(stored["scores"])),
         tuple(stored["terms"]),
         bytes.fromhex(stored["digest"]),
     )

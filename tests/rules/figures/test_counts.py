@@ -133,3 +133,18 @@ def test_priorities_together_have_the_sum_of_their_counts_and_the_spread_of_all_
         closing=Quartiles(1, 1.5, 1.5, 1.5),
     )
     assert counts.of_consultations([]) == ConsultationCounts()
+
+
+@pytest.mark.parametrize(
+    ("given", "could", "shared"),
+    [
+        ({}, [], []),
+        ({}, [b"a", b"b", b"a"], [0, 0]),
+        ({b"a": 5, b"b": 0}, [], [0, 5]),
+        ({b"a": 5, b"b": 3}, [b"a", b"c", b"d"], [0, 0, 3, 5]),
+    ],
+)
+def test_al_06_what_was_given_is_shared_out_over_all_who_gave_or_could_have(
+    given: dict[bytes, int], could: list[bytes], shared: list[int]
+) -> None:
+    assert counts.shared_out(given, could) == shared

@@ -1,6 +1,7 @@
 """A request that nobody can take is looked at when what the refusals stand on changes, not by the clock (0108)."""
 
 from datetime import timedelta
+from typing import Any
 from unittest import mock
 
 import httpx
@@ -9,7 +10,9 @@ import pytest
 import build
 import flow
 from integrations.runtime.world import World
-from service.kernel import actor
+from service import tables
+from service.care import candidates
+from service.kernel import actor, clock
 from service.rules.matching import ranking
 from world import TestClock
 
@@ -71,6 +74,44 @@ async def test_a_new_mentor_is_seen(scene: flow.Scene) -> None:
         scene.people["new"] = await build.mentor(w, scene.lille)
     await scene.sweep()
     assert await state(scene) == "offered"
+
+
+@pytest.mark.parametrize("kind", ["bilateral", "of a network"])
+async def test_al_08_a_memorandum_that_comes_between_ground_and_mark_is_watched_too(
+    scene: flow.Scene, kind: str
+) -> None:
+    read_mark, came = candidates.ground_mark, False
+
+    async def after_one_came(*what: Any) -> int:  # noqa: ANN401 - handed on
+        nonlocal came
+        if not came:
+            came = True
+            await _another_partner(scene, kind)
+        return await read_mark(*what)
+
+    with mock.patch.object(candidates, "ground_mark", after_one_came):
+        await unmatched(scene, UNVERIFIED)
+    assert came
+    await scene.sweep()
+    assert await state(scene) == "unmatched"
+    await scene.rows(
+        "UPDATE mentor_profile SET verified_until = '2099-01-01' WHERE person_id = :id", id=scene.people["new"].id
+    )
+    await scene.sweep()
+    assert await state(scene) == "offered"
+
+
+async def _another_partner(scene: flow.Scene, kind: str) -> None:
+    async with scene.world.database.work(actor.TIMER) as w:
+        place = party = await build.partner(w)
+        if kind == "of a network":
+            party = await build.partner(w)
+            since = scene.clock.now().date()
+            await build.add(
+                w, tables.Membership(id=clock.new_id(), institution_id=place.id, network_id=party.id, from_on=since)
+            )
+        scene.people["new"] = await build.mentor(w, place, verified_until=None)
+        await build.memorandum(w, scene.asking, party)
 
 
 async def test_the_clock_is_kept_where_the_refusal_may_pass(scene: flow.Scene) -> None:

@@ -169,6 +169,8 @@ async def test_late_13_a_late_answer_repairs_half_of_the_reliability(scene: Scen
     if swept:
         await scene.sweep()
         assert await reliability(scene, asked) == pytest.approx(1 / 3)
+    else:
+        await scene.mails_leave()
     await scene.post("mentor", f"/v1/offers/{mine['id']}/decline", {"reason": "busy"})
     assert await reliability(scene, asked) == pytest.approx(1.5 / 3)
 
@@ -209,3 +211,112 @@ async def test_late_17_asked_again_by_hand_the_late_offer_is_over(scene: Scene) 
     await scene.post("coordinator", f"/v1/consultations/{offer['consultation_id']}/offers", chosen, 201)
     assert {("offer.expired", "mentor"), ("offer.sent", "mentor")} <= set((await scene.change()).events)
     assert (await scene.get("mentor", f"/v1/offers/{offer['id']}"))["state"] == "expired"
+
+
+async def date_passed(scene: Scene, *mentors: str, mail_left: bool = True) -> Any:  # noqa: ANN401 - JSON
+    """Have the date of the first mentor's offer pass, and that of the others' ahead; no sweep has come to it."""
+    if mentors == ("mentor",):
+        await flow.alone(scene)
+    await scene.request()
+    if "rival" not in mentors:
+        await scene.rows("UPDATE mentor_profile SET verified_until = '2028-01-01' RETURNING 1")
+    if mail_left:
+        await scene.mails_leave()
+    mine = await scene.offer()
+    await scene.rows(
+        "UPDATE offer SET answer_by = answer_by + interval '1 hour' WHERE mentor_id = :rival",
+        rival=scene.people["rival"].id,
+    )
+    scene.clock.set(flow.read_instant(mine["answer_by"]))
+    await scene.look()
+    return mine
+
+
+async def accept(scene: Scene, mine: Any) -> None:  # noqa: ANN401 - JSON
+    await scene.post("mentor", f"/v1/offers/{mine['id']}/accept", {"starts_at": mine["starts"][-1]})
+
+
+async def decline(scene: Scene, mine: Any) -> None:  # noqa: ANN401 - JSON
+    await scene.post("mentor", f"/v1/offers/{mine['id']}/decline", {"reason": "busy"})
+
+
+async def counter(scene: Scene, mine: Any) -> None:  # noqa: ANN401 - JSON
+    other = flow.instant(flow.read_instant(mine["starts"][-1]) + timedelta(hours=1))
+    await scene.post("mentor", f"/v1/offers/{mine['id']}/counter", {"starts": [other]})
+
+
+async def accept_by_link(scene: Scene, mine: Any) -> None:  # noqa: ANN401 - JSON
+    await scene.rows("DELETE FROM link WHERE starts_at < :last", last=flow.read_instant(mine["starts"][-1]))
+    await scene.press("mentor", "offer.accept")
+
+
+async def decline_by_link(scene: Scene, _: Any) -> None:  # noqa: ANN401 - JSON
+    await scene.press("mentor", "offer.decline", reason="busy")
+
+
+async def cancel(scene: Scene, mine: Any) -> None:  # noqa: ANN401 - JSON
+    await scene.post("clinician", f"/v1/consultations/{mine['consultation_id']}/cancel", {"reason": "no_longer_needed"})
+
+
+async def ask_by_hand(scene: Scene, mine: Any) -> None:  # noqa: ANN401 - JSON
+    chosen = {"mentor_id": str(scene.people["mentor"].id)}
+    await scene.post("coordinator", f"/v1/consultations/{mine['consultation_id']}/offers", chosen, 201)
+
+
+async def hold(scene: Scene, mine: Any) -> None:  # noqa: ANN401 - JSON
+    held = {"mentor_id": str(scene.people["mentor"].id), "starts_at": mine["starts"][-1]}
+    await scene.post("coordinator", f"/v1/consultations/{mine['consultation_id']}/holds", held, 201)
+
+
+BEFORE_A_SWEEP = {
+    accept: "accepted",
+    accept_by_link: "accepted",
+    decline: "declined",
+    decline_by_link: "declined",
+    counter: "countered",
+    cancel: "withdrawn",
+    ask_by_hand: "expired",
+    hold: "expired",
+}
+
+
+@pytest.mark.parametrize("act", BEFORE_A_SWEEP, ids=lambda act: act.__name__)
+async def test_late_18_whatever_ends_it_before_a_sweep_tells_first_that_it_was_late(scene: Scene, act: Any) -> None:  # noqa: ANN401
+    mine = await date_passed(scene, "mentor")
+    await act(scene, mine)
+    told = await scene.rows("SELECT type FROM event WHERE subject_id = :id ORDER BY id", id=mine["id"])
+    assert [row.type for row in told] == ["offer.sent", "offer.late", f"offer.{BEFORE_A_SWEEP[act]}"]
+    assert ("offer.late", "mentor") in (await scene.change()).events
+    (row,) = await scene.rows("SELECT late_at, is_undelivered FROM offer WHERE id = :id", id=mine["id"])
+    assert (row.late_at, row.is_undelivered) == (scene.clock.now(), False)
+
+
+@pytest.mark.parametrize("act", BEFORE_A_SWEEP, ids=lambda act: act.__name__)
+async def test_late_19_who_never_got_the_mail_is_not_late_whatever_ends_it(scene: Scene, act: Any) -> None:  # noqa: ANN401
+    mine = await date_passed(scene, "mentor", mail_left=False)
+    await act(scene, mine)
+    assert "offer.late" not in {event for event, _ in (await scene.change()).events}
+    assert await scene.rows("SELECT 1 FROM offer WHERE late_at IS NOT NULL") == []
+
+
+async def test_late_26_a_miss_counts_although_somebody_else_accepted_before_the_sweep(scene: Scene) -> None:
+    await date_passed(scene, "mentor", "rival")
+    theirs = await scene.offer("rival")
+    await scene.post("rival", f"/v1/offers/{theirs['id']}/accept", {"starts_at": theirs["starts"][-1]})
+    events = (await scene.change()).events
+    assert {("offer.late", "mentor"), ("offer.withdrawn", "mentor")} <= set(events)
+    assert ("offer.late", "rival") not in events
+    other = await scene.request()
+    assert await reliability(scene, other) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("act", [decline, counter], ids=lambda act: act.__name__)
+async def test_late_25_others_are_asked_at_the_next_sweep_if_an_answer_was_late_before_one(
+    scene: Scene,
+    act: Any,  # noqa: ANN401
+) -> None:
+    mine = await date_passed(scene, "mentor")
+    await scene.rows("UPDATE consultation SET next_wave_at = next_wave_at + interval '1 hour' RETURNING 1")
+    await act(scene, mine)
+    await scene.sweep()
+    assert ("offer.sent", "rival") in (await scene.change()).events
