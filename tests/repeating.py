@@ -120,6 +120,8 @@ class Repeating(flow.Scene):
         done = {"kind": "education", "on": "2026-10-02", "note": self.text("activitynote")}
         first = await self.post("coordinator", f"/v1/memoranda/{self.memorandum.id}/activities", done, 201)
         await self.post("admin", f"/v1/programmes/{made['id']}/activities", done, 201)
+        tried = {"policy": {"hold_minutes": 20}, "from": "2026-10-01T00:00:00Z", "until": "2026-11-01T00:00:00Z"}
+        await self.post("admin", f"/v1/programmes/{made['id']}/rehearsals", tried, 202)
         await self.post("coordinator", f"/v1/activities/{first['id']}/corrections", done | {"on": "2026-10-03"}, 201)
 
     async def the_files(self) -> None:

@@ -1,6 +1,7 @@
 """A programme's numbers for its admins: those in force, others to be rehearsed, what came of it, and saving them."""
 
 import copy
+import functools
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -271,12 +272,17 @@ def _rehearsal_page(
         changed=[each for each in changed if each[1] != each[2]],
         is_in_force=_is_in_force(page),
         is_overtaken=policy.from_overrides(page.programme.policy) != policy.from_overrides(row.compared_with),
-        number=lambda value: "\N{EN DASH}" if value is None else numbers.format_decimal(round(value, 2), locale=locale),
+        number=functools.partial(_rounded, locale=locale),
         instant=datetime.fromisoformat,
         path=_path(page.programme.id),
         figures=figures,
         **levels,
     )
+
+
+def _rounded(value: float | None, locale: str) -> str:
+    """Write a figure; next to nothing is 0, whatever its sign."""
+    return "\N{EN DASH}" if value is None else str(numbers.format_decimal(round(value, 2) or 0, locale=locale))
 
 
 def _said(visit: frame.Visit, value: Value) -> str:
