@@ -206,6 +206,10 @@ CancelReason = Literal[
 ]
 CANCEL_REASONS: tuple[CancelReason, ...] = get_args(CancelReason)
 
+ChangeKind = Literal["language", "translation", "either", "time", "hours", "consent", "country"]
+CHANGE_KINDS: tuple[ChangeKind, ...] = get_args(ChangeKind)
+"""What may be changed of a request so that more mentors can answer, smallest first (`rules.matching.remedies`)."""
+
 PromiseKind = Literal["counted", "nobody_eligible"]
 """What is told at filing of how soon such requests were answered: by counts, or that the rules leave nobody."""
 

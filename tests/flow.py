@@ -24,7 +24,8 @@ OFFERS_LEFT = sa.text("""
 UPDATE delivery SET state = 'delivered', next_attempt_at = NULL, settled_at = created_at
 WHERE offer_id IS NOT NULL AND state = 'pending'
 """)
-THIN = {"id", "version", "consultation_id", "memorandum_id", "state", "starts_at", "corrects", "links"}
+THIN = {"id", "version", "consultation_id", "consultation_number", "memorandum_id", "state", "starts_at"}
+THIN |= {"corrects", "links"}
 QUESTION = "A child with a rare syndrome: which dose?"
 
 

@@ -90,6 +90,7 @@ def known_columns() -> dict[str, set[str]]:
 
 COLUMNS = known_columns()
 COLUMNS["kind"] |= {*vocabulary.ACTOR_KINDS, *vocabulary.REPORT_KINDS, *vocabulary.RECORD_KINDS}
+COLUMNS["kind"] |= {*vocabulary.CHANGE_KINDS}
 COLUMNS["state"] |= {*vocabulary.ACT_STATES}
 COLUMNS |= {"action": set(vocabulary.AUDIT_ACTIONS), "purpose": set(vocabulary.LINK_PURPOSES)}
 """What else has such a field: who acts, what a report is of, which table a file holds, what a button stands for."""

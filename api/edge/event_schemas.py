@@ -32,7 +32,10 @@ _COMMON: dict[str, Any] = {
     },
 }
 _NUMBERS = {"type": "object", "description": "A programme's own numbers, as its `policy` has them."}
-_CASE = {"consultation_id": _ID}
+_CASE = {
+    "consultation_id": _ID,
+    "consultation_number": {"type": "string", "description": "What people call the case by, such as R-7F3K."},
+}
 _UNDER = {"memorandum_id": _ID}
 _SUBJECTS: dict[str, tuple[tuple[str, ...] | None, dict[str, Any], tuple[str, ...]]] = {
     # its states; the fields beside the common ones; those of them that are always there

@@ -29,7 +29,7 @@ from service import vocabulary
 from service.kernel import email_addresses
 from service.kernel.deidentification import ConfirmedSpan
 from service.outbox.events import instant as written
-from service.rules import suspicious_text
+from service.rules import case_numbers, suspicious_text
 from service.rules.sentences import Sentence
 from service.rules.time import zone_names
 from service.rules.time.night import NightHours
@@ -302,6 +302,16 @@ def confirmed(spans: list[Span]) -> tuple[ConfirmedSpan, ...]:
     return tuple(ConfirmedSpan(span.field, span.start, span.end) for span in spans)
 
 
+def _case_number(typed: str) -> str:
+    number = case_numbers.read(typed)
+    if number is None:
+        raise ValueError(_NO_NUMBER)
+    return number
+
+
+_NO_NUMBER = "is not the number of a case, such as R-7F3K"
+CaseNumber = Annotated[str, Field(min_length=4, max_length=20, examples=["R-7F3K"]), AfterValidator(_case_number)]
+"""The number by which people call a case, as they type it; read into its own form."""
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 """ISO 3166-1 alpha-2."""
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]

@@ -34,6 +34,7 @@ READ_AT: Mapping[str, tuple[str, ...]] = {
     "/v1/memoranda/{memorandum_id}/transitions": ("/v1/memoranda/{memorandum_id}",),
     "/v1/consultations/{consultation_id}/cancel": ("/v1/consultations/{consultation_id}",),
     "/v1/consultations/{consultation_id}/consent": ("/v1/consultations/{consultation_id}",),
+    "/v1/consultations/{consultation_id}/widen": ("/v1/consultations/{consultation_id}",),
     "/v1/consultations/{consultation_id}/assign": ("/v1/consultations/{consultation_id}",),
     "/v1/consultations/{consultation_id}/advice": ("/v1/consultations/{consultation_id}/advice",),
     "/v1/offers/{offer_id}/accept": ("/v1/appointments/{id}", "/v1/offers/{offer_id}"),

@@ -26,6 +26,8 @@ from service.rules.sentences import Sentence
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 SIGN_IN_PATHS = ("/v1/auth/", "/oauth2/")
+STORES_NOTHING = frozenset({"/v1/consultations/preview"})
+"""What these answer is kept under no Idempotency-Key either: asked again, it is found anew."""
 
 _KEPT_HEADERS = ("content-type", "location", "etag", "expires", "preference-applied")
 _LONGEST_KEY = 255
@@ -164,7 +166,7 @@ def _bucket(request: Request, actor: actors.Actor, *, is_sign_in: bool) -> str:
 def _idempotency(request: Request, actor: actors.Actor, body: bytes) -> idempotency.Request | None:
     """Give the key to store the answer under, if the request has one; raises Invalid for a malformed key."""
     path = request.url.path
-    if request.method != "POST" or path.startswith(SIGN_IN_PATHS) or actor.person_id is None:
+    if request.method != "POST" or path.startswith(SIGN_IN_PATHS) or path in STORES_NOTHING or actor.person_id is None:
         return None
     keys = request.headers.getlist("idempotency-key")
     if not keys:

@@ -83,6 +83,10 @@ class ConsultationIn(shapes.Shape):
     ] = None
     follows_id: shapes.Id | None = None
     confirmed_spans: shapes.Spans = []
+    question_language: Annotated[
+        shapes.Language | None,
+        Field(description="In which of `languages` the question is written, so that it is read aloud rightly."),
+    ] = None
     consent: ConsentIn | None = None
 
 
@@ -103,12 +107,14 @@ class PromiseOut(shapes.Shape):
 class ConsultationOut(shapes.Shape):
     """A consultation; `question`, and the `note` of its withdrawal, for the people of the case in the single one.
 
-    `needs_clinician`: its clinician has left the institution, and nobody was assigned yet. `first_wave_due`: it is
-    open, and the first mentors are asked in a moment (see `Prefer`). `promise`: in the answer of the filing, or of the
-    consent that opens it; else, and where too little is known to say anything, null.
+    `number`: what people call it by, in mails and on pages; unique, and at random. `needs_clinician`: its
+    clinician has left the institution, and nobody was assigned yet. `first_wave_due`: it is open, and the first mentors
+    are asked in a moment (see `Prefer`). `promise`: in the answer of the filing, or of the consent that opens it; else,
+    and where too little is known to say anything, null.
     """
 
     id: shapes.Id
+    number: str
     programme_id: shapes.Id
     state: vocabulary.ConsultationState
     specialty: str
@@ -127,6 +133,7 @@ class ConsultationOut(shapes.Shape):
     answer_due_at: shapes.Instant | None
     advice_due_at: shapes.Instant | None
     question: str | None
+    question_language: str | None
     memorandum_id: shapes.Id | None
     appointment_id: shapes.Id | None
     cancel_reason: str | None
@@ -269,10 +276,11 @@ def _consent(body: ConsentIn) -> consultations.ConsentGiven:
     return consultations.ConsentGiven(body.scope, body.given_on, tuple(body.countries))
 
 
-def _wish(body: ConsultationIn, *, is_one_of_many: bool) -> consultations.NewRequest:
+def wish(body: ConsultationIn, *, is_one_of_many: bool) -> consultations.NewRequest:
+    """Read the body of a request."""
     return consultations.NewRequest(
         **body.model_dump(include={"specialty", "priority", "mode", "question", "age_band", "duration_minutes"}),
-        **body.model_dump(include={"department", "clinician_id", "institution_id", "follows_id"}),
+        **body.model_dump(include={"department", "clinician_id", "institution_id", "follows_id", "question_language"}),
         languages=tuple(body.languages),
         windows=tuple((window.from_, window.until) for window in body.windows),
         tags=tuple(body.tags),
@@ -297,11 +305,11 @@ async def request(
     Free text that seems to name a person is refused, and says where. Whoever files many at once sends
     `Prefer: respond-async` with each.
     """
-    wish = _wish(body, is_one_of_many=is_one_of_many)
-    row = await consultations.request(w, wish)
+    filed = wish(body, is_one_of_many=is_one_of_many)
+    row = await consultations.request(w, filed)
     response.headers["Location"] = f"/v1/consultations/{row.id}"
     deps.etag(response, row.version)
-    view = await consultations.filed(w, row, wish)
+    view = await consultations.filed(w, row, filed)
     if is_one_of_many and view.is_first_wave_due:
         batches.honoured(response)
     return consultation_out(view)
@@ -314,10 +322,20 @@ async def page(
     state: vocabulary.ConsultationState | None = None,
     priority: vocabulary.Priority | None = None,
     specialty: Annotated[shapes.Code | None, Query()] = None,
+    number: Annotated[shapes.CaseNumber | None, Query()] = None,
 ) -> shapes.Listing[ConsultationOut]:
-    """List the consultations you see, oldest first, without case text."""
+    """List the consultations you see, oldest first, without case text; the one that has this `number`.
+
+    A number is read as people type it: in small letters, without its dash or its R.
+    """
     views = await consultations.page(
-        w, after=paging.after_id(), limit=paging.limit, state=state, priority=priority, specialty=specialty
+        w,
+        after=paging.after_id(),
+        limit=paging.limit,
+        state=state,
+        priority=priority,
+        specialty=specialty,
+        number=number,
     )
     items, following = paging.cut(views, lambda view: (view.row.id,))
     return shapes.Listing(items=[consultation_out(view) for view in items], next=following)

@@ -1,6 +1,8 @@
 """The specialty tree: everybody signed in reads, admins write."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 
 from api.edge import deps, problems, query, registry_shapes, shapes
 from api.edge.transactional import Transactional
@@ -11,8 +13,18 @@ router = APIRouter(tags=["registry"], route_class=Transactional, dependencies=qu
 
 
 @router.get("/v1/specialties")
-async def specialties(w: deps.R, page: deps.Paging) -> shapes.Listing[registry_shapes.Specialty]:
-    """List the specialties, in the order of their codes."""
+async def specialties(
+    w: deps.R,
+    page: deps.Paging,
+    q: Annotated[shapes.Line | None, Query(description="What somebody typed.")] = None,
+) -> shapes.Listing[registry_shapes.Specialty]:
+    """List the specialties, in the order of their codes; or those that may be meant by `q`, the likeliest first.
+
+    A name in either language, a synonym, or what stands above it: in any spelling, also in Latin letters.
+    """
+    if q is not None:
+        found = await registry.specialties_meant(w, q, limit=page.limit)
+        return shapes.Listing[registry_shapes.Specialty](items=[_specialty(view) for view in found], next=None)
     views = await registry.specialties(w, after=page.after_text(), limit=page.limit)
     items, following = page.cut(views, lambda view: (view.row.code,))
     return shapes.Listing[registry_shapes.Specialty](items=[_specialty(view) for view in items], next=following)

@@ -80,6 +80,8 @@ def write(template: str, locale: str, name: str, values: Mapping[str, Any], link
     except KeyError as missing:
         fault = f"{template} needs {missing}"
         raise ValueError(fault) from missing
+    if "number" in worded:
+        subject = f"{subject} [{worded['number']}]"
     reader = plain_text.line(name)
     paragraphs = _paragraphs(letter["text"].split("\n\n"), values, words)
     content = {
@@ -148,6 +150,8 @@ def _paragraphs(paragraphs: list[str], values: Mapping[str, Any], words: Catalog
 
 def _worded(values: Mapping[str, Any], words: Catalogue) -> dict[str, str]:
     worded = {}
+    if values.get("number"):  # a mail that an older program made says none
+        worded["number"] = plain_text.line(values["number"])
     if "specialty" in values:
         worded["specialty"] = plain_text.line(words.name(values["specialty"]))
     if "priority" in values:
@@ -160,7 +164,7 @@ def _worded(values: Mapping[str, Any], words: Catalogue) -> dict[str, str]:
 def _facts(values: Mapping[str, Any], words: Catalogue) -> Iterator[tuple[str, str]]:
     labels = words["mail.facts"]
     worded = _worded(values, words)
-    yield from ((labels[key], worded[key]) for key in ("specialty", "priority") if key in worded)
+    yield from ((labels[key], worded[key]) for key in ("number", "specialty", "priority") if key in worded)
     if "mode" in values:
         yield labels["mode"], _known(words["modes"], values["mode"], "mode")
     yield from _times(values, words)

@@ -40,7 +40,14 @@ async def give(
     )
     w.add(advice)
     events.record(
-        w, "advice.given", None, advice.id, case.audience(offer), state="given", consultation_id=consultation.id
+        w,
+        "advice.given",
+        None,
+        advice.id,
+        case.audience(offer),
+        state="given",
+        consultation_id=consultation.id,
+        consultation_number=consultation.number,
     )
     await notices.to_people(w, "advice_ready", consultation, await hearers.clinicians(w, consultation))
     await sessions.log_advice(case, offer, minutes)

@@ -236,6 +236,7 @@ class CaseFile:
             self.audience(subject, memorandum_id),
             state=_state(subject),
             consultation_id=self.consultation.id,
+            consultation_number=self.consultation.number,
             starts_at=subject.starts_at if isinstance(subject, tables.Appointment) else None,
         )
 

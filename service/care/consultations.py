@@ -56,6 +56,7 @@ class NewRequest:
     institution_id: UUID | None = None  # of several of the clinician's; else the one whose memorandum covers the case
     follows_id: UUID | None = None
     consent: ConsentGiven | None = None
+    question_language: str | None = None  # of the text; one of `languages`
     confirmed_spans: Collection[ConfirmedSpan] = field(default_factory=tuple)
     is_one_of_many: bool = False  # its mentors are asked by the worker, a moment later
 
@@ -65,15 +66,8 @@ async def request(w: Work, wish: NewRequest) -> tables.Consultation:
 
     The first wave of one of many is the worker's: it is due with the row itself, and asked for again until it is made.
     """
-    if wish.mode == "board":
-        raise errors.ModeNotOffered("/mode", "boards of several mentors are not offered yet")
     clinician_id, institution_id, programme_id, department = await filing.requester(w, wish)
-    specialty = (await w.read_all(tables.Specialty, [wish.specialty])).get(wish.specialty)
-    if specialty is None or not specialty.is_bookable:
-        raise errors.Invalid("/specialty", "not a specialty that consultations are asked for")
-    if wish.follows_id:
-        access.requires_requesting_side(w, await access.visible_consultation(w, wish.follows_id))
-    _check_windows(w, wish)
+    await check(w, wish)
     texts = {"question": wish.question, "department": wish.department, **deidentification.of_tags(wish.tags)}
     await deidentification.check_long(w, texts, wish.confirmed_spans)
     row_id = clock.new_id()
@@ -98,6 +92,8 @@ async def request(w: Work, wish: NewRequest) -> tables.Consultation:
         is_translated=wish.is_translated,
         excluded_mentors=sorted(set(wish.excluded_mentors)),
         created_by=w.actor.person_id,
+        number=await filing.new_number(w),
+        question_language=wish.question_language,
     )
     windows = tuple(intervals.merge(wish.windows))
     w.add(
@@ -113,6 +109,20 @@ async def request(w: Work, wish: NewRequest) -> tables.Consultation:
     else:
         w.touch(consultation)
     return consultation
+
+
+async def check(w: Work, wish: NewRequest) -> None:
+    """Pass a request in which all but the text is right; raises Invalid, Forbidden, NotFound."""
+    if wish.mode == "board":
+        raise errors.ModeNotOffered("/mode", "boards of several mentors are not offered yet")
+    specialty = (await w.read_all(tables.Specialty, [wish.specialty])).get(wish.specialty)
+    if specialty is None or not specialty.is_bookable:
+        raise errors.Invalid("/specialty", "not a specialty that consultations are asked for")
+    if wish.follows_id:
+        access.requires_requesting_side(w, await access.visible_consultation(w, wish.follows_id))
+    _check_windows(w, wish)
+    if wish.question_language not in {None, *wish.languages}:
+        raise errors.Invalid("/question_language", "write in one of the languages of the answer")
 
 
 _SHORT = "less than the {minutes} minutes of the call lie ahead in this window"
@@ -155,7 +165,7 @@ async def consent(
         await _open(case, new_consent, is_one_of_many=is_one_of_many)
         return consultation
     await case.may_if_booked("consent")
-    await _record_consent(w, consultation, new_consent)
+    await record_consent(w, consultation, new_consent)
     w.touch(consultation)
     await _withdraw_without_basis(case)
     if consultation.state == "unmatched":
@@ -179,7 +189,8 @@ async def _withdraw_without_basis(case: CaseFile) -> None:
     await bookings.release_of(case, [offer.mentor_id for offer in refused])
 
 
-async def _record_consent(w: Work, consultation: tables.Consultation, new_consent: ConsentGiven) -> None:
+async def record_consent(w: Work, consultation: tables.Consultation, new_consent: ConsentGiven) -> None:
+    """The consent stands with the case; raises Invalid for a day that is yet to come where the clinician is."""
     clinician = await w.read(tables.Person, consultation.clinician_id)
     if new_consent.given_on > availability.local_date(w.now, clinician.zone):
         raise errors.Invalid("/given_on", "consent cannot be given in the future")
@@ -190,7 +201,7 @@ async def _record_consent(w: Work, consultation: tables.Consultation, new_consen
 async def _open(case: CaseFile, new_consent: ConsentGiven, *, is_one_of_many: bool) -> None:
     """The consultation is open; its first wave is out, and the clinician has a receipt, unless many are filed."""
     w, consultation = case.w, case.consultation
-    await _record_consent(w, consultation, new_consent)
+    await record_consent(w, consultation, new_consent)
     book = await candidates.rulebook(w, consultation.programme_id)
     case.become(consultation, "open")
     consultation.opened_at = consultation.next_wave_at = w.now
@@ -390,10 +401,16 @@ async def page(
     state: str | None = None,
     priority: str | None = None,
     specialty: str | None = None,
+    number: str | None = None,
 ) -> list[ConsultationView]:
     """Give the consultations that the actor sees, oldest first, without case text: one more than `limit` at most."""
     kind = tables.Consultation
-    filters = ((kind.state, state), (kind.priority, priority), (kind.specialty_code, specialty))
+    filters = (
+        (kind.state, state),
+        (kind.priority, priority),
+        (kind.specialty_code, specialty),
+        (kind.number, number),
+    )
     conditions = (col(column) == value for column, value in filters if value is not None)
     return await views(w, await paging.rows(w, kind, *conditions, after=after, limit=limit))
 

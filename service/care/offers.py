@@ -59,7 +59,7 @@ async def tell_filed(case: CaseFile) -> None:
 async def _ask_next(case: CaseFile) -> _Decision:
     """Do what `rules.matching.waves` decides for the case now, and give it."""
     w, consultation = case.w, case.consultation
-    asked = await _asked(case)
+    asked = await asked_so_far(case)
     consultation.waits_on, consultation.waits_mark = [], None
     waits = waves.wait(asked, w.now)
     if waits:
@@ -132,7 +132,7 @@ async def _send_wave(case: CaseFile, invitations: Sequence[waves.Invitation]) ->
     become_offered(case, sent[0].memorandum_id)
 
 
-async def _asked(case: CaseFile) -> list[waves.Asked]:
+async def asked_so_far(case: CaseFile) -> list[waves.Asked]:
     """Give the case's offers as the rule of the waves reads them."""
     asked = [
         waves.Asked(

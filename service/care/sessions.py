@@ -94,7 +94,7 @@ async def log(w: Work, appointment_id: UUID, entry: SessionEntry) -> tables.Sess
     else:
         corrects = await _replaced_entry(case)
         await _take_back_absence(case, session)
-    await _append(w, session, corrects)
+    await _append(case, session, corrects)
     return session
 
 
@@ -174,8 +174,13 @@ def build(
     )
 
 
-def record(w: Work, session: tables.Session, corrects: UUID | None = None) -> memorandum_log.EntryFacts:
-    """Write the session's row and its event; give the facts that its entry in the memorandum's chain will seal."""
+def record(
+    w: Work, session: tables.Session, corrects: UUID | None = None, number: str | None = None
+) -> memorandum_log.EntryFacts:
+    """Write the session's row and its event; give the facts that its entry in the memorandum's chain will seal.
+
+    `number` is the short one of its consultation; None if that is filed with it, and is not numbered yet.
+    """
     w.add(session)
     audience = events.Audience(
         programme_id=session.programme_id,
@@ -191,14 +196,16 @@ def record(w: Work, session: tables.Session, corrects: UUID | None = None) -> me
         audience,
         state=session.outcome,
         consultation_id=session.consultation_id,
+        consultation_number=number,
         corrects=corrects,
     )
     return memorandum_log.EntryFacts("session", session.id, memorandum_log.facts(session), corrects)
 
 
-async def _append(w: Work, session: tables.Session, corrects: UUID | None = None) -> None:
+async def _append(case: CaseFile, session: tables.Session, corrects: UUID | None = None) -> None:
     """Put the session at the end of its memorandum's log: the last step, because the head is locked last."""
-    await memorandum_log.append(w, session.memorandum_id, [record(w, session, corrects)])
+    entry = record(case.w, session, corrects, case.consultation.number)
+    await memorandum_log.append(case.w, session.memorandum_id, [entry])
 
 
 async def _complete(case: CaseFile, session: tables.Session) -> None:
@@ -301,7 +308,7 @@ async def log_advice(case: CaseFile, offer: tables.Offer, minutes: int) -> table
         is_civil_for_mentor=score.is_civil(ended_at, mentor.zone),
     )
     await _complete(case, session)
-    await _append(w, session)
+    await _append(case, session)
     return session
 
 
@@ -341,7 +348,7 @@ async def correct(w: Work, session_id: UUID, entry: SessionEntry) -> tables.Sess
     old.is_corrected = True
     if is_taken_back:
         await _take_back_absence(case, session)
-    await _append(w, session, corrects=old.id)
+    await _append(case, session, corrects=old.id)
     return session
 
 

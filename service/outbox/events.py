@@ -69,6 +69,7 @@ def record(  # noqa: PLR0913 - the payload's fields, each by name
     *,
     state: str,
     consultation_id: UUID | None = None,
+    consultation_number: str | None = None,
     starts_at: datetime | None = None,
     corrects: UUID | None = None,
     position: int | None = None,
@@ -88,6 +89,7 @@ def record(  # noqa: PLR0913 - the payload's fields, each by name
     data: dict[str, object] = {"id": str(subject_id), "version": version}
     optional = {
         "consultation_id": consultation_id and str(consultation_id),
+        "consultation_number": consultation_number,
         "memorandum_id": audience.memorandum_id and str(audience.memorandum_id),
         "state": state,
         "starts_at": starts_at and instant(starts_at),

@@ -45,6 +45,7 @@ async def _values(w: Work, consultation: tables.Consultation) -> dict[str, Any]:
     specialty = await w.read(tables.Specialty, consultation.specialty_code)
     return {
         "consultation_id": str(consultation.id),
+        "number": consultation.number,
         "specialty": {"en": specialty.name_en, "uk": specialty.name_uk},
         "priority": consultation.priority,
         "mode": consultation.mode,
@@ -236,7 +237,7 @@ async def offer_widened(
 async def clinician_left(w: Work, institution_id: UUID, consultations: Sequence[tables.Consultation]) -> None:
     """Mail the coordinators of the hospital once which of its cases need a clinician."""
     cases = [await _values(w, consultation) for consultation in consultations]
-    named = [{name: case[name] for name in ("consultation_id", "specialty", "priority")} for case in cases]
+    named = [{name: case[name] for name in ("consultation_id", "number", "specialty", "priority")} for case in cases]
     programme_id = consultations[0].programme_id
     for person in await hearers.coordinators(w, [institution_id], programme_id):
         await deliveries.mail(w, template="clinician_left", person=person, values={"cases": named, "page": "/"})

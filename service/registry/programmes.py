@@ -13,6 +13,7 @@ from service.kernel import access, audit, clock, errors, paging
 from service.kernel.work import Work
 from service.outbox import events
 from service.outbox.events import Audience
+from service.registry import specialty_finder
 from service.rules import policy
 
 _SPECIALTIES = 0x73706563
@@ -122,7 +123,17 @@ def _tell_changed(w: Work, row: tables.Programme, before: Mapping[str, Any], reh
 
 async def specialties(w: Work, *, after: str | None, limit: int) -> list[SpecialtyView]:
     """Give the specialties in the order of their codes."""
-    rows = await paging.rows(w, tables.Specialty, after=after, limit=limit, order=("code",))
+    return await _views(w, await paging.rows(w, tables.Specialty, after=after, limit=limit, order=("code",)))
+
+
+async def specialties_meant(w: Work, typed: str, *, limit: int) -> list[SpecialtyView]:
+    """Give the specialties that may be meant by what was typed, the likeliest first, so many at most."""
+    codes = (await specialty_finder.find(w, typed))[:limit]
+    rows = await w.read_all(tables.Specialty, codes)
+    return await _views(w, [rows[code] for code in codes])
+
+
+async def _views(w: Work, rows: Sequence[tables.Specialty]) -> list[SpecialtyView]:
     parent = tables.SpecialtyParent
     codes = [row.code for row in rows]
     also_parents: dict[str, list[str]] = {code: [] for code in codes}

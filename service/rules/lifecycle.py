@@ -176,6 +176,7 @@ OFFERED = _steps({
 })  # fmt: skip
 SOUGHT = _steps({
     "consent": (May.YES, May.YES, May.NO),
+    "widen": (May.YES, May.YES, May.NO),
     "assign": (May.YES, May.YES, May.NO),
     "cancel_consultation": (May.YES, May.YES, May.NO),
     "manual_offer": (May.YES, May.NO, May.NO),

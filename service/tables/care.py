@@ -31,7 +31,8 @@ class Consultation(Versioned, table=True):
     `clinician_left_at` is when it was found, and its coordinators told, that its clinician no longer works there.
     `eligible_mentors` had it at its filing; with `promised_chance`, where one could be told, it was to be answered by
     `promised_by`. While nobody is left and only a change can help, `waits_mark` is the mark of the hospital's ground
-    and of the mentors of `waits_on`, the institutions that a memorandum links with it.
+    and of the mentors of `waits_on`, the institutions that a memorandum links with it. `number` is what people call
+    it by: whoever files, the database draws one if none is given. `question_language` is that of the text, if known.
     """
 
     id: UUID = Field(primary_key=True)
@@ -74,6 +75,8 @@ class Consultation(Versioned, table=True):
     promised_by: datetime | None = None
     waits_on: list[UUID] = ids()
     waits_mark: int | None = Field(default=None, sa_type=BigInteger)
+    number: str = Field(default=None, nullable=True)
+    question_language: str | None = None
 
     __table_args__ = (
         one_of("priority", *vocabulary.PRIORITIES),
@@ -112,6 +115,7 @@ class Consultation(Versioned, table=True):
             "next_wave_at",
             where="next_wave_at IS NOT NULL",
         ),
+        index("uq_consultation_number", "number", unique=True),
         index("ix_consultation_waits", "id", where="waits_mark IS NOT NULL AND state = 'unmatched'"),
         index("ix_consultation_alert_at", "alert_at", where="alert_at IS NOT NULL"),
         index(

@@ -1,5 +1,6 @@
 """What the schema needs beyond tables: it runs before and after `metadata.create_all`, and in the first migration."""
 
+from service.rules import case_numbers
 from service.tables.delivery import APPEND_ONLY
 
 BEFORE = ("CREATE EXTENSION IF NOT EXISTS btree_gist",)
@@ -212,8 +213,50 @@ CREATE TRIGGER tg_appointment_start AFTER UPDATE OF starts_at ON appointment
 FOR EACH ROW WHEN (OLD.starts_at IS DISTINCT FROM NEW.starts_at) EXECUTE FUNCTION follow_start()"""
 """Participants say when their appointment starts: lists of somebody's appointments need an index that has this."""
 
+_NUMBERS_DRAWN = "CREATE SEQUENCE consultation_numbers_drawn"
+_NEW_NUMBER = f"""\
+CREATE FUNCTION new_consultation_number() RETURNS varchar LANGUAGE plpgsql AS $$
+DECLARE
+    symbols CONSTANT text := '{case_numbers.SYMBOLS}';
+    drawn CONSTANT bigint := nextval('consultation_numbers_drawn');
+    size int := {case_numbers.LEAST_LENGTH};
+    tries int := 0;
+    candidate text;
+BEGIN
+    WHILE drawn * 10 > power(length(symbols), size) LOOP
+        size := size + 1;
+    END LOOP;
+    LOOP
+        SELECT 'R-' || string_agg(substr(symbols, 1 + CAST(floor(random() * length(symbols)) AS int), 1), '')
+        INTO candidate FROM generate_series(1, size);
+        EXIT WHEN NOT EXISTS (SELECT FROM consultation WHERE number = candidate);
+        tries := tries + 1;
+        IF tries % 20 = 0 THEN  -- more are used than were drawn here, as in a copy without its sequences
+            size := size + 1;
+        END IF;
+    END LOOP;
+    RETURN candidate;
+END
+$$"""  # noqa: S608 - our own constants
+_NUMBER_CASE = """\
+CREATE FUNCTION number_case() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.number := new_consultation_number();
+    RETURN NEW;
+END
+$$"""
+_CASE_NUMBERED = """\
+CREATE TRIGGER tg_consultation_number BEFORE INSERT ON consultation
+FOR EACH ROW WHEN (NEW.number IS NULL) EXECUTE FUNCTION number_case()"""
+"""Every case has its short number, whatever program files it (decision 0116). How many were drawn is counted by the
+sequence, not by the rows: it needs no reading of the table, and says nothing in the numbers themselves."""
+
 AFTER = (
     _REFUSE,
+    _NUMBERS_DRAWN,
+    _NEW_NUMBER,
+    _NUMBER_CASE,
+    _CASE_NUMBERED,
     _COPY_START,
     _START_COPIED,
     _FOLLOW_START,

@@ -188,6 +188,7 @@ def a_time_of_the_other_mentor(scene: flow.Scene, about: Mapping[str, str]) -> d
 
 SOUGHT: Mapping[str, Call] = {
     "consent": post("clinician", "/v1/consultations/{id}/consent", lambda scene, _: flow.given_today(scene)),
+    "widen": post("clinician", "/v1/consultations/{id}/widen", {"changes": [{"kind": "language", "code": "fr"}]}),
     "assign": post(
         "coordinator",
         "/v1/consultations/{id}/assign",

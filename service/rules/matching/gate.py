@@ -16,7 +16,8 @@ from service.rules.time import availability, cells
 from service.rules.time.cells import Frame
 from service.rules.time.intervals import Interval
 
-_ENOUGH = frozenset(vocabulary.LANGUAGE_LEVELS[2:])
+ENOUGH = frozenset(vocabulary.LANGUAGE_LEVELS[2:])
+"""The levels at which a language is shared."""
 _FAR = frozenset({Relation.ROOT_SIBLING, Relation.NONE})
 
 
@@ -187,7 +188,7 @@ class Gate:
         case = self._case
         if case.interpreter or (case.translation and (is_written or case.mode == "written")):
             return False
-        return not any(mentor.languages.get(code) in _ENOUGH for code in case.languages)
+        return not any(mentor.languages.get(code) in ENOUGH for code in case.languages)
 
     def _cannot_send(self, mentor: Mentor) -> bool:
         return not transfer.allows(self._book.basis, self._case.consent, self._case.country, mentor.country)

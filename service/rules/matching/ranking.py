@@ -305,6 +305,12 @@ def rank(case: Case, mentors: Sequence[Mentor], now: datetime, book: Rulebook, *
     )
 
 
+def eligible(case: Case, mentors: Sequence[Mentor], now: datetime, book: Rulebook) -> list[Mentor]:
+    """Give those whom `rank` would have among its candidates, in their own order and unscored."""
+    search = _search(case, now, book)
+    return [mentor for mentor in mentors if isinstance(_judge(search, mentor), _Match)]
+
+
 def rank_beside(
     case: Case, booked: Interval | None, mentors: Sequence[Mentor], now: datetime, book: Rulebook, *, limit: int
 ) -> tuple[Ranking, Case]:

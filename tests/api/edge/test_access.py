@@ -118,6 +118,8 @@ def bodies(side: Side) -> dict[str, Json]:
         "POST /v1/auth/tokens/revoke": {"refresh_token": "bm90aGluZw"},
         "POST /v1/clients": SYSTEM | {"institution_id": ids["institutions"]},
         "POST /v1/consultations": REQUEST,
+        "POST /v1/consultations/preview": {name: value for name, value in REQUEST.items() if name != "question"},
+        "POST /v1/consultations/{}/widen": {"changes": [{"kind": "language", "code": "fr"}]},
         "POST /v1/consultations/{}/advice": {"text": "Wait and see.", "minutes": 10},
         "POST /v1/consultations/{}/assign": {"clinician_id": ids["clinicians"]},
         "POST /v1/consultations/{}/cancel": {"reason": "resolved_locally"},
