@@ -42,7 +42,7 @@ from api.v1 import (
     specialties,
     webhook_endpoints,
 )
-from integrations.runtime import logs, loops, settings, warming
+from integrations.runtime import live, logs, loops, settings, warming
 from integrations.runtime import world as worlds
 from integrations.runtime.world import World
 
@@ -151,6 +151,7 @@ async def _without_jobs(app: FastAPI) -> AsyncIterator[None]:
     stop = asyncio.Event()
     async with _with_world(app, "api"), asyncio.TaskGroup() as tasks:
         tasks.create_task(loops.beat(app.state.world, stop))
+        tasks.create_task(live.run(app.state.world, stop))
         tasks.create_task(warming.run(app.state.world, stop))
         yield
         stop.set()
@@ -164,6 +165,7 @@ async def _with_jobs(app: FastAPI) -> AsyncIterator[None]:
     stop = asyncio.Event()
     async with _with_world(app, "api with worker"), asyncio.TaskGroup() as tasks:
         tasks.create_task(worker.run(app.state.world, stop, import_work.run))
+        tasks.create_task(live.run(app.state.world, stop))
         tasks.create_task(warming.run(app.state.world, stop))
         yield
         stop.set()

@@ -74,6 +74,17 @@ def span(start: datetime, end: datetime, zone: str, locale: str, ahead: tuple[in
     return f"{first}{dash}{last} ({place(zone, locale)}, {_offset(from_ahead)})"
 
 
+def length(lasting: timedelta, locale: str) -> str:
+    """Word how long it is from one instant to another, in one or two units, whichever comes first."""
+    minutes = abs(lasting) // timedelta(minutes=1)
+    hours, days = minutes // 60, minutes // 1440
+    unit = "days" if days else "hours" if hours else "minutes"
+    worded: str = catalogues.of(locale)["page.when"][unit].format(
+        days=days, hours=hours - days * 24, minutes=minutes - hours * 60
+    )
+    return worded
+
+
 def offset(at: datetime, zone: str) -> str:
     """Word how far the zone's clock is ahead of UTC at the instant: `UTC+2`, `UTC+5:45`, `UTC-3:30`."""
     return _offset(availability.minutes_ahead(at, zone))

@@ -5,6 +5,7 @@ and what others may use of it, stands in its `__init__`.
 
     timers        what is due by the clock
     housekeeping  what ends: how long each table's rows are kept
+    digests       what waits for somebody, by mail once a day
     worklists     what waits for whom, and what one page shows
     exchange      files in and out
     reporting     counts, reports, the rows behind them, journals, certificates

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from service import digests
 from service.care import advice, appointments, consultations, departures, offers, readdressing, uncoordinated, unlinked
 from service.kernel import actor, clock, database_clock, errors, installation
 from service.kernel.work import Database, Work
@@ -101,6 +102,7 @@ TIMERS = (
         appointments.remind,
         since="remind_at",
     ),
+    Timer("digest", digests.DUE, digests.send, since="next_at"),
     Timer(
         "zone_data",
         # Of two programs at once the newer data wins: each leaves alone what newer data than its own made.

@@ -83,13 +83,45 @@ ADDRESS_PURPOSES: tuple[AddressPurpose, ...] = get_args(AddressPurpose)
 
 AWAY: Literal["away"] = "away"
 """What the link at the end of a mail to a mentor does: they are away from now on, for a while."""
+STOP_DIGEST: Literal["digest.stop"] = "digest.stop"
+"""What the link at the end of a digest does."""
 
-LinkPurpose = Literal["sign_in", "join", "away", AddressPurpose, ActPurpose]
+LinkPurpose = Literal["sign_in", "join", "away", "digest.stop", AddressPurpose, ActPurpose]
 LINK_PURPOSES: tuple[LinkPurpose, ...] = get_args(LinkPurpose)
 
 AddressOutcome = Literal["confirmed", "stopped", "superseded", "undone"]
 ADDRESS_OUTCOMES: tuple[AddressOutcome, ...] = get_args(AddressOutcome)
 """How a change of a person's address ended; superseded by another one, or undone by giving the former one back."""
+
+# What waits for whom
+
+WorkKind = Literal[
+    "offer", "counter", "move", "join", "advice", "log", "feedback", "unmatched", "unattended", "draft", "late_offer",
+    "address",
+]  # fmt: skip
+WORK_KINDS: tuple[WorkKind, ...] = get_args(WorkKind)
+"""What can wait for a person: see `service.worklists.waiting`."""
+
+WorkSubject = Literal["offer", "appointment", "consultation", "session", "person"]
+"""Of what kind the row is that waits."""
+
+HappenedStep = Literal[
+    "drafted", "filed", "asked", "offer_declined", "offer_countered", "offer_accepted", "offer_late", "offer_ended",
+    "held", "booked", "call_cancelled", "call_missed", "met", "advice_given", "answered", "request_completed",
+    "request_cancelled", "request_expired",
+]  # fmt: skip
+PresentStep = Literal[
+    "consent_missing", "clinician_missing", "nobody_found", "counter_waits", "answer_awaited", "seeking", "move_waits",
+    "held_waits", "mentor_missing", "call_on", "call_ahead", "log_waits", "advice_awaited", "follow_up",
+]  # fmt: skip
+ComingStep = Literal["next_wave", "alert", "answer_due", "call", "advice_due"]
+TimelineStep = Literal[HappenedStep, PresentStep, ComingStep]
+TIMELINE_STEPS: tuple[TimelineStep, ...] = get_args(TimelineStep)
+"""What the page of a case tells in its order: what happened, what it waits for now, what comes by itself."""
+
+Notice = Literal["digest.mail"]
+NOTICES: tuple[Notice, ...] = get_args(Notice)
+"""What a person may switch on: a kind and the channel by which it comes. What must be told always comes by mail."""
 
 # Hours
 
@@ -342,45 +374,16 @@ CertificateRole = Literal["mentor", "clinician", "observer"]
 # What leaves the building
 
 EventType = Literal[
-    "consultation.opened",
-    "consultation.offered",
-    "consultation.scheduled",
-    "consultation.unmatched",
-    "consultation.completed",
-    "consultation.cancelled",
-    "consultation.expired",
-    "consultation.clinician_left",
-    "offer.sent",
-    "offer.accepted",
-    "offer.declined",
-    "offer.countered",
-    "offer.counter_declined",
-    "offer.late",
-    "offer.expired",
-    "offer.withdrawn",
-    "appointment.held",
-    "appointment.hold_expired",
-    "appointment.booked",
-    "appointment.rescheduled",
-    "appointment.mentor_replaced",
-    "appointment.mentor_left",
-    "appointment.clinician_left",
-    "appointment.cancelled",
-    "appointment.fulfilled",
-    "appointment.noshow",
-    "advice.given",
-    "session.logged",
-    "session.corrected",
-    "activity.logged",
-    "memorandum.activated",
-    "memorandum.suspended",
-    "memorandum.expired",
-    "memorandum.budget_low",
-    "mentor.availability_changed",
-    "policy.changed",
-    "webhook_endpoint.disabled",
+    "consultation.opened", "consultation.offered", "consultation.scheduled", "consultation.unmatched",
+    "consultation.completed", "consultation.cancelled", "consultation.expired", "consultation.clinician_left",
+    "offer.sent", "offer.accepted", "offer.declined", "offer.countered", "offer.counter_declined", "offer.late",
+    "offer.expired", "offer.withdrawn", "appointment.held", "appointment.hold_expired", "appointment.booked",
+    "appointment.rescheduled", "appointment.mentor_replaced", "appointment.mentor_left", "appointment.clinician_left",
+    "appointment.cancelled", "appointment.fulfilled", "appointment.noshow", "advice.given", "session.logged",
+    "session.corrected", "activity.logged", "memorandum.activated", "memorandum.suspended", "memorandum.expired",
+    "memorandum.budget_low", "mentor.availability_changed", "policy.changed", "webhook_endpoint.disabled",
     "installation.restored",
-]
+]  # fmt: skip
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 
 MENTOR_EVENT_STATES = ("verified", "unverified")

@@ -39,6 +39,7 @@ KEYED_IN_PART = {
             " webhooks:write reports:read"
         ),
     ): "consultations:write opens nothing yet, and any token does for what is keyed by nothing",
+    ("service/rules/lifecycle.py", "consultation offer appointment memorandum"): "what has states, not what can wait",
     ("service/registry/agreements.py", "month quarter year"): "the whole time of a memorandum has no length",
     ("service/registry/memoranda.py", "active suspended expired terminated"): "of a draft nobody is told",
     (

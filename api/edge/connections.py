@@ -26,6 +26,8 @@ _MOST_SEEING = 100
 _MOST_HEAD_BYTES = 2 * (raw.MOST_HEAD_BYTES + raw.LONGEST_ADDRESS)
 """Before it is whole, what a head holds besides names and values is not told apart."""
 
+ENDING = "ending"
+"""Of a request's state: what is called when the server stops while the request is being answered."""
 _settings = functools.cache(settings.load)
 _seeing: set["Connection"] = set()
 
@@ -68,6 +70,13 @@ class Connection(HttpToolsProtocol):
         else:
             self._wait_for_head()
 
+    def shutdown(self) -> None:
+        """End what would go on for minutes, which has said how in `ENDING`; whatever else is begun is finished."""
+        if self._is_being_answered():
+            for end in self.cycle.scope["state"].get(ENDING, ()):
+                end()
+        super().shutdown()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timers."""
         _seeing.discard(self)
@@ -93,6 +102,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Know that a request has begun."""
         super().on_message_begin()
+        self.scope["state"][ENDING] = []
         self._is_message_begun = True
 
     def on_message_complete(self) -> None:

@@ -143,6 +143,11 @@ class Page:
         values = self._values(2)
         return (_read(_instant, values[0]), _read(_id, values[1])) if values else None
 
+    def after_deadline(self) -> tuple[datetime, str, UUID] | None:
+        """Read the cursor of a list in the order of (instant, code, id); raises Invalid."""
+        values = self._values(3)
+        return (_read(_instant, values[0]), _read(_text, values[1]), _read(_id, values[2])) if values else None
+
     def after_number(self) -> int | None:
         """Read the cursor of a list in the order of a position; raises Invalid."""
         values = self._values(1)

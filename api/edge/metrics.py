@@ -40,6 +40,7 @@ RESTORE_HELD = Gauge(
 )
 POOL_IN_USE = Gauge("pobratym_pool_in_use", "Database connections of this process at work", registry=REGISTRY)
 POOL_WAITING = Gauge("pobratym_pool_waiting", "Who waits in this process for a database connection", registry=REGISTRY)
+STREAMS = Gauge("pobratym_streams", "Browsers that follow what changes from this process", registry=REGISTRY)
 UNMATCHED = Gauge("pobratym_unmatched", "Consultations for which nobody is left to be asked", registry=REGISTRY)
 PROMISE_OFF = Gauge(
     "pobratym_promise_off",
@@ -150,6 +151,7 @@ def shown(backlog: health.Backlog) -> tuple[bytes, str]:
 
 
 def _show_process(process: health.Process) -> None:
+    STREAMS.set(process.streams)
     POOL_IN_USE.set(process.pool_in_use)
     POOL_WAITING.set(process.pool_waiting)
     SWEEP_ACTED.totals = {(kind,): n for (what, kind), n in process.counted.items() if what == "sweep_acted"}

@@ -162,9 +162,10 @@ class _Exchange:
         """Count and log."""
         seconds = clock.monotonic() - self._began
         method = self.method
-        metrics.REQUESTS.labels(method if method in metrics.METHODS else "other", self.route, self.status).observe(
-            seconds
-        )
+        if not self.scope["state"].get("is_stream"):  # which is to last: as an answer's time it would say nothing
+            metrics.REQUESTS.labels(method if method in metrics.METHODS else "other", self.route, self.status).observe(
+                seconds
+            )
         _log.info("request", route=self.route, method=method, status=self.status, duration_ms=round(seconds * 1000, 1))
         structlog.contextvars.unbind_contextvars("request_id")
 

@@ -11,8 +11,10 @@ installed  what a device keeps of us: manifest, service worker, the page without
 problem_pages  problems at addresses that are no pages
 entrance  signing in and out, the first page
 addresses what is done about a new address, by its former one or a keeper; addresses that take no mail
+digests   the link that switches off the mail about what waits
 actions   the links in mails: a bare page, one button, the result
 cases     a consultation and an offer, and what is done there
+live      the stream by which an open page hears of changes
 requests  filing a request
 counters  other times for an offer, picked on a week of both sides
 hours     a mentor's week, absences and limits
@@ -32,10 +34,12 @@ from api.pages import (
     cases,
     certificates,
     counters,
+    digests,
     entrance,
     hours,
     installed,
     kept,
+    live,
     mine,
     operations,
     policies,
@@ -47,7 +51,7 @@ from api.pages import (
 
 problem_page = problem_pages.page
 _PARTS = (
-    assets, installed, entrance, kept, preferences, addresses, away, actions, requests, cases, counters, hours, mine,
-    profile, certificates, operations, policies,
+    assets, installed, entrance, kept, preferences, addresses, away, digests, actions, requests, cases, counters, live,
+    hours, mine, profile, certificates, operations, policies,
 )  # fmt: skip
 ROUTERS = tuple(part.router for part in _PARTS)

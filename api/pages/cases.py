@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
-from api.edge import problems, shapes
+from api.edge import invitations, problems, shapes
 from api.pages import actions, fields, frame
 from service import vocabulary
 from service.care import advice, answers, appointments, consultations, sessions
@@ -14,7 +14,7 @@ from service.kernel import access, errors
 from service.kernel.work import Work
 from service.rules import lifecycle
 from service.rules.time.night import NightHours
-from service.worklists import filing_choices, page_views
+from service.worklists import filing_choices, page_views, timelines
 
 router = APIRouter(route_class=frame.PageRoute, include_in_schema=False)
 LONGEST_ADVICE_MINUTES = 1440
@@ -171,6 +171,38 @@ async def join(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     return await actions.enter(visit, id)
 
 
+@router.get("/appointments/{id}/invite.ics")
+async def invite(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
+    """Give the present invitation of one who takes part, for their calendar."""
+    answer = invitations.invite(visit.world, await visit.do(lambda w: appointments.invitation(w, id)))
+    answer.headers.update(frame.HEADERS)
+    return answer
+
+
+@router.post("/appointments/{id}/release")
+async def release(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
+    """Let a held time go."""
+    form = await fields.sent(visit.request)
+    case_id = await _consultation_at(visit, id)
+    return await _try(visit, "release", form, case_id, lambda w: appointments.release_hold(w, id))
+
+
+@router.post("/sessions/{id}/feedback")
+async def follow_up(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
+    """Say what became of it, once for each side."""
+    form = await fields.sent(visit.request)
+    is_useful = form.one_of("useful", ("yes", "no")) == "yes"
+    outcome = form.one_of("outcome", vocabulary.PATIENT_OUTCOMES, needed=False) or None
+    session = await visit.read(lambda w: access.visible_session(w, id))
+    return await _try(
+        visit,
+        "follow_up",
+        form,
+        session.consultation_id,
+        lambda w: sessions.give_feedback(w, id, is_useful=is_useful, patient_outcome=outcome, note=None),
+    )
+
+
 def _night(
     of_subject: Callable[[Work, UUID, Sequence[datetime]], Awaitable[Sequence[NightHours]]],
     subject_id: UUID,
@@ -286,6 +318,9 @@ async def _case(
         held_outcomes=[code for code in vocabulary.SESSION_OUTCOMES if code not in vocabulary.NOT_HELD],
         consents=vocabulary.CONSENT_SCOPES,
         local=visit.local,
+        patient_outcomes=vocabulary.PATIENT_OUTCOMES,
+        has_room=visit.world.settings.room_url is not None,
+        steps=timelines.steps(case.told, visit.world.clock.now()),
     )
 
 

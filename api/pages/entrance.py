@@ -3,7 +3,6 @@
 import base64
 import binascii
 import re
-from collections.abc import Sequence
 
 from fastapi import APIRouter, Response
 
@@ -13,7 +12,7 @@ from service.care import filing
 from service.kernel import email_addresses, errors
 from service.kernel.work import Work
 from service.people import action_links, browser_sessions, kept_posts, logins
-from service.worklists import address_cards, page_views
+from service.worklists import first_page
 
 router = APIRouter(route_class=frame.PageRoute, include_in_schema=False)
 _PLACES = re.compile(r"/(?!/|sign-|a/|j/)[A-Za-z0-9/_-]*", re.ASCII)
@@ -25,17 +24,12 @@ async def home(visit: frame.Anybody) -> Response:
     """Show what waits for the person; a stranger reads what this is, and may ask for a link."""
     if visit.person is None:
         return frame.welcome(visit)
-    home_page, cards, may_ask = await visit.read(_of_home)
-    return visit.show(
-        "home.html",
-        home=home_page,
-        may_ask=may_ask,
-        addresses=cards,
-    )
+    page, may_ask = await visit.read(_of_home)
+    return visit.show("home.html", page=page, may_ask=may_ask)
 
 
-async def _of_home(w: Work) -> tuple[page_views.Home, Sequence[address_cards.AddressCard], bool]:
-    return await page_views.home(w), await address_cards.cards(w), await filing.may_file(w)
+async def _of_home(w: Work) -> tuple[first_page.FirstPage, bool]:
+    return await first_page.read(w), await filing.may_file(w)
 
 
 @router.post("/sign-in")

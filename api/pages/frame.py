@@ -54,6 +54,8 @@ _PAGES = jinja2.Environment(
 )
 _SEE_OTHER = 303
 LANGUAGE = "language"
+FOLLOWING = "x-following"
+"""The header by which a script says that the page asks by itself: nobody is there, so no visit lasts longer by it."""
 TOLD = "told"
 """What the next page says once, by its key in `page.told`."""
 SENT = "sent"
@@ -227,7 +229,8 @@ async def visit(request: Request) -> Visit:
     if request.method == "POST":
         _refuse_foreign(request, current.world)
     visitor = await current.read(lambda w: _admitted(w, request, current.world))
-    if visitor is not None and visitor.seen_at <= current.world.clock.now() - browser_sessions.NOTED_EVERY:
+    is_late = visitor is not None and visitor.seen_at <= current.world.clock.now() - browser_sessions.NOTED_EVERY
+    if is_late and FOLLOWING not in request.headers and request.url.path != "/live":
         token = request.cookies[cookie_name(current.world)]
         with contextlib.suppress(errors.Unavailable):  # a database that takes no writes shows pages all the same
             await current.do(lambda w: browser_sessions.note_use(w, token))
@@ -325,6 +328,12 @@ async def known(current: Annotated[Visit, Depends(visit)]) -> Visit:
     if visitor is None:
         raise errors.Unauthenticated
     return _of_visitor(current, visitor)
+
+
+async def goes_on(current: Visit) -> bool:
+    """Tell whether whoever is signed in still is, with the same roles."""
+    visitor = await current.read(lambda w: _visitor(w, current.request, current.world))
+    return visitor is not None and visitor.actor == current.actor
 
 
 Anybody = Annotated[Visit, Depends(visit)]

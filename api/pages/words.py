@@ -15,7 +15,7 @@ from service import tables, vocabulary
 from service.kernel import email_addresses
 from service.rules import name_order
 from service.rules.time import availability
-from service.worklists import filing_choices
+from service.worklists import filing_choices, waiting
 
 T = TypeVar("T")
 LANGUAGES = ("uk", "en", "fr", "de", "pl", "it", "es", "lt", "he", "tr", "ro")
@@ -68,6 +68,11 @@ class Words:
         """Name the institution; the name may be unknown."""
         own, other = (row.name, row.name_en) if self.locale == "uk" else (row.name_en, row.name)
         return own or other or self.table["page"]["unnamed"]
+
+    def place_of(self, entry: waiting.Entry) -> str:
+        """Name the institution of whoever is on the other side."""
+        own, other = (entry.place_name, entry.place_name_en)
+        return (own if self.locale == "uk" else other) or own or other or self.table["page"]["unnamed"]
 
     def language(self, code: str) -> str:
         """Name the language."""
@@ -137,6 +142,25 @@ class Words:
     def whose_clock(self, zone: str, now: datetime) -> str:
         """Name the place and the offset of the clock by which a page shows its times."""
         return f"{local_times.place(zone, self.locale)}, {local_times.offset(now, zone)}"
+
+    def short(self, at: datetime, zone: str, now: datetime) -> str:
+        """Word the instant in a few words by the clock of `zone`, which the page has named."""
+        return local_times.short(at, zone, self.locale, now)
+
+    def machine(self, at: datetime, zone: str) -> str:
+        """Write the instant for the attribute of a time."""
+        return local_times.with_offset(at, zone)
+
+    def until(self, due_at: datetime, zone: str, now: datetime) -> str:
+        """Word until when something is to be done, or how long ago that was."""
+        moment, when = self.short(due_at, zone, now), self.table["when"]
+        if due_at > now:
+            return when["by"].format(moment=moment)
+        return when["late"].format(moment=moment, length=local_times.length(now - due_at, self.locale))
+
+    def ahead(self, at: datetime, now: datetime) -> str:
+        """Word in how long something begins that lies ahead."""
+        return self.table["when"]["in"].format(length=local_times.length(at - now, self.locale))
 
     def span(self, start: datetime, end: datetime, zone: str) -> str:
         """Word the time from `start` until `end` by the clock of `zone`."""

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import RedirectResponse
 
-from api.edge import bodies, deps, problems, query, shapes
+from api.edge import bodies, deps, invitations, problems, query, shapes
 from api.edge.transactional import Transactional
 from integrations import video
 from service import vocabulary
@@ -140,16 +140,7 @@ async def read(appointment_id: shapes.Id, w: deps.W, response: Response) -> Appo
 )
 async def invite(appointment_id: shapes.Id, w: deps.W, world: deps.TheWorld) -> Response:
     """Give the present invitation of one who takes part, as an iCalendar object."""
-    from integrations.runtime import mail_delivery  # noqa: PLC0415 - what words mails is the worker's, and large
-
-    invitation = await appointments.invitation(w, appointment_id)
-    token = invitation.join and world.keys.link_token(invitation.join.id, invitation.join.purpose)
-    links = {"join": f"{world.settings.base_url}/j/{token}"} if token else {}
-    body = mail_delivery.invite(
-        world.settings, invitation.calendar, invitation.values, invitation.locale, invitation.people, links
-    )
-    kind = f"text/calendar; charset=utf-8; method={invitation.calendar['method']}; component=VEVENT"
-    return Response(body, media_type=kind, headers={"Content-Disposition": 'attachment; filename="invite.ics"'})
+    return invitations.invite(world, await appointments.invitation(w, appointment_id))
 
 
 @router.post(

@@ -28,13 +28,13 @@ _PAGES = jinja2.Environment(
     keep_trailing_newline=True,
 )
 _DEADLINES = (
-    "answer_by", "answer_due_at", "advice_due_at", "held_until", "expires_at", "failing_since", "disabled_at",
-    "away_until",
+    "first_due_at", "answer_by", "answer_due_at", "advice_due_at", "held_until", "expires_at", "failing_since",
+    "disabled_at", "away_until",
 )  # fmt: skip
 _IDS = ("consultation_id", "memorandum_id", "person_id", "endpoint_id", "institution_id")
 _BUTTONS = (
     "sign_in", "join", "accept", "take", "stop", "confirm", "counter", "decline", "write_advice", "advice", "feedback",
-    "candidates", "move", "cancel", "view", "away",
+    "candidates", "move", "cancel", "view", "away", "stop_digest",
 )  # fmt: skip
 # What a calendar may show: calendars are read by secretaries and phones, so no link there can act.
 _LINKS_OF_EVENT = ("join", "view")
@@ -177,6 +177,8 @@ def _facts(values: Mapping[str, Any], words: Catalogue) -> Iterator[tuple[str, s
         yield _known(labels, f"asked_{answer}", "answer"), str(int(number))
     for code, number in values.get("counts", {}).items():
         yield labels["counts"].format(reason=_known(words["reasons"], code, "reason")), str(int(number))
+    for kind, number in values.get("waiting", {}).items():
+        yield _known(labels, f"waiting_{kind}", "kind"), str(int(number))
     for what, number in values.get("depending", {}).items():
         yield _known(labels, f"depending_{what}", "number"), str(int(number))
     for number, case in enumerate(values.get("cases", []), 1):

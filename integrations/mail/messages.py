@@ -47,6 +47,7 @@ class Mail:
     links: Mapping[str, str]
     request_id: str | None = None  # of ours, for whoever asks us about the mail
     method: Literal["REQUEST", "CANCEL"] | None = None
+    stop_url: str | None = None  # where a POST alone switches off mails of this kind (RFC 8058)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +89,17 @@ def compose(mail: Mail, calendar: bytes | None) -> bytes:
         ("Message-ID", f"<{message_id}>"),
         ("Auto-Submitted", "auto-generated"),
         *([("X-Request-Id", mail.request_id)] if mail.request_id else []),
+        *_unsubscribing(mail.stop_url),
         ("Content-Language", mail.locale),
         ("MIME-Version", "1.0"),
     ]
     return _bytes(_Part((*headers, *body.headers), body.body))
+
+
+def _unsubscribing(url: str | None) -> list[tuple[str, str]]:
+    if url is None:
+        return []
+    return [("List-Unsubscribe", f"<{url}>"), ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")]
 
 
 def _misfit(mail: Mail, calendar: bytes) -> str | None:

@@ -34,9 +34,10 @@ LATE_SECONDS = 900
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """What this process did so far, by what and which kind of it, and how its pool of connections is used now."""
+    """What this process did so far, by what and which kind of it, how its pool is used now, and who follows changes."""
 
     counted: Counter[tuple[str, str]]
+    streams: int
     pool_in_use: int
     pool_waiting: int
 
@@ -168,9 +169,9 @@ async def backlog(world: World) -> Backlog:
 def _process(world: World) -> Process:
     pool = world.engine.pool
     if not isinstance(pool, AsyncAdaptedQueuePool):
-        return Process(world.database.counted, 0, 0)
+        return Process(world.database.counted, len(world.streams), 0, 0)
     waiting = pool._pool._queue._getters  # type: ignore[attr-defined] # noqa: SLF001 - nobody else counts them
-    return Process(world.database.counted, pool.checkedout(), len(waiting))
+    return Process(world.database.counted, len(world.streams), pool.checkedout(), len(waiting))
 
 
 _KINDS = ", ".join(f"('{kind}')" for kind in vocabulary.DELIVERY_KINDS)

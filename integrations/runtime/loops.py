@@ -17,7 +17,7 @@ RECONNECT_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 PARTITIONS_SECONDS = 60.0
 Loop = Callable[[World, asyncio.Event], Awaitable[object]]
-_OF_EVERY_PROCESS = ("beat", "partitions")
+_OF_EVERY_PROCESS = ("beat", "partitions", "live")
 _worker_log = structlog.get_logger("pobratym.worker")
 _process_log = structlog.get_logger("pobratym.presence")
 

@@ -24,7 +24,12 @@ from service.kernel.work import Work
 from service.outbox import deliveries, mail_server, offer_mails
 
 _log = structlog.get_logger("pobratym.mail")
-_PREFIXES = {"sign_in": "sign-in", "join": "j"} | dict.fromkeys(vocabulary.ADDRESS_PURPOSES, "a/address")
+_PREFIXES: Mapping[str, str] = {
+    "sign_in": "sign-in",
+    "join": "j",
+    vocabulary.STOP_DIGEST: "a/digest",
+    **dict.fromkeys(vocabulary.ADDRESS_PURPOSES, "a/address"),
+}
 _WITHOUT_AWAY = ("sign_in", "away_set")
 """Mails about nothing but the person themself."""
 
@@ -141,6 +146,7 @@ def compose(world: World, claim: deliveries.Claim) -> bytes:
             links=links,
             request_id=clock.own_id(claim.request_id),
             method=calendar["method"] if calendar else None,
+            stop_url=links.get("stop_digest"),
         ),
         ics,
     )

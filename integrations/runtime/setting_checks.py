@@ -24,9 +24,9 @@ from service.rules.figures import journal_columns
 KEY_BYTES = 32
 OWN_NAMES = frozenset({
     ".well-known", "a", "appointments", "calendar", "certificates", "consultations", "demo", "docs", "fhir", "health",
-    "j", "kept", "language", "manifest.webmanifest",
+    "j", "kept", "language", "live", "manifest.webmanifest",
     "metrics", "oauth2", "offers", "offline", "openapi.json", "operations", "pages", "people", "problems", "schemas",
-    "sign-in", "sign-out", "sw.js", "v1",
+    "sessions", "sign-in", "sign-out", "sw.js", "v1",
 })  # fmt: skip
 """How the addresses of the API and of the pages begin."""
 _FEWEST_DISTINCT_BYTES = 8

@@ -22,6 +22,7 @@ from integrations.mail import maildir, smtp
 from integrations.runtime import database_address, database_faults, postgres, replicas, schema_version, tracing
 from integrations.runtime import presence as presences
 from integrations.runtime.connector import Connector
+from integrations.runtime.live_streams import Streams
 from integrations.runtime.settings import Settings
 from service import vocabulary
 from service.kernel import actor, clock, crypto, outcomes, partitions, processes, work
@@ -67,6 +68,11 @@ class World:
     reviving: asyncio.Lock = field(default_factory=asyncio.Lock)  # whoever calls `revive` holds it
     replica: replicas.Replica | None = None  # for reports, which are read by `replicas.read`
     tracer: trace.Tracer = field(default_factory=trace.NoOpTracer)
+    streams: Streams = field(init=False)  # the browsers that follow what changes from this process
+
+    def __post_init__(self) -> None:
+        """Have no streams; they may take half of the connections that clients have to this process."""
+        self.streams = Streams(self.settings.connections // 2)
 
 
 class NotMigrated(Exception):

@@ -11,6 +11,6 @@ Others call
     installation      whether the database was restored: then nothing leaves; the epochs of its events
     clock, database_clock, crypto  time, random bytes, ids; the time that all processes share; sealed texts
     paging, partitions       a page of a list; tables of which each month is a part
-    idempotency, limits, recent_changes  of requests, for `api.edge` and whoever reads a replica
+    idempotency, limits, recent_changes, changes  of requests, for `api.edge` and readers of a replica; for open pages
     fanout, queue, outcomes, processes  of deliveries, and of who works at them, for the worker and the adapters
 """

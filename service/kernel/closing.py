@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql
 from sqlmodel import SQLModel
 
 from service import tables
-from service.kernel import fanout, queue
+from service.kernel import changes, fanout, queue
 
 STANDING: tuple[type[SQLModel], ...] = (tables.Rulebook, tables.MentorFact, tables.MemorandaFact)
 """Tables whose rows are named by the digest of what they say: a row that is there already is only seen again."""
@@ -100,7 +100,7 @@ def _insert(table: sa.Table, columns: Sequence[str], number: int) -> str:
     quote = _DIALECT.identifier_preparer.quote
     names = ", ".join(quote(column.name) for column in (*given, *implied))
     types = ", ".join(f"{quote(column.name)} {column.type.compile(_DIALECT)}" for column in (*given, *implied))
-    returning = f" RETURNING {fanout.READ}" if table.name == tables.Event.__tablename__ else ""
+    returning = f" RETURNING {fanout.READ}, {changes.TELL} AS told" if table.name == tables.Event.__tablename__ else ""
     seen_again = _SEEN_AGAIN if table.name in _STANDING else ""
     return (
         f"INSERT INTO {table.name} ({names}) SELECT {names}"  # noqa: S608 - names of our own tables

@@ -4,6 +4,7 @@ Others call
 
     people, languages  people with their roles: `create`, `change`, `verify`, `page`
     mentors           what mentors offer, their hours, their bookable times
+    preferences       what people choose for themselves: the digest, whether their telephone is shown
     address_changes   an address that somebody else has set: `confirm`, and `decide` from the former one
     logins            sign-in links, tokens, signing keys; `caller` gives the actor of an access token
     browser_sessions, devices  the person of a page's cookie; where somebody is signed in

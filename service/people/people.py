@@ -18,7 +18,7 @@ from service import tables, vocabulary
 from service.kernel import access, audit, clock, email_addresses, errors, paging
 from service.kernel.actor import Grant
 from service.kernel.work import Work
-from service.people import action_links, address_changes, logins
+from service.people import action_links, address_changes, logins, preferences
 
 ERASED = "@erased.invalid"
 """The end of an erased person's address."""
@@ -118,6 +118,8 @@ async def change(
         await address_changes.begin(w, row, changes["email"])
     for name, value in changes.items():
         setattr(row, name, value)
+    if "zone" in changes:
+        await preferences.follow_zone(w, row)
     if changes.get("state") == "disabled":
         await action_links.void_all(w, row.id)  # first: a sign-in that just begins by one of them is seen afterwards
         await logins.revoke_all(w, row.id)

@@ -32,14 +32,33 @@ class Person(Versioned, table=True):
     # How many addresses they have had before this one, and since when it waits for somebody to confirm it.
     address_number: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     address_unconfirmed_since: datetime | None = None
+    notices: list[str] = texts()  # of `vocabulary.NOTICES`, those that they have switched on
+    phone: str | None = None  # as ITU E.164 has it; only whoever they meet sees it, and only if they show it
+    shows_phone: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
 
     __table_args__ = (
         one_of("locale", *vocabulary.LOCALES),
         one_of("kind", *vocabulary.PERSON_KINDS),
         one_of("state", *vocabulary.PERSON_STATES),
         check("buffer_bounded", "buffer_minutes BETWEEN 0 AND 120"),
+        check("notices_known", "notices <@ ARRAY[" + ", ".join(f"'{code}'" for code in vocabulary.NOTICES) + "]"),
+        check("phone_written", "phone ~ '^[+][1-9][0-9]{6,14}$'"),
+        check("phone_shown", "NOT shows_phone OR phone IS NOT NULL"),
         index("uq_person_email", "lower(email)", unique=True),
     )
+
+
+class Digest(SQLModel, table=True):
+    """When a person who has switched it on is mailed next what waits for them: at this hour of their own clock.
+
+    Not on the person's own row, whose every change is one of what ranks mentors.
+    """
+
+    person_id: UUID = Field(primary_key=True, foreign_key="person.id")
+    hour: int
+    next_at: datetime = Field(index=True)
+
+    __table_args__ = (check("hour_of_day", "hour BETWEEN 0 AND 23"),)
 
 
 class AddressChange(SQLModel, table=True):
@@ -232,7 +251,10 @@ class Link(SQLModel, table=True):
     used_at: datetime | None = None
     created_at: datetime
 
-    __table_args__ = (index("ix_link_expires_at", "expires_at"),)
+    __table_args__ = (
+        index("ix_link_expires_at", "expires_at"),
+        index("ix_link_follow_up", "person_id", "expires_at", where="purpose = 'feedback' AND used_at IS NULL"),
+    )
 
 
 class RefreshToken(SQLModel, table=True):

@@ -2,7 +2,8 @@
 
 Others call
 
-    page_views      the values of one page: `home`, `case`, `offer_page`
+    waiting, first_page  what waits for a person, until when, where it is done; that, and what they have
+    page_views, timelines  the values of one page: `case`, `offer_page`; a case in its order
     filing_choices  what a request can be made of
     link_views      what a link in a mail stands for now
     policy_views    a programme's numbers, and rehearsals of others

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlmodel import col
@@ -52,12 +54,16 @@ _IS_WAITING = sa.and_(
 
 @lru_cache(maxsize=500)
 def _needing_somebody(actor: actors.Actor) -> sa.Executable:
+    people = needing_somebody(actor).subquery()
+    return sa.select(people.c.id).order_by(people.c.since, people.c.id).limit(MOST)
+
+
+def needing_somebody(actor: actors.Actor) -> sa.Select[tuple[UUID, datetime]]:
+    """Give the query of the people whom the actor keeps and whose address needs somebody, and since when."""
     person, change = tables.Person, tables.AddressChange
     return (
-        sa.select(col(person.id))
+        sa.select(col(person.id), sa.func.least(col(person.mail_refused_at), col(change.created_at)).label("since"))
         .outerjoin(change, _IS_WAITING)
         .where(visibility.is_seen(person, actor), col(person.id) != actor.person_id, col(person.state) == "active")
         .where(sa.or_(col(person.mail_refused_at).is_not(None), col(change.id).is_not(None)))
-        .order_by(sa.func.least(col(person.mail_refused_at), col(change.created_at)), col(person.id))
-        .limit(MOST)
     )

@@ -2,8 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import lru_cache
+from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -13,17 +12,15 @@ from sqlmodel import col
 from service import tables, vocabulary
 from service.care import advice, appointments, consultations, offers, promises, sessions
 from service.kernel import access, errors, visibility
-from service.kernel import actor as actors
 from service.kernel.work import Work
 from service.outbox import mail_server, notices
 from service.rules import lifecycle, name_order
 from service.rules.promise import Promise
 from service.rules.time.intervals import Interval
 from service.rules.time.night import NightHours
+from service.worklists import timelines
 
 MOST = 50
-STILL_TO_LOG = timedelta(days=30)
-"""How long a booked time that has passed stays on the first page, so that its session is logged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,63 +33,6 @@ class OfferCard:
     clinician: tables.Person
     mentor: tables.Person
     starts: Sequence[datetime]  # that can still be taken
-
-
-@dataclass(frozen=True, slots=True)
-class ConsultationCard:
-    """A consultation in a list, with the names of its specialty."""
-
-    id: UUID
-    priority: str
-    state: str
-    created_at: datetime
-    clinician_left_at: datetime | None
-    name_en: str
-    name_uk: str
-
-
-@dataclass(frozen=True, slots=True)
-class AskedCard:
-    """An offer in a list, with what it is about; `starts` are the times that can still be taken."""
-
-    is_promised: bool  # the mentor has accepted, and is to write the advice
-    id: UUID
-    state: str
-    kind: str
-    answer_by: datetime
-    mentor_id: UUID
-    mentor: str
-    consultation_id: UUID
-    priority: str
-    advice_due_at: datetime | None
-    clinician_zone: str
-    name_en: str
-    name_uk: str
-    starts: Sequence[datetime]
-
-
-@dataclass(frozen=True, slots=True)
-class MeetingCard:
-    """An appointment in a list, with the zones of those who take part and what it is about."""
-
-    consultation_id: UUID
-    status: str
-    starts_at: datetime
-    ends_at: datetime
-    name_en: str
-    name_uk: str
-    zones: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Home:
-    """What waits for the person, and what they have."""
-
-    unattended: Sequence[ConsultationCard]
-    offers: Sequence[AskedCard]
-    to_write: Sequence[AskedCard]
-    consultations: Sequence[ConsultationCard]
-    meetings: Sequence[MeetingCard]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,67 +65,22 @@ class CasePage:
     is_own_proposal: bool
     steps: Mapping[str, lifecycle.May]  # what may be done with the booked time now, and how; none if none is booked
     may_take_back: bool  # the actor's side reported somebody as absent, and may log that they met after all
+    phones: Mapping[UUID, str]  # of those who take part in a booked call and show it, for whoever takes part
+    may_follow_up: bool  # the actor's side was asked what became of it, and has not said
 
-
-async def home(w: Work) -> Home:
-    """Give what waits for the actor, most pressing first.
-
-    Cases that need a clinician, offers to answer, advice to write, their side's consultations, next meetings.
-    """
-    places = sorted(w.actor.institutions("coordinator"))
-    asked = [
-        AskedCard(*row)
-        for row in await w.fetch(_OFFERS, {"me": w.actor.person_id, "places": places, "now": w.now, "most": MOST})
-    ]
-    return Home(
-        await _unattended(w),
-        [card for card in asked if not card.is_promised],
-        [card for card in asked if card.is_promised],
-        await _consultations(w),
-        await _meetings(w),
-    )
-
-
-# Those that wait are asked by each index of theirs; what somebody has promised to write is found by the live cases.
-# A time is gone as `offers.views` has it.
-_SHOWN = """
-WITH listed AS (
-  (SELECT id, answer_by, false AS is_promised, false AS is_late FROM offer
-   WHERE mentor_id = :me AND state IN ('pending', 'countered') AND (state = 'countered' OR answer_by > :now)
-   ORDER BY answer_by, id LIMIT :most)
-  UNION
-  (SELECT id, answer_by, false, false FROM offer
-   WHERE institution_id = ANY(:places) AND state IN ('pending', 'countered')
-   AND (state = 'countered' OR answer_by > :now)
-   ORDER BY answer_by, id LIMIT :most)
-  UNION
-  (SELECT id, answer_by, false, true FROM offer
-   WHERE (mentor_id = :me OR institution_id = ANY(:places)) AND is_late
-   ORDER BY answer_by, id LIMIT :most)
-  UNION
-  (SELECT o.id, o.answer_by, true, false FROM consultation c JOIN offer o ON o.consultation_id = c.id
-   WHERE c.state = 'scheduled' AND c.advice_due_at IS NOT NULL
-   AND o.mentor_id = :me AND o.state = 'accepted' AND o.ended_at IS NULL
-   ORDER BY o.answer_by, o.id LIMIT :most)
-), shown AS (
-  SELECT id, is_promised FROM (
-    SELECT id, is_promised, row_number() OVER (PARTITION BY is_promised ORDER BY is_late, answer_by, id) AS place
-    FROM listed
-  ) AS placed WHERE place <= :most
-)
-"""
-_OFFERS = sa.text(f"""
-{_SHOWN}
-SELECT l.is_promised, o.id, CASE WHEN o.is_late THEN 'late' ELSE o.state END AS state, o.kind,
-       o.answer_by, o.mentor_id, m.display_name AS mentor,
-       c.id AS consultation_id, c.priority, c.advice_due_at, k.zone AS clinician_zone, s.name_en, s.name_uk,
-       ARRAY(SELECT at FROM unnest(o.starts) WITH ORDINALITY AS t (at, place)
-             WHERE l.is_promised OR (at > :now AND NOT {offers.IS_OCCUPIED})
-             ORDER BY place) AS starts
-FROM shown l JOIN offer o ON o.id = l.id JOIN consultation c ON c.id = o.consultation_id
-JOIN specialty s ON s.code = c.specialty_code JOIN person k ON k.id = c.clinician_id JOIN person m ON m.id = o.mentor_id
-ORDER BY o.is_late, o.answer_by, o.id
-""")  # noqa: S608 - the texts above
+    @property
+    def told(self) -> timelines.Case:
+        """The rows of which the case's order is made."""
+        return timelines.Case(
+            consultation=self.row,
+            offers=self.offers,
+            appointment=self.appointment.row if self.appointment else None,
+            has_mentor=self.appointment is not None and not self.appointment.needs_mentor,
+            session=self.session,
+            advice=self.advice[0] if self.advice else None,
+            feedback=self.feedback,
+            is_requesting=self.is_requesting,
+        )
 
 
 async def _asked(w: Work, condition: sa.ColumnElement[bool]) -> list[OfferCard]:
@@ -208,91 +103,6 @@ async def _asked(w: Work, condition: sa.ColumnElement[bool]) -> list[OfferCard]:
     ]
 
 
-async def _unattended(w: Work) -> list[ConsultationCard]:
-    """Give the open cases, of places that the actor coordinates, whose clinician has left."""
-    if not (w.actor.institutions("coordinator") or w.actor.programmes("programme_admin")):
-        return []
-    shape, ids = actors.shape(w.actor)
-    return [ConsultationCard(*columns) for columns in await w.fetch(_left(shape), {}, ids)]
-
-
-@lru_cache(maxsize=500)
-def _left(actor: actors.Actor) -> sa.Executable:
-    row = tables.Consultation
-    places, programmes = actor.institutions("coordinator"), actor.programmes("programme_admin")
-    coordinated = sa.or_(col(row.institution_id).in_(places), col(row.programme_id).in_(programmes))
-    return (
-        sa.select(*_LISTED)
-        .join(tables.Specialty, col(tables.Specialty.code) == col(row.specialty_code))
-        .where(coordinated, col(row.clinician_left_at).is_not(None), col(row.state).in_(vocabulary.NOT_CLOSED))
-        .order_by(col(row.id))
-        .limit(MOST)
-    )
-
-
-async def _consultations(w: Work) -> list[ConsultationCard]:
-    shape, ids = actors.shape(w.actor)
-    return [ConsultationCard(*columns) for columns in await w.fetch(_newest(shape, MOST), {}, ids)]
-
-
-@lru_cache(maxsize=500)
-def _newest(actor: actors.Actor, most: int) -> sa.Executable:
-    """Give the query of the newest consultations of the actor's side, those that are not closed first."""
-    row = tables.Consultation
-    unclosed = visibility.keys_of_side(actor, col(row.closed_at).is_(None), limit=most).cte("unclosed")
-    # Only where those do not fill the list: else it would read past all of them to find one that is closed.
-    has_room = sa.select(sa.func.count()).select_from(unclosed).scalar_subquery() < most
-    closed = visibility.keys_of_side(actor, col(row.closed_at).is_not(None), limit=most).subquery()
-    older = sa.select(closed.c.id).where(has_room)
-    return (
-        sa.select(*_LISTED)
-        .join(tables.Specialty, col(tables.Specialty.code) == col(row.specialty_code))
-        .where(visibility.is_among(row.id, sa.select(sa.union_all(sa.select(unclosed.c.id), older).subquery())))
-        .order_by(col(row.closed_at).is_not(None), col(row.id).desc())
-        .limit(most)
-    )
-
-
-_LISTED = (
-    col(tables.Consultation.id),
-    col(tables.Consultation.priority),
-    col(tables.Consultation.state),
-    col(tables.Consultation.created_at),
-    col(tables.Consultation.clinician_left_at),
-    col(tables.Specialty.name_en),
-    col(tables.Specialty.name_uk),
-)
-"""What a card shows of a consultation: to load all of fifty cases takes longer than to find them."""
-
-
-async def _meetings(w: Work) -> list[MeetingCard]:
-    since = w.now - STILL_TO_LOG
-    values = {
-        "me": w.actor.person_id,
-        "live": list(vocabulary.LIVE_APPOINTMENT),
-        "since": since,
-        "begun": since - _LONGEST,
-        "most": MOST,
-    }
-    return [MeetingCard(*row) for row in await w.fetch(_MEETINGS, values)]
-
-
-_LONGEST = timedelta(hours=8)
-"""No appointment lasts longer (`Seat`)."""
-# OFFSET, so that the person's own are looked up one by one: else all that are live are read, while these seem few.
-_MEETINGS = sa.text("""
-SELECT a.consultation_id, a.status, a.starts_at, a.ends_at, s.name_en, s.name_uk,
-       ARRAY(SELECT p.zone FROM participant p WHERE p.appointment_id = a.id ORDER BY p.role, p.person_id) AS zones
-FROM participant mine
-CROSS JOIN LATERAL (
-  SELECT * FROM appointment WHERE id = mine.appointment_id AND status = ANY(:live) AND ends_at > :since OFFSET 0
-) a
-JOIN consultation c ON c.id = a.consultation_id JOIN specialty s ON s.code = c.specialty_code
-WHERE mine.person_id = :me AND mine.starts_at > :begun
-ORDER BY a.starts_at, a.id LIMIT :most
-""")
-
-
 async def case(w: Work, consultation_id: UUID) -> CasePage:
     """Give the consultation and what came of it, with texts for the people of the case; reading them is logged."""
     view = await consultations.read(w, consultation_id)
@@ -313,6 +123,8 @@ async def case(w: Work, consultation_id: UUID) -> CasePage:
     }
     places = {row.institution_id, *(offer.institution_id for offer in asked)}
     places_by_id = await _institutions(w, places)
+    takes_part = w.actor.person_id in {participant.person_id for participant in taking_part}
+    people_by_id = await notices.people(w, people)
     return CasePage(
         row=row,
         specialty=await w.read(tables.Specialty, row.specialty_code),
@@ -323,7 +135,7 @@ async def case(w: Work, consultation_id: UUID) -> CasePage:
         counter_starts={view.row.id: view.counter_starts for view in offer_views},
         unsent=unsent,
         is_mail_server_away=bool(unsent) and (await mail_server.standing(w)).away_since is not None,
-        people=await notices.people(w, people),
+        people=people_by_id,
         places=places_by_id,
         appointment=meeting,
         advice=await advice.read(w, row.id),
@@ -335,12 +147,28 @@ async def case(w: Work, consultation_id: UUID) -> CasePage:
         is_requesting=is_requesting,
         promise=await promises.told(w, row),
         colleagues=await _colleagues_at(w, row) if is_requesting and row.clinician_left_at else [],
-        takes_part=w.actor.person_id in {participant.person_id for participant in taking_part},
+        takes_part=takes_part,
         may_change=appointments.may_change(w, row, taking_part),
         is_own_proposal=meeting is not None and appointments.is_own_proposal(w, row, meeting),
         steps=await appointments.steps_now(w, row, meeting) if meeting else {},
         may_take_back=meeting is not None and appointments.may_take_back(w, row, meeting),
+        phones=_phones(people_by_id, taking_part) if takes_part and meeting and meeting.row.status == "booked" else {},
+        may_follow_up=session is not None and _may_follow_up(w, session, feedback),
     )
+
+
+def _phones(people: Mapping[UUID, tables.Person], taking_part: Sequence[tables.Participant]) -> dict[UUID, str]:
+    """Give the telephones of those who take part and have chosen that the other side sees them."""
+    shown = (people[row.person_id] for row in taking_part if row.person_id in people)
+    return {person.id: person.phone for person in shown if person.shows_phone and person.phone}
+
+
+def _may_follow_up(w: Work, session: tables.Session, given: Sequence[tables.Feedback]) -> bool:
+    sides = {session.clinician_id: "requesting", session.mentor_id: "partner"}
+    side = sides.get(w.actor.person_id) if w.actor.person_id else None
+    if side is None or session.outcome in vocabulary.NOT_HELD:
+        return False
+    return all(answer.side != side for answer in given)
 
 
 async def _offers(w: Work, consultation: tables.Consultation) -> list[tables.Offer]:

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 import build
+from integrations import local_times
 from pages.scene import Scene
 from service import tables, timers
 from service.care import answers, sessions
@@ -21,7 +22,8 @@ def written(at: datetime) -> str:
 
 
 async def offer_of(scene: Scene) -> sa.Row[Any]:
-    return (await scene.rows("SELECT id, starts, state, decline_reason, counter_starts FROM offer ORDER BY id"))[0]
+    columns = "id, starts, state, decline_reason, counter_starts, answer_by"
+    return (await scene.rows(f"SELECT {columns} FROM offer ORDER BY id"))[0]
 
 
 async def agreed(scene: Scene, **fields: object) -> tables.Consultation:
@@ -146,7 +148,8 @@ async def test_the_first_page_shows_what_waits_for_each_side(scene: Scene) -> No
         to_see = (await clinician.get("/")).text
 
     assert f"/offers/{offer.id}" in to_answer
-    assert "(Paris, UTC+1) = " in to_answer
+    for at in (offer.answer_by, *offer.starts):
+        assert f'datetime="{local_times.with_offset(at, scene.mentor.zone)}"' in to_answer
     assert f"/consultations/{asked.id}" in to_see
     assert "/consultations/new" in to_see
     assert "/consultations/new" not in to_answer
@@ -161,9 +164,10 @@ async def test_the_first_page_shows_calls_and_promised_advice(scene: Scene) -> N
     async with scene.browser(scene.mentor) as browser:
         page = (await browser.get("/")).text
 
-    assert "Your calls" in page
-    assert f"/consultations/{asked.id}" in page.split("Your calls")[1]
-    assert f"/consultations/{promised.id}" in page.split("Advice to write")[1].split("Your calls")[0]
+    waits, beside = page.split('id="beside"')
+    assert f"/consultations/{promised.id}" in waits.split("Write the advice that was promised")[0].rpartition("<li")[2]
+    assert "Next call" in beside
+    assert f"/consultations/{asked.id}" in beside
 
 
 # --- the mentor -----------------------------------------------------------------------------------------------------
@@ -452,13 +456,13 @@ async def test_ft_02_a_case_without_a_clinician_waits_on_the_first_page_and_a_co
     path = f"/consultations/{asked.id}"
     async with scene.browser(scene.coordinator) as browser:
         first = (await browser.get("/")).text
-        assert "Потрібен лікар" in first
+        assert "Цьому запиту потрібен лікар" in first
         assert f"{path}/assign" in (await browser.get(path)).text
         stranger = await browser.post(f"{path}/assign", data={"clinician_id": str(scene.mentor.id)})
         assert stranger.status_code == 422
         answer = await browser.post(f"{path}/assign", data={"clinician_id": str(colleague.id)})
         assert answer.status_code == 303
-        assert "Потрібен лікар" not in (await browser.get("/")).text
+        assert "Цьому запиту потрібен лікар" not in (await browser.get("/")).text
         assert f"{path}/assign" not in (await browser.get(path)).text
     (row,) = await scene.rows("SELECT clinician_id FROM consultation")
     assert row.clinician_id == colleague.id

@@ -56,6 +56,7 @@ REQUEST = {
     "age_band": "child",
     "duration_minutes": 30,
 }
+NEW_PERSON = {"email": "new@hospital.example", "display_name": "New", "zone": "Europe/Kyiv"}
 NEW_PROGRAMME = {"code": "new", "name": "Нова", "name_en": "New", "country": "MD", "zone": "Europe/Chisinau"}
 SYSTEM = {"client_name": "System", "scope": "availability:write"}
 REHEARSED = {"from": "2026-11-01T00:00:00Z", "until": "2026-11-15T00:00:00Z"}
@@ -129,6 +130,7 @@ def bodies(side: Side) -> dict[str, Json]:
         "POST /v1/imports/{}/load": {},
         "POST /v1/institutions": {"kind": "hospital"},
         "PATCH /v1/institutions/{}": {"city": "Lviv"},
+        "PATCH /v1/me/preferences": {"notices": ["digest.mail"], "digest_hour": 6},
         "POST /v1/activities/{}/corrections": {"kind": "visit"},
         "POST /v1/memoranda/{}/activities": {"kind": "visit"},
         "POST /v1/programmes/{}/activities": {"kind": "visit"},
@@ -143,12 +145,7 @@ def bodies(side: Side) -> dict[str, Json]:
         "POST /v1/offers/{}/counter": {"starts": ["2026-11-18T10:00:00Z"]},
         "POST /v1/offers/{}/counter/accept": {"starts_at": "2026-11-18T10:00:00Z"},
         "POST /v1/offers/{}/decline": {"reason": "busy"},
-        "POST /v1/people": {
-            "email": "new@hospital.example",
-            "display_name": "New",
-            "zone": "Europe/Kyiv",
-            "roles": [{"role": "clinician", "institution_id": ids["institutions"]}],
-        },
+        "POST /v1/people": NEW_PERSON | {"roles": [{"role": "clinician", "institution_id": ids["institutions"]}]},
         "PATCH /v1/people/{}": {"display_name": "Changed"},
         "POST /v1/people/{}/verification": {"until": "2027-12-31"},
         "POST /v1/programmes": NEW_PROGRAMME,

@@ -3,7 +3,6 @@
 import os
 import random
 from datetime import timedelta
-from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -11,8 +10,9 @@ import sqlalchemy as sa
 import made_up
 from service import tables
 from service.care import offers
+from service.kernel.actor import Actor, Grant
 from service.kernel.work import Work
-from service.worklists import page_views
+from service.worklists import waiting
 
 SEEDS = range(12) if os.environ.get("DRILLS") == "1" else range(1)
 IS_OCCUPIED = """
@@ -70,14 +70,17 @@ async def test_g1_a_time_of_an_offer_is_gone_where_the_plain_condition_says_so(w
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_g1_home_shows_the_times_of_offers_that_the_plain_condition_leaves(w: Work, seed: int) -> None:
+async def test_g1_what_waits_has_the_times_of_offers_that_the_plain_condition_leaves(
+    w: Work, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = await made_up.installation(w, seed)
     await seats(w, made, seed)
-    shown = 0
-    places: list[list[UUID]] = [[], made.ids[tables.Institution]]
-    for number, person in enumerate(made.ids[tables.Person]):
-        values = {"me": person, "places": places[number % 2], "now": w.now, "most": 50}
-        rows = await w.fetch(page_views._OFFERS, values)
-        assert rows == await w.fetch(plainly(page_views._OFFERS), values), person
-        shown += sum(len(page_views.AskedCard(*row).starts) for row in rows)
-    assert shown > 50
+    everywhere = frozenset(Grant("coordinator", place) for place in made.ids[tables.Institution])
+    people = enumerate(made.ids[tables.Person])
+    readers = [Actor("person", person, everywhere if number % 2 else frozenset()) for number, person in people]
+    found = [await waiting.entries(w, reader, limit=50) for reader in readers]
+    monkeypatch.setattr(waiting, "_FREE_STARTS", waiting._FREE_STARTS.replace(offers.IS_OCCUPIED, IS_OCCUPIED))
+    waiting._of.cache_clear()
+    assert found == [await waiting.entries(w, reader, limit=50) for reader in readers]
+    waiting._of.cache_clear()
+    assert sum(len(entry.starts) for entries in found for entry in entries) > 50

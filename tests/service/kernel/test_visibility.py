@@ -26,7 +26,7 @@ from service.kernel.work import Work
 from service.outbox import events
 from service.people import mentors, people
 from service.registry import memoranda
-from service.worklists import page_views
+from service.worklists import first_page
 
 IS_LONG = os.environ.get("DRILLS") == "1"
 SEEDS = range(12) if IS_LONG else range(1)
@@ -197,7 +197,7 @@ async def _home_plainly(w: Work, actor: Actor) -> list[UUID]:
         sa.select(col(row.id))
         .where(oracle.consultations_seen(actor), of_side)
         .order_by(col(row.closed_at).is_not(None), col(row.id).desc())
-        .limit(page_views.MOST)
+        .limit(first_page.MOST)
     )
     return list((await w.sql(statement)).scalars())
 
@@ -207,10 +207,10 @@ async def _home_plainly(w: Work, actor: Actor) -> list[UUID]:
 async def test_g1_the_first_page_shows_unclosed_cases_first_and_no_others_than_before(
     w: Work, seed: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page_views, "MOST", most)  # so that unclosed cases alone fill it
+    monkeypatch.setattr(first_page, "MOST", most)  # so that unclosed cases alone fill it
     made = await made_up.installation(w, seed)
     for w.actor in made.actors[:-2]:
-        shown = [card.id for card in (await page_views.home(w)).consultations]
+        shown = [card.id for card in (await first_page.read(w)).consultations]
         assert shown == await _home_plainly(w, w.actor), w.actor
 
 

@@ -1,4 +1,4 @@
-"""The first page lists offers and meetings in one statement each: the same as is made of whole rows, in that order."""
+"""The first page lists calls and proposals in one statement each: the same as is made of whole rows, in that order."""
 
 import random
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from sqlmodel import col
 
 import build
 from service import tables, vocabulary
-from service.care import appointments, offers
+from service.care import appointments
 from service.kernel.work import Work
-from service.worklists import page_views
+from service.worklists import first_page, waiting
 
 SEEDS = range(2)
 
@@ -75,82 +75,44 @@ async def _booked(
         await w.flush()
 
 
-async def listed_offers(w: Work, *conditions: sa.ColumnElement[bool]) -> list[dict[str, object]]:
-    """The oracle: rows as the ORM loads them, and their free times as any other list of offers tells them."""
-    offer, case = tables.Offer, tables.Consultation
-    rows = (
-        await w.sql(
-            sa.select(offer)
-            .join(case, col(case.id) == col(offer.consultation_id))
-            .where(*conditions)
-            .order_by(col(offer.answer_by), col(offer.id))
-            .limit(page_views.MOST)
-        )
-    ).scalars()
-    people = {row.id: row for row in (await w.sql(sa.select(tables.Person))).scalars()}
-    return [
-        {
-            "id": view.row.id,
-            "state": view.row.state,
-            "kind": view.row.kind,
-            "answer_by": view.row.answer_by,
-            "mentor_id": view.row.mentor_id,
-            "mentor": people[view.row.mentor_id].display_name,
-            "consultation_id": view.consultation.id,
-            "priority": view.consultation.priority,
-            "advice_due_at": view.consultation.advice_due_at,
-            "clinician_zone": people[view.consultation.clinician_id].zone,
-            "starts": list(view.starts),
-        }
-        for view in await offers.views(w, list(rows))
-    ]
-
-
-def shown(cards: Sequence[page_views.AskedCard]) -> list[dict[str, object]]:
-    left_out = {"is_promised", "name_en", "name_uk"}
-    return [{name: getattr(card, name) for name in card.__dataclass_fields__ if name not in left_out} for card in cards]
-
-
-async def meetings(w: Work) -> list[tuple[object, ...]]:
+async def calls(w: Work) -> list[tuple[object, ...]]:
+    """The oracle: rows as the ORM loads them, and who takes part as any other list of appointments tells it."""
     row = tables.Appointment
     rows = await w.sql(
         sa.select(row)
         .join(tables.Participant, col(tables.Participant.appointment_id) == col(row.id))
         .where(col(tables.Participant.person_id) == w.actor.person_id, col(row.status).in_(vocabulary.LIVE_APPOINTMENT))
-        .where(col(row.ends_at) > w.now - page_views.STILL_TO_LOG)
+        .where(col(row.ends_at) > w.now)
         .order_by(col(row.starts_at), col(row.id))
-        .limit(page_views.MOST)
+        .limit(first_page.MOST)
     )
     return [
-        (view.row.consultation_id, view.row.status, view.row.starts_at, [each.zone for each in view.participants])
+        (view.row.id, view.row.status, view.row.starts_at, [each.zone for each in view.participants])
         for view in await appointments.views(w, list(rows.scalars()))
     ]
 
 
-async def test_the_first_page_lists_offers_and_meetings_as_their_rows_are(w: Work) -> None:
-    offer, case = tables.Offer, tables.Consultation
+async def proposals(w: Work) -> list[tuple[object, ...]]:
+    row = tables.Offer
+    is_theirs = col(row.institution_id).in_(w.actor.institutions("coordinator"))
+    rows = await w.sql(
+        sa.select(row)
+        .where(col(row.state) == "countered", sa.or_(col(row.mentor_id) == w.actor.person_id, is_theirs))
+        .order_by(col(row.answered_at), col(row.id))
+    )
+    return [(offer.id, offer.mentor_id, offer.counter_starts) for offer in rows.scalars()]
+
+
+async def test_the_first_page_lists_calls_and_proposals_as_their_rows_are(w: Work) -> None:
     seen = set()
     for seed in SEEDS:
         for who in await made_up(w, random.Random(seed)):
             w.actor = await build.actor(w, who)
-            home = await page_views.home(w)
-            mine = col(offer.mentor_id) == who.id
-            theirs = sa.or_(mine, col(offer.institution_id).in_(w.actor.institutions("coordinator")))
-            is_open = sa.and_(col(offer.state) == "pending", col(offer.answer_by) > w.now)
-            waiting = await listed_offers(w, theirs, sa.or_(is_open, col(offer.state) == "countered"))
-            promised = await listed_offers(
-                w,
-                mine,
-                col(offer.state) == "accepted",
-                col(offer.ended_at).is_(None),
-                col(case.state) == "scheduled",
-                col(case.advice_due_at).is_not(None),
+            page = await first_page.read(w)
+            assert [(call.id, call.status, call.starts_at, list(call.zones)) for call in page.calls] == await calls(w)
+            assert [(each.id, each.mentor_id, list(each.counter_starts)) for each in page.proposals] == (
+                await proposals(w)
             )
-            assert shown(home.offers) == waiting
-            assert shown(home.to_write) == promised
-            assert [(m.consultation_id, m.status, m.starts_at, list(m.zones)) for m in home.meetings] == (
-                await meetings(w)
-            )
-            seen |= {bool(waiting), (bool(promised), "promised"), (bool(home.meetings), "met")}
-            seen |= {len(card["starts"]) for card in waiting}  # type: ignore[arg-type]
-    assert seen >= {True, False, (True, "promised"), (True, "met"), 2}
+            assert list(page.waiting) == list(await waiting.entries(w, w.actor, limit=first_page.MOST))
+            seen |= {(bool(page.calls), "calls"), (bool(page.proposals), "proposals")}
+    assert seen == {(has, what) for has in (True, False) for what in ("calls", "proposals")}
