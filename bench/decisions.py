@@ -1,7 +1,7 @@
 """What it costs to record each choice of mentors: of a filing's time, and in bytes of a year."""
 
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from datetime import date, datetime, timedelta
 from statistics import median
 from unittest import mock
@@ -64,9 +64,10 @@ async def _filings(site: Site, count: int) -> list[float]:
 
     unrecorded = mock.patch.object(decisions, "record_wave")
     unpromised = mock.patch.multiple(promises, make=mock.AsyncMock(), told=mock.AsyncMock(return_value=None))
+    ways: tuple[AbstractContextManager[object], ...] = (nullcontext(), unrecorded, unpromised)
     taken: list[list[float]] = [[], [], []]
     for _ in range(count):
-        for seconds, without in zip(taken, (nullcontext(), unrecorded, unpromised), strict=True):
+        for seconds, without in zip(taken, ways, strict=True):
             with without:
                 seconds.append(await one())
     return [median(seconds) for seconds in taken]

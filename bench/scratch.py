@@ -70,7 +70,7 @@ class Site:
         async with self.world.database.work(actor.TIMER) as w:
             link = await logins.link_token(w, email, timedelta(minutes=15))
         async with self.world.database.work(actor.STRANGER) as w:
-            return f"session={await browser_sessions.begin(w, link)}"
+            return f"session={await browser_sessions.begin(w, link, logins.Browser())}"
 
     def load(self, clients: Sequence[Sequence[Wanted | WithHeaders]]) -> "Load":
         """Send the requests from another process, a connection a client, and wait for all answers."""

@@ -69,7 +69,8 @@ async def following(
         "server": ("testserver", 80), "state": follower.state,
         "headers": [(name.encode(), value.encode()) for name, value in sent.items()],
     }  # fmt: skip
-    running = asyncio.create_task(application(scope, follower.receive, follower.send))
+    answering: Any = application(scope, follower.receive, follower.send)
+    running: asyncio.Task[None] = asyncio.create_task(answering)
     running.add_done_callback(lambda _: follower.is_over.set())
     try:
         async with asyncio.timeout(60):

@@ -81,11 +81,11 @@ class _Maker:
             self.days |= {(availability.local_date(now, zone), programme.id)}
             self.keep(programme)
             for _ in range(3):
-                row = tables.Rehearsal(
+                rehearsal = tables.Rehearsal(
                     id=self.new_id(), programme_id=programme.id, from_at=now, until_at=now, state="done", decisions=0,
                     created_at=now,
                 )  # fmt: skip
-                self.keep(row)
+                self.keep(rehearsal)
         for _ in range(7):
             self.keep(tables.Institution(id=self.new_id(), kind="hospital", country="UA", created_at=now))
         for _ in range(9):

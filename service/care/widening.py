@@ -81,21 +81,6 @@ async def outlook(w: Work, consultation_id: UUID) -> Outlook:
     return await _outlook(await _as_it_is(w, consultation))
 
 
-async def if_stuck(w: Work, consultation: tables.Consultation) -> Outlook | None:
-    """Give the outlook of a request for which nobody is left to be asked; None while somebody is.
-
-    As long as fewer were asked than could answer at its filing, there is somebody: nothing is ranked then.
-    """
-    if consultation.state not in lifecycle.SEEKING:
-        return None
-    case = await _as_it_is(w, consultation)
-    eligible = consultation.eligible_mentors
-    if consultation.state != "unmatched" and (eligible is None or len(case.offers) < eligible):
-        return None
-    found = await _outlook(case)
-    return None if found.may_be_asked else found
-
-
 async def _as_it_is(w: Work, consultation: tables.Consultation) -> CaseFile:
     """Give the case to be read: nothing is locked."""
     rows = await w.sql(sa.select(tables.Offer).where(col(tables.Offer.consultation_id) == consultation.id))

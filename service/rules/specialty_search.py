@@ -96,7 +96,7 @@ class Index:
     def _find(self, asked: Words, far: Callable[[str, str], int | None]) -> list[str]:
         near = [{known: at for known in self._known if (at := far(word, known)) is not None} for word in asked]
         ranked = ((_distance(asked, near, texts), code) for code, texts in self._texts.items())
-        return [code for distance, code in sorted((at, code) for at, code in ranked if at is not None)]
+        return [code for _, code in sorted((at, code) for at, code in ranked if at is not None)]
 
 
 def _distance(asked: Words, near: Sequence[Mapping[str, int]], of_one: _Texts) -> tuple[int, int] | None:

@@ -15,7 +15,6 @@ import pytest
 import build
 import postoffice
 from drills import site
-from drills.test_twin import Service, in_the_lab
 from flow import Scene, instant
 from integrations.runtime import rehearsing
 from integrations.runtime.world import World
@@ -24,6 +23,7 @@ from lab.draws import Draws
 from lab.registry import BEGINS, Size
 from lab.worlds import Setting
 from service.kernel import actor
+from twins import Service, in_the_lab
 from world import TestClock
 
 pytestmark = pytest.mark.drill

@@ -16,7 +16,7 @@ from integrations.runtime.world import World
 from pages.scene import Scene
 from service import tables, timers
 from service.care import answers
-from service.kernel import actor, changes, errors
+from service.kernel import actor, changes, clock, errors
 from service.kernel.actor import Actor, Grant
 
 pytestmark = pytest.mark.races
@@ -164,7 +164,7 @@ async def test_by_polling_the_same_is_heard(scene: Scene, monkeypatch: pytest.Mo
 
 
 def test_a_change_concerns_whom_its_event_names_by_person_place_or_programme() -> None:
-    ids = {name: build.clock.new_id() for name in ("case", "person", "place", "programme", "other")}
+    ids = {name: clock.new_id() for name in ("case", "person", "place", "programme", "other")}
     change = changes.Change(ids["case"], ids["programme"], frozenset({ids["person"]}), frozenset({ids["place"]}))
     told = {
         name: change.concerns(who)
@@ -191,15 +191,15 @@ def test_what_cannot_be_read_may_be_anything(payload: str) -> None:
 def test_a_process_has_only_so_many_streams() -> None:
     streams = live_streams.Streams(2)
     for _ in range(2):
-        streams.open(Actor("person", build.clock.new_id()))
+        streams.open(Actor("person", clock.new_id()))
     with pytest.raises(errors.Unavailable):
-        streams.open(Actor("person", build.clock.new_id()))
+        streams.open(Actor("person", clock.new_id()))
 
 
 async def test_a_slow_reader_is_told_of_each_case_once_and_of_very_many_that_it_is_everything() -> None:
     streams = live_streams.Streams()
-    stream = streams.open(Actor("person", build.clock.new_id()))
-    ids = [build.clock.new_id() for _ in range(101)]
+    stream = streams.open(Actor("person", clock.new_id()))
+    ids = [clock.new_id() for _ in range(101)]
     person = frozenset({stream.actor.person_id} - {None})
     of = [changes.Change(case, None, person) for case in ids]  # type: ignore[arg-type]
     streams.tell([of[0], of[1], of[0]])

@@ -260,4 +260,5 @@ def test_al_07_the_page_offers_each_number_that_a_policy_can_have() -> None:
     paces = written.pop("priorities")
     count = len(written) + sum(len(pace) + len(pace["weights"]) for pace in paces.values())  # as_needed for weights
     assert len(policies.flat(policy.DEFAULT)) == count
-    assert timedelta(minutes=1) * policies.flat(policy.DEFAULT)["stat.wave_minutes"] == policy.DEFAULT.pace("stat").wave
+    stat: Any = policies.flat(policy.DEFAULT)["stat.wave_minutes"]
+    assert timedelta(minutes=1) * stat == policy.DEFAULT.pace("stat").wave

@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 import sqlalchemy as sa
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 AXE = Path(__file__).with_name("axe") / "node_modules" / "axe-core" / "axe.min.js"
 FOLDER = os.environ.get("SCREENSHOTS")
 PHONE, DESK = (390, 844), (1280, 900)
-SCHEMES = ("light", "dark")
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 HOSTILE = {
     "markup": "<script>document.title='taken'</script><b onclick=x>&amp;</b>",
     "bidi": "\N{RIGHT-TO-LEFT OVERRIDE}evil\N{POP DIRECTIONAL FORMATTING} \N{LEFT-TO-RIGHT ISOLATE}x",
@@ -45,7 +45,7 @@ pytestmark = [
 
 @asynccontextmanager
 async def browser(
-    size: tuple[int, int], scheme: str, said: list[str], *, bypass_csp: bool = False
+    size: tuple[int, int], scheme: Literal["light", "dark"], said: list[str], *, bypass_csp: bool = False
 ) -> AsyncIterator["BrowserContext"]:
     """A browser of this size; what it complains of, and what it asks of other hosts, is kept."""
     from playwright.async_api import async_playwright  # noqa: PLC0415 - slow to import, and not needed elsewhere
@@ -70,7 +70,7 @@ async def shown(page: "Page", address: str, screen: screens.Screen) -> None:
     if screen.form is None:
         await page.goto(address + screen.path)
         return
-    answer = await page.context.request.post(address + screen.path, form=screen.form, max_redirects=0)
+    answer = await page.context.request.post(address + screen.path, form={**screen.form}, max_redirects=0)
     await page.goto(f"{address}/offline")
     await page.set_content(await answer.text())
 
@@ -101,7 +101,7 @@ def expected(text: str) -> bool:
 async def test_no_page_is_too_wide_or_complains(
     scene: Scene, world: World, size: tuple[int, int], tmp_path: Path
 ) -> None:
-    listed, said, wide = await screens.staged(scene), [], {}
+    listed, said, wide = await screens.staged(scene), list[str](), {}
     folder = Path(FOLDER) if FOLDER else tmp_path
     folder.mkdir(parents=True, exist_ok=True)
     async with served(world) as address:
@@ -125,7 +125,7 @@ async def test_no_page_is_too_wide_or_complains(
 async def test_axe_finds_nothing_on_any_page(scene: Scene, world: World) -> None:
     listed, found = await screens.staged(scene), {}
     async with served(world) as address:
-        for size, scheme in ((PHONE, "light"), (DESK, "dark")):
+        for size, scheme in zip((PHONE, DESK), SCHEMES, strict=True):
             async with browser(size, scheme, [], bypass_csp=True) as context:
                 page = await context.new_page()
                 for screen in listed:

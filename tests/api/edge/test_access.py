@@ -239,7 +239,7 @@ async def _side(w: Work, programme: tables.Programme) -> Side:
 
 async def _sign_in(w: Work, who: tables.Person) -> tables.RefreshToken:
     """A program that holds a token."""
-    ids = {"id": clock.new_id(), "family_id": clock.new_id(), "person_id": who.id}
+    ids: dict[str, Any] = {"id": clock.new_id(), "family_id": clock.new_id(), "person_id": who.id}
     return await build.add(w, tables.RefreshToken(**ids, created_at=w.now, expires_at=w.now + timedelta(days=1)))
 
 

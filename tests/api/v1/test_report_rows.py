@@ -121,7 +121,7 @@ def test_every_figure_has_a_definition_that_is_a_sentence() -> None:
         assert figure.unit
 
 
-IDLE = {
+IDLE: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, ...], bool]] = {
     "could": ({}, {}, ("paediatrics",), True),
     "could, below an area": ({}, {}, ("paediatrics.hearts",), True),
     "verified until then": ({}, {"verified_until": caseload.OPENED}, ("paediatrics",), False),
@@ -147,7 +147,7 @@ async def test_al_06_minutes_are_spread_over_all_who_could_have_been_asked_and_n
         await build.specialty(w, "paediatrics.hearts", "paediatrics")
         await build.add(w, tables.MemorandumArea(memorandum_id=scene.memoranda[0].id, specialty_code="paediatrics"))
         for who, (fields, profile, specialties, _) in IDLE.items():
-            kept = {"created_at": caseload.OPENED, **profile}
+            kept: dict[str, Any] = {"created_at": caseload.OPENED, **profile}
             idle[who] = await build.mentor(w, scene.partners[0], specialties=specialties, profile=kept, **fields)
     after = caseload.by_name(await scene.get(client, scene.admin, path))["mentor_minutes_gini"]
     answer = await scene.get(client, scene.admin, f"{after['rows_at']}&limit=200")
