@@ -56,10 +56,11 @@ async def scene(world: World, test_clock: TestClock) -> Scene:
     return made
 
 
-async def signed_in(scene: Scene, address: str, who: tables.Person) -> httpx.AsyncClient:
-    client = httpx.AsyncClient(base_url=address, timeout=postoffice.PATIENCE_SECONDS)
-    assert (await client.post(await scene.sign_in_path(who))).status_code == 303
-    return client
+@contextlib.asynccontextmanager
+async def signed_in(scene: Scene, address: str, who: tables.Person) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=address, timeout=postoffice.PATIENCE_SECONDS) as client:
+        assert (await client.post(await scene.sign_in_path(who))).status_code == 303
+        yield client
 
 
 async def ask(scene: Scene) -> tables.Consultation:
@@ -70,19 +71,24 @@ async def ask(scene: Scene) -> tables.Consultation:
 async def test_drill_what_one_process_changes_is_heard_at_the_other_and_sigterm_ends_the_stream(
     scene: Scene, world: World, way: str
 ) -> None:
-    async with serving(world, LIVE=way) as (process, here), serving(world, LIVE=way) as (_, there):
-        follower, actor = await signed_in(scene, here, scene.clinician), await signed_in(scene, there, scene.mentor)
-        async with asyncio.timeout(postoffice.PATIENCE_SECONDS), follower.stream("GET", "/live") as stream:
-            lines = stream.aiter_lines()
-            asked = await ask(scene)
-            await _until(lines, f"data: {asked.id}")
-            (offer,) = await scene.rows("SELECT id FROM offer")
-            answer = await actor.post(f"/offers/{offer.id}/decline", data={"reason": "busy"})
-            assert answer.status_code == 303, answer.text
-            await _until(lines, f"data: {asked.id}")
-            process.send_signal(signal.SIGTERM)
-            assert [line async for line in lines if line.startswith("data")] == []  # it ends whole, and is not cut
-            await process.wait()
+    async with (
+        asyncio.timeout(postoffice.PATIENCE_SECONDS),
+        serving(world, LIVE=way) as (process, here),
+        serving(world, LIVE=way) as (_, there),
+        signed_in(scene, here, scene.clinician) as follower,
+        signed_in(scene, there, scene.mentor) as actor,
+        follower.stream("GET", "/live") as stream,
+    ):
+        lines = stream.aiter_lines()
+        asked = await ask(scene)
+        await _until(lines, f"data: {asked.id}")
+        (offer,) = await scene.rows("SELECT id FROM offer")
+        answer = await actor.post(f"/offers/{offer.id}/decline", data={"reason": "busy"})
+        assert answer.status_code == 303, answer.text
+        await _until(lines, f"data: {asked.id}")
+        process.send_signal(signal.SIGTERM)
+        assert [line async for line in lines if line.startswith("data")] == []  # it ends whole, and is not cut
+        await process.wait()
 
 
 async def _until(lines: AsyncIterator[str], wanted: str) -> None:
