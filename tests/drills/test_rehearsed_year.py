@@ -1,6 +1,6 @@
 """A year that the service decided is rehearsed: by the policy in force every choice is made again exactly.
 
-The year is the lab's, lived through by the service as in `test_twin`. And a worker that is really killed at a
+The year is the lab's, lived through by the service (`twins`). And a worker that is really killed at a
 rehearsal leaves it to the next one.
 """
 
@@ -14,14 +14,12 @@ import pytest
 
 import build
 import postoffice
+import twins
 from drills import site
 from flow import Scene, instant
 from integrations.runtime import rehearsing
 from integrations.runtime.world import World
-from lab import registry, worlds, year
-from lab.draws import Draws
 from lab.registry import BEGINS, Size
-from lab.worlds import Setting
 from service.kernel import actor
 from twins import Service, in_the_lab
 from world import TestClock
@@ -30,30 +28,6 @@ pytestmark = pytest.mark.drill
 SIZE = Size(hospitals=6, partners=6, memoranda=12, clinicians=24, mentors=40)
 DAYS, CASES = 364, 300
 OTHERS = {"priorities": {name: {"per_wave": 4} for name in ("routine", "urgent")}}
-
-
-async def live_through(world: World, test_clock: TestClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the service decide a year of requests, answered as the lab's mentors answer."""
-    plan = registry.plan("year", Draws(7), SIZE)
-    made = worlds.make(Setting("year", "even", DAYS, CASES, plan), 7)
-    run, steps = in_the_lab(made, monkeypatch)
-    test_clock.set(BEGINS)
-    service = Service(world, test_clock, made)
-    await service.fill(plan)
-    taken: set[int] = set()
-    for at, kind, subject in steps:
-        test_clock.set(at)
-        if kind == year._FILED:
-            await service.file(subject.number)
-        await service.sweep(at)
-        if kind != year._ANSWER or subject[0].number in taken or subject[1].state == "withdrawn":
-            continue
-        case, offer, reaction = subject
-        await service.answer(case.number, offer.mentor, accepts=reaction.accepts)
-        answer = run.answers.get(case.number)
-        if answer and answer.mentor == offer.mentor:
-            taken.add(case.number)
-    test_clock.forward(days=1)
 
 
 async def rehearse(scene: Scene, policy: object) -> dict[str, object]:
@@ -74,7 +48,8 @@ async def rehearse(scene: Scene, policy: object) -> dict[str, object]:
 async def test_al_07_a_year_is_made_again_exactly_and_one_changed_row_is_named(
     world: World, test_clock: TestClock, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await live_through(world, test_clock, monkeypatch)
+    await twins.both(world, test_clock, monkeypatch, 7, SIZE, DAYS, CASES)
+    test_clock.forward(days=1)
     scene = Scene(world, test_clock, client)
     async with world.database.work(actor.TIMER) as w:
         scene.programme = await build.programme(w)
@@ -111,6 +86,6 @@ async def test_al_07_a_rehearsal_whose_worker_was_killed_is_ended_by_the_next_on
         assert await is_in("running")
         await scene.rows("UPDATE rehearsal SET lease_until = clock_timestamp() RETURNING 1")
         await running.revive("worker")
-        await postoffice.until(lambda: is_in("done"), site.PATIENCE_SECONDS)
+        await postoffice.until(lambda: is_in("done"), rehearsing.LONGEST_SECONDS)
         (row,) = await scene.rows("SELECT attempts, result FROM rehearsal")
         assert (row.attempts, row.result["estimated"]["shape"]) == (2, "published")
