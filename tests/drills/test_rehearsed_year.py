@@ -21,7 +21,6 @@ from integrations.runtime import rehearsing
 from integrations.runtime.world import World
 from lab.registry import BEGINS, Size
 from service.kernel import actor
-from twins import Service, in_the_lab
 from world import TestClock
 
 pytestmark = pytest.mark.drill
