@@ -14,6 +14,7 @@ from uuid import UUID
 
 import asyncpg
 
+from bench import history
 from service.care import mentor_cache
 from service.rules.time import availability
 
@@ -47,6 +48,7 @@ async def populate(connection: asyncpg.Connection, now: datetime, mentors: int, 
     """
     async with connection.transaction():
         await connection.execute("SET LOCAL session_replication_role = replica")
+        await connection.execute(history.NUMBERS)
         ranked = CROWD_FROM - 1
         zones = availability.TZDATA_VERSION  # else a worker begins by looking at every appointment anew
         for part, values in (
@@ -64,6 +66,7 @@ async def populate(connection: asyncpg.Connection, now: datetime, mentors: int, 
             "INSERT INTO ranking_mark (subject_id) SELECT person_id FROM mentor_profile UNION ALL SELECT $1",
             mentor_cache.REGISTRY,
         )
+        await connection.execute(history.NO_NUMBERS)
     await connection.execute("VACUUM (ANALYZE)")
     await connection.execute("CHECKPOINT")  # not while something is measured
 
@@ -82,10 +85,12 @@ async def offer(
     first = RANKED_1000 + 1 if mentors > FEW else RANKED_1000 + _PER_INSTITUTION + 1
     async with connection.transaction():
         await connection.execute("SET LOCAL session_replication_role = replica")
+        await connection.execute(history.NUMBERS)
         await _run(connection, "offers", [now, pool, count, first, mentors, contended, first_time])
         await _run(connection, "cases", [])
         rows = await connection.fetch("SELECT offer_id, mentor, starts_at FROM pool ORDER BY n")
         await connection.execute("DROP TABLE pool")
+        await connection.execute(history.NO_NUMBERS)
         made = [ToAccept(row["offer_id"], uid(f"mentor {row['mentor']}"), row["starts_at"]) for row in rows]
         asked = {(each.mentor_id,) for each in made}
         await connection.executemany("INSERT INTO ranking_mark (subject_id) VALUES ($1)", sorted(asked))

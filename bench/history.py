@@ -27,6 +27,12 @@ from service.rules.time import availability
 
 YEARS = 3
 _AT_ONCE = 50_000
+NUMBERS = """
+ALTER TABLE consultation ALTER number
+SET DEFAULT 'R-' || upper(translate(lpad(to_hex(nextval('consultation_numbers_drawn')), 6, '0'), '01', 'gh'))
+"""
+"""Cases that go in past the triggers have a short number, too, each its own."""
+NO_NUMBERS = "ALTER TABLE consultation ALTER number DROP DEFAULT"
 _SCRIPTS = dict(
     part.split("\n", 1) for part in Path(__file__).with_name("history.sql").read_text().split("-- part ")[1:]
 )
@@ -61,6 +67,7 @@ async def populate(connection: asyncpg.Connection, now: datetime, cases: int, ke
         "scopes": "{" + ",".join(vocabulary.SCOPES) + "}",
     }
     await connection.execute("SET session_replication_role = replica; SET synchronous_commit = off")
+    await connection.execute(NUMBERS)
     indexes = await _without_indexes(connection) if cases > _AT_ONCE else []
     await connection.execute(_script("functions", said))
     for part in ("registry", "people"):
@@ -72,6 +79,7 @@ async def populate(connection: asyncpg.Connection, now: datetime, cases: int, ke
         await connection.execute(statement)
     await _write(connection, "present", said, keys)
     await connection.execute(_script("marks", said))
+    await connection.execute(NO_NUMBERS)
     await connection.execute("RESET session_replication_role; RESET synchronous_commit")
     await connection.execute("VACUUM (ANALYZE)")
     await connection.execute("CHECKPOINT")  # not while something is measured

@@ -82,7 +82,7 @@ class Band(shapes.Shape):
     high: float | None
 
 
-class Figure(shapes.Shape):
+class EstimatedFigure(shapes.Shape):
     """A figure of the lab under one model of how mentors behave, by both policies; `change` seed by seed."""
 
     behaviour: str
@@ -100,7 +100,7 @@ class Estimated(shapes.Shape):
     requests: int
     seeds: int
     behaviours: list[str]
-    figures: list[Figure]
+    figures: list[EstimatedFigure]
 
 
 class RehearsalLine(shapes.Shape):

@@ -24,8 +24,8 @@ from service.rules.figures import journal_columns
 KEY_BYTES = 32
 OWN_NAMES = frozenset({
     ".well-known", "a", "appointments", "calendar", "certificates", "consultations", "demo", "docs", "fhir", "health",
-    "j", "kept", "language", "live", "manifest.webmanifest",
-    "metrics", "oauth2", "offers", "offline", "openapi.json", "operations", "pages", "people", "problems", "schemas",
+    "hours", "j", "kept", "language", "live", "manifest.webmanifest", "metrics", "mine", "oauth2", "offers", "offline", "openapi.json", "operations", "pages", "people", "policy",
+    "problems", "profile", "programmes", "schemas",
     "sessions", "sign-in", "sign-out", "sw.js", "v1",
 })  # fmt: skip
 """How the addresses of the API and of the pages begin."""

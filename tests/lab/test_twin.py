@@ -13,6 +13,6 @@ SIZE = Size(hospitals=2, partners=2, memoranda=4, clinicians=6, mentors=9)
 async def test_a_few_cases_have_the_same_offers_in_the_service_and_in_the_lab(
     world: World, test_clock: TestClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sent, expected = await twins.both(world, test_clock, monkeypatch, 1, SIZE, days=4, cases=6)
+    sent, expected = await twins.both(world, test_clock, monkeypatch, 1, SIZE, days=4, cases=8)
     assert len(expected) > 3
     assert sent == expected

@@ -102,7 +102,7 @@ async def test_looking_where_a_form_is_sent_to_leads_to_the_page_of_the_form(sce
         f"/consultations/{asked.id}/cancel": f"/consultations/{asked.id}",
         f"/consultations/{asked.id}/advice": f"/consultations/{asked.id}",
         f"/offers/{offer.id}/accept": f"/offers/{offer.id}",
-        f"/offers/{offer.id}/counter/decline": f"/offers/{offer.id}",
+        f"/offers/{offer.id}/counter/decline": f"/offers/{offer.id}/counter",
         f"/people/{clock.new_id()}/address": "/people",
     }
     async with scene.browser(scene.mentor) as browser:

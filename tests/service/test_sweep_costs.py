@@ -33,7 +33,11 @@ def copies(
     )
     closed = "created_at" if state == "completed" else "NULL"
     changes: list[tuple[type[SQLModel], str, dict[str, str]]] = [
-        (tables.Consultation, f"id = '{case}'", {"id": "new_c", "state": f"'{state}'", "closed_at": closed}),
+        (
+            tables.Consultation,
+            f"id = '{case}'",
+            {"id": "new_c", "number": "NULL", "state": f"'{state}'", "closed_at": closed},
+        ),
         (tables.Offer, f"id = '{offer}'", {"id": "new_o", "consultation_id": "new_c"}),
         (
             tables.Appointment,

@@ -118,8 +118,7 @@ def unpack(packed: bytes) -> str:
     except zlib.error as error:
         raise ValueError(*error.args) from error
     if not reading.eof:
-        msg = "it ends in the middle"
-        raise ValueError(msg)
+        raise ValueError
     return text.decode()
 
 

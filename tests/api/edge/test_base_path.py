@@ -184,5 +184,6 @@ async def mails(scene: flow.Scene) -> list[str]:
             continue
         octets = mail_delivery.compose(scene.world, claim)
         parts = email.message_from_bytes(octets, policy=policy.default).walk()
-        found.append("\n".join(part.get_content() for part in parts if part.get_content_maintype() == "text"))
+        texts = [part.get_content() for part in parts if part.get_content_maintype() == "text"]
+        found.append("\n".join(re.sub(r"\r?\n ", "", text) for text in texts))  # calendars fold their lines
     return found

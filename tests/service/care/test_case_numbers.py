@@ -13,7 +13,7 @@ from service.kernel import clock
 from service.rules import case_numbers
 from world import TestClock
 
-FORM = re.compile(rf"R-[{case_numbers.SYMBOLS}]{{4}}")
+FORM = re.compile(rf"R-[{case_numbers.SYMBOLS}]{{4,}}")
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ async def test_a_mentor_who_was_asked_enough_this_week_may_still_take_and_move_w
     mine = await scene.offer()
     await scene.rows(
         "INSERT INTO consultation SELECT (jsonb_populate_record(c, jsonb_build_object("
-        "'id', gen_random_uuid(), 'state', 'cancelled'))).* FROM consultation c RETURNING 1"
+        "'id', gen_random_uuid(), 'state', 'cancelled', 'number', NULL))).* FROM consultation c RETURNING 1"
     )
     await scene.rows(
         "INSERT INTO offer SELECT (jsonb_populate_record(o, jsonb_build_object("
