@@ -162,7 +162,6 @@ class Repeating(flow.Scene):
 
     async def the_cases(self) -> None:
         """Walk the flow, so that every step of it is taken."""
-        await self.post("clinician", "/v1/consultations/preview", self.wish(), 200)
         asked = await self.request(consent=None, **self.texts())
         await self.post("clinician", f"/v1/consultations/{asked}/consent", flow.given_today(self))
         change = {"kind": "language", "code": "fr"}

@@ -81,7 +81,7 @@ _LISTS = frozenset({"Events", "Journal"})
 _WITHOUT_ADDRESS = frozenset({"AdviceOut", "FeedbackOut", "Membership", "Specialty"})
 """What is made and has no address of its own: it is read in a list, or where it was sent."""
 _SYSTEMS = "oauth2"
-_OUR_ADDRESSES = ("/problems/", "/schemas/", "/v1/")
+_OUR_ADDRESSES = ("/problems/", "/schemas/", "/v1/", "/consultations/")
 _pages = Environment(loader=PackageLoader("api.edge", "templates"), autoescape=select_autoescape(default=True))
 
 

