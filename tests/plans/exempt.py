@@ -27,7 +27,11 @@ TOLERATED: Why = {
     ),
     "events are read by their positions, thirty days of them at most": (" GET /v1/events", "FROM event"),
     "a report's rows are read by their ids, whatever the subject": ("/report/rows", "ORDER BY"),
-    "certificates look for the person among all participants": ("/me/certificates", "participants"),
+    "certificates look for the person among all participants": ("/m(e|ine)/certificates", "participants"),
+    "a list is narrowed to a short number among all that somebody was asked": (
+        r"GET /v1/consultations\?number", "FROM consultation",
+    ),
+    "whether an away link was used is looked for among all links of the person": ("GET /a/away", "purpose = 'away'"),
 }  # fmt: skip
 
 
