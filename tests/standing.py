@@ -43,7 +43,7 @@ _ROWS = {
     " JOIN consultation c ON c.id = o.consultation_id"
     " WHERE o.state = 'accepted' AND o.ended_at IS NULL AND c.advice_due_at IS NOT NULL",
     "Calendars sent": "SELECT id, person_id, sequence FROM delivery WHERE payload ? 'calendar'",
-    "Links mailed": "SELECT id, person_id, expires_at, used_at FROM link WHERE purpose <> 'away'",
+    "Links mailed": "SELECT id, person_id, expires_at, used_at FROM link",
     "Reminders": "SELECT id, remind_at FROM appointment WHERE remind_at IS NOT NULL",
     "Events": "SELECT id, type FROM event",
     "Who is told": "SELECT id, person_id FROM delivery WHERE kind = 'mail'",

@@ -51,7 +51,7 @@ async def void_all(w: Work, person_id: UUID) -> None:
     still_good = sa.and_(col(kind.used_at).is_(None), col(kind.expires_at) > w.now)
     still_good &= col(kind.purpose).not_in(vocabulary.ADDRESS_PURPOSES)
     await w.sql(sa.update(kind).where(col(kind.person_id) == person_id, still_good).values(expires_at=w.now))
-    away_links.revoke(w, person_id)
+    await away_links.revoke(w, person_id)
 
 
 async def use(w: Work, link_id: UUID) -> bool:

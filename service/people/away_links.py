@@ -62,9 +62,10 @@ async def use(w: Work, link: AwayLink, absence: DatedHours) -> bool:
     return True
 
 
-def revoke(w: Work, person_id: UUID) -> None:
-    """No link of a mail until now lets the person be away any more."""
-    _mark(w, clock.new_id(), person_id)
+async def revoke(w: Work, person_id: UUID) -> None:
+    """No link of a mail until now lets the person be away any more; who is no mentor was mailed none."""
+    if await w.find(tables.MentorProfile, person_id) is not None:
+        _mark(w, clock.new_id(), person_id)
 
 
 def _mark(w: Work, row_id: UUID, person_id: UUID) -> None:
