@@ -61,18 +61,12 @@ class NewRequest:
     is_one_of_many: bool = False  # its mentors are asked by the worker, a moment later
 
 
-async def request(w: Work, wish: NewRequest) -> tables.Consultation:
-    """The consultation is filed; with consent it is open and its first wave out. A coordinator may file for others.
-
-    The first wave of one of many is the worker's: it is due with the row itself, and asked for again until it is made.
-    """
+async def draft_of(w: Work, wish: NewRequest) -> tables.Consultation:
+    """Give the request as a draft that is not stored, without its question; raises what keeps it from being filed."""
     clinician_id, institution_id, programme_id, department = await filing.requester(w, wish)
     await check(w, wish)
-    texts = {"question": wish.question, "department": wish.department, **deidentification.of_tags(wish.tags)}
-    await deidentification.check_long(w, texts, wish.confirmed_spans)
-    row_id = clock.new_id()
-    consultation = tables.Consultation(
-        id=row_id,
+    return tables.Consultation(
+        id=clock.new_id(),
         version=0,
         created_at=w.now,
         programme_id=programme_id,
@@ -84,17 +78,28 @@ async def request(w: Work, wish: NewRequest) -> tables.Consultation:
         priority=wish.priority,
         mode=wish.mode,
         state="draft",
-        question=w.seal(wish.question, row_id),
         languages=list(wish.languages),
         age_band=wish.age_band,
         duration_minutes=wish.duration_minutes,
         tags=list(wish.tags),
         is_translated=wish.is_translated,
         excluded_mentors=sorted(set(wish.excluded_mentors)),
-        created_by=w.actor.person_id,
-        number=await filing.new_number(w),
         question_language=wish.question_language,
     )
+
+
+async def request(w: Work, wish: NewRequest) -> tables.Consultation:
+    """The consultation is filed; with consent it is open and its first wave out. A coordinator may file for others.
+
+    The first wave of one of many is the worker's: it is due with the row itself, and asked for again until it is made.
+    """
+    consultation = await draft_of(w, wish)
+    texts = {"question": wish.question, "department": wish.department, **deidentification.of_tags(wish.tags)}
+    await deidentification.check_long(w, texts, wish.confirmed_spans)
+    row_id = consultation.id
+    consultation.question = w.seal(wish.question, row_id)
+    consultation.created_by = w.actor.person_id
+    consultation.number = await filing.new_number(w)
     windows = tuple(intervals.merge(wish.windows))
     w.add(
         consultation,

@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from sqlmodel import col
 
 from service import tables
-from service.care import candidates, casefile, consultations, filing, offers, promises
+from service.care import candidates, casefile, consultations, offers, promises
 from service.care.casefile import CaseFile
 from service.care.consultations import ConsentGiven, NewRequest
-from service.kernel import access, clock, errors
+from service.kernel import access, errors
 from service.kernel.work import Work
 from service.rules import lifecycle, policy
 from service.rules.matching import remedies, waves
@@ -39,33 +39,13 @@ class Outlook:
 
 async def preview(w: Work, wish: NewRequest) -> tuple[Outlook, Promise | None]:
     """Say what would become of the request if it were filed now: it names nobody, and nothing is stored."""
-    clinician_id, institution_id, programme_id, department = await filing.requester(w, wish)
-    await consultations.check(w, wish)
-    consent = wish.consent
+    consultation = await consultations.draft_of(w, wish)
+    programme_id, consent = consultation.programme_id, wish.consent
     book = await candidates.rulebook(w, programme_id)
-    consultation = tables.Consultation(
-        id=clock.new_id(),
-        created_at=w.now,
-        programme_id=programme_id,
-        institution_id=institution_id,
-        clinician_id=clinician_id,
-        department=department,
-        follows_id=wish.follows_id,
-        specialty_code=wish.specialty,
-        priority=wish.priority,
-        mode=wish.mode,
-        state="open",
-        languages=list(wish.languages),
-        age_band=wish.age_band,
-        duration_minutes=wish.duration_minutes,
-        tags=list(wish.tags),
-        is_translated=wish.is_translated,
-        excluded_mentors=list(wish.excluded_mentors),
-        consent_scope=consent.scope if consent else None,
-        consent_countries=list(consent.countries) if consent else [],
-        opened_at=w.now,
-        answer_due_at=policy.answer_due_at(book.policy, wish.priority, w.now),
-    )
+    consultation.consent_scope = consent.scope if consent else None
+    consultation.consent_countries = list(consent.countries) if consent else []
+    consultation.opened_at = w.now
+    consultation.answer_due_at = policy.answer_due_at(book.policy, wish.priority, w.now)
     case = CaseFile(w, consultation, new_windows=tuple(intervals.merge(wish.windows)))
     found = await _outlook(case)
     promise = await promises.of_request(w, programme_id, wish.priority, wish.mode, found.may_be_asked, w.now)
