@@ -137,7 +137,7 @@ demo: setup ## walk one consultation from request to report, then serve; ONCE=1 
 fast: setup ## lint, architecture, rules and house tests: under ten seconds
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/lint-imports --no-logo >.cache/architecture.log 2>&1 || { cat .cache/architecture.log; exit 1; }
-	@PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(PYTEST) -q -p pytest_asyncio.plugin -p _hypothesis_pytestplugin --noconftest -m "not slow" \
+	@PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(PYTEST) -q -p pytest_asyncio.plugin -p pytest_timeout -p _hypothesis_pytestplugin --noconftest -m "not slow" \
 		tests/rules tests/test_house.py
 
 test: setup setup-pg15 setup-node setup-browser lint types architecture migration-lint dockerfile-lint dead-code tests demo-once coverage tests-pg15 ## every check and test; what .ci/run calls
