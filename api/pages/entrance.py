@@ -96,8 +96,8 @@ async def sign_in(visit: frame.Anybody, token: str) -> Response:
     waiting = await visit.read(lambda w: kept_posts.newest(w, link.person_id))
     answer = frame.see(f"/kept/{waiting}" if waiting else _wanted(visit))
     longest = browser_sessions.LONGEST_ON_OWN_DEVICE if is_own else browser_sessions.LONGEST
-    # It outlives the visit by as long as a form is kept: it tells then whose form it is that came too late.
-    seconds = int((longest + kept_posts.KEPT).total_seconds())
+    # It outlives the visit: it tells then whose form it is that came too late.
+    seconds = int((longest + browser_sessions.REMEMBERED).total_seconds())
     frame.keep(answer, visit.world, frame.cookie_name(visit.world), cookie, seconds)
     frame.keep(answer, visit.world, "wanted", "", 0)
     return answer

@@ -66,6 +66,8 @@ _BARE = ("/a/", "/j/", "/sign-in/")
 _ONCE_SECONDS = 3600
 _TOO_LARGE = 413
 _OWN_FETCH = ("same-origin", "none")
+_BY_A_PERSON = "navigate"
+"""The mode of a request by which a browser shows another page; a script's have others."""
 
 
 class ForeignForm(errors.Forbidden):
@@ -346,7 +348,7 @@ class PageRoute(APIRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request, or send a browser that only looks to the nearest page above the address."""
         if scope["method"] == "GET" and "GET" not in (self.methods or ()):
-            await see(_page_above(scope))(scope, receive, send)
+            await see(page_of(scope, scope["path"]))(scope, receive, send)
         else:
             await super().handle(scope, receive, send)
 
@@ -372,17 +374,21 @@ class PageRoute(APIRoute):
         return paged
 
 
-def _page_above(scope: Scope) -> str:
-    """Give the nearest address above this one that shows a page."""
-    own = ("route", "endpoint", "path_params")
-    asked = {name: value for name, value in scope.items() if name not in own}
-    routes = [route for route in scope["app"].routes if isinstance(route, PageRoute)]
-    path: str = scope["path"]
+def page_of(scope: Scope, path: str) -> str:
+    """Give the address, or the nearest one above it, that shows a page."""
     while path.rstrip("/"):
-        path = path.rpartition("/")[0] or "/"
-        if any(route.matches(asked | {"path": path})[0] is Match.FULL for route in routes):
+        if route_of(scope, "GET", path):
             return path
+        path = path.rpartition("/")[0] or "/"
     return "/"
+
+
+def route_of(scope: Scope, method: str, path: str) -> str | None:
+    """Give the template of the page's route that answers there."""
+    own = ("route", "endpoint", "path_params")
+    asked = {name: value for name, value in scope.items() if name not in own} | {"method": method, "path": path}
+    routes = (route for route in scope["app"].routes if isinstance(route, PageRoute))
+    return next((route.path for route in routes if route.matches(asked)[0] is Match.FULL), None)
 
 
 def _too_large(request: Request, error: problems.TooLarge) -> Response:
@@ -440,8 +446,13 @@ async def _sign_in_first(request: Request, error: errors.Unauthenticated) -> Res
 
 
 async def _kept(current: Visit) -> Response | None:
-    """Keep the form that came after its visit had ended, and say so; None if nobody knows whose visit it was."""
+    """Keep the form that came after its visit had ended, and say so; None if nobody knows whose visit it was.
+
+    Nor is kept what a script asks while somebody types: it would take the place of what people sent.
+    """
     request = current.request
+    if request.headers.get("sec-fetch-mode", _BY_A_PERSON) != _BY_A_PERSON:
+        return None
     token = request.cookies.get(cookie_name(current.world))
     if not token or await current.read(lambda w: browser_sessions.person_of(w, token)) is None:
         return None

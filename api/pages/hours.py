@@ -4,6 +4,7 @@ The rows "from … until" of the form are the week; the script of the page only 
 unseen: the week carries the version that its page was made of. An absence is added to what is there, so it needs none.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
@@ -30,6 +31,8 @@ MOST_CALLS, MOST_NOTICE, MOST_BUFFER = 100, 20160, 120
 LONGEST_ABSENCE = timedelta(days=731)
 """What is longer is a typing error; the API takes any."""
 USUAL_ABSENCES = (1, 7)
+_ROW = re.compile(r"(?:day|from|until)_([1-9][0-9]{0,3})", re.ASCII)
+"""A field of a row; its number is as short as the page writes it, since it is counted up to."""
 _GRID = (7, 21)
 _A_DAY = timedelta(days=1)
 
@@ -221,13 +224,8 @@ def _clock(minute: int) -> str:
 
 def _rows(form: fields.Fields) -> int:
     """Give how many rows of hours the form has; empty ones between filled ones count."""
-    named = (name.partition("_") for name in form.values)
-    numbers = [int(number) for stem, _, number in named if stem in {"day", "from", "until"} and _is_row(number)]
-    return max(numbers, default=0)
-
-
-def _is_row(number: str) -> bool:
-    return number.isascii() and number.isdigit() and 0 < int(number[:4]) <= MOST_ROWS
+    numbers = [int(row[1]) for row in map(_ROW.fullmatch, form.values) if row]
+    return max((number for number in numbers if number <= MOST_ROWS), default=0)
 
 
 def _read(form: fields.Fields, own: mentor_hours.MentorHours) -> _Wish:

@@ -92,8 +92,11 @@ async def widen(
     if consultation.state not in lifecycle.SEEKING:
         raise errors.IllegalTransition("consultation", consultation.state, "offered")
     case.must_not_be_due("widen")
+    latest = max(consultation.answer_due_at or w.now, w.now) + remedies.MORE_TIME  # however often it is in the list
     for number, change in enumerate(changes):
-        await _change(case, number, change, given_on)
+        if change.until is not None and change.until > latest:
+            raise errors.Invalid(f"/changes/{number}/until", "at most twelve hours more at once")
+        await _change(case, change, given_on)
     w.touch(consultation)
     if consultation.state == "unmatched":
         await offers.make_wave(case)
@@ -102,7 +105,7 @@ async def widen(
     return consultation
 
 
-async def _change(case: CaseFile, number: int, change: Change, given_on: date | None) -> None:
+async def _change(case: CaseFile, change: Change, given_on: date | None) -> None:
     w, consultation = case.w, case.consultation
     if change.kind == "language" and change.code not in consultation.languages:
         consultation.languages = [*consultation.languages, str(change.code)]
@@ -112,10 +115,7 @@ async def _change(case: CaseFile, number: int, change: Change, given_on: date | 
         consultation.mode = "either"
     elif change.kind == "time":
         due = consultation.answer_due_at or w.now
-        until = change.until or due
-        if until > max(due, w.now) + remedies.MORE_TIME:
-            raise errors.Invalid(f"/changes/{number}/until", "at most twelve hours more at once")
-        consultation.answer_due_at = max(due, until)
+        consultation.answer_due_at = max(due, change.until or due)
     elif change.kind == "hours":
         window = tables.ConsultationWindow
         await w.sql(sa.delete(window).where(col(window.consultation_id) == consultation.id))

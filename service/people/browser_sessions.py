@@ -26,6 +26,8 @@ IDLE = timedelta(hours=12)
 LONGEST = timedelta(days=1)
 LONGEST_ON_OWN_DEVICE = timedelta(days=30)
 NOTED_EVERY = timedelta(minutes=5)
+REMEMBERED = timedelta(days=1)
+"""So much longer than the visit can last, its cookie still tells whose it was, and nothing else."""
 _VISIT = "visit"
 
 
@@ -85,11 +87,15 @@ async def note_use(w: Work, token: str) -> None:
 
 
 async def person_of(w: Work, token: str) -> UUID | None:
-    """Give the person whose session the cookie was, ended or not, if they can still sign in."""
+    """Give the person whose session the cookie was, ended or not, while it is remembered and they can still sign in.
+
+    A browser forgets it at that time too: who comes with it later has a copy.
+    """
     row_and_purpose = w.keys.link_row(token, _VISIT)
     if row_and_purpose is None:
         return None
-    person_id: UUID | None = (await w.sql(_PERSON_OF, {"session": row_and_purpose[0]})).scalar_one_or_none()
+    bounds = {"since": w.now - LONGEST - REMEMBERED, "own_since": w.now - LONGEST_ON_OWN_DEVICE - REMEMBERED}
+    person_id: UUID | None = (await w.sql(_PERSON_OF, {"session": row_and_purpose[0], **bounds})).scalar_one_or_none()
     return person_id
 
 
@@ -121,7 +127,9 @@ UPDATE refresh_token SET seen_at = :now WHERE id = :session AND coalesce(seen_at
 """)
 _PERSON_OF = sa.text("""
 SELECT p.id FROM refresh_token t JOIN person p ON p.id = t.person_id
-WHERE t.id = :session AND p.state = 'active' AND p.kind = 'person' AND p.is_vouched_for
+WHERE t.id = :session
+AND t.created_at > CASE WHEN t.is_own_device THEN CAST(:own_since AS timestamptz) ELSE CAST(:since AS timestamptz) END
+AND p.state = 'active' AND p.kind = 'person' AND p.is_vouched_for
 """)
 _PERSON = sa.text("SELECT id, display_name, locale, zone FROM person WHERE id = :person")
 

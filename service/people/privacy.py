@@ -109,8 +109,9 @@ _ERASURE = (
         " settled_at = coalesce(settled_at, :now), state = CASE state WHEN 'pending' THEN 'dropped' ELSE state END"
         " WHERE person_id = :id"
     ),
-    # What was chosen from them stays as counts and places; whose they were, nobody knows, nor can it be made again.
-    "UPDATE mentor_fact SET person_id = :pseudonym, is_erased = true WHERE person_id = :id",
+    # What was chosen from them stays as counts and places, and cannot be made again: what they were is needed no
+    # more, and their hours and absences would tell who it was.
+    "UPDATE mentor_fact SET person_id = :pseudonym, is_erased = true, body = '' WHERE person_id = :id",
     "DELETE FROM idempotency_key WHERE caller = :text",
     "DELETE FROM rate_limit WHERE bucket LIKE '%:' || :text",
     "DELETE FROM link WHERE person_id = :id",

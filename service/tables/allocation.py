@@ -48,7 +48,7 @@ class Rulebook(SQLModel, table=True):
 
 
 class MentorFact(SQLModel, table=True):
-    """What stood of one mentor. Once the person is erased, `person_id` is nobody's, and no choice of it is exact.
+    """What stood of one mentor. Once the person is erased, `person_id` is nobody's, `body` empty, and no choice exact.
 
     `body` is JSON as `rules.matching.records` packs it: of these rows there are most.
     """

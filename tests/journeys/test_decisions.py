@@ -162,6 +162,8 @@ async def test_al_05_whoever_is_erased_is_nobody_in_what_was_recorded(scene: Sce
         assert facts["body"]["zone"] == who.zone
         await privacy.erase(w, who.email)
     assert await scene.rows("SELECT 1 FROM mentor_fact WHERE person_id = :id", id=who.id) == []
+    (left,) = await scene.rows("SELECT body FROM mentor_fact WHERE is_erased")
+    assert left.body == b"", "hours and absences, beside a hospital and a specialty, tell who it was"
     (choice,) = await stored(scene)
     assert choice.recorded is None
 

@@ -5,7 +5,7 @@ const read = key => { try { return JSON.parse(localStorage.getItem(key)); } catc
 const all = () => Object.keys(localStorage).filter(key => key.startsWith(ours));
 try {
   for (const key of all()) if (!(Date.now() - read(key)?.at < days * 864e5)) localStorage.removeItem(key);
-  for (const form of document.querySelectorAll("form[action*='/sign-out']")) {
+  for (const form of document.querySelectorAll("form[data-ends-visit]")) {
     form.addEventListener("submit", () => all().forEach(key => localStorage.removeItem(key)));
   }
   if (person) {

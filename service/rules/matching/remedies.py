@@ -77,22 +77,38 @@ def changes(case: Case, mentors: Iterable[Mentor], now: datetime, book: Rulebook
 
 
 def what_would_help(case: Case, excluded: Sequence[Mentor], now: datetime, book: Rulebook) -> list[Remedy]:
-    """Give what would open some of those who cannot answer: single changes, then pairs, each the most mentors first."""
+    """Give what would open some of those who cannot answer: single changes, then pairs, each the most mentors first.
+
+    A mentor is tried with what is about them alone: few languages are theirs, and one country. With every pair of
+    all changes, a thousand mentors abroad and a request in a language that none of them speaks would take a minute.
+    """
     possible = changes(case, excluded, now, book)
-    hopeful = _hopeful(case, possible, excluded, now, book)
-    singles: list[Remedy] = []
-    helped: set[UUID] = set()
-    for change in possible:
-        opened = ranking.eligible(apply(case, change), hopeful, now, book)
-        helped.update(mentor.person_id for mentor in opened)
-        singles.append(Remedy((change,), len(opened)))
-    left = [mentor for mentor in hopeful if mentor.person_id not in helped]
+    hopeful = {mentor.person_id: mentor for mentor in _hopeful(case, possible, excluded, now, book)}
+    about = {change: {each.person_id for each in hopeful.values() if _is_about(change, each)} for change in possible}
+
+    def opened_by(tried: Sequence[Change], people: Iterable[UUID]) -> set[UUID]:
+        changed, asked = reduce(apply, tried, case), [hopeful[person_id] for person_id in people]
+        return {mentor.person_id for mentor in ranking.eligible(changed, asked, now, book)} if asked else set()
+
+    opened = {change: opened_by([change], about[change]) for change in possible}
+    left = hopeful.keys() - set().union(*opened.values())
     pairs = []
-    for pair in itertools.combinations(changes(case, left, now, book), 2):
-        both = reduce(apply, pair, case)
-        if ranking.eligible(both, left, now, book):
-            pairs.append(Remedy(pair, len(ranking.eligible(both, hopeful, now, book))))
+    for pair in itertools.combinations(changes(case, [hopeful[person_id] for person_id in left], now, book), 2):
+        first, second = pair
+        of_both = about[first] & about[second]
+        if needing_both := opened_by(pair, of_both & left):
+            # To whom only one of the two is about, both mean as much as that one.
+            by_one = (opened[first] | opened[second]) - of_both
+            pairs.append(Remedy(pair, len(by_one | needing_both | opened_by(pair, of_both - left))))
+    singles = [Remedy((change,), len(people)) for change, people in opened.items()]
     return [*_most_first(singles), *_most_first(pairs)]
+
+
+def _is_about(change: Change, mentor: Mentor) -> bool:
+    """Tell whether the change can mean anything to the mentor."""
+    if change.kind == "language":
+        return mentor.languages.get(str(change.code)) in gate.ENOUGH
+    return change.kind != "country" or mentor.country == change.code
 
 
 def _hopeful(

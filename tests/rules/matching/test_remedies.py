@@ -190,3 +190,30 @@ def test_a_change_that_is_there_changes_nothing() -> None:
     for change in remedies.changes(case(consent=None), [french(91)], NOW, BOOK):
         once = remedies.apply(asked, change)
         assert remedies.apply(once, change) == once
+
+
+class Looked(dict[str, str]):
+    """Languages that count how often they are looked at."""
+
+    times = 0
+
+    def get(self, *asked: str) -> str | None:  # type: ignore[override]
+        Looked.times += 1
+        return super().get(*asked)
+
+
+def test_sec_01_a_mentor_is_tried_with_the_changes_about_them_only() -> None:
+    """A hundred mentors of twenty languages and twenty countries who each need a language and a country."""
+    signs = "abcdefghijklmnopqrst"
+    abroad = [
+        mentor(
+            person_id=UUID(int=number),
+            languages=Looked({f"q{signs[number % 20]}": "native"}),
+            country=f"X{signs[number // 5].upper()}",
+        )
+        for number in range(100)
+    ]
+    Looked.times = 0
+    found = remedies.what_would_help(case(languages=frozenset({"uk"}), consent=None), abroad, NOW, BOOK)
+    assert {tuple(change.kind for change in remedy.changes) for remedy in found} == {("language", "country")}
+    assert Looked.times < 100 * len(abroad)

@@ -122,6 +122,10 @@ async def test_the_same_call_twice_has_one_effect(scene: flow.Scene) -> None:
     body = {"changes": [{"kind": "time", "until": later}]}
     refused = await scene.call("clinician", "POST", f"/v1/consultations/{filed['id']}/widen", body, status=422)
     assert refused.json()["errors"][0]["pointer"] == "/changes/0/until"
+    at_once = {"changes": [{"kind": "time", "until": flow.instant(flow.read_instant(until) + timedelta(hours=n))}
+                           for n in (12, 24)]}  # fmt: skip
+    refused = await scene.call("clinician", "POST", f"/v1/consultations/{filed['id']}/widen", at_once, status=422)
+    assert refused.json()["errors"][0]["pointer"] == "/changes/1/until"
 
 
 async def test_more_time_helps_once_the_answer_was_due(scene: flow.Scene) -> None:

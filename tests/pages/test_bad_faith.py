@@ -1,0 +1,94 @@
+"""What pages are sent in bad faith, or by a script, costs nobody else their time, their texts or their name."""
+
+import re
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from pages.scene import QUESTION, Scene
+from pages.test_hours import FORM, version_of
+from pages.test_kept import NEW, ended, form, resumed
+from service.kernel import clock
+from service.people import browser_sessions, kept_posts
+
+BY_A_SCRIPT = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
+
+
+@pytest.mark.parametrize("number", ["0001" + "9" * 5000, "0001" + "0" * 12, "00001", "1e9", "\u0661", "101", "1" * 40])
+async def test_sec_07_a_row_is_counted_up_to_only_as_far_as_the_page_has_rows(scene: Scene, number: str) -> None:
+    """Its number came from the name of a field: one of a million rows held the process for as long."""
+    async with scene.browser(scene.mentor) as browser:
+        sent = FORM | {"version": await version_of(browser), f"from_{number}": "9"}
+        answers = [await browser.post(path, data=sent) for path in ("/hours/preview", "/hours")]
+    assert [answer.status_code for answer in answers] == [200, 303]
+
+
+async def test_sec_08_what_a_script_asks_after_the_visit_takes_the_place_of_no_text(scene: Scene) -> None:
+    """The page of the hours asks what a week would offer while somebody types."""
+    advice = f"/consultations/{clock.new_id()}/advice"
+    async with scene.browser(scene.mentor) as browser:
+        ended(scene)
+        await browser.post(advice, data={"text": QUESTION, "minutes": "15"})
+        for hour in range(kept_posts.MOST):
+            asked = FORM | {"day_1": "mon", "from_1": str(hour), "until_1": "23"}
+            assert (await browser.post("/hours/preview", data=asked, headers=BY_A_SCRIPT)).status_code == 401
+    assert [row.path for row in await scene.rows("SELECT path FROM kept_post")] == [advice]
+
+
+@pytest.mark.parametrize("own", [{}, {"own_device": "yes"}])
+async def test_sec_08_a_cookie_that_every_browser_has_forgotten_keeps_nothing_and_tells_nobody(
+    scene: Scene, own: dict[str, str]
+) -> None:
+    longest = browser_sessions.LONGEST_ON_OWN_DEVICE if own else browser_sessions.LONGEST
+    async with scene.browser() as browser:
+        await browser.post(await scene.sign_in_path(scene.clinician), data=own)
+        scene.clock.set(scene.clock.now() + longest + browser_sessions.REMEMBERED - timedelta(seconds=1))
+        kept = await browser.post(NEW, data=form())
+        scene.clock.forward(seconds=1)
+        forgotten = await browser.post(NEW, data=form())
+    assert [("@" in answer.text.split("<main")[1]) for answer in (kept, forgotten)] == [True, False]
+    assert await scene.rows("SELECT count(*) FROM kept_post") == [(1,)]
+
+
+async def test_sec_08_whoever_sends_a_kept_form_reads_first_what_it_does(scene: Scene) -> None:
+    """At a computer of many, somebody else may have sent it in a visit that had ended: a choice has no text to read."""
+    asked = await scene.ask()
+    (offer,) = await scene.rows("SELECT id FROM offer")
+    forms = {
+        f"/consultations/{asked.id}/cancel": ("Withdraw the request", f"/consultations/{asked.id}"),
+        f"/offers/{offer.id}/decline": ("Decline", f"/offers/{offer.id}"),
+        "/profile/devices": ("Sign out everywhere", "/profile"),
+    }
+    async with scene.browser(scene.clinician) as browser:
+        await browser.post("/language", data={"locale": "en"})
+        ended(scene)
+        for path in forms:
+            await browser.post(path, data={"reason": "other"})
+        await resumed(scene, browser)
+        page = (await browser.get("/kept")).text
+    shown = {re.search(r'action="([^"]+)"', part)[1]: part for part in page.split('<section class="card">')[1:]}  # type: ignore[index]
+    assert shown.keys() == forms.keys()
+    for path, (said, leads_to) in forms.items():
+        assert said in shown[path].split("</h2>")[0]
+        assert f'href="{leads_to}"' in shown[path]
+
+
+async def test_sec_08_every_form_by_which_a_visit_ends_here_takes_the_drafts_with_it(scene: Scene) -> None:
+    """They are texts of cases in the clear, on the device (decision 0114); the script asks for this mark."""
+    ending: set[str] = set()
+    async with scene.browser(scene.clinician) as browser:
+        page = (await browser.get("/profile")).text
+        for action, mark in re.findall(r'<form method="post" action="([^"]+)"([^>]*)>', page):
+            if not action.startswith("/language") and await _ends_the_visit(scene, action):
+                ending.add(action)
+                assert "data-ends-visit" in mark, action
+        script = await browser.get(re.search(r'src="([^"]+/page-[^"]+)"', page)[1])  # type: ignore[index]
+    assert ending == {"/sign-out", "/profile/devices"}
+    assert "form[data-ends-visit]" in script.text
+
+
+async def _ends_the_visit(scene: Scene, action: str) -> bool:
+    async with scene.browser(scene.clinician) as browser:
+        answer: httpx.Response = await browser.post(action)
+    return any("session=" in cookie and "Max-Age=0" in cookie for cookie in answer.headers.get_list("set-cookie"))
