@@ -5,6 +5,7 @@ Time only goes forward, so each count is kept by a mark in a list that moves on;
 
 from bisect import bisect_right, insort
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Literal
 
@@ -20,6 +21,7 @@ MINUTES = 30
 _SESSION = timedelta(minutes=MINUTES)
 OCCUPIED = timedelta(minutes=MINUTES + BUFFER_MINUTES)
 _WEEK, _MONTH, _QUARTER, _HALF_YEAR = (timedelta(days=days) for days in (7, 30, 90, 180))
+_HOURS, _WEEKS = Mentor._fields.index("hours"), Mentor._fields.index("sessions_by_week")
 _BEFORE, _AHEAD = timedelta(days=3), timedelta(days=12)
 Ending = Literal["answered", "lapsed", "late answer"]
 _ENDINGS: dict[Ending, tuple[int, int, int]] = {"answered": (1, 1, 0), "lapsed": (1, 0, 0), "late answer": (0, 0, 1)}
@@ -83,7 +85,7 @@ class Calendars:
         self._weeks: list[Counter[tuple[int, int]]] = [Counter() for _ in registry.mentors]
         self._held: dict[int, list[datetime]] = defaultdict(list)  # starts by partner
         self._met_clinician: dict[tuple[int, int], list[datetime]] = {}
-        self._met_hospital: dict[tuple[int, int], datetime] = {}
+        self._met_hospital: dict[int, dict[int, datetime]] = defaultdict(dict)  # by hospital, whom first when
         self._hours: dict[int, tuple[date, Hours]] = {}
 
     def busy(self, kind: str, number: int, now: datetime) -> tuple[Interval, ...]:
@@ -109,28 +111,53 @@ class Calendars:
     def _meet(self, mentor: int, clinician: int, start: datetime) -> None:
         insort(self._held[self._registry.mentors[mentor].partner], start)
         insort(self._met_clinician.setdefault((mentor, clinician), []), start)
-        key = (mentor, self._registry.clinicians[clinician].hospital)
-        self._met_hospital[key] = min(start, self._met_hospital.get(key, start))
+        met = self._met_hospital[self._registry.clinicians[clinician].hospital]
+        met[mentor] = min(start, met.get(mentor, start))
 
-    def now(self, base: Mentor, number: int, clinician: int, now: datetime, load_days: int) -> Mentor:
-        """Give the mentor as the rules see them at this instant, for a request of this clinician."""
+    def as_of(
+        self, now: datetime, people: Iterable[tuple[int, Mentor]], clinician: int, load_days: int
+    ) -> list[Mentor]:
+        """Give the mentors as the rules see them at this instant, for a request of this clinician."""
+        met = self._met_hospital.get(self._registry.clinicians[clinician].hospital, {})
+        sessions: dict[int, int] = {}  # of 90 days, by partner
+        return [self._as_of(now, number, base, clinician, met, sessions, load_days) for number, base in people]
+
+    def _as_of(
+        self,
+        now: datetime,
+        number: int,
+        base: Mentor,
+        clinician: int,
+        met: Mapping[int, datetime],
+        sessions: dict[int, int],
+        load_days: int,
+    ) -> Mentor:
         of_week, of_month, of_half_year = self.asked[number].counts(now)
         ended, in_time, late = self.asked[number].ended()
         # The load term was e^(-offers of 7 days / 5), and is e^(-offers of 180 days / 6).
-        asked = of_week * 6 / 5 if load_days == 7 else of_half_year  # noqa: PLR2004 - days
-        return base._replace(
-            hours=self._hours_of(base, number, now) if base.hours.exceptions else base.hours,
-            sessions_by_week=self._weeks[number],
-            busy=self.busy("mentor", number, now),
-            offers_7d=of_week,
-            offers_30d=of_month,
-            asked_180d=asked,  # type: ignore[arg-type]  # a fraction stands for what the former rule counted
-            offers_180d=ended,
-            answered_in_time_180d=in_time,
-            answered_late_180d=late,
-            continuity=self._continuity(number, clinician, now),
-            institution_sessions_90d=self._sessions_90d(self._registry.mentors[number].partner, now),
+        asked: float = of_week * 6 / 5 if load_days == 7 else of_half_year  # noqa: PLR2004 - days
+        partner = self._registry.mentors[number].partner
+        held = sessions.get(partner)
+        if held is None:
+            held = sessions[partner] = self._sessions_90d(partner, now)
+        values = (
+            *base[:_HOURS],
+            self._hours_of(base, number, now) if base.hours.exceptions else base.hours,
+            *base[_HOURS + 1 : _WEEKS],
+            self._weeks[number],
+            self.busy("mentor", number, now),
+            base.links,
+            of_week,
+            of_month,
+            asked,  # a fraction stands for what the former rule counted
+            ended,
+            in_time,
+            late,
+            self._continuity(number, clinician, now) if number in met and met[number] <= now - _SESSION else None,
+            held,
+            base.power,
         )
+        return Mentor._make(values)  # `_replace` takes three times as long, and a year has half a million of these
 
     def _hours_of(self, base: Mentor, number: int, now: datetime) -> Hours:
         """Give the hours with the holidays around this day only, as the service loads them; no answer is due later."""
@@ -142,13 +169,10 @@ class Calendars:
             self._hours[number] = (now.date(), hours)
         return hours
 
-    def _continuity(self, mentor: int, clinician: int, now: datetime) -> vocabulary.Continuity | None:
-        over = now - _SESSION
-        first = self._met_hospital.get((mentor, self._registry.clinicians[clinician].hospital))
-        if first is None or first > over:
-            return None
-        starts = self._met_clinician.get((mentor, clinician), ())
-        at = bisect_right(starts, over)
+    def _continuity(self, number: int, clinician: int, now: datetime) -> vocabulary.Continuity:
+        """Say how well a mentor who has met somebody of the hospital knows the clinician."""
+        starts = self._met_clinician.get((number, clinician), ())
+        at = bisect_right(starts, now - _SESSION)
         return "clinician" if at and starts[at - 1] > now - _HALF_YEAR else "hospital"
 
     def _sessions_90d(self, partner: int, now: datetime) -> int:

@@ -7,7 +7,7 @@ instant happens in the order of the service's sweep: dates that pass, then waves
 
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -26,7 +26,7 @@ from service.rules.matching.waves import Asked
 from service.rules.time import intervals
 
 _FILED, _PASSES, _WAVE, _ANSWER, _DUE = range(5)
-_AGREED = frozenset({Refusal.OUTSIDE_HOURS, Refusal.MENTOR_PAUSED})  # waived for a time that was offered
+_OFFERED = frozenset({Refusal.OUTSIDE_HOURS, Refusal.MENTOR_PAUSED})  # waived for what was offered, a time or advice
 _NO_SHOW = 0.03
 _WRITTEN_SHARE, _WRITTEN_SPREAD = 1 / 12, 0.8  # advice takes a twelfth of the whole time on the median
 
@@ -147,18 +147,13 @@ class _Year:
         busy = self._calendars.busy("clinician", self._world.requests[case.number].clinician, now)
         return replace(gate_case, busy=busy) if busy else gate_case
 
-    def _mentor(self, case: _Open, number: int, base: Mentor, now: datetime) -> Mentor:
-        clinician = self._world.requests[case.number].clinician
-        return self._calendars.now(base, number, clinician, now, self._policy.load_days)
+    def _mentors(self, case: _Open, people: Iterable[tuple[int, Mentor]], now: datetime) -> list[Mentor]:
+        return self._calendars.as_of(now, people, self._world.requests[case.number].clinician, self._policy.load_days)
 
     def _ranked(self, case: _Open, now: datetime) -> tuple[Case, Ranking]:
         """Rank those who were not asked, by the product's rules, then put them in the policy's order."""
         asked = {offer.mentor for offer in case.offers}
-        mentors = [
-            self._mentor(case, number, base, now)
-            for number, base in self._world.pools[case.number]
-            if number not in asked
-        ]
+        mentors = self._mentors(case, [each for each in self._world.pools[case.number] if each[0] not in asked], now)
         if self._policy.is_level and mentors:
             least = min(mentor.asked_180d for mentor in mentors)
             mentors = [mentor._replace(asked_180d=mentor.asked_180d - least) for mentor in mentors]
@@ -226,15 +221,17 @@ class _Year:
 
         False if there is no way left before the answer is due.
         """
-        base = next(base for number, base in self._world.pools[case.number] if number == offer.mentor)
-        gate_case, mentor = self._gate_case(case, now), self._mentor(case, offer.mentor, base, now)
+        gate_case = self._gate_case(case, now)
+        (mentor,) = self._mentors(
+            case, [each for each in self._world.pools[case.number] if each[0] == offer.mentor], now
+        )
         ahead = [start for start in offer.candidate.starts if start > now]
         start = None
         if offer.candidate.is_live:
             start = next((each for each in ahead if self._is_free(gate_case, mentor, each, now)), None)
             start = start or next(iter(ranking.propose(gate_case, mentor, now, self._book, is_asking=False)), None)
-            if start is None and gate_case.mode == "live":
-                return False
+        if start is None and (gate_case.mode == "live" or self._refuses(gate_case, mentor, None, now)):
+            return False
         offer.state = "accepted"
         case.is_over = True
         had_passed = bool(offer.candidate.starts) and not ahead
@@ -262,7 +259,11 @@ class _Year:
         during = (start, start + OCCUPIED)
         if any(intervals.overlaps(during, seat) for seat in (*mentor.busy, *case.busy)):
             return False
-        return not set(Gate(case, self._book).check(mentor, start, now, is_asking=False)) - _AGREED
+        return not self._refuses(case, mentor, start, now)
+
+    def _refuses(self, case: Case, mentor: Mentor, start: datetime | None, now: datetime) -> bool:
+        """Tell whether a rule refuses what was offered: a time or, without one, written advice."""
+        return bool(set(Gate(case, self._book).check(mentor, start, now, is_asking=False)) - _OFFERED)
 
     def _due(self, case: _Open, now: datetime) -> None:
         """The answer was due: what is open lapses."""

@@ -9,7 +9,8 @@ from typing import Any
 import build
 import flow
 from flow import Scene
-from service.kernel import actor
+from service import tables
+from service.kernel import actor, clock
 
 Leave = Callable[[Scene, str], Awaitable[None]]
 
@@ -58,6 +59,15 @@ async def verification_over(scene: Scene, who: str) -> None:
 async def verified_until(scene: Scene, who: str, until: str) -> None:
     """The mentor is verified until then."""
     await scene.post("partner", f"/v1/people/{scene.people[who].id}/verification", {"until": until})
+
+
+async def away(scene: Scene, who: str) -> None:
+    """The mentor is marked as away, since yesterday and for a month."""
+    wall = scene.clock.now().replace(tzinfo=None)
+    during: dict[str, Any] = {"from_wall": wall - timedelta(days=1), "until_wall": wall + timedelta(days=30)}
+    async with scene.world.database.work(actor.TIMER) as w:
+        absence = tables.AvailabilityException(id=clock.new_id(), person_id=scene.people[who].id, kind="away", **during)
+        await build.add(w, absence)
 
 
 LEAVING = [disabled, by_another_program, moved, another_role]

@@ -9,7 +9,7 @@ import csv
 from collections.abc import Iterable
 from datetime import datetime
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import sqlalchemy as sa
@@ -24,7 +24,7 @@ from lab.draws import Draws
 from lab.policies import POLICIES
 from lab.registry import BEGINS, Size
 from lab.worlds import Setting, World
-from lab.year import Run
+from lab.year import Answered, Run
 from service import tables, timers
 from service.care import answers, casefile, offers
 from service.kernel import actor, clock, errors
@@ -34,6 +34,17 @@ from world import TestClock
 
 POLICY = POLICIES["now"]
 Sent = tuple[int, int, datetime, datetime, tuple[datetime, ...]]
+
+
+class Answer(NamedTuple):
+    """What a mentor took, and what the service refused them before."""
+
+    taken: str
+    refusals: list[str]
+
+
+def _taken(start: datetime | None) -> str:
+    return f"{start:%d %H:%M}" if start else "in writing"
 
 
 class Service:
@@ -96,8 +107,11 @@ class Service:
         async with self._database.work(actor.TIMER) as w:  # mails leave at once
             await w.sql(sa.text("UPDATE delivery SET offer_id = NULL WHERE offer_id IS NOT NULL"))
 
-    async def answer(self, number: int, mentor: int, *, accepts: bool) -> None:
-        """Accept the first of the offered times that can be had, else another, else in writing; or decline."""
+    async def answer(self, number: int, mentor: int, *, accepts: bool) -> Answer:
+        """Accept the first of the offered times that can be had, else another, else in writing; decline what cannot be.
+
+        Gives what was taken, and what was refused on the way there and why.
+        """
         case, who = self._world.cases[number], self._world.registry.mentors[mentor].base.person_id
         async with self._database.work(actor.TIMER) as w:
             row = (
@@ -109,20 +123,22 @@ class Service:
             ).scalar_one()
             acting = await build.actor(w, await w.read(tables.Person, who))
             ahead: list[datetime | None] = [start for start in row.starts if start > w.now]
-        if not accepts:
+        refusals: list[str] = []
+        if accepts:
             async with self._database.work(acting) as w:
-                await answers.decline(w, row.id, "busy")
-            return
+                others = await answers.next_starts(w, await w.read(tables.Offer, row.id))
+            written: list[datetime | None] = [None] if row.kind != "live" else []
+            for start in (*ahead, *others, *written):
+                try:
+                    async with self._database.work(acting) as w:
+                        await answers.accept(w, row.id, start)
+                except (errors.SlotTaken, errors.GateRefused, errors.TimeNotBookable) as error:
+                    refusals.append(f"{_taken(start)}: {type(error).__name__} {getattr(error, 'reasons', '')}")
+                    continue
+                return Answer(_taken(start), refusals)
         async with self._database.work(acting) as w:
-            others = await answers.next_starts(w, await w.read(tables.Offer, row.id))
-        written: list[datetime | None] = [None] if row.kind != "live" else []
-        for start in (*ahead, *others, *written):
-            try:
-                async with self._database.work(acting) as w:
-                    await answers.accept(w, row.id, start)
-            except (errors.SlotTaken, errors.GateRefused, errors.TimeNotBookable):
-                continue
-            return
+            await answers.decline(w, row.id, "busy")
+        return Answer("declined", refusals)
 
     async def sent(self) -> list[Sent]:
         numbers = {case.consultation_id: number for number, case in enumerate(self._world.cases)}
@@ -202,11 +218,19 @@ async def both(
             case, offer, reaction = subject
             if offer.state == "withdrawn":
                 continue
-            await service.answer(case.number, offer.mentor, accepts=reaction.accepts)
-            answer = run.answers.get(case.number)
-            if answer and answer.mentor == offer.mentor:
+            answer = await service.answer(case.number, offer.mentor, accepts=reaction.accepts)
+            expected = _expected(run.answers.get(case.number), offer.mentor)
+            assert answer.taken == expected, (f"case {case.number}, mentor {offer.mentor}, {at}", answer, expected)
+            if expected != "declined":
                 taken.add(case.number)
     return shown(await service.sent()), shown(sorted(run.offers))
+
+
+def _expected(answered: Answered | None, mentor: int) -> str:
+    """Say what the mentor took in the lab."""
+    if answered is None or answered.mentor != mentor:
+        return "declined"
+    return _taken(answered.at if answered.is_live else None)
 
 
 def shown(sent: Iterable[Sent]) -> list[str]:

@@ -22,7 +22,7 @@ from service.rules.sentences import Sentence
 AGREED = frozenset({Refusal.OUTSIDE_HOURS, Refusal.MENTOR_PAUSED, Refusal.DEADLINE_UNREACHABLE})
 """Rules waived for a time that both sides agreed on: it may lie outside hours and after the due time."""
 OFFERED = frozenset({Refusal.OUTSIDE_HOURS, Refusal.MENTOR_PAUSED})
-"""Rules waived for a time that was offered: the mentor knows their hours and accepts all the same."""
+"""Rules waived for a time that was offered, and for written advice: the mentor knows their hours and says yes."""
 
 MOST_PROPOSED = 3
 
@@ -96,7 +96,7 @@ async def _promise_advice(case: CaseFile, offer: tables.Offer) -> Accepted:
     elif case.seeks_mentor:
         await bookings.cancel(case, "mentor_left")
     facts = await admission.facts(case, offer.mentor_id)
-    await admission.admit_with_budget(case, facts, offer, None, waived={Refusal.OUTSIDE_HOURS})
+    await admission.admit_with_budget(case, facts, offer, None, waived=OFFERED)
     case.become(case.consultation, "scheduled", offer.memorandum_id)
     case.consultation.advice_due_at = case.consultation.answer_due_at
     await notices.advice_promised(case.w, case.consultation)

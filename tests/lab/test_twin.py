@@ -8,14 +8,9 @@ from lab.registry import Size
 from world import TestClock
 
 SIZE = Size(hospitals=2, partners=2, memoranda=4, clinicians=6, mentors=9)
-_DIFFERS = (
-    "the service lets nobody who is away by now promise written advice (mentor_paused), the lab does: to be mended"
-)
 
 
-@pytest.mark.parametrize(
-    "cases", [8, pytest.param(14, marks=pytest.mark.xfail(reason=_DIFFERS, strict=True, raises=AssertionError))]
-)
+@pytest.mark.parametrize("cases", [8, 14])
 async def test_a_few_cases_have_the_same_offers_in_the_service_and_in_the_lab(
     world: World, test_clock: TestClock, monkeypatch: pytest.MonkeyPatch, cases: int
 ) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 import flow
+import leaving
 from flow import Scene
 
 
@@ -127,6 +128,51 @@ async def test_an_acceptance_books_and_withdraws_the_rivals(
     assert await scene.state() == flow.State(
         "scheduled", "booked", {"clinician": clinician, "mentor": "accepted"}, flow.BOTH
     )
+
+
+AWAY = {
+    "a time": ("live", "a time", "booked"),
+    "a time of either": ("either", "a time", "booked"),
+    "written advice": ("written", "writing", None),
+    "advice in place of a time": ("either", "writing", None),
+}
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+@pytest.mark.parametrize(("mode", "answer", "appointment"), AWAY.values(), ids=AWAY)
+async def test_ft_01_what_was_offered_is_taken_by_a_mentor_who_is_away_by_now(
+    scene: Scene, mode: str, answer: str, appointment: str | None, is_late: bool
+) -> None:
+    await scene.request(mode=mode)
+    mine = await scene.offer()
+    await leaving.away(scene, "mentor")
+    if is_late:
+        await scene.mails_leave()
+        await scene.rows("UPDATE offer SET answer_by = sent_at + interval '1 s' WHERE id = :id", id=mine["id"])
+        scene.clock.forward(seconds=2)
+        await scene.sweep()
+    await scene.look()
+    body = {"starts_at": mine["starts"][-1]} if answer == "a time" else {}
+    await scene.post("mentor", f"/v1/offers/{mine['id']}/accept", body)
+    state = await scene.state()
+    assert (state.consultation, state.appointment) == ("scheduled", appointment)
+    assert ("booked" if appointment else "advice_promised", "clinician") in (await scene.change()).mails
+
+
+async def test_ft_01_written_advice_is_promised_by_the_mails_button_during_an_absence(scene: Scene) -> None:
+    await scene.request(mode="written")
+    await leaving.away(scene, "mentor")
+    await scene.press("mentor", "offer.accept_written")
+    assert (await scene.state()).consultation == "scheduled"
+
+
+async def test_a_full_week_and_an_ended_verification_refuse_a_promise_of_advice_all_the_same(scene: Scene) -> None:
+    await scene.request(mode="written")
+    mine = await scene.offer()
+    await leaving.away(scene, "mentor")
+    await scene.rows("UPDATE mentor_profile SET sessions_per_week = 0, verified_until = now() - interval '9 years'")
+    refused = await scene.post("mentor", f"/v1/offers/{mine['id']}/accept", status=403)
+    assert refused["reasons"] == ["mentor_unverified", "mentor_full"]
 
 
 async def test_accepting_another_time_than_the_held_one_lets_the_held_one_go(scene: Scene) -> None:

@@ -5,17 +5,14 @@ together.
 """
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
-from typing import Any
 
 import pytest
 
-import build
 import flow
+import leaving
 from flow import Scene
 from leaving import disabled, moved, patch
-from service import tables
-from service.kernel import actor, clock, errors
+from service.kernel import actor, errors
 from service.people import privacy
 from standing import COLUMNS, STAYS, depending
 
@@ -51,14 +48,7 @@ async def caps(scene: Scene) -> None:
 
 
 async def away(scene: Scene) -> None:
-    async with scene.world.database.work(actor.TIMER) as w:
-        wall = scene.clock.now().replace(tzinfo=None)
-        away: dict[str, Any] = {
-            "from_wall": wall - timedelta(days=1),
-            "until_wall": wall + timedelta(days=30),
-            "kind": "away",
-        }
-        await build.add(w, tables.AvailabilityException(id=clock.new_id(), person_id=scene.people["mentor"].id, **away))
+    await leaving.away(scene, "mentor")
 
 
 async def institution(scene: Scene) -> None:
