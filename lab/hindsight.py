@@ -10,7 +10,7 @@ OR-tools solves it; without the extra `pobratym[lab]` there is no bound.
 """
 
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from lab.behaviours import Behaviour, Notice
@@ -58,7 +58,7 @@ def _ways(world: World, behaviour: Behaviour, case: Case, request: int, number: 
     if at is None:
         return
     if case.mode != "written" and takes_place(world, request, number):
-        starts = [start for start in _starts(case, base) if start >= at]
+        starts = [start for start in _starts(world, request, number, base) if start >= at]
         # Seven days at most are left, so the first and the last of the starts name all the weeks.
         weeks = dict.fromkeys(availability.iso_week(start, base.zone) for start in (*starts[:1], *starts[-1:]))
         yield from ((number, week) for week in weeks)
@@ -80,9 +80,17 @@ def _answers_at(behaviour: Behaviour, case: Case, request: int, number: int, bas
     return None
 
 
-def _starts(case: Case, base: Mentor) -> list[datetime]:
-    """Give the bookable starts as they are when it is filed: later ones would need the notice anew."""
-    return ranking.propose(case, base, case.opened_at, book(policies.DEFAULT), is_asking=False)
+def _starts(world: World, request: int, number: int, base: Mentor) -> Sequence[datetime]:
+    """Give the bookable starts as they are when it is filed: later ones would need the notice anew.
+
+    The same under every behaviour, so they are kept with the world.
+    """
+    starts = world.starts.get((request, number))
+    if starts is None:
+        case = world.cases[request]
+        starts = ranking.propose(case, base, case.opened_at, book(policies.DEFAULT), is_asking=False)
+        world.starts[request, number] = starts
+    return starts
 
 
 def assign(ways_of: Mapping[int, Iterable[Way]], weekly_cap: int) -> dict[int, int]:

@@ -24,7 +24,7 @@ class LabPolicy:
     order: Order = "score"
     takes_late: bool = True
     load_days: Literal[7, 180] = 180
-    is_level: bool = False  # the load is counted from that of the one among them who was asked least
+    counts_load_from: Literal["nothing", "least"] = "least"  # that of the candidate who was asked least
 
 
 _EVERYBODY = 1000
@@ -55,11 +55,11 @@ _OLD = _before()
 POLICIES: Mapping[str, LabPolicy] = MappingProxyType({
     each.name: each
     for each in (
-        LabPolicy("before", _OLD, takes_late=False, load_days=7),
+        LabPolicy("before", _OLD, takes_late=False, load_days=7, counts_load_from="nothing"),
         LabPolicy("now"),
-        LabPolicy("late", _OLD, load_days=7),
+        LabPolicy("late", _OLD, load_days=7, counts_load_from="nothing"),
         LabPolicy("load", takes_late=False),
-        LabPolicy("level", is_level=True),
+        LabPolicy("flat", counts_load_from="nothing"),
         LabPolicy("needed", _with_waves(policies.DEFAULT, per_wave=6, as_needed=True)),
         LabPolicy("broadcast", _with_waves(policies.DEFAULT, per_wave=_EVERYBODY)),
         LabPolicy("random", _with_waves(policies.DEFAULT, per_wave=1), order="random"),
@@ -68,5 +68,6 @@ POLICIES: Mapping[str, LabPolicy] = MappingProxyType({
 })  # fmt: skip
 """`late` and `load` are the two halves of the way from `before` to `now`; `rotation` is round robin.
 
-`level` is `now` with a load term that tells the busy from the busier: e^(-offers / 6) is nearly the same for 12 and 20.
+`flat` is `now` with a load term that does not tell the busy from the busier: e^(-offers / 6) is nearly nothing for 12
+and for 20 (decision 0112).
 """

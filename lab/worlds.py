@@ -7,8 +7,8 @@ and nobody was asked. Every policy and behaviour of the seed meets the same worl
 import csv
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from importlib import resources
@@ -21,7 +21,7 @@ from service.rules import policy as policies
 from service.rules import specialties, transfer
 from service.rules.case import Case, Mentor, Rulebook
 from service.rules.matching import ranking
-from service.rules.matching.gate import Refusal
+from service.rules.matching.gate import Gate, Refusal
 
 STANDING = frozenset({
     Refusal.NO_MEMORANDUM, Refusal.AREA_NOT_COVERED, Refusal.ACTIVITY_NOT_COVERED, Refusal.SPECIALTY_TOO_FAR,
@@ -53,6 +53,8 @@ class World:
     pools: tuple[tuple[tuple[int, Mentor], ...], ...]  # mentors whom no standing rule refuses
     could: tuple[frozenset[int], ...]  # of these, who could have taken it when it was filed, had nobody been asked yet
     ends_at: datetime
+    starts: dict[tuple[int, int], Sequence[datetime]] = field(default_factory=dict, init=False, compare=False)
+    """What `hindsight` has found, by request and mentor."""
 
 
 @cache
@@ -115,11 +117,13 @@ def _case(draws: Draws, built: Registry, request: arrivals.Request) -> Case:
 
 def _reach(case: Case, linked: tuple[tuple[int, Mentor], ...]) -> tuple[tuple[tuple[int, Mentor], ...], frozenset[int]]:
     """Give the mentors whom no standing rule refuses, and those of them who could take it now."""
-    numbers = {mentor.person_id: number for number, mentor in linked}
-    ranked = ranking.rank(case, [mentor for _, mentor in linked], case.opened_at, book(policies.DEFAULT), limit=0)
-    never = {numbers[mentor.person_id] for mentor, reasons in ranked.excluded if not STANDING.isdisjoint(reasons)}
-    able = frozenset(numbers[candidate.mentor.person_id] for candidate in ranked.candidates)
-    return tuple(each for each in linked if each[0] not in never), able
+    numbers = book(policies.DEFAULT)
+    rules = Gate(case, numbers)
+    pool = tuple(
+        each for each in linked if rules.covering(each[1].links) and STANDING.isdisjoint(rules.refuse_ever(each[1]))
+    )
+    able = {each.person_id for each in ranking.eligible(case, [each for _, each in pool], case.opened_at, numbers)}
+    return pool, frozenset(number for number, mentor in pool if mentor.person_id in able)
 
 
 def _words(person: registry.Person) -> list[object]:

@@ -19,7 +19,7 @@ from lab.policies import LabPolicy
 from lab.worlds import World, book
 from service import vocabulary
 from service.rules.case import Case, Mentor
-from service.rules.matching import ranking, waves
+from service.rules.matching import ranking, score, waves
 from service.rules.matching.gate import Gate, Refusal
 from service.rules.matching.ranking import Candidate, Ranking
 from service.rules.matching.waves import Asked
@@ -154,16 +154,35 @@ class _Year:
         """Rank those who were not asked, by the product's rules, then put them in the policy's order."""
         asked = {offer.mentor for offer in case.offers}
         mentors = self._mentors(case, [each for each in self._world.pools[case.number] if each[0] not in asked], now)
-        if self._policy.is_level and mentors:
-            least = min(mentor.asked_180d for mentor in mentors)
-            mentors = [mentor._replace(asked_180d=mentor.asked_180d - least) for mentor in mentors]
         gate_case = self._gate_case(case, now)
         order = self._policy.order
         limit = self._book.policy.pace(gate_case.priority).per_wave if order == "score" else 0
         ranked = ranking.rank(gate_case, mentors, now, self._book, limit=limit)
-        if order == "score" or not ranked.candidates:
+        if not ranked.candidates:
             return gate_case, ranked
-        return gate_case, replace(ranked, candidates=tuple(sorted(ranked.candidates, key=self._key(case, order))))
+        if order != "score":
+            key = self._key(case, order)
+            return gate_case, replace(ranked, candidates=tuple(sorted(ranked.candidates, key=key)))
+        if self._policy.counts_load_from == "nothing":
+            return gate_case, self._counted_from_nothing(gate_case, ranked, now, limit)
+        return gate_case, ranked
+
+    def _counted_from_nothing(self, case: Case, ranked: Ranking, now: datetime, limit: int) -> Ranking:
+        """Put the candidates in the order in which they were as long as the load was not counted from the least."""
+        share = math.exp(-min(each.mentor.asked_180d for each in ranked.candidates) / score.LOAD_OFFERS)
+        if share == 1:
+            return ranked
+        weight = ranked.weights["load"]
+        scored = [
+            each._replace(score=round(each.score - weight * each.terms["load"] * (1 - share), 6), starts=())
+            for each in ranked.candidates
+        ]
+        scored.sort(key=lambda each: ranking.order(case, each))
+        # Times are proposed to the first ones of a ranking only, and these are others now.
+        again = ranking.rank(case, [each.mentor for each in scored[:limit]], now, self._book, limit=limit)
+        starts = {each.mentor.person_id: each.starts for each in again.candidates}
+        in_order = [each._replace(starts=starts.get(each.mentor.person_id, ())) for each in scored]
+        return replace(ranked, candidates=tuple(in_order))
 
     def _key(self, case: _Open, order: str) -> Callable[[Candidate], tuple[float, int]]:
         if order == "random":

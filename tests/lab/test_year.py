@@ -16,7 +16,7 @@ from lab.registry import BEGINS, Size
 from lab.worlds import Setting, World
 from lab.year import Run
 from service.rules import policy as policies
-from service.rules.matching import ranking
+from service.rules.matching import ranking, score
 
 SIZE = Size(hospitals=8, partners=8, memoranda=16, clinicians=60, mentors=40)
 
@@ -132,6 +132,13 @@ def test_the_load_term_that_remembers_half_a_year_shares_out_more_evenly() -> No
         for each in (made(seed, days=60, requests=200) for seed in (5, 6))
     ]
     assert sum(load for _, load in shares) < sum(before for before, _ in shares)
+
+
+def test_the_flat_load_is_the_former_rule(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    flat, now = lived(world, "flat"), lived(world, "now")
+    load = score.load
+    monkeypatch.setattr(score, "load", lambda mentor, week, _: load(mentor, week, 0))
+    assert lived(world, "now") == flat != now
 
 
 def test_everybody_is_asked_at_once_in_a_broadcast_and_one_by_one_in_a_rotation(world: World) -> None:

@@ -294,8 +294,10 @@ def rank(case: Case, mentors: Sequence[Mentor], now: datetime, book: Rulebook, *
         else:
             excluded.append((mentor, verdict))
     most_used = max((match.mentor.institution_sessions_90d for match in matches), default=0)
+    least_asked = min((match.mentor.asked_180d for match in matches), default=0)
     ordered = sorted(
-        (_scored(search, match, most_used) for match in matches), key=lambda candidate: _order(case, candidate)
+        (_scored(search, match, most_used, least_asked) for match in matches),
+        key=lambda candidate: order(case, candidate),
     )
     halves = _half_days(search) if limit else []
     return Ranking(
@@ -390,18 +392,19 @@ def next_working_hour(mentor: Mentor, now: datetime, until: datetime) -> datetim
     return max(at, now) if at else None
 
 
-def _scored(search: _Search, match: _Match, most_used: int) -> Candidate:
+def _scored(search: _Search, match: _Match, most_used: int, least_asked: int) -> Candidate:
     mentor, rules, earliest, is_live = match.mentor, search.gate, match.earliest, match.is_live
     link = rules.choose_link(mentor.links, earliest if is_live else search.now)
     if link is None:  # pragma: no cover - the gate has just passed
         raise AssertionError
     relation = rules.relation(mentor)
-    terms = search.score.terms(mentor, link, relation, earliest, most_used, is_live=is_live)
+    terms = search.score.terms(mentor, link, relation, earliest, most_used, least_asked, is_live=is_live)
     total = round(sum(map(mul, search.weights, terms.values())), 6)
     return Candidate(mentor, total, terms, link, is_live, cases.knows_case(search.case, mentor), earliest)
 
 
-def _order(case: Case, candidate: Candidate) -> tuple[bool, float, int, bytes]:
+def order(case: Case, candidate: Candidate) -> tuple[bool, float, int, bytes]:
+    """Give the key by which candidates are sorted, the first one first."""
     stable = hashlib.sha256(case.consultation_id.bytes + candidate.mentor.person_id.bytes).digest()
     return (not candidate.knows_case, -candidate.score, candidate.mentor.offers_30d, stable)
 

@@ -42,8 +42,8 @@ _POWER: Mapping[vocabulary.Power, float] = {
 CIVIL = ((1.0, 9, 18), (0.7, 8, 19), (0.4, 7, 21))
 """How civil an hour is by somebody's clock: (share, from hour, until hour); each stretch lies within the next."""
 _COUNTS_AS_CIVIL = 0.7
-_LOAD_OFFERS = 6
-"""With so many offers in half a year, a mentor's load term has fallen to 1/e (decision 0106)."""
+LOAD_OFFERS = 6
+"""With so many offers in half a year more than who had the fewest, a load term has fallen to 1/e (decision 0106)."""
 _CIVIL = {hour: share for share, since, until in reversed(CIVIL) for hour in range(since, until)}
 
 
@@ -79,12 +79,15 @@ def answered(mentor: Mentor) -> float:
     return mentor.answered_in_time_180d + mentor.answered_late_180d / 2
 
 
-def load(mentor: Mentor, week: tuple[int, int]) -> float:
-    """Say how free the mentor is in that ISO week of theirs, and how little they were asked in half a year."""
+def load(mentor: Mentor, week: tuple[int, int], least_asked: int) -> float:
+    """Say how free the mentor is in that ISO week of theirs, and how little more they were asked in half a year.
+
+    Counted from `least_asked`, the offers of the candidate who had the fewest (decision 0112).
+    """
     room = 1.0
     if mentor.sessions_cap:
         room = max(0.0, 1 - mentor.sessions_by_week.get(week, 0) / mentor.sessions_cap)
-    return room * math.exp(-mentor.asked_180d / _LOAD_OFFERS)
+    return room * math.exp((least_asked - mentor.asked_180d) / LOAD_OFFERS)
 
 
 def language(case: Case, mentor: Mentor, *, is_live: bool) -> float:
@@ -127,13 +130,14 @@ class Score:
         relation: Relation,
         earliest: datetime,
         most_used: int,
+        least_asked: int,
         *,
         is_live: bool,
     ) -> dict[str, float]:
         """Give every term by name, in the order of `vocabulary.SCORE_TERMS`.
 
         `relation` is that of the mentor's nearest specialty, `most_used` the sessions in 90 d of the most used eligible
-        institution.
+        institution, `least_asked` the offers in 180 d of the eligible mentor who had the fewest.
         """
         case = self._case
         moment = self._moments.get((earliest, mentor.zone)) or self._moment(earliest, mentor.zone)
@@ -149,7 +153,7 @@ class Score:
             "specialty": _SPECIALTY[relation],
             "speed": moment.speed,
             "reliability": reliability(mentor),
-            "load": load(mentor, moment.week),
+            "load": load(mentor, moment.week, least_asked),
             "continuity": 1.0 if knows_case else _CONTINUITY[mentor.continuity],
             "civil_hours": moment.civil if is_live else 1.0,
             "language": language_score,

@@ -1,9 +1,12 @@
 import math
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rules.values import NOW, case, first, link, mentor, utc
+from rules.values import NOW, PROPERTY, case, first, link, mentor, rank, utc
 from service.rules.case import Case
 from service.rules.matching import score
 
@@ -41,11 +44,33 @@ def test_reliability_takes_a_newcomer_to_be_even() -> None:
 
 def test_load_falls_with_booked_sessions_and_with_the_offers_of_half_a_year() -> None:
     busy = mentor(sessions_cap=4, sessions_by_week={WEEK: 1}, asked_180d=6)
-    assert score.load(busy, WEEK) == pytest.approx(0.75 * math.exp(-1))
-    assert score.load(mentor(asked_180d=12), WEEK) == pytest.approx(math.exp(-2))
-    assert score.load(mentor(offers_7d=10, offers_30d=10, offers_180d=10), WEEK) == 1
-    assert score.load(mentor(sessions_cap=1, sessions_by_week={WEEK: 3}), WEEK) == 0
-    assert score.load(mentor(sessions_cap=1, sessions_by_week={(2026, 48): 3}), WEEK) == 1
+    assert score.load(busy, WEEK, 0) == pytest.approx(0.75 * math.exp(-1))
+    assert score.load(mentor(asked_180d=12), WEEK, 0) == pytest.approx(math.exp(-2))
+    assert score.load(mentor(offers_7d=10, offers_30d=10, offers_180d=10), WEEK, 0) == 1
+    assert score.load(mentor(sessions_cap=1, sessions_by_week={WEEK: 3}), WEEK, 0) == 0
+    assert score.load(mentor(sessions_cap=1, sessions_by_week={(2026, 48): 3}), WEEK, 0) == 1
+
+
+def test_load_is_counted_from_who_was_asked_least() -> None:
+    assert score.load(mentor(asked_180d=20), WEEK, 20) == 1
+    assert score.load(mentor(asked_180d=26), WEEK, 20) == pytest.approx(math.exp(-1))
+
+
+@PROPERTY
+@given(asked=st.lists(st.integers(0, 40), min_size=1, max_size=6), more=st.integers(0, 60))
+def test_what_everybody_was_asked_besides_changes_no_score(asked: list[int], more: int) -> None:
+    def scores(besides: int) -> list[tuple[UUID, float]]:
+        people = [mentor(person_id=UUID(int=30 + at), asked_180d=own + besides) for at, own in enumerate(asked)]
+        return [(each.mentor.person_id, each.score) for each in rank(case(), *people).candidates]
+
+    assert scores(more) == scores(0)
+    assert max(each.terms["load"] for each in rank(case(), *[mentor(asked_180d=own) for own in asked]).candidates) == 1
+
+
+def test_who_cannot_take_it_is_not_who_was_asked_least() -> None:
+    unverified = mentor(person_id=UUID(int=1), verified_until=None)
+    (found,) = rank(case(), unverified, mentor(person_id=UUID(int=2), asked_180d=9)).candidates
+    assert found.terms["load"] == 1
 
 
 @pytest.mark.parametrize(("kind", "value"), [("case", 1), ("clinician", 0.6), ("hospital", 0.3), (None, 0)])
