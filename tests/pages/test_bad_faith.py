@@ -6,6 +6,8 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from api import app
+from api.pages import frame
 from pages.scene import QUESTION, Scene
 from pages.test_hours import FORM, version_of
 from pages.test_kept import NEW, ended, form, resumed
@@ -92,3 +94,48 @@ async def _ends_the_visit(scene: Scene, action: str) -> bool:
     async with scene.browser(scene.clinician) as browser:
         answer: httpx.Response = await browser.post(action)
     return any("session=" in cookie and "Max-Age=0" in cookie for cookie in answer.headers.get_list("set-cookie"))
+
+
+def routes(scene: Scene, method: str) -> list[str]:
+    """Every address of a page to which this method is sent, also those that come later."""
+    pages = (route for route in app.create(scene.world).routes if isinstance(route, frame.PageRoute))
+    return sorted({route.path for route in pages if method in (route.methods or ())})
+
+
+async def paths(scene: Scene, method: str) -> list[str]:
+    """The same with the ids of a case and an offer, and one of nothing for the rest."""
+    asked = await scene.ask()
+    (offer,) = await scene.rows("SELECT id FROM offer")
+    given = {"/consultations/{id}": asked.id, "/offers/{id}": offer.id}
+    found = []
+    for path in routes(scene, method):
+        for start, row_id in given.items():
+            path = path.replace(start, start.replace("{id}", str(row_id)))  # noqa: PLW2901 - as one reads it
+        found.append(re.sub(r"\{\w+\}", str(clock.new_id()), path))
+    return found
+
+
+async def test_sec_09_no_form_of_another_site_is_taken_at_any_address(scene: Scene) -> None:
+    addresses = await paths(scene, "POST")
+    before = await scene.state()
+    async with scene.browser(scene.clinician) as browser:
+        signed_in = await scene.state()
+        told = {path: await browser.post(path, headers={"Sec-Fetch-Site": "cross-site"}) for path in addresses}
+    assert {path: answer.status_code for path, answer in told.items() if answer.status_code != 403} == {}
+    assert (len(addresses) > 30, before != signed_in, await scene.state() == signed_in) == (True, True, True)
+
+
+@pytest.mark.parametrize("who", [None, "clinician", "mentor"])
+async def test_sec_09_looking_at_any_address_changes_nothing_and_no_page_is_kept(scene: Scene, who: str | None) -> None:
+    """Mail scanners look, and so do browsers that guess where somebody goes next; a ward's computer has one cache."""
+    addresses = [path for path in await paths(scene, "GET") if path != "/live"]
+    async with scene.browser(getattr(scene, who) if who else None) as browser:
+        before = await scene.counts()
+        for path in addresses:
+            answer = await browser.head(path)  # which does all that GET does
+            assert answer.status_code < 500, path
+            names_nobody = path in {"/sw.js", "/manifest.webmanifest"}
+            assert answer.headers["cache-control"] == ("no-cache" if names_nobody else "no-store"), path
+            assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+            assert answer.headers["referrer-policy"] == "no-referrer"
+        assert {**await scene.counts(), "audit": 0} == {**before, "audit": 0}
