@@ -61,18 +61,19 @@ class NewRequest:
     is_one_of_many: bool = False  # its mentors are asked by the worker, a moment later
 
 
-async def draft_of(w: Work, wish: NewRequest) -> tables.Consultation:
+async def draft_of(w: Work, wish: NewRequest, *, is_filed: bool = False) -> tables.Consultation:
     """Give the request as a draft that is not stored, without its question; raises what keeps it from being filed."""
-    clinician_id, institution_id, programme_id, department = await filing.requester(w, wish)
+    requester = await filing.requester(w, wish, is_filed=is_filed)
     await check(w, wish)
     return tables.Consultation(
         id=clock.new_id(),
         version=0,
+        number=requester.number,
         created_at=w.now,
-        programme_id=programme_id,
-        institution_id=institution_id,
-        clinician_id=clinician_id,
-        department=department,
+        programme_id=requester.programme_id,
+        institution_id=requester.institution_id,
+        clinician_id=requester.clinician_id,
+        department=requester.department,
         follows_id=wish.follows_id,
         specialty_code=wish.specialty,
         priority=wish.priority,
@@ -93,13 +94,12 @@ async def request(w: Work, wish: NewRequest) -> tables.Consultation:
 
     The first wave of one of many is the worker's: it is due with the row itself, and asked for again until it is made.
     """
-    consultation = await draft_of(w, wish)
+    consultation = await draft_of(w, wish, is_filed=True)
     texts = {"question": wish.question, "department": wish.department, **deidentification.of_tags(wish.tags)}
     await deidentification.check_long(w, texts, wish.confirmed_spans)
     row_id = consultation.id
     consultation.question = w.seal(wish.question, row_id)
     consultation.created_by = w.actor.person_id
-    consultation.number = await filing.new_number(w)
     windows = tuple(intervals.merge(wish.windows))
     w.add(
         consultation,

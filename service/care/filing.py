@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -41,8 +41,18 @@ class Wish(Protocol):
         """What is asked about."""
 
 
-async def requester(w: Work, wish: Wish) -> tuple[UUID, UUID, UUID, str | None]:
-    """Give the clinician, the institution, its programme and the department of the request.
+class Requester(NamedTuple):
+    """Who asks, for which hospital and in which programme; the case's short number, empty where nothing is filed."""
+
+    clinician_id: UUID
+    institution_id: UUID
+    programme_id: UUID
+    department: str | None
+    number: str
+
+
+async def requester(w: Work, wish: Wish, *, is_filed: bool) -> Requester:
+    """Give who asks; draw the case's number if it `is_filed` now: the database would, but too late for the mails.
 
     A clinician of several hospitals files for the one that is named, else for the one whose memorandum covers the case
     now. Raises Invalid when several do, and when the named one is not theirs or not the actor's to file for.
@@ -53,8 +63,8 @@ async def requester(w: Work, wish: Wish) -> tuple[UUID, UUID, UUID, str | None]:
     if not places:
         raise errors.Forbidden
     days, programmes = zip(*w.actor.days, strict=True) if w.actor.days else ((), ())
-    parameters = {"clinician": clinician_id, "places": places, "days": days, "programmes": programmes}
-    grants = (await w.sql(_GRANTS, parameters, after_changes=False)).all()
+    asked: dict[str, Any] = {"clinician": clinician_id, "places": places, "files": is_filed}
+    grants = (await w.sql(_GRANTS, asked | {"days": days, "programmes": programmes}, after_changes=False)).all()
     if not grants:
         raise errors.Invalid("/clinician_id", "not a clinician of your institution")
     grants = await _of_one_place(w, wish, grants)
@@ -62,7 +72,8 @@ async def requester(w: Work, wish: Wish) -> tuple[UUID, UUID, UUID, str | None]:
     if grant.programme_id is None:
         raise errors.GateRefused(["no_memorandum"])
     w.keep(grant.Person)
-    return grant.Person.id, grant.institution_id, grant.programme_id, wish.department or grant.department
+    department = wish.department or grant.department
+    return Requester(grant.Person.id, grant.institution_id, grant.programme_id, department, grant.number)
 
 
 _CHOOSE = "memoranda of several hospitals cover this case, choose one: {names}"
@@ -102,15 +113,6 @@ async def _covers(w: Work, wish: Wish, place: UUID, grants: Sequence[Any]) -> bo
         for links in agreed.links.values()
         for link in links
     )
-
-
-async def new_number(w: Work) -> str:
-    """Draw the short number of a case that is filed now; the database would draw one too, but mails name it at once."""
-    ((number,),) = await w.fetch(_NEW_NUMBER, {})
-    return str(number)
-
-
-_NEW_NUMBER = sa.text("SELECT new_consultation_number() AS number")
 
 
 async def may_file(w: Work) -> bool:
@@ -163,12 +165,16 @@ ORDER BY (status = 'active') DESC, is_own DESC, id LIMIT 1
     .columns(programme_id=sa.Uuid)
     .scalar_subquery()
 )
+_DRAWN = (  # by a subquery: once, however many grants there are
+    sa.select(sa.func.new_consultation_number()).where(sa.bindparam("files", type_=sa.Boolean)).scalar_subquery()
+)
 _GRANTS = (
     sa.select(
         tables.Person,
         col(tables.RoleGrant.institution_id),
         col(tables.RoleGrant.department),
         _PROGRAMME.label("programme_id"),
+        sa.func.coalesce(_DRAWN, "").label("number"),
     )
     .join(tables.RoleGrant, col(tables.RoleGrant.person_id) == col(tables.Person.id))
     .where(col(tables.Person.id) == sa.bindparam("clinician"), col(tables.Person.state) == "active")

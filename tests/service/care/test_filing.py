@@ -131,7 +131,7 @@ async def test_g1_the_grants_a_request_is_filed_by_are_those_of_the_plain_condit
         for clinician in made.ids[tables.Person]:
             for places in ([*made.ids[tables.Institution], *of_clinics], of_clinics[:3]):
                 parameters = {"clinician": clinician, "places": places, **days_of(w.actor)}
-                rows = (await w.sql(filing._GRANTS, parameters)).all()
+                rows = (await w.sql(filing._GRANTS, parameters | {"files": False})).all()
                 grants = [(row.Person.id, row.institution_id, row.department, row.programme_id) for row in rows]
                 assert grants == await grants_plainly(w, clinician, places), (actor.days, clinician, places)
                 found |= {row.programme_id for row in rows}
