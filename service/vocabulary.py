@@ -360,8 +360,12 @@ NOT_HELD: tuple[NotHeld, ...] = get_args(NotHeld)
 Interruption = Literal["interrupted_alert", "interrupted_power", "interrupted_link"]
 INTERRUPTIONS: tuple[Interruption, ...] = get_args(Interruption)
 
+PlainOutcome = Literal["advice_given", "plan_changed", "referred"]
+PLAIN_OUTCOMES: tuple[PlainOutcome, ...] = get_args(PlainOutcome)
+"""How a call mostly ends: nothing went wrong with it."""
+
 SessionOutcome = Literal[
-    "advice_given", "plan_changed", "referred", "no_show_mentor", "no_show_clinician", Interruption, "cancelled_late",
+    PlainOutcome, "no_show_mentor", "no_show_clinician", Interruption, "cancelled_late",
 ]  # fmt: skip
 SESSION_OUTCOMES: tuple[SessionOutcome, ...] = get_args(SessionOutcome)
 

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Response
 from service.kernel import errors
 
 _FOLDER = Path(__file__).parent
-_MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".png": "image/png"}
 _KEPT = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 

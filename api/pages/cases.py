@@ -13,6 +13,7 @@ from service.care import advice, answers, appointments, consultations, sessions
 from service.kernel import access, errors
 from service.kernel.work import Work
 from service.rules import lifecycle
+from service.rules.time import night
 from service.rules.time.night import NightHours
 from service.worklists import filing_choices, page_views, timelines
 
@@ -90,8 +91,8 @@ async def show_again(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A0
 async def decline(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     """Say no, with a reason."""
     form = await fields.sent(visit.request)
-    reason = form.one_of("reason", vocabulary.DECLINE_REASONS)
-    return await _answer(visit, "decline", form, id, lambda w: answers.decline(w, id, reason))
+    reason, note = form.one_of("reason", vocabulary.DECLINE_REASONS), form.words("note", "note", needed=False)
+    return await _answer(visit, "decline", form, id, lambda w: answers.decline(w, id, reason, note, form.confirmed()))
 
 
 @router.post("/offers/{id}/counter/accept")
@@ -122,9 +123,14 @@ async def appointment_page(visit: frame.Known, id: shapes.Id) -> Response:  # no
 async def cancel_appointment(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     """Call the appointment off."""
     form = await fields.sent(visit.request)
-    reason = form.one_of("reason", vocabulary.APPOINTMENT_CANCEL_REASONS)
+    reason, note = (
+        form.one_of("reason", vocabulary.APPOINTMENT_CANCEL_REASONS),
+        form.words("note", "note", needed=False),
+    )
     case_id = await _consultation_at(visit, id)
-    return await _try(visit, "call_off", form, case_id, lambda w: appointments.cancel(w, id, reason))
+    return await _try(
+        visit, "call_off", form, case_id, lambda w: appointments.cancel(w, id, reason, note, form.confirmed())
+    )
 
 
 @router.post("/appointments/{id}/move")
@@ -157,7 +163,8 @@ async def log_session(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A
     entry = sessions.SessionEntry(
         started_at=form.local("started_at", visit.zone, needed=True) or now,
         ended_at=form.local("ended_at", visit.zone, needed=True) or now,
-        outcome=form.one_of("outcome", vocabulary.SESSION_OUTCOMES),
+        outcome=form.one_of("held", vocabulary.PLAIN_OUTCOMES, needed=False)
+        or form.one_of("outcome", vocabulary.SESSION_OUTCOMES),
         conclusion=form.words("conclusion", "text", needed=False),
         confirmed_spans=form.confirmed(),
     )
@@ -193,13 +200,16 @@ async def follow_up(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A00
     form = await fields.sent(visit.request)
     is_useful = form.one_of("useful", ("yes", "no")) == "yes"
     outcome = form.one_of("outcome", vocabulary.PATIENT_OUTCOMES, needed=False) or None
+    note = form.words("note", "note", needed=False)
     session = await visit.read(lambda w: access.visible_session(w, id))
     return await _try(
         visit,
         "follow_up",
         form,
         session.consultation_id,
-        lambda w: sessions.give_feedback(w, id, is_useful=is_useful, patient_outcome=outcome, note=None),
+        lambda w: sessions.give_feedback(
+            w, id, is_useful=is_useful, patient_outcome=outcome, note=note, confirmed=form.confirmed()
+        ),
     )
 
 
@@ -315,6 +325,7 @@ async def _case(
         cancel_reasons=vocabulary.CANCEL_REASONS,
         call_off_reasons=vocabulary.APPOINTMENT_CANCEL_REASONS,
         outcomes=vocabulary.SESSION_OUTCOMES,
+        held=vocabulary.PLAIN_OUTCOMES,
         held_outcomes=[code for code in vocabulary.SESSION_OUTCOMES if code not in vocabulary.NOT_HELD],
         consents=vocabulary.CONSENT_SCOPES,
         local=visit.local,
@@ -335,6 +346,7 @@ async def _offer(visit: frame.Visit, offer_id: UUID, tried: fields.Tried | None 
     next_starts = tried.next_starts if tried else ()
     if is_open and not card.starts and not next_starts:
         next_starts = await visit.read(lambda w: answers.next_starts(w, offer))
+    starts = sorted({*card.starts, *next_starts})
     return visit.show(
         "offer.html",
         status,
@@ -345,7 +357,8 @@ async def _offer(visit: frame.Visit, offer_id: UUID, tried: fields.Tried | None 
         tried=tried or fields.Tried("", fields.Fields([])),
         may_answer=is_open,
         late_until=closes_at if is_open and offer.answer_by <= now else None,
-        starts=sorted({*card.starts, *next_starts}),
+        starts=starts,
+        at_night={each.at for each in night.warnings(starts, card.consultation.duration_minutes, card.zones)},
         is_taken=offer.kind != "written" and not card.starts,
         may_decline=is_open or (may_answer and offer.state == "countered"),
         zones=(visit.zone, card.mentor.zone, card.clinician.zone),

@@ -21,6 +21,7 @@ from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
+from markupsafe import Markup, escape
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
@@ -52,6 +53,20 @@ _PAGES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+
+def isolated(text: object) -> Markup:
+    """Write what people typed, such as a name, so that its direction stays its own."""
+    return Markup("<bdi>{}</bdi>").format(text)
+
+
+def put(text: str, **values: object) -> Markup:
+    """Put values into a sentence of the catalogue, what people typed isolated; Markup stays as it is."""
+    shown = {name: value if isinstance(value, Markup) else isolated(value) for name, value in values.items()}
+    return escape(text).format(**shown)
+
+
+_PAGES.filters |= {"bdi": isolated, "put": put}
 _SEE_OTHER = 303
 LANGUAGE = "language"
 FOLLOWING = "x-following"

@@ -16,7 +16,14 @@ from service import vocabulary
 
 router = APIRouter(route_class=frame.PageRoute, include_in_schema=False)
 _WORKER = (Path(__file__).parent / "templates" / "worker.js.txt").read_text("utf-8")
-_KEPT_FILES = sorted(assets.PATHS.values())
+_KEPT_FILES = sorted(path for path in assets.PATHS.values() if not path.endswith(".png"))
+_ICONS = (
+    ("icon.svg", "any", "any"),
+    ("icon-192.png", "192x192", "any"),
+    ("icon-512.png", "512x512", "any"),
+    ("icon-512.png", "512x512", "maskable"),
+)
+"""File, size, purpose: not every device that installs the pages draws an SVG."""
 _VERSION = hashlib.sha256("".join([_WORKER, *_KEPT_FILES]).encode()).hexdigest()[:12]
 _ASK_EACH_TIME = {"Cache-Control": "no-cache"}
 
@@ -53,7 +60,15 @@ async def manifest(request: Request) -> Response:
         "display": "standalone",
         "background_color": "#f5f7fa",
         "theme_color": "#0b4f8a",
-        "icons": [{"src": base + assets.PATHS["icon.svg"], "sizes": "any", "type": "image/svg+xml"}],
+        "icons": [
+            {
+                "src": base + assets.PATHS[name],
+                "sizes": sizes,
+                "type": assets.ASSETS[name].media_type,
+                "purpose": purpose,
+            }
+            for name, sizes, purpose in _ICONS
+        ],
     }
     body = json.dumps(described, ensure_ascii=False)
     return Response(body, media_type="application/manifest+json", headers=_ASK_EACH_TIME)

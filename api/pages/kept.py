@@ -17,6 +17,7 @@ _LABELS = {
     "question": ("case", "question"),
     "text": ("case", "advice_text"),
     "conclusion": ("case", "conclusion"),
+    "note": ("case", "note"),
     "department": ("new", "department"),
     "tags": ("new", "tags"),
     "email": ("welcome", "email"),

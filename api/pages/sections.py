@@ -9,21 +9,30 @@ from service.kernel.actor import Actor
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A page that is always one press away: its address, its key in `page.sections`, who has it (all, if nobody)."""
+    """A page that is always one press away: its address, its key in `page.sections`, who has it (all, if nobody).
+
+    Pages whose address begins with its own are of it, and those that begin with one of `also`.
+    """
 
     path: str
     name: str
     roles: Collection[vocabulary.Role] = ()
+    also: tuple[str, ...] = ()
+
+    def has(self, path: str) -> bool:
+        """Tell whether the page of this address is one of the section's."""
+        own = () if self.path == "/" else (f"{self.path}/",)
+        return path == self.path or path.startswith(own + self.also)
 
 
 _ADMINS: Sequence[vocabulary.Role] = ("programme_admin",)
 _MENTOR: tuple[vocabulary.Role, ...] = ("mentor",)
 SECTIONS: Sequence[Section] = (
-    Section("/", "home"),
+    Section("/", "home", also=("/consultations/", "/offers/", "/kept")),
     Section("/mine", "mine", _MENTOR),
     Section("/hours", "hours", _MENTOR),
     Section("/people", "people", vocabulary.OVERSEEING_PEOPLE),
-    Section("/policy", "policy", _ADMINS),
+    Section("/policy", "policy", _ADMINS, also=("/programmes/",)),
     Section("/operations", "operations", _ADMINS),
 )
 
@@ -34,6 +43,5 @@ def of(actor: Actor) -> list[Section]:
 
 
 def current(path: str, listed: Sequence[Section]) -> Section | None:
-    """Give the section that a page belongs to: the one whose address begins its own."""
-    fitting = [each for each in listed if path == each.path or path.startswith(f"{each.path.rstrip('/')}/")]
-    return max(fitting, key=lambda each: len(each.path), default=None)
+    """Give the section that a page belongs to; one's own profile belongs to none."""
+    return next((each for each in listed if each.has(path)), None)

@@ -166,6 +166,13 @@ class Words:
         """Word the time from `start` until `end` by the clock of `zone`."""
         return local_times.span(start, end, zone, self.locale)
 
+    def short_span(self, start: datetime, end: datetime, zone: str, now: datetime) -> str:
+        """Word the time from `start` until `end` in a few words, by the clock of `zone`, which the page has named."""
+        first, last = self.short(start, zone, now), availability.to_wall(end, zone)
+        if availability.to_wall(start, zone).date() == last.date():
+            return f"{first}{_DASH}{last:%H:%M}"
+        return f"{first} {_DASH} {self.short(end, zone, now)}"
+
     def clock(self, at: datetime, zone: str) -> str:
         """Word the time of day of the instant in `zone`, with place and offset."""
         return local_times.clock(at, zone, self.locale)

@@ -83,6 +83,7 @@ class Waiting(shapes.Shape):
             "subject": "offer",
             "subject_id": _EXAMPLE_ID,
             "consultation_id": _EXAMPLE_ID,
+            "consultation_number": "R-7F3K",
             "due_at": "2026-12-01T07:00:00Z",
             "whose_turn": _EXAMPLE_ID,
             "with": _EXAMPLE_ID,
@@ -97,6 +98,8 @@ class Waiting(shapes.Shape):
     subject: vocabulary.WorkSubject
     subject_id: shapes.Id
     consultation_id: shapes.Id | None
+    consultation_number: str | None
+    """What people call it by."""
     due_at: shapes.Instant | None
     whose_turn: shapes.Id
     """Who is to act: you, or the mentor or clinician in whose place you may, as their coordinator."""
@@ -165,6 +168,7 @@ def _waiting(entry: waiting.Entry) -> Waiting:
             "subject": entry.subject,
             "subject_id": entry.subject_id,
             "consultation_id": entry.consultation_id,
+            "consultation_number": entry.number,
             "due_at": entry.due_at,
             "whose_turn": entry.whose_turn_id,
             "with": entry.with_id,

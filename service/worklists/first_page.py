@@ -23,6 +23,7 @@ class ConsultationCard:
     """A consultation in a list, with the names of its specialty."""
 
     id: UUID
+    number: str
     priority: str
     state: str
     created_at: datetime
@@ -38,6 +39,7 @@ class ProposalCard:
     mentor_id: UUID
     mentor: str
     counter_starts: Sequence[datetime]
+    number: str
     name_en: str
     name_uk: str
 
@@ -51,6 +53,7 @@ class CallCard:
     status: str
     starts_at: datetime
     ends_at: datetime
+    number: str
     name_en: str
     name_uk: str
     others: Sequence[str]
@@ -87,7 +90,7 @@ async def _calls(w: Work) -> list[CallCard]:
 
 # OFFSET, so that the person's own are looked up one by one: else all that are live are read, while these seem few.
 _CALLS = sa.text("""
-SELECT a.id, a.consultation_id, a.status, a.starts_at, a.ends_at, s.name_en, s.name_uk,
+SELECT a.id, a.consultation_id, a.status, a.starts_at, a.ends_at, c.number, s.name_en, s.name_uk,
        ARRAY(SELECT k.display_name FROM participant p JOIN person k ON k.id = p.person_id
              WHERE p.appointment_id = a.id AND p.person_id <> :me ORDER BY p.role, p.person_id) AS others,
        ARRAY(SELECT p.zone FROM participant p WHERE p.appointment_id = a.id ORDER BY p.role, p.person_id) AS zones
@@ -117,7 +120,7 @@ WITH listed AS (
   SELECT id FROM offer WHERE institution_id = ANY(:places) AND state IN ('pending', 'countered')
   AND state = 'countered'
 )
-SELECT o.id, o.mentor_id, m.display_name, o.counter_starts, s.name_en, s.name_uk
+SELECT o.id, o.mentor_id, m.display_name, o.counter_starts, c.number, s.name_en, s.name_uk
 FROM listed l JOIN offer o ON o.id = l.id JOIN consultation c ON c.id = o.consultation_id
 JOIN specialty s ON s.code = c.specialty_code JOIN person m ON m.id = o.mentor_id
 ORDER BY o.answered_at, o.id LIMIT :most
@@ -149,6 +152,7 @@ def _newest(actor: actors.Actor, most: int) -> sa.Executable:
 
 _LISTED = (
     col(tables.Consultation.id),
+    col(tables.Consultation.number),
     col(tables.Consultation.priority),
     col(tables.Consultation.state),
     col(tables.Consultation.created_at),

@@ -26,6 +26,7 @@ class Taken:
 
     offer_id: UUID
     consultation_id: UUID
+    number: str
     state: str
     is_over: bool  # the mentor handed it back, was replaced, or it was called off
     name_en: str
@@ -79,7 +80,7 @@ LEFT JOIN LATERAL (
 ) f ON true
 """
 _TAKEN = sa.text(f"""
-SELECT o.id, o.consultation_id, c.state, o.ended_at IS NOT NULL, y.name_en, y.name_uk, i.name, i.name_en,
+SELECT o.id, o.consultation_id, c.number, c.state, o.ended_at IS NOT NULL, y.name_en, y.name_uk, i.name, i.name_en,
        a.starts_at, CASE WHEN c.state = 'scheduled' THEN c.advice_due_at END,
        s.id, s.started_at, s.minutes, s.outcome, f.is_useful, f.patient_outcome
 FROM offer o JOIN consultation c ON c.id = o.consultation_id JOIN specialty y ON y.code = c.specialty_code

@@ -33,6 +33,7 @@ class OfferCard:
     clinician: tables.Person
     mentor: tables.Person
     starts: Sequence[datetime]  # that can still be taken
+    zones: Mapping[vocabulary.Side, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,7 @@ class CasePage:
     question: str | None
     offers: Sequence[tables.Offer]
     counter_starts: Mapping[UUID, Sequence[datetime]]  # of an offer, that can still be taken
+    counters_at_night: Mapping[UUID, Collection[datetime]]  # which of those are at night for somebody
     unsent: Collection[UUID]  # offers whose mail has not left
     is_mail_server_away: bool
     people: Mapping[UUID, tables.Person]
@@ -98,7 +100,7 @@ async def _asked(w: Work, condition: sa.ColumnElement[bool]) -> list[OfferCard]:
     cards = list(rows)
     views = await offers.views(w, [row.Offer for row in cards])
     return [
-        OfferCard(row.Offer, row.Consultation, row.Specialty, row.Person, row[4], view.starts)
+        OfferCard(row.Offer, row.Consultation, row.Specialty, row.Person, row[4], view.starts, view.zones)
         for row, view in zip(cards, views, strict=True)
     ]
 
@@ -133,6 +135,7 @@ async def case(w: Work, consultation_id: UUID) -> CasePage:
         question=view.question,
         offers=asked,
         counter_starts={view.row.id: view.counter_starts for view in offer_views},
+        counters_at_night={view.row.id: {each.at for each in view.warnings} for view in offer_views},
         unsent=unsent,
         is_mail_server_away=bool(unsent) and (await mail_server.standing(w)).away_since is not None,
         people=people_by_id,

@@ -61,6 +61,7 @@ class Entry:
     subject_id: UUID
     due_at: datetime | None
     consultation_id: UUID | None
+    number: str | None  # of the consultation, as people call it
     whose_turn_id: UUID
     whose_turn: str
     with_id: UUID | None
@@ -247,6 +248,7 @@ def _of(actor: actors.Actor) -> sa.Executable:
     return (
         sa.select(
             *(page.c[name] for name in ("kind", "subject", "subject_id", "due_at", "consultation_id")),
+            col(case.number),
             page.c.whose_turn_id,
             col(turn.display_name),
             page.c.with_id,

@@ -29,6 +29,8 @@ class Scene:
 
     def __init__(self, world: World, clock: simulated.TestClock) -> None:
         self.world, self.clock = world, clock
+        self.admin: tables.Person  # of `screens.staged`, as the newcomer
+        self.newcomer: tables.Person
 
     async def set_up(self) -> None:
         async with self.world.database.work(actor.TIMER) as w:

@@ -129,7 +129,7 @@ async def test_a_counter_is_chosen_on_the_page_with_both_clocks(scene: Scene) ->
     await scene.act(scene.mentor, answers.counter, offer.id, [wished])
     text = await page_of(scene, scene.clinician, case)
     assert f'value="{written(wished)}"' in text
-    assert "(Париж, UTC+1)" in text
+    assert "Париж" in text
     assert text.index(f"/offers/{offer.id}/counter/accept") < text.index('id="timeline"')
     async with scene.browser(scene.clinician) as browser:
         answer = await browser.post(f"/offers/{offer.id}/counter/accept", data={"starts_at": written(wished)})

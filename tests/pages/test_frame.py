@@ -49,7 +49,7 @@ async def test_a_file_that_a_page_names_is_kept_for_good_under_an_address_of_its
     files = [each for each in hrefs(page) if each.startswith("/pages/")]
     assert {each.rpartition(".")[2] for each in files} >= {"css", "svg"}
     for path in files:
-        assert re.fullmatch(r"/pages/[a-z]+-[0-9a-f]{12}\.(css|js|svg|webmanifest)", path)
+        assert re.fullmatch(r"/pages/[a-z0-9-]+-[0-9a-f]{12}\.(css|js|svg|png|webmanifest)", path)
         answer = await client.get(path)
         assert answer.status_code == 200
         assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
