@@ -27,7 +27,7 @@ def running(version: int = 15) -> Iterator[postgres.Server]:
     postgres.give(folder, installation.user)
     try:
         cluster = folder / "data"
-        postgres.initialise(installation, cluster, locale=("--locale=C.UTF-8",))
+        postgres.initialise(installation, cluster, locale=("--locale=C.UTF-8",), fast_unsafe=True)
         unsafe = ["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]
         options = ["-c", "max_connections=200", "-c", "timezone=UTC", *unsafe]
         postgres.start(installation, cluster, folder, options)

@@ -29,12 +29,15 @@ class PostOffice:
         self.attempts: dict[str, list[bytes]] = defaultdict(list)
         self.taken: list[str] = []
         self.url = ""
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     async def handle_DATA(self, _server: smtp.SMTP, _session: smtp.Session, envelope: smtp.Envelope) -> str:  # noqa: N802
         content = envelope.content if isinstance(envelope.content, bytes) else b""
         name = content.split(b"Message-ID: <", 1)[1].split(b"@", 1)[0].decode()
         self.attempts[name].append(content)
         await asyncio.sleep(self.seconds)  # a call in flight is what a kill must hit
+        await self.may_answer.wait()
         if self.every and len(self.attempts[name]) == 1 and len(self.attempts) % self.every == 0:
             return "451 try later"
         self.taken.append(name)

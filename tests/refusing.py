@@ -13,9 +13,9 @@ CODES = (
 LOOPS = {
     "queue": "queue.pgqueuer", "timers": "offer", "webhooks": "webhook_endpoint", "mail_server": "mail_server",
     "housekeeping": "housekeeping", "imports": "import_file", "rehearsals": "rehearsal", "beat": "process",
-    "restore": "installation", "partitions": "pg_inherits",
+    "restore": "installation", "partitions": "pg_inherits", "live": "login pobratym live",
 }  # fmt: skip
-"""Every loop, and a table without which it cannot do its work."""
+"""Every loop, and a table without which it cannot do its work; where it only listens, the name by which it signs in."""
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -26,7 +26,7 @@ async def prepare(connection: Connection, database: str) -> None:
 
 
 async def refuse(connection: Connection, tables: Iterable[str], code: str) -> None:
-    """Have whoever reads or writes each table refused with this code."""
+    """Have whoever reads or writes each table, or signs in by the name, refused with this code."""
     for name, result in (("refusing", "bool"), ("refusing_change", "trigger")):
         body = f"$$ BEGIN RAISE EXCEPTION 'as asked' USING ERRCODE = '{code}'; RETURN NULL; END $$"
         await connection.execute(
@@ -50,11 +50,21 @@ _CHANGES = (
     "CREATE TRIGGER refusing BEFORE INSERT OR UPDATE OR DELETE ON {}"
     " FOR EACH STATEMENT EXECUTE FUNCTION public.refusing_change()"
 )
+_LOGIN = "login "
+_SIGNS_IN = (
+    "CREATE FUNCTION public.refusing_one() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN"
+    " IF current_setting('application_name') = '{}' THEN PERFORM public.refusing(); END IF; END $$"
+)
 _READS = "CREATE VIEW public.{} AS SELECT * FROM {} WHERE (SELECT public.refusing()) IS NOT NULL"
 
 
 def _refusing(table: str) -> list[str]:
     """A view stands where the table was; of the queue, whose form its library checks, only changes are refused."""
+    if table.startswith(_LOGIN):
+        return [
+            _SIGNS_IN.format(table.removeprefix(_LOGIN)),
+            "CREATE EVENT TRIGGER refusing ON login EXECUTE FUNCTION public.refusing_one()",
+        ]
     if table.startswith("queue."):
         return [_CHANGES.format(table)]
     if table.startswith("pg_"):
@@ -64,6 +74,8 @@ def _refusing(table: str) -> list[str]:
 
 
 def _allowing(table: str) -> list[str]:
+    if table.startswith(_LOGIN):
+        return ["DROP EVENT TRIGGER refusing", "DROP FUNCTION public.refusing_one()"]
     if table.startswith("queue."):
         return [f"DROP TRIGGER refusing ON {table}"]
     if table.startswith("pg_"):

@@ -181,7 +181,7 @@ def _ensure_running(installation: Installation, folder: Path, *, fast_unsafe: bo
         _open_to(installation, folder)
     cluster = folder / "data"
     if not cluster.exists():
-        initialise(installation, cluster)
+        initialise(installation, cluster, fast_unsafe=fast_unsafe)
     _close(folder, cluster, installation.user)
     sockets = _socket_folder(folder, installation)
     options = ["-c", "max_connections=200", "-c", "timezone=UTC"]
@@ -232,7 +232,9 @@ def _stop_if_last(installation: Installation, folder: Path, users: int) -> None:
         remembered.unlink()
 
 
-def initialise(installation: Installation, cluster: Path, *, locale: Sequence[str] | None = None) -> None:
+def initialise(
+    installation: Installation, cluster: Path, *, locale: Sequence[str] | None = None, fast_unsafe: bool = False
+) -> None:
     """Make an empty cluster, in UTF-8, whose text order depends on no locale of the machine; raises CannotStart."""
     locale = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C") if locale is None else locale
     half = cluster.with_name(f"{cluster.name}.half")
@@ -240,7 +242,8 @@ def initialise(installation: Installation, cluster: Path, *, locale: Sequence[st
     half.mkdir(mode=0o700)
     give(half, installation.user)
     options = ("--auth=trust", "--encoding=UTF8", "--no-instructions", f"--username={SUPERUSER}", *locale)
-    process = installation.run("initdb", "-D", str(half), *options)
+    unsafe = ["--no-sync"] if fast_unsafe else []
+    process = installation.run("initdb", "-D", str(half), *options, *unsafe)
     if process.returncode:
         raise CannotStart(process.stdout)
     half.rename(cluster)

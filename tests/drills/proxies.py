@@ -24,7 +24,7 @@ http {{
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
   gzip on; gzip_proxied any; gzip_vary on; gzip_min_length 1;
-  gzip_types application/json application/problem+json text/css;
+  gzip_types application/json application/problem+json text/css text/javascript image/svg+xml;
   upstream pobratym {{ server 127.0.0.1:{server}; }}
   proxy_set_header Host $http_host; proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header Accept-Encoding "";
   server {{ listen 127.0.0.1:{passing}; location {path}/ {{ proxy_pass http://pobratym; }} }}

@@ -20,8 +20,9 @@ import refusing
 from api.exchange import import_work
 from integrations import outbound_http
 from integrations.mail import maildir
-from integrations.runtime import health, loops, presence, worker
+from integrations.runtime import health, live, live_streams, loops, presence, worker
 from integrations.runtime.world import World
+from service.kernel import actor
 from world import TestClock
 
 pytestmark = [pytest.mark.drill, pytest.mark.races]
@@ -47,11 +48,14 @@ class Running:
 
     worker: World
     api: World
+    polling: World
+    """An API that asks for what changed (`LIVE=poll`), for a browser that follows it."""
     connection: "asyncpg.Connection[asyncpg.Record]"
 
     def failing(self) -> Failing:
         """Give the code of each loop that fails."""
-        loops = {**self.api.presence.loops(), **self.worker.presence.loops()}
+        polling = {f"{name} by asking": state for name, state in self.polling.presence.loops().items()}
+        loops = {**self.api.presence.loops(), **self.worker.presence.loops(), **polling}
         return {name: state["sqlstate"] for name, state in loops.items() if state["failures"]}
 
     def names(self) -> set[str]:
@@ -80,12 +84,21 @@ async def test_ops_05_no_code_ends_a_loop(scene: flow.Scene, code: str) -> None:
         await scene.request(priority="routine")
         await world.engine.dispose()  # whoever connects now finds what refuses
         api = dataclasses.replace(world, presence=presence.of_this_process("api", "0.test"))
-        running = Running(world, api, connection)
+        polling = dataclasses.replace(
+            api,
+            presence=presence.of_this_process("api", "0.test"),
+            settings=world.settings.model_copy(update={"live": "poll"}),
+            streams=live_streams.Streams(),
+        )
+        browser = polling.streams.open(actor.TIMER)
+        running = Running(world, api, polling, connection)
         at_first = {name: table for name, table in refusing.LOOPS.items() if name not in {"queue", "beat"}}
         await refusing.refuse(connection, at_first.values(), code)
         tasks = [
             asyncio.create_task(worker.run(world, stop, import_work.run)),
             asyncio.create_task(loops.beat(api, stop)),
+            asyncio.create_task(live.run(api, stop)),
+            asyncio.create_task(live.run(polling, stop)),
         ]
         try:
             await _met_by_all(running, at_first, code)
@@ -98,6 +111,7 @@ async def test_ops_05_no_code_ends_a_loop(scene: flow.Scene, code: str) -> None:
         finally:
             stop.set()
             await asyncio.gather(*tasks)
+            polling.streams.close(browser)
             await connection.close()
     assert len(set(hospital.ids)) == len(hospital.ids)
 
@@ -112,10 +126,10 @@ async def _met_by_all(running: Running, at_first: dict[str, str], code: str) -> 
     await running.fail(["restore", "partitions"], code)
     await refusing.let_be(connection, [at_first["restore"]])
     await running.fail(others, code)
-    later = [refusing.LOOPS["queue"], refusing.LOOPS["beat"]]
+    later = [refusing.LOOPS["queue"], refusing.LOOPS["beat"], "event"]
     await refusing.refuse(connection, later, code)
     # The queue's library takes a deadlock for a race that it lost, and asks again by itself: its loop does not fail.
-    await running.fail(["beat"] if code == "40P01" else ["beat", "queue"], code)
+    await running.fail(["beat", "live by asking", *(["queue"] if code != "40P01" else [])], code)
     await health.faults(running.worker)
     await refusing.let_be(connection, [at_first[name] for name in others])
     await refusing.refuse(connection, ["delivery"], code)

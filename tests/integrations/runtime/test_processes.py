@@ -13,7 +13,7 @@ import flow
 import postoffice
 import refusing
 from api.exchange import import_work
-from integrations.runtime import doctor, health, loops, presence, worker
+from integrations.runtime import doctor, health, live, loops, presence, worker
 from integrations.runtime.world import World
 from pages.scene import Scene as PageScene
 from service import housekeeping
@@ -204,10 +204,11 @@ async def test_ops_07_every_loop_of_a_worker_moves_and_is_in_its_row(scene: flow
     tasks = [
         asyncio.create_task(worker.run(scene.world, stop, import_work.run)),
         asyncio.create_task(loops.beat(api, stop)),
+        asyncio.create_task(live.run(api, stop)),
     ]
     try:
-        of_api = {"beat", "partitions"}
-        of_worker = refusing.LOOPS.keys() - {"partitions"}
+        of_api = {"beat", "partitions", "live"}
+        of_worker = refusing.LOOPS.keys() - {"partitions", "live"}
         await postoffice.until(lambda: scene.world.presence.loops().keys() >= of_worker)
         await postoffice.until(lambda: api.presence.loops().keys() >= of_api)
         assert scene.world.presence.loops().keys() | api.presence.loops().keys() == refusing.LOOPS.keys()
