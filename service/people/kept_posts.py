@@ -59,6 +59,8 @@ async def keep(w: Work, session_token: str, path: str, body: str, form_key: UUID
     if person_id is None or len(body) > MOST_CHARACTERS:
         return None
     await w.lock_people([person_id])
+    if await browser_sessions.person_of(w, session_token) is None:
+        return None  # who was erased or disabled a moment ago, while this waited for the lock
     for kept in await _of(w, person_id):
         if (kept.path, kept.body) == (path, body):
             return await _waiting(w, person_id, kept.id)

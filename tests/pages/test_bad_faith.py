@@ -1,18 +1,21 @@
 """What pages are sent in bad faith, or by a script, costs nobody else their time, their texts or their name."""
 
+import asyncio
 import re
 from datetime import timedelta
 
 import httpx
 import pytest
 
+import build
 from api import app
 from api.pages import frame
+from journeys.test_address_stops import until_it_waits
 from pages.scene import QUESTION, Scene
 from pages.test_hours import FORM, version_of
 from pages.test_kept import NEW, ended, form, resumed
-from service.kernel import clock
-from service.people import browser_sessions, kept_posts
+from service.kernel import actor, clock
+from service.people import browser_sessions, kept_posts, privacy
 
 BY_A_SCRIPT = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
 
@@ -74,6 +77,22 @@ async def test_sec_08_whoever_sends_a_kept_form_reads_first_what_it_does(scene: 
     for path, (said, leads_to) in forms.items():
         assert said in shown[path].split("</h2>")[0]
         assert f'href="{leads_to}"' in shown[path]
+
+
+@pytest.mark.races
+async def test_sec_08_nothing_is_kept_of_whoever_is_erased_meanwhile(scene: Scene) -> None:
+    """The text would have outlived its writer by a day."""
+    async with scene.world.database.work(actor.TIMER) as w:
+        leaving = await build.clinician(w, scene.asking)
+    async with scene.browser(leaving) as browser:
+        ended(scene)
+        async with scene.world.database.work(actor.TIMER) as w:
+            await privacy.erase(w, leaving.email)
+            await w.flush()
+            late = asyncio.create_task(browser.post(NEW, data=form()))
+            await until_it_waits(scene.world, late)
+        assert (await late).status_code == 401
+    assert await scene.rows("SELECT count(*) FROM kept_post") == [(0,)]
 
 
 async def test_sec_08_every_form_by_which_a_visit_ends_here_takes_the_drafts_with_it(scene: Scene) -> None:
