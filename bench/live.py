@@ -263,7 +263,7 @@ async def _change(site: Site, seconds: int, first: int) -> dict[UUID, float]:
             appointment = await w.read(tables.Appointment, visit)
             await notices.invited(await casefile.open_case(w, appointment.consultation_id), "booked")
             await w.flush()
-            jobs = [delivery_id for delivery_id, _, _ in w.jobs]
+            jobs = [job.delivery_id for job in w.jobs]
         at = clock.wall().timestamp()
         committed |= dict.fromkeys(jobs, at)
     return committed

@@ -16,7 +16,7 @@ from sqlmodel import col
 from service import tables
 from service.kernel import actor, clock, database_clock, database_errors, errors, installation, partitions
 from service.kernel.work import Database, Work
-from service.outbox import subscriptions
+from service.outbox import push_subscriptions, subscriptions
 from service.reporting import rollups
 
 KEPT = timedelta(days=30)
@@ -166,6 +166,13 @@ TASKS = (
     ),
     _saying(
         "webhooks", _WITH_ATTEMPTS.format(ended="kind = 'webhook' AND settled_at < :month_ago"), "delivery"
+    ),
+    _saying(
+        "news", _WITH_ATTEMPTS.format(ended="kind IN ('push', 'sms') AND settled_at < :month_ago"), "delivery"
+    ),
+    _deleting(
+        "push_subscription",
+        f"id NOT IN (SELECT s.id FROM push_subscription s WHERE {push_subscriptions.LIVES})",  # noqa: S608 - our own words
     ),
     _saying(
         "mails",

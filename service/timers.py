@@ -15,12 +15,22 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from service import digests
-from service.care import advice, appointments, consultations, departures, offers, readdressing, uncoordinated, unlinked
+from service.care import (
+    advice,
+    appointments,
+    beginnings,
+    consultations,
+    departures,
+    offers,
+    readdressing,
+    uncoordinated,
+    unlinked,
+)
 from service.kernel import actor, clock, database_clock, errors, installation
 from service.kernel.work import Database, Work
-from service.outbox import deliveries
+from service.outbox import deliveries, news
 from service.registry import memoranda, memorandum_reminders
-from service.rules import policy
+from service.rules import lifecycle, policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +112,7 @@ TIMERS = (
         appointments.remind,
         since="remind_at",
     ),
+    Timer("call_begins", beginnings.NEAR, beginnings.tell),
     Timer("digest", digests.DUE, digests.send, since="next_at"),
     Timer(
         "zone_data",
@@ -156,9 +167,10 @@ TIMERS = (
     ),
 )
 
-_MAIL, _EVENT = "a mail", "an event"
+_MAIL, _NEWS, _EVENT = "a mail", "news", "an event"
 _WAITING = {timer.name: timer.due for timer in TIMERS} | {
     _MAIL: deliveries.MAIL_WAITS,
+    _NEWS: news.WAITS,
     _EVENT: "SELECT FROM event WHERE position IS NULL",
 }
 _IS_DUE = sa.text(
@@ -204,6 +216,9 @@ async def once(database: Database, moved: Callable[[], None] = lambda: None) -> 
     if is_due[_MAIL]:
         async with database.work(actor.TIMER) as w:
             await deliveries.enqueue_due(w)
+    if is_due[_NEWS]:
+        async with database.work(actor.TIMER) as w:
+            await news.enqueue_due(w)
     if is_due[_EVENT]:
         await place_events(database)
     return failures
@@ -280,6 +295,7 @@ def _instants(w: Work, statement: str) -> dict[str, object]:
         "now": w.now,
         "today": w.now.date(),
         "hour_ago": w.now - timedelta(hours=1),
+        "room_opens_until": w.now + lifecycle.ROOM_OPENS_BEFORE,
         "end_days": json.dumps(policy.DEFAULT.end_reminder_days),
         "tomorrow": (w.now + timedelta(days=1)).date(),
         "grace_hours": policy.DEFAULT.expired_grace_hours,

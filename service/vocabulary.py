@@ -119,9 +119,15 @@ TimelineStep = Literal[HappenedStep, PresentStep, ComingStep]
 TIMELINE_STEPS: tuple[TimelineStep, ...] = get_args(TimelineStep)
 """What the page of a case tells in its order: what happened, what it waits for now, what comes by itself."""
 
-Notice = Literal["digest.mail"]
+Notice = Literal["digest.mail", "offer.push", "call.push", "offer.sms", "call.sms"]
 NOTICES: tuple[Notice, ...] = get_args(Notice)
 """What a person may switch on: a kind and the channel by which it comes. What must be told always comes by mail."""
+
+News = Literal["offer", "call"]
+"""What is told at once beside its mail: an offer of high priority; a call that begins."""
+Channel = Literal["push", "sms"]
+CHANNELS: tuple[Channel, ...] = get_args(Channel)
+"""By which news comes; their texts name no case, no person and no place."""
 
 # Hours
 
@@ -195,6 +201,8 @@ LOG_ENTRY_KINDS: tuple[LogEntryKind, ...] = get_args(LogEntryKind)
 Priority = Literal["routine", "urgent", "asap", "stat"]
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 """FHIR's order, lowest first: asap is above urgent."""
+TOLD_AT_ONCE: tuple[Priority, ...] = ("asap", "stat")
+"""Of which a mentor may have offers told by `CHANNELS`."""
 
 SessionMode = Literal["live", "written"]
 SESSION_MODES: tuple[SessionMode, ...] = get_args(SessionMode)
@@ -398,7 +406,7 @@ PROCESS_KINDS: tuple[ProcessKind, ...] = get_args(ProcessKind)
 WORKING_KINDS: tuple[ProcessKind, ...] = ("api_with_worker", "worker")
 """Those that deliver and keep the timers."""
 
-DeliveryKind = Literal["mail", "webhook"]
+DeliveryKind = Literal["mail", "webhook", Channel]
 DELIVERY_KINDS: tuple[DeliveryKind, ...] = get_args(DeliveryKind)
 
 DeliveryState = Literal["pending", "delivered", "refused", "dead", "dropped"]

@@ -23,7 +23,9 @@ CONNECTIONS_ENDED = Counter(
     ("reason",),
     registry=REGISTRY,
 )
-DELIVERIES = Gauge("pobratym_deliveries", "Mails and webhooks by state", ("kind", "state"), registry=REGISTRY)
+DELIVERIES = Gauge(
+    "pobratym_deliveries", "Mails, webhooks, pushes and text messages by state", ("kind", "state"), registry=REGISTRY
+)
 OLDEST_DUE = Gauge("pobratym_oldest_due_seconds", "Age of the oldest delivery that waits", registry=REGISTRY)
 OLDEST_UNDELIVERED = Gauge(
     "pobratym_oldest_undelivered_seconds",

@@ -11,6 +11,7 @@ from service import tables
 from service.care import filing
 from service.kernel import email_addresses, errors
 from service.kernel.work import Work
+from service.outbox import push_subscriptions
 from service.people import action_links, browser_sessions, kept_posts, logins
 from service.worklists import first_page
 
@@ -90,7 +91,7 @@ async def sign_in(visit: frame.Anybody, token: str) -> Response:
         form = await fields.sent(visit.request)
         is_own = form.has("own_device", "yes")
         browser = logins.Browser(devices.named(visit.request.headers.get("user-agent", "")), is_own)
-        cookie = await visit.do(lambda w: browser_sessions.begin(w, token, browser))
+        cookie = await visit.do(lambda w: _begin(w, visit, token, browser))
     except errors.LinkInvalid:
         return _over(visit, "unknown", 404)
     waiting = await visit.read(lambda w: kept_posts.newest(w, link.person_id))
@@ -101,6 +102,16 @@ async def sign_in(visit: frame.Anybody, token: str) -> Response:
     frame.keep(answer, visit.world, frame.cookie_name(visit.world), cookie, seconds)
     frame.keep(answer, visit.world, "wanted", "", 0)
     return answer
+
+
+async def _begin(w: Work, visit: frame.Visit, token: str, browser: logins.Browser) -> str:
+    """Begin the visit and give its cookie; what this browser was told by push goes on, or ends with its last person."""
+    cookie = await browser_sessions.begin(w, token, browser)
+    former = browser_sessions.id_of(w.keys, visit.request.cookies.get(frame.cookie_name(visit.world)))
+    present = browser_sessions.id_of(w.keys, cookie)
+    if present is not None:
+        await push_subscriptions.follow_sign_in(w, former, present)
+    return cookie
 
 
 @router.post("/sign-out")

@@ -1,17 +1,19 @@
-"""One's own profile: name, language and zone, languages spoken, devices that are signed in, one's data."""
+"""One's own profile: name, language and zone, languages spoken, notices, devices that are signed in, one's data."""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
 
 from fastapi import APIRouter, Response
 
-from api.edge import problems
+from api.edge import problems, push_receivers
+from api.pages import devices as browser_names
 from api.pages import fields, frame, words
 from integrations import zone_search
 from service import tables, vocabulary
 from service.kernel import email_addresses, errors
 from service.kernel.work import Work
-from service.people import browser_sessions, devices, languages, people, privacy
+from service.outbox import push_subscriptions
+from service.people import browser_sessions, devices, languages, people, preferences, privacy
 from service.worklists import own_profile
 
 router = APIRouter(route_class=frame.PageRoute, include_in_schema=False)
@@ -52,6 +54,53 @@ async def save_languages(visit: frame.Known) -> Response:
     if form.faults:
         return await _page(visit, 422, "languages", form)
     return await _tried(visit, "languages", form, lambda w: _speak(w, form.typed("version"), spoken))
+
+
+@router.post("/profile/notices")
+async def save_notices(visit: frame.Known) -> Response:
+    """Choose what comes beside the mails, by which way, and whether the other side of a call sees one's telephone."""
+    form = await fields.sent(visit.request)
+    changes: dict[str, object] = {
+        "notices": form.some_of("notices", vocabulary.NOTICES, needed=False),
+        "phone": form.typed("phone") or None,
+        "shows_phone": form.has("shows_phone", "yes"),
+    }
+    if form.typed("digest_hour"):
+        changes["digest_hour"] = form.number("digest_hour", 0, 23)
+    if form.faults:
+        return await _page(visit, 422, "notices", form)
+
+    async def choose(w: Work) -> None:
+        await preferences.change(w, await _own(w, form.typed("version")), changes)
+
+    return await _tried(visit, "notices", form, choose)
+
+
+@router.post("/profile/push")
+async def push_here(visit: frame.Known) -> Response:
+    """Have this device told at once, as its browser gave its address; who had nothing told so has both from now on."""
+    form = await fields.sent(visit.request)
+    receiver = push_receivers.read(visit.world, form.typed("made"))
+    cookie = visit.request.cookies.get(frame.cookie_name(visit.world))
+    family_id = browser_sessions.id_of(visit.world.keys, cookie)
+    name = browser_names.named(visit.request.headers.get("user-agent", ""))
+
+    async def subscribe(w: Work) -> None:
+        await push_subscriptions.subscribe(w, receiver, family_id, name)
+        await preferences.have_pushed(w)
+
+    await visit.do(subscribe)
+    return frame.see("/profile?saved=1#push")
+
+
+@router.post("/profile/push/{id}/off")
+async def push_off(visit: frame.Known, id: str) -> Response:  # noqa: A002 - the path's word
+    """Have nothing told on one device any more."""
+    subscription_id = fields.Fields([("id", id)]).id("id")
+    if subscription_id is None:
+        raise errors.NotFound
+    await visit.do(lambda w: push_subscriptions.unsubscribe(w, subscription_id))
+    return frame.see("/profile?saved=1#push")
 
 
 @router.post("/profile/devices/{id}")
@@ -133,6 +182,7 @@ async def _page(
     is_saved: bool = False,
 ) -> Response:
     own = await visit.read(own_profile.read)
+    push_key = own.push_key or (await visit.do(push_subscriptions.signing_key)).public
     tried = fields.Tried(name, form or fields.Fields([]))
     if is_stale:
         tried.form.values["version"] = [str(own.person.version)]
@@ -141,8 +191,11 @@ async def _page(
         status,
         own=own,
         tried=tried,
-        forms={each: _filled(own, each, tried) for each in ("person", "languages")},
+        forms={each: _filled(own, each, tried) for each in ("person", "languages", "notices")},
         zones=zones or [],
+        push_key=push_key,
+        notices=vocabulary.NOTICES,
+        has_sms=visit.world.settings.sms_url is not None,
         codes=_codes(own),
         levels=vocabulary.LANGUAGE_LEVELS,
         locales=vocabulary.LOCALES,
@@ -161,6 +214,12 @@ def _filled(own: own_profile.OwnProfile, name: str, tried: fields.Tried) -> fiel
         return tried.form
     pairs: dict[str, list[tuple[str, str]]] = {
         "person": [("display_name", own.person.display_name), ("locale", own.person.locale), ("zone", own.person.zone)],
+        "notices": [
+            *(("notices", code) for code in own.chosen.notices),
+            ("digest_hour", str(own.chosen.digest_hour)),
+            ("phone", own.chosen.phone or ""),
+            ("shows_phone", "yes" if own.chosen.shows_phone else ""),
+        ],
         "languages": [(f"level_{code}", level) for code, level in own.languages.items()],
     }
     return fields.Fields([*pairs[name], ("version", str(own.person.version))])

@@ -62,6 +62,10 @@ class AccessTokens:
             raise errors.Unauthenticated from None
         return await logins.caller(w, person_id, token_id, claims.scopes)
 
+    async def id_of(self, w: Work, token: str) -> UUID:
+        """Give the id of a valid token, which is that of the refresh token that it came with, if one did."""
+        return UUID((await self._verified(w, token)).token_id)
+
     async def revoke(self, w: Work, token: str) -> None:
         """Revoke the access token from now on; one that is not valid is left alone."""
         try:

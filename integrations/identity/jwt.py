@@ -66,11 +66,13 @@ class Assertion:
     expires_at: datetime
 
 
-def sign(claims: Mapping[str, object], key_id: str, private_pem: str, typ: str = ACCESS) -> str:
-    """Give the token of these claims, signed with ES256 and naming its key."""
+def sign(claims: Mapping[str, object], key_id: str | None, private_pem: str, typ: str = ACCESS) -> str:
+    """Give the token of these claims, signed with ES256 and naming its key, where whoever reads it knows several."""
     from jose import jws  # noqa: PLC0415 - whoever shows the first token brings it, not each start
 
-    signed: str = jws.sign(dict(claims), private_pem, headers={"kid": key_id, "typ": typ}, algorithm=_ALGORITHM)
+    signed: str = jws.sign(
+        dict(claims), private_pem, headers=({"kid": key_id} if key_id else {}) | {"typ": typ}, algorithm=_ALGORITHM
+    )
     return signed
 
 

@@ -22,7 +22,7 @@ from integrations.runtime.world import World, opened, session_settings
 from service import housekeeping
 from service.care import appointments
 from service.kernel import actor, clock, crypto, database_clock, errors, installation, partitions, processes
-from service.outbox import deliveries, mail_server, webhooks
+from service.outbox import deliveries, mail_server, news, webhooks
 from service.people import logins, people
 from service.reporting import rollups
 from service.rules.time import availability
@@ -234,6 +234,8 @@ async def database(world: World) -> AsyncIterator[Finding]:
         yield await _keys(world)
         async for finding in _sent_mail(world):
             yield finding
+        async for finding in _told_news(world):
+            yield finding
         waits = (await health.backlog(world)).oldest_due_seconds
         is_prompt, detail = waits <= health.LATE_SECONDS, f"the oldest due one waits for {waits:.0f} s"
         yield Finding("deliveries", is_well=is_prompt, detail=detail, mend="Run `pobratym worker`.")
@@ -305,6 +307,16 @@ async def _sent_mail(world: World) -> AsyncIterator[Finding]:
             detail=detail,
             mend="`pobratym mail list --state dead`, then `pobratym mail retry --all-dead`.",
         )
+
+
+async def _told_news(world: World) -> AsyncIterator[Finding]:
+    """See what pushes and text messages were given up: each was told by mail as well."""
+    async with world.database.work(actor.TIMER) as w:
+        given_up = await news.given_up(w)
+    for kind in given_up:
+        detail = f"{kind.count} of kind {kind.kind} were given up in 30 days: {', '.join(kind.errors)[:200]}"
+        mend = "See the worker's log (`news_attempt_failed`, `news_refused_for_our_fault`), and docs/runbook.md."
+        yield Finding("news", is_well=False, detail=detail, mend=mend)
 
 
 async def _house(world: World) -> Finding:

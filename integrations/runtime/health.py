@@ -193,11 +193,14 @@ UNION ALL
 SELECT 'webhook', (SELECT d.created_at FROM delivery d JOIN webhook_endpoint p ON p.id = d.endpoint_id
                    WHERE d.kind = 'webhook' AND d.state = 'pending' AND p.state = 'active'
                    ORDER BY d.created_at LIMIT 1)
+UNION ALL
+SELECT kind, (SELECT created_at FROM delivery d WHERE d.kind = k.kind AND state = 'pending' ORDER BY created_at LIMIT 1)
+FROM (VALUES ('push'), ('sms')) AS k (kind)
 """)
 
 
 async def _oldest_due_seconds(w: Work) -> float:
-    """Tell for how long the oldest mail, or event without a position, waits for a worker.
+    """Tell for how long the oldest mail, news, or event without a position, waits for a worker.
 
     A webhook may wait for its receiver, which says nothing of us; that its event has no position yet does. Mail waits
     for a server that is away, too: then a worker has to look for that. In a restored database that nobody has released
@@ -206,9 +209,12 @@ async def _oldest_due_seconds(w: Work) -> float:
     event = sa.select(sa.func.min(col(tables.Event.occurred_at))).where(col(tables.Event.position).is_(None))
     if await installation.is_held(w):
         return 0.0
-    waiting = [(await w.sql(event)).scalar_one(), await _mail_due(w)]
+    waiting = [(await w.sql(event)).scalar_one(), await _mail_due(w), (await w.sql(_NEWS_DUE)).scalar_one()]
     ages: list[float] = [(w.now - since).total_seconds() for since in waiting if since]
     return max([0.0, *ages])
+
+
+_NEWS_DUE = sa.text("SELECT min(next_attempt_at) FROM delivery WHERE state = 'pending' AND kind IN ('push', 'sms')")
 
 
 async def _mail_due(w: Work) -> datetime | None:

@@ -14,11 +14,13 @@ from pgqueuer.core import buffers
 from pgqueuer.core.qm import QueueManager
 from pgqueuer.domain.models import Job
 
-from integrations.runtime import mail_delivery, webhook_lanes
+from integrations.runtime import mail_delivery, news_delivery, webhook_lanes
 from integrations.runtime.world import World
 from service.kernel import clock, errors, fanout, queue
 
 AT_ONCE = 8
+NEWS_AT_ONCE = 16
+"""So many push services may hang at a time, and mails are taken all the same."""
 AHEAD = 4
 POLL_SECONDS = 5.0
 WATCH_SECONDS = 1.0
@@ -56,6 +58,18 @@ async def listen(lanes: webhook_lanes.Lanes, world: World, stop: asyncio.Event) 
                 try:
                     await mail_delivery.deliver(world, UUID(bytes=job.payload or b""))
                 except (errors.DomainError, ValueError) as error:  # the row stays due: the sweep brings it again
+                    _log.warning("delivery_interrupted", error=type(error).__name__)
+
+        news_limit = asyncio.Semaphore(NEWS_AT_ONCE)
+
+        @manager.entrypoint(queue.TELL, accepts_context=False)
+        async def tell(job: Job) -> None:
+            if stop.is_set() or news_limit.locked():  # it stays due: who waits here would keep mails from being taken
+                return
+            async with news_limit:
+                try:
+                    await news_delivery.deliver(world, UUID(bytes=job.payload or b""))
+                except (errors.DomainError, ValueError) as error:
                     _log.warning("delivery_interrupted", error=type(error).__name__)
 
         await _run(manager, _Watched(world, connection, driver), stop)

@@ -117,6 +117,12 @@ def room_url(value: str) -> str:
     return value
 
 
+def gateway(value: str) -> str:
+    """Take the address of a gateway for text messages."""
+    _web_address(value)
+    return value
+
+
 def mail_from(value: str) -> str:
     """Take the address of a sender, with a name before it if there is one."""
     sender = _NAMED_SENDER.fullmatch(value)

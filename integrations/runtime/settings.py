@@ -64,6 +64,8 @@ class Settings(BaseModel):
     mail_from: Annotated[str, AfterValidator(checks.mail_from)] = "Pobratym <no-reply@pobratym.example>"
     clock: Literal["system", "manual"] = "system"
     live: Literal["listen", "poll", "off"] = "listen"  # how pages that are open hear of what changes
+    sms_url: Annotated[str | None, AfterValidator(checks.optional(checks.gateway))] = None  # for text messages
+    sms_token: Annotated[_Secret, AfterValidator(checks.optional(checks.token))] = None  # that the gateway asks for
     metrics_token: Annotated[_Secret, AfterValidator(checks.optional(checks.token))] = None
     room_url: Annotated[str | None, AfterValidator(checks.optional(checks.room_url))] = None
     outbound_allow: Annotated[_List, AfterValidator(checks.hosts_or_networks)] = ()

@@ -8,7 +8,7 @@ Others call
     promises, offers  what is told at filing, and how that fared; waves, and what becomes of an unanswered offer
     manual_offers  a coordinator chooses a mentor, or holds a time
     answers        a mentor accepts, declines or counters; the other side takes a counter or declines it
-    appointments   moved, called off, missed, reminded of
+    appointments, beginnings  moved, called off, missed, reminded of; who is told that a call begins
     departures, unlinked  what was with somebody who may no longer act; what a memorandum no longer reaches
     uncoordinated, readdressing  a hospital whose last coordinator has left; calendars follow a new address
     advice, decisions  written answers; which rules this program chooses mentors by

@@ -19,10 +19,17 @@ if TYPE_CHECKING:
     from pgqueuer.domain.settings import DBSettings
 
 SCHEMA = "queue"
-DELIVER = "deliver"
+DELIVER, TELL = "deliver", "tell"
+"""What is done about a delivery: a mail is handed over, news is told. Whatever holds up the one, the other goes on."""
 
-Job = tuple[UUID, int, int]
-"""A delivery, the number of the attempt before, and how urgent it is."""
+
+class Job(NamedTuple):
+    """A delivery, the number of the attempt before, how urgent it is, and what is done about it."""
+
+    delivery_id: UUID
+    attempt: int
+    urgency: int
+    entrypoint: str = DELIVER
 
 
 class Enqueueing(NamedTuple):
@@ -71,13 +78,13 @@ async def enqueueing(jobs: Sequence[Job]) -> Enqueueing:
 
     The most urgent are taken first.
     """
-    count, driver = len(jobs), _Noting()
+    driver = _Noting()
     await on(cast("AsyncpgDriver", driver)).enqueue(
-        [DELIVER] * count,
-        [delivery.bytes for delivery, _, _ in jobs],
-        [urgency for _, _, urgency in jobs],
-        [None] * count,
-        [f"{delivery}:{attempt}" for delivery, attempt, _ in jobs],
+        [job.entrypoint for job in jobs],
+        [job.delivery_id.bytes for job in jobs],
+        [job.urgency for job in jobs],
+        [None] * len(jobs),
+        [f"{job.delivery_id}:{job.attempt}" for job in jobs],
         on_conflict="skip",
     )
     return driver.noted

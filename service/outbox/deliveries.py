@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from service import tables, vocabulary
-from service.kernel import audit, clock, fanout, installation, outcomes
+from service.kernel import audit, clock, fanout, installation, outcomes, queue
 from service.kernel.work import Work
 from service.outbox import attempt_counts, mail_server, offer_mails
 from service.outbox.events import instant
@@ -102,7 +102,7 @@ async def mail(  # noqa: PLR0913 - what a mail is made of, each by name
         "traceparent": w.traceparent,
     }
     w.write(tables.Delivery, row)
-    w.jobs.append((row_id, 0, URGENCY.get(values.get("priority", ""), 0)))
+    w.jobs.append(queue.Job(row_id, 0, URGENCY.get(values.get("priority", ""), 0)))
     return row_id
 
 
@@ -301,28 +301,49 @@ async def settle(
     if isinstance(outcome, outcomes.Retry):
         number = claimed.attempt - claimed.attempts_before
         next_attempt_at = retry.next_attempt(number, w.now, clock.jitter(), outcome.after_seconds)
-    state = _state(outcome, next_attempt_at)
+    state = state_after(outcome, next_attempt_at)
+    tried = Tried(claimed.delivery_id, claimed.attempt, outcome, started_at, duration_ms)
+    person_id = await write_attempt(w, tried, state, next_attempt_at)
+    if person_id and _is_bounce(state, outcome) and claimed.payload["template"] != BOUNCED:
+        await _tell_bounced(w, person_id, claimed)
+    elif person_id and state == "delivered":
+        await w.sql(_UNMARK, {"id": person_id, "address": (claimed.recipient or ("", ""))[1]})
+    return Settled(state, await mail_server.note(w, claimed.delivery_id, outcome, started_at))
+
+
+class Tried(NamedTuple):
+    """One attempt at a delivery, and what came of it."""
+
+    delivery_id: UUID
+    attempt: int
+    outcome: outcomes.Outcome
+    started_at: datetime
+    duration_ms: int
+
+
+async def write_attempt(
+    w: Work, tried: Tried, state: vocabulary.DeliveryState, next_attempt_at: datetime | None
+) -> UUID | None:
+    """Write the attempt and what the delivery is now; gives its person, None if another worker has taken it since."""
+    outcome = tried.outcome
     values = {
-        "id": claimed.delivery_id,
-        "attempt": claimed.attempt,
+        "id": tried.delivery_id,
+        "attempt": tried.attempt,
         "state": state,
         "next_attempt_at": next_attempt_at,
         "settled_at": None if next_attempt_at else w.now,
         "error": None if isinstance(outcome, outcomes.Delivered) else outcome.error[:200],
-        "at": started_at,
-        "duration_ms": duration_ms,
+        "at": tried.started_at,
+        "duration_ms": tried.duration_ms,
         "outcome": outcomes.word(outcome),
         "status": outcome.status,
     }
-    settled = (await w.sql(_SETTLE, values)).one_or_none()
-    if settled and _is_bounce(state, outcome) and claimed.payload["template"] != BOUNCED:
-        await _tell_bounced(w, settled.person_id, claimed)
-    elif settled and state == "delivered":
-        await w.sql(_UNMARK, {"id": settled.person_id, "address": (claimed.recipient or ("", ""))[1]})
-    return Settled(state, await mail_server.note(w, claimed.delivery_id, outcome, started_at))
+    person_id: UUID | None = (await w.sql(_SETTLE, values)).scalar_one_or_none()
+    return person_id
 
 
-def _state(outcome: outcomes.Outcome, next_attempt_at: datetime | None) -> vocabulary.DeliveryState:
+def state_after(outcome: outcomes.Outcome, next_attempt_at: datetime | None) -> vocabulary.DeliveryState:
+    """Tell what a delivery is after an attempt with this outcome, if the next one is then."""
     if isinstance(outcome, outcomes.Retry):
         return "pending" if next_attempt_at else "dead"
     return "delivered" if isinstance(outcome, outcomes.Delivered) else "refused"
@@ -436,7 +457,7 @@ async def enqueue_due(w: Work, limit: int = 500) -> int:
     if not (await mail_server.standing(w)).takes_mail or await installation.is_held(w):
         return 0
     due = (await w.sql(_DUE, {"now": w.now, "limit": limit})).all()
-    w.jobs.extend((row.id, row.attempt, row.urgency) for row in due)
+    w.jobs.extend(queue.Job(row.id, row.attempt, row.urgency) for row in due)
     return len(due)
 
 

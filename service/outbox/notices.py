@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from service import tables
 from service.kernel import clock
 from service.kernel.work import Work
-from service.outbox import deliveries, hearers, offer_mails
+from service.outbox import deliveries, hearers, news, offer_mails
 from service.outbox.events import instant
 from service.rules import lifecycle
 from service.rules.time import night
@@ -157,7 +157,7 @@ async def request_filed(w: Work, consultation: tables.Consultation) -> None:
 
 
 async def offer_sent(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:
-    """Mail the mentor the offer, with one link for each answer, valid as long as that is taken."""
+    """Mail the mentor the offer, with one link for each answer, valid as long as that is taken; news goes beside it."""
     until = lifecycle.closes_at(offer.answer_by, consultation.state, consultation.answer_due_at)
     mentor, values, links = await _offer(w, consultation, offer, offer.starts, until)
     template = "offer_written" if offer.kind == "written" else "offer"
@@ -170,6 +170,7 @@ async def offer_sent(w: Work, consultation: tables.Consultation, offer: tables.O
         offer=offer,
         useless_after=offer.answer_by,
     )
+    await news.offer_sent(w, mentor, consultation, offer)
 
 
 async def offer_late(w: Work, consultation: tables.Consultation, offer: tables.Offer, closes_at: datetime) -> None:

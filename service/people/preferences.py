@@ -49,6 +49,8 @@ async def change(w: Work, person: tables.Person, changes: Mapping[str, Any]) -> 
         raise errors.Invalid("/notices", "no such notice can be chosen")
     if "notices" in changes:
         person.notices = sorted(set(changes["notices"]))
+    if any(code.endswith(".sms") for code in person.notices) and not changes.get("phone", person.phone):
+        raise errors.Invalid("/phone", "text messages need a number: give one")
     if "phone" in changes:
         person.phone = None if changes["phone"] is None else phone(changes["phone"])
         person.shows_phone = person.shows_phone and person.phone is not None
@@ -60,6 +62,14 @@ async def change(w: Work, person: tables.Person, changes: Mapping[str, Any]) -> 
     w.touch(person)
     audit.record(w, "changed", "person", person.id, fields=sorted(changes))
     return _of(person, digest)
+
+
+async def have_pushed(w: Work) -> None:
+    """The actor has begun to be told on a device: of all that can be pushed, unless they had chosen some."""
+    person = await own(w, lock=True)
+    if not any(code.endswith(".push") for code in person.notices):
+        pushed = [code for code in vocabulary.NOTICES if code.endswith(".push")]
+        await change(w, person, {"notices": [*person.notices, *pushed]})
 
 
 async def follow_zone(w: Work, person: tables.Person) -> None:

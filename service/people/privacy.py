@@ -50,6 +50,7 @@ _QUERIES: Mapping[str, str] = {
     "policies_saved": "SELECT * FROM policy_version WHERE by = :id ORDER BY id",
     "rehearsals": "SELECT id, programme_id, created_at, state FROM rehearsal WHERE by = :id ORDER BY id",
     "mails": "SELECT id, payload, state, created_at, settled_at, error FROM delivery WHERE person_id = :id ORDER BY id",
+    "devices_told": "SELECT id, device, created_at FROM push_subscription WHERE person_id = :id ORDER BY id",
     "digest": "SELECT hour, next_at FROM digest WHERE person_id = :id",
     "links": "SELECT purpose, subject_id, created_at, expires_at, used_at FROM link WHERE person_id = :id ORDER BY id",
     "sign_ins": "SELECT created_at, expires_at, used_at, revoked_at, seen_at, device, is_own_device FROM refresh_token"
@@ -116,6 +117,7 @@ _ERASURE = (
     "DELETE FROM rate_limit WHERE bucket LIKE '%:' || :text",
     "DELETE FROM link WHERE person_id = :id",
     "DELETE FROM kept_post WHERE person_id = :id",
+    "DELETE FROM push_subscription WHERE person_id = :id",
     "DELETE FROM digest WHERE person_id = :id",
     "DELETE FROM address_change WHERE person_id = :id",
     "DELETE FROM import_file WHERE person_id = :id",

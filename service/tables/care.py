@@ -267,6 +267,7 @@ class Appointment(Versioned, OfCase, table=True):
     sequence: int = 0
     dtstamp: datetime
     remind_at: datetime | None = None
+    begins_told_for: datetime | None = None  # the start of which was told that the call begins
     told_end_id: UUID | None = Field(default=None, foreign_key="memorandum_transition.id")
     unlinked_at: datetime | None = None  # coordinators were told that a membership it was booked through has ended
 

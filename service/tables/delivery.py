@@ -92,9 +92,9 @@ class WebhookSecret(SQLModel, table=True):
 
 
 class Delivery(SQLModel, table=True):
-    """One mail or webhook to one receiver: the truth of its sending.
+    """One mail, webhook, push or text message to one receiver: the truth of its sending.
 
-    A mail's `payload` is plain values, never case text; a webhook's `body` is the very text that is signed and sent.
+    A `payload` is plain values, never case text; a webhook's `body` is the very text that is signed and sent.
     """
 
     id: UUID = Field(primary_key=True)
@@ -104,6 +104,8 @@ class Delivery(SQLModel, table=True):
     person_id: UUID | None = Field(default=None, foreign_key="person.id", index=True)
     appointment_id: UUID | None = Field(default=None, foreign_key="appointment.id", index=True)
     offer_id: UUID | None = None  # the offer that this mail brings to its mentor
+    subscription_id: UUID | None = None  # the device that a push is for; it may be gone since
+    about: str | None = None  # what news tells of: each receiver is told once
     sequence: int | None = None  # the appointment's when it was recorded: a newer one makes the mail obsolete
     payload: dict[str, Any] = json_object()
     sealed_address: bytes | None = Field(default=None, sa_type=BYTEA)  # where it goes, if not to the person's own
@@ -131,6 +133,15 @@ class Delivery(SQLModel, table=True):
             "ix_delivery_endpoint_next_attempt_at", "endpoint_id", "next_attempt_at",
             where="state = 'pending' AND kind = 'webhook'",
         ),
+        index(
+            "ix_delivery_news_next_attempt_at", "next_attempt_at",
+            where="state = 'pending' AND kind IN ('push', 'sms')",
+        ),
+        index("ix_delivery_news_settled_at", "settled_at", where="kind IN ('push', 'sms')"),
+        index(
+            "uq_delivery_about", "coalesce(subscription_id, person_id)", "about",
+            unique=True, where="about IS NOT NULL",
+        ),
         # For the figures, which are asked for every few seconds and must not read what is settled.
         index("ix_delivery_pending", "kind", "created_at", where="state = 'pending'"),
         index("ix_delivery_failed", "kind", "state", "settled_at", where="state = 'dead' OR state = 'refused'"),
@@ -139,6 +150,37 @@ class Delivery(SQLModel, table=True):
         index("ix_delivery_settled_at", "settled_at", where="kind = 'webhook'"),
         index("uq_delivery_endpoint_event", "endpoint_id", "event_id", unique=True, where="kind = 'webhook'"),
     )  # fmt: skip
+
+
+class PushKey(SQLModel, table=True):
+    """The key by which this installation signs what it pushes (VAPID, RFC 8292): one for good, as browsers keep it."""
+
+    __tablename__ = "push_key"
+    id: UUID = Field(primary_key=True)
+    sealed: bytes = Field(sa_type=BYTEA)  # the private key (PKCS 8 as PEM), sealed under this row's id
+    public_key: str  # the point of P-256, uncompressed, in base64url
+    created_at: datetime
+
+    __table_args__ = (index("uq_push_key_only", "(true)", unique=True),)
+
+
+class PushSubscription(SQLModel, table=True):
+    """A device that a person has news pushed to. It ends with the sign-in that it was made in, or with their roles.
+
+    `sealed` is a JSON object: the `endpoint` (an address that is a secret), `p256dh` and `auth` as the browser gave
+    them. Whoever subscribes the same endpoint takes it over: it is the same browser.
+    """
+
+    __tablename__ = "push_subscription"
+    id: UUID = Field(primary_key=True)
+    person_id: UUID = Field(foreign_key="person.id", index=True)
+    family_id: UUID | None = Field(
+        default=None, index=True
+    )  # of the sign-in; none of a token that no sign-in is behind
+    endpoint_digest: bytes = Field(sa_type=BYTEA, unique=True)
+    sealed: bytes = Field(sa_type=BYTEA)
+    device: str | None = None  # which browser on which system, as it says of itself
+    created_at: datetime
 
 
 class DeliveryAttempt(SQLModel, table=True):

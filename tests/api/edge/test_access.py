@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 import build
 from api import app
+from api.edge import push_receivers
 from integrations.runtime.world import World
 from service import tables
 from service.kernel import actor, clock, visibility
@@ -130,6 +131,10 @@ def bodies(side: Side) -> dict[str, Json]:
         "POST /v1/imports/{}/load": {},
         "POST /v1/institutions": {"kind": "hospital"},
         "PATCH /v1/institutions/{}": {"city": "Lviv"},
+        "POST /v1/me/push-subscriptions": {
+            "endpoint": f"https://push.example/{side.ids['people']}",
+            "keys": {"p256dh": push_receivers.EXAMPLE_POINT, "auth": "BTBZMqHH6r4Tts7J_aSIgg"},
+        },
         "PATCH /v1/me/preferences": {"notices": ["digest.mail"], "digest_hour": 6},
         "POST /v1/activities/{}/corrections": {"kind": "visit"},
         "POST /v1/memoranda/{}/activities": {"kind": "visit"},
@@ -233,6 +238,7 @@ async def _side(w: Work, programme: tables.Programme) -> Side:
         "rehearsals": await build.rehearsal(w, programme),
         "sessions": session,
         "sign-ins": await _sign_in(w, clinician),
+        "push-subscriptions": await _subscription(w, clinician),
     }
     return Side({name: str(row.id) for name, row in found.items()}, {**people, **systems})
 
@@ -241,6 +247,13 @@ async def _sign_in(w: Work, who: tables.Person) -> tables.RefreshToken:
     """A program that holds a token."""
     ids: dict[str, Any] = {"id": clock.new_id(), "family_id": clock.new_id(), "person_id": who.id}
     return await build.add(w, tables.RefreshToken(**ids, created_at=w.now, expires_at=w.now + timedelta(days=1)))
+
+
+async def _subscription(w: Work, who: tables.Person) -> tables.PushSubscription:
+    """A device that is pushed to."""
+    row_id = clock.new_id()
+    ids: dict[str, Any] = {"id": row_id, "person_id": who.id, "endpoint_digest": row_id.bytes, "created_at": w.now}
+    return await build.add(w, tables.PushSubscription(**ids, sealed=w.keys.encrypt("{}", row_id)))
 
 
 async def _import(w: Work, sender: tables.Person) -> tables.ImportFile:

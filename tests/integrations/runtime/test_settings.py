@@ -54,7 +54,7 @@ def test_every_secret_may_stand_in_a_file_and_nothing_else_may(tmp_path: Path) -
     secrets = {
         "DATABASE_URL": "postgresql://u:p@db/d", "DATABASE_DIRECT_URL": "postgresql://u:p@direct/d",
         "DATABASE_READ_URL": "postgresql://u:p@standby/d", "SMTP_URL": "smtp://m:25",
-        "SECRET_KEYS": f"a:{KEY}", "METRICS_TOKEN": "0123456789abcdef",
+        "SECRET_KEYS": f"a:{KEY}", "METRICS_TOKEN": "0123456789abcdef", "SMS_TOKEN": "0123456789abcdef",
     }  # fmt: skip
     for name, text in secrets.items():
         (tmp_path / name).write_text(f"{text}\n")

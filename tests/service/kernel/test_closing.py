@@ -16,7 +16,7 @@ from sqlmodel import SQLModel
 import build
 from integrations.runtime.world import World
 from service import tables
-from service.kernel import actor, clock, closing, fanout
+from service.kernel import actor, clock, closing, fanout, queue
 from service.kernel.work import Work
 from service.outbox import deliveries, events
 
@@ -105,7 +105,7 @@ async def test_events_webhooks_mails_links_audit_and_jobs_are_one_statement(worl
         async with world.database.work(actor.TIMER) as w:
             for kind, row in rows_of_each_table(person.id, "a").items():
                 w.write(kind, row)
-            w.jobs.append((clock.new_id(), 0, 0))
+            w.jobs.append(queue.Job(clock.new_id(), 0, 0))
     assert len([each for each in statements if "SAVEPOINT" not in each]) == 1
 
 
@@ -218,7 +218,7 @@ async def test_a_row_that_is_refused_takes_all_others_back(world: World) -> None
         async with world.database.work(actor.TIMER) as w:
             for kind, row in rows_of_each_table(clock.new_id(), "a").items():  # nobody with this id
                 w.write(kind, row)
-            w.jobs.append((clock.new_id(), 0, 0))
+            w.jobs.append(queue.Job(clock.new_id(), 0, 0))
 
     with pytest.raises(sa.exc.IntegrityError):
         await in_vain()
@@ -232,7 +232,7 @@ async def test_a_job_that_is_in_the_queue_is_not_put_twice(world: World) -> None
     job = clock.new_id()
     for attempt in (0, 0, 1):
         async with world.database.work(actor.TIMER) as w:
-            w.jobs.append((job, attempt, 2))
+            w.jobs.append(queue.Job(job, attempt, 2))
     async with world.database.work(actor.TIMER) as w:
         rows = (await w.sql(sa.text("SELECT payload, priority, dedupe_key FROM queue.pgqueuer ORDER BY id"))).all()
     assert [tuple(row) for row in rows] == [(job.bytes, 2, f"{job}:0"), (job.bytes, 2, f"{job}:1")]

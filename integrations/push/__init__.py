@@ -1,0 +1,1 @@
+"""Web Push: notices for browsers, encrypted for the one device that they go to."""

@@ -1,0 +1,1 @@
+"""Text messages to telephones, by a gateway that the operator names."""
