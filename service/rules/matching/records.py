@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -40,6 +41,7 @@ _counters = attrgetter(*COUNTERS)
 _SHARED_TAG = "tag {}"  # the name that a case's tags get when they are read back
 _NIL = UUID(int=0)
 _NO_FEED = "no_feed"
+_MOST_TEXTS = 20_000  # of appointments, half a kilobyte each
 
 # What is stored is JSON, deflated beside words that nearly all of it has: half as many bytes, and no slower. Rows need
 # these very words to be read (a test knows their checksum): other ones would need a number in front of the bytes.
@@ -88,6 +90,11 @@ class Inputs(NamedTuple):
 def canonical(value: object) -> str:
     """Write a value as JSON in the one way that a digest is taken of: whatever a database did to the order of keys."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _dense(value: object) -> str:
+    """Write a value as JSON without spaces."""
+    return json.dumps(value, separators=(",", ":"))
 
 
 def digest(*parts: bytes) -> bytes:
@@ -306,26 +313,23 @@ def counters(roster: Sequence[Mentor]) -> list[tuple[int, ...] | int]:
 
 
 def roster_body(inputs: Inputs) -> dict[str, Any]:
-    """Write what else the choice read of its mentors, by their places in the roster; what is nothing is left out."""
+    """Write what else the choice read of its mentors, but for `_ahead`; what is nothing is left out."""
     case, tags = inputs.case, inputs.case.tags
     excluded = case.excluded_mentors | {case.requester_id}
-    body: dict[str, Any] = {name: {} for name in ("busy", "weeks", "continuity", "tags", "power")}
+    body: dict[str, Any] = {name: {} for name in ("continuity", "tags", "power")}
     links: dict[int, Sequence[MemorandumLink]] = {}  # by identity: the mentors of a hospital share theirs
     used: dict[UUID, int] = {}
     for at, mentor in enumerate(inputs.roster):
-        if mentor.busy:
-            body["busy"][at] = _spans(mentor.busy)
-        if mentor.sessions_by_week:
-            body["weeks"][at] = sorted([*week, count] for week, count in mentor.sessions_by_week.items())
         if mentor.continuity:
             body["continuity"][at] = mentor.continuity
         if tags and tags & mentor.tags:
             body["tags"][at] = len(tags & mentor.tags)
         if mentor.power != _NO_FEED:
             body["power"][at] = mentor.power
-        if mentor.institution_sessions_90d:
+        if id(mentor.links) not in links:
+            links[id(mentor.links)] = mentor.links
+        if mentor.institution_sessions_90d and mentor.institution_id not in used:
             used[mentor.institution_id] = mentor.institution_sessions_90d
-        links[id(mentor.links)] = mentor.links
     body["used"] = {str(institution_id): sessions for institution_id, sessions in used.items()}
     body["excluded"] = [at for at, mentor in enumerate(inputs.roster) if mentor.person_id in excluded]
     if known := case.case_mentor_ids:
@@ -334,6 +338,31 @@ def roster_body(inputs: Inputs) -> dict[str, Any]:
     body["minutes_left"] = {str(link.memorandum_id): link.minutes_left for link in each}
     body["full"] = inputs.full
     return {name: value for name, value in body.items() if value}
+
+
+def _ahead(roster: Sequence[Mentor]) -> list[str]:
+    """Write the mentors' appointments and sessions by week, by their places, as parts of a JSON object.
+
+    This is most of a choice, and of a mentor the same from choice to choice: so its text is kept. The hashes of the
+    instants in it are kept by Python, so it is found sooner than written.
+    """
+    busy = [f'"{at}":{_spans_text(mentor.busy)}' for at, mentor in enumerate(roster) if mentor.busy]
+    weeks = [
+        f'"{at}":{_weeks_text(tuple(mentor.sessions_by_week.items()))}'
+        for at, mentor in enumerate(roster)
+        if mentor.sessions_by_week
+    ]
+    return [f'"{name}":{{{",".join(texts)}}}' for name, texts in (("busy", busy), ("weeks", weeks)) if texts]
+
+
+@lru_cache(maxsize=_MOST_TEXTS)
+def _spans_text(intervals: tuple[Interval, ...]) -> str:
+    return _dense(_spans(intervals))
+
+
+@lru_cache(maxsize=_MOST_TEXTS)
+def _weeks_text(weeks: tuple[tuple[tuple[int, int], int], ...]) -> str:
+    return _dense(sorted([*week, count] for week, count in weeks))
 
 
 class Written(NamedTuple):
@@ -358,8 +387,9 @@ class Written(NamedTuple):
 
 def write(inputs: Inputs, chosen: Mapping[str, Any]) -> str:
     """Write a choice's inputs, and beside them what was `chosen`."""
-    made_of = {"case": case_body(inputs), "roster": roster_body(inputs), "counters": counters(inputs.roster)}
-    return json.dumps({**made_of, **chosen}, separators=(",", ":"))
+    whole = _dense({"case": case_body(inputs), "counters": counters(inputs.roster), **chosen})
+    parts = (_dense(roster_body(inputs))[1:-1], *_ahead(inputs.roster))
+    return f'{whole[:-1]},"roster":{{{",".join(part for part in parts if part)}}}}}'
 
 
 def read(written: Written, mentors: Sequence[Mentor], memoranda: Mapping[str, Any], book: Rulebook) -> Inputs:

@@ -58,11 +58,12 @@ def choice_of(inputs: Inputs, ranked: Ranking, invitations: Sequence[waves.Invit
     invited = tuple(places[id(invitation.candidate.mentor)] for invitation in invitations)
     chosen = tuple(at for at in invited if not _is_full(inputs, at))
     candidates = ranked.candidates
+    order = [places[id(each.mentor)] for each in candidates]
     at_invited = [[at, *_invitation(each)] for at, each in zip(invited, invitations, strict=True)]
     result = records.canonical([at_invited, _refusals(ranked, places)]).encode()
     terms: list[float] = []
     for at in chosen:
-        (candidate,) = (each for each in candidates if places[id(each.mentor)] == at)
+        candidate = candidates[order.index(at)]
         terms += (candidate.score, *candidate.terms.values())
     return Choice(
         len(candidates),
@@ -70,7 +71,7 @@ def choice_of(inputs: Inputs, ranked: Ranking, invitations: Sequence[waves.Invit
         chosen,
         tuple([round(candidate.score * _MILLION) for candidate in candidates]),
         tuple(terms),
-        records.digest(b"".join([_candidate(places[id(each.mentor)], each) for each in candidates]), result),
+        records.digest(b"".join(map(_candidate, order, candidates)), result),
     )
 
 

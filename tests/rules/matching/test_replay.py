@@ -145,6 +145,18 @@ def test_al_05_a_choice_that_was_stored_is_made_again_exactly(seed: int) -> None
     assert written(again.inputs).digest == written(made_of).digest  # what was read back is written the same
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_al_05_what_is_kept_of_a_mentors_appointments_is_what_would_be_written(seed: int) -> None:
+    made_of = inputs(seed)
+    for _ in range(2):  # the second time from what was kept
+        roster = json.loads(records.write(made_of, {}))["roster"]
+        for at, each in enumerate(made_of.roster):
+            busy = [[records.instant(since), records.instant(until)] for since, until in each.busy]
+            weeks = sorted([*week, count] for week, count in each.sessions_by_week.items())
+            assert roster.get("busy", {}).get(str(at), []) == busy
+            assert roster.get("weeks", {}).get(str(at), []) == weeks
+
+
 def test_al_05_some_of_these_choices_ask_somebody_and_some_nobody() -> None:
     asked = [len(replay.choose(inputs(seed)).chosen) for seed in range(60)]
     assert {0, 1, 3} <= set(asked)
