@@ -7,7 +7,7 @@ from integrations.runtime.world import World
 from lab.registry import Size
 from world import TestClock
 
-pytestmark = pytest.mark.drill
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(7200)]
 SMALL = Size(hospitals=4, partners=4, memoranda=7, clinicians=12, mentors=16)
 LARGE = Size(hospitals=12, partners=12, memoranda=26, clinicians=80, mentors=60)
 

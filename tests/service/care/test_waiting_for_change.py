@@ -92,6 +92,9 @@ async def test_al_08_a_memorandum_that_comes_between_ground_and_mark_is_watched_
     with mock.patch.object(candidates, "ground_mark", after_one_came):
         await unmatched(scene, UNVERIFIED)
     assert came
+    watched = await scene.rows("SELECT unnest(waits_on) AS id FROM consultation")
+    places = await scene.rows("SELECT institution_id AS id FROM mentor_profile")
+    assert {row.id for row in places} <= {row.id for row in watched}
     await scene.sweep()
     assert await state(scene) == "unmatched"
     await scene.rows(
