@@ -24,6 +24,7 @@ from service.kernel.work import Work
 MOST = 10
 """Devices of one person; a further one takes the place of the oldest."""
 _LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtext('pobratym push key'))")
+_LOCK_BROWSER = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:digest, 0))")
 
 LIVES = """\
 EXISTS (SELECT FROM person p WHERE p.id = s.person_id AND p.state = 'active'
@@ -93,8 +94,11 @@ async def subscribe(w: Work, receiver: Receiver, family_id: UUID | None, device:
 
     The same browser keeps its id; from somebody else it is taken over. Raises Forbidden for whoever is no person.
     """
-    person = await _oneself(w)
+    person = await _oneself(w, lock=True)
+    if person.state != "active":
+        raise errors.Forbidden  # since a moment ago: whoever disabled or erased them had the lock first
     digest = hashlib.sha256(receiver.endpoint.encode()).digest()
+    await w.sql(_LOCK_BROWSER, {"digest": digest.hex()})  # pressed twice, or by two people at once, it has one row
     query = sa.select(tables.PushSubscription).where(col(tables.PushSubscription.endpoint_digest) == digest)
     row: tables.PushSubscription | None = (await w.sql(query.with_for_update())).scalar_one_or_none()
     if row is not None and row.person_id != person.id:
@@ -152,10 +156,10 @@ async def family_of(w: Work, token_id: UUID) -> UUID | None:
     return family_id
 
 
-async def _oneself(w: Work) -> tables.Person:
+async def _oneself(w: Work, *, lock: bool = False) -> tables.Person:
     if w.actor.kind != "person" or w.actor.person_id is None:
         raise errors.Forbidden
-    return await access.visible_person(w, w.actor.person_id)
+    return await access.visible_person(w, w.actor.person_id, lock=lock)
 
 
 _KEEP_NEWEST = sa.text("""
