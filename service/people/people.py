@@ -154,10 +154,13 @@ async def verify(w: Work, person_id: UUID, until: datetime) -> tables.MentorProf
 
 
 async def oneself(w: Work, *, lock: bool = False) -> tables.Person:
-    """Give the actor's own row; raises Forbidden for whoever is no person."""
+    """Give the actor's own row; raises Forbidden for whoever is no person, or was disabled or erased a moment ago."""
     if w.actor.kind != "person" or w.actor.person_id is None:
         raise errors.Forbidden
-    return await access.visible_person(w, w.actor.person_id, lock=lock)
+    person = await access.visible_person(w, w.actor.person_id, lock=lock)
+    if person.state != "active":
+        raise errors.Forbidden
+    return person
 
 
 async def own(w: Work) -> PersonView:

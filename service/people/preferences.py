@@ -45,6 +45,8 @@ async def change(w: Work, person: tables.Person, changes: Mapping[str, Any]) -> 
 
     Taking the telephone away takes back that it is shown. Raises Invalid.
     """
+    if person.state != "active":
+        raise errors.Forbidden  # since a moment ago: whoever disabled or erased them had the lock first
     if set(changes.get("notices", ())) - set(vocabulary.NOTICES):
         raise errors.Invalid("/notices", "no such notice can be chosen")
     if "notices" in changes:

@@ -1,4 +1,4 @@
-"""A browser that is subscribed twice at once: by two presses, or by two people who share it."""
+"""A browser that is subscribed twice at once, and what somebody stores of themself while they are erased."""
 
 import asyncio
 import json
@@ -55,6 +55,32 @@ async def test_sec_10_nothing_is_pushed_to_a_browser_of_whoever_is_erased_meanwh
             await until_it_waits(scene.world, second)
         await second
     assert await scene.rows("SELECT 1 FROM push_subscription") == []
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("/profile", {"display_name": "CANARY", "locale": "en", "zone": "Europe/Paris"}),
+        ("/profile/notices", {"notices": "digest.mail", "phone": "+380441234567", "shows_phone": "yes"}),
+    ],
+)
+async def test_sec_10_whoever_is_erased_meanwhile_gets_no_name_and_no_telephone_back(
+    scene: Scene, path: str, sent: dict[str, str]
+) -> None:
+    (before,) = await scene.rows("SELECT version FROM person WHERE id = :id", id=scene.mentor.id)
+    async with scene.browser(scene.mentor) as browser:
+        async with scene.world.database.work(actor.TIMER) as w:
+            await privacy.erase(w, scene.mentor.email)
+            await w.flush()
+            versions = [str(before.version + 1), str(before.version)]
+            late = [asyncio.create_task(browser.post(path, data=sent | {"version": each})) for each in versions]
+            for task in late:
+                await until_it_waits(scene.world, task)
+        for task in late:
+            await task
+    left = "SELECT display_name, phone, notices FROM person WHERE id = :id"
+    assert [tuple(row) for row in await scene.rows(left, id=scene.mentor.id)] == [("-", None, [])]
+    assert await scene.rows("SELECT 1 FROM digest") == []
 
 
 async def _actor(scene: Scene) -> Actor:
