@@ -43,7 +43,7 @@ async def read(w: Work) -> Preferences:
 async def change(w: Work, person: tables.Person, changes: Mapping[str, Any]) -> Preferences:
     """The person, whose row is locked (`own`), has chosen any of `notices`, `digest_hour`, `phone`, `shows_phone`.
 
-    Taking the telephone away takes back that it is shown. Raises Invalid.
+    Taking the telephone away takes back that it is shown. Raises Invalid; Forbidden for who is not active any more.
     """
     if person.state != "active":
         raise errors.Forbidden  # since a moment ago: whoever disabled or erased them had the lock first
