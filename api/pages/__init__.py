@@ -16,6 +16,7 @@ actions   the links in mails: a bare page, one button, the result
 cases     a consultation and an offer, and what is done there
 live      the stream by which an open page hears of changes
 requests  filing a request
+own_consultations  all consultations of one's side, and the way to one by its number
 counters  other times for an offer, picked on a week of both sides
 hours     a mentor's week, absences and limits
 away      the link of each mail to a mentor by which they are away
@@ -42,6 +43,7 @@ from api.pages import (
     live,
     mine,
     operations,
+    own_consultations,
     policies,
     preferences,
     problem_pages,
@@ -51,7 +53,7 @@ from api.pages import (
 
 problem_page = problem_pages.page
 _PARTS = (
-    assets, installed, entrance, kept, preferences, addresses, away, digests, actions, requests, cases, counters, live,
-    hours, mine, profile, certificates, operations, policies,
+    assets, installed, entrance, kept, preferences, addresses, away, digests, actions, requests, own_consultations,
+    cases, counters, live, hours, mine, profile, certificates, operations, policies,
 )  # fmt: skip
 ROUTERS = tuple(part.router for part in _PARTS)

@@ -6,6 +6,7 @@ import re
 
 from fastapi import APIRouter, Response
 
+from api.edge import deps
 from api.pages import devices, fields, frame
 from service import tables
 from service.care import filing
@@ -13,7 +14,7 @@ from service.kernel import email_addresses, errors
 from service.kernel.work import Work
 from service.outbox import push_subscriptions
 from service.people import action_links, browser_sessions, kept_posts, logins
-from service.worklists import first_page
+from service.worklists import first_page, waiting
 
 router = APIRouter(route_class=frame.PageRoute, include_in_schema=False)
 _PLACES = re.compile(r"/(?!/|sign-|a/|j/)[A-Za-z0-9/_-]*", re.ASCII)
@@ -21,16 +22,19 @@ _PLACES = re.compile(r"/(?!/|sign-|a/|j/)[A-Za-z0-9/_-]*", re.ASCII)
 
 
 @router.get("/")
-async def home(visit: frame.Anybody) -> Response:
+async def home(visit: frame.Anybody, paging: deps.Paging) -> Response:
     """Show what waits for the person; a stranger reads what this is, and may ask for a link."""
     if visit.person is None:
         return frame.welcome(visit)
-    page, may_ask = await visit.read(_of_home)
-    return visit.show("home.html", page=page, may_ask=may_ask)
+    place = paging.after_deadline()
+    after = waiting.Place(*place) if place else None
+    page, may_ask = await visit.read(lambda w: _of_home(w, after))
+    following = deps.cursor(*page.waiting[-1].place) if page.is_more_waiting else None
+    return visit.show("home.html", page=page, may_ask=may_ask, following=following)
 
 
-async def _of_home(w: Work) -> tuple[first_page.FirstPage, bool]:
-    return await first_page.read(w), await filing.may_file(w)
+async def _of_home(w: Work, after: waiting.Place | None) -> tuple[first_page.FirstPage, bool]:
+    return await first_page.read(w, after), await filing.may_file(w)
 
 
 @router.post("/sign-in")

@@ -26,9 +26,11 @@ class Section:
 
 
 _ADMINS: Sequence[vocabulary.Role] = ("programme_admin",)
+_ASKING: Sequence[vocabulary.Role] = ("clinician", "coordinator", "programme_admin")
 _MENTOR: tuple[vocabulary.Role, ...] = ("mentor",)
 SECTIONS: Sequence[Section] = (
     Section("/", "home", also=("/consultations/", "/offers/", "/kept")),
+    Section("/consultations", "consultations", _ASKING),
     Section("/mine", "mine", _MENTOR),
     Section("/hours", "hours", _MENTOR),
     Section("/people", "people", vocabulary.OVERSEEING_PEOPLE),
@@ -43,5 +45,5 @@ def of(actor: Actor) -> list[Section]:
 
 
 def current(path: str, listed: Sequence[Section]) -> Section | None:
-    """Give the section that a page belongs to; one's own profile belongs to none."""
-    return next((each for each in listed if each.has(path)), None)
+    """Give the section that a page belongs to, home only if no other; one's own profile belongs to none."""
+    return next((each for each in reversed(listed) if each.has(path)), None)

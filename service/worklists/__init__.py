@@ -3,6 +3,7 @@
 Others call
 
     waiting, first_page  what waits for a person, until when, where it is done; that, and what they have
+    own_consultations    all that a side filed, the newest first
     page_views, timelines  the values of one page: `case`, `offer_page`; a case in its order
     filing_choices  what a request can be made of
     link_views      what a link in a mail stands for now

@@ -15,7 +15,8 @@ from service.kernel import visibility
 from service.kernel.work import Work
 from service.worklists import waiting
 
-MOST = 50
+MOST = 20
+"""Of each list, for a phone's page: the others are a press away, behind these or in the list of all consultations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +63,28 @@ class CallCard:
 
 @dataclass(frozen=True, slots=True)
 class FirstPage:
-    """What waits for the person, and what they have; of each list the first `MOST`."""
+    """What waits for the person, and what they have; of each list `MOST` at most."""
 
     waiting: Sequence[waiting.Entry]
     is_more_waiting: bool
     calls: Sequence[CallCard]
     proposals: Sequence[ProposalCard]
     consultations: Sequence[ConsultationCard]
+    is_more_filed: bool
 
 
-async def read(w: Work) -> FirstPage:
-    """Give what the first page of the actor shows."""
-    entries = await waiting.entries(w, w.actor, limit=MOST)
-    return FirstPage(entries[:MOST], len(entries) > MOST, await _calls(w), await _proposals(w), await _consultations(w))
+async def read(w: Work, after: waiting.Place | None = None) -> FirstPage:
+    """Give what the first page of the actor shows, with what waits from behind `after`."""
+    entries = await waiting.entries(w, w.actor, limit=MOST, after=after)
+    filed = await _consultations(w)
+    return FirstPage(
+        waiting=entries[:MOST],
+        is_more_waiting=len(entries) > MOST,
+        calls=await _calls(w),
+        proposals=await _proposals(w),
+        consultations=filed[:MOST],
+        is_more_filed=len(filed) > MOST,
+    )
 
 
 async def _calls(w: Work) -> list[CallCard]:
@@ -129,7 +139,7 @@ ORDER BY o.answered_at, o.id LIMIT :most
 
 async def _consultations(w: Work) -> list[ConsultationCard]:
     shape, ids = actors.shape(w.actor)
-    return [ConsultationCard(*columns) for columns in await w.fetch(_newest(shape, MOST), {}, ids)]
+    return [ConsultationCard(*columns) for columns in await w.fetch(_newest(shape, MOST + 1), {}, ids)]
 
 
 @lru_cache(maxsize=500)
