@@ -265,6 +265,8 @@ def _of_mentors(scene: Scene) -> list[Screen]:
         Screen("hours-stale", "mentor", "/hours", stale),
         Screen("hours-covered", "mentor", "/hours/absences", away),
         Screen("hours-none", "clinician", "/hours"),
+        Screen("consultations", "coordinator", "/consultations"),
+        Screen("consultations-none-such", "clinician", "/consultations?number=R-ZZZZ"),
         Screen("mine", "mentor", "/mine"),
         Screen("mine-none", "clinician", "/mine"),
     ]  # fmt: skip
