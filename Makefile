@@ -22,10 +22,11 @@ OLDEST := tests/integrations/runtime/test_schema.py tests/service tests/races/te
 	$(addprefix tests/journeys/test_, $(addsuffix .py, address_changes canaries events partner_system privacy round_trip \
 		second_person second_programme zones))
 REPEATING := $(addprefix --ignore=tests/service/care/transitions/test_, departures.py unlinked.py)
+DAYS = 2026-12-31T23:55Z 2027-02-28T23:50Z 2027-03-28T00:55Z 2028-02-29T12:00Z
 LONGER = $(shell grep -rlE '"DRILLS"|PROPERTY' tests --include='test_*.py')
 
 .PHONY: help setup setup-office setup-clock setup-pg15 setup-node setup-browser setup-proxies setup-pgbouncer setup-openapi setup-deploy screenshots deploy-check advisories demo fast test lint types architecture migration-lint \
-	dockerfile-lint dead-code tests tests-pg15 tests-pooler coverage demo-once bench drills lock format clean
+	dockerfile-lint dead-code tests tests-pg15 tests-pooler tests-dates coverage demo-once bench drills lock format clean
 
 help: ## show what can be asked for
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -209,8 +210,15 @@ tests-pooler: setup setup-node setup-pgbouncer ## the API's tests, journeys and 
 			tests/api tests/journeys tests/pages $(ARGS) || exit 1; \
 	done
 
+tests-dates: setup setup-clock ## rules, verbs and the API on other days: the end of a month and of a year, a leap day, the change of clocks
+	@for instant in $(DAYS); do \
+		echo "== at $$instant"; \
+		$(PYTHON) tests/at_another_time.py $$instant -q -n 2 --dist loadfile -m "not drill and not load" \
+			tests/rules tests/service tests/api $(ARGS) || exit 1; \
+	done
+
 drills: setup setup-pg15 setup-node setup-proxies setup-pgbouncer setup-openapi setup-deploy setup-office setup-clock ## what kills, waits and fills up, and the tests that DRILLS=1 makes long
-	@DRILLS=1 $(PYTEST) -q -rP --show-capture=stdout -m drill --durations=10 $(ARGS)
+	@DRILLS=1 $(PYTEST) -q -rP --show-capture=stdout -m drill --timeout=3600 --durations=10 $(ARGS)
 	@DRILLS=1 $(PYTEST) -q -n 2 -m "not drill" --durations=10 $(LONGER) $(ARGS)
 
 screenshots: setup setup-browser ## a picture of every page in its states, two languages, phone and desk, light and dark, into .cache/screenshots

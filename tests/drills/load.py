@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 import crowd
-from drills.site import PATIENCE_SECONDS, Site
+from drills.site import Site
 from postoffice import until
 from service.kernel import actor, clock
 from service.registry import memorandum_log
@@ -50,7 +50,7 @@ class Load:
     async def grows(self, count: int) -> None:
         """Wait until so much more was acknowledged."""
         wanted = self.acknowledged + count
-        await until(lambda: self.acknowledged >= wanted, PATIENCE_SECONDS)
+        await until(lambda: self.acknowledged >= wanted)
 
     @property
     def repeated(self) -> int:
@@ -128,7 +128,7 @@ async def settled(site: Site) -> None:
         (row,) = await site.scene.rows(f"{waiting}, (SELECT count(*) FROM event WHERE position IS NULL) AS events")
         return (row.mails, row.events) == (0, 0)
 
-    await until(is_quiet, PATIENCE_SECONDS)
+    await until(is_quiet)
 
 
 async def faults(site: Site, load: Load) -> list[object]:

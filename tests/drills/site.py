@@ -26,7 +26,6 @@ from service.kernel import actor, clock, work
 
 ALWAYS = [(day, 0, 1440) for day in range(7)]
 CLINICIANS, MENTORS = 6, 6
-PATIENCE_SECONDS = 180  # what a dead worker had claimed is another's after a minute
 
 
 class Site:

@@ -222,7 +222,7 @@ async def test_an_older_and_a_newer_program_work_side_by_side_and_back_again(
                 await postoffice.until(lambda: site.is_ready(client))
                 people.clients.append(client)
                 await people.grows(2 * BETWEEN)
-                await postoffice.until(lambda: has_left(running, mail_id), site.PATIENCE_SECONDS)
+                await postoffice.until(lambda: has_left(running, mail_id))
                 people.clients.remove(client)
             await people.grows(BETWEEN)  # the newer ones are gone again
         await nothing_new_was_touched(running)

@@ -46,7 +46,8 @@ async def test_the_section_of_a_page_is_marked_and_a_profile_is_of_none(scene: S
         async with scene.browser(who) as browser:
             seen[path] = CURRENT.findall((await browser.get(path)).text)
     assert list(seen.values()) == [
-        [("/", "page")], [("/consultations", "true")], [("/profile", "page")], [("/hours", "page")], [("/policy", "true")],
+        [("/", "page")], [("/consultations", "true")], [("/profile", "page")], [("/hours", "page")],
+        [("/policy", "true")],
     ]  # fmt: skip
 
 
