@@ -30,6 +30,7 @@ from bench import (
     pure,
     results,
     simulated,
+    weights,
     writes,
 )
 from bench.frame import Bench, say
@@ -48,6 +49,10 @@ async def _hospital(bench: Bench) -> list[Line]:
 
 async def _pages(bench: Bench) -> list[Line]:
     return await pages.lines([await bench.history(0), await bench.history(bench.long)], bench.rounds)
+
+
+async def _weights(bench: Bench) -> list[Line]:
+    return await weights.lines(await bench.history(0), bench.rounds)
 
 
 async def _invites(bench: Bench) -> list[Line]:
@@ -122,6 +127,7 @@ PARTS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "webhooks": _webhooks,
     "candidates": _candidates,
     "pages": _pages,
+    "weights": _weights,
     "reports": figures.reports,
     "analysts": figures.analysts,
     "filing": _filing,

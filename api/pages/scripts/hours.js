@@ -1,5 +1,4 @@
-// The picture of the week becomes buttons. What is pressed is written into the rows "from … until", which are what is
-// sent, to the quarter of an hour as they stand; what such a week would offer is asked of the server, which stores nothing.
+// The picture of the week becomes buttons. What is pressed is written into the rows "from … until", which are what is sent.
 const form = document.getElementById("hours"), grid = document.getElementById("grid");
 const ranges = document.getElementById("ranges"), cells = [...grid.querySelectorAll("td")], DAYS = 7, DAY = 1440;
 const codes = [...ranges.querySelector("select").options].map(option => option.value).filter(Boolean);
@@ -93,7 +92,7 @@ function go(i, stays) {
 const isOpen = i => cells[i].classList.contains("open");
 grid.addEventListener("pointerdown", event => {
   const i = buttons.indexOf(event.target);
-  if (i < 0 || event.pointerType === "touch" || event.button) return; // a finger scrolls, and its tap is a click
+  if (i < 0 || event.pointerType === "touch" || event.button) return;
   brush = !isOpen(i);
   set(i, brush);
   go(i, true);
@@ -126,7 +125,7 @@ function changed() {
 async function preview() {
   const button = form.querySelector("[formaction]"), mine = ++asked;
   const answer = await fetch(button.formAction, { method: "POST", body: new URLSearchParams(new FormData(form)) }).catch(() => null);
-  if (!answer || mine !== asked) return; // the line is down, or a later question is on its way: the button is there
+  if (!answer || mine !== asked) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("preview");
   if (page && mine === asked) document.getElementById("preview").replaceChildren(...page.childNodes);
 }

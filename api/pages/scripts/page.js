@@ -12,8 +12,11 @@ try {
     for (const el of document.querySelectorAll("[data-sent]")) localStorage.removeItem(keyOf(el.dataset.sent));
     for (const box of document.querySelectorAll("textarea[data-draft]")) {
       const key = keyOf(box.dataset.draft), kept = read(key);
+      const number = box.form.elements.key, fresh = number?.value; // sent again unchanged, it is the same form
+      const keep = more => localStorage.setItem(key, JSON.stringify({ at: Date.now(), text: box.value, ...more }));
       if (kept?.text && !box.value.trim()) {
         box.value = kept.text;
+        if (number && kept.number) number.value = kept.number;
         const said = document.createElement("p");
         said.className = "hint";
         said.setAttribute("role", "status");
@@ -21,9 +24,11 @@ try {
         box.before(said);
       }
       box.addEventListener("input", () => {
-        if (box.value.trim()) localStorage.setItem(key, JSON.stringify({ at: Date.now(), text: box.value }));
+        if (number) number.value = fresh;
+        if (box.value.trim()) keep();
         else localStorage.removeItem(key);
       });
+      box.form.addEventListener("submit", () => { if (number && box.value.trim()) keep({ number: number.value }); });
     }
   }
 } catch { /* no storage: the page works without */ }
