@@ -151,6 +151,7 @@ TASKS = (
         "kept_post",
     ),
     _deleting("kept_post", "until < :month_ago"),
+    _deleting("address_wish", "expires_at < :now"),
     _deleting("refresh_token", "expires_at < :month_ago"),
     _deleting("rate_limit", "arrives_at < :day_ago"),
     _deleting("client_secret", "expires_at < :month_ago"),

@@ -86,7 +86,10 @@ AWAY: Literal["away"] = "away"
 STOP_DIGEST: Literal["digest.stop"] = "digest.stop"
 """What the link at the end of a digest does."""
 
-LinkPurpose = Literal["sign_in", "join", "away", "digest.stop", AddressPurpose, ActPurpose]
+OWN_ADDRESS: Literal["own_address"] = "own_address"
+"""What the link in a mail to an address does that a person wants for theirs."""
+
+LinkPurpose = Literal["sign_in", "join", "away", "digest.stop", "own_address", AddressPurpose, ActPurpose]
 LINK_PURPOSES: tuple[LinkPurpose, ...] = get_args(LinkPurpose)
 
 AddressOutcome = Literal["confirmed", "stopped", "superseded", "undone"]

@@ -11,6 +11,7 @@ installed  what a device keeps of us: manifest, service worker, the page without
 problem_pages  problems at addresses that are no pages
 entrance  signing in and out, the first page
 addresses what is done about a new address, by its former one or a keeper; addresses that take no mail
+own_address  the link that makes another address one's own
 digests   the link that switches off the mail about what waits
 actions   the links in mails: a bare page, one button, the result
 cases     a consultation and an offer, and what is done there
@@ -43,6 +44,7 @@ from api.pages import (
     live,
     mine,
     operations,
+    own_address,
     own_consultations,
     policies,
     preferences,
@@ -53,7 +55,7 @@ from api.pages import (
 
 problem_page = problem_pages.page
 _PARTS = (
-    assets, installed, entrance, kept, preferences, addresses, away, digests, actions, requests, own_consultations,
-    cases, counters, live, hours, mine, profile, certificates, operations, policies,
+    assets, installed, entrance, kept, preferences, addresses, own_address, away, digests, actions, requests,
+    own_consultations, cases, counters, live, hours, mine, profile, certificates, operations, policies,
 )  # fmt: skip
 ROUTERS = tuple(part.router for part in _PARTS)

@@ -13,7 +13,7 @@ from service import tables, vocabulary
 from service.kernel import email_addresses, errors
 from service.kernel.work import Work
 from service.outbox import push_subscriptions
-from service.people import browser_sessions, devices, languages, people, preferences, privacy
+from service.people import browser_sessions, devices, languages, own_address, people, preferences, privacy
 from service.worklists import own_profile
 
 router = APIRouter(route_class=frame.PageRoute, include_in_schema=False)
@@ -74,6 +74,16 @@ async def save_notices(visit: frame.Known) -> Response:
         await preferences.change(w, await _own(w, form.typed("version")), changes)
 
     return await _tried(visit, "notices", form, choose)
+
+
+@router.post("/profile/address")
+async def ask_for_address(visit: frame.Known) -> Response:
+    """Ask for another address: a link in a mail to it makes it the visitor's."""
+    form = await fields.sent(visit.request)
+    address = form.words("email", "email")
+    if address is None:
+        return await _page(visit, 422, "address", form)
+    return await _tried(visit, "address", form, lambda w: own_address.ask(w, address))
 
 
 @router.post("/profile/push")
@@ -139,6 +149,9 @@ async def _tried(
         await visit.do(body)
     except errors.StaleVersion as error:
         return await _page(visit, problems.status_of(type(error)), name, form, is_stale=True)
+    except email_addresses.Unmailable as error:
+        form.faults["email"] = error.refused
+        return await _page(visit, 422, name, form)
     except errors.Invalid as error:
         faults = error.members["errors"]
         for fault in faults if isinstance(faults, list) else []:
@@ -191,7 +204,7 @@ async def _page(
         status,
         own=own,
         tried=tried,
-        forms={each: _filled(own, each, tried) for each in ("person", "languages", "notices")},
+        forms={each: _filled(own, each, tried) for each in ("person", "languages", "notices", "address")},
         zones=zones or [],
         push_key=push_key,
         notices=vocabulary.NOTICES,
@@ -201,6 +214,7 @@ async def _page(
         locales=vocabulary.LOCALES,
         this_device=browser_sessions.id_of(visit.world.keys, visit.request.cookies.get(frame.cookie_name(visit.world))),
         email=email_addresses.shown(own.person.email),
+        wished=email_addresses.shown(own.wished) if own.wished else None,
         audit_days=visit.world.settings.audit_days,
         mail_days=visit.world.settings.mail_days,
         is_stale=is_stale,
@@ -214,6 +228,7 @@ def _filled(own: own_profile.OwnProfile, name: str, tried: fields.Tried) -> fiel
         return tried.form
     pairs: dict[str, list[tuple[str, str]]] = {
         "person": [("display_name", own.person.display_name), ("locale", own.person.locale), ("zone", own.person.zone)],
+        "address": [],
         "notices": [
             *(("notices", code) for code in own.chosen.notices),
             ("digest_hour", str(own.chosen.digest_hour)),

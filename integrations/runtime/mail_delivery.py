@@ -28,9 +28,10 @@ _PREFIXES: Mapping[str, str] = {
     "sign_in": "sign-in",
     "join": "j",
     vocabulary.STOP_DIGEST: "a/digest",
+    vocabulary.OWN_ADDRESS: "a/own-address",
     **dict.fromkeys(vocabulary.ADDRESS_PURPOSES, "a/address"),
 }
-_WITHOUT_AWAY = ("sign_in", "away_set")
+_WITHOUT_AWAY = ("sign_in", "away_set", "address_asked")
 """Mails about nothing but the person themself."""
 
 

@@ -6,11 +6,11 @@ Others call
     mentors           what mentors offer, their hours, their bookable times
     preferences       what people choose for themselves: the digest, whether their telephone is shown
     address_changes   an address that somebody else has set: `confirm`, and `decide` from the former one
+    own_address       one that a person gives themself: `ask`, and `take` from the new one
     logins            sign-in links, tokens, signing keys; `caller` gives the actor of an access token
     browser_sessions, devices  the person of a page's cookie; where somebody is signed in
     kept_posts        forms that were sent after their visit had ended
     action_links, away_links  the person of a mail's link, and whether it was used
-    clients           partner systems and their credentials
-    privacy           `dossier`, `own_dossier` and `erase`: what is kept about one person
+    clients, privacy  partner systems and their credentials; what is kept about one person, given out or erased
     demo_people       the people of the demo
 """

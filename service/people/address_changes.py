@@ -43,7 +43,7 @@ async def begin(w: Work, person: tables.Person, address: str) -> None:
     earlier = await _open(w, person.id)
     trusted = former_address(w, earlier) if earlier else person.email
     if address.lower() != trusted.lower():
-        await _take_from_limits(w, person.id)
+        await take_from_limits(w, person.id)
     if earlier:
         _settle(w, earlier, "superseded")
         await w.flush()  # at most one is open
@@ -180,7 +180,9 @@ async def _suspend(w: Work, person: tables.Person, change: tables.AddressChange,
 def is_open(change: tables.AddressChange, link: tables.Link, at: datetime) -> bool:
     """Tell whether the link's button does something: also against a confirmation by others, as long as it holds."""
     is_contestable = (
-        link.purpose == "address.stop" and change.outcome == "confirmed" and change.settled_by != link.person_id
+        link.purpose == "address.stop"
+        and change.outcome == "confirmed"
+        and (change.settled_by != link.person_id or change.changed_by == link.person_id)
     )
     return link.used_at is None and link.expires_at > at and (change.outcome is None or is_contestable)
 
@@ -195,7 +197,7 @@ def _is_contested(w: Work, change: tables.AddressChange) -> bool:
     return w.keys.decrypt(change.before, change.id) == w.keys.decrypt(change.after, change.id)
 
 
-async def _take_from_limits(w: Work, person_id: UUID) -> None:
+async def take_from_limits(w: Work, person_id: UUID) -> None:
     """Count a change by its person and by who makes it; raises TooManyRequests. The operator's are not counted."""
     if not w.actor.is_timer:
         await limits.take(w, f"address-of:{person_id}", clock.wall(), CHANGES_OF_ONE_PERSON, A_DAY)
@@ -217,6 +219,19 @@ async def _confirm(w: Work, person: tables.Person, change: tables.AddressChange)
     trusted = former_address(w, change)
     await deliveries.mail(w, template="address_confirmed", person=person, values=values, address=trusted)
     await deliveries.mail(w, template="address_confirmed", person=person, values=values)
+
+
+async def give_own(w: Work, person: tables.Person, address: str) -> None:
+    """The person, who reads the mail of this address, has it from now on; their sign-ins and earlier links end.
+
+    The former address is told, and may stop it as long as it may any change: then an admin finds out which is theirs.
+    """
+    former = person.email
+    change = await _give(w, person, address, former, outcome="confirmed")
+    await w.sql(_DELETE_LINKS_BEFORE, {"person": person.id, "since": w.now})
+    links = {"stop": _link(w, person, change, "address.stop")}
+    values = {"expires_at": instant(w.now + LINK_LIFE)}
+    await deliveries.mail(w, template="address_taken", person=person, values=values, links=links, address=former)
 
 
 async def _give(
@@ -258,19 +273,23 @@ async def _give(
 
 
 async def _tell_trusted(w: Work, person: tables.Person, change: tables.AddressChange, trusted: str) -> None:
-    links = {
-        name: deliveries.NewLink(
-            id=clock.new_id(),
-            person_id=person.id,
-            purpose=purpose,
-            expires_at=w.now + LINK_LIFE,
-            created_at=w.now,
-            subject_id=change.id,
-        )
-        for name, purpose in (("stop", "address.stop"), ("confirm", "address.confirm"))
-    }
+    purposes: dict[str, vocabulary.AddressPurpose] = {"stop": "address.stop", "confirm": "address.confirm"}
+    links = {name: _link(w, person, change, purpose) for name, purpose in purposes.items()}
     values = {"expires_at": instant(w.now + LINK_LIFE)}
     await deliveries.mail(w, template="address_changed", person=person, values=values, links=links, address=trusted)
+
+
+def _link(
+    w: Work, person: tables.Person, change: tables.AddressChange, purpose: vocabulary.AddressPurpose
+) -> deliveries.NewLink:
+    return deliveries.NewLink(
+        id=clock.new_id(),
+        person_id=person.id,
+        purpose=purpose,
+        expires_at=w.now + LINK_LIFE,
+        created_at=w.now,
+        subject_id=change.id,
+    )
 
 
 def _settle(w: Work, change: tables.AddressChange, outcome: vocabulary.AddressOutcome) -> None:

@@ -25,6 +25,7 @@ DOSSIERS_A_DAY = 5
 _QUERIES: Mapping[str, str] = {
     "address_changes": "SELECT id, number, before, after, trusted, changed_by, created_at, outcome, settled_at,"
     " settled_by FROM address_change WHERE person_id = :id ORDER BY id",
+    "address_wished": "SELECT id, address, expires_at FROM address_wish WHERE person_id = :id",
     "roles": "SELECT role, institution_id, programme_id, department, created_at FROM role_grant WHERE person_id = :id",
     "mentor_profile": "SELECT * FROM mentor_profile WHERE person_id = :id",
     "specialties": "SELECT specialty_code FROM mentor_specialty WHERE person_id = :id ORDER BY 1",
@@ -119,6 +120,7 @@ _ERASURE = (
     "DELETE FROM kept_post WHERE person_id = :id",
     "DELETE FROM push_subscription WHERE person_id = :id",
     "DELETE FROM digest WHERE person_id = :id",
+    "DELETE FROM address_wish WHERE person_id = :id",
     "DELETE FROM address_change WHERE person_id = :id",
     "DELETE FROM import_file WHERE person_id = :id",
     "DELETE FROM refresh_token WHERE person_id = :id",
@@ -163,7 +165,7 @@ async def _contents(w: Work, person: tables.Person, *, with_texts: bool) -> dict
     contents: dict[str, Any] = {"person": facts, "given_out_at": w.now}
     for name, query in _QUERIES.items():
         rows = (await w.sql(sa.text(query), {"id": person.id})).mappings()
-        has_texts = with_texts or name == "address_changes"  # sealed, but addresses of their own
+        has_texts = with_texts or name in {"address_changes", "address_wished"}  # sealed, but addresses of their own
         contents[name] = [_opened(w, dict(row), person.id if has_texts else None) for row in rows]
     recorded = await w.sql(sa.text(_RECORDED), {"id": person.id})
     contents["recorded_as_mentor"] = [

@@ -52,6 +52,7 @@ from service.tables.log import (
 from service.tables.operations import Housekeeping, Process
 from service.tables.people import (
     AddressChange,
+    AddressWish,
     AvailabilityException,
     Client,
     ClientSecret,
@@ -89,6 +90,7 @@ __all__ = [
     "ActivityInstitution",
     "ActivitySpecialty",
     "AddressChange",
+    "AddressWish",
     "Advice",
     "Appointment",
     "AttemptCount",

@@ -89,6 +89,20 @@ class AddressChange(SQLModel, table=True):
     )
 
 
+class AddressWish(SQLModel, table=True):
+    """An address that a person wants for theirs, sealed: it is, once whoever reads its mail has pressed the button.
+
+    `number` is their `address_number` then: once they have another address, it is wished no more.
+    """
+
+    __tablename__ = "address_wish"
+    id: UUID = Field(primary_key=True)
+    person_id: UUID = Field(foreign_key="person.id", unique=True)
+    address: bytes = Field(sa_type=BYTEA)
+    number: int
+    expires_at: datetime
+
+
 class RoleGrant(SQLModel, table=True):
     """One role of one person, at an institution or for a programme."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from service import tables, vocabulary
 from service.kernel.work import Work
 from service.outbox import push_subscriptions
-from service.people import devices, languages, people, preferences
+from service.people import devices, languages, own_address, people, preferences
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class OwnProfile:
     chosen: preferences.Preferences
     told_on: Sequence[push_subscriptions.Device]
     push_key: str | None
+    wished: str | None  # the address that they have asked for and not confirmed
     hours_zone: str | None
 
 
@@ -37,5 +38,6 @@ async def read(w: Work) -> OwnProfile:
         await preferences.read(w),
         await push_subscriptions.devices(w),
         key.public if key else None,
+        await own_address.wished(w, person),
         mentor.availability_zone if mentor else None,
     )

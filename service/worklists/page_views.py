@@ -55,6 +55,7 @@ class CasePage:
     appointment: appointments.AppointmentView | None
     advice: tuple[tables.Advice, str] | None
     session: tables.Session | None
+    is_certified: bool  # the actor took part in that session, and it took place
     conclusion: str | None
     feedback: Sequence[tables.Feedback]
     called_off: Sequence[tables.Appointment]
@@ -143,6 +144,9 @@ async def case(w: Work, consultation_id: UUID) -> CasePage:
         appointment=meeting,
         advice=await advice.read(w, row.id),
         session=session,
+        is_certified=session is not None
+        and w.actor.person_id in session.participants
+        and session.outcome not in vocabulary.NOT_HELD,
         conclusion=await sessions.read_conclusion(w, session) if session else None,
         feedback=feedback,
         called_off=called_off,

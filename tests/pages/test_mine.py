@@ -165,3 +165,22 @@ async def test_nobody_elses_consultations_or_certificates_are_shown(scene: Scene
 async def test_the_certificate_of_a_year_that_is_none_is_missing(scene: Scene, year: str) -> None:
     async with scene.browser(scene.mentor) as browser:
         assert (await browser.get(f"/mine/certificates/{year}")).status_code == 404
+
+
+async def test_the_certificate_stands_on_the_case_for_whoever_took_part(scene: Scene) -> None:
+    session = await logged(scene)
+    seen = {}
+    for who in (scene.mentor, scene.clinician, scene.coordinator):
+        async with scene.browser(who) as browser:
+            page = await browser.get(f"/consultations/{session.consultation_id}")
+            seen[who.id] = f'href="/sessions/{session.id}/certificate"' in page.text
+    assert seen == {scene.mentor.id: True, scene.clinician.id: True, scene.coordinator.id: False}
+
+
+async def test_an_offer_follows_what_becomes_of_its_case(scene: Scene) -> None:
+    asked = await scene.ask()
+    (offer,) = await scene.rows("SELECT id FROM offer")
+    async with scene.browser(scene.mentor) as browser:
+        page = await browser.get(f"/offers/{offer.id}")
+    assert f'data-live="{asked.id}" data-stream="/live"' in page.text
+    assert "data-part" in page.text
