@@ -49,6 +49,8 @@ async def _pages(site: Site) -> list[tuple[str, str, str, Sequence[str]]]:
     case = await connection.fetchval(_NEWEST.format("consultation", "clinician"), history.uid(clinician))
     offer = await connection.fetchrow(_WAITING, history.uid(mentor))
     await connection.close()
+    if offer is None:
+        raise LookupError(mentor)
     own = f"/v1/mentors/{history.uid(mentor)}"
     soon, late = site.now + timedelta(hours=1), site.now + timedelta(days=7)
     slots = f"{own}/slots?from={soon:%Y-%m-%dT%H:%M:%SZ}&until={late:%Y-%m-%dT%H:%M:%SZ}&minutes=30"

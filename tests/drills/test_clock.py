@@ -15,7 +15,7 @@ import pytest
 import flow
 import postoffice
 from integrations.runtime.world import World
-from service.kernel import actor, clock
+from service.kernel import actor, clock, queue
 from service.outbox import deliveries
 from world import TestClock
 
@@ -68,7 +68,9 @@ async def mail_to(scene: flow.Scene) -> UUID:
         link = deliveries.NewLink(
             id=clock.new_id(), person_id=person.id, purpose="sign_in", expires_at=w.now + DAY, created_at=w.now
         )
-        return await deliveries.mail(w, template="sign_in", person=person, values={}, links={"sign_in": link})
+        mail = await deliveries.mail(w, template="sign_in", person=person, values={}, links={"sign_in": link})
+    assert mail is not None
+    return mail
 
 
 @pytest.fixture
@@ -139,7 +141,7 @@ async def test_ops_08_drill_a_worker_whose_clock_is_an_hour_off_neither_steals_n
 async def is_offered(scene: flow.Scene, mail: UUID) -> None:
     """Have a worker that takes jobs look at the mail once more, as where a job was lost and put again."""
     async with scene.world.database.work(actor.TIMER) as w:
-        w.jobs.append((mail, 99, 0))
+        w.jobs.append(queue.Job(mail, 99, 0))
     is_there = "SELECT 1 FROM queue.pgqueuer WHERE dedupe_key = :key"
 
     async def is_done() -> bool:

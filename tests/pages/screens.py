@@ -72,7 +72,11 @@ async def _yesterday(scene: Scene) -> _Before:
     scene.clock.set(call.ends_at + timedelta(minutes=5))
     async with scene.world.database.work(actor.TIMER) as w:
         for who in (scene.clinician, scene.mentor):
-            asked = {"purpose": "feedback", "expires_at": w.now + timedelta(days=14), "created_at": w.now}
+            asked: dict[str, Any] = {
+                "purpose": "feedback",
+                "expires_at": w.now + timedelta(days=14),
+                "created_at": w.now,
+            }
             await build.add(w, tables.Link(id=clock.new_id(), person_id=who.id, subject_id=logged.id, **asked))
     return _Before(logged, answered, call)
 
@@ -113,7 +117,11 @@ async def _links(scene: Scene, before: _Before) -> dict[str, str]:
     join, _ = await scene.link("join", scene.mentor)
     paper = await scene.act(scene.mentor, certificates.of_session, before.logged.id)
     async with scene.world.database.work(actor.TIMER) as w:
-        asked = {"purpose": vocabulary.STOP_DIGEST, "expires_at": w.now + timedelta(days=14), "created_at": w.now}
+        asked: dict[str, Any] = {
+            "purpose": vocabulary.STOP_DIGEST,
+            "expires_at": w.now + timedelta(days=14),
+            "created_at": w.now,
+        }
         digest = await build.add(w, tables.Link(id=clock.new_id(), person_id=scene.mentor.id, **asked))
 
     async def move(w: Any) -> None:  # noqa: ANN401 - a unit of work

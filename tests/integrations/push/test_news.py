@@ -131,7 +131,12 @@ async def test_ft_50_what_is_pushed_is_read_by_another_implementation_and_signed
     scheme, proof, key = headers["authorization"].replace(",", "").split()
     public = key.removeprefix("k=")
     point = base64.urlsafe_b64decode(public + "=")
-    numbers = {"kty": "EC", "crv": "P-256", "x": text_of(point[1:33]), "y": text_of(point[33:])}
+    numbers: dict[str, str | list[str]] = {
+        "kty": "EC",
+        "crv": "P-256",
+        "x": text_of(point[1:33]),
+        "y": text_of(point[33:]),
+    }
     token = jws.deserialize_compact(proof.removeprefix("t="), jwk.ECKey.import_key(numbers), ["ES256"])
     claims = json.loads(token.payload)
     assert scheme == "vapid"
@@ -448,7 +453,7 @@ async def test_ft_54_text_messages_are_off_until_there_is_a_gateway_and_a_number
     assert sent["text"].endswith(f"{scene.world.settings.base_url}/")
     assert asked.number not in sent["text"]
     assert arrival.headers["authorization"] == "Bearer gateway-token-0123456789"
-    assert UUID(sent["reference"])
+    assert UUID(sent["reference"]).version == 7
     assert "+33123456789" not in lines.getvalue()
 
 

@@ -124,9 +124,9 @@ async def test_ft_23_when_it_is_back_the_urgent_leave_first_and_then_the_oldest(
     await mail_delivery.look_for_server(scene.world)
     async with scene.world.database.work(actor.TIMER) as w:
         assert await deliveries.enqueue_due(w) == 5
-        queued = sorted(w.jobs, key=lambda job: -job[2])
+        queued = sorted(w.jobs, key=lambda job: -job.urgency)
         w.jobs.clear()
-    assert [str(row_id) for row_id, _, _ in queued] == [stat, asap, routine, urgent, late]
+    assert [str(job.delivery_id) for job in queued] == [stat, asap, routine, urgent, late]
 
 
 @pytest.mark.parametrize("outcome", [outcomes.Cut(None, "SMTPServerDisconnected", phase="data")])
