@@ -16,7 +16,8 @@ digests   the link that switches off the mail about what waits
 actions   the links in mails: a bare page, one button, the result
 cases     a consultation and an offer, and what is done there
 live      the stream by which an open page hears of changes
-requests  filing a request
+requests, wishes  filing a request in three steps; what its form says
+remedies  what would help a request that nobody can take
 own_consultations  all consultations of one's side, and the way to one by its number
 counters  other times for an offer, picked on a week of both sides
 hours     a mentor's week, absences and limits

@@ -7,12 +7,12 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 
 from api.edge import invitations, problems, shapes
-from api.pages import actions, fields, frame
+from api.pages import actions, fields, frame, remedies
 from service import vocabulary
-from service.care import advice, answers, appointments, consultations, sessions
+from service.care import advice, answers, appointments, consultations, sessions, widening
 from service.kernel import access, errors
 from service.kernel.work import Work
-from service.rules import lifecycle
+from service.rules import case_numbers, lifecycle
 from service.rules.time import night
 from service.rules.time.night import NightHours
 from service.worklists import filing_choices, page_views, timelines
@@ -24,9 +24,15 @@ Night = Callable[[Work], Awaitable[Sequence[NightHours]]]
 
 
 @router.get("/consultations/{id}")
-async def case_page(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002 - the path's word
-    """Show the consultation as far as the visitor may see it."""
-    return await _case(visit, id)
+async def case_page(visit: frame.Known, id: str) -> Response:  # noqa: A002 - the path's word
+    """Show the consultation as far as the visitor may see it; the number that people say leads to it too."""
+    number = case_numbers.read(id)
+    if number is None:
+        return await _case(visit, fields.id_of(id))
+    rows = await visit.read(lambda w: consultations.page(w, after=None, limit=1, number=number))
+    if not rows:
+        raise errors.NotFound
+    return frame.see(f"/consultations/{rows[0].row.id}")
 
 
 @router.post("/consultations/{id}/cancel")
@@ -55,6 +61,17 @@ async def consent(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
     countries = form.some_of("countries", choices.countries, needed=scope == "countries")
     consent_given = consultations.ConsentGiven(scope, form.day("given_on") or visit.today, countries)
     return await _try(visit, "consent", form, id, lambda w: consultations.consent(w, id, consent_given))
+
+
+@router.post("/consultations/{id}/widen")
+async def widen(visit: frame.Known, id: shapes.Id) -> Response:  # noqa: A002
+    """Make the request wider, as a button under "what would help" says."""
+    form = await fields.sent(visit.request)
+    changes = remedies.read(form.all("change"))
+    if changes is None:
+        raise errors.Invalid("/changes", "the form cannot be read")
+    given_on = form.day("given_on") if form.typed("given_on") else None
+    return await _try(visit, "widen", form, id, lambda w: widening.widen(w, id, changes, given_on))
 
 
 @router.post("/consultations/{id}/advice")
@@ -310,6 +327,7 @@ async def _case(
     countries = (
         (await visit.read(filing_choices.choices)).countries if case.row.state == "draft" and case.is_requesting else []
     )
+    stuck = await visit.read(lambda w: widening.if_stuck(w, case.row)) if case.is_requesting else None
     mine = [offer for offer in case.offers if visit.person and offer.mentor_id == visit.person.id]
     return visit.show(
         "case.html",
@@ -332,6 +350,8 @@ async def _case(
         patient_outcomes=vocabulary.PATIENT_OUTCOMES,
         has_room=visit.world.settings.room_url is not None,
         steps=timelines.steps(case.told, visit.world.clock.now()),
+        row=case.row,
+        **remedies.of_stuck(stuck, visit.words, visit.zone, visit.today),
     )
 
 

@@ -190,6 +190,14 @@ def _normal(text: str) -> str:
     return text if len(text) > shapes.LONGEST_TEXT or shapes.piles_marks(text) else shapes.composed(text)
 
 
+def id_of(text: str) -> UUID:
+    """Read an id in an address; raises NotFound for what is none."""
+    try:
+        return _id.validate_python(text)
+    except ValidationError:
+        raise errors.NotFound from None
+
+
 @dataclass(frozen=True, slots=True)
 class Tried:
     """A form that failed, to be shown again: which one, what was typed, what is wrong, where somebody seems named.

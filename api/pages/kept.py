@@ -28,6 +28,7 @@ _BUTTONS = {
     "/consultations/{id}/cancel": ("case", "cancel"),
     "/consultations/{id}/assign": ("case", "assign"),
     "/consultations/{id}/consent": ("case", "record_consent"),
+    "/consultations/{id}/widen": ("help", "do"),
     "/consultations/{id}/advice": ("case", "give"),
     "/offers/{id}/accept": ("offer", "accept_title"),
     "/offers/{id}/show": ("offer", "show_again"),
@@ -76,6 +77,7 @@ class _Shown:
     until: datetime
     texts: Sequence[tuple[str, str]]
     pairs: Sequence[tuple[str, str]]
+    goes_on: bool  # to another step of its form: nothing is done by it yet
 
 
 @router.get("/kept")
@@ -117,4 +119,6 @@ def _shown(kept: kept_posts.Kept, visit: frame.Visit) -> _Shown:
         context, key = _LABELS.get(name, ("", ""))
         if value.strip() and (key or len(value) >= _SHORTEST_TEXT) and name not in {"key", "draft"}:
             texts.append((words[context][key] if key else "", value))
-    return _Shown(kept.id, kept.path, page, button, kept.created_at, kept.until, texts, pairs)
+    sent = dict(pairs)
+    goes_on = "step" in sent and sent.get("to") != "send"
+    return _Shown(kept.id, kept.path, page, button, kept.created_at, kept.until, texts, pairs, goes_on)

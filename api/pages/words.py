@@ -20,7 +20,7 @@ from service.worklists import filing_choices, waiting
 T = TypeVar("T")
 LANGUAGES = ("uk", "en", "fr", "de", "pl", "it", "es", "lt", "he", "tr", "ro")
 _DASH = "\N{EN DASH}"
-_SHARED = ("mail", "priorities", "modes", "reasons", "outcomes", "age_bands", "days")
+_SHARED = ("mail", "priorities", "modes", "reasons", "outcomes", "age_bands", "days", "help")
 """Contexts of the catalogues that are not the pages' own; those are `page` and `page.…`."""
 
 
@@ -56,9 +56,9 @@ class Words:
         said = catalogues.of(self.locale).said(detail)
         return faults.get(detail) or (f"{said[0].upper()}{said[1:].rstrip('.')}." if said else faults["other"])
 
-    def counted(self, context: str, key: str, number: int) -> str:
-        """Word a sentence that counts; it may name the `{number}`."""
-        return catalogues.of(self.locale).counted(context, key, number).format(number=number)
+    def counted(self, context: str, key: str, number: int, **facts: str) -> str:
+        """Word a sentence that counts; it may name the `{number}`, and the facts."""
+        return catalogues.of(self.locale).counted(context, key, number).format(number=number, **facts)
 
     def specialty(self, row: NamedInBoth) -> str:
         """Name the specialty."""

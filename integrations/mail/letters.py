@@ -14,7 +14,7 @@ from typing import Any
 
 import jinja2
 
-from integrations import catalogues, local_times, plain_text
+from integrations import catalogues, local_times, plain_text, remedy_words
 from integrations.catalogues import Catalogue
 from service import vocabulary
 
@@ -177,6 +177,8 @@ def _facts(values: Mapping[str, Any], words: Catalogue) -> Iterator[tuple[str, s
         yield _known(labels, f"asked_{answer}", "answer"), str(int(number))
     for code, number in values.get("counts", {}).items():
         yield labels["counts"].format(reason=_known(words["reasons"], code, "reason")), str(int(number))
+    for remedy in values.get("would_help", []):
+        yield labels["would_help"], remedy_words.with_number(remedy, _own_zone(values), words)
     for kind, number in values.get("waiting", {}).items():
         yield _known(labels, f"waiting_{kind}", "kind"), str(int(number))
     for what, number in values.get("depending", {}).items():

@@ -3,7 +3,7 @@
 Others call
 
     consultations  `request`, `consent`, `cancel`, `assign`; who can answer; what one page or one answer shows
-    widening       what would help a request that nobody can take, and doing it; a preview of one that is not filed
+    widening, unmatched  what would help a request that nobody can take, and doing it; a preview; the mails about it
     filing, mentor_cache  for whom and for which hospital a request is filed; mentors in memory after a start
     promises, offers  what is told at filing, and how that fared; waves, and what becomes of an unanswered offer
     manual_offers  a coordinator chooses a mentor, or holds a time

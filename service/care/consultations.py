@@ -95,8 +95,7 @@ async def request(w: Work, wish: NewRequest) -> tables.Consultation:
     The first wave of one of many is the worker's: it is due with the row itself, and asked for again until it is made.
     """
     consultation = await draft_of(w, wish, is_filed=True)
-    texts = {"question": wish.question, "department": wish.department, **deidentification.of_tags(wish.tags)}
-    await deidentification.check_long(w, texts, wish.confirmed_spans)
+    await deidentification.check_long(w, texts_of(wish), wish.confirmed_spans)
     row_id = consultation.id
     consultation.question = w.seal(wish.question, row_id)
     consultation.created_by = w.actor.person_id
@@ -114,6 +113,11 @@ async def request(w: Work, wish: NewRequest) -> tables.Consultation:
     else:
         w.touch(consultation)
     return consultation
+
+
+def texts_of(wish: NewRequest) -> dict[str, str | None]:
+    """Give what the writer wrote, by field: what may name a person."""
+    return {"question": wish.question, "department": wish.department, **deidentification.of_tags(wish.tags)}
 
 
 async def check(w: Work, wish: NewRequest) -> None:

@@ -4,7 +4,6 @@ Lock order: consultation, offers, people, memorandum (architecture). Who may be 
 `rules.matching`; this loads, asks it, and writes.
 """
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,13 +15,14 @@ from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlmodel import col
 
 from service import tables, vocabulary
-from service.care import candidates, casefile, decisions, promises
+from service.care import candidates, casefile, decisions, promises, unmatched
 from service.care.casefile import CaseFile
 from service.kernel import access, clock, paging
 from service.kernel.work import Work
-from service.outbox import hearers, notices, offer_mails
+from service.outbox import notices, offer_mails
 from service.rules import lifecycle, policy
 from service.rules.matching import waves
+from service.rules.matching.remedies import Remedy
 from service.rules.time import night
 from service.rules.time.night import NightHours
 
@@ -36,24 +36,23 @@ async def make_wave(case: CaseFile) -> None:
         if offer.state == "pending" and offer.answer_by <= case.w.now:
             await _wait_for_mail(case, offer)
     if _is_hopeless(await _ask_next(case)) and case.consultation.state != "unmatched":
-        await _nobody_left(case)
+        await unmatched.nobody_left(case, waves.not_again(await asked_so_far(case)))
 
 
 async def first_wave(case: CaseFile) -> None:
     """Ask the first mentors, or say that there are none: nobody was ever asked. The clinician has a receipt then."""
-    if _is_hopeless(await _ask_next(case)):
-        await _nobody_left(case)
-    await tell_filed(case)
+    is_hopeless = _is_hopeless(await _ask_next(case))
+    await tell_filed(case, await unmatched.nobody_left(case, ()) if is_hopeless else ())
 
 
 def _is_hopeless(decision: _Decision) -> bool:
     return isinstance(decision, waves.Nobody) and not decision.awaits_answer
 
 
-async def tell_filed(case: CaseFile) -> None:
-    """Mail the clinician a receipt, once, if it is known by now whether anybody is asked."""
+async def tell_filed(case: CaseFile, helping: Sequence[Remedy] = ()) -> None:
+    """Mail the clinician a receipt, once, if it is known by now whether anybody is asked; else with what would help."""
     if not case.awaits_first_wave:
-        await notices.request_filed(case.w, case.consultation)
+        await notices.request_filed(case.w, case.consultation, [unmatched.plain(remedy) for remedy in helping])
 
 
 async def _ask_next(case: CaseFile) -> _Decision:
@@ -182,22 +181,6 @@ SELECT mentor_id, count(*) AS offers FROM offer
 WHERE mentor_id = ANY(:mentors) AND sent_at > :since AND consultation_id <> :but AND NOT is_undelivered
 GROUP BY mentor_id
 """).bindparams(sa.bindparam("mentors", type_=ARRAY(PG_UUID(as_uuid=True))))
-
-
-async def _nobody_left(case: CaseFile) -> None:
-    w, consultation = case.w, case.consultation
-    with w.holding():
-        ranked = await candidates.ranked(w, consultation, near=True, new_windows=case.new_windows)
-    refusals = Counter(reason.value for _, reasons in ranked.ranking.excluded for reason in reasons)
-    case.become(consultation, "unmatched")
-    receivers = await hearers.coordinators(w, [consultation.institution_id], consultation.programme_id)
-    latest = {offer.mentor_id: _outcome(offer) for offer in case.offers}  # each mentor once
-    await notices.to_people(w, "unmatched", consultation, receivers, counts=refusals, asked=Counter(latest.values()))
-
-
-def _outcome(offer: tables.Offer) -> str:
-    """Say in a word what became of an offer that is over; `undelivered` asked nobody."""
-    return "undelivered" if offer.is_undelivered else "ended" if offer.ended_at else offer.state
 
 
 def become_offered(case: CaseFile, memorandum_id: UUID) -> None:

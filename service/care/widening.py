@@ -62,6 +62,14 @@ async def outlook(w: Work, consultation_id: UUID) -> Outlook:
     return await _outlook(await _as_it_is(w, consultation))
 
 
+async def if_stuck(w: Work, consultation: tables.Consultation) -> Outlook | None:
+    """Give the outlook of a request that nobody can take; None for any other, and once somebody can be asked again."""
+    if consultation.state != "unmatched":
+        return None
+    found = await _outlook(await _as_it_is(w, consultation))
+    return None if found.may_be_asked else found
+
+
 async def _as_it_is(w: Work, consultation: tables.Consultation) -> CaseFile:
     """Give the case to be read: nothing is locked."""
     rows = await w.sql(sa.select(tables.Offer).where(col(tables.Offer.consultation_id) == consultation.id))

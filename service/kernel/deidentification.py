@@ -51,6 +51,13 @@ async def check_long(w: Work, texts: Mapping[str, str | None], confirmed: Collec
     _judge(w, await asyncio.to_thread(_search, texts, w.now.date()), confirmed)
 
 
+async def look(w: Work, texts: Mapping[str, str | None], confirmed: Collection[ConfirmedSpan] = ()) -> None:
+    """Raise what `check_long` raises, and write nothing: of a text that is stored later, and checked again then."""
+    findings, _ = _sorted(await asyncio.to_thread(_search, texts, w.now.date()), confirmed)
+    if findings:
+        raise errors.PersonalDataFound(findings)
+
+
 def _search(texts: Mapping[str, str | None], today: date) -> "list[tuple[str, deidentify.Span]]":
     from service.rules import deidentify  # noqa: PLC0415 - its many patterns are compiled then, not at each start
 
@@ -58,6 +65,17 @@ def _search(texts: Mapping[str, str | None], today: date) -> "list[tuple[str, de
 
 
 def _judge(w: Work, found: "list[tuple[str, deidentify.Span]]", confirmed: Collection[ConfirmedSpan]) -> None:
+    findings, alarms = _sorted(found, confirmed)
+    if findings:
+        raise errors.PersonalDataFound(findings)
+    if alarms:
+        audit.record(w, "confirmed_false_alarm", "text", None, spans=alarms)
+
+
+def _sorted(
+    found: "list[tuple[str, deidentify.Span]]", confirmed: Collection[ConfirmedSpan]
+) -> tuple[list[tuple[str, int, int, str]], list[dict[str, object]]]:
+    """Tell what may name a person from what was confirmed to be a false alarm."""
     confirmed_spans = set(confirmed)
     findings: list[tuple[str, int, int, str]] = []
     alarms: list[dict[str, object]] = []
@@ -66,7 +84,4 @@ def _judge(w: Work, found: "list[tuple[str, deidentify.Span]]", confirmed: Colle
             alarms.append({"field": field, "start": span.start, "end": span.end, "kind": span.kind})
         else:
             findings.append((field, span.start, span.end, span.kind))
-    if findings:
-        raise errors.PersonalDataFound(findings)
-    if alarms:
-        audit.record(w, "confirmed_false_alarm", "text", None, spans=alarms)
+    return findings, alarms

@@ -148,12 +148,15 @@ async def to_people(
         await deliveries.mail(w, template=template, person=person, values=common)
 
 
-async def request_filed(w: Work, consultation: tables.Consultation) -> None:
+async def request_filed(
+    w: Work, consultation: tables.Consultation, would_help: Sequence[Mapping[str, Any]] = ()
+) -> None:
     """Mail the clinician a receipt, which says whether any mentor was asked: call it after the first wave."""
     clinician = await w.read(tables.Person, consultation.clinician_id)
     due = consultation.answer_due_at
     template = "receipt_unmatched" if consultation.state == "unmatched" else "receipt"
-    await to_people(w, template, consultation, [clinician], answer_due_at=due and instant(due))
+    values = {"answer_due_at": due and instant(due)} | ({"would_help": would_help} if would_help else {})
+    await to_people(w, template, consultation, [clinician], **values)
 
 
 async def offer_sent(w: Work, consultation: tables.Consultation, offer: tables.Offer) -> None:

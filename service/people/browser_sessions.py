@@ -114,8 +114,8 @@ def _person(row: Any) -> Person:  # noqa: ANN401 - a row of one of the two state
 _VISITOR = sa.text(f"""
 SELECT {logins.ACTOR}, p.display_name, p.locale, p.zone, (SELECT held_since FROM installation) AS held_since,
 coalesce(t.seen_at, t.created_at) AS seen_at, t.is_own_device,
-EXISTS (SELECT FROM kept_post k WHERE k.person_id = p.id AND k.until > :now AND k.body IS NOT NULL)
-AS has_kept
+EXISTS (SELECT FROM kept_post k WHERE k.person_id = p.id AND k.until > :now AND k.body IS NOT NULL
+AND NOT k.is_unfinished) AS has_kept
 FROM refresh_token t JOIN person p ON p.id = t.person_id {logins.ROLES}
 WHERE t.id = :session AND t.revoked_at IS NULL AND coalesce(t.seen_at, t.created_at) > :idle_since
 AND t.created_at > CASE WHEN t.is_own_device THEN CAST(:own_since AS timestamptz) ELSE CAST(:since AS timestamptz) END

@@ -107,7 +107,7 @@ async def newest(w: Work, person_id: UUID) -> UUID | None:
 async def read(w: Work, kept_id: UUID) -> Kept | Over:
     """Give a form of the actor's own; raises NotFound for anybody else's, and for one that was sent or dropped."""
     row = await w.find(tables.KeptPost, kept_id)
-    if row is None or row.person_id != w.actor.person_id:
+    if row is None or row.person_id != w.actor.person_id or row.is_unfinished:
         raise errors.NotFound
     if row.until <= w.now or row.body is None:
         return Over(row.path)
@@ -129,6 +129,7 @@ async def _of(w: Work, person_id: UUID) -> list[Kept]:
     rows = await w.sql(
         sa.select(kind)
         .where(col(kind.person_id) == person_id, col(kind.until) > w.now, col(kind.body).is_not(None))
+        .where(~col(kind.is_unfinished))
         .order_by(col(kind.created_at).desc(), col(kind.id).desc())
     )
     return [_opened(w, row) for row in rows.scalars()]
@@ -144,15 +145,16 @@ def _opened(w: Work, row: tables.KeptPost) -> Kept:
 
 
 _DROP_OLDEST = sa.text("""
-DELETE FROM kept_post WHERE person_id = :person AND id NOT IN (
-    SELECT id FROM kept_post WHERE person_id = :person ORDER BY created_at DESC, id DESC LIMIT :most)
+DELETE FROM kept_post WHERE person_id = :person AND NOT is_unfinished AND id NOT IN (
+    SELECT id FROM kept_post WHERE person_id = :person AND NOT is_unfinished
+    ORDER BY created_at DESC, id DESC LIMIT :most)
 """)
 _NEWEST = sa.text("""
-SELECT id FROM kept_post WHERE person_id = :person AND until > :now AND body IS NOT NULL
+SELECT id FROM kept_post WHERE person_id = :person AND until > :now AND body IS NOT NULL AND NOT is_unfinished
 ORDER BY created_at DESC, id DESC LIMIT 1
 """)
-_DROP = sa.text("DELETE FROM kept_post WHERE id = :id AND person_id = :person")
+_DROP = sa.text("DELETE FROM kept_post WHERE id = :id AND person_id = :person AND NOT is_unfinished")
 _SENT = sa.text("""
-DELETE FROM kept_post WHERE person_id = :person AND path = :path
+DELETE FROM kept_post WHERE person_id = :person AND path = :path AND NOT is_unfinished
 AND form_key IS NOT DISTINCT FROM CAST(:key AS uuid)
 """)

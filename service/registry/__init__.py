@@ -3,7 +3,7 @@
 Others call
 
     programmes       programmes and specialties
-    specialty_finder `find`: which specialties somebody may mean who types a word
+    specialty_finder  `find`: which specialties somebody may mean who types a word
     institutions     institutions, and who belongs to which network
     memoranda        `create`, `change` and `transition` of a memorandum; `expire` for the sweep
     agreements       `agreed`: which memoranda link two institutions, with the minutes left; `lock_budget`

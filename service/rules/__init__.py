@@ -9,6 +9,7 @@
     delivery/        when a delivery is tried again, when a receiver is left alone
     specialties, transfer     how near two specialties are; to which countries case text may go
     specialty_search, case_numbers  what people mean who type a word for a specialty, or the number of a case
+    text_language             in which language a text seems to be
     chain                     the log's hashes
     csv_tables                tables as text that no spreadsheet runs
 

@@ -290,7 +290,8 @@ class RefreshToken(SQLModel, table=True):
 class KeptPost(SQLModel, table=True):
     """A form that was sent after its visit had ended, sealed; whoever it is of goes on with it after the next sign-in.
 
-    `form_key` is the idempotency key of the form, if it has one. After `until` the body is taken out.
+    `form_key` is the idempotency key of the form, if it has one. After `until` the body is taken out. One of several
+    steps that is not sent yet is `is_unfinished`: its key is its id, and each step takes the place of the one before.
     """
 
     __tablename__ = "kept_post"
@@ -301,6 +302,7 @@ class KeptPost(SQLModel, table=True):
     form_key: UUID | None = None
     created_at: datetime
     until: datetime
+    is_unfinished: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
 
     __table_args__ = (index("ix_kept_post_until", "until"),)
 

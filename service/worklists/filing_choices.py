@@ -6,6 +6,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from service import vocabulary
 from service.kernel import access
 from service.kernel.work import Work
 from service.rules import name_order
@@ -41,12 +42,17 @@ class Hospital:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What a request can be made of: specialties by area, partners' countries, colleagues and hospitals to file for."""
+    """What a request can be made of: specialties by area, partners' countries, colleagues and hospitals to file for.
+
+    Of the person themself: `languages` that they know well enough, best first, and `recent` specialties of theirs.
+    """
 
     specialties: Sequence[tuple[SpecialtyChoice, Sequence[SpecialtyChoice]]]
     countries: Sequence[str]
     colleagues: Sequence[Colleague]
     hospitals: Sequence[Hospital]
+    languages: Sequence[str]
+    recent: Sequence[SpecialtyChoice]
 
 
 async def choices(w: Work) -> Choices:
@@ -61,18 +67,33 @@ async def choices(w: Work) -> Choices:
     coordinated = sorted(w.actor.institutions("coordinator"))
     colleagues = await w.fetch(_COLLEAGUES, {"places": coordinated}) if coordinated else ()
     hospitals = await w.fetch(_HOSPITALS, {"places": sorted(w.actor.institutions("clinician", "coordinator"))})
+    values = {"me": w.actor.person_id, "levels": list(reversed(vocabulary.LANGUAGE_LEVELS[2:])), "most": MOST_RECENT}
+    (known,) = await w.fetch(_KNOWN, values)
     return Choices(
         [(by_code[area], members) for area, members in areas.items()],
-        [row.country for row in await w.fetch(_COUNTRIES, {})],
+        known.countries,
         sorted((Colleague(*row) for row in colleagues), key=lambda each: (name_order.key(each.display_name), each.id)),
         [Hospital(*row) for row in hospitals],
+        known.languages,
+        [by_code[code] for code in known.recent if by_code[code].is_bookable],
     )
 
 
 _SPECIALTIES = sa.text("SELECT code, parent_code, name_en, name_uk, is_bookable FROM specialty ORDER BY code")
-_COUNTRIES = sa.text("""
-SELECT DISTINCT i.country FROM memorandum_party p JOIN institution i ON i.id = p.institution_id
-WHERE p.side = 'partner' AND i.country IS NOT NULL
+MOST_RECENT = 3
+_KNOWN = sa.text("""
+SELECT ARRAY(
+  SELECT DISTINCT i.country FROM memorandum_party p JOIN institution i ON i.id = p.institution_id
+  WHERE p.side = 'partner' AND i.country IS NOT NULL
+) AS countries, ARRAY(
+  SELECT code FROM person_language WHERE person_id = :me AND level = ANY(CAST(:levels AS varchar[]))
+  ORDER BY array_position(CAST(:levels AS varchar[]), level), code
+) AS languages, ARRAY(
+  SELECT specialty_code FROM (
+    SELECT specialty_code, row_number() OVER (ORDER BY id DESC) AS place
+    FROM consultation WHERE clinician_id = :me ORDER BY id DESC LIMIT 30
+  ) AS latest GROUP BY specialty_code ORDER BY min(place) LIMIT :most
+) AS recent
 """)
 _COLLEAGUES = sa.text("""
 SELECT DISTINCT p.id, p.display_name FROM role_grant g JOIN person p ON p.id = g.person_id

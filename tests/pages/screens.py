@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 import build
@@ -10,8 +11,11 @@ from pages.scene import QUESTION, Scene
 from service import tables, vocabulary
 from service.care import advice, answers, appointments, consultations, sessions
 from service.kernel import actor, clock
-from service.people import people
+from service.people import people, unfinished_forms
 from service.reporting import certificates
+
+WHAT = {"specialty": "paediatrics", "question": QUESTION, "age_band": "child"}
+WHO = {"priority": "urgent", "mode": "either", "duration": "30", "languages": "en"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ async def staged(scene: Scene) -> list[Screen]:
         *await _of_strangers(scene, links),
         *await _of_cases(scene, before),
         *_first_pages(),
+        *await _of_steps(scene),
         *_of_mentors(scene),
         *await _of_admins(scene),
         Screen("people", "coordinator", "/people"),
@@ -278,6 +283,34 @@ def _of_mentors(scene: Scene) -> list[Screen]:
         Screen("mine", "mentor", "/mine"),
         Screen("mine-none", "clinician", "/mine"),
     ]  # fmt: skip
+
+
+async def _of_steps(scene: Scene) -> list[Screen]:
+    """Have requests that are filled in so far, one that was sent, and one that nobody can take."""
+    case, now = "/consultations", scene.clock.now()
+    path = f"{case}/new"
+    stuck = await scene.ask(languages=("pl",), question=f"{QUESTION} 14", windows=((now, now + timedelta(days=1)),))
+    sent = await scene.ask(question=f"{QUESTION} 15")
+    key = await _begun(scene, WHAT | WHO)
+    empty, half = await _begun(scene, {"question": QUESTION}), await _begun(scene, WHAT)
+    polish = await _begun(scene, WHAT | WHO | {"languages": "pl"})
+    return [
+        *[Screen(f"new-{step}", "clinician", f"{path}/{key}/{step}") for step in "123"],
+        Screen("new-1-faults", "clinician", f"{path}/{empty}/1?check=all"),
+        Screen("new-2-faults", "clinician", f"{path}/{half}/2?check=all"),
+        Screen("new-3-nobody", "clinician", f"{path}/{polish}/3"),
+        Screen("new-3-faults", "clinician", path, {"key": str(key), "step": "3", "to": "send"}),
+        Screen("new-sent", "clinician", f"{case}/{sent.id}/sent"),
+        Screen("new-sent-nobody", "clinician", f"{case}/{stuck.id}/sent"),
+        Screen("case-nobody", "clinician", f"{case}/{stuck.id}"),
+    ]
+
+
+async def _begun(scene: Scene, filled: dict[str, str]) -> UUID:
+    """Have a request whose form is filled in so far, under a key of its own."""
+    key = clock.new_id()
+    await scene.act(scene.clinician, unfinished_forms.save, "/consultations/new", key, urlencode(filled))
+    return key
 
 
 async def _of_admins(scene: Scene) -> list[Screen]:

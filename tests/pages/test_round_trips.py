@@ -21,8 +21,8 @@ MOST = {
     ("/", "coordinator"): 7,
     ("/", "mentor"): 5,
     ("/", "admin"): 7,
-    (NEW, "clinician"): 5,
-    (NEW, "coordinator"): 6,
+    (NEW, "clinician"): 6,  # one of them: is there a request that was begun and not sent
+    (NEW, "coordinator"): 7,
     (NEW, "mentor"): 2,
     ("/people", "coordinator"): 2,
     ("/people", "admin"): 2,

@@ -51,6 +51,7 @@ _OTHERS = {
     "/schemas/events/{type_}.json": "/schemas/events/offer.sent.json",
     "/pages/{name}": next(iter(assets.PATHS.values())),
     "/kept/{id}": f"/kept/{clock.new_id()}",
+    "/consultations/new/{key}/{step}": f"/consultations/new/{clock.new_id()}/1",
     "/certificates/{code}": "/certificates/AAAA-BBBB-CCCC-DDDD",
     "/a/address/{token}": f"/a/address/{'x' * 48}",
     "/mine/certificates/{year}": "/mine/certificates/2026",
