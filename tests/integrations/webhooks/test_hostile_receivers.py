@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 import flow
 import postoffice
 import receiver
-from integrations import outbound_http
+from integrations import outbound_http, outbound_posts
 from integrations.runtime import webhook_lanes
 from integrations.runtime.settings import Settings
 from integrations.webhooks import sending
@@ -198,7 +198,7 @@ RESULTS: dict[bytes, tuple[type, int | None]] = {
 async def test_ft_28_the_status_counts_whatever_becomes_of_the_rest(
     rest: str, status: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(outbound_posts, "BODY_SECONDS", 0.2)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 " + status + b"\r\n")
@@ -235,7 +235,7 @@ async def test_ft_28_a_head_that_is_no_answer_yet_is_no_success(status: bytes) -
 async def test_ft_28_a_receiver_whose_bodies_hang_gets_everything_once(
     outbound: flow.Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(outbound_posts, "BODY_SECONDS", 0.05)
     monkeypatch.setattr(fares, "PAUSE_SECONDS", 0.01)
     names = list[str]()
 
