@@ -26,11 +26,10 @@ class Section:
 
 
 _ADMINS: Sequence[vocabulary.Role] = ("programme_admin",)
-_ASKING: Sequence[vocabulary.Role] = ("clinician", "coordinator", "programme_admin")
 _MENTOR: tuple[vocabulary.Role, ...] = ("mentor",)
 SECTIONS: Sequence[Section] = (
     Section("/", "home", also=("/consultations/", "/offers/", "/kept")),
-    Section("/consultations", "consultations", _ASKING),
+    Section("/consultations", "consultations", vocabulary.OF_REQUESTING_SIDE),
     Section("/mine", "mine", _MENTOR),
     Section("/hours", "hours", _MENTOR),
     Section("/people", "people", vocabulary.OVERSEEING_PEOPLE),
