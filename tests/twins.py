@@ -223,6 +223,7 @@ async def both(
             assert answer.taken == expected, (f"case {case.number}, mentor {offer.mentor}, {at}", answer, expected)
             if expected != "declined":
                 taken.add(case.number)
+            await service.sweep(at)  # whoever is next after a decline is asked at once, as in the lab
     return shown(await service.sent()), shown(sorted(run.offers))
 
 
