@@ -23,8 +23,6 @@ PersonRole = Literal["clinician", "mentor", "coordinator", "programme_admin"]
 Role = Literal[PersonRole, "partner_system"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
-OF_REQUESTING_SIDE: tuple[Role, ...] = ("clinician", "coordinator", "programme_admin")
-"""To whom the consultations that a hospital filed are shown as its own."""
 OVERSEEING_PEOPLE: tuple[Role, ...] = ("coordinator", "programme_admin")
 OVERSEEING_ROLES: tuple[Role, ...] = (*OVERSEEING_PEOPLE, "partner_system")
 """Who neither asks nor answers, but registers those who do, and reads what names people of every party."""

@@ -26,10 +26,11 @@ class Section:
 
 
 _ADMINS: Sequence[vocabulary.Role] = ("programme_admin",)
+_ASKING: Sequence[vocabulary.Role] = ("clinician", *vocabulary.OVERSEEING_PEOPLE)
 _MENTOR: tuple[vocabulary.Role, ...] = ("mentor",)
 SECTIONS: Sequence[Section] = (
     Section("/", "home", also=("/consultations/", "/offers/", "/kept")),
-    Section("/consultations", "consultations", vocabulary.OF_REQUESTING_SIDE),
+    Section("/consultations", "consultations", _ASKING),
     Section("/mine", "mine", _MENTOR),
     Section("/hours", "hours", _MENTOR),
     Section("/people", "people", vocabulary.OVERSEEING_PEOPLE),
