@@ -14,13 +14,14 @@ from typing import Any
 import httpx
 
 import flow
+from api.edge import push_receivers
 
 SECRETS = {"secret", "client_secret"}
 OF_THE_REGISTRY = ("membernote", "clientname", "memorandumnote")
 """What is written about institutions, and stays when its writer is erased."""
 PUBLIC = ("/v1/institutions", "/v1/programmes", "/v1/specialties")
 """What everybody who is signed in reads, whatever their role."""
-OWN = ("/v1/offers", "/v1/appointments", "/v1/sessions")
+OWN = ("/v1/me", "/v1/offers", "/v1/appointments", "/v1/sessions")
 """What somebody took part in is theirs to see for life, without the texts."""
 
 
@@ -149,6 +150,9 @@ class Repeating(flow.Scene):
         wish = {"institution_id": str(self.lille.id), "client_name": self.text("clientname"), "scope": "events:read"}
         made = await self.post("partner", "/v1/clients", wish, 201)
         await self.post("partner", f"/v1/clients/{made['client_id']}/rotate-secret", {"overlap_hours": 1})
+        keys = {"p256dh": push_receivers.EXAMPLE_POINT, "auth": "BTBZMqHH6r4Tts7J_aSIgg"}
+        device = {"endpoint": "https://push.example/device", "keys": keys}
+        await self.post("mentor", "/v1/me/push-subscriptions", device, 201)
         at = {"url": "https://receiver.example/hook", "types": ["appointment.booked"], "signature": "v1a"}
         hook = await self.post("partner", "/v1/webhook-endpoints", at, 201)
         path = f"/v1/webhook-endpoints/{hook['id']}"

@@ -18,6 +18,7 @@ CODE = "must be a code of Latin letters, digits, dots and hyphens, such as {exam
 LIKE = "must be written like this: {example}"
 FORMS: Mapping[str, tuple[str, str]] = {
     r"^[A-Za-z0-9][A-Za-z0-9._-]*$": (CODE, "ua-one"),
+    r"^[A-Za-z0-9_=-]+$": (LIKE, "BTBZMqHH6r4Tts7J_aSIgg"),
     r"^[A-Za-z0-9._=-]+$": ("is no token of ours", ""),
     r"^[A-Z]{2}$": (LIKE, "UA"),
     r"^[A-Z]{2}-[A-Z0-9]{1,3}$": (LIKE, "UA-74"),
@@ -39,6 +40,9 @@ SENTENCES: Mapping[str, str] = {
     "string_unicode": "holds half a character",
     "string_too_short": "needs at least {min_length} characters",
     "string_too_long": "is longer than {max_length} characters",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a number",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_parsing_size": "must be a whole number",

@@ -11,7 +11,9 @@ from service.kernel import errors
 from service.outbox.push_subscriptions import Receiver
 
 EXAMPLE_POINT = "BNcRdreALRFXTkOOUHK1EtK2wtaz5Ry4YfYCA_0QTpQtUbVlUls0VJXg7A8u-Ts1XbjhazAkj7I99e8QcYP7DkM"
-Key = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Key = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_=-]+$")
+]
 Endpoint = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=9, max_length=2_000, pattern=r"^https?://[!-~]+$"),

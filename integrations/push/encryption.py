@@ -41,9 +41,7 @@ def auth_secret(auth: str) -> bytes:
 
 
 def encrypted(content: bytes, p256dh: str, auth: str) -> bytes:
-    """Give the body that is posted; raises BadKey, and ValueError if the content is too long."""
-    if len(content) > MOST_BYTES:
-        raise ValueError("the message is too long to be pushed")
+    """Give the body that is posted, of MOST_BYTES at most; raises BadKey, and ValueError for a longer one."""
     theirs, secret = public_key(p256dh), auth_secret(auth)
     ours = ec.generate_private_key(ec.SECP256R1())  # for this message only
     our_point, their_point = _point(ours.public_key()), _point(theirs)

@@ -26,7 +26,7 @@ OWN_NAMES = frozenset({
     ".well-known", "a", "appointments", "calendar", "certificates", "consultations", "demo", "docs", "fhir",
     "health", "hours", "j", "kept", "language", "live", "manifest.webmanifest", "metrics", "mine", "oauth2",
     "offers", "offline", "openapi.json", "operations", "pages", "people", "policy", "problems", "profile",
-    "programmes", "schemas", "sessions", "sign-in", "sign-out", "sw.js", "v1",
+    "programmes", "schemas", "sessions", "sign-in", "sign-out", "specialties", "sw.js", "v1",
 })  # fmt: skip
 """How the addresses of the API and of the pages begin."""
 _FEWEST_DISTINCT_BYTES = 8

@@ -69,7 +69,7 @@ async def test_a_third_language_is_spoken_everywhere_and_what_it_lacks_is_said_i
 
     assert '<html lang="pl">' in said["first page"]
     assert "<h1>Ż Advice between partner hospitals</h1>" in said["first page"]
-    assert "<h1>Ż Ask for a consultation</h1>" in said["form"]
+    assert "<h1>Ż What is your question?</h1>" in said["form"]
     assert "<span>francuski</span>" in said["form"]
     assert ">Paediatrics</option>" in said["form"]
 

@@ -11,7 +11,7 @@ from pages.scene import QUESTION, Scene
 from service import tables, vocabulary
 from service.care import advice, answers, appointments, consultations, sessions
 from service.kernel import actor, clock
-from service.people import people, unfinished_forms
+from service.people import own_address, people, unfinished_forms
 from service.reporting import certificates
 
 WHAT = {"specialty": "paediatrics", "question": QUESTION, "age_band": "child"}
@@ -128,6 +128,8 @@ async def _links(scene: Scene, before: _Before) -> dict[str, str]:
             "created_at": w.now,
         }
         digest = await build.add(w, tables.Link(id=clock.new_id(), person_id=scene.mentor.id, **asked))
+    await scene.act(scene.mentor, own_address.ask, "another@lille.example")
+    (wish,) = await scene.rows("SELECT id FROM link WHERE purpose = :purpose", purpose=vocabulary.OWN_ADDRESS)
 
     async def move(w: Any) -> None:  # noqa: ANN401 - a unit of work
         await people.change(w, await w.read(tables.Person, second.id), {"email": "other@hospital.example"}, None)
@@ -145,6 +147,7 @@ async def _links(scene: Scene, before: _Before) -> dict[str, str]:
         "join": join,
         "feedback": f"/a/{scene.world.keys.link_token(feedback[0].id, 'feedback')}",
         "away": f"/a/away/{scene.world.keys.link_token(mails[0].id, 'away')}",
+        "own-address": f"/a/own-address/{scene.world.keys.link_token(wish.id, vocabulary.OWN_ADDRESS)}",
         "digest": f"/a/digest/{scene.world.keys.link_token(digest.id, vocabulary.STOP_DIGEST)}",
         "paper": f"/certificates/{paper.code}",
     }  # fmt: skip
@@ -173,6 +176,7 @@ async def _of_strangers(scene: Scene, links: dict[str, str]) -> list[Screen]:
         ),
         Screen("link-join", None, links["join"]),
         Screen("link-digest", None, links["digest"]),
+        Screen("link-own-address", None, links["own-address"]),
         Screen("away", None, links["away"]),
         Screen("away-fault", None, links["away"], {"away_back": "2020-01-01", "away_from": "2020-01-01"}),
         Screen("certificate", None, links["paper"]),

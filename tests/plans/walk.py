@@ -55,6 +55,7 @@ _OTHERS = {
     "/certificates/{code}": "/certificates/AAAA-BBBB-CCCC-DDDD",
     "/a/address/{token}": f"/a/address/{'x' * 48}",
     "/mine/certificates/{year}": "/mine/certificates/2026",
+    "/a/own-address/{token}": f"/a/own-address/{'x' * 48}",
     "/a/digest/{token}": f"/a/digest/{'x' * 48}",
 }
 

@@ -20,6 +20,7 @@ from service.kernel import errors
 RAISED: Mapping[str, Sequence[str]] = {
     "str": ("string_type", "string_unicode"),
     "int": ("int_type", "int_parsing", "int_parsing_size", "int_from_float"),
+    "float": ("float_type", "float_parsing", "finite_number"),
     "bool": ("bool_type", "bool_parsing"),
     "list": ("list_type",),
     "dict": ("dict_type",),

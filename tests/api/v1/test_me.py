@@ -90,6 +90,7 @@ async def test_the_worklist_says_what_waits_with_whom_until_when_and_where(scene
         "subject": "offer",
         "subject_id": offer["id"],
         "consultation_id": case,
+        "consultation_number": (await scene.get("mentor", f"/v1/consultations/{case}"))["number"],
         "due_at": offer["answer_by"],
         "whose_turn": mentor,
         "with": clinician,

@@ -36,6 +36,15 @@ WRONG = {  # of what has a form of its own
     "secret_keys": ("two", "k1:two", ","),
     "metrics_token": ("two", "a token with blanks", "\N{CYRILLIC SMALL LETTER HA}" * 20),
 }  # fmt: skip
+WRONG["sms_token"] = WRONG["metrics_token"]
+WRONG["sms_url"] = (
+    "two",
+    "ftp://h",
+    "https://",
+    "http://h.example/x",
+    "https://u:p@h.example/x",
+    "https://h.example/x?y=1",
+)
 WRONG["database_direct_url"] = WRONG["database_read_url"] = WRONG["database_url"]
 
 
