@@ -55,8 +55,8 @@ def text_of(document: bytes) -> str:
     return "\n".join(page.get_textpage().get_text_range() for page in pypdfium2.PdfDocument(document))
 
 
-async def pages(locale: str, address: str, data_dir: str) -> tuple[str, str]:
-    """Give a stranger's first page, and the form of a clinician whose language this is."""
+async def pages(locale: str, address: str, data_dir: str) -> tuple[str, str, str]:
+    """Give a stranger's first page, the form of a clinician and the profile of a mentor whose language this is."""
     here = settings.Settings(data_dir=Path(data_dir))
     engine = simulated.engine(here, make_url(address))
     await migrate.upgrade(engine)
@@ -64,22 +64,28 @@ async def pages(locale: str, address: str, data_dir: str) -> tuple[str, str]:
     scene = Scene(simulated.made(here, engine, clock), clock)
     await scene.set_up()
     await scene.rows("UPDATE person SET locale = :locale RETURNING 1", locale=locale)
-    async with scene.browser() as stranger, scene.browser(scene.clinician) as clinician:
+    async with (
+        scene.browser() as stranger,
+        scene.browser(scene.clinician) as clinician,
+        scene.browser(scene.mentor) as mentor,
+    ):
         first = await stranger.get("/", headers={"Accept-Language": locale})
         form = await clinician.get("/consultations/new")
+        profile = await mentor.get("/profile")
     await engine.dispose()
-    return first.text, form.text
+    return first.text, form.text, profile.text
 
 
 async def main(locale: str, address: str, data_dir: str) -> None:
     logs.configure("critical")
-    first, form = await pages(locale, address, data_dir)
+    first, form, profile = await pages(locale, address, data_dir)
     shape: dict[str, Any] = app.create().openapi()["components"]["schemas"]["NewPerson"]["properties"]["locale"]
     row = {"specialty_en": NAMES["en"], "specialty_uk": NAMES["uk"], "outcome": "referred"}
     said = {
         "mails": [mail(locale, number) for number in (1, 2, 5)],
         "first page": first,
         "form": form,
+        "profile": profile,
         "report": report(locale),
         "certificate": certificate(locale),
         "journal": [
