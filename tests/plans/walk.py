@@ -195,7 +195,7 @@ def _samples(route: str, now: datetime) -> dict[str, Any]:
 SHOWS_NOTHING = frozenset({
     "/v1/imports/{import_id}", "/certificates/{code}", "/kept/{id}", "/a/address/{token}",
     "/programmes/{id}/policy/rehearsals/{rehearsal_id}", "/v1/programmes/{programme_id}/rehearsals/{rehearsal_id}",
-    "/a/digest/{token}", "/appointments/{id}/join", "/j/{token}",
+    "/a/digest/{token}", "/a/own-address/{token}", "/appointments/{id}/join", "/j/{token}",
     "/v1/appointments/{appointment_id}/join", "/v1/consultations/{consultation_id}/advice",
     "/.well-known/oauth-authorization-server/{issuer_path:path}",
 })  # fmt: skip

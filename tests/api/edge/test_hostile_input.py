@@ -222,7 +222,7 @@ def not_ukrainian(answer: httpx.Response) -> list[str]:
     own = {f"/query/{name}" for name in answer.request.url.params}  # a parameter that the caller made up is named
     places = {fault["pointer"] for fault in faults} - own
     return [text for text in texts if not re.search("[\u0430-\u044f\u0456\u0457\u0454]", text)] + [
-        place for place in places if re.search(r"function|union|str|int\b|\[", place)
+        place for place in places if re.search(r"function|union|str|\bint\b|\[", place)
     ]
 
 
