@@ -21,7 +21,7 @@ OF_THE_REGISTRY = ("membernote", "clientname", "memorandumnote")
 """What is written about institutions, and stays when its writer is erased."""
 PUBLIC = ("/v1/institutions", "/v1/programmes", "/v1/specialties")
 """What everybody who is signed in reads, whatever their role."""
-OWN = ("/v1/me", "/v1/offers", "/v1/appointments", "/v1/sessions")
+OWN = ("/v1/me/", "/v1/offers", "/v1/appointments", "/v1/sessions")
 """What somebody took part in is theirs to see for life, without the texts."""
 
 

@@ -26,13 +26,12 @@ Night = Callable[[Work], Awaitable[Sequence[NightHours]]]
 @router.get("/consultations/{id}")
 async def case_page(visit: frame.Known, id: str) -> Response:  # noqa: A002 - the path's word
     """Show the consultation as far as the visitor may see it; the number that people say leads to it too."""
-    number = case_numbers.read(id)
-    if number is None:
+    if case_numbers.read(id) is None:
         return await _case(visit, fields.id_of(id))
-    rows = await visit.read(lambda w: consultations.page(w, after=None, limit=1, number=number))
-    if not rows:
+    found = await visit.read(lambda w: consultations.find(w, id))
+    if found is None:
         raise errors.NotFound
-    return frame.see(f"/consultations/{rows[0].row.id}")
+    return frame.see(f"/consultations/{found}")
 
 
 @router.post("/consultations/{id}/cancel")

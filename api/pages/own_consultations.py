@@ -6,7 +6,6 @@ from fastapi import APIRouter, Response
 
 from api.pages import frame
 from service.care import consultations
-from service.rules import case_numbers
 from service.worklists import own_consultations
 
 router = APIRouter(route_class=frame.PageRoute, include_in_schema=False)
@@ -17,10 +16,9 @@ async def listed(visit: frame.Known) -> Response:
     """List them a page at a time; with a `number`, lead to the consultation that has it, of either side."""
     typed = visit.request.query_params.get("number", "").strip()
     if typed:
-        number = case_numbers.read(typed) or typed
-        found = await visit.read(lambda w: consultations.page(w, after=None, limit=1, number=number))
+        found = await visit.read(lambda w: consultations.find(w, typed))
         if found:
-            return frame.see(f"/consultations/{found[0].row.id}")
+            return frame.see(f"/consultations/{found}")
     before = _before(visit)
     rows = await visit.read(lambda w: own_consultations.page(w, before=before))
     most = own_consultations.MOST

@@ -18,7 +18,7 @@ from service.kernel import access, audit, clock, deidentification, errors, pagin
 from service.kernel.deidentification import ConfirmedSpan
 from service.kernel.work import Work
 from service.outbox import events, hearers, notices
-from service.rules import lifecycle, policy, transfer
+from service.rules import case_numbers, lifecycle, policy, transfer
 from service.rules.case import Case
 from service.rules.matching import ranking
 from service.rules.promise import Promise
@@ -422,6 +422,13 @@ async def page(
     )
     conditions = (col(column) == value for column, value in filters if value is not None)
     return await views(w, await paging.rows(w, kind, *conditions, after=after, limit=limit))
+
+
+async def find(w: Work, typed: str) -> UUID | None:
+    """Give the id of the consultation whose short number somebody typed; None if they see none that has it."""
+    number = case_numbers.read(typed)
+    found = await page(w, after=None, limit=1, number=number) if number else []
+    return found[0].row.id if found else None
 
 
 async def views(w: Work, rows: Sequence[tables.Consultation]) -> list[ConsultationView]:

@@ -10,7 +10,6 @@ from service.care import candidates
 from service.care.casefile import CaseFile
 from service.outbox import hearers, notices
 from service.outbox.events import instant
-from service.rules.matching import remedies
 from service.rules.matching.remedies import Remedy
 
 MOST_TOLD = 5
@@ -28,7 +27,7 @@ async def nobody_left(case: CaseFile, asked: Collection[UUID]) -> Sequence[Remed
     excluded = ranked.ranking.excluded
     refusals = Counter(reason.value for _, reasons in excluded for reason in reasons)
     others = [mentor for mentor, _ in excluded if mentor.person_id not in asked]
-    helping = remedies.what_would_help(ranked.inputs.case, others, w.now, ranked.inputs.book)[:MOST_TOLD]
+    helping = (await candidates.what_would_help(ranked.inputs, others))[:MOST_TOLD]
     case.become(consultation, "unmatched")
     receivers = await hearers.coordinators(w, [consultation.institution_id], consultation.programme_id)
     latest = {offer.mentor_id: _outcome(offer) for offer in case.offers}  # each mentor once

@@ -3,7 +3,6 @@
 `rules.matching.remedies` says which changes there are and whom each opens; this loads, asks it, and writes.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -83,8 +82,7 @@ async def _outlook(case: CaseFile) -> Outlook:
     )
     order, inputs = ranked.ranking, ranked.inputs
     excluded = [mentor for mentor, _ in order.excluded]
-    # In a thread: with a thousand mentors it takes half a second, and others are answered meanwhile.
-    found = await asyncio.to_thread(remedies.what_would_help, inputs.case, excluded, case.w.now, inputs.book)
+    found = await candidates.what_would_help(inputs, excluded)
     reasons = Counter(reason.value for _, refusals in order.excluded for reason in refusals)
     return Outlook(len(order.candidates), reasons, found[:MOST_REMEDIES])
 

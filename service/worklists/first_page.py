@@ -152,7 +152,7 @@ def _newest(actor: actors.Actor, most: int) -> sa.Executable:
     closed = visibility.keys_of_side(actor, col(row.closed_at).is_not(None), limit=most).subquery()
     older = sa.select(closed.c.id).where(has_room)
     return (
-        sa.select(*_LISTED)
+        sa.select(*LISTED)
         .join(tables.Specialty, col(tables.Specialty.code) == col(row.specialty_code))
         .where(visibility.is_among(row.id, sa.select(sa.union_all(sa.select(unclosed.c.id), older).subquery())))
         .order_by(col(row.closed_at).is_not(None), col(row.id).desc())
@@ -160,7 +160,7 @@ def _newest(actor: actors.Actor, most: int) -> sa.Executable:
     )
 
 
-_LISTED = (
+LISTED = (
     col(tables.Consultation.id),
     col(tables.Consultation.number),
     col(tables.Consultation.priority),

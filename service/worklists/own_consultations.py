@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from service import tables
 from service.kernel import actor as actors
 from service.kernel import visibility
 from service.kernel.work import Work
+from service.worklists import first_page
 
 MOST = 25
 NEWEST = UUID(int=2**128 - 1)
@@ -21,16 +21,9 @@ NEWEST = UUID(int=2**128 - 1)
 
 
 @dataclass(frozen=True, slots=True)
-class OwnConsultation:
-    """A consultation in the list: what it is about, by the names of its specialty, and whose it is. No case text."""
+class OwnConsultation(first_page.ConsultationCard):
+    """A consultation in the list, and whose it is. No case text."""
 
-    id: UUID
-    number: str
-    priority: str
-    state: str
-    created_at: datetime
-    name_en: str
-    name_uk: str
     clinician_id: UUID
     clinician: str
 
@@ -47,10 +40,7 @@ def _listed(actor: actors.Actor) -> sa.Executable:
     before = sa.bindparam("before", NEWEST, type_=PG_UUID(as_uuid=True))
     ids = visibility.keys_of_side(actor, col(row.id) < before, limit=MOST + 1).subquery()
     return (
-        sa.select(
-            *(col(row.id), col(row.number), col(row.priority), col(row.state), col(row.created_at)),
-            *(col(tables.Specialty.name_en), col(tables.Specialty.name_uk), col(person.id), col(person.display_name)),
-        )
+        sa.select(*first_page.LISTED, col(person.id), col(person.display_name))
         .join(tables.Specialty, col(tables.Specialty.code) == col(row.specialty_code))
         .join(person, col(person.id) == col(row.clinician_id))
         .where(visibility.is_among(row.id, sa.select(ids.c.id)))
